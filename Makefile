@@ -1,0 +1,64 @@
+# The commands of the project. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+GOLD := SELECT date, country_code, activity_type, subscription_status, activities_played, completion_rate, total_time_spent \
+	FROM gold.activity_engagement_metrics ORDER BY date DESC, activities_played DESC, country_code, os_version LIMIT 10
+
+.PHONY: help setup lock lint test demo demo-s3 bench clean
+
+help: ## list the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: .venv/.ready ## make .venv from the hashed lock
+
+.venv/.ready: requirements.lock pyproject.toml
+	@if command -v uv >/dev/null; then \
+	  uv venv -q --allow-existing --python '>=3.11' .venv && \
+	  VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements.lock && \
+	  VIRTUAL_ENV=.venv uv pip install -q --no-deps --no-build-isolation -e . ; \
+	else \
+	  $(PYTHON) -c 'import sys; sys.exit("Lakemesh needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=python3.11") if sys.version_info < (3, 11) else None' && \
+	  $(PYTHON) -m venv .venv && \
+	  $(BIN)/python -m pip install -q --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install -q --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $@
+
+lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra dev --output-file requirements.lock pyproject.toml
+
+lint: setup ## ruff, mypy, the contracts, sqlmesh format and lint
+	ruff check .
+	ruff format --check .
+	mypy
+	lake contracts >/dev/null
+	sqlmesh format --check
+	sqlmesh lint
+
+test: setup ## run every test
+	pytest
+
+demo: setup ## sample data, ingest, plan, gold
+	@echo "== sample data into the landing"
+	lake sample --late 0.02 --duplicates 0.01 --malformed 0.002 --unknown-fields 0.01 --unknown-users 0.002
+	@echo "== landing to bronze"
+	lake ingest
+	@echo "== bronze to silver and gold"
+	sqlmesh plan --auto-apply --no-prompts
+	sqlmesh run
+	@echo "== gold"
+	sqlmesh fetchdf "$(GOLD)"
+	@echo
+	@echo "Next:  sqlmesh plan         preview changes of models or late data"
+	@echo "       sqlmesh ui           project, lineage and columns at http://localhost:8000"
+	@echo "       lake sample --seed 2 && lake ingest && sqlmesh run      more data, only its days recomputed"
+
+demo-s3: setup ## the same over a real S3 server on this machine
+	python -m benchmarks.s3_server -- $(MAKE) demo
+
+clean: ## remove .venv, data and caches
+	rm -rf .venv data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,229 @@
+"""The data contract of a feed: the single source of truth for its shape and its rules."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ingest.errors import ConfigError
+
+CONTRACTS = Path(__file__).resolve().parent / "contracts"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TYPE = re.compile(r"string|boolean|integer|double|date|timestamp|struct|decimal\(\d{1,2}, ?\d{1,2}\)")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"'{value}' is no name; expected lower_snake_case")
+    return value
+
+
+def _type(value: str) -> str:
+    if not _TYPE.fullmatch(value):
+        raise ValueError(
+            f"'{value}' is no type; expected string, boolean, integer, double, decimal(p, s), date, timestamp or struct"
+        )
+    return value
+
+
+class Kind(StrEnum):
+    """`event`: immutable facts, dated by their event time. `entity`: the latest version per key counts."""
+
+    EVENT = "event"
+    ENTITY = "entity"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(Strict):
+    """One field of a record. `repeated` makes it a list, `fields` the members of a struct."""
+
+    name: Annotated[str, AfterValidator(_name)]
+    type: Annotated[str, AfterValidator(_type)]
+    description: str = Field(min_length=1)
+    required: bool = False
+    pii: bool = False
+    repeated: bool = False
+    fields: tuple[Column, ...] = ()
+
+    @model_validator(mode="after")
+    def _members(self) -> Self:
+        if (self.type == "struct") != bool(self.fields):
+            raise ValueError(f"column '{self.name}': a struct, and only a struct, has fields")
+        return self
+
+
+class Source(Strict):
+    """Where producers put the objects of the feed."""
+
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    prefix: str = ""
+    format: str = Field(default="ndjson", pattern="^ndjson$")
+
+
+class Reference(Strict):
+    """A column whose values are keys of another feed."""
+
+    column: str
+    feed: str
+    key: str
+
+
+class Contract(Strict):
+    """Everything that is agreed between the producer of a feed and its readers.
+
+    Attributes:
+        version: raised with each change of the columns.
+        key: columns that identify a fact (within its event date) or an entity.
+        event_time: timestamp column that dates an event.
+        latest_by: columns whose greatest values win among the versions of one key, before modification time and name.
+        epoch: an event before this UTC date is impossible and is quarantined.
+        clock_skew_seconds: how far an event time may lie after the object's modification time.
+        freshness_seconds: how old the newest record may be before the feed counts as late.
+    """
+
+    feed: Annotated[str, AfterValidator(_name)]
+    domain: Annotated[str, AfterValidator(_name)]
+    version: int = Field(ge=1)
+    kind: Kind
+    owner: str
+    description: str = Field(min_length=1)
+    source: Source
+    key: tuple[str, ...] = Field(min_length=1)
+    event_time: str | None = None
+    latest_by: tuple[str, ...] = ()
+    epoch: dt.date = dt.date(2000, 1, 1)
+    clock_skew_seconds: int = Field(default=86_400, ge=0)
+    freshness_seconds: int = Field(ge=1)
+    unknown_fields: str = Field(default="rescue", pattern="^rescue$")
+    bad_records: str = Field(default="quarantine", pattern="^quarantine$")
+    references: tuple[Reference, ...] = ()
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @property
+    def name(self) -> str:
+        """`domain/feed`, as on the command line."""
+        return f"{self.domain}/{self.feed}"
+
+    @property
+    def table(self) -> str:
+        """The feed's table as SQLMesh sees it."""
+        return f"bronze.{self.feed}"
+
+    def leaf(self, path: str) -> Column:
+        """The column at a dotted path.
+
+        Raises:
+            ValueError: there is none.
+        """
+        members = self.columns
+        for part in path.split("."):
+            found = next((column for column in members if column.name == part), None)
+            if found is None:
+                raise ValueError(f"column '{path}' is not declared")
+            members = found.fields
+        return found
+
+    def walk(self) -> Iterator[tuple[str, Column]]:
+        """Every column with its dotted path, parents first."""
+
+        def below(columns: tuple[Column, ...], prefix: str) -> Iterator[tuple[str, Column]]:
+            for column in columns:
+                yield prefix + column.name, column
+                yield from below(column.fields, f"{prefix}{column.name}.")
+
+        return below(self.columns, "")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        paths = [path for path, _ in self.walk()]
+        if double := {path for path in paths if paths.count(path) > 1}:
+            raise ValueError(f"columns declared twice: {sorted(double)}")
+        for path in (*self.key, *self.latest_by, *(reference.column for reference in self.references)):
+            self.leaf(path)
+        if optional := [path for path in self.key if not self.leaf(path).required]:
+            raise ValueError(f"key columns must be required: {optional}")
+        if self.kind is Kind.ENTITY and self.event_time:
+            raise ValueError("an entity feed has no event_time; use latest_by")
+        if self.kind is Kind.EVENT:
+            if not self.event_time:
+                raise ValueError("an event feed needs event_time")
+            column = self.leaf(self.event_time)
+            if column.type != "timestamp" or not column.required or "." in self.event_time:
+                raise ValueError(f"event_time '{self.event_time}' must be a required top-level timestamp")
+        return self
+
+
+def load_contract(path: Path) -> Contract:
+    """Reads one contract file.
+
+    Raises:
+        ConfigError: it is no valid contract; the message names the file and each fault.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict):
+            raise ConfigError(f"{path}: expected a mapping of contract fields")
+        return Contract.model_validate({"feed": path.stem, "domain": path.parent.name} | raw)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'contract'}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        )
+        raise ConfigError(f"{path}: {faults}") from None
+
+
+def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
+    """All contracts by feed, in name order, with their references checked against each other.
+
+    Raises:
+        ConfigError: a file is invalid, a feed is declared twice or a reference leads nowhere.
+    """
+    contracts: dict[str, Contract] = {}
+    for path in sorted(folder.glob("*/*.yaml")):
+        contract = load_contract(path)
+        if contract.feed in contracts:
+            raise ConfigError(f"{path}: feed '{contract.feed}' is already declared by {contracts[contract.feed].name}")
+        contracts[contract.feed] = contract
+    for contract in contracts.values():
+        for reference in contract.references:
+            target = contracts.get(reference.feed)
+            if target is None or target.key != (reference.key,):
+                raise ConfigError(
+                    f"{contract.name}: reference {reference.column} -> {reference.feed}.{reference.key} leads nowhere; "
+                    "expected the single key column of a declared feed"
+                )
+    return contracts
+
+
+@cache
+def contracts() -> dict[str, Contract]:
+    """The project's contracts by feed, read once."""
+    return load_contracts()
+
+
+def select(feeds: tuple[str, ...]) -> list[Contract]:
+    """The contracts of the named feeds (`events` or `engagement/events`), or of all.
+
+    Raises:
+        ConfigError: a name is unknown.
+    """
+    known = contracts()
+    if not feeds:
+        return list(known.values())
+    by_name = {contract.name: contract for contract in known.values()} | known
+    if unknown := [feed for feed in feeds if feed not in by_name]:
+        raise ConfigError(f"unknown feed {', '.join(unknown)}; expected one of {', '.join(sorted(known))}")
+    return list({by_name[feed].feed: by_name[feed] for feed in feeds}.values())

@@ -1,0 +1,42 @@
+"""What can go wrong, named by what the caller does about it.
+
+    IngestError
+    ├── ConfigError        fix a setting, a contract or a permission, then run again   (exit 2)
+    ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
+    ├── ConflictError      another ingester took these objects first: plan again       (handled inside)
+    └── CorruptObject      one object cannot be decoded: it is quarantined as a whole  (handled inside)
+
+A single bad record is no exception: it becomes a row of the quarantine.
+"""
+
+from __future__ import annotations
+
+
+class IngestError(Exception):
+    """Base of all errors that Lakemesh raises on purpose. The message names the object and the next step."""
+
+
+class ConfigError(IngestError):
+    """A setting, contract, credential or folder is wrong. Nothing was changed."""
+
+
+class RetriableError(IngestError):
+    """Something outside was unavailable. Nothing was lost: run the command again."""
+
+
+class ConflictError(IngestError):
+    """Another ingester committed one of the same objects, or a file that this commit removes."""
+
+
+class CorruptObject(IngestError):
+    """An object's compression or encoding is broken.
+
+    Attributes:
+        source_file: bucket/key of the object.
+        detail: what the decoder said.
+    """
+
+    def __init__(self, source_file: str, detail: str) -> None:
+        super().__init__(f"{source_file} cannot be decoded: {detail}")
+        self.source_file = source_file
+        self.detail = detail

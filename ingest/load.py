@@ -1,0 +1,268 @@
+"""One feed's landing → bronze: discover, plan, then read, parse, write and commit each load."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ingest.contract import Contract
+from ingest.discover import Waiting, discover
+from ingest.errors import ConflictError, CorruptObject
+from ingest.ledger import Entry, LakeFile, Ledger, LedgerState, LoadedObject
+from ingest.parse import Parsed, Parser, Reject
+from ingest.plan import plan_loads
+from ingest.read import ObjectEnd, Piece, read_pieces
+from ingest.rewrite import rewrite_without
+from ingest.store import ObjectChanged, Store
+from ingest.write import LoadWriter
+
+CHUNK_BYTES = 4 << 20
+LOG = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedReport:
+    """What one ingest of one feed did.
+
+    Attributes:
+        objects: object versions that were committed.
+        bytes: their stored size.
+        records: non-blank records in them = rows + quarantined.
+        replaced: how many of the objects took the place of an older version.
+        unchanged: objects with a new etag but the same content.
+        changed_meanwhile: objects left for the next run, because they changed while they were read.
+        reasons: quarantined records by reason.
+        before_start: bronze rows dated before LAKE_START, which no model covers.
+        position: the ledger's position afterwards.
+        loads: ids of the committed loads.
+    """
+
+    feed: str
+    objects: int = 0
+    bytes: int = 0
+    records: int = 0
+    rows: int = 0
+    quarantined: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    changed_meanwhile: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
+    before_start: int = 0
+    position: int = 0
+    loads: tuple[str, ...] = ()
+
+
+def ingest_feed(
+    contract: Contract,
+    landing: Store,
+    lake: Store,
+    lake_start: dt.date,
+    progress: Progress | None = None,
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+) -> FeedReport:
+    """Loads everything that waits. Safe to repeat, to interrupt at any point and to run beside other ingesters.
+
+    Args:
+        lake_start: rows dated before it are counted in the report.
+        progress: called with (objects, bytes) as they are read; first with the negative totals that wait.
+
+    Raises:
+        ConfigError: a setting, right or bucket is wrong.
+        RetriableError: a store cannot be reached or the disk is full.
+    """
+    ledger = Ledger(lake, contract.feed)
+    report = FeedReport(contract.feed)
+    corrupt: dict[str, str] = {}
+    skipped: set[str] = set()
+    announced = False
+    while True:
+        state = ledger.state()
+        waiting = [item for item in discover(contract, landing, state) if item.source_file not in skipped]
+        if progress and not announced:
+            progress(-len(waiting), -sum(item.version.size for item in waiting))
+            announced = True
+        loads = plan_loads(waiting)
+        if not loads:
+            return replace(report, position=state.position, changed_meanwhile=len(skipped))
+        for objects in loads:
+            load = _Load(contract, landing, lake, state, objects, corrupt, now())
+            try:
+                entry, reasons = load.run(progress)
+                if entry is None:
+                    skipped |= load.changed
+                    continue
+                sequence = ledger.commit(entry, state.position)
+            except (ConflictError, CorruptObject, ObjectChanged) as error:
+                load.discard()
+                if isinstance(error, CorruptObject):
+                    corrupt[error.source_file] = error.detail
+                elif isinstance(error, ObjectChanged):
+                    skipped.add(f"{contract.source.bucket}/{error}")
+                LOG.info("replan feed=%s load=%s because=%s", contract.feed, load.load_id, type(error).__name__)
+                break
+            except BaseException:
+                load.discard()
+                raise
+            skipped |= load.changed
+            report = _add(report, entry, state, reasons, lake_start)
+            if sequence == state.position + 1:
+                state.apply(sequence, entry)
+            else:  # others committed in between
+                for number, other in ledger.entries(state.position, sequence):
+                    state.apply(number, other)
+            LOG.info(
+                "committed feed=%s load=%s entry=%d objects=%d", contract.feed, entry.load_id, sequence, len(entry.objects)
+            )
+        else:
+            return replace(report, position=state.position, changed_meanwhile=len(skipped))
+
+
+class _Load:
+    """The work of one load, up to its ledger entry."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        landing: Store,
+        lake: Store,
+        state: LedgerState,
+        objects: list[Waiting],
+        corrupt: dict[str, str],
+        started_at: dt.datetime,
+    ) -> None:
+        self.load_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+        self.contract, self.landing, self.lake, self.state = contract, landing, lake, state
+        self.objects, self.corrupt, self.started_at = objects, corrupt, started_at
+        self.changed: set[str] = set()
+        self.writer = LoadWriter(lake, contract, objects, self.load_id, started_at)
+        self.rewritten: list[LakeFile] = []
+        self.hashes: dict[int, str] = {}
+        self.reasons: dict[str, int] = {}
+
+    def run(self, progress: Progress | None) -> tuple[Entry | None, dict[str, int]]:
+        """Reads and writes everything. The entry is None when no object could be read."""
+        parser = Parser(self.contract, [item.version.modified_at for item in self.objects])
+        unchanged = self._unchanged()
+        chunk: list[Piece] = []
+        size = 0
+        reading = [
+            item for number, item in enumerate(self.objects) if number not in unchanged and not self._is_corrupt(item)
+        ]
+        numbers = {item.source_file: number for number, item in enumerate(self.objects)}
+        for part in read_pieces(self.landing, reading):
+            item = reading[part.source]
+            number = numbers[item.source_file]
+            if isinstance(part, ObjectEnd):
+                if part.content_hash is None:
+                    self.changed.add(item.source_file)
+                else:
+                    self.hashes[number] = part.content_hash
+                if progress:
+                    progress(1, item.version.size)
+                continue
+            chunk.append(replace(part, source=number))
+            size += len(part.data)
+            if size >= CHUNK_BYTES:
+                self._take(parser.parse(chunk))
+                chunk, size = [], 0
+        if chunk:
+            self._take(parser.parse(chunk))
+        for number, item in enumerate(self.objects):
+            if self._is_corrupt(item):
+                self.hashes[number] = hashlib.sha256(b"".join(self.landing.read(item.version))).hexdigest()
+                detail = self.corrupt[item.source_file]
+                self._take(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, detail, b"")]))
+        if not self.hashes and not unchanged:
+            return None, {}
+        added = self.writer.finish()
+        replaced = {
+            item.source_file: self.state.objects[item.source_file]
+            for number, item in enumerate(self.objects)
+            if item.replaces and number in self.hashes
+        }
+        rewrite = rewrite_without(self.lake, self.state, replaced, self.load_id)
+        self.rewritten = rewrite.added
+        objects = [self._loaded(number) for number in sorted(self.hashes)]
+        objects += [
+            replace(self.state.objects[item.source_file], etag=item.version.etag)
+            for number, item in enumerate(self.objects)
+            if number in unchanged
+        ]
+        entry = Entry(
+            self.load_id, self.started_at, tuple(objects), (*added, *rewrite.added), tuple(rewrite.removed)
+        )
+        return entry, self.reasons
+
+    def discard(self) -> None:
+        """Removes the files of a load that will not commit."""
+        self.writer.discard()
+        self.lake.delete([file.path for file in self.rewritten])
+
+    def _take(self, parsed: Parsed) -> None:
+        for reject in parsed.rejects:
+            self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
+        self.writer.add(parsed)
+
+    def _is_corrupt(self, item: Waiting) -> bool:
+        return item.source_file in self.corrupt
+
+    def _unchanged(self) -> set[int]:
+        """Objects that were written again with the same bytes."""
+        same = set()
+        for number, item in enumerate(self.objects):
+            if not item.replaces:
+                continue
+            digest = hashlib.sha256()
+            try:
+                for block in self.landing.read(item.version):
+                    digest.update(block)
+            except ObjectChanged:
+                continue  # found again when it is read in full
+            if digest.hexdigest() == self.state.objects[item.source_file].content_hash:
+                same.add(number)
+        return same
+
+    def _loaded(self, number: int) -> LoadedObject:
+        item, rows = self.objects[number], int(self.writer.rows[number])
+        quarantined = int(self.writer.quarantined[number])
+        return LoadedObject(
+            item.source_file,
+            item.version.etag,
+            self.hashes[number],
+            item.version.size,
+            item.version.modified_at,
+            rows + quarantined,
+            rows,
+            quarantined,
+            tuple(sorted(self.writer.dates_of(number))),
+            self.contract.version,
+            self.load_id,
+        )
+
+
+def _add(
+    report: FeedReport, entry: Entry, before: LedgerState, reasons: dict[str, int], lake_start: dt.date
+) -> FeedReport:
+    fresh = [item for item in entry.objects if item.load_id == entry.load_id]
+    counts = dict(report.reasons)
+    for reason, count in reasons.items():
+        counts[reason] = counts.get(reason, 0) + count
+    return replace(
+        report,
+        objects=report.objects + len(fresh),
+        bytes=report.bytes + sum(item.size for item in fresh),
+        records=report.records + sum(item.records for item in fresh),
+        rows=report.rows + sum(item.rows for item in fresh),
+        quarantined=report.quarantined + sum(item.quarantined for item in fresh),
+        replaced=report.replaced + sum(item.source_file in before.objects for item in fresh),
+        unchanged=report.unchanged + len(entry.objects) - len(fresh),
+        reasons=tuple(sorted(counts.items())),
+        before_start=report.before_start
+        + sum(rows for item in fresh for day, rows in item.event_dates if day < lake_start),
+        loads=(*report.loads, entry.load_id),
+    )

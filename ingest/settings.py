@@ -1,0 +1,113 @@
+"""The one place that reads the environment.
+
+`.env` in the project folder (or the file that `SQLMESH_DOTENV_PATH` names) is loaded first and wins over the process
+environment. SQLMesh does exactly that too, so `lake` and `sqlmesh` always mean the same lake.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from dotenv import load_dotenv
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ingest.errors import ConfigError
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def _absolute(value: str) -> str:
+    """An `s3://` address stays as it is; a path is made absolute, relative ones counting from the project folder."""
+    if "://" in value:
+        scheme = value.split("://", 1)[0]
+        if scheme == "file":
+            return value.removeprefix("file://")
+        if scheme != "s3":
+            raise ValueError(f"'{value}' has the scheme '{scheme}'; expected a folder or s3://bucket[/prefix]")
+        if not value.removeprefix("s3://").strip("/"):
+            raise ValueError(f"'{value}' names no bucket; expected s3://bucket[/prefix]")
+        return value.rstrip("/")
+    if not value.strip():
+        raise ValueError("is empty; expected a folder or s3://bucket[/prefix]")
+    return str(PROJECT / Path(value).expanduser())
+
+
+def _local(value: str) -> str:
+    if value.startswith("s3://"):
+        raise ValueError(f"'{value}' must be on a local disk; only LANDING_URI and LAKE_URI may be s3://")
+    return _absolute(value)
+
+
+def _landing(value: str) -> str:
+    if "{bucket}" not in value:
+        raise ValueError(f"'{value}' lacks the placeholder {{bucket}}; expected for instance s3://{{bucket}}")
+    return _absolute(value)
+
+
+class Settings(BaseSettings):
+    """Where everything lies. Fields are environment variables in upper case.
+
+    Attributes:
+        lake_home: folder of everything that the embedded default writes.
+        landing_uri: template of the raw objects' place, with `{bucket}`.
+        lake_uri: bronze, quarantine and ledger.
+        warehouse_path: DuckDB file with silver and gold.
+        state_path: DuckDB file with SQLMesh's state and the settled ledger positions.
+        lake_start: first day (UTC) of the history that the models cover.
+        aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    lake_home: Annotated[str, AfterValidator(_local)] = Field(default="data", validate_default=True)
+    landing_uri: Annotated[str, NoDecode, AfterValidator(_landing)] = Field(
+        default_factory=lambda data: f"{data.get('lake_home', 'data')}/landing/{{bucket}}", validate_default=True
+    )
+    lake_uri: Annotated[str, AfterValidator(_absolute)] = Field(
+        default_factory=lambda data: f"{data.get('lake_home', 'data')}/lake", validate_default=True
+    )
+    warehouse_path: Annotated[str, AfterValidator(_local)] = Field(
+        default_factory=lambda data: f"{data.get('lake_home', 'data')}/warehouse.duckdb", validate_default=True
+    )
+    state_path: Annotated[str, AfterValidator(_local)] = Field(
+        default_factory=lambda data: f"{data.get('lake_home', 'data')}/state.duckdb", validate_default=True
+    )
+    lake_start: dt.date = dt.date(2021, 1, 1)
+    aws_endpoint_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    )
+    aws_region: str = Field(default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = Field(default=None, repr=False)
+    aws_session_token: str | None = Field(default=None, repr=False)
+
+    def landing(self, bucket: str) -> str:
+        """The address of one landing bucket: a folder or `s3://…`."""
+        return self.landing_uri.replace("{bucket}", bucket)
+
+
+def read_settings() -> Settings:
+    """Reads `.env` and the environment anew.
+
+    Raises:
+        ConfigError: a value is wrong; the message names the variable.
+    """
+    load_dotenv(os.environ.get("SQLMESH_DOTENV_PATH") or PROJECT / ".env", override=True)
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{name}: {reason}. Mend it in the environment or in .env (see .env.example)") from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return read_settings()

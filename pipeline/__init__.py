@@ -1,0 +1,1 @@
+"""One cycle over the lake, and the command line `lake`."""

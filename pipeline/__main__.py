@@ -1,0 +1,5 @@
+"""`python -m pipeline` is `lake`."""
+
+from pipeline.cli import main
+
+main()

@@ -1,0 +1,119 @@
+"""Which dates a new ledger position changes, read from bronze at both positions and from nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+
+from ingest.contract import Contract, Kind
+from ingest.ledger import Ledger, LedgerState, touched_dates
+from ingest.store import Store
+from pipeline.bronze import bronze_query
+
+
+@dataclass(frozen=True, slots=True)
+class FeedChange:
+    """What changed in one feed since the settled position.
+
+    Attributes:
+        position: the new position.
+        changed: whether any row appeared or vanished.
+        dates: event dates of those rows; for an entity feed the dates of the facts that refer to an entity whose
+            latest version differs.
+    """
+
+    feed: str
+    position: int
+    changed: bool
+    dates: frozenset[dt.date]
+
+
+def feed_changes(
+    lake: Store,
+    contracts: Mapping[str, Contract],
+    settled: Mapping[str, int],
+    connection: duckdb.DuckDBPyConnection,
+) -> list[FeedChange]:
+    """The change of every feed between its settled position (0 when absent) and now.
+
+    Raises:
+        ConfigError: a ledger is shorter than its settled position.
+    """
+    ledgers = {feed: Ledger(lake, feed) for feed in contracts}
+    positions = {feed: ledger.position() for feed, ledger in ledgers.items()}
+    if all(settled.get(feed, 0) == position for feed, position in positions.items()):
+        return [FeedChange(feed, position, False, frozenset()) for feed, position in positions.items()]
+    before = {feed: ledger.state(settled.get(feed, 0)) for feed, ledger in ledgers.items()}
+    after: dict[str, LedgerState] = {}
+    dates: dict[str, set[dt.date]] = {}
+    for feed, ledger in ledgers.items():
+        after[feed] = before[feed].copy()
+        entries = ledger.entries(before[feed].position, positions[feed])
+        dates[feed] = touched_dates(after[feed], entries)
+    changes = []
+    for feed, contract in contracts.items():
+        changed = before[feed].files.keys() != after[feed].files.keys()
+        if changed and contract.kind is Kind.ENTITY:
+            _changed_keys(connection, lake.uri, contract, before[feed], after[feed])
+            for facts in contracts.values():
+                for reference in facts.references:
+                    if reference.feed == feed and facts.kind is Kind.EVENT:
+                        query = bronze_query(facts, lake.uri, after[facts.feed].bronze_files())
+                        dates[feed] |= _fact_dates(connection, query, reference.column)
+        changes.append(FeedChange(feed, after[feed].position, changed, frozenset(dates[feed])))
+    return changes
+
+
+def _changed_keys(
+    connection: duckdb.DuckDBPyConnection,
+    lake_uri: str,
+    contract: Contract,
+    before: LedgerState,
+    after: LedgerState,
+) -> None:
+    """Puts the keys whose latest version differs between two states into the temporary table `changed_keys`.
+
+    Only keys that occur in added or removed files can differ.
+    """
+    moved = [
+        file
+        for state, other in ((before, after), (after, before))
+        for file in state.bronze_files()
+        if file.path not in other.files
+    ]
+    key = contract.key[0]
+    names = ", ".join(f'"{column.name}"' for column in contract.columns)
+    connection.execute(
+        f'CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT "{key}" AS id '
+        f"FROM ({bronze_query(contract, lake_uri, moved)})"
+    )
+    latest = {}
+    for name, state in (("before", before), ("after", after)):
+        query = bronze_query(contract, lake_uri, state.bronze_files())
+        latest[name] = (
+            f"SELECT {names} FROM ({query}) AS bronze WHERE \"{key}\" IN (SELECT id FROM moved) "
+            f'QUALIFY ROW_NUMBER() OVER (PARTITION BY "{key}" ORDER BY {latest_first(contract)}) = 1'
+        )
+    connection.execute(
+        f'CREATE OR REPLACE TEMP TABLE changed_keys AS SELECT DISTINCT "{key}" AS id FROM ('
+        f"({latest['before']} EXCEPT {latest['after']}) UNION ALL ({latest['after']} EXCEPT {latest['before']}))"
+    )
+
+
+def latest_first(contract: Contract) -> str:
+    """ORDER BY terms that put the winning version of a key first: never the order of arrival."""
+    terms = [f'"{name}" DESC NULLS LAST' for name in contract.latest_by]
+    return ", ".join([*terms, *(f"{name} DESC" for name in ("_source_modified_at", "_source_file", "_source_line"))])
+
+
+def _fact_dates(connection: duckdb.DuckDBPyConnection, facts: str, column: str) -> set[dt.date]:
+    path = ".".join(f'"{part}"' for part in column.split("."))
+    rows = connection.execute(
+        f"SELECT DISTINCT facts.event_date FROM ({facts}) AS facts WHERE facts.{path} IN (SELECT id FROM changed_keys)"
+    ).fetchall()
+    return {day for (day,) in rows}
+
+

@@ -1,0 +1,87 @@
+"""Ingest of all feeds, then invalidation: what `lake ingest` does."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ingest.contract import contracts, select
+from ingest.errors import ConfigError, IngestError
+from ingest.load import FeedReport, Progress, ingest_feed
+from ingest.lock import host_lock
+from ingest.settings import Settings, settings
+from ingest.store import Store
+from pipeline.invalidate import invalidate
+
+
+@dataclass(slots=True)
+class IngestSummary:
+    """What one `lake ingest` did.
+
+    Attributes:
+        feeds: a report per feed.
+        dates: touched dates by feed, as far as they were invalidated.
+        models: models that the next run recomputes in part.
+        notes: what an operator should know.
+        errors: one line per feed or step that failed; the others were done.
+        exit_code: 0 done, 1 failed, 2 misuse.
+    """
+
+    feeds: list[FeedReport] = field(default_factory=list)
+    dates: Mapping[str, tuple[dt.date, ...]] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+    def failed(self, error: IngestError) -> None:
+        """Notes an error without stopping the rest."""
+        self.errors.append(str(error))
+        self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
+
+
+def ingest_all(
+    feeds: tuple[str, ...], progress: Callable[[str], Progress], options: Settings | None = None
+) -> IngestSummary:
+    """Loads the named feeds (all without names) and invalidates the dates that they touched.
+
+    A feed that fails does not hold up the others.
+
+    Raises:
+        ConfigError: a feed is unknown or the lake cannot be used at all.
+        RetriableError: the lake cannot be reached.
+    """
+    options = options or settings()
+    chosen = select(feeds)
+    summary = IngestSummary()
+    with ExitStack() as stack:
+        lake = Store(options.lake_uri, options)
+        stack.callback(lake.close)
+        if not lake.honours_put_if_absent():
+            summary.notes.append(
+                f"{options.lake_uri} ignores conditional writes: one ingester at a time, on one host (locked)"
+            )
+            stack.enter_context(host_lock(Path(options.lake_home) / "locks", options.lake_uri))
+        for contract in chosen:
+            try:
+                landing = Store(options.landing(contract.source.bucket), options)
+                report = ingest_feed(contract, landing, lake, options.lake_start, progress(contract.feed))
+            except IngestError as error:
+                summary.failed(error)
+                continue
+            summary.feeds.append(report)
+            if report.before_start:
+                summary.notes.append(
+                    f"{contract.feed}: {report.before_start} rows are older than LAKE_START {options.lake_start}; "
+                    "they are in bronze, but no model covers them"
+                )
+        try:
+            done = invalidate(options, lake, contracts())
+        except IngestError as error:
+            summary.failed(error)
+        else:
+            summary.dates, summary.models = done.dates, done.models
+    return summary

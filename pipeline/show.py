@@ -1,0 +1,116 @@
+"""What the commands print for people, and their progress bars."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from io import StringIO
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ingest.contract import Contract
+from ingest.load import Progress as Report
+from pipeline.cycle import IngestSummary
+
+
+class IngestProgress:
+    """Progress bars on a terminal, silence elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(file=stream),
+            transient=True,
+            disable=not stream.isatty(),
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def feed(self, name: str) -> Report:
+        """A callback that draws one feed; see `ingest_feed`."""
+        task = self._bars.add_task(name, total=None, rate="")
+        done = 0
+
+        def report(objects: int, size: int) -> None:
+            nonlocal done
+            if objects < 0:
+                self._bars.update(task, total=-objects)
+                return
+            done += size
+            seconds = self._bars.tasks[task].elapsed or 0
+            rate = f"{done / seconds / 1e6:.1f} MB/s" if seconds else ""
+            self._bars.update(task, advance=objects, rate=rate)
+
+        return report
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def _text(*items: Any) -> str:
+    out = StringIO()
+    console = Console(file=out, width=110, highlight=False)
+    for item in items:
+        console.print(item)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def show_dates(dates: Sequence[dt.date], most: int = 3) -> str:
+    """A few dates, or how many and from when to when."""
+    if len(dates) <= most:
+        return ", ".join(map(str, dates)) or "none"
+    return f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
+
+
+def show_ingest(summary: IngestSummary) -> str:
+    """The summary of `lake ingest` for people."""
+    table = _table("feed", "objects", "bytes", "records", "rows", "quarantined", "replaced", "position")
+    for feed in summary.feeds:
+        numbers = (feed.objects, feed.bytes, feed.records, feed.rows, feed.quarantined, feed.replaced, feed.position)
+        table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
+    items: list[Any] = [table]
+    for feed in summary.feeds:
+        if feed.reasons:
+            items.append(f"quarantined in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.reasons))
+        if feed.changed_meanwhile:
+            items.append(f"{feed.feed}: {feed.changed_meanwhile:,} objects changed while read, left for the next run")
+    items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
+    if summary.models:
+        items.append("to recompute with `sqlmesh run`: " + ", ".join(summary.models))
+    items += [f"note: {note}" for note in summary.notes]
+    return _text(*items)
+
+
+def show_contracts(contracts: Sequence[Contract]) -> str:
+    """The contracts for people, a table each."""
+    items: list[Any] = []
+    for contract in contracts:
+        dated = f", dated by {contract.event_time}" if contract.event_time else ""
+        items.append(
+            f"\n{contract.name} v{contract.version} ({contract.kind}{dated}), owner {contract.owner}, key "
+            f"{', '.join(contract.key)}, from {contract.source.bucket}/{contract.source.prefix}*\n{contract.description}"
+        )
+        table = _table("column", "type", "rules", "description")
+        for path, column in contract.walk():
+            rules = [name for name in ("required", "pii") if getattr(column, name)]
+            table.add_row(path, column.type + ("[]" if column.repeated else ""), " ".join(rules), column.description)
+        items.append(table)
+    return _text(*items)
