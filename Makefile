@@ -58,7 +58,7 @@ demo: setup ## sample data, ingest, plan, gold
 	@echo "       lake sample --seed 2 && lake ingest && sqlmesh run      more data, only its days recomputed"
 
 demo-s3: setup ## the same over a real S3 server on this machine
-	python -m benchmarks.s3_server -- $(MAKE) demo
+	python -m pipeline.local_s3 -- $(MAKE) demo
 
 clean: ## remove .venv, data and caches
 	rm -rf .venv data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

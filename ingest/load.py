@@ -116,7 +116,11 @@ def ingest_feed(
                 for number, other in ledger.entries(state.position, sequence):
                     state.apply(number, other)
             LOG.info(
-                "committed feed=%s load=%s entry=%d objects=%d", contract.feed, entry.load_id, sequence, len(entry.objects)
+                "committed feed=%s load=%s entry=%d objects=%d",
+                contract.feed,
+                entry.load_id,
+                sequence,
+                len(entry.objects),
             )
         else:
             return replace(report, position=state.position, changed_meanwhile=len(skipped))
@@ -193,9 +197,7 @@ class _Load:
             for number, item in enumerate(self.objects)
             if number in unchanged
         ]
-        entry = Entry(
-            self.load_id, self.started_at, tuple(objects), (*added, *rewrite.added), tuple(rewrite.removed)
-        )
+        entry = Entry(self.load_id, self.started_at, tuple(objects), (*added, *rewrite.added), tuple(rewrite.removed))
         return entry, self.reasons
 
     def discard(self) -> None:

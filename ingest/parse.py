@@ -109,7 +109,9 @@ class Parser:
             rows, kept, unknown = self._sift(line, kept, rejected)
         rescued = self._rescue(line, kept, unknown) if unknown is not None else pa.nulls(len(kept), pa.string())
         keep = self._violations(rows, kept, sources, rejected)
-        table = pa.table([*rows.columns, sources[kept], numbers[kept], rescued], [*rows.column_names, SOURCE, LINE, RESCUED])
+        table = pa.table(
+            [*rows.columns, sources[kept], numbers[kept], rescued], [*rows.column_names, SOURCE, LINE, RESCUED]
+        )
         rejects = [Reject(int(sources[i]), int(numbers[i]), *rejected[i], line(i)) for i in sorted(rejected)]
         return Parsed(table if keep is None else table.filter(pa.array(keep)), rejects)
 
@@ -260,7 +262,9 @@ class Parser:
             latest = self._latest[sources[kept]]
             future, early = np.flatnonzero(micros > latest), np.flatnonzero(micros < self._earliest)
             name = self.contract.event_time
-            reject(future, "event_time_in_future", name, lambda p: f"{column[p]} lies after the object's time plus skew")
+            reject(
+                future, "event_time_in_future", name, lambda p: f"{column[p]} lies after the object's time plus skew"
+            )
             reject(early, "event_time_before_epoch", name, lambda p: f"{column[p]} lies before {self.contract.epoch}")
         return ~bad if bad.any() else None
 

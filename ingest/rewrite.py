@@ -56,9 +56,7 @@ def rewrite_without(lake: Store, state: LedgerState, replaced: Mapping[str, Load
         if rows:
             size = path.stat().st_size
             staged[key] = path
-            result.added.append(
-                LakeFile(key, rows, size, file.ingest_date, file.event_date, file.loads, file.columns)
-            )
+            result.added.append(LakeFile(key, rows, size, file.ingest_date, file.event_date, file.loads, file.columns))
         else:
             lake.discard([path])
     lake.publish(staged)

@@ -154,8 +154,7 @@ class LoadWriter:
         table = table.take(pa.array(order))
         edges = [0, *(np.flatnonzero(np.diff(ordered)) + 1).tolist(), len(ordered)]
         return [
-            (int(ordered[start]), table.slice(start, end - start))
-            for start, end in zip(edges, edges[1:], strict=False)
+            (int(ordered[start]), table.slice(start, end - start)) for start, end in zip(edges, edges[1:], strict=False)
         ]
 
     def _flush(self, day: int | None) -> None:

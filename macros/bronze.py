@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlmesh import macro
 from sqlmesh.core.macros import MacroEvaluator
+
+from ingest.settings import settings
+
+# SQLMesh imports this file before it opens its databases, and DuckDB makes files but no folders.
+for _file in (settings().warehouse_path, settings().state_path):
+    Path(_file).parent.mkdir(parents=True, exist_ok=True)
 
 
 @macro()
@@ -14,17 +22,7 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
     """
     if evaluator.runtime_stage != "before_all":
         return []
-    from ingest.contract import contracts
-    from ingest.ledger import Ledger
-    from ingest.settings import settings
-    from ingest.store import Store
-    from pipeline.bronze import bronze_query
-    from pipeline.duck import lake_statements
+    # Imported here: SQLMesh stores with the environment all that a macro finds at module level.
+    from pipeline.bronze import registration
 
-    lake = Store(settings().lake_uri)
-    statements = [*lake_statements(settings()), "CREATE SCHEMA IF NOT EXISTS bronze"]
-    for contract in contracts().values():
-        files = Ledger(lake, contract.feed).state().bronze_files()
-        query = bronze_query(contract, settings().lake_uri, files)
-        statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
-    return statements
+    return registration()

@@ -94,7 +94,7 @@ def _changed_keys(
     for name, state in (("before", before), ("after", after)):
         query = bronze_query(contract, lake_uri, state.bronze_files())
         latest[name] = (
-            f"SELECT {names} FROM ({query}) AS bronze WHERE \"{key}\" IN (SELECT id FROM moved) "
+            f'SELECT {names} FROM ({query}) AS bronze WHERE "{key}" IN (SELECT id FROM moved) '
             f'QUALIFY ROW_NUMBER() OVER (PARTITION BY "{key}" ORDER BY {latest_first(contract)}) = 1'
         )
     connection.execute(
@@ -115,5 +115,3 @@ def _fact_dates(connection: duckdb.DuckDBPyConnection, facts: str, column: str) 
         f"SELECT DISTINCT facts.event_date FROM ({facts}) AS facts WHERE facts.{path} IN (SELECT id FROM changed_keys)"
     ).fetchall()
     return {day for (day,) in rows}
-
-

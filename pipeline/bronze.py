@@ -6,9 +6,27 @@ import json
 from collections.abc import Iterable
 from itertools import groupby
 
-from ingest.contract import Contract
-from ingest.ledger import LakeFile
+from ingest.contract import Contract, contracts
+from ingest.ledger import LakeFile, Ledger
 from ingest.schema import partitions, sql_columns
+from ingest.settings import settings
+from ingest.store import Store
+from pipeline.duck import lake_statements
+
+
+def registration() -> list[str]:
+    """Statements that make the bronze of now visible in the warehouse: one view per feed, pinned by its file list.
+
+    Raises:
+        ConfigError, RetriableError: the lake cannot be read.
+    """
+    lake_uri = settings().lake_uri
+    lake = Store(lake_uri)
+    statements = [*lake_statements(settings()), "CREATE SCHEMA IF NOT EXISTS bronze"]
+    for contract in contracts().values():
+        query = bronze_query(contract, lake_uri, Ledger(lake, contract.feed).state().bronze_files())
+        statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
+    return statements
 
 
 def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> str:

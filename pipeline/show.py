@@ -89,7 +89,9 @@ def show_ingest(summary: IngestSummary) -> str:
     items: list[Any] = [table]
     for feed in summary.feeds:
         if feed.reasons:
-            items.append(f"quarantined in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.reasons))
+            items.append(
+                f"quarantined in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.reasons)
+            )
         if feed.changed_meanwhile:
             items.append(f"{feed.feed}: {feed.changed_meanwhile:,} objects changed while read, left for the next run")
     items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]

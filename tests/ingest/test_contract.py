@@ -1,0 +1,108 @@
+"""Contracts are checked when they are read, and everything generated follows from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from ingest.contract import CONTRACTS, Kind, contracts, load_contract, load_contracts, select
+from ingest.errors import ConfigError
+from ingest.schema import bronze_schema, external_models, sql_columns
+
+VALID = yaml.safe_load((CONTRACTS / "engagement" / "events.yaml").read_text())
+
+
+def write(folder: Path, feed: str = "clicks", **changes: object) -> Path:
+    path = folder / "web" / f"{feed}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump({**VALID, "references": [], **changes}))
+    return path
+
+
+def test_feed_and_domain_are_the_file_and_its_folder(tmp_path: Path) -> None:
+    contract = load_contract(write(tmp_path))
+    assert (contract.name, contract.table, contract.kind) == ("web/clicks", "bronze.clicks", Kind.EVENT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "stream"}, "kind: Input should be 'event' or 'entity'"),
+        ({"event_time": None}, "an event feed needs event_time"),
+        ({"event_time": "user_id"}, "must be a required top-level timestamp"),
+        ({"kind": "entity"}, "an entity feed has no event_time"),
+        ({"key": ["nope"]}, "column 'nope' is not declared"),
+        ({"key": ["child_id"]}, "key columns must be required"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"columns": [{"name": "a", "type": "text", "description": "A."}]}, "'text' is no type"),
+        ({"columns": [{"name": "A b", "type": "string", "description": "A."}]}, "'A b' is no name"),
+        ({"columns": [{"name": "a", "type": "struct", "description": "A."}]}, "has fields"),
+        ({"columns": VALID["columns"] * 2}, "columns declared twice"),
+        ({"source": {"bucket": "Raw_Events"}}, "source.bucket"),
+    ],
+)
+def test_fault_is_named_with_its_file(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    path = write(tmp_path, **changes)
+    with pytest.raises(ConfigError, match=r"clicks\.yaml") as caught:
+        load_contract(path)
+    assert message in str(caught.value)
+
+
+def test_text_that_is_no_yaml_is_named_with_its_file(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text("a: [")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_contract(path)
+
+
+def test_reference_must_lead_to_the_key_of_a_declared_feed(tmp_path: Path) -> None:
+    write(tmp_path, references=[{"column": "user_id", "feed": "users", "key": "user_id"}])
+    with pytest.raises(ConfigError, match="leads nowhere"):
+        load_contracts(tmp_path)
+
+
+def test_the_same_feed_in_two_domains_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "web" / "clicks.yaml").rename(tmp_path / "app" / "clicks.yaml")
+    write(tmp_path)
+    with pytest.raises(ConfigError, match="already declared"):
+        load_contracts(tmp_path)
+
+
+def test_personal_data_is_marked() -> None:
+    pii = {f"{feed}.{path}" for feed, item in contracts().items() for path, column in item.walk() if column.pii}
+    assert pii == {
+        "events.user_id",
+        "events.child_id",
+        "events.context.device.device_id",
+        "users.user_id",
+        "users.children_ids",
+        "users.country_code",
+    }
+
+
+def test_feeds_are_selected_by_either_name() -> None:
+    assert [item.feed for item in select(("engagement/users", "events", "users"))] == ["users", "events"]
+    with pytest.raises(ConfigError, match=r"unknown feed clicks; expected one of activities, events, users"):
+        select(("clicks",))
+
+
+def test_external_models_are_up_to_date() -> None:
+    path = Path(__file__).parents[2] / "external_models" / "bronze.yaml"
+    assert path.read_text() == external_models(list(contracts().values())), "run `lake contracts --write`"
+
+
+def test_arrow_and_sql_columns_are_the_same_but_for_the_partitions() -> None:
+    for contract in contracts().values():
+        sql = [name for name, _, _ in sql_columns(contract)]
+        partitions = ["ingest_date", "event_date"] if contract.kind is Kind.EVENT else ["ingest_date"]
+        assert sql == [*bronze_schema(contract).names, *partitions]
+
+
+def test_nested_objects_stay_typed_structs() -> None:
+    context = bronze_schema(contracts()["events"]).field("context").type
+    assert context.field("os").type == pa.struct([("name", pa.string()), ("version", pa.string())])

@@ -1,0 +1,130 @@
+"""The ledger: one number per commit, one truth per position."""
+
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingest.errors import ConfigError, ConflictError
+from ingest.ledger import Entry, LakeFile, Ledger, LedgerState, LoadedObject, touched_dates
+from ingest.store import Store
+
+NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
+DAY = dt.date(2026, 1, 2)
+
+
+def loaded(name: str, load_id: str = "L1", days: tuple[dt.date, ...] = (DAY,), etag: str = "1") -> LoadedObject:
+    dates = tuple((day, 1) for day in days)
+    return LoadedObject(name, etag, f"hash-{load_id}", 10, NOW, len(days) + 1, len(days), 1, dates, 1, load_id)
+
+
+def file(path: str, load_id: str = "L1") -> LakeFile:
+    return LakeFile(path, 1, 100, DAY, DAY, (load_id,), '{"a":"TEXT"}')
+
+
+def entry(load_id: str, *names: str, **fields: Any) -> Entry:
+    return Entry(load_id, NOW, tuple(loaded(name, load_id) for name in names), **fields)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(Store(str(tmp_path)), "events")
+
+
+def test_entry_survives_the_round_trip() -> None:
+    whole = Entry(
+        "L1",
+        NOW,
+        (loaded("b/x"), loaded("b/y", days=())),
+        (file("bronze/events/a.parquet"), replace(file("bronze/events/b.parquet"), event_date=None)),
+        ("bronze/events/old.parquet",),
+        ("L0",),
+    )
+    assert Entry.from_bytes(whole.to_bytes(), "entry") == whole
+
+
+def test_entry_of_a_newer_format_is_refused() -> None:
+    table = pq.read_table(pa.BufferReader(entry("L1", "b/x").to_bytes()))
+    table = table.replace_schema_metadata({"lakemesh.ledger_format": "2"})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    with pytest.raises(ConfigError, match="ledger format 2, this version reads 1"):
+        Entry.from_bytes(sink.getvalue().to_pybytes(), "entry")
+
+
+def test_state_at_a_position_ignores_what_came_later(ledger: Ledger) -> None:
+    ledger.commit(entry("L1", "b/x", added=(file("bronze/events/1.parquet"),)), 0)
+    ledger.commit(
+        entry("L2", "b/y", added=(file("bronze/events/2.parquet"),), removed=("bronze/events/1.parquet",)), 1
+    )
+
+    assert list(ledger.state(1).files) == ["bronze/events/1.parquet"]
+    assert list(ledger.state().files) == ["bronze/events/2.parquet"]
+    assert (ledger.position(), sorted(ledger.state().objects)) == (2, ["b/x", "b/y"])
+
+
+def test_writers_at_once_get_different_numbers_and_lose_nothing(ledger: Ledger) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda n: ledger.commit(entry(f"L{n}", f"b/{n}"), 0), range(40)))
+
+    assert sorted(numbers) == list(range(1, 41))
+    assert len(ledger.state().objects) == 40
+
+
+def test_of_two_writers_with_the_same_object_the_second_plans_again(ledger: Ledger) -> None:
+    ledger.commit(entry("L1", "b/x"), 0)
+    with pytest.raises(ConflictError):
+        ledger.commit(entry("L2", "b/y", "b/x"), 0)
+    assert ledger.position() == 1
+
+
+def test_of_two_writers_that_remove_the_same_file_the_second_plans_again(ledger: Ledger) -> None:
+    ledger.commit(entry("L1", "b/x", added=(file("bronze/events/1.parquet"),)), 0)
+    ledger.commit(entry("L2", "b/y", removed=("bronze/events/1.parquet",)), 1)
+    with pytest.raises(ConflictError):
+        ledger.commit(entry("L3", "b/z", removed=("bronze/events/1.parquet",)), 1)
+
+
+def test_abandoned_load_cannot_commit_any_more(ledger: Ledger) -> None:
+    ledger.commit(Entry("cleaner", NOW, abandoned=("L1",)), 0)
+    with pytest.raises(ConflictError):
+        ledger.commit(entry("L1", "b/x"), 0)
+
+
+def test_commit_whose_answer_was_lost_is_recognised(ledger: Ledger) -> None:
+    first = entry("L1", "b/x")
+    assert ledger.commit(first, 0) == 1
+    assert ledger.commit(first, 0) == 1
+    assert ledger.position() == 1
+
+
+def test_missing_entry_is_a_clear_error(ledger: Ledger, tmp_path: Path) -> None:
+    for number in range(3):
+        ledger.commit(entry(f"L{number}", f"b/{number}"), number)
+    (tmp_path / "ledger/events/00000000000000000002.parquet").unlink()
+    with pytest.raises(ConfigError, match=r"00000000000000000002\.parquet is missing"):
+        ledger.state()
+
+
+def test_position_beyond_the_end_is_a_clear_error(ledger: Ledger) -> None:
+    ledger.commit(entry("L1", "b/x"), 0)
+    with pytest.raises(ConfigError, match="ends at 1, but 5 was settled"):
+        ledger.state(5)
+
+
+def test_touched_dates_are_those_shown_and_those_hidden() -> None:
+    old, new, other = dt.date(2026, 1, 1), dt.date(2026, 1, 2), dt.date(2026, 1, 3)
+    state = LedgerState()
+    state.apply(1, Entry("L1", NOW, (loaded("b/x", "L1", (old,)), loaded("b/y", "L1", (other,)))))
+    replaced = Entry("L2", NOW, (loaded("b/x", "L2", (new,)),))
+    seen_again = Entry("L3", NOW, (replace(state.objects["b/y"], etag="2"),))
+
+    assert touched_dates(state.copy(), [(2, replaced)]) == {old, new}
+    assert touched_dates(state.copy(), [(2, seen_again)]) == set()

@@ -1,0 +1,251 @@
+"""What one ingest promises: each record once, nothing half visible, nothing lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import os
+from typing import Any
+
+import pytest
+
+from ingest import load
+from ingest.errors import ConfigError, RetriableError
+from ingest.store import Store
+
+
+def test_every_record_arrives_once_with_its_lineage(lake: Any, event: Any) -> None:
+    lake.put("events", "2026/01/02/a.json", event("e1"), b"", event("e2", "2026-01-03T01:00:00+02:00"))
+
+    report = lake.ingest()
+
+    rows = lake.bronze()
+    assert (report.objects, report.records, report.rows, report.quarantined) == (1, 2, 2, 0)
+    assert [(row["event_id"], row["_source_file"], row["_source_line"]) for row in rows] == [
+        ("e1", "raw-events/2026/01/02/a.json", 1),
+        ("e2", "raw-events/2026/01/02/a.json", 3),
+    ]
+    assert rows[1]["occurred_at"] == dt.datetime(2026, 1, 2, 23)
+    assert [row["event_date"] for row in rows] == [dt.date(2026, 1, 2)] * 2
+    assert {row["_load_id"] for row in rows} == set(report.loads)
+    assert rows[0]["data"]["duration"] == 1.5
+    assert rows[0]["context"]["os"] == {"name": "iOS", "version": "14.2"}
+
+
+def test_a_second_run_adds_nothing(lake: Any, event: Any) -> None:
+    lake.put("events", "a.json", event())
+    first = lake.ingest()
+    second = lake.ingest()
+
+    assert (second.objects, second.position) == (0, first.position)
+    assert len(lake.bronze()) == 1
+
+
+def test_a_feed_without_data_is_an_empty_table(lake: Any) -> None:
+    assert lake.ingest("users").position == 0
+    assert lake.bronze("users") == []
+
+
+def test_key_that_sorts_lower_and_arrives_later_is_found(lake: Any, event: Any) -> None:
+    lake.put("events", "m.json", event("e1"))
+    lake.ingest()
+    lake.put("events", "a.json", event("e2"))
+    lake.ingest()
+
+    assert [row["event_id"] for row in lake.bronze()] == ["e2", "e1"]
+
+
+@pytest.mark.parametrize("key", ["with space.json", "umlaut-ü/日本.json", "percent%20encoded.json", "a+b=c&d.json"])
+def test_odd_names_are_kept_as_they_are(lake: Any, event: Any, key: str) -> None:
+    lake.put("events", key, event())
+    lake.ingest()
+
+    assert [row["_source_file"] for row in lake.bronze()] == [f"raw-events/{key}"]
+    assert lake.ingest().objects == 0
+
+
+def test_gzip_is_known_by_content_and_all_members_are_read(lake: Any, event: Any) -> None:
+    import json
+
+    members = [gzip.compress(json.dumps(event(f"e{n}")).encode() + b"\n") for n in range(3)]
+    lake.landing("events").put("named-plain.json", b"".join(members))
+
+    assert lake.ingest().rows == 3
+
+
+def test_truncated_gzip_is_quarantined_as_a_whole_and_tried_again_when_it_changes(lake: Any, event: Any) -> None:
+    import json
+
+    whole = gzip.compress(b"".join(json.dumps(event(f"e{n}")).encode() + b"\n" for n in range(500)))
+    lake.landing("events").put("a.json.gz", whole[:-20])
+    lake.put("events", "b.json", event("other"))
+
+    report = lake.ingest()
+    assert (report.rows, report.quarantined) == (1, 1)
+    assert [(row["reason"], row["_source_file"]) for row in lake.quarantine()] == [
+        ("corrupt_object", "raw-events/a.json.gz")
+    ]
+    assert lake.ingest().objects == 0
+
+    lake.landing("events").put("a.json.gz", whole)
+    report = lake.ingest()
+    assert (report.rows, report.replaced) == (500, 1)
+    assert lake.quarantine() == []
+
+
+def test_overwritten_object_shows_only_its_new_rows(lake: Any, event: Any) -> None:
+    lake.put("events", "a.json", event("e1"), event("e2", "2026-01-05 00:00:00"), b"broken")
+    lake.put("events", "b.json", event("e3"))
+    lake.ingest()
+    lake.put("events", "a.json", event("e1", "2026-01-04 00:00:00"))
+
+    report = lake.ingest()
+
+    assert (report.objects, report.replaced) == (1, 1)
+    assert [(row["event_id"], row["event_date"].day) for row in lake.bronze()] == [("e1", 4), ("e3", 2)]
+    assert lake.quarantine() == []
+    state = lake.ledger().state()
+    assert sum(file.rows for file in state.bronze_files()) == 2
+
+
+def test_object_written_again_with_the_same_bytes_changes_nothing(lake: Any, event: Any) -> None:
+    lake.put("events", "a.json", event("e1"))
+    lake.ingest()
+    before = lake.ledger().state().files
+    lake.put("events", "a.json", event("e1"))
+
+    report = lake.ingest()
+
+    assert (report.objects, report.unchanged) == (0, 1)
+    assert lake.ledger().state().files == before
+    assert lake.ingest().unchanged == 0
+
+
+def test_records_equal_rows_plus_quarantined_for_every_object(lake: Any, event: Any) -> None:
+    for number in range(20):
+        bad = [b"{", b'{"event_id": 5}', b"[]"] if number % 3 == 0 else []
+        lake.put("events", f"{number}.json", *(event(f"e{number}-{n}") for n in range(number)), *bad)
+    lake.ingest()
+
+    bronze, quarantine = lake.bronze(), lake.quarantine()
+    for item in lake.ledger().state().objects.values():
+        rows = sum(row["_source_file"] == item.source_file for row in bronze)
+        rejected = sum(row["_source_file"] == item.source_file for row in quarantine)
+        assert (item.records, item.rows, item.quarantined) == (rows + rejected, rows, rejected)
+        assert sum(count for _, count in item.event_dates) == rows
+
+
+def test_loads_are_bounded_and_each_commits_by_itself(lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        lake.put("events", f"{number}.json", event(f"e{number}"))
+    monkeypatch.setattr(load, "plan_loads", lambda waiting: [waiting[n : n + 3] for n in range(0, len(waiting), 3)])
+
+    report = lake.ingest()
+
+    assert (report.position, len(report.loads), report.rows) == (4, 4, 10)
+
+
+def test_crash_before_the_commit_leaves_nothing_visible(lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.put("events", "a.json", event())
+
+    def die(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ingest.ledger.Ledger.commit", die)
+        with pytest.raises(KeyboardInterrupt):
+            lake.ingest()
+    assert lake.bronze() == []
+    assert lake.ingest().rows == 1
+
+
+def test_ingester_that_lost_the_race_for_an_object_does_not_load_it_twice(
+    lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.put("events", "a.json", event("e1"))
+    lake.put("events", "b.json", event("e2"))
+    original, raced = load._Load.run, []
+
+    def run(self: Any, progress: Any) -> Any:
+        result = original(self, progress)
+        if not raced:
+            raced.append(True)
+            lake.ingest()  # another ingester commits the same objects first
+        return result
+
+    monkeypatch.setattr(load._Load, "run", run)
+    report = lake.ingest()
+
+    assert (report.objects, report.position) == (0, 1)
+    assert len(lake.bronze()) == 2
+    assert len(lake.parquet()) == 1, "the loser's files are gone"
+
+
+def test_lost_answer_of_the_store_is_no_lost_race(lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.put("events", "a.json", event())
+    original = Store.put_new
+
+    def lose_the_answer(self: Store, key: str, data: bytes) -> bool:
+        original(self, key, data)
+        return original(self, key, data)  # a client's retry after a lost answer
+
+    monkeypatch.setattr(Store, "put_new", lose_the_answer)
+    report = lake.ingest()
+
+    assert (report.rows, report.position) == (1, 1)
+    assert len(lake.bronze()) == 1
+
+
+def test_object_deleted_after_it_was_listed_is_left_out_and_reported(
+    lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.put("events", "a.json", event("e1"))
+    lake.put("events", "b.json", event("e2"))
+    original = load.discover
+
+    def discover(*args: Any) -> Any:
+        found = original(*args)
+        (lake.home / "landing/raw-events/a.json").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(load, "discover", discover)
+    report = lake.ingest()
+
+    assert (report.rows, report.changed_meanwhile) == (1, 1)
+    assert [row["event_id"] for row in lake.bronze()] == ["e2"]
+
+
+def test_rows_older_than_the_start_are_counted(lake: Any, event: Any) -> None:
+    lake.put("events", "a.json", event("e1", "2020-12-31 23:59:59"), event("e2"))
+
+    report = lake.ingest()
+
+    assert (report.rows, report.before_start) == (2, 1)
+
+
+def test_large_object_is_streamed_with_right_line_numbers(
+    lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.read.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.store.BLOCK_BYTES", 1000)
+    lake.put("events", "a.json", *(event(f"e{n}") for n in range(50)), b"bad", event("last"))
+
+    assert lake.ingest().rows == 51
+    assert {row["event_id"]: row["_source_line"] for row in lake.bronze()}["last"] == 52
+    assert [row["_source_line"] for row in lake.quarantine()] == [51]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere, a read-only folder cannot be made")
+def test_unwritable_lake_is_a_clear_error(lake: Any, event: Any) -> None:
+    lake.put("events", "a.json", event())
+    (lake.home / "lake").mkdir()
+    (lake.home / "lake").chmod(0o500)
+    with pytest.raises(ConfigError, match="expected a folder that this user can read and write"):
+        lake.ingest()
+
+
+def test_lake_that_is_a_file_is_a_clear_error(lake: Any, event: Any) -> None:
+    lake.put("events", "a.json", event())
+    (lake.home / "lake").write_text("not a folder")
+    with pytest.raises((ConfigError, RetriableError), match="expected a folder"):
+        lake.ingest()
