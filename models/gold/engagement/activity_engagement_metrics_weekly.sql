@@ -1,0 +1,60 @@
+MODEL (
+  name gold.activity_engagement_metrics_weekly,
+  kind VIEW,
+  cron '@daily',
+  owner engagement,
+  description 'One row per week and group of gold.activity_engagement_metrics; weeks start on Monday.',
+  grain (
+    week_date,
+    country_code,
+    os_name,
+    os_version,
+    app_version,
+    subscription_status,
+    activity_type,
+    collection_id
+  ),
+  tags (gold, engagement),
+  audits (
+    not_null(
+      columns := (
+        week_date,
+        subscription_status,
+        activities_played,
+        completion_rate,
+        completed_plays
+      )
+    ),
+    accepted_range("column" := completion_rate, min_v := 0, max_v := 1)
+  )
+);
+
+SELECT
+  DATE_TRUNC('WEEK', daily_metrics.date)::DATE AS week_date, /* Monday of the week of the plays, UTC */
+  daily_metrics.country_code::TEXT AS country_code, /* Country of the account; NULL when the account is unknown */
+  daily_metrics.os_name::TEXT AS os_name, /* Name of the operating system */
+  daily_metrics.os_version::TEXT AS os_version, /* Version of the operating system */
+  daily_metrics.app_version::TEXT AS app_version, /* Version of the app */
+  daily_metrics.subscription_status::TEXT AS subscription_status, /* Status when the play ended */
+  daily_metrics.activity_type::TEXT AS activity_type, /* Kind of activity; NULL when the activity is unknown */
+  daily_metrics.collection_id::TEXT AS collection_id, /* Collection, empty for none */
+  SUM(daily_metrics.activities_played)::BIGINT AS activities_played, /* Plays, additive */
+  SUM(daily_metrics.total_time_spent)::DOUBLE AS total_time_spent, /* Seconds as reported, additive */
+  ROUND(
+    (
+      SUM(daily_metrics.completed_plays)::DOUBLE / SUM(daily_metrics.activities_played)
+    )::DECIMAL(18, 15),
+    3
+  )::DOUBLE AS completion_rate, /* Share of plays that were completed, 0 to 1, three digits, from the additive columns */
+  SUM(daily_metrics.completed_plays)::BIGINT AS completed_plays, /* Completed plays, additive */
+  SUM(daily_metrics.capped_time_spent)::DOUBLE AS capped_time_spent /* Seconds with each play counted up to play_cap_seconds, additive */
+FROM gold.activity_engagement_metrics AS daily_metrics
+GROUP BY
+  DATE_TRUNC('WEEK', daily_metrics.date)::DATE,
+  daily_metrics.country_code,
+  daily_metrics.os_name,
+  daily_metrics.os_version,
+  daily_metrics.app_version,
+  daily_metrics.subscription_status,
+  daily_metrics.activity_type,
+  daily_metrics.collection_id

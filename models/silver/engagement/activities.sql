@@ -1,0 +1,25 @@
+MODEL (
+  name silver.activities,
+  kind FULL,
+  cron '@daily',
+  owner engagement,
+  description 'One row per activity of the catalogue, as its newest record describes it.',
+  grain activity_id,
+  tags (silver, engagement),
+  audits (not_null(columns := activity_id), unique_values(columns := activity_id))
+);
+
+SELECT
+  activities.activity_id::TEXT AS activity_id, /* Identity of the activity */
+  activities.name::TEXT AS activity_name, /* Title of the activity; may be empty */
+  activities.type::TEXT AS activity_type, /* Kind of activity: game, video, traceable, audiobook, ... */
+  activities.subtype::TEXT AS activity_subtype, /* Finer kind within the type; empty and NULL both occur */
+  activities._source_file::TEXT AS _source_file, /* Object that held the record: bucket/key */
+  activities._source_line::BIGINT AS _source_line, /* Line of the record in the object, counted from 1 */
+  activities._source_modified_at::TIMESTAMP AS _source_modified_at /* When that object was written, UTC */
+FROM bronze.activities AS activities
+QUALIFY
+  ROW_NUMBER() OVER (
+    PARTITION BY activities.activity_id
+    ORDER BY activities._source_modified_at DESC, activities._source_file DESC, activities._source_line DESC
+  ) = 1
