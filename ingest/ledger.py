@@ -282,7 +282,7 @@ class Ledger:
                 f"{self.store.uri}/{self.prefix} ends at {newest}, but {max(after, until or 0)} was settled before; "
                 "the lake seems older than the state: restore both from the same back-up"
             )
-        wanted = [n for n in sequences if after < n <= (until or newest)]
+        wanted = [n for n in sequences if after < n <= (newest if until is None else until)]
         with ThreadPoolExecutor(8) as pool:
             yield from zip(wanted, pool.map(self._entry, wanted), strict=True)
 

@@ -28,6 +28,10 @@ DAY_MS = 86_400_000
 LOCK_SECONDS = 30.0
 _NOT_COMPUTED = {"VIEW", "SEED", "EXTERNAL", "EMBEDDED"}
 _BY_DATE = {"INCREMENTAL_BY_TIME_RANGE"}
+_COLUMNS = (
+    "id, created_ts, name, identifier, version, dev_version, start_ts, end_ts, is_dev, is_removed, is_compacted, "
+    "is_pending_restatement, last_altered_ts"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def _remove_intervals(state: duckdb.DuckDBPyConnection, changes: list[FeedChange
                 row = (uuid.uuid4().hex, created, name, identifier, version, dev_version, start, end, is_dev)
                 rows.append((*row, True, False, False, None))
     if rows:
-        state.executemany(f"INSERT INTO sqlmesh._intervals VALUES ({', '.join('?' * 13)})", rows)
+        state.executemany(f"INSERT INTO sqlmesh._intervals ({_COLUMNS}) VALUES ({', '.join('?' * 13)})", rows)
     return {row[2].replace('"', "").split(".", 1)[-1] for row in rows}
 
 

@@ -65,6 +65,7 @@ def test_state_at_a_position_ignores_what_came_later(ledger: Ledger) -> None:
         entry("L2", "b/y", added=(file("bronze/events/2.parquet"),), removed=("bronze/events/1.parquet",)), 1
     )
 
+    assert ledger.state(0) == LedgerState()
     assert list(ledger.state(1).files) == ["bronze/events/1.parquet"]
     assert list(ledger.state().files) == ["bronze/events/2.parquet"]
     assert (ledger.position(), sorted(ledger.state().objects)) == (2, ["b/x", "b/y"])

@@ -1,0 +1,31 @@
+MODEL (
+  name gold.q2_price_tier_engagement,
+  kind VIEW,
+  cron '@daily',
+  owner analytics,
+  description 'One row per price tier that was played: do paid activities hold children longer?',
+  grain price_tier,
+  tags (gold, analytics),
+  audits (
+    not_null(columns := (price_tier, session_count)),
+    unique_values(columns := price_tier),
+    forall(criteria := (
+      session_count > 0
+    ))
+  )
+);
+
+SELECT
+  activities.price_tier::TEXT AS price_tier, /* free, or premium for subscribers */
+  COUNT(activity_events.event_id)::BIGINT AS session_count, /* Exits, additive */
+  ROUND(AVG(activity_events.duration_seconds)::DECIMAL(18, 6), 2)::DOUBLE AS avg_duration_seconds, /* Mean length of the exits with a duration, seconds, two digits */
+  SUM(activity_events.duration_seconds)::BIGINT AS total_duration_seconds /* Length of all exits, seconds, additive */
+FROM seeds.activity_events AS activity_events
+INNER JOIN seeds.activities AS activities
+  ON activity_events.activity_id = activities.activity_id
+WHERE
+  activity_events.event_type = 'activity_exit'
+GROUP BY
+  activities.price_tier
+ORDER BY
+  price_tier

@@ -1,0 +1,72 @@
+"""On the reference sample, gold is the reference's gold, whatever way the files came."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.e2e.conftest import split_reference
+
+KEYS = "date, country_code, os_name, os_version, app_version, subscription_status, activity_type, collection_id"
+GOLD = f"SELECT {KEYS}, activities_played, completion_rate, total_time_spent FROM {{}} ORDER BY ALL"
+ENRICHED = (
+    "SELECT event_id::TEXT, user_id::TEXT, activity_id, occurred_at, duration_seconds, completed_flag, os_name, "
+    "os_version, app_version, collection_id, activity_name, activity_type, activity_subtype, country_code, "
+    "subscription_status, date FROM {} ORDER BY ALL"
+)
+
+
+def must_equal_reference(home: Any, reference: Path) -> None:
+    for query, table, file, rows in (
+        (ENRICHED, "silver.activity_events_enriched", "intermediate_activity_events_enriched.parquet", 7817),
+        (GOLD, "gold.activity_engagement_metrics", "activity_engagement_metrics.parquet", 2239),
+    ):
+        expected = duckdb.sql(query.format(f"'{reference}/expected/{file}'")).fetchall()
+        found = home.rows(query.format(table))
+        assert len(expected) == len(found) == rows
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours[:-1] == theirs[:-1]
+            close = math.isclose(ours[-1], theirs[-1], rel_tol=1e-9) if isinstance(ours[-1], float) else None
+            assert ours[-1] == theirs[-1] or close
+
+
+def test_hundreds_of_small_files_give_the_reference_gold(home: Any, reference: Path) -> None:
+    objects = split_reference(reference)
+    assert len(objects) > 300
+    for feed, key, lines in objects:
+        home.put(feed, key, *lines)
+
+    summary = home.ingest()
+    home.plan()
+
+    assert sum(feed.records for feed in summary.feeds) == 7817 + 409 + 1492
+    assert sum(feed.quarantined for feed in summary.feeds) == 0
+    must_equal_reference(home, reference)
+
+
+def test_five_shuffled_batches_with_a_run_after_each_give_the_same(home: Any, reference: Path) -> None:
+    objects = split_reference(reference, seed=7)
+    home.plan()
+    for number in range(5):
+        for feed, key, lines in objects[number::5]:
+            home.put(feed, key, *lines)
+        home.ingest()
+        assert home.run() == "SUCCESS"
+    must_equal_reference(home, reference)
+    assert home.run() == "NOTHING_TO_DO"
+
+
+@pytest.mark.s3
+def test_a_real_s3_server_gives_the_same(home: Any, reference: Path, s3_lake: dict[str, str]) -> None:
+    home = type(home)()
+    assert home.options.lake_uri.startswith("s3://")
+    for feed, key, lines in split_reference(reference):
+        home.put(feed, key, *lines)
+    home.ingest()
+    home.plan()
+
+    must_equal_reference(home, reference)
