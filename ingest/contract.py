@@ -126,13 +126,10 @@ class Contract(Strict):
         Raises:
             ValueError: there is none.
         """
-        members = self.columns
-        for part in path.split("."):
-            found = next((column for column in members if column.name == part), None)
-            if found is None:
-                raise ValueError(f"column '{path}' is not declared")
-            members = found.fields
-        return found
+        for declared, column in self.walk():
+            if declared == path:
+                return column
+        raise ValueError(f"column '{path}' is not declared")
 
     def walk(self) -> Iterator[tuple[str, Column]]:
         """Every column with its dotted path, parents first."""

@@ -28,7 +28,7 @@ class ConflictError(IngestError):
     """Another ingester committed one of the same objects, or a file that this commit removes."""
 
 
-class CorruptObject(IngestError):
+class CorruptObject(IngestError):  # noqa: N818  it is never raised to the user: the object is quarantined
     """An object's compression or encoding is broken.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The ledger: one append-only log of Parquet entries per feed. A row of bronze is visible if and only if its file is live.
+"""The ledger: one append-only log of Parquet entries per feed. A row is visible if and only if its file is live.
 
 Entry N is the object `ledger/<feed>/<N as 20 digits>.parquet`, written with put-if-absent, so exactly one writer gets
 each number. Its rows are actions:

@@ -36,7 +36,7 @@ BLOCK_BYTES = 8 << 20
 _FORBIDDEN = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
 
-class ObjectChanged(Exception):
+class ObjectChanged(Exception):  # noqa: N818  no error: the next run reads the newer version
     """The object was overwritten or deleted after it was listed."""
 
 

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -153,9 +154,7 @@ class LoadWriter:
             return [(int(ordered[0]), table)]
         table = table.take(pa.array(order))
         edges = [0, *(np.flatnonzero(np.diff(ordered)) + 1).tolist(), len(ordered)]
-        return [
-            (int(ordered[start]), table.slice(start, end - start)) for start, end in zip(edges, edges[1:], strict=False)
-        ]
+        return [(int(ordered[start]), table.slice(start, end - start)) for start, end in pairwise(edges)]
 
     def _flush(self, day: int | None) -> None:
         tables, rows = self._held.pop(day, []), self._held_rows.pop(day, 0)

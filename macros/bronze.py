@@ -14,7 +14,7 @@ for _file in (settings().warehouse_path, settings().state_path):
     Path(_file).parent.mkdir(parents=True, exist_ok=True)
 
 
-@macro()
+@macro()  # type: ignore[untyped-decorator]  # SQLMesh publishes no types
 def register_bronze(evaluator: MacroEvaluator) -> list[str]:
     """Pins every feed's ledger position and gives its live files as one view.
 

@@ -75,7 +75,7 @@ def serve(folder: Path, buckets: Sequence[str]) -> Iterator[dict[str, str]]:
     with tempfile.NamedTemporaryFile("w") as log:
         process = subprocess.Popen(
             # port 0: the kernel picks a free one, so no two servers can race for it
-            [program, "serve", "s3", "--addr", "127.0.0.1:0", "--dir-cache-time", "0", folder.resolve()],
+            [program, "serve", "s3", "--addr", "127.0.0.1:0", folder.resolve()],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

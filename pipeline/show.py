@@ -108,7 +108,8 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
         dated = f", dated by {contract.event_time}" if contract.event_time else ""
         items.append(
             f"\n{contract.name} v{contract.version} ({contract.kind}{dated}), owner {contract.owner}, key "
-            f"{', '.join(contract.key)}, from {contract.source.bucket}/{contract.source.prefix}*\n{contract.description}"
+            f"{', '.join(contract.key)}, from {contract.source.bucket}/{contract.source.prefix}*\n"
+            f"{contract.description}"
         )
         table = _table("column", "type", "rules", "description")
         for path, column in contract.walk():

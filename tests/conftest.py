@@ -21,11 +21,13 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
 
 @pytest.fixture
 def s3_lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A server of the test's own with the project's buckets, LAKE_HOME in `tmp_path`, and the environment set to both."""
+    """A server of the test's own with the project's buckets, and the environment set to it and to `tmp_path`."""
     dotenv = tmp_path / "dotenv"
     dotenv.touch()
     with serve(tmp_path / "s3", project_buckets()) as variables:
-        for name in [name for name in os.environ if name.startswith("AWS_") or name in {"WAREHOUSE_PATH", "STATE_PATH"}]:
+        for name in [
+            name for name in os.environ if name.startswith("AWS_") or name in {"WAREHOUSE_PATH", "STATE_PATH"}
+        ]:
             monkeypatch.delenv(name)
         variables |= {"LAKE_HOME": str(tmp_path / "home"), "SQLMESH_DOTENV_PATH": str(dotenv)}
         for name, value in variables.items():

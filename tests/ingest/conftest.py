@@ -50,7 +50,9 @@ class Lake:
 
     def quarantine(self, feed: str = "events") -> list[dict[str, Any]]:
         """The visible quarantined records."""
-        files = [f"{self.store.uri}/{path}" for path in self.ledger(feed).state().files if path.startswith("quarantine/")]
+        files = [
+            f"{self.store.uri}/{path}" for path in self.ledger(feed).state().files if path.startswith("quarantine/")
+        ]
         if not files:
             return []
         query = f"SELECT * FROM read_parquet({files}) ORDER BY _source_file, _source_line"

@@ -61,9 +61,7 @@ def test_entry_of_a_newer_format_is_refused() -> None:
 
 def test_state_at_a_position_ignores_what_came_later(ledger: Ledger) -> None:
     ledger.commit(entry("L1", "b/x", added=(file("bronze/events/1.parquet"),)), 0)
-    ledger.commit(
-        entry("L2", "b/y", added=(file("bronze/events/2.parquet"),), removed=("bronze/events/1.parquet",)), 1
-    )
+    ledger.commit(entry("L2", "b/y", added=(file("bronze/events/2.parquet"),), removed=("bronze/events/1.parquet",)), 1)
 
     assert ledger.state(0) == LedgerState()
     assert list(ledger.state(1).files) == ["bronze/events/1.parquet"]

@@ -112,7 +112,10 @@ def test_event_at_the_last_allowed_moment_is_kept() -> None:
 
 
 def test_unknown_fields_are_rescued_with_their_path_and_exact_text() -> None:
-    text = line()[:-1] + b', "new": {"deep": [1, 2.50]}, "context": {"os": {"name": "iOS", "kernel": 12345678901234567890123}}}'
+    text = (
+        line()[:-1]
+        + b', "new": {"deep": [1, 2.50]}, "context": {"os": {"name": "iOS", "kernel": 12345678901234567890123}}}'
+    )
     parsed = parse(line(), text)
 
     rescued = parsed.rows.column("_rescued_data").to_pylist()
@@ -185,7 +188,11 @@ def test_required_member_of_a_struct_is_checked() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
@@ -205,6 +212,8 @@ def test_the_verdict_on_a_line_is_the_same_alone_and_among_others(lines: list[by
         row for item in alone for row in item.rows.drop_columns("_source_line").to_pylist()
     ]
     assert [reject.raw for reject in together.rejects] == [reject.raw for item in alone for reject in item.rejects]
-    assert [reject.reason for reject in together.rejects] == [reject.reason for item in alone for reject in item.rejects]
+    assert [reject.reason for reject in together.rejects] == [
+        reject.reason for item in alone for reject in item.rejects
+    ]
     blank = sum(not text.strip() for text in lines)
     assert together.rows.num_rows + len(together.rejects) == len(lines) - blank
