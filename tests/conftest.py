@@ -7,9 +7,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlmesh.core.console import NoopConsole, set_console
 
-from ingest.settings import settings
+from ingest.settings import PROJECT, settings
 from pipeline.local_s3 import project_buckets, serve
+from tests.home import Home
+
+REFERENCE = PROJECT.parent / "shared" / "reference"
+
+
+@pytest.fixture
+def clean_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An environment without settings but LAKE_HOME, a folder in `tmp_path` that does not exist yet."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "LAKE_")) or name in {"LANDING_URI", "WAREHOUSE_PATH", "STATE_PATH"}:
+            monkeypatch.delenv(name)
+    (tmp_path / "dotenv").touch()
+    monkeypatch.setenv("SQLMESH_DOTENV_PATH", str(tmp_path / "dotenv"))
+    monkeypatch.setenv("LAKE_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    yield tmp_path / "home"
+    settings.cache_clear()
+
+
+@pytest.fixture
+def home(clean_settings: Path) -> Home:
+    """The whole project in a temporary home on disk."""
+    set_console(NoopConsole())
+    return Home()
 
 
 @pytest.fixture(scope="session")
@@ -20,18 +45,25 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
 
 
 @pytest.fixture
-def s3_lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A server of the test's own with the project's buckets, and the environment set to it and to `tmp_path`."""
-    dotenv = tmp_path / "dotenv"
-    dotenv.touch()
+def s3_lake(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """A server of the test's own with the project's buckets; the settings lead to it."""
     with serve(tmp_path / "s3", project_buckets()) as variables:
-        for name in [
-            name for name in os.environ if name.startswith("AWS_") or name in {"WAREHOUSE_PATH", "STATE_PATH"}
-        ]:
-            monkeypatch.delenv(name)
-        variables |= {"LAKE_HOME": str(tmp_path / "home"), "SQLMESH_DOTENV_PATH": str(dotenv)}
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
         yield variables
-    settings.cache_clear()
+
+
+@pytest.fixture
+def s3_home(s3_lake: dict[str, str]) -> Home:
+    """The whole project with landing and lake on a real S3 server."""
+    set_console(NoopConsole())
+    return Home()
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of the reference sample."""
+    if not REFERENCE.is_dir():
+        pytest.skip("the reference sample is not beside this checkout")
+    return REFERENCE

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
-from tests.e2e.conftest import split_reference
+from tests.home import Home, split_reference
 
 KEYS = "date, country_code, os_name, os_version, app_version, subscription_status, activity_type, collection_id"
 GOLD = f"SELECT {KEYS}, activities_played, completion_rate, total_time_spent FROM {{}} ORDER BY ALL"
@@ -20,7 +19,7 @@ ENRICHED = (
 )
 
 
-def must_equal_reference(home: Any, reference: Path) -> None:
+def must_equal_reference(home: Home, reference: Path) -> None:
     for query, table, file, rows in (
         (ENRICHED, "silver.activity_events_enriched", "intermediate_activity_events_enriched.parquet", 7817),
         (GOLD, "gold.activity_engagement_metrics", "activity_engagement_metrics.parquet", 2239),
@@ -34,7 +33,7 @@ def must_equal_reference(home: Any, reference: Path) -> None:
             assert ours[-1] == theirs[-1] or close
 
 
-def test_hundreds_of_small_files_give_the_reference_gold(home: Any, reference: Path) -> None:
+def test_hundreds_of_small_files_give_the_reference_gold(home: Home, reference: Path) -> None:
     objects = split_reference(reference)
     assert len(objects) > 300
     for feed, key, lines in objects:
@@ -48,7 +47,7 @@ def test_hundreds_of_small_files_give_the_reference_gold(home: Any, reference: P
     must_equal_reference(home, reference)
 
 
-def test_five_shuffled_batches_with_a_run_after_each_give_the_same(home: Any, reference: Path) -> None:
+def test_five_shuffled_batches_with_a_run_after_each_give_the_same(home: Home, reference: Path) -> None:
     objects = split_reference(reference, seed=7)
     home.plan()
     for number in range(5):
@@ -61,12 +60,11 @@ def test_five_shuffled_batches_with_a_run_after_each_give_the_same(home: Any, re
 
 
 @pytest.mark.s3
-def test_a_real_s3_server_gives_the_same(home: Any, reference: Path, s3_lake: dict[str, str]) -> None:
-    home = type(home)()
-    assert home.options.lake_uri.startswith("s3://")
+def test_a_real_s3_server_gives_the_same(s3_home: Home, reference: Path) -> None:
+    assert s3_home.options.lake_uri.startswith("s3://")
     for feed, key, lines in split_reference(reference):
-        home.put(feed, key, *lines)
-    home.ingest()
-    home.plan()
+        s3_home.put(feed, key, *lines)
+    s3_home.ingest()
+    s3_home.plan()
 
-    must_equal_reference(home, reference)
+    must_equal_reference(s3_home, reference)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlmesh import Context
-from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.contract import contracts
-from ingest.settings import PROJECT, read_settings, settings
+from ingest.settings import PROJECT, read_settings
 from ingest.store import Store
 from pipeline.cycle import IngestSummary, ingest_all
-
-REFERENCE = PROJECT.parent / "shared" / "reference"
 
 
 class Home:
@@ -75,27 +71,6 @@ class Home:
             return list(context.engine_adapter.fetchall(query))
         finally:
             context.close()
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    for name in ("LANDING_URI", "LAKE_URI", "WAREHOUSE_PATH", "STATE_PATH", "LAKE_START"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LAKE_HOME", str(tmp_path / "home"))
-    (tmp_path / "dotenv").touch()
-    monkeypatch.setenv("SQLMESH_DOTENV_PATH", str(tmp_path / "dotenv"))
-    settings.cache_clear()
-    set_console(NoopConsole())
-    yield Home()
-    settings.cache_clear()
-
-
-@pytest.fixture(scope="session")
-def reference() -> Path:
-    """The folder of the reference sample."""
-    if not REFERENCE.is_dir():
-        pytest.skip("the reference sample is not beside this checkout")
-    return REFERENCE
 
 
 def split_reference(reference: Path, seed: int = 1) -> list[tuple[str, str, list[bytes]]]:

@@ -1,0 +1,190 @@
+"""What a load changes is what SQLMesh previews and recomputes, and nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from ingest.settings import settings
+from pipeline import invalidate as invalidation
+from pipeline.cycle import ingest_all
+from tests.home import Home
+
+GOLD = "gold.activity_engagement_metrics"
+DAILY = ("silver.activity_events", "silver.activity_events_enriched", GOLD, "gold.activity_popularity_daily")
+
+
+def event(event_id: str, day: str, user: str = "u1", **data: Any) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "name": "activity_exit",
+        "occurred_at": f"{day} 10:00:00.000",
+        "user_id": user,
+        "data": {"activity_id": "a1", "duration": 10.0, "completed": True, "collection_id": ""} | data,
+        "context": {"os": {"name": "iOS", "version": "14.2"}, "app": {"version": "7.40.0"}},
+    }
+
+
+def user(user_id: str, **fields: Any) -> dict[str, Any]:
+    return {"user_id": user_id, "country_code": "us"} | fields
+
+
+@pytest.fixture
+def settled(home: Home) -> Home:
+    """Three days of two users, planned and up to date."""
+    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        home.put("events", f"{day}.json", event(f"u1-{day}", day), event(f"u2-{day}", day, "u2"))
+    home.put("users", "users.json", user("u1"), user("u2"))
+    home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game", "subtype": "x"})
+    home.ingest()
+    home.plan()
+    assert home.missing() == {}
+    return home
+
+
+def rebuilt(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Gold as a new lake over the same landing gives it."""
+    monkeypatch.setenv("LANDING_URI", home.options.landing_uri)
+    monkeypatch.setenv("LAKE_HOME", f"{home.options.lake_home}-rebuilt")
+    settings.cache_clear()
+    fresh = Home()
+    fresh.ingest()
+    fresh.plan()
+    return fresh.rows(f"SELECT * FROM {GOLD} ORDER BY ALL")
+
+
+def recomputed(home: Home, models: Sequence[str] = DAILY) -> set[str]:
+    """The dates that each of the models lacks, as `sqlmesh plan` previews them."""
+    missing = home.missing()
+    by_model = {name: frozenset(missing.get(name, ())) for name in models}
+    assert len(set(by_model.values())) == 1, by_model
+    return set(by_model[GOLD])
+
+
+def test_late_event_is_one_missing_date(settled: Home) -> None:
+    settled.put("events", "late.json", event("late", "2026-01-02"))
+
+    summary = settled.ingest()
+
+    assert summary.dates["events"] == (dt.date(2026, 1, 2),)
+    assert recomputed(settled) == {"2026-01-02 - 2026-01-02"}
+    assert settled.run() == "SUCCESS"
+    assert settled.missing() == {}
+    played = settled.rows(f"SELECT date::TEXT, SUM(activities_played)::INT FROM {GOLD} GROUP BY 1 ORDER BY 1")
+    assert played == [("2026-01-01", 2), ("2026-01-02", 3), ("2026-01-03", 2)]
+
+
+def test_load_without_news_invalidates_nothing(settled: Home) -> None:
+    assert settled.ingest().models == ()
+    assert settled.run() == "NOTHING_TO_DO"
+
+
+def test_overwritten_object_invalidates_the_dates_that_it_leaves_and_enters(settled: Home) -> None:
+    settled.put("events", "2026-01-02.json", event("moved", "2026-01-05"))
+
+    settled.ingest()
+
+    assert recomputed(settled) == {"2026-01-02 - 2026-01-02", "2026-01-05 - 2026-01-05"}
+    assert settled.run() == "SUCCESS"
+    dates = settled.rows(f"SELECT DISTINCT date::TEXT FROM {GOLD} ORDER BY 1")
+    assert dates == [("2026-01-01",), ("2026-01-03",), ("2026-01-05",)]
+
+
+def test_changed_user_invalidates_the_dates_of_its_own_events(settled: Home) -> None:
+    settled.put("events", "only-u2.json", event("only-u2", "2026-01-07", "u2"))
+    settled.ingest()
+    settled.run()
+    settled.put("users", "moved.json", user("u1", country_code="mx"))
+
+    summary = settled.ingest()
+
+    assert summary.dates["users"] == tuple(dt.date(2026, 1, day) for day in (1, 2, 3))
+    assert recomputed(settled, DAILY[1:]) == {"2026-01-01 - 2026-01-03"}
+    settled.run()
+    countries = settled.rows(f"SELECT date::TEXT, country_code FROM {GOLD} WHERE country_code = 'mx' ORDER BY 1")
+    assert [day for day, _ in countries] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+
+
+def test_user_sent_again_unchanged_recomputes_no_date(settled: Home) -> None:
+    settled.put("users", "again.json", user("u1"))
+    assert settled.ingest().dates["users"] == ()
+    assert set(settled.missing()).isdisjoint(DAILY)
+
+
+def test_user_that_arrives_after_its_events_is_healed(settled: Home) -> None:
+    settled.put("events", "early.json", event("early", "2026-01-09", "u9"))
+    settled.ingest()
+    settled.run()
+    settled.put("users", "u9.json", user("u9", country_code="th"))
+
+    settled.ingest()
+
+    assert recomputed(settled, DAILY[1:]) == {"2026-01-09 - 2026-01-09"}
+    settled.run()
+    assert settled.rows(f"SELECT country_code FROM {GOLD} WHERE date = DATE '2026-01-09'") == [("th",)]
+
+
+def test_events_outside_the_history_leave_no_missing_date(settled: Home) -> None:
+    settled.put("events", "ancient.json", event("ancient", "2019-12-31"))
+
+    summary = settled.ingest()
+
+    assert [note for note in summary.notes if "1 rows are older than LAKE_START 2021-01-01" in note]
+    assert settled.missing() == {}
+    assert settled.run() == "NOTHING_TO_DO"
+
+
+def test_crash_between_commit_and_invalidation_is_made_good_by_the_next_ingest(
+    settled: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled.put("events", "late.json", event("late", "2026-01-02"))
+    with monkeypatch.context() as crash:
+        crash.setattr("pipeline.cycle.invalidate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            settled.ingest()
+    assert settled.missing() == {}
+
+    settled.ingest()
+
+    assert recomputed(settled) == {"2026-01-02 - 2026-01-02"}
+
+
+def test_locked_state_is_a_clear_error_and_the_next_ingest_invalidates(
+    settled: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "LOCK_SECONDS", 0.5)
+    settled.put("events", "late.json", event("late", "2026-01-02"))
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, settled.options.state_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        summary = ingest_all((), lambda _: lambda objects, size: None)
+        other.communicate()
+
+    assert [report.rows for report in summary.feeds if report.feed == "events"] == [1]
+    assert summary.exit_code == 1
+    assert "locked by another process" in summary.errors[0]
+    assert "run `lake ingest` again" in summary.errors[0]
+
+    settled.ingest()
+
+    assert recomputed(settled) == {"2026-01-02 - 2026-01-02"}
+
+
+def test_many_changes_at_once_equal_one_rebuild(settled: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled.put("events", "late.json", event("late", "2026-01-02"), event("u1-2026-01-01", "2026-01-01", duration=99.0))
+    settled.put("events", "2026-01-03.json", event("u2-2026-01-03", "2026-01-03", "u2"))
+    settled.put("users", "change.json", user("u2", country_code="br"), user("u3"))
+    settled.put("activities", "change.json", {"activity_id": "a1", "name": "B", "type": "video", "subtype": "y"})
+    settled.put("events", "new.json", event("new", "2026-02-28", "u3"))
+    settled.ingest()
+    settled.run()
+    incremental = settled.rows(f"SELECT * FROM {GOLD} ORDER BY ALL")
+    assert len(incremental) > 4
+    assert incremental == rebuilt(settled, monkeypatch)
