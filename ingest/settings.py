@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from dotenv import load_dotenv
-from pydantic import AfterValidator, AliasChoices, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import ConfigError
@@ -49,6 +49,15 @@ def _landing(value: str) -> str:
     return _absolute(value)
 
 
+def _day(value: dt.date | str) -> dt.date:
+    if isinstance(value, dt.date):
+        return value
+    try:
+        return dt.date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"'{value}' is no day; expected for instance 2021-01-31") from None
+
+
 class Settings(BaseSettings):
     """Where everything lies. Fields are environment variables in upper case.
 
@@ -77,7 +86,7 @@ class Settings(BaseSettings):
     state_path: Annotated[str, AfterValidator(_local)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/state.duckdb", validate_default=True
     )
-    lake_start: dt.date = dt.date(2021, 1, 1)
+    lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)
     aws_endpoint_url: str | None = Field(
         default=None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     )

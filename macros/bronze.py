@@ -6,12 +6,21 @@ from pathlib import Path
 
 from sqlmesh import macro
 from sqlmesh.core.macros import MacroEvaluator
+from sqlmesh.utils.errors import SQLMeshError
 
+from ingest.errors import IngestError
 from ingest.settings import settings
 
 # SQLMesh imports this file before it opens its databases, and DuckDB makes files but no folders.
-for _file in (settings().warehouse_path, settings().state_path):
-    Path(_file).parent.mkdir(parents=True, exist_ok=True)
+try:
+    for _file in (settings().warehouse_path, settings().state_path):
+        Path(_file).parent.mkdir(parents=True, exist_ok=True)
+except IngestError as _error:
+    raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line
+except OSError as _error:
+    raise SQLMeshError(
+        f"{_error.filename}: {_error.strerror}; expected a folder that this user can write (LAKE_HOME)"
+    ) from None
 
 
 @macro()  # type: ignore[untyped-decorator]  # SQLMesh publishes no types

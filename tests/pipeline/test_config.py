@@ -1,0 +1,44 @@
+"""config.yaml and ingest/settings.py read the same variables: both must mean the same files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlmesh.core.config import Config, load_configs
+
+from ingest.settings import PROJECT, read_settings
+
+
+def sqlmesh_means() -> tuple[str, str, str]:
+    """Warehouse, state and first day as SQLMesh reads them, paths absolute."""
+    config = load_configs(None, Config, [PROJECT])[PROJECT]
+    gateway = config.gateways["local"]
+    paths = gateway.connection.catalogs["warehouse"], gateway.state_connection.database
+    warehouse, state = (str(PROJECT / path) for path in paths)
+    return warehouse, state, str(config.model_defaults.start)
+
+
+def lake_means() -> tuple[str, str, str]:
+    options = read_settings()
+    return options.warehouse_path, options.state_path, str(options.lake_start)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"LAKE_HOME": "elsewhere"},
+        {"LAKE_HOME": "/srv/lake"},
+        {"WAREHOUSE_PATH": "w/one.duckdb", "STATE_PATH": "/srv/two.duckdb"},
+        {"LAKE_HOME": "", "WAREHOUSE_PATH": "", "STATE_PATH": "", "LAKE_START": ""},
+        {"LAKE_START": "2024-02-29"},
+    ],
+)
+def test_sqlmesh_and_lake_mean_the_same_files(
+    clean_settings: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    monkeypatch.delenv("LAKE_HOME")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert sqlmesh_means() == lake_means()
