@@ -107,7 +107,9 @@ def _create_once(client: Any, bucket: str, region: str) -> bool:
     except ClientError as error:
         if str(error.response.get("Error", {}).get("Code", "")) not in _TAKEN:
             raise
-        client.head_bucket(Bucket=bucket)  # another init was first, or the name is somebody else's: then this is refused
+        client.head_bucket(
+            Bucket=bucket
+        )  # another init was first, or the name is somebody else's: then this is refused
         return False
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import asdict
 from io import StringIO
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -15,6 +16,8 @@ from rich.table import Table
 from ingest.contract import Contract
 from ingest.load import Progress as Report
 from pipeline.cycle import IngestSummary
+from sample.options import SampleOptions
+from sample.write import SampleSummary
 
 
 class IngestProgress:
@@ -117,3 +120,15 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
             table.add_row(path, column.type + ("[]" if column.repeated else ""), " ".join(rules), column.description)
         items.append(table)
     return _text(*items)
+
+
+def show_sample(summary: SampleSummary, options: SampleOptions) -> str:
+    """The summary of `lake sample` for people."""
+    first = options.end - dt.timedelta(days=options.days - 1)
+    if not summary.objects + summary.overwritten:
+        return _text(f"the sample from {first} to {options.end} is there already: {summary.existing:,} objects")
+    counts = {name: count for name, count in asdict(summary.tally).items() if count}
+    items = [f"{first} to {options.end}: {summary.objects:,} objects written, {summary.bytes:,} bytes"]
+    items += [f"{summary.overwritten:,} objects overwritten"] * bool(summary.overwritten)
+    items += [f"{summary.existing:,} objects were there already"] * bool(summary.existing)
+    return _text(*items, "records: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))

@@ -1,0 +1,67 @@
+"""Random draws: one stream of numbers per seed, date and purpose, so that dates and switches never move each other."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
+
+_HEX = np.array([[ord(char) for char in f"{value:02x}"] for value in range(256)], dtype=np.uint32)
+_DIGITS = np.array([place for place in range(36) if place not in (8, 13, 18, 23)])
+
+
+class Stream(enum.IntEnum):
+    """What the numbers are for. A purpose keeps its value, or every sample changes."""
+
+    VOLUME = 1
+    COHORT = 2
+    SESSIONS = 3
+    PLAYS = 4
+    LATE = 5
+    DUPLICATES = 6
+    MALFORMED = 7
+    UNKNOWN_FIELDS = 8
+    FUTURE = 9
+    UNKNOWN_USERS = 10
+    OVERWRITES = 11
+    FILES = 12
+
+
+def generator(seed: int, day: int, stream: Stream) -> np.random.Generator:
+    """The stream of one date and purpose; numpy promises equal numbers for equal versions of numpy."""
+    return np.random.default_rng([seed, day, int(stream)])
+
+
+def cumulative(weights: Sequence[float] | Floats) -> Floats:
+    """Cumulative shares, the last one 1."""
+    total: Floats = np.cumsum(np.asarray(weights, dtype=np.float64))
+    shares: Floats = total / total[-1]
+    return shares
+
+
+def pick(rng: np.random.Generator, shares: Floats, count: int) -> Ints:
+    """`count` indices, each with the probability that the cumulative `shares` give it."""
+    return np.searchsorted(shares, rng.random(count), side="right").astype(np.int64)
+
+
+def uuids(rng: np.random.Generator, count: int) -> Bytes:
+    """Random UUIDs (version 4) as rows of 16 bytes."""
+    raw = np.frombuffer(rng.bytes(16 * count), dtype=np.uint8).reshape(count, 16).copy()
+    raw[:, 6] = raw[:, 6] & 0x0F | 0x40
+    raw[:, 8] = raw[:, 8] & 0x3F | 0x80
+    return raw
+
+
+def uuid_texts(raw: Bytes) -> list[str]:
+    """Rows of 16 bytes as UUIDs in their usual text form."""
+    chars = np.full((len(raw), 36), ord("-"), dtype=np.uint32)
+    chars[:, _DIGITS] = _HEX[raw].reshape(len(raw), 32)
+    texts: list[str] = chars.view("U36").ravel().tolist()
+    return texts

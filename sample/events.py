@@ -1,0 +1,106 @@
+"""The events of one date as columns, and as lines of JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from sample.catalog import catalog
+from sample.days import DAY_MS, event_count, stamps
+from sample.devices import Devices, context_texts
+from sample.draw import Bytes, Ints, Stream, generator, uuid_texts, uuids
+from sample.options import SampleOptions
+from sample.plays import COLLECTIONS, SOURCES, Plays, draw_plays
+from sample.sessions import draw_sessions
+from sample.trouble import ahead_ms, chosen, delay_days, strangers
+from sample.users import child_texts
+
+_EXTENSION = ', "experiment": {"name": "new_home", "arm": 2}, "session_length": 12'
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The events that arrive on one date, as columns.
+
+    Attributes:
+        moments: when each occurred as the device says, milliseconds since 1970 UTC.
+        trouble: places of the events with each kind of trouble.
+    """
+
+    ids: Bytes
+    users: Bytes
+    children: Ints
+    moments: Ints
+    plays: Plays
+    devices: Devices
+    trouble: dict[str, Ints]
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+
+@lru_cache(maxsize=2)
+def draw_events(options: SampleOptions, day: int) -> Events:
+    """The events of a date. No event has two kinds of trouble with its time or its account."""
+    count = event_count(options, day)
+    sessions = draw_sessions(options, day, count)
+    rng = generator(options.seed, day, Stream.PLAYS)
+    plays, ids = draw_plays(rng, count), uuids(rng, count)
+    children = np.where(plays.children < 0, 0, 1 + (plays.children * sessions.children).astype(np.int64))
+    users, moments = sessions.users.copy(), sessions.moments.copy()
+
+    rng = generator(options.seed, day, Stream.FUTURE)
+    future = chosen(rng, options.future, count)
+    moments[future] += ahead_ms(rng, len(future))
+    rng = generator(options.seed, day, Stream.UNKNOWN_USERS)
+    replacing = strangers(options, day)
+    unknown = np.sort(rng.choice(count, len(replacing), replace=False))
+    users[unknown] = replacing
+    rng = generator(options.seed, day, Stream.LATE)
+    able = np.setdiff1d(np.flatnonzero(sessions.ages > 0), np.union1d(future, unknown))
+    wanted = min(len(able), round(options.late * count))
+    late = np.sort(rng.choice(able, wanted, replace=False)) if wanted else able[:0]
+    moments[late] -= delay_days(rng, sessions.ages[late]) * DAY_MS
+    rng = generator(options.seed, day, Stream.UNKNOWN_FIELDS)
+    extended = chosen(rng, options.unknown_fields, count)
+    trouble = {"late": late, "future": future, "unknown_users": unknown, "unknown_fields": extended}
+    return Events(ids, users, children, moments, plays, sessions.devices, trouble)
+
+
+def event_lines(events: Events, places: Ints, corrected: bool = False) -> list[str]:
+    """The events at the given places as JSON.
+
+    Args:
+        corrected: with another duration than the first time.
+    """
+    plays, names = events.plays, catalog().ids
+    seconds = plays.seconds[places]
+    if corrected:
+        seconds = np.round(seconds * 1.5 + 1, 3)
+    numbers = events.children[places]
+    texts = child_texts(events.users[places], numbers)
+    children = [f'"{text}"' if number else "null" for text, number in zip(texts, numbers.tolist(), strict=True)]
+    return [
+        f'{{"event_id": "{event}", "name": "activity_exit", "occurred_at": "{moment}", "user_id": "{user}", '
+        f'"child_id": {child}, "data": {{"activity_id": "{activity}", "source": {SOURCES[source]}, '
+        f'"duration": {duration!r}, "completed": {done}, "collection_id": "{COLLECTIONS[origin]}", '
+        f'"loading_time": {loading}}}, "context": {context}{extension}}}'
+        for event, moment, user, child, activity, source, duration, done, origin, loading, context, extension in zip(
+            uuid_texts(events.ids[places]),
+            stamps(events.moments[places]),
+            uuid_texts(events.users[places]),
+            children,
+            [names[number] for number in plays.activities[places].tolist()],
+            plays.sources[places].tolist(),
+            seconds.tolist(),
+            ["true" if done else "false" for done in plays.completed[places].tolist()],
+            plays.collections[places].tolist(),
+            ["null" if math.isnan(value) else repr(value) for value in plays.loading[places].tolist()],
+            context_texts(events.devices, places),
+            [_EXTENSION if extended else "" for extended in np.isin(places, events.trouble["unknown_fields"]).tolist()],
+            strict=True,
+        )
+    ]

@@ -1,0 +1,70 @@
+"""What the generator yields: objects, and how many records of which kind they hold."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass, fields, replace
+
+from sample.options import SampleOptions
+
+EVENTS, USERS, ACTIVITIES = BUCKETS = "raw-events", "raw-users", "raw-activities"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Numbers of records.
+
+    Attributes:
+        events: distinct event lines, the late, future and unknown ones included; neither copies nor malformed lines.
+        duplicates: additional lines with the event_id of an earlier one, the corrected ones included.
+        corrected: duplicates with another duration than the first.
+        malformed: additional lines that cannot be read as an event.
+        users: versions of users.
+    """
+
+    events: int = 0
+    late: int = 0
+    duplicates: int = 0
+    corrected: int = 0
+    malformed: int = 0
+    unknown_fields: int = 0
+    future: int = 0
+    unknown_users: int = 0
+    users: int = 0
+    activities: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class SampleObject:
+    """One object for the landing area.
+
+    Attributes:
+        revised: the second version of an object chosen for overwriting: one event fewer, and one changed.
+        tally: what `body` holds.
+    """
+
+    bucket: str
+    key: str
+    body: bytes
+    revised: bytes | None = None
+    tally: Tally = Tally()
+
+    @property
+    def revised_tally(self) -> Tally:
+        """What `revised` holds; the event that it lacks is one without trouble."""
+        return replace(self.tally, events=self.tally.events - 1)
+
+
+def object_key(options: SampleOptions, place: str, number: int, digits: int) -> str:
+    """For instance `2026/11/19/events-s1-00012.json`, for the place `2026/11/19/events`."""
+    return f"{place}-s{options.seed}-{number:0{digits}d}.json{'.gz' if options.compress else ''}"
+
+
+def encode(options: SampleOptions, lines: list[str]) -> bytes:
+    """The lines as a body; a lone surrogate becomes the invalid byte that it stands for."""
+    body = ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape") if lines else b""
+    # no time of compression, so that equal lines are equal bytes
+    return gzip.compress(body, compresslevel=1, mtime=0) if options.compress else body
