@@ -14,7 +14,8 @@ MODEL (
     unique_combination_of_columns(columns := (event_id, event_date)),
     forall(criteria := (
       occurred_at::DATE = event_date
-    ))
+    )),
+    accepted_range_non_blocking("column" := duration_seconds, min_v := 0) /* A clock set back gives negative plays; engagement reads the warning of each run */
   )
 );
 

@@ -15,7 +15,14 @@ MODEL (
     accepted_values(
       "column" := subscription_status,
       is_in := ('subscribed', 'trial', 'free', 'lapsed')
-    )
+    ),
+    referential_integrity(child := user_id, parent := silver.users, key := user_id, blocking := FALSE), /* Plays of accounts that the users feed lacks are real; engagement reads the warning of each run */
+    referential_integrity(
+      child := activity_id,
+      parent := silver.activities,
+      key := activity_id,
+      blocking := FALSE
+    ) /* Likewise for activities; both fill in when the entity arrives */
   )
 );
 
