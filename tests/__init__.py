@@ -1,0 +1,6 @@
+"""The tests. What must be set before SQLMesh is imported is set here."""
+
+import os
+
+# SQLMesh forks to parse models. A process with threads (Arrow's, Tokio's, DuckDB's) must not: children crash at random.
+os.environ["MAX_FORK_WORKERS"] = "1"

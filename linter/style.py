@@ -1,0 +1,136 @@
+"""House rules that SQLMesh checks on every load, `sqlmesh plan` and `sqlmesh lint`. config.yaml enables them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlglot import exp
+from sqlmesh.core.dialect import Model as Header
+from sqlmesh.core.dialect import parse
+from sqlmesh.core.linter.rule import Rule, RuleViolation
+from sqlmesh.core.model import Model, SeedModel, SqlModel
+
+FIELDS = ("name", "kind", "cron", "owner", "description", "grain", "tags", "partitioned_by", "audits")
+"""Fields of a header, in their order."""
+READS = {"seeds": set(), "silver": {"bronze", "seeds", "silver"}, "gold": {"seeds", "silver", "gold"}}
+"""Layers, and the layers that each may read."""
+PREFIXES = ("dim_", "fct_", "rpt_")
+GIVEN_NAMES = ("activity_engagement_metrics", "activity_popularity_", "q1_", "q2_", "q3_")
+"""How names in gold begin that the domain gave."""
+
+
+def _own(model: Model) -> Path | None:
+    """The file of a model that this project wrote, None for external models."""
+    path = model._path
+    return path if path and isinstance(model, SqlModel | SeedModel) else None
+
+
+def _layer(model_name: str) -> str:
+    return str(exp.to_table(model_name).db)
+
+
+class HeaderFields(Rule):
+    """A header has the fields of the house, in their order."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        path = _own(model)
+        if path is None:
+            return None
+        header = next(item for item in parse(path.read_text(encoding="utf-8")) if isinstance(item, Header))
+        found = [field.name.lower() for field in header.expressions if field.name.lower() in FIELDS]
+        optional = {"partitioned_by"} if not model.kind.is_incremental_by_time_range else set()
+        optional |= {"cron"} if model.kind.is_seed else set()
+        needed = [field for field in FIELDS if field not in optional]
+        missing = [field for field in needed if field not in found]
+        if missing:
+            return self.violation(f"{model.name}: the header lacks {', '.join(missing)}; add them in {path.name}")
+        ordered = sorted(found, key=FIELDS.index)
+        if found != ordered:
+            return self.violation(
+                f"{model.name}: the header's order is {', '.join(found)}; expected {', '.join(ordered)}"
+            )
+        return None
+
+
+class DescriptionNamesTheRow(Rule):
+    """A description begins with what one row is."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        if _own(model) is None or (model.description or "").startswith("One row per "):
+            return None
+        return self.violation(f"{model.name}: the description must begin 'One row per …'; say what its grain means")
+
+
+class FolderIsName(Rule):
+    """models/<layer>/<domain>/<table>.sql is <layer>.<table>, tagged with both."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        path = _own(model)
+        if path is None:
+            return None
+        folders = path.parts[path.parts.index("models") + 1 : -1] if "models" in path.parts else ()
+        expected = f"{folders[0] if folders else '?'}.{path.stem}"
+        if model.name != expected:
+            return self.violation(
+                f"{model.name}: its file is {'/'.join((*folders, path.name))}; expected name {expected}"
+            )
+        if missing := [folder for folder in folders if folder not in model.tags]:
+            return self.violation(f"{model.name}: the tags lack {', '.join(missing)}, the names of its folders")
+        return None
+
+
+class GoldPrefix(Rule):
+    """A table in gold says whether it is a dimension, a fact or a report."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        table = exp.to_table(model.name).name
+        if _own(model) is None or _layer(model.name) != "gold" or table.startswith(PREFIXES + GIVEN_NAMES):
+            return None
+        return self.violation(f"{model.name}: begin the name with {' or '.join(PREFIXES)}, as its rows are")
+
+
+class LayerOrder(Rule):
+    """Silver reads bronze, gold reads silver; never the other way round, never past a layer."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        if _own(model) is None:
+            return None
+        allowed = READS.get(_layer(model.name))
+        if allowed is None:
+            return self.violation(f"{model.name}: unknown layer; expected one of {', '.join(READS)}")
+        wrong = sorted(
+            f"{table.db}.{table.name}" for table in map(exp.to_table, model.depends_on) if table.db not in allowed
+        )
+        if wrong:
+            may = ", ".join(sorted(allowed)) or "nothing"
+            return self.violation(f"{model.name}: reads {', '.join(wrong)}; this layer may read {may}")
+        return None
+
+
+class ColumnsAreTypedAndTold(Rule):
+    """Each column of the last SELECT is cast and has a comment."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        if _own(model) is None or not isinstance(model, SqlModel):
+            return None
+        untyped = [item.alias_or_name for item in model.query.selects if not isinstance(item.unalias(), exp.Cast)]
+        if untyped:
+            return self.violation(f"{model.name}: cast {', '.join(untyped)} in the last SELECT, as in `x::TEXT AS x`")
+        untold = [name for name in model.query.named_selects if not model.column_descriptions.get(name)]
+        if untold:
+            return self.violation(
+                f"{model.name}: comment {', '.join(untold)} in the last SELECT, as in `x, /* Unit */`"
+            )
+        return None
+
+
+class PartitionedByTime(Rule):
+    """A model computed by date is partitioned by that date."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        if _own(model) is None or not model.kind.is_incremental_by_time_range or model.time_column is None:
+            return None
+        column = model.time_column.column.name
+        if any(part.name == column for part in model.partitioned_by):
+            return None
+        return self.violation(f"{model.name}: expected `partitioned_by {column}`, its time column")

@@ -1,0 +1,126 @@
+"""Each house rule finds its fault, names the model and says what to do; a model in style passes all."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from sqlmesh import Context
+from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
+from sqlmesh.core.console import NoopConsole, set_console
+from sqlmesh.core.linter.definition import RuleSet
+from sqlmesh.core.linter.rule import Rule
+
+from ingest.settings import PROJECT
+
+GOOD = """MODEL (
+  name silver.clicks,
+  kind INCREMENTAL_BY_TIME_RANGE (time_column click_date),
+  cron '@daily',
+  owner web,
+  description 'One row per click.',
+  grain click_id,
+  tags (silver, web),
+  partitioned_by click_date,
+  audits (not_null(columns := (click_id, click_date)))
+);
+
+SELECT
+  clicks.click_id::TEXT AS click_id, /* Identity */
+  clicks.click_date::DATE AS click_date /* UTC date */
+FROM bronze.clicks AS clicks
+WHERE
+  clicks.click_date BETWEEN @start_date AND @end_date
+"""
+
+
+def rules() -> RuleSet:
+    """The rules of linter/style.py, loaded as SQLMesh does: by path."""
+    spec = importlib.util.spec_from_file_location("style", PROJECT / "linter" / "style.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    own = [item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Rule)]
+    return RuleSet(rule for rule in own if rule is not Rule)
+
+
+def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[str, str]:
+    """Rule → message, of one model in a project of its own."""
+    path = folder / "models" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(sql)
+    set_console(NoopConsole())
+    config = Config(
+        model_defaults=ModelDefaultsConfig(dialect="duckdb"),
+        gateways={"": GatewayConfig(connection=DuckDBConnectionConfig())},
+    )
+    context = Context(paths=str(folder), config=config)
+    try:
+        (model,) = context.models.values()
+        found = {}
+        for rule in rules().values():
+            violation = rule(context).check_model(model)
+            if violation:
+                found[rule.name] = violation.violation_msg
+        return found
+    finally:
+        context.close()
+
+
+def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
+    assert len(rules()) == 7
+    assert faults(tmp_path, GOOD) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule", "message"),
+    [
+        ("  owner web,\n", "", "headerfields", "silver.clicks: the header lacks owner; add them in clicks.sql"),
+        ("  partitioned_by click_date,\n", "", "headerfields", "silver.clicks: the header lacks partitioned_by"),
+        (
+            "  owner web,\n  description 'One row per click.',\n",
+            "  description 'One row per click.',\n  owner web,\n",
+            "headerfields",
+            "expected name, kind, cron, owner, description, grain, tags, partitioned_by, audits",
+        ),
+        ("One row per click", "All clicks", "descriptionnamestherow", "silver.clicks: the description must begin"),
+        ("name silver.clicks", "name silver.taps", "folderisname", "expected name silver.clicks"),
+        ("tags (silver, web)", "tags (silver)", "folderisname", "silver.clicks: the tags lack web"),
+        ("bronze.clicks", "gold.fct_clicks", "layerorder", "silver.clicks: reads gold.fct_clicks; this layer may read"),
+        ("click_id::TEXT", "click_id", "columnsaretypedandtold", "silver.clicks: cast click_id in the last SELECT"),
+        (" /* Identity */", "", "columnsaretypedandtold", "silver.clicks: comment click_id in the last SELECT"),
+        ("partitioned_by click_date", "partitioned_by click_id", "partitionedbytime", "`partitioned_by click_date`"),
+    ],
+)
+def test_fault_is_found_and_named(tmp_path: Path, old: str, new: str, rule: str, message: str) -> None:
+    assert old in GOOD
+    found = faults(tmp_path, GOOD.replace(old, new))
+    assert message in found[rule]
+
+
+@pytest.mark.parametrize(
+    ("table", "rule"),
+    [("fct_clicks", None), ("dim_page", None), ("rpt_traffic", None), ("clicks", "goldprefix")],
+)
+def test_gold_says_what_its_rows_are(tmp_path: Path, table: str, rule: str | None) -> None:
+    sql = GOOD.replace("silver.clicks", f"gold.{table}").replace("bronze.clicks", "silver.clicks")
+    found = faults(tmp_path, sql.replace("tags (silver", "tags (gold"), f"gold/web/{table}.sql")
+    assert list(found) == ([rule] if rule else [])
+
+
+def test_gold_that_reads_bronze_is_refused(tmp_path: Path) -> None:
+    sql = GOOD.replace("silver.clicks", "gold.fct_clicks").replace("tags (silver", "tags (gold")
+    found = faults(tmp_path, sql, "gold/web/fct_clicks.sql")
+    assert found == {"layerorder": "gold.fct_clicks: reads bronze.clicks; this layer may read gold, seeds, silver"}
+
+
+def test_layer_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    sql = GOOD.replace("silver", "platinum")
+    assert "unknown layer" in faults(tmp_path, sql, "platinum/web/clicks.sql")["layerorder"]
+
+
+def test_rules_are_enabled_in_the_project() -> None:
+    enabled = (PROJECT / "config.yaml").read_text(encoding="utf-8")
+    assert [rule for rule in rules() if f"- {rule}\n" not in enabled] == []
