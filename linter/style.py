@@ -122,15 +122,3 @@ class ColumnsAreTypedAndTold(Rule):
                 f"{model.name}: comment {', '.join(untold)} in the last SELECT, as in `x, /* Unit */`"
             )
         return None
-
-
-class PartitionedByTime(Rule):
-    """A model computed by date is partitioned by that date."""
-
-    def check_model(self, model: Model) -> RuleViolation | None:
-        if _own(model) is None or not model.kind.is_incremental_by_time_range or model.time_column is None:
-            return None
-        column = model.time_column.column.name
-        if any(part.name == column for part in model.partitioned_by):
-            return None
-        return self.violation(f"{model.name}: expected `partitioned_by {column}`, its time column")
