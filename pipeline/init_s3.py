@@ -1,4 +1,4 @@
-"""The buckets of the lake in an S3 store. `python -m pipeline.init_s3` waits for the store and makes what is missing."""
+"""The buckets of the lake in an S3 store: `python -m pipeline.init_s3` waits for the store and makes what is missing."""
 
 from __future__ import annotations
 
@@ -107,9 +107,7 @@ def _create_once(client: Any, bucket: str, region: str) -> bool:
     except ClientError as error:
         if str(error.response.get("Error", {}).get("Code", "")) not in _TAKEN:
             raise
-        client.head_bucket(
-            Bucket=bucket
-        )  # another init was first, or the name is somebody else's: then this is refused
+        client.head_bucket(Bucket=bucket)  # refused, if the name is not ours but somebody else's
         return False
     return True
 

@@ -19,7 +19,7 @@ TYPES = ("game", "video", "traceable", "audiobook", "playlist", "printable", "co
 _SIZES = (316, 722, 364, 32, 25, 20, 12, 1)
 # Share of plays per kind, and (shift, exponent) of the power law of popularity within it.
 _PLAYED = (0.607, 0.240, 0.136, 0.017)
-_POPULARITY = ((2.0, 1.45), (1.0, 1.5), (1.5, 1.35), (1.5, 1.8))
+_POPULARITY = ((5.0, 1.6), (2.0, 1.4), (3.0, 1.35), (1.5, 1.8))
 _NAME_NULL, _NAME_EMPTY, _SUBTYPE_NULL, _SUBTYPE_EMPTY = 0.116, 0.006, 0.320, 0.070
 _SUBTYPES = {
     "game": ("memory", "sticker", "puzzle", "coloring", "hide_and_seek", "maze", "race", "discovery"),
@@ -83,10 +83,13 @@ def catalog() -> Catalog:
     return Catalog(ids, types, cumulative(np.concatenate(weights)), lines)
 
 
+def activity_keys(options: SampleOptions) -> list[str]:
+    """The keys of the catalogue's objects."""
+    return [object_key(options, "activities", number, 3) for number in range(-(-sum(_SIZES) // PER_FILE))]
+
+
 def activity_objects(options: SampleOptions) -> Iterator[SampleObject]:
     """The catalogue in a few objects."""
-    lines = catalog().lines
-    for number, start in enumerate(range(0, len(lines), PER_FILE)):
-        part = lines[start : start + PER_FILE]
-        key = object_key(options, "activities", number, 3)
+    for number, key in enumerate(activity_keys(options)):
+        part = catalog().lines[number * PER_FILE : (number + 1) * PER_FILE]
         yield SampleObject(ACTIVITIES, key, encode(options, part), tally=Tally(activities=len(part)))

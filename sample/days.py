@@ -24,11 +24,11 @@ def event_count(options: SampleOptions, day: int) -> int:
     """Events that arrive on a date: its weekday's share, plus a swing.
 
     The swing is the difference of two consecutive random numbers, so it cancels over a range of dates: the total strays
-    from `options.events` by less than one day's events, however long the range.
+    from `options.events` by less than one day's events, however long the range. A date has at least one event.
     """
     swing = _level(options.seed, day) - _level(options.seed, day - 1)
     weekday = (day - 1) % 7  # ordinal 1 was a Monday
-    return round(options.events_per_day * (float(_WEEKDAYS[weekday]) + _SWING * swing))
+    return max(1, round(options.events_per_day * (float(_WEEKDAYS[weekday]) + _SWING * swing)))
 
 
 def _level(seed: int, day: int) -> float:

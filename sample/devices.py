@@ -44,7 +44,7 @@ _MODEL_TEXTS += [f'"brand": "{brand}", "model": "{model}"' for brand, model in _
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """One device per user, as columns of indices; a device without id has -1 as its platform's sign."""
+    """One device per user, as columns of indices; `is_named` is 0 for a device that hides its id."""
 
     ids: Bytes
     is_named: Ints

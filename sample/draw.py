@@ -32,6 +32,8 @@ class Stream(enum.IntEnum):
     UNKNOWN_USERS = 10
     OVERWRITES = 11
     FILES = 12
+    STRANGERS = 13
+    CLOCKS = 14
 
 
 def generator(seed: int, day: int, stream: Stream) -> np.random.Generator:

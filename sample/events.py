@@ -9,13 +9,13 @@ from functools import lru_cache
 import numpy as np
 
 from sample.catalog import catalog
-from sample.days import DAY_MS, event_count, stamps
+from sample.days import event_count, stamps
 from sample.devices import Devices, context_texts
-from sample.draw import Bytes, Ints, Stream, generator, uuid_texts, uuids
+from sample.draw import Bools, Bytes, Ints, Stream, generator, uuid_texts, uuids
 from sample.options import SampleOptions
 from sample.plays import COLLECTIONS, SOURCES, Plays, draw_plays
 from sample.sessions import draw_sessions
-from sample.trouble import ahead_ms, chosen, delay_days, strangers
+from sample.trouble import ahead_ms, delays_ms, draw_trouble, strangers
 from sample.users import child_texts
 
 _EXTENSION = ', "experiment": {"name": "new_home", "arm": 2}, "session_length": 12'
@@ -27,7 +27,7 @@ class Events:
 
     Attributes:
         moments: when each occurred as the device says, milliseconds since 1970 UTC.
-        trouble: places of the events with each kind of trouble.
+        trouble: which events have each kind of trouble.
     """
 
     ids: Bytes
@@ -36,15 +36,21 @@ class Events:
     moments: Ints
     plays: Plays
     devices: Devices
-    trouble: dict[str, Ints]
+    trouble: dict[str, Bools]
 
     def __len__(self) -> int:
         return len(self.moments)
 
+    @property
+    def is_plain(self) -> Bools:
+        """Which events have no trouble."""
+        plain: Bools = ~np.any(list(self.trouble.values()), axis=0)
+        return plain
+
 
 @lru_cache(maxsize=2)
 def draw_events(options: SampleOptions, day: int) -> Events:
-    """The events of a date. No event has two kinds of trouble with its time or its account."""
+    """The events of a date; the last two dates are remembered, for the copies."""
     count = event_count(options, day)
     sessions = draw_sessions(options, day, count)
     rng = generator(options.seed, day, Stream.PLAYS)
@@ -52,21 +58,12 @@ def draw_events(options: SampleOptions, day: int) -> Events:
     children = np.where(plays.children < 0, 0, 1 + (plays.children * sessions.children).astype(np.int64))
     users, moments = sessions.users.copy(), sessions.moments.copy()
 
-    rng = generator(options.seed, day, Stream.FUTURE)
-    future = chosen(rng, options.future, count)
+    trouble = draw_trouble(options, day, sessions.ages)
+    unknown, late, future = (np.flatnonzero(trouble[name]) for name in ("unknown_users", "late", "future"))
+    users[unknown] = strangers(options, day)[: len(unknown)]
+    rng = generator(options.seed, day, Stream.CLOCKS)
+    moments[late] -= delays_ms(rng, sessions.ages[late])
     moments[future] += ahead_ms(rng, len(future))
-    rng = generator(options.seed, day, Stream.UNKNOWN_USERS)
-    replacing = strangers(options, day)
-    unknown = np.sort(rng.choice(count, len(replacing), replace=False))
-    users[unknown] = replacing
-    rng = generator(options.seed, day, Stream.LATE)
-    able = np.setdiff1d(np.flatnonzero(sessions.ages > 0), np.union1d(future, unknown))
-    wanted = min(len(able), round(options.late * count))
-    late = np.sort(rng.choice(able, wanted, replace=False)) if wanted else able[:0]
-    moments[late] -= delay_days(rng, sessions.ages[late]) * DAY_MS
-    rng = generator(options.seed, day, Stream.UNKNOWN_FIELDS)
-    extended = chosen(rng, options.unknown_fields, count)
-    trouble = {"late": late, "future": future, "unknown_users": unknown, "unknown_fields": extended}
     return Events(ids, users, children, moments, plays, sessions.devices, trouble)
 
 
@@ -100,7 +97,7 @@ def event_lines(events: Events, places: Ints, corrected: bool = False) -> list[s
             plays.collections[places].tolist(),
             ["null" if math.isnan(value) else repr(value) for value in plays.loading[places].tolist()],
             context_texts(events.devices, places),
-            [_EXTENSION if extended else "" for extended in np.isin(places, events.trouble["unknown_fields"]).tolist()],
+            [_EXTENSION if extended else "" for extended in events.trouble["unknown_fields"][places].tolist()],
             strict=True,
         )
     ]

@@ -15,10 +15,11 @@ class Tally:
     """Numbers of records.
 
     Attributes:
-        events: distinct event lines, the late, future and unknown ones included; neither copies nor malformed lines.
-        duplicates: additional lines with the event_id of an earlier one, the corrected ones included.
+        events: event lines, each with an event_id of its own; the late, future and unknown ones are among them.
+        duplicates: further lines with the event_id of one of them, the corrected ones included. On the first date of a
+            sample, copies of the date before have no original and count as late events.
         corrected: duplicates with another duration than the first.
-        malformed: additional lines that cannot be read as an event.
+        malformed: further lines that cannot be read as an event.
         users: versions of users.
     """
 
@@ -54,7 +55,7 @@ class SampleObject:
 
     @property
     def revised_tally(self) -> Tally:
-        """What `revised` holds; the event that it lacks is one without trouble."""
+        """What `revised` holds: the event that it lacks is one without trouble."""
         return replace(self.tally, events=self.tally.events - 1)
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 RATES = ("late", "duplicates", "malformed", "unknown_fields", "future", "unknown_users", "overwrites")
-_EARLIEST, _LATEST = dt.date(2000, 1, 1), dt.date(2100, 12, 31)
+_EARLIEST, _LATEST = dt.date(2015, 2, 1), dt.date(2100, 12, 31)  # late events must not precede the contract's epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,21 +14,25 @@ class SampleOptions:
     """What to generate.
 
     A date's objects depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates; never on `end`.
+    The names depend on `seed` and `compress` alone: to add data of another size to a lake, take another seed.
 
     Args:
-        end: the last date, UTC.
+        end: the last date, UTC. Events of dates that are still to come are future-dated when they are ingested.
         events: about how many events over all days.
         days: how many dates, the last being `end`.
         seed: another seed is another population, under other keys.
-        events_per_file: events per object; the last object of a date may hold fewer.
+        events_per_file: at most so many events per object; those of a date are spread evenly.
         compress: gzip every object.
-        late: share of events that arrive 1 to 60 days after they occurred.
-        duplicates: copies per event, in a later object of the same or the next date; some are corrected versions.
+        late: share of events that arrive 1 to 28 days after they occurred.
+        duplicates: copies per event, half of them on the next date; half of those correct the duration.
         malformed: bad lines per event, between the good ones.
-        unknown_fields: share of events with a field that no contract names.
-        future: share of events that claim to occur 2 to 400 days after their date.
+        unknown_fields: share of events with fields that no contract names.
+        future: share of events whose clock is a century ahead.
         unknown_users: share of events whose user has no record, or none yet.
         overwrites: share of event objects that a second run replaces.
+
+    An event has at most one of late, unknown_fields, future and unknown_users, and only those with none are copied or
+    overwritten. Rates that do not fit together are met as far as there are events.
 
     Raises:
         ValueError: an option is out of range.
@@ -49,8 +53,6 @@ class SampleOptions:
     overwrites: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.end, dt.datetime) or not _EARLIEST <= self.end <= _LATEST:
-            raise ValueError(f"end is {self.end}; expected a date from {_EARLIEST} to {_LATEST}")
         for name, lowest, highest in (
             ("events", 1, 10**12),
             ("days", 1, 10_000),
@@ -60,6 +62,8 @@ class SampleOptions:
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise ValueError(f"{name} is {value}; expected a whole number from {lowest} to {highest}")
+        if not _EARLIEST.toordinal() <= self.first_day <= self.last_day <= _LATEST.toordinal():
+            raise ValueError(f"{self.days} days up to {self.end}; expected all of them from {_EARLIEST} to {_LATEST}")
         for name in RATES:
             value = getattr(self, name)
             if not 0 <= value <= 1:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
 
-from sample.generate import entity_objects, event_keys, objects_of_day
-from sample.objects import EVENTS, SampleObject, Tally
+from sample.generate import Batch, batches
+from sample.objects import Tally
 from sample.options import SampleOptions
 
 _WRITERS = 4
-_IN_FLIGHT = 64
+_IN_FLIGHT = 32
 Put = Callable[[str, str, bytes], None]
 Sizes = Mapping[tuple[str, str], int]
 """Size in bytes of the objects that exist, by (bucket, key)."""
@@ -25,7 +25,7 @@ class SampleSummary:
     Attributes:
         objects: new ones.
         overwritten: existing ones that got their second version.
-        existing: those that were there already.
+        existing: those that were there already and stayed.
         bytes: written.
         tally: records in what was written.
     """
@@ -36,62 +36,67 @@ class SampleSummary:
     bytes: int = 0
     tally: Tally = field(default_factory=Tally)
 
+    def __add__(self, other: SampleSummary) -> SampleSummary:
+        return SampleSummary(
+            self.objects + other.objects,
+            self.overwritten + other.overwritten,
+            self.existing + other.existing,
+            self.bytes + other.bytes,
+            self.tally + other.tally,
+        )
+
 
 def write_objects(
     options: SampleOptions, put: Put, sizes: Sizes, advance: Callable[[int, int], None] = lambda objects, size: None
 ) -> SampleSummary:
-    """Writes what is missing: accounts and catalogue first, in order, then the events.
+    """Writes what is missing: catalogue and accounts first, then the events, date by date.
+
+    A date is complete before the next one begins, so a later version of a record is never in an older object.
 
     Args:
-        put: stores (bucket, key, body); called by several threads at once for events.
-        sizes: the objects that exist. One that has a second version gets it, if it is still in its first.
-        advance: called with (objects, bytes) after each event object; first with the negative number of them.
+        put: stores (bucket, key, body); several threads call it at once, except for the first object of a date, which
+            may have to make a folder.
+        sizes: the objects that exist. One that has a second version gets it, if its size is that of the first.
+        advance: called with (objects, bytes) after each object; first with the negative number of all.
 
     Raises:
         Exception: whatever `put` raises; what was written stays and the next run goes on from there.
     """
-    dates = range(options.first_day, options.last_day + 1)
-    keys = {day: event_keys(options, day) for day in dates}
-    advance(-sum(map(len, keys.values())), 0)
-    entities = _write(entity_objects(options), put, sizes, lambda objects, size: None, 1)
-    # a date needs no drawing when all is there and nothing is to be overwritten
-    drawn = [day for day in dates if options.overwrites or any((EVENTS, key) not in sizes for key in keys[day])]
-    events = _write(chain.from_iterable(objects_of_day(options, day) for day in drawn), put, sizes, advance, _WRITERS)
-    skipped = sum(len(keys[day]) for day in dates) - sum(len(keys[day]) for day in drawn)
-    return SampleSummary(
-        entities.objects + events.objects,
-        entities.overwritten + events.overwritten,
-        entities.existing + events.existing + skipped,
-        entities.bytes + events.bytes,
-        entities.tally + events.tally,
-    )
+    todo = list(batches(options))
+    advance(-sum(len(batch.keys) for batch in todo), 0)
+    summary = SampleSummary()
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for batch in todo:
+            if batch.is_revised or any((batch.bucket, key) not in sizes for key in batch.keys):
+                summary += _write(batch, pool, put, sizes, advance)
+            else:
+                summary += SampleSummary(existing=len(batch.keys))
+                advance(len(batch.keys), 0)
+    return summary
 
 
 def _write(
-    objects: Iterable[SampleObject], put: Put, sizes: Sizes, advance: Callable[[int, int], None], workers: int
+    batch: Batch, pool: ThreadPoolExecutor, put: Put, sizes: Sizes, advance: Callable[[int, int], None]
 ) -> SampleSummary:
-    new = overwritten = existing = size = 0
-    tally = Tally()
-    running: list[Future[None]] = []
-    with ThreadPoolExecutor(workers) as pool:
-        for item in objects:
-            there = sizes.get((item.bucket, item.key))
-            if there is not None and (item.revised is None or there != len(item.body)):
-                existing += 1
-                advance(1, 0)
-                continue
-            if there is None:
-                body, new = item.body, new + 1
-                tally += item.tally
-            else:
-                assert item.revised is not None
-                body, overwritten = item.revised, overwritten + 1
-                tally += item.revised_tally
-            size += len(body)
+    summary = SampleSummary()
+    running: deque[Future[None]] = deque()
+    is_first = True
+    for item in batch.draw():
+        there = sizes.get((item.bucket, item.key))
+        if there is None:
+            body, step = item.body, SampleSummary(objects=1, bytes=len(item.body), tally=item.tally)
+        elif item.revised is not None and there == len(item.body):
+            body = item.revised
+            step = SampleSummary(overwritten=1, bytes=len(body), tally=item.revised_tally)
+        else:
+            body, step = b"", SampleSummary(existing=1)
+        summary += step
+        if not step.existing:
             running.append(pool.submit(put, item.bucket, item.key, body))
-            if len(running) >= _IN_FLIGHT:
-                running.pop(0).result()
-            advance(1, len(body))
-        for future in running:
-            future.result()
-    return SampleSummary(new, overwritten, existing, size, tally)
+            if is_first or len(running) == _IN_FLIGHT:
+                running.popleft().result()
+            is_first = False
+        advance(1, step.bytes)
+    for future in running:
+        future.result()
+    return summary
