@@ -1,4 +1,4 @@
-"""The buckets of the lake in an S3 store: `python -m pipeline.init_s3` waits for the store and makes what is missing."""
+"""The buckets of the lake in an S3 store: `python -m pipeline.init_s3` waits for the store and makes those missing."""
 
 from __future__ import annotations
 
