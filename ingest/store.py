@@ -197,7 +197,7 @@ class Store:
             self._staging = self._staging or Path(tempfile.mkdtemp(prefix="lakemesh-"))
             return self._staging / uuid.uuid4().hex
         path = self.root / key
-        self._make_folder(path.parent)
+        self._made |= _make_folder(path.parent)
         return path
 
     def publish(self, staged: dict[str, Path]) -> None:
@@ -248,19 +248,10 @@ class Store:
         finally:
             self.delete([key])
 
-    def _make_folder(self, folder: Path) -> None:
-        missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-        if missing:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise _local_error(error, folder) from error
-            self._made.update((*missing, missing[-1].parent))
-
     def _link(self, key: str, data: bytes, *, replace: bool) -> bool:
         assert self.root is not None
         path = self.root / key
-        self._make_folder(path.parent)
+        changed = _make_folder(path.parent) | {path.parent}
         draft = path.with_name(f"{path.name}#{uuid.uuid4().hex}")  # object_store hides names with `#` and a suffix
         try:
             with draft.open("xb") as file:
@@ -271,9 +262,8 @@ class Store:
                 draft.replace(path)
             else:
                 os.link(draft, path)
-            for folder in {path.parent} | self._made:
+            for folder in changed:
                 _fsync(folder)
-            self._made.clear()
         except FileExistsError:
             return False
         except OSError as error:
@@ -304,6 +294,18 @@ class Store:
             raise RetriableError(
                 f"{place}: the store did not answer properly; check AWS_ENDPOINT_URL and try again: {reason}"
             ) from error
+
+
+def _make_folder(folder: Path) -> set[Path]:
+    """Makes a folder with its parents, and gives the folders whose entries became new: all want an fsync."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    if not missing:
+        return set()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _local_error(error, folder) from error
+    return {*missing, missing[-1].parent}
 
 
 def _local_error(error: OSError, path: Path) -> ConfigError | RetriableError:
