@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.settings import PROJECT, settings
@@ -35,6 +36,22 @@ def home(clean_settings: Path) -> Home:
     """The whole project in a temporary home on disk."""
     set_console(NoopConsole())
     return Home()
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+    """The project as SQLMesh loads it, over a home without data; read-only."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "dotenv").touch()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LAKE_HOME", str(home))
+        environment.setenv("SQLMESH_DOTENV_PATH", str(home / "dotenv"))
+        settings.cache_clear()
+        set_console(NoopConsole())
+        context = Context(paths=str(PROJECT))
+    settings.cache_clear()
+    yield context
+    context.close()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ MODEL (
     user_id INT,
     activity_id TEXT,
     event_type TEXT,
-    created_at TIMESTAMP,
+    created_at TEXT,
     duration_seconds INT,
     completed BOOLEAN
   ),
@@ -21,7 +21,7 @@ MODEL (
     user_id = 'Account that played',
     activity_id = 'Activity, key of seeds.activities',
     event_type = 'activity_enter or activity_exit',
-    created_at = 'When it happened, UTC',
+    created_at = 'When it happened, UTC, as the file writes it',
     duration_seconds = 'Length of the play in seconds; NULL on entering',
     completed = 'Whether it was played to its end; NULL on entering'
   ),

@@ -9,13 +9,13 @@ MODEL (
   tags (seeds, analytics),
   columns (
     user_id INT,
-    subscription_date DATE,
+    subscription_date TEXT,
     platform TEXT,
     price_usd DOUBLE
   ),
   column_descriptions (
     user_id = 'Account that subscribed',
-    subscription_date = 'Day on which it subscribed, UTC',
+    subscription_date = 'Day on which it subscribed, UTC, as the file writes it',
     platform = 'Store that sold it: apple or google',
     price_usd = 'Price paid, US dollars'
   ),

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import duckdb
 import pytest
 from sqlglot import exp
 from sqlmesh import Context
-from sqlmesh.core.console import NoopConsole, set_console
-
-from ingest.settings import PROJECT, settings
 
 EVENTS = "silver.activity_events(event_id, event_date)"
 ENRICHED = "silver.activity_events_enriched(date, event_id, completed_flag)"
@@ -67,22 +62,6 @@ CASES = {
         [("2026-01-02", 1, 1, 0, 0, 0.0, 3.0, 0.0, 2.0)],
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
-    """The project's context, in a home of its own."""
-    with pytest.MonkeyPatch.context() as environment:
-        home = tmp_path_factory.mktemp("home")
-        (home / "dotenv").touch()
-        environment.setenv("LAKE_HOME", str(home))
-        environment.setenv("SQLMESH_DOTENV_PATH", str(home / "dotenv"))
-        settings.cache_clear()
-        set_console(NoopConsole())
-        context = Context(paths=str(PROJECT))
-        yield context
-        context.close()
-        settings.cache_clear()
 
 
 def found(query: exp.Query, tables: dict[str, list[str]], more: dict[str, list[str]]) -> list[tuple[object, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,11 @@ def test_sqlmesh_and_lake_mean_the_same_files(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert sqlmesh_means() == lake_means()
+
+
+def test_ignored_names_are_globs_and_regular_expressions_and_walk_no_tree() -> None:
+    patterns = load_configs(None, Config, [PROJECT])[PROJECT].ignore_patterns
+    assert patterns
+    for pattern in patterns:
+        re.compile(pattern)
+        assert "**" not in pattern
