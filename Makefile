@@ -4,8 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-GOLD := SELECT date, country_code, activity_type, subscription_status, activities_played, completion_rate, total_time_spent \
-	FROM gold.activity_engagement_metrics ORDER BY date DESC, activities_played DESC, country_code, os_version LIMIT 10
+GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
+	ROUND(SUM(completed_plays) / SUM(activities_played), 3) AS completion_rate, \
+	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
+	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
 .PHONY: help setup lock lint test demo demo-s3 bench clean
 
@@ -51,7 +53,7 @@ demo: setup ## sample data, ingest, plan, gold
 	sqlmesh plan --auto-apply --no-prompts
 	sqlmesh run
 	@echo "== gold"
-	sqlmesh fetchdf "$(GOLD)"
+	@sqlmesh fetchdf "$(GOLD)"
 	@echo
 	@echo "Next:  sqlmesh plan         preview changes of models or late data"
 	@echo "       sqlmesh ui           project, lineage and columns at http://localhost:8000"
@@ -59,6 +61,9 @@ demo: setup ## sample data, ingest, plan, gold
 
 demo-s3: setup ## the same over a real S3 server on this machine
 	python -m pipeline.local_s3 -- $(MAKE) demo
+
+bench: setup ## raw files to gold beside a merge by hand (minutes)
+	python -m benchmarks.raw_to_gold
 
 clean: ## remove .venv, data and caches
 	rm -rf .venv data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,62 @@
+"""The buckets of an S3 store, made on a real one."""
+
+from __future__ import annotations
+
+import time
+
+import boto3
+import pytest
+
+from ingest.errors import ConfigError, RetriableError
+from ingest.settings import Settings, settings
+from pipeline.init_s3 import buckets_of, create_buckets, main
+
+
+@pytest.mark.s3
+def test_missing_buckets_are_made_once(s3_server: dict[str, str]) -> None:
+    options = Settings.model_validate(s3_server)
+    assert create_buckets(options, ["shared", "made-here"]) == ["made-here"]
+    assert create_buckets(options, ["shared", "made-here"]) == []
+    client = boto3.client(
+        "s3",
+        endpoint_url=options.aws_endpoint_url,
+        region_name=options.aws_region,
+        aws_access_key_id=options.aws_access_key_id,
+        aws_secret_access_key=options.aws_secret_access_key,
+    )
+    assert "made-here" in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+
+
+@pytest.mark.s3
+def test_wrong_key_is_refused_at_once(s3_server: dict[str, str]) -> None:
+    options = Settings.model_validate(s3_server | {"AWS_SECRET_ACCESS_KEY": "wrong-and-long-enough"})
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=r"s3://shared at http.*refused .*AWS_SECRET_ACCESS_KEY"):
+        create_buckets(options, ["shared"], wait_seconds=30)
+    assert time.monotonic() - started < 10
+
+
+def test_store_that_is_away_is_waited_for_and_then_reported() -> None:
+    options = Settings.model_validate(
+        {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    )
+    with pytest.raises(RetriableError, match="did not answer in time; check AWS_ENDPOINT_URL"):
+        create_buckets(options, ["lake"], wait_seconds=0.5)
+
+
+def test_buckets_are_those_that_the_settings_lead_to() -> None:
+    options = Settings.model_validate({"LANDING_URI": "s3://{bucket}/in", "LAKE_URI": "s3://warehouse/lake"})
+    assert buckets_of(options) == ["raw-activities", "raw-events", "raw-users", "warehouse"]
+
+
+@pytest.mark.s3
+def test_command_names_each_bucket(s3_lake: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "s3://lake\tthere already\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("clean_settings")
+def test_local_settings_are_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    settings.cache_clear()
+    assert main([]) == 2
+    assert "neither LANDING_URI nor LAKE_URI is s3://" in capsys.readouterr().err
