@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup lock lint test demo demo-s3 bench clean
+.PHONY: help setup lock lint test demo demo-steps demo-s3 bench clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,7 +44,13 @@ lint: setup ## ruff, mypy, the contracts, sqlmesh format and lint
 test: setup ## run every test
 	pytest
 
-demo: setup ## sample data, ingest, plan, gold
+demo: setup demo-steps ## sample data, ingest, plan, gold
+	@echo
+	@echo "Next:  sqlmesh plan         preview changes of models or late data"
+	@echo "       sqlmesh ui           project, lineage and columns at http://localhost:8000"
+	@echo "       lake sample --seed 2 && lake ingest && sqlmesh run      more data, only its days recomputed"
+
+demo-steps:
 	@echo "== sample data into the landing"
 	lake sample --late 0.02 --duplicates 0.01 --malformed 0.002 --unknown-fields 0.01 --unknown-users 0.002
 	@echo "== landing to bronze"
@@ -54,13 +60,9 @@ demo: setup ## sample data, ingest, plan, gold
 	sqlmesh run
 	@echo "== gold"
 	@sqlmesh fetchdf "$(GOLD)"
-	@echo
-	@echo "Next:  sqlmesh plan         preview changes of models or late data"
-	@echo "       sqlmesh ui           project, lineage and columns at http://localhost:8000"
-	@echo "       lake sample --seed 2 && lake ingest && sqlmesh run      more data, only its days recomputed"
 
 demo-s3: setup ## the same over a real S3 server on this machine
-	python -m pipeline.local_s3 -- $(MAKE) demo
+	python -m pipeline.local_s3 -- $(MAKE) --no-print-directory demo-steps
 
 bench: setup ## raw files to gold beside a merge by hand (minutes)
 	python -m benchmarks.raw_to_gold

@@ -65,9 +65,9 @@ def main() -> None:
 
 def _must_be_equal(home: Path) -> None:
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH '{home}/warehouse.duckdb' AS ours (READ_ONLY)")
+        connection.execute(f"ATTACH '{home}/warehouse.duckdb' AS warehouse (READ_ONLY)")
         connection.execute(f"ATTACH '{home}/by_hand.duckdb' AS theirs (READ_ONLY)")
-        ours = f"SELECT {COLUMNS} FROM ours.gold.activity_engagement_metrics"
+        ours = f"SELECT {COLUMNS} FROM warehouse.gold.activity_engagement_metrics"
         theirs = f"SELECT {COLUMNS} FROM theirs.gold"
         found = connection.execute(
             f"SELECT (SELECT COUNT(*) FROM ({ours})), COUNT(*) FROM (({ours} EXCEPT {theirs}) UNION ALL "
