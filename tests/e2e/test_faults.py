@@ -1,0 +1,98 @@
+"""Real processes, really killed and really at the same time: every record is there once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import duckdb
+import pytest
+
+from ingest.contract import contracts
+from ingest.ledger import Ledger
+from ingest.settings import PROJECT
+from ingest.store import Store
+from pipeline.bronze import bronze_query
+from pipeline.sampling import write_sample
+from sample.objects import Tally
+from sample.options import SampleOptions
+from tests.home import Home
+
+INGEST = [sys.executable, "-m", "pipeline", "ingest"]
+
+
+@pytest.fixture
+def landed(home: Home) -> Tally:
+    """A landing of many small objects with bad lines; what is in it."""
+    options = SampleOptions(
+        end=dt.date(2026, 1, 31), events=6000, days=20, events_per_file=20, duplicates=0.02, malformed=0.01
+    )
+    return write_sample(options, lambda objects, size: None).tally
+
+
+def must_hold_each_record_once(home: Home, landed: Tally) -> None:
+    """Compares bronze and quarantine with what was landed, as a reader sees them."""
+    lake = Store(home.options.lake_uri)
+    expected = {"events": landed.events + landed.duplicates, "users": landed.users, "activities": landed.activities}
+    for feed, rows in expected.items():
+        state = Ledger(lake, feed).state()
+        query = bronze_query(contracts()[feed], lake.uri, state.bronze_files())
+        found = duckdb.sql(f"SELECT COUNT(*), COUNT(DISTINCT (_source_file, _source_line)) FROM ({query})").fetchone()
+        assert found == (rows, rows)
+        assert sum(item.rows for item in state.objects.values()) == rows
+        rejected = [f"{lake.uri}/{path}" for path in state.files if path.startswith("quarantine/")]
+        bad = duckdb.sql(f"SELECT COUNT(*) FROM read_parquet({rejected})").fetchone() if rejected else (0,)
+        assert bad == (landed.malformed if feed == "events" else 0,)
+
+
+def test_ingest_killed_again_and_again_ends_complete(home: Home, landed: Tally) -> None:
+    clock = random.Random(1)
+    started = time.monotonic()
+    subprocess.run([*INGEST, "users"], cwd=PROJECT, check=True, capture_output=True)
+    whole = time.monotonic() - started
+    killed = 0
+    for _ in range(8):
+        process = subprocess.Popen(INGEST, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(clock.uniform(0.3, 1.2) * whole)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed > 0
+
+    subprocess.run(INGEST, cwd=PROJECT, check=True, capture_output=True)
+
+    must_hold_each_record_once(home, landed)
+
+
+def test_ingesters_at_the_same_time_share_the_work_without_doubling(home: Home, landed: Tally) -> None:
+    processes = [
+        subprocess.Popen(INGEST, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in processes:
+        _, errors = process.communicate()
+        assert (process.returncode, errors) == (0, "")
+
+    must_hold_each_record_once(home, landed)
+
+
+@pytest.mark.s3
+def test_second_ingester_is_told_to_wait_where_the_store_cannot_part_them(s3_home: Home) -> None:
+    s3_home.put("activities", "a.json", *({"activity_id": f"a{number}", "type": "game"} for number in range(20_000)))
+    processes = [
+        subprocess.Popen(INGEST, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    results = [(process.communicate()[1], process.returncode) for process in processes]
+
+    assert any(code == 0 for _, code in results)
+    refused = [error for error, code in results if code]
+    assert all("another `lake ingest` on this host is writing to s3://lake" in error for error in refused)
+    assert [code for _, code in results if code] == [1] * len(refused)
+    assert Ledger(Store("s3://lake"), "activities").state().position == 1
