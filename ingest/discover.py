@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from ingest.contract import Contract
+from ingest.known import CHANGED, SAME
 from ingest.ledger import LedgerState
 from ingest.store import Store, StoredObject
 
@@ -33,13 +38,16 @@ def discover(contract: Contract, landing: Store, state: LedgerState) -> list[Wai
         ConfigError: the bucket is missing or access is refused.
         RetriableError: the store cannot be reached.
     """
-    bucket, known = contract.source.bucket, state.objects
-    waiting = []
-    for version in landing.list(contract.source.prefix.rstrip("/")):
-        if version.key.endswith(("/", *_IGNORED)):
-            continue
-        source_file = f"{bucket}/{version.key}"
-        before = known.get(source_file)
-        if before is None or before.etag != version.etag:
-            waiting.append(Waiting(source_file, version, before is not None))
+    bucket = contract.source.bucket
+    listing = landing.listing(contract.source.prefix.rstrip("/"))
+    for ending in ("/", *_IGNORED):
+        listing = listing.filter(pc.invert(pc.ends_with(listing.column("key"), ending)))
+    names = pc.binary_join_element_wise(bucket, listing.column("key"), "/").combine_chunks()
+    status = state.objects.status(names, listing.column("etag").combine_chunks())
+    places = np.flatnonzero(status != SAME)
+    versions = [StoredObject(**row) for row in listing.take(pa.array(places)).to_pylist()]
+    waiting = [
+        Waiting(f"{bucket}/{version.key}", version, replaces)
+        for version, replaces in zip(versions, (status[places] == CHANGED).tolist(), strict=True)
+    ]
     return sorted(waiting, key=lambda item: item.version.key)

@@ -1,215 +1,31 @@
 """The ledger: one append-only log of Parquet entries per feed. A row is visible if and only if its file is live.
 
 Entry N is the object `ledger/<feed>/<N as 20 digits>.parquet`, written with put-if-absent, so exactly one writer gets
-each number. Its rows are actions:
-
-    object   one version of one source object was loaded (or seen again): counts, event dates, hash
-    add      a bronze or quarantine file is live from here on
-    remove   a file is live no more
-    abandon  the load of that id must never commit; its files may be deleted
-
-Entries are never deleted, renumbered or reused: what is live at a position is what entries 1..position say.
+each number. Entries are never deleted, renumbered or reused: what is live at a position is what entries 1..position
+say. Every CHECKPOINT_ENTRIES entries the sum of all is laid beside the log, as
+`ledger/<feed>/_checkpoints/<N>.files.parquet` and `…<N>.objects.parquet`. A checkpoint only spares reading: without it
+the log says the same.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import io
+import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.entry import Entry, LakeFile, files_of, files_table, must_be_readable
 from ingest.errors import ConfigError, ConflictError
+from ingest.known import KnownObjects
 from ingest.store import Store
 
-FORMAT_VERSION = 1
-_VERSION_KEY = b"lakemesh.ledger_format"
-_DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
-_SCHEMA = pa.schema(
-    [
-        ("action", pa.string()),
-        ("load_id", pa.string()),
-        ("committed_at", pa.timestamp("us", "UTC")),
-        # action = object
-        ("source_file", pa.string()),
-        ("etag", pa.string()),
-        ("content_hash", pa.string()),
-        ("size", pa.int64()),
-        ("modified_at", pa.timestamp("us", "UTC")),
-        ("records", pa.int64()),
-        ("rows", pa.int64()),
-        ("quarantined", pa.int64()),
-        ("event_dates", _DATES),
-        ("contract_version", pa.int64()),
-        # action = add or remove
-        ("path", pa.string()),
-        ("bytes", pa.int64()),
-        ("ingest_date", pa.date32()),
-        ("event_date", pa.date32()),
-        ("loads", pa.list_(pa.string())),
-        ("columns", pa.string()),
-        # action = abandon
-        ("abandoned", pa.string()),
-    ],
-    metadata={_VERSION_KEY: str(FORMAT_VERSION).encode()},
-)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedObject:
-    """One version of a source object as a load committed it.
-
-    Attributes:
-        source_file: bucket/key.
-        records: non-blank records; always rows + quarantined.
-        event_dates: (UTC date, rows) of its bronze rows; empty for entity feeds.
-    """
-
-    source_file: str
-    etag: str
-    content_hash: str
-    size: int
-    modified_at: dt.datetime
-    records: int
-    rows: int
-    quarantined: int
-    event_dates: tuple[tuple[dt.date, int], ...]
-    contract_version: int
-    load_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class LakeFile:
-    """One Parquet file of bronze or quarantine.
-
-    Attributes:
-        path: key below the lake, starting `bronze/` or `quarantine/`.
-        loads: ids of the loads whose rows it holds.
-        columns: JSON object of column name to SQL type, in order; files of older contracts lack newer columns.
-    """
-
-    path: str
-    rows: int
-    bytes: int
-    ingest_date: dt.date
-    event_date: dt.date | None
-    loads: tuple[str, ...]
-    columns: str
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What one commit says."""
-
-    load_id: str
-    committed_at: dt.datetime
-    objects: tuple[LoadedObject, ...] = ()
-    added: tuple[LakeFile, ...] = ()
-    removed: tuple[str, ...] = ()
-    abandoned: tuple[str, ...] = ()
-
-    def conflicts_with(self, other: Entry) -> bool:
-        """Whether `other`, committed first, makes this entry wrong."""
-        mine = {item.source_file for item in self.objects}
-        return (
-            self.load_id in other.abandoned
-            or any(item.source_file in mine for item in other.objects)
-            or not set(self.removed).isdisjoint(other.removed)
-        )
-
-    def to_bytes(self) -> bytes:
-        """The entry as Parquet."""
-        common = {"load_id": self.load_id, "committed_at": self.committed_at}
-        rows = [
-            {
-                "action": "object",
-                **common,
-                "source_file": item.source_file,
-                "etag": item.etag,
-                "content_hash": item.content_hash,
-                "size": item.size,
-                "modified_at": item.modified_at,
-                "records": item.records,
-                "rows": item.rows,
-                "quarantined": item.quarantined,
-                "event_dates": [{"event_date": day, "rows": rows} for day, rows in item.event_dates],
-                "contract_version": item.contract_version,
-            }
-            for item in self.objects
-        ]
-        rows += [
-            {
-                "action": "add",
-                **common,
-                "path": file.path,
-                "rows": file.rows,
-                "bytes": file.bytes,
-                "ingest_date": file.ingest_date,
-                "event_date": file.event_date,
-                "loads": file.loads,
-                "columns": file.columns,
-            }
-            for file in self.added
-        ]
-        rows += [{"action": "remove", **common, "path": path} for path in self.removed]
-        rows += [{"action": "abandon", **common, "abandoned": load_id} for load_id in self.abandoned]
-        sink = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd", write_statistics=False)
-        return sink.getvalue()
-
-    @staticmethod
-    def from_bytes(data: bytes, name: str) -> Entry:
-        """Reads an entry.
-
-        Raises:
-            ConfigError: a newer version of Lakemesh wrote it.
-        """
-        table = pq.read_table(io.BytesIO(data))
-        version = int((table.schema.metadata or {}).get(_VERSION_KEY, b"0"))
-        if version != FORMAT_VERSION:
-            raise ConfigError(
-                f"{name} has ledger format {version}, this version reads {FORMAT_VERSION}; install a newer Lakemesh"
-            )
-        rows = table.to_pylist()
-        return Entry(
-            load_id=rows[0]["load_id"],
-            committed_at=rows[0]["committed_at"],
-            objects=tuple(
-                LoadedObject(
-                    row["source_file"],
-                    row["etag"],
-                    row["content_hash"],
-                    row["size"],
-                    row["modified_at"],
-                    row["records"],
-                    row["rows"],
-                    row["quarantined"],
-                    tuple((item["event_date"], item["rows"]) for item in row["event_dates"]),
-                    row["contract_version"],
-                    row["load_id"],
-                )
-                for row in rows
-                if row["action"] == "object"
-            ),
-            added=tuple(
-                LakeFile(
-                    row["path"],
-                    row["rows"],
-                    row["bytes"],
-                    row["ingest_date"],
-                    row["event_date"],
-                    tuple(row["loads"]),
-                    row["columns"],
-                )
-                for row in rows
-                if row["action"] == "add"
-            ),
-            removed=tuple(row["path"] for row in rows if row["action"] == "remove"),
-            abandoned=tuple(row["abandoned"] for row in rows if row["action"] == "abandon"),
-        )
+CHECKPOINT_ENTRIES = 64
+KEPT_CHECKPOINTS = 4
 
 
 @dataclass(slots=True)
@@ -222,13 +38,13 @@ class LedgerState:
     """
 
     position: int = 0
-    objects: dict[str, LoadedObject] = field(default_factory=dict)
+    objects: KnownObjects = field(default_factory=KnownObjects)
     files: dict[str, LakeFile] = field(default_factory=dict)
 
     def apply(self, sequence: int, entry: Entry) -> None:
         """Moves the state one entry on."""
         assert sequence == self.position + 1
-        self.objects.update((item.source_file, item) for item in entry.objects)
+        self.objects.update(entry.objects)
         for path in entry.removed:
             del self.files[path]
         self.files.update((file.path, file) for file in entry.added)
@@ -236,7 +52,7 @@ class LedgerState:
 
     def copy(self) -> LedgerState:
         """A state that can be moved on without touching this one."""
-        return replace(self, objects=dict(self.objects), files=dict(self.files))
+        return replace(self, objects=self.objects.copy(), files=dict(self.files))
 
     def bronze_files(self) -> list[LakeFile]:
         """Live bronze files in path order."""
@@ -259,13 +75,28 @@ class Ledger:
         Raises:
             ConfigError: an entry is missing, so nothing after it can be trusted.
         """
-        sequences = self._sequences()
-        return sequences[-1] if sequences else 0
+        checkpoint = self._checkpoint_before(None)
+        return checkpoint + len(self._sequences(checkpoint))
 
     def state(self, position: int | None = None) -> LedgerState:
         """The state at a position, by default the newest one."""
-        state = LedgerState()
-        for sequence, entry in self.entries(0, position):
+        return self._state(position, with_objects=True)
+
+    def live_files(self, position: int | None = None) -> list[LakeFile]:
+        """The live bronze files at a position, by default the newest one; cheaper than the whole state."""
+        return self._state(position, with_objects=False).bronze_files()
+
+    def _state(self, position: int | None, with_objects: bool) -> LedgerState:
+        checkpoint = self._checkpoint_before(position)
+        state = LedgerState(checkpoint)
+        if checkpoint:
+            key = self._checkpoint_key(checkpoint, "files")
+            with self.store.open(key) as source:
+                parquet = pq.ParquetFile(source)
+                must_be_readable(parquet.schema_arrow, f"{self.store.uri}/{key}")
+                state.files = {file.path: file for file in files_of(parquet.read())}
+            state.objects = KnownObjects(self.store, self._checkpoint_key(checkpoint, "objects"))
+        for sequence, entry in self._entries(checkpoint, position, with_objects):
             state.apply(sequence, entry)
         return state
 
@@ -275,16 +106,20 @@ class Ledger:
         Raises:
             ConfigError: the ledger is shorter than `until`, as after a restored back-up.
         """
-        sequences = self._sequences()
-        newest = sequences[-1] if sequences else 0
-        if max(after, until or 0) > newest:
+        return self._entries(after, until, with_objects=True)
+
+    def _entries(self, after: int, until: int | None, with_objects: bool) -> Iterator[tuple[int, Entry]]:
+        sequences = self._sequences(after)
+        newest = after + len(sequences)
+        if max(after, until or 0) > newest or (after and not sequences and after > self.position()):
+            newest = self.position()
             raise ConfigError(
                 f"{self.store.uri}/{self.prefix} ends at {newest}, but {max(after, until or 0)} was settled before; "
                 "the lake seems older than the state: restore both from the same back-up"
             )
-        wanted = [n for n in sequences if after < n <= (newest if until is None else until)]
+        wanted = [n for n in sequences if until is None or n <= until]
         with ThreadPoolExecutor(8) as pool:
-            yield from zip(wanted, pool.map(self._entry, wanted), strict=True)
+            yield from zip(wanted, pool.map(lambda n: self._entry(n, with_objects), wanted), strict=True)
 
     def commit(self, entry: Entry, seen: int) -> int:
         """Appends an entry after all that others committed meanwhile.
@@ -309,23 +144,66 @@ class Ledger:
             sequence += 1
         return sequence
 
-    def _sequences(self) -> list[int]:
+    def checkpoint(self, state: LedgerState) -> bool:
+        """Lays the state beside the log, if the log has grown enough since the last time.
+
+        Safe at any moment and from any number of writers: a checkpoint of a position is the same whoever writes it,
+        and counts only once its files table, written last, is there.
+
+        Returns:
+            Whether it was written.
+        """
+        last = self._checkpoint_before(None)
+        if state.position - last < CHECKPOINT_ENTRIES:
+            return False
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "objects.parquet"
+            state.objects.write(str(path))
+            self.store.put(self._checkpoint_key(state.position, "objects"), path.read_bytes())
+        sink = io.BytesIO()
+        pq.write_table(files_table(list(state.files.values())), sink, compression="zstd", write_statistics=False)
+        self.store.put(self._checkpoint_key(state.position, "files"), sink.getvalue())
+        for number in self._checkpoints()[:-KEPT_CHECKPOINTS]:
+            # files first: without them nobody looks for the objects
+            self.store.delete([self._checkpoint_key(number, kind) for kind in ("files", "objects")])
+        return True
+
+    def _checkpoints(self) -> list[int]:
+        """Positions with a whole checkpoint, ascending."""
+        names = (item.key.rsplit("/", 1)[1] for item in self.store.list(f"{self.prefix}/_checkpoints"))
+        return sorted(int(name.split(".", 1)[0]) for name in names if name.endswith(".files.parquet"))
+
+    def _checkpoint_before(self, position: int | None) -> int:
+        """The newest checkpoint up to a position; 0 when there is none."""
+        return max((n for n in self._checkpoints() if position is None or n <= position), default=0)
+
+    def _checkpoint_key(self, position: int, kind: str) -> str:
+        return f"{self.prefix}/_checkpoints/{position:020d}.{kind}.parquet"
+
+    def _sequences(self, after: int = 0) -> list[int]:
+        """Numbers of the entries after a position.
+
+        Raises:
+            ConfigError: one is missing.
+        """
         found = sorted(
-            int(name.removesuffix(".parquet"))
-            for item in self.store.list(self.prefix)
-            if (name := item.key.rsplit("/", 1)[1]).endswith(".parquet") and len(name) == 28
+            number
+            for item in self.store.list(self.prefix, after=self._key(after) if after else None)
+            if (name := item.key.rsplit("/", 1)[1]).endswith(".parquet")
+            and len(name) == 28
+            and (number := int(name.removesuffix(".parquet"))) > after
         )
-        if found != list(range(1, len(found) + 1)):
-            missing = next(n for n, sequence in enumerate(found, 1) if n != sequence)
+        if found != list(range(after + 1, after + len(found) + 1)):
+            missing = next(n for n, sequence in enumerate(found, after + 1) if n != sequence)
             raise ConfigError(f"{self.store.uri}/{self._key(missing)} is missing; restore the ledger from its back-up")
         return found
 
     def _key(self, sequence: int) -> str:
         return f"{self.prefix}/{sequence:020d}.parquet"
 
-    def _entry(self, sequence: int) -> Entry:
+    def _entry(self, sequence: int, with_objects: bool = True) -> Entry:
         key = self._key(sequence)
-        return Entry.from_bytes(self.store.get(key), f"{self.store.uri}/{key}")
+        return Entry.from_bytes(self.store.get(key), f"{self.store.uri}/{key}", with_objects)
 
 
 def touched_dates(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> set[dt.date]:
@@ -337,8 +215,9 @@ def touched_dates(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> s
     """
     dates: set[dt.date] = set()
     for sequence, entry in entries:
+        known = state.objects.lookup(item.source_file for item in entry.objects)
         for item in entry.objects:
-            before = state.objects.get(item.source_file)
+            before = known.get(item.source_file)
             if before and before.content_hash == item.content_hash and before.load_id == item.load_id:
                 continue
             for version in (before, item):

@@ -6,13 +6,14 @@ import datetime as dt
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ingest.contract import Contract
 from ingest.discover import Waiting, discover
+from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConflictError, CorruptObject
-from ingest.ledger import Entry, LakeFile, Ledger, LedgerState, LoadedObject
+from ingest.ledger import Ledger, LedgerState
 from ingest.parse import Parsed, Parser, Reject
 from ingest.plan import plan_loads
 from ingest.read import ObjectEnd, Piece, read_pieces
@@ -109,12 +110,13 @@ def ingest_feed(
                 load.discard()
                 raise
             skipped |= load.changed
-            report = _add(report, entry, state, reasons, lake_start)
+            report = _add(report, entry, load.before, reasons, lake_start)
             if sequence == state.position + 1:
                 state.apply(sequence, entry)
             else:  # others committed in between
                 for number, other in ledger.entries(state.position, sequence):
                     state.apply(number, other)
+            ledger.checkpoint(state)
             LOG.info(
                 "committed feed=%s load=%s entry=%d objects=%d",
                 contract.feed,
@@ -142,6 +144,7 @@ class _Load:
         self.load_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
         self.contract, self.landing, self.lake, self.state = contract, landing, lake, state
         self.objects, self.corrupt, self.started_at = objects, corrupt, started_at
+        self.before = state.objects.lookup(item.source_file for item in objects if item.replaces)
         self.changed: set[str] = set()
         self.writer = LoadWriter(lake, contract, objects, self.load_id, started_at)
         self.rewritten: list[LakeFile] = []
@@ -185,7 +188,7 @@ class _Load:
             return None, {}
         added = self.writer.finish()
         replaced = {
-            item.source_file: self.state.objects[item.source_file]
+            item.source_file: self.before[item.source_file]
             for number, item in enumerate(self.objects)
             if item.replaces and number in self.hashes
         }
@@ -193,7 +196,7 @@ class _Load:
         self.rewritten = rewrite.added
         objects = [self._loaded(number) for number in sorted(self.hashes)]
         objects += [
-            replace(self.state.objects[item.source_file], etag=item.version.etag)
+            replace(self.before[item.source_file], etag=item.version.etag)
             for number, item in enumerate(self.objects)
             if number in unchanged
         ]
@@ -225,7 +228,7 @@ class _Load:
                     digest.update(block)
             except ObjectChanged:
                 continue  # found again when it is read in full
-            if digest.hexdigest() == self.state.objects[item.source_file].content_hash:
+            if digest.hexdigest() == self.before[item.source_file].content_hash:
                 same.add(number)
         return same
 
@@ -248,7 +251,7 @@ class _Load:
 
 
 def _add(
-    report: FeedReport, entry: Entry, before: LedgerState, reasons: dict[str, int], lake_start: dt.date
+    report: FeedReport, entry: Entry, before: Mapping[str, LoadedObject], reasons: dict[str, int], lake_start: dt.date
 ) -> FeedReport:
     fresh = [item for item in entry.objects if item.load_id == entry.load_id]
     counts = dict(report.reasons)
@@ -261,7 +264,7 @@ def _add(
         records=report.records + sum(item.records for item in fresh),
         rows=report.rows + sum(item.rows for item in fresh),
         quarantined=report.quarantined + sum(item.quarantined for item in fresh),
-        replaced=report.replaced + sum(item.source_file in before.objects for item in fresh),
+        replaced=report.replaced + sum(item.source_file in before for item in fresh),
         unchanged=report.unchanged + len(entry.objects) - len(fresh),
         reasons=tuple(sorted(counts.items())),
         before_start=report.before_start

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.ledger import LakeFile, LedgerState, LoadedObject
+from ingest.entry import LakeFile, LoadedObject
+from ingest.ledger import LedgerState
 from ingest.store import Store
 
 

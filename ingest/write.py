@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ingest.contract import Contract, Kind
 from ingest.discover import Waiting
-from ingest.ledger import LakeFile
+from ingest.entry import LakeFile
 from ingest.parse import LINE, RESCUED, SOURCE, Parsed, Reject
 from ingest.schema import LINEAGE, QUARANTINE, bronze_schema, high_entropy, partitions, record_schema, sql_columns
 from ingest.store import Store

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from ingest.contract import Contract, contracts
-from ingest.ledger import LakeFile, Ledger
+from ingest.entry import LakeFile
+from ingest.ledger import Ledger
 from ingest.schema import partitions, sql_columns
 from ingest.settings import settings
 from ingest.store import Store
@@ -24,7 +25,7 @@ def registration() -> list[str]:
     lake = Store(lake_uri)
     statements = [*lake_statements(settings()), "CREATE SCHEMA IF NOT EXISTS bronze"]
     for contract in contracts().values():
-        query = bronze_query(contract, lake_uri, Ledger(lake, contract.feed).state().bronze_files())
+        query = bronze_query(contract, lake_uri, Ledger(lake, contract.feed).live_files())
         statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
     return statements
 

@@ -96,3 +96,17 @@ def test_second_ingester_is_told_to_wait_where_the_store_cannot_part_them(s3_hom
     assert all("another `lake ingest` on this host is writing to s3://lake" in error for error in refused)
     assert [code for _, code in results if code] == [1] * len(refused)
     assert Ledger(Store("s3://lake"), "activities").state().position == 1
+
+
+@pytest.mark.s3
+def test_overwritten_object_on_s3_shows_only_its_new_rows(s3_home: Home) -> None:
+    s3_home.put("activities", "a.json", {"activity_id": "a1"}, {"activity_id": "a2"})
+    s3_home.put("activities", "b.json", {"activity_id": "b1"})
+    s3_home.ingest("activities")
+    s3_home.put("activities", "a.json", {"activity_id": "a3"})
+    (report,) = s3_home.ingest("activities").feeds
+
+    assert (report.replaced, report.rows) == (1, 1)
+    s3_home.ingest()
+    s3_home.plan()
+    assert s3_home.rows("SELECT activity_id FROM silver.activities ORDER BY 1") == [("a3",), ("b1",)]

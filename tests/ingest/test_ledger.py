@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConfigError, ConflictError
-from ingest.ledger import Entry, LakeFile, Ledger, LedgerState, LoadedObject, touched_dates
+from ingest.ledger import Ledger, LedgerState, touched_dates
 from ingest.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)

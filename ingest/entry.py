@@ -1,0 +1,226 @@
+"""One entry of the ledger: what a commit says, and how it lies in Parquet.
+
+Rows are actions:
+
+    object   one version of one source object was loaded (or seen again): counts, event dates, hash
+    add      a bronze or quarantine file is live from here on
+    remove   a file is live no more
+    abandon  the load of that id must never commit; its files may be deleted
+
+Objects stand in row groups of their own, so that whoever wants the files need not read them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.errors import ConfigError
+
+FORMAT_VERSION = 1
+VERSION_KEY = b"lakemesh.ledger_format"
+_LOAD_KEY, _COMMITTED_KEY = b"lakemesh.load_id", b"lakemesh.committed_at"
+_ACTIONS = ("object", "add", "remove", "abandon")
+_DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
+_OBJECT = {
+    "source_file": pa.string(),
+    "etag": pa.string(),
+    "content_hash": pa.string(),
+    "size": pa.int64(),
+    "modified_at": pa.timestamp("us", "UTC"),
+    "records": pa.int64(),
+    "rows": pa.int64(),
+    "quarantined": pa.int64(),
+    "event_dates": _DATES,
+    "contract_version": pa.int64(),
+    "load_id": pa.string(),
+}
+_FILE = {
+    "path": pa.string(),
+    "rows": pa.int64(),
+    "bytes": pa.int64(),
+    "ingest_date": pa.date32(),
+    "event_date": pa.date32(),
+    "loads": pa.list_(pa.string()),
+    "columns": pa.string(),
+}
+METADATA = {VERSION_KEY: str(FORMAT_VERSION).encode()}
+OBJECT_SCHEMA = pa.schema(list(_OBJECT.items()), metadata=METADATA)
+FILE_SCHEMA = pa.schema(list(_FILE.items()), metadata=METADATA)
+_SCHEMA = pa.schema(
+    [
+        ("action", pa.string()),
+        *(_OBJECT | _FILE).items(),
+        ("abandoned", pa.string()),
+    ],
+    metadata=METADATA,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedObject:
+    """One version of a source object as a load committed it.
+
+    Attributes:
+        source_file: bucket/key.
+        records: non-blank records; always rows + quarantined.
+        event_dates: (UTC date, rows) of its bronze rows; empty for entity feeds.
+    """
+
+    source_file: str
+    etag: str
+    content_hash: str
+    size: int
+    modified_at: dt.datetime
+    records: int
+    rows: int
+    quarantined: int
+    event_dates: tuple[tuple[dt.date, int], ...]
+    contract_version: int
+    load_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LakeFile:
+    """One Parquet file of bronze or quarantine.
+
+    Attributes:
+        path: key below the lake, starting `bronze/` or `quarantine/`.
+        loads: ids of the loads whose rows it holds.
+        columns: JSON object of column name to SQL type, in order; files of older contracts lack newer columns.
+    """
+
+    path: str
+    rows: int
+    bytes: int
+    ingest_date: dt.date
+    event_date: dt.date | None
+    loads: tuple[str, ...]
+    columns: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one commit says."""
+
+    load_id: str
+    committed_at: dt.datetime
+    objects: tuple[LoadedObject, ...] = ()
+    added: tuple[LakeFile, ...] = ()
+    removed: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
+
+    def conflicts_with(self, other: Entry) -> bool:
+        """Whether `other`, committed first, makes this entry wrong."""
+        mine = {item.source_file for item in self.objects}
+        return (
+            self.load_id in other.abandoned
+            or any(item.source_file in mine for item in other.objects)
+            or not set(self.removed).isdisjoint(other.removed)
+        )
+
+    def to_bytes(self) -> bytes:
+        """The entry as Parquet."""
+        sink = io.BytesIO()
+        about = {_LOAD_KEY: self.load_id, _COMMITTED_KEY: self.committed_at.isoformat()}
+        schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in about.items()})
+        with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=["action"]) as writer:
+            for action, table in (
+                ("add", files_table(self.added)),
+                ("remove", pa.table({"path": pa.array(self.removed, pa.string())})),
+                ("abandon", pa.table({"abandoned": pa.array(self.abandoned, pa.string())})),
+                ("object", objects_table(self.objects)),
+            ):
+                if table.num_rows:
+                    writer.write_table(_rows(action, table).cast(schema))
+        return sink.getvalue()
+
+    @staticmethod
+    def from_bytes(data: bytes, name: str, with_objects: bool = True) -> Entry:
+        """Reads an entry.
+
+        Args:
+            name: the entry's address, for the error.
+            with_objects: whether the objects are wanted; without them the read is short.
+
+        Raises:
+            ConfigError: a newer version of Lakemesh wrote it.
+        """
+        parquet = pq.ParquetFile(io.BytesIO(data))
+        must_be_readable(parquet.schema_arrow, name)
+        about = parquet.schema_arrow.metadata
+        groups = [n for n in range(parquet.num_row_groups) if with_objects or not _only_objects(parquet, n)]
+        table = parquet.read_row_groups(groups) if groups else _SCHEMA.empty_table()
+        rows = {action: table.filter(pc.equal(table.column("action"), action)) for action in _ACTIONS}
+        return Entry(
+            load_id=about[_LOAD_KEY].decode(),
+            committed_at=dt.datetime.fromisoformat(about[_COMMITTED_KEY].decode()),
+            objects=tuple(objects_of(rows["object"])) if with_objects else (),
+            added=tuple(files_of(rows["add"])),
+            removed=tuple(rows["remove"].column("path").to_pylist()),
+            abandoned=tuple(rows["abandon"].column("abandoned").to_pylist()),
+        )
+
+
+def must_be_readable(schema: pa.Schema, name: str) -> None:
+    """Checks the format's version.
+
+    Raises:
+        ConfigError: a newer version of Lakemesh wrote it.
+    """
+    version = int((schema.metadata or {}).get(VERSION_KEY, b"0"))
+    if version != FORMAT_VERSION:
+        raise ConfigError(
+            f"{name} has ledger format {version}, this version reads {FORMAT_VERSION}; install a newer Lakemesh"
+        )
+
+
+def objects_table(objects: Sequence[LoadedObject]) -> pa.Table:
+    """Objects as columns."""
+    dates = [[{"event_date": day, "rows": rows} for day, rows in item.event_dates] for item in objects]
+    columns = {name: [getattr(item, name) for item in objects] for name in _OBJECT} | {"event_dates": dates}
+    return pa.table([pa.array(columns[name], kind) for name, kind in _OBJECT.items()], schema=OBJECT_SCHEMA)
+
+
+def objects_of(table: pa.Table) -> Iterable[LoadedObject]:
+    """Objects from columns."""
+    columns = [table.column(name).to_pylist() for name in _OBJECT]
+    place = list(_OBJECT).index("event_dates")
+    columns[place] = [tuple((item["event_date"], item["rows"]) for item in dates) for dates in columns[place]]
+    return map(LoadedObject, *columns)
+
+
+def files_table(files: Sequence[LakeFile]) -> pa.Table:
+    """Files as columns."""
+    columns = zip(*map(astuple, files), strict=True) if files else ([] for _ in fields(LakeFile))
+    return pa.table(
+        [pa.array(list(values), kind) for values, kind in zip(columns, _FILE.values(), strict=True)], schema=FILE_SCHEMA
+    )
+
+
+def files_of(table: pa.Table) -> Iterable[LakeFile]:
+    """Files from columns."""
+    columns: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in _FILE}
+    columns["loads"] = [tuple(loads) for loads in columns["loads"]]
+    return map(LakeFile, *columns.values())
+
+
+def _rows(action: str, table: pa.Table) -> pa.Table:
+    """A table of one action with all columns of an entry."""
+    given = {name: table.column(name) for name in table.column_names} | {"action": pa.repeat(action, len(table))}
+    columns = [
+        given.get(name, pa.nulls(len(table), kind)) for name, kind in zip(_SCHEMA.names, _SCHEMA.types, strict=True)
+    ]
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def _only_objects(parquet: pq.ParquetFile, group: int) -> bool:
+    found = parquet.metadata.row_group(group).column(0).statistics
+    return found is not None and found.has_min_max and found.min == found.max == "object"

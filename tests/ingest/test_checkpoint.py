@@ -1,0 +1,109 @@
+"""Checkpoints spare reading and change nothing: with, without or with half of one, the ledger says the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ingest import known, ledger
+from ingest.entry import Entry, LakeFile, LoadedObject
+from ingest.known import CHANGED, NEW, SAME, KnownObjects
+from ingest.ledger import Ledger, LedgerState
+from ingest.store import Store
+
+NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
+DAY = dt.date(2026, 1, 2)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "CHECKPOINT_ENTRIES", 3)
+    monkeypatch.setattr(ledger, "KEPT_CHECKPOINTS", 2)
+    monkeypatch.setattr(known, "GROUP_ROWS", 4)
+
+
+def history(store: Store, entries: int) -> dict[int, LedgerState]:
+    """Random commits with a checkpoint whenever one is due; the state after each, as the writer knows it."""
+    dice = random.Random(3)
+    log, state = Ledger(store, "events"), LedgerState()
+    states = {0: state.copy()}
+    for number in range(1, entries + 1):
+        names = dice.sample([f"b/{n}" for n in range(12)], dice.randint(0, 5))
+        removed = tuple(path for path in state.files if dice.random() < 0.2)
+        objects = tuple(
+            LoadedObject(name, f"e{number}", f"h{number}", number, NOW, 2, 1, 1, ((DAY, 1),), 1, f"L{number}")
+            for name in names
+        )
+        added = (LakeFile(f"bronze/events/{number}.parquet", 1, 100, DAY, None, (f"L{number}",), "{}"),)
+        entry = Entry(f"L{number}", NOW, objects, added, removed)
+        assert log.commit(entry, state.position) == number
+        state.apply(number, entry)
+        log.checkpoint(state)
+        states[number] = state.copy()
+    return states
+
+
+def checkpoints(folder: Path) -> list[str]:
+    return sorted(path.name.lstrip("0") for path in (folder / "ledger/events/_checkpoints").iterdir())
+
+
+def test_every_position_reads_the_same_with_and_without_checkpoints(tmp_path: Path) -> None:
+    states = history(Store(str(tmp_path)), 14)
+    assert checkpoints(tmp_path) == ["12.files.parquet", "12.objects.parquet", "9.files.parquet", "9.objects.parquet"]
+    for _ in range(2):
+        log = Ledger(Store(str(tmp_path)), "events")
+        for position, state in states.items():
+            assert log.state(position) == state
+            assert log.live_files(position) == state.bronze_files()
+        assert log.position() == 14
+        assert log.state() == states[14]
+        shutil.rmtree(tmp_path / "ledger/events/_checkpoints", ignore_errors=True)
+
+
+def test_checkpoint_that_was_cut_short_is_not_used(tmp_path: Path) -> None:
+    states = history(Store(str(tmp_path)), 7)
+    (tmp_path / "ledger/events/_checkpoints/00000000000000000006.files.parquet").unlink()
+    assert Ledger(Store(str(tmp_path)), "events").state() == states[7]
+
+
+def test_known_objects_answer_the_same_from_columns_and_from_entries(tmp_path: Path) -> None:
+    states = history(Store(str(tmp_path)), 8)
+    read = Ledger(Store(str(tmp_path)), "events").state().objects
+    assert read.recent_count < len(read)
+    names = [f"b/{n}" for n in range(14)]
+    etags = [states[8].objects[name].etag if name in states[8].objects else "" for name in names]
+    etags[0], etags[1] = "other", etags[1]
+    expected = [
+        NEW if name not in states[8].objects else SAME if states[8].objects[name].etag == etag else CHANGED
+        for name, etag in zip(names, etags, strict=True)
+    ]
+    assert CHANGED in expected
+    assert NEW in expected
+    for objects in (read, states[8].objects):
+        assert objects.status(pa.array(names), pa.array(etags)).tolist() == expected
+        assert objects.lookup(names) == dict(states[8].objects)
+        assert sorted(objects) == sorted(states[8].objects)
+        assert len(objects) == len(states[8].objects)
+
+
+def test_nothing_is_known_at_the_start() -> None:
+    objects = KnownObjects()
+    assert objects.status(pa.array(["b/x"]), pa.array(["1"])).tolist() == [NEW]
+    assert objects.status(pa.array([], pa.string()), pa.array([], pa.string())).tolist() == []
+    assert (len(objects), objects.lookup(["b/x"]), list(objects)) == (0, {}, [])
+
+
+@pytest.mark.s3
+def test_checkpoints_work_on_s3(s3_lake: dict[str, str]) -> None:
+    store = Store("s3://lake/checkpoints")
+    states = history(store, 8)
+    log = Ledger(Store("s3://lake/checkpoints"), "events")
+    for position, state in states.items():
+        assert log.state(position) == state
+    assert np.all(log.state().objects.status(pa.array(["b/none"]), pa.array(["1"])) == NEW)
