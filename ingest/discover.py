@@ -38,16 +38,20 @@ def discover(contract: Contract, landing: Store, state: LedgerState) -> list[Wai
         ConfigError: the bucket is missing or access is refused.
         RetriableError: the store cannot be reached.
     """
-    bucket = contract.source.bucket
-    listing = landing.listing(contract.source.prefix.rstrip("/"))
-    for ending in ("/", *_IGNORED):
-        listing = listing.filter(pc.invert(pc.ends_with(listing.column("key"), ending)))
-    names = pc.binary_join_element_wise(bucket, listing.column("key"), "/").combine_chunks()
+    listing, names = listed_objects(contract, landing)
     status = state.objects.status(names, listing.column("etag").combine_chunks())
     places = np.flatnonzero(status != SAME)
     versions = [StoredObject(**row) for row in listing.take(pa.array(places)).to_pylist()]
     waiting = [
-        Waiting(f"{bucket}/{version.key}", version, replaces)
+        Waiting(f"{contract.source.bucket}/{version.key}", version, replaces)
         for version, replaces in zip(versions, (status[places] == CHANGED).tolist(), strict=True)
     ]
     return sorted(waiting, key=lambda item: item.version.key)
+
+
+def listed_objects(contract: Contract, landing: Store) -> tuple[pa.Table, pa.Array]:
+    """The feed's objects in the landing, as columns, and their names as bucket/key."""
+    listing = landing.listing(contract.source.prefix.rstrip("/"))
+    for ending in ("/", *_IGNORED):
+        listing = listing.filter(pc.invert(pc.ends_with(listing.column("key"), ending)))
+    return listing, pc.binary_join_element_wise(contract.source.bucket, listing.column("key"), "/").combine_chunks()

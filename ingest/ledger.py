@@ -108,6 +108,10 @@ class Ledger:
         """
         return self._entries(after, until, with_objects=True)
 
+    def committed_at(self, position: int) -> dt.datetime:
+        """When an entry was committed, by its writer's clock."""
+        return self._entry(position, with_objects=False).committed_at
+
     def _entries(self, after: int, until: int | None, with_objects: bool) -> Iterator[tuple[int, Entry]]:
         sequences = self._sequences(after)
         newest = after + len(sequences)

@@ -158,6 +158,15 @@ class Store:
             offset = after if self.root is None else None
             yield from obstore.list(self._obstore, prefix=prefix or None, offset=offset, chunk_size=5000)
 
+    def find(self, key: str) -> StoredObject | None:
+        """The current version of one object, None when there is none."""
+        with self._translated(key):
+            try:
+                meta = obstore.head(self._obstore, key)
+            except FileNotFoundError:
+                return None
+        return StoredObject(meta["path"], (meta["e_tag"] or "").strip('"'), meta["size"], meta["last_modified"])
+
     def read(self, version: StoredObject) -> Iterator[bytes]:
         """The bytes of exactly this version, in blocks.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,3 +56,9 @@ def connect(options: Settings) -> duckdb.DuckDBPyConnection:
     for statement in lake_statements(options):
         connection.execute(statement)
     return connection
+
+
+def parquet(uri: str, paths: Iterable[str]) -> str:
+    """A table function over Parquet files below an address."""
+    quoted = ", ".join("'" + f"{uri}/{path}".replace("'", "''") + "'" for path in paths)
+    return f"READ_PARQUET([{quoted}], hive_partitioning = FALSE, union_by_name = TRUE)"

@@ -16,6 +16,9 @@ from rich.table import Table
 from ingest.contract import Contract
 from ingest.load import Progress as Report
 from pipeline.cycle import IngestSummary
+from pipeline.status import FeedStatus
+from pipeline.verify import FeedVerdict
+from pipeline.why import Life
 from sample.options import SampleOptions
 from sample.write import SampleSummary
 
@@ -70,7 +73,7 @@ def _table(*headers: str) -> Table:
 
 def _text(*items: Any) -> str:
     out = StringIO()
-    console = Console(file=out, width=110, highlight=False)
+    console = Console(file=out, width=120, highlight=False)
     for item in items:
         console.print(item)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
@@ -132,3 +135,64 @@ def show_sample(summary: SampleSummary, options: SampleOptions) -> str:
     items += [f"{summary.overwritten:,} objects overwritten"] * bool(summary.overwritten)
     items += [f"{summary.existing:,} objects were there already"] * bool(summary.existing)
     return _text(*items, "records: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
+    """The state of the feeds for people."""
+    table = _table("feed", "waiting", "bytes", "oldest", "objects", "rows", "quarantined", "files", "last commit")
+    days = _table("feed", "loaded on", "rows", "quarantined")
+    for feed in feeds:
+        numbers = (feed.objects, feed.rows, feed.quarantined, feed.files)
+        table.add_row(
+            feed.feed,
+            f"{feed.waiting:,}",
+            f"{feed.waiting_bytes:,}",
+            _ago(now, feed.oldest_waiting_at),
+            *(f"{number:,}" for number in numbers),
+            _ago(now, feed.last_commit_at),
+        )
+        for day in feed.days:
+            days.add_row(feed.feed, str(day.ingest_date), f"{day.rows:,}", f"{day.quarantined:,}")
+    return _text(table, "", days)
+
+
+def _ago(now: dt.datetime, then: dt.datetime | None) -> str:
+    if then is None:
+        return "-"
+    seconds = max(0, int((now - then).total_seconds()))
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def show_life(life: Life) -> str:
+    """One object's life for people."""
+    items: list[Any] = [f"{life.source_file} ({life.feed}): {life.state}"]
+    if life.listed:
+        listed = life.listed
+        items.append(f"in the landing: {listed.size:,} bytes of {listed.modified_at}, etag {listed.etag}")
+    table = _table("entry", "committed", "load", "etag", "bytes", "records", "rows", "quarantined", "event dates")
+    for step in life.steps:
+        item = step.version
+        numbers = (item.size, item.records, item.rows, item.quarantined)
+        dates = show_dates([day for day, _ in item.event_dates])
+        texts = (f"{step.committed_at:%Y-%m-%d %H:%M:%S}", item.load_id, item.etag, *(f"{n:,}" for n in numbers), dates)
+        table.add_row(str(step.position), *texts)
+    items += [table] * bool(life.steps)
+    items += [f"file: {path}" for path in life.files]
+    for bad in life.bad_lines:
+        where = f" in {bad.column}" if bad.column else ""
+        items.append(f"line {bad.line}: {bad.reason}{where}: {bad.detail or ''}")
+        items.append(f"  {bad.raw[:200]}")
+    return _text(*items)
+
+
+def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
+    """What `lake verify` found, for people."""
+    counted = ("objects", "records", "rows", "quarantined", "files", "waiting", "gone", "orphans")
+    table = _table("feed", *counted, "verdict")
+    for item in verdicts:
+        numbers = (f"{getattr(item, name):,}" for name in counted)
+        table.add_row(item.feed, *numbers, "differs" if item.differences else "agrees")
+    return _text(table, *(f"{item.feed}: {line}" for item in verdicts for line in item.differences))

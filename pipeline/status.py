@@ -1,0 +1,93 @@
+"""What waits, what is loaded, and since when: `lake status`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ingest.contract import Contract
+from ingest.discover import discover
+from ingest.entry import LakeFile
+from ingest.ledger import Ledger
+from ingest.settings import Settings
+from ingest.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class DayStatus:
+    """What one UTC date of loading brought.
+
+    Attributes:
+        rows: rows of live bronze files.
+        quarantined: rows of live quarantine files.
+    """
+
+    ingest_date: dt.date
+    rows: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """The state of one feed.
+
+    Attributes:
+        waiting: objects in the landing that are not loaded in their current version.
+        oldest_waiting_at: when the oldest of them was written; None when none waits.
+        objects: source objects that the ledger knows.
+        files: live bronze files.
+        bytes: their size.
+        last_commit_at: time of the newest ledger entry; None before the first.
+        days: the newest dates of loading, newest first.
+    """
+
+    feed: str
+    waiting: int
+    waiting_bytes: int
+    oldest_waiting_at: dt.datetime | None
+    objects: int
+    rows: int
+    quarantined: int
+    files: int
+    bytes: int
+    position: int
+    last_commit_at: dt.datetime | None
+    days: tuple[DayStatus, ...]
+
+
+def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedStatus:
+    """Looks at landing and ledger; changes nothing.
+
+    Raises:
+        ConfigError: a bucket is missing or access is refused.
+        RetriableError: a store cannot be reached.
+    """
+    landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    ledger = Ledger(lake, contract.feed)
+    state = ledger.state()
+    waiting = [item.version for item in discover(contract, landing, state)]
+    bronze = state.bronze_files()
+    quarantine = [file for path, file in state.files.items() if path.startswith("quarantine/")]
+    return FeedStatus(
+        contract.feed,
+        len(waiting),
+        sum(version.size for version in waiting),
+        min((version.modified_at for version in waiting), default=None),
+        len(state.objects),
+        sum(file.rows for file in bronze),
+        sum(file.rows for file in quarantine),
+        len(bronze),
+        sum(file.bytes for file in bronze),
+        state.position,
+        ledger.committed_at(state.position) if state.position else None,
+        _by_day(bronze, quarantine)[:days],
+    )
+
+
+def _by_day(bronze: list[LakeFile], quarantine: list[LakeFile]) -> tuple[DayStatus, ...]:
+    counts: dict[dt.date, list[int]] = defaultdict(lambda: [0, 0])
+    for place, files in enumerate((bronze, quarantine)):
+        for file in files:
+            counts[file.ingest_date][place] += file.rows
+    return tuple(DayStatus(day, *numbers) for day, numbers in sorted(counts.items(), reverse=True))

@@ -1,0 +1,176 @@
+"""Whether landing, ledger and lake tell the same story: `lake verify`."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.contract import Contract
+from ingest.discover import listed_objects
+from ingest.known import CHANGED, NEW, SAME
+from ingest.ledger import Ledger, LedgerState
+from ingest.load import ingest_feed
+from ingest.settings import Settings
+from ingest.store import Store
+from pipeline.bronze import bronze_query
+from pipeline.duck import connect, parquet
+
+SHOWN = 20
+"""At most so many differences of a kind are named, the rest is counted."""
+
+
+@dataclass(slots=True)
+class FeedVerdict:
+    """What was compared, and every difference.
+
+    Attributes:
+        waiting: objects that are not loaded in their current version; the next ingest takes them.
+        gone: loaded objects that the landing has no more; their rows stay.
+        orphans: files that no ledger entry names, left by a crash; nobody reads them.
+        differences: one line each; empty means that all is well.
+    """
+
+    feed: str
+    objects: int = 0
+    records: int = 0
+    rows: int = 0
+    quarantined: int = 0
+    files: int = 0
+    waiting: int = 0
+    gone: int = 0
+    orphans: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    def differ(self, kind: str, items: list[str]) -> None:
+        """Notes the differences of one kind."""
+        self.differences += [f"{kind}: {item}" for item in items[:SHOWN]]
+        if len(items) > SHOWN:
+            self.differences.append(f"{kind}: {len(items) - SHOWN} more")
+
+
+def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> FeedVerdict:
+    """Compares landing, ledger and Parquet files of one feed; changes nothing.
+
+    Args:
+        deep: reads every source object again and compares each row with bronze.
+
+    Raises:
+        ConfigError: a bucket is missing or access is refused.
+        RetriableError: a store cannot be reached.
+    """
+    landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    state = Ledger(lake, contract.feed).state()
+    verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
+    listing, names = listed_objects(contract, landing)
+    status = state.objects.status(names, listing.column("etag").combine_chunks())
+    verdict.waiting = int(np.isin(status, (NEW, CHANGED)).sum())
+    verdict.gone = verdict.objects - int((status != NEW).sum())
+    _compare_files(contract, lake, state, verdict)
+    with connect(options) as connection:
+        _compare_objects(connection, contract, lake, state, verdict)
+        if deep and not verdict.differences:
+            same = names.filter(pa.array(status == SAME))
+            _compare_content(connection, contract, options, landing, state, same, verdict)
+    return verdict
+
+
+def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict) -> None:
+    """Each live file is there with the size and the rows that the ledger says."""
+    folders = (f"bronze/{contract.feed}", f"quarantine/{contract.feed}")
+    there = {item.key: item.size for folder in folders for item in lake.list(folder)}
+    verdict.orphans = len(there.keys() - state.files.keys())
+    verdict.differ("missing file", sorted(state.files.keys() - there.keys()))
+    wrong = []
+    for path, file in sorted(state.files.items()):
+        if path not in there:
+            continue
+        with lake.open(path) as source:
+            rows = pq.ParquetFile(source).metadata.num_rows
+        if (rows, there[path]) != (file.rows, file.bytes):
+            wrong.append(f"{path} has {rows} rows in {there[path]} bytes, the ledger says {file.rows} in {file.bytes}")
+    verdict.differ("file differs", wrong)
+
+
+def _compare_objects(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict
+) -> None:
+    """Each object has as many rows, in as many different lines, as the ledger says."""
+    if verdict.differences:
+        return  # a missing file would make each of its objects differ
+    columns = ["source_file", "records", "rows", "quarantined"]
+    tables = [table.select(columns) for table in state.objects.tables()]
+    ledger = pa.concat_tables(tables) if tables else None
+    if ledger is None:
+        return
+    for name in ("records", "rows", "quarantined"):
+        setattr(verdict, name, pc.sum(ledger.column(name)).as_py())
+    connection.register("ledger", ledger)
+    sources = {
+        "bronze": f"({bronze_query(contract, lake.uri, state.bronze_files())})",
+        "quarantine": quarantine_query(lake.uri, state),
+    }
+    counts = " FULL JOIN ".join(
+        f"(SELECT _source_file AS source_file, COUNT(*) AS n, COUNT(DISTINCT _source_line) AS lines FROM {source} "
+        f"GROUP BY 1) AS {name} USING (source_file)"
+        for name, source in sources.items()
+    ).replace(" USING (source_file)", "", 1)
+    rows = connection.execute(
+        f"SELECT source_file, COALESCE(ledger.records, -1), COALESCE(ledger.rows, 0), COALESCE(bronze.n, 0), "
+        "COALESCE(bronze.lines, 0), COALESCE(ledger.quarantined, 0), COALESCE(quarantine.n, 0) "
+        f"FROM {counts} FULL JOIN ledger USING (source_file) "
+        "WHERE COALESCE(bronze.n, 0) <> COALESCE(ledger.rows, 0) OR bronze.n <> bronze.lines "
+        "OR COALESCE(quarantine.n, 0) <> COALESCE(ledger.quarantined, 0) "
+        "OR ledger.records <> ledger.rows + ledger.quarantined OR ledger.records IS NULL ORDER BY 1"
+    ).fetchall()
+    verdict.differ(
+        "object differs",
+        [
+            f"{name} has {found} rows in {lines} lines and {bad} quarantined, the ledger says {said} and {said_bad} of "
+            f"{records if records >= 0 else 'no'} records"
+            for name, records, said, found, lines, said_bad, bad in rows
+        ],
+    )
+
+
+def _compare_content(
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    options: Settings,
+    landing: Store,
+    state: LedgerState,
+    same: pa.Array,
+    verdict: FeedVerdict,
+) -> None:
+    """Loads the landing anew into a scratch lake, and compares row by row."""
+    with tempfile.TemporaryDirectory(prefix="lakemesh-verify-") as folder:
+        scratch = Store(folder)
+        ingest_feed(contract, landing, scratch, options.lake_start)
+        anew = Ledger(scratch, contract.feed).state()
+        connection.register("same", pa.table({"_source_file": same}))
+        named = [f'"{column.name}"' for column in contract.columns]
+        columns = ", ".join([*named, "_source_file", "_source_line", "_rescued_data"])
+        lakes = ((options.lake_uri, state), (folder, anew))
+        rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]
+        bad = [f"SELECT _source_file, _source_line, reason FROM {quarantine_query(uri, one)}" for uri, one in lakes]
+        for kind, (kept, loaded) in (("row", rows), ("bad record", bad)):
+            for text, first, second in (("in the lake", kept, loaded), ("in the source", loaded, kept)):
+                found = connection.execute(
+                    "SELECT _source_file, _source_line FROM ("
+                    f"FROM ({first}) SEMI JOIN same USING (_source_file) EXCEPT ALL "
+                    f"FROM ({second}) SEMI JOIN same USING (_source_file)) ORDER BY ALL"
+                ).fetchall()
+                verdict.differ(f"{kind} only {text}", [f"{name} line {line}" for name, line in found])
+
+
+def quarantine_query(uri: str, state: LedgerState) -> str:
+    """A relation of the live quarantined records."""
+    paths = sorted(path for path in state.files if path.startswith("quarantine/"))
+    if not paths:
+        return "(SELECT '' AS _source_file, 0 AS _source_line, '' AS reason LIMIT 0)"
+    return parquet(uri, paths)

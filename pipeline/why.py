@@ -1,0 +1,113 @@
+"""One object's whole life: `lake why KEY`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from ingest.contract import contracts
+from ingest.entry import LakeFile, LoadedObject
+from ingest.errors import ConfigError
+from ingest.ledger import Ledger
+from ingest.settings import Settings
+from ingest.store import Store, StoredObject
+from pipeline.duck import connect, parquet
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One ledger entry that names the object."""
+
+    position: int
+    committed_at: dt.datetime
+    version: LoadedObject
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A quarantined record of the object's current version."""
+
+    line: int
+    reason: str
+    column: str | None
+    detail: str | None
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What became of an object.
+
+    Attributes:
+        listed: its version in the landing now; None when it is not there.
+        steps: every time it was loaded or seen again, oldest first.
+        files: live files that hold rows of its current version.
+        bad_lines: its quarantined records.
+    """
+
+    feed: str
+    source_file: str
+    listed: StoredObject | None
+    steps: tuple[Step, ...]
+    files: tuple[str, ...]
+    bad_lines: tuple[BadLine, ...]
+
+    @property
+    def state(self) -> str:
+        """In words, for people."""
+        if self.listed is None:
+            return "gone from the landing; its rows stay" if self.steps else "unknown"
+        if not self.steps:
+            return "waiting"
+        return "loaded" if self.steps[-1].version.etag == self.listed.etag else "overwritten, its new version waits"
+
+
+def life_of(name: str, options: Settings) -> Life:
+    """Follows an object through landing and ledger; changes nothing.
+
+    Args:
+        name: bucket/key, as in `_source_file`.
+
+    Raises:
+        ConfigError: no feed reads that place, or nobody ever saw the object.
+    """
+    bucket, _, key = name.partition("/")
+    for contract in contracts().values():
+        prefix = contract.source.prefix.rstrip("/")
+        if contract.source.bucket != bucket or not key.startswith(prefix):
+            continue
+        lake = Store(options.lake_uri, options)
+        ledger = Ledger(lake, contract.feed)
+        steps = tuple(
+            Step(position, entry.committed_at, item)
+            for position, entry in ledger.entries(0)
+            for item in entry.objects
+            if item.source_file == name
+        )
+        listed = Store(options.landing(bucket), options).find(key)
+        if not steps and listed is None:
+            continue
+        load_id = steps[-1].version.load_id if steps else ""
+        live = [file for file in ledger.state().files.values() if load_id in file.loads]
+        files, bad_lines = _rows_of(options, lake, live, name)
+        return Life(contract.feed, name, listed, steps, files, bad_lines)
+    buckets = ", ".join(sorted({contract.source.bucket for contract in contracts().values()}))
+    raise ConfigError(f"{name}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}")
+
+
+def _rows_of(
+    options: Settings, lake: Store, files: list[LakeFile], name: str
+) -> tuple[tuple[str, ...], tuple[BadLine, ...]]:
+    holding, bad = [], []
+    with connect(options) as connection:
+        for file in sorted(files, key=lambda file: file.path):
+            source = f"FROM {parquet(lake.uri, [file.path])} WHERE _source_file = ?"
+            if not connection.execute(f"SELECT 1 {source} LIMIT 1", [name]).fetchone():
+                continue
+            holding.append(file.path)
+            if file.path.startswith("quarantine/"):
+                columns = '_source_line, reason, "column", detail, raw'
+                rows = connection.execute(f"SELECT {columns} {source} ORDER BY _source_line", [name]).fetchall()
+                for line, reason, column, detail, raw in rows:
+                    bad.append(BadLine(line, reason, column, detail, bytes(raw).decode("utf-8", "replace")))
+    return tuple(holding), tuple(bad)

@@ -1,0 +1,165 @@
+"""`lake verify`, `lake status` and `lake why`: they agree with what is there, and name every difference."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingest.contract import contracts
+from ingest.errors import ConfigError
+from ingest.parse import Parser
+from pipeline.show import show_life, show_status, show_verdicts
+from pipeline.status import feed_status
+from pipeline.verify import FeedVerdict, verify_feed
+from pipeline.why import life_of
+from tests.home import Home
+
+
+def event(event_id: str, day: str = "2026-01-01") -> dict[str, Any]:
+    return {"event_id": event_id, "name": "activity_exit", "occurred_at": f"{day} 10:00:00", "user_id": "u", "data": {}}
+
+
+@pytest.fixture
+def loaded(home: Home) -> Home:
+    """Two objects with four rows on two dates, and two bad lines."""
+    home.put("events", "a.json", event("a1"), event("a2", "2026-01-02"), b"{", event("a3"))
+    home.put("events", "b.json", event("b1"), b"[]")
+    home.ingest("events")
+    return home
+
+
+def verify(home: Home, deep: bool = False) -> FeedVerdict:
+    return verify_feed(contracts()["events"], home.options, deep)
+
+
+def bronze(home: Home) -> list[Path]:
+    return sorted(Path(home.options.lake_uri, "bronze").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_lake_that_is_right_agrees(loaded: Home, deep: bool) -> None:
+    assert verify(loaded, deep) == FeedVerdict("events", objects=2, records=6, rows=4, quarantined=2, files=3)
+
+
+def test_empty_lake_agrees(home: Home) -> None:
+    assert verify(home, deep=True) == FeedVerdict("events")
+
+
+def test_what_waits_is_gone_or_orphaned_is_counted_and_no_difference(loaded: Home) -> None:
+    landing = Path(loaded.options.landing("raw-events"))
+    (landing / "a.json").unlink()
+    loaded.put("events", "b.json", event("b1"), event("b2"))
+    loaded.put("events", "c.json", event("c1"))
+    shutil.copy(bronze(loaded)[0], bronze(loaded)[0].with_name("left-by-a-crash.parquet"))
+    verdict = verify(loaded, deep=True)
+    assert (verdict.waiting, verdict.gone, verdict.orphans, verdict.differences) == (2, 1, 1, [])
+
+
+def test_missing_file_is_named(loaded: Home) -> None:
+    lost = bronze(loaded)[0]
+    lost.unlink()
+    assert verify(loaded).differences == [f"missing file: {lost.relative_to(loaded.options.lake_uri)}"]
+
+
+def test_file_with_fewer_rows_is_named(loaded: Home) -> None:
+    file = bronze(loaded)[0]
+    table = pq.ParquetFile(file).read()
+    pq.write_table(table.slice(1), file)
+    (difference,) = verify(loaded).differences
+    assert difference.startswith(
+        f"file differs: {file.relative_to(loaded.options.lake_uri)} has {table.num_rows - 1} rows"
+    )
+
+
+def test_line_that_is_there_twice_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Parser.parse
+
+    def wrong(self: Parser, pieces: Any) -> Any:
+        parsed = real(self, pieces)
+        return replace(parsed, rows=pa.concat_tables([parsed.rows, parsed.rows.slice(0, 1)]))
+
+    with monkeypatch.context() as fault:
+        fault.setattr(Parser, "parse", wrong)
+        home.put("events", "a.json", event("a1"))
+        home.ingest("events")
+
+    (difference,) = verify(home).differences
+    assert difference.startswith("object differs: raw-events/a.json has 2 rows in 1 lines and 0 quarantined")
+
+
+def test_row_that_is_not_what_the_source_says_is_named_by_the_deep_check(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Parser.parse
+
+    def wrong(self: Parser, pieces: Any) -> Any:
+        parsed = real(self, pieces)
+        place = parsed.rows.schema.get_field_index("user_id")
+        users = pa.array(["somebody else", *parsed.rows.column(place).to_pylist()[1:]])
+        return replace(parsed, rows=parsed.rows.set_column(place, "user_id", users))
+
+    with monkeypatch.context() as fault:
+        fault.setattr(Parser, "parse", wrong)
+        home.put("events", "a.json", event("a1"), event("a2"))
+        home.ingest("events")
+
+    assert verify(home).differences == []
+    assert verify(home, deep=True).differences == [
+        "row only in the lake: raw-events/a.json line 1",
+        "row only in the source: raw-events/a.json line 1",
+    ]
+    assert "differs" in show_verdicts([verify(home, deep=True)])
+
+
+def test_status_tells_what_waits_and_what_is_loaded(loaded: Home) -> None:
+    loaded.put("events", "c.json", event("c1"))
+    status = feed_status(contracts()["events"], loaded.options)
+    assert (status.waiting, status.objects, status.rows, status.quarantined, status.files) == (1, 2, 4, 2, 2)
+    assert status.waiting_bytes == Path(loaded.options.landing("raw-events"), "c.json").stat().st_size
+    (day,) = status.days
+    assert (day.rows, day.quarantined) == (4, 2)
+    assert status.oldest_waiting_at is not None
+    shown = show_status([status], status.oldest_waiting_at + dt.timedelta(hours=3))
+    assert "3 h ago" in shown
+
+
+def test_why_tells_the_whole_life_of_an_object(loaded: Home) -> None:
+    loaded.put("events", "b.json", event("b1"), event("b2"), b"nonsense")
+    waiting = life_of("raw-events/b.json", loaded.options)
+    assert waiting.state == "overwritten, its new version waits"
+    loaded.ingest("events")
+
+    life = life_of("raw-events/b.json", loaded.options)
+
+    assert life.state == "loaded"
+    assert [(step.position, step.version.rows, step.version.quarantined) for step in life.steps] == [
+        (1, 1, 1),
+        (2, 2, 1),
+    ]
+    assert [(bad.line, bad.reason, bad.raw) for bad in life.bad_lines] == [(3, "unparsable", "nonsense")]
+    assert len(life.files) == 2
+    assert "line 3: unparsable" in show_life(life)
+
+
+def test_why_knows_what_waits_what_is_gone_and_what_never_was(loaded: Home) -> None:
+    loaded.put("events", "new.json", event("n1"))
+    assert life_of("raw-events/new.json", loaded.options).state == "waiting"
+    Path(loaded.options.landing("raw-events"), "a.json").unlink()
+    assert life_of("raw-events/a.json", loaded.options).state == "gone from the landing; its rows stay"
+    with pytest.raises(ConfigError, match="neither in the landing nor in a ledger"):
+        life_of("raw-events/never.json", loaded.options)
+
+
+@pytest.mark.s3
+def test_verify_and_why_work_on_s3(s3_home: Home) -> None:
+    s3_home.put("events", "a.json", event("a1"), b"{")
+    s3_home.ingest("events")
+    assert verify(s3_home, deep=True) == FeedVerdict("events", objects=1, records=2, rows=1, quarantined=1, files=2)
+    assert life_of("raw-events/a.json", s3_home.options).bad_lines[0].line == 2
