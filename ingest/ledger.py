@@ -210,13 +210,27 @@ class Ledger:
         return Entry.from_bytes(self.store.get(key), f"{self.store.uri}/{key}", with_objects)
 
 
-def touched_dates(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> set[dt.date]:
-    """The event dates of all rows that `entries` show or hide.
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What entries show or hide.
+
+    Attributes:
+        changed: whether any row appeared or vanished; compaction alone changes nothing.
+        dates: event dates of those rows; empty for entity feeds.
+    """
+
+    changed: bool
+    dates: frozenset[dt.date]
+
+
+def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched:
+    """What `entries` change.
 
     Args:
         state: the ledger before them; it is moved on.
         entries: the entries in order.
     """
+    changed = False
     dates: set[dt.date] = set()
     for sequence, entry in entries:
         known = state.objects.lookup(item.source_file for item in entry.objects)
@@ -224,7 +238,8 @@ def touched_dates(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> s
             before = known.get(item.source_file)
             if before and before.content_hash == item.content_hash and before.load_id == item.load_id:
                 continue
+            changed = True
             for version in (before, item):
                 dates.update(day for day, _ in (version.event_dates if version else ()))
         state.apply(sequence, entry)
-    return dates
+    return Touched(changed, frozenset(dates))

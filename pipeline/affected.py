@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.contract import Contract, Kind
-from ingest.ledger import Ledger, LedgerState, touched_dates
+from ingest.ledger import Ledger, LedgerState, touched
 from ingest.store import Store
 from pipeline.bronze import bronze_query
 
@@ -48,22 +48,23 @@ def feed_changes(
         return [FeedChange(feed, position, False, frozenset()) for feed, position in positions.items()]
     before = {feed: ledger.state(settled.get(feed, 0)) for feed, ledger in ledgers.items()}
     after: dict[str, LedgerState] = {}
+    changed: dict[str, bool] = {}
     dates: dict[str, set[dt.date]] = {}
     for feed, ledger in ledgers.items():
         after[feed] = before[feed].copy()
         entries = ledger.entries(before[feed].position, positions[feed])
-        dates[feed] = touched_dates(after[feed], entries)
+        found = touched(after[feed], entries)
+        changed[feed], dates[feed] = found.changed, set(found.dates)
     changes = []
     for feed, contract in contracts.items():
-        changed = before[feed].files.keys() != after[feed].files.keys()
-        if changed and contract.kind is Kind.ENTITY:
+        if changed[feed] and contract.kind is Kind.ENTITY:
             _changed_keys(connection, lake.uri, contract, before[feed], after[feed])
             for facts in contracts.values():
                 for reference in facts.references:
                     if reference.feed == feed and facts.kind is Kind.EVENT:
                         query = bronze_query(facts, lake.uri, after[facts.feed].bronze_files())
                         dates[feed] |= _fact_dates(connection, query, reference.column)
-        changes.append(FeedChange(feed, after[feed].position, changed, frozenset(dates[feed])))
+        changes.append(FeedChange(feed, after[feed].position, changed[feed], frozenset(dates[feed])))
     return changes
 
 

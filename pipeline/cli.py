@@ -155,6 +155,30 @@ def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
     return int(any(verdict.differences for verdict in verdicts))
 
 
+@main.command()
+@click.argument("feeds", nargs=-1, metavar="[FEED]...")
+@click.option(
+    "--grace-hours", default=24.0, show_default=True, type=click.FloatRange(min=0), help="Keep files as long."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@_exits
+def maintain(feeds: tuple[str, ...], grace_hours: float, as_json: bool) -> int:
+    """Join the many small files of a day, and delete those that nobody reads any more.
+
+    A file is deleted when no ledger position within the grace time shows it: it was replaced before, or a crash left
+    it. Readers that hold an older position than that lose it.
+    """
+    from ingest.contract import select
+    from ingest.settings import settings
+    from pipeline.maintain import maintain_feed
+    from pipeline.show import show_maintenance
+
+    grace = dt.timedelta(hours=grace_hours)
+    done = [maintain_feed(contract, settings(), grace) for contract in select(feeds)]
+    click.echo(_as_json([asdict(feed) for feed in done]) if as_json else show_maintenance(done))
+    return 0
+
+
 def yesterday() -> dt.date:
     """The last complete day, UTC."""
     return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)

@@ -16,6 +16,7 @@ from rich.table import Table
 from ingest.contract import Contract
 from ingest.load import Progress as Report
 from pipeline.cycle import IngestSummary
+from pipeline.maintain import Maintenance
 from pipeline.status import FeedStatus
 from pipeline.verify import FeedVerdict
 from pipeline.why import Life
@@ -196,3 +197,12 @@ def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
         numbers = (f"{getattr(item, name):,}" for name in counted)
         table.add_row(item.feed, *numbers, "differs" if item.differences else "agrees")
     return _text(table, *(f"{item.feed}: {line}" for item in verdicts for line in item.differences))
+
+
+def show_maintenance(done: Sequence[Maintenance]) -> str:
+    """What `lake maintain` did, for people."""
+    table = _table("feed", "files joined", "into", "deleted", "bytes freed")
+    for feed in done:
+        numbers = (feed.compaction.before, feed.compaction.after, feed.cleaning.files, feed.cleaning.bytes)
+        table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
+    return _text(table)

@@ -1,34 +1,58 @@
-"""docker-compose.yml, read as Docker would: the store, the buckets and the settings fit the project."""
+"""docker-compose.yml, read as Docker would: the store, the buckets and the settings fit the project, and init works."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from ingest.contract import contracts
-from ingest.settings import PROJECT, Settings
+from ingest.settings import PROJECT, Settings, read_settings
+from ingest.store import Store
 from pipeline.init_s3 import buckets_of
+from pipeline.local_s3 import serve
 
 TEXT = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
 DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
+# the part of the compose specification that the file uses: a key outside of it is a slip or a reason to extend this
+SERVICE = {"image", "build", "environment", "ports", "volumes", "healthcheck", "restart", "depends_on", "command"}
+HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
 
 
 @pytest.fixture
 def services() -> dict[str, Any]:
     """The services with the defaults of their variables."""
     parsed: dict[str, Any] = yaml.safe_load(DEFAULT.sub(lambda found: found[2], TEXT))
-    assert set(parsed) == {"services", "volumes"}
     services: dict[str, Any] = parsed["services"]
-    for service in services.values():
-        assert ("image" in service) != ("build" in service)
-        for volume in service.get("volumes", []):
-            assert volume.split(":")[0] in parsed["volumes"]
-        for needed in service.get("depends_on", {}):
-            assert needed in services
     return services
+
+
+def test_file_has_the_shape_of_a_compose_file(services: dict[str, Any]) -> None:
+    top = yaml.safe_load(TEXT)
+    assert set(top) == {"services", "volumes"}
+    for name, service in services.items():
+        assert set(service) <= SERVICE, name
+        assert ("image" in service) != ("build" in service), name
+        assert all(isinstance(value, str) for value in service["environment"].values()), name
+        for volume in service.get("volumes", []):
+            assert volume.split(":")[0] in top["volumes"], name
+        for needed, condition in service.get("depends_on", {}).items():
+            assert needed in services, name
+            assert condition == {"condition": "service_healthy"}, name
+            assert "healthcheck" in services[needed], name
+        if check := service.get("healthcheck"):
+            assert set(check) <= HEALTHCHECK, name
+            assert check["test"][0] in {"CMD", "CMD-SHELL"}, name
+            assert all(re.fullmatch(r"\d+s", check[key]) for key in ("interval", "timeout")), name
+        if build := service.get("build"):
+            assert (PROJECT / build["context"] / build["dockerfile"]).is_file(), name
 
 
 def test_images_are_pinned_and_ports_stay_on_this_machine(services: dict[str, Any]) -> None:
@@ -39,17 +63,17 @@ def test_images_are_pinned_and_ports_stay_on_this_machine(services: dict[str, An
 
 def test_every_variable_is_one_that_the_example_explains() -> None:
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    assert TEXT.count("${") == len(DEFAULT.findall(TEXT)) > 0
     for name, default in DEFAULT.findall(TEXT):
         assert f"\n# {name}={default}\n" in example
+        # AWS's own variables are often set in a shell; they must not become the keys of this store
+        assert not name.startswith("AWS_")
 
 
 def test_init_makes_the_buckets_of_the_contracts(services: dict[str, Any]) -> None:
     environment = services["init"]["environment"]
     options = Settings.model_validate(environment)
     assert buckets_of(options) == sorted({contract.source.bucket for contract in contracts().values()} | {"lake"})
-    assert services["init"]["depends_on"]["s3"]["condition"] == "service_healthy"
-    command = services["init"]["command"][-1]
-    assert command.split(" && ") == ["python -m pipeline.init_s3", "lake sample"]
 
 
 def test_init_uses_the_address_and_keys_of_the_store(services: dict[str, Any]) -> None:
@@ -60,10 +84,72 @@ def test_init_uses_the_address_and_keys_of_the_store(services: dict[str, Any]) -
         store["ROOT_SECRET_KEY"],
     )
     assert services["s3"]["healthcheck"]["test"][-1].endswith(store["VGW_PORT"] + store["VGW_HEALTH"])
+    assert store["VGW_BACKEND_ARG"] == services["s3"]["volumes"][0].split(":")[1]
 
 
-def test_image_of_the_project_is_built_from_the_lock() -> None:
+def test_console_and_example_name_the_published_address(services: dict[str, Any]) -> None:
+    host, port, inside = services["s3"]["ports"][0].split(":")
+    address = f"http://{host}:{port}"
+    store = services["s3"]["environment"]
+    assert store["VGW_PORT"] == f":{inside}"
+    assert store["VGW_WEBUI_GATEWAYS"] == address
+    console = address + store["VGW_WEBUI_S3_PREFIX"]
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert f"\n# AWS_ENDPOINT_URL={address}\n" in example
+    assert f"AWS_ENDPOINT_URL={address} " in readme
+    assert all(console in text for text in (TEXT, readme))
+
+
+@pytest.fixture
+def empty_s3(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """A store without a bucket; the environment leads to it."""
+    with serve(tmp_path / "s3", []) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield variables
+
+
+@pytest.mark.s3
+def test_command_of_init_fills_the_landing_of_a_real_store_once(
+    services: dict[str, Any], empty_s3: dict[str, str]
+) -> None:
+    # GIVEN what compose sets, with the address and keys of the server that stands in for the store
+    init = services["init"]
+    assert {name: empty_s3[name] for name in ("LANDING_URI", "LAKE_URI")}.items() <= init["environment"].items()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def run() -> list[str]:
+        done = subprocess.run(
+            init["command"], cwd=PROJECT, env=os.environ | {"PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.splitlines()
+
+    # WHEN it runs twice, as after another `docker compose up`
+    first, second = run(), run()
+
+    # THEN buckets and objects were made by the first run alone
+    assert {line.split("\t")[1] for line in first if line.startswith("s3://")} == {"created"}
+    assert {line.split("\t")[1] for line in second if line.startswith("s3://")} == {"there already"}
+    assert "is there already" in second[-1]
+    options = read_settings()
+    for contract in contracts().values():
+        assert list(Store(options.landing(contract.source.bucket), options).list())
+
+
+def test_image_of_the_project_is_built_from_the_lock_and_not_run_as_root() -> None:
     dockerfile = (PROJECT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     assert "--require-hashes -r requirements.lock" in dockerfile
-    assert "\nUSER " in dockerfile
-    assert ".env" in (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    users = re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)
+    assert users
+    assert users[-1] not in {"root", "0"}
+    assert dockerfile.startswith("#")
+    base = re.search(r"^FROM python:(3\.\d+)-slim$", dockerfile, re.MULTILINE)
+    assert base is not None
+    assert f">={base[1]}" in (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_image_holds_no_secret_and_nothing_that_the_project_wrote() -> None:
+    ignored = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {".env", ".git", "data", "logs"} <= set(ignored)

@@ -14,7 +14,7 @@ import pytest
 
 from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConfigError, ConflictError
-from ingest.ledger import Ledger, LedgerState, touched_dates
+from ingest.ledger import Ledger, LedgerState, Touched, touched
 from ingest.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
@@ -126,5 +126,7 @@ def test_touched_dates_are_those_shown_and_those_hidden() -> None:
     replaced = Entry("L2", NOW, (loaded("b/x", "L2", (new,)),))
     seen_again = Entry("L3", NOW, (replace(state.objects["b/y"], etag="2"),))
 
-    assert touched_dates(state.copy(), [(2, replaced)]) == {old, new}
-    assert touched_dates(state.copy(), [(2, seen_again)]) == set()
+    assert touched(state.copy(), [(2, replaced)]) == Touched(True, frozenset({old, new}))
+    assert touched(state.copy(), [(2, seen_again)]) == Touched(False, frozenset())
+    compacted = Entry("L4", NOW, added=(file("bronze/events/1.parquet"),))
+    assert touched(state.copy(), [(2, compacted)]) == Touched(False, frozenset())

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from ingest.contract import contracts
 from ingest.settings import settings
 from pipeline import invalidate as invalidation
 from pipeline.cycle import ingest_all
+from pipeline.maintain import maintain_feed
 from tests.home import Home
 
 GOLD = "gold.activity_engagement_metrics"
@@ -188,3 +190,22 @@ def test_many_changes_at_once_equal_one_rebuild(settled: Home, monkeypatch: pyte
     incremental = settled.rows(f"SELECT * FROM {GOLD} ORDER BY ALL")
     assert len(incremental) > 4
     assert incremental == rebuilt(settled, monkeypatch)
+
+
+def test_compaction_recomputes_nothing(settled: Home) -> None:
+    for number in range(4):
+        settled.put("events", f"late-{number}.json", event(f"late-{number}", "2026-01-02"))
+        settled.put("users", f"again-{number}.json", user("u1"))
+        settled.ingest()
+    settled.run()
+    before = settled.rows(f"SELECT * FROM {GOLD} ORDER BY ALL")
+
+    done = [maintain_feed(contracts()[feed], settled.options, dt.timedelta(0)) for feed in ("events", "users")]
+
+    assert [feed.compaction.before > feed.compaction.after for feed in done] == [True, True]
+    cleaned = [maintain_feed(contracts()[feed], settled.options, dt.timedelta(0)) for feed in ("events", "users")]
+    assert [feed.cleaning.files for feed in cleaned] == [feed.compaction.before for feed in done]
+    assert settled.ingest().models == ()
+    assert settled.run() == "NOTHING_TO_DO"
+    settled.plan(restate_models=[GOLD])
+    assert settled.rows(f"SELECT * FROM {GOLD} ORDER BY ALL") == before

@@ -1,0 +1,70 @@
+"""Files that nobody reads any more: left by a crash, or replaced longer ago than any reader holds a position."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+
+from ingest.entry import Entry
+from ingest.ledger import Ledger
+from ingest.store import Store
+
+GRACE = dt.timedelta(days=1)
+LAYERS = ("bronze", "quarantine")
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What was deleted: files and their size in bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+def clean(lake: Store, ledger: Ledger, now: dt.datetime, grace: dt.timedelta = GRACE) -> Cleaning:
+    """Deletes the files that no position within the grace time shows, and that are older than it.
+
+    A load that still runs, however slowly, cannot commit afterwards: its id is abandoned in the ledger first.
+
+    Raises:
+        RetriableError: the store cannot be reached.
+    """
+    horizon = now - grace
+    kept, position = _reachable(ledger, horizon)
+    dead = [
+        item
+        for layer in LAYERS
+        for item in lake.list(f"{layer}/{ledger.feed}")
+        if item.key not in kept and item.modified_at < horizon
+    ]
+    if not dead:
+        return Cleaning()
+    loads = sorted({load_of(item.key) for item in dead})
+    entry = Entry(f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}", now, abandoned=tuple(loads))
+    sequence = ledger.commit(entry, position)
+    if sequence > position + 1:  # a slow load may just have made it
+        kept |= {file.path for _, other in ledger.entries(position, sequence) for file in other.added}
+        dead = [item for item in dead if item.key not in kept]
+    lake.delete(item.key for item in dead)
+    return Cleaning(len(dead), sum(item.size for item in dead))
+
+
+def load_of(path: str) -> str:
+    """The load that wrote a file: `…/20260110T120000-0123456789ab-7.parquet` → `20260110T120000-0123456789ab`.
+
+    >>> load_of("bronze/events/ingest_date=2026-01-10/20260110T120000-0123456789ab.parquet")
+    '20260110T120000-0123456789ab'
+    """
+    return "-".join(path.rsplit("/", 1)[1].removesuffix(".parquet").split("-")[:2])
+
+
+def _reachable(ledger: Ledger, horizon: dt.datetime) -> tuple[set[str], int]:
+    """Every file that some position since the horizon shows, and the newest position."""
+    newest = ledger.position()
+    position = newest
+    while position and ledger.committed_at(position) >= horizon:
+        position -= 1
+    kept = set(ledger.state(position).files)
+    kept |= {file.path for _, entry in ledger.entries(position, newest) for file in entry.added}
+    return kept, newest
