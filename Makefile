@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup lock lint test demo demo-steps demo-s3 bench clean
+.PHONY: help setup lock lint test demo demo-steps demo-s3 bench torture clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -66,6 +66,9 @@ demo-s3: setup ## the same over a real S3 server on this machine
 
 bench: setup ## raw files to gold beside a merge by hand (minutes)
 	python -m benchmarks.raw_to_gold
+
+torture: setup ## kill ingest and maintenance 1,000 times, then count (half an hour)
+	python -m tests.torture --kills 1000
 
 clean: ## remove .venv, data and caches
 	rm -rf .venv data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
