@@ -64,11 +64,11 @@ class Column(Strict):
 
 
 class Source(Strict):
-    """Where producers put the objects of the feed."""
+    """Where producers put the objects of the feed. Their format shows in the content; CSV shows in the name or here."""
 
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     prefix: str = ""
-    format: str = Field(default="ndjson", pattern="^ndjson$")
+    format: str = Field(default="auto", pattern="^(auto|csv)$")
 
 
 class Reference(Strict):

@@ -16,7 +16,7 @@ from ingest.errors import ConflictError, CorruptObject
 from ingest.ledger import Ledger, LedgerState
 from ingest.parse import Parsed, Parser, Reject
 from ingest.plan import plan_loads
-from ingest.read import ObjectEnd, Piece, read_pieces
+from ingest.read import MAX_LINE_BYTES, LongLine, ObjectEnd, Piece, read_pieces
 from ingest.rewrite import rewrite_without
 from ingest.store import ObjectChanged, Store
 from ingest.write import LoadWriter
@@ -161,7 +161,7 @@ class _Load:
             item for number, item in enumerate(self.objects) if number not in unchanged and not self._is_corrupt(item)
         ]
         numbers = {item.source_file: number for number, item in enumerate(self.objects)}
-        for part in read_pieces(self.landing, reading):
+        for part in read_pieces(self.landing, self.contract, reading):
             item = reading[part.source]
             number = numbers[item.source_file]
             if isinstance(part, ObjectEnd):
@@ -171,6 +171,11 @@ class _Load:
                     self.hashes[number] = part.content_hash
                 if progress:
                     progress(1, item.version.size)
+                continue
+            if isinstance(part, LongLine):
+                detail = f"{part.size} bytes, expected at most {MAX_LINE_BYTES}; only its beginning is kept"
+                reject = Reject(number, part.line, "line_too_long", None, detail, part.head)
+                self._take(Parsed(parser.empty(), [reject]))
                 continue
             chunk.append(replace(part, source=number))
             size += len(part.data)

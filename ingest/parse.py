@@ -28,6 +28,11 @@ SOURCE, LINE, RESCUED = "_source", "_source_line", "_rescued_data"
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
 Indices = npt.NDArray[np.int64]
+MAX_NESTING = 64
+# Arrow's reader overflows its stack at some ten thousand levels; lines that might hold a tenth are looked at first.
+_LONG_LINE = 2048
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,8 @@ class Reject:
 
     Attributes:
         source: index of the object in its load.
-        reason: unparsable, invalid_utf8, wrong_type, duplicate_key, missing_required, event_time_in_future,
-            event_time_before_epoch or corrupt_object.
+        reason: unparsable, invalid_utf8, wrong_type, duplicate_key, too_deep, line_too_long, missing_required,
+            event_time_in_future, event_time_before_epoch or corrupt_object.
         column: dotted path of the column at fault, if one is.
         detail: what was found, for people.
     """
@@ -77,6 +82,8 @@ class Parser:
         epoch = dt.datetime.combine(contract.epoch, dt.time(), dt.UTC)
         self._earliest = int(epoch.timestamp() * 1e6)
         self._required = [path for path, column in contract.walk() if column.required]
+        times = "|".join(column.name for _, column in contract.walk() if column.type == "timestamp")
+        self._nanoseconds = re.compile(rf'("(?:{times})"\s*:\s*"[^"]*\.\d{{6}})\d+'.encode()) if times else None
 
     def empty(self) -> pa.Table:
         """No rows, in the shape of `parse`."""
@@ -103,7 +110,11 @@ class Parser:
         def line(index: int) -> bytes:
             return buffer[starts[index] : ends[index]].strip()
 
-        if _whole_objects(data, starts[kept], ends[kept]) and (found := self._attempt(buffer, len(kept))):
+        found = None
+        long = kept[(ends - starts)[kept] > _LONG_LINE].tolist()
+        if _whole_objects(data, starts[kept], ends[kept]) and not any(_is_too_deep(line(index)) for index in long):
+            found = self._attempt(buffer, len(kept))
+        if found and (found[1] is None or not any(_is_too_deep(line(index)) for index in kept.tolist())):
             rows, unknown = found
         else:
             rows, kept, unknown = self._sift(line, kept, rejected)
@@ -134,6 +145,16 @@ class Parser:
             buffer.decode("utf-8")  # Arrow would let invalid UTF-8 through
         if b"NaN" in buffer or b"Infinity" in buffer:
             _refuse_non_finite(buffer)
+        try:
+            return self._typed(buffer, count)
+        except pa.ArrowInvalid:  # perhaps times finer than microseconds, which are cut
+            cut = self._nanoseconds.sub(rb"\1", buffer) if self._nanoseconds else buffer
+            if cut == buffer:
+                raise
+            return self._typed(cut, count)
+
+    def _typed(self, buffer: bytes, count: int) -> tuple[pa.Table, set[bytes] | None]:
+        """The same, after what Arrow is lenient about."""
         unknown: set[bytes] | None = None
         try:
             table = self._arrow(buffer, "infer")
@@ -164,6 +185,9 @@ class Parser:
         for index in kept.tolist():
             text = line(index)
             if not text:
+                continue
+            if _is_too_deep(text):
+                rejected[index] = "too_deep", None, f"expected at most {MAX_NESTING} levels of objects and arrays"
                 continue
             try:
                 self._decode(text)
@@ -273,6 +297,17 @@ def _whole_objects(data: npt.NDArray[np.uint8], starts: Indices, ends: Indices) 
     return bool((data[starts] == _OPEN).all() and (data[ends - 1] == _CLOSE).all())
 
 
+def _is_too_deep(text: bytes) -> bool:
+    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+        return False
+    depth = 0
+    for bracket in _BRACKET.finditer(_TEXT.sub(b"", text)):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > MAX_NESTING:
+            return True
+    return False
+
+
 def _refuse_non_finite(buffer: bytes) -> None:
     """Arrow accepts the literals NaN and Infinity, JSON does not; inside a string they are fine."""
     for text in buffer.splitlines():
@@ -320,8 +355,14 @@ def _unknown(found: pa.Schema | pa.StructType, declared: pa.Schema | pa.StructTy
 
 
 def _project(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with only the columns and struct members of `schema`."""
-    columns = [_project_array(table.column(item.name).combine_chunks(), item.type) for item in schema]
+    """The table with only the columns and struct members of `schema`.
+
+    Chunk by chunk: Arrow cannot join what it infers of a list of nulls, so the unknown members go first.
+    """
+    columns = [
+        pa.chunked_array([_project_array(chunk, item.type) for chunk in table.column(item.name).chunks], item.type)
+        for item in schema
+    ]
     return pa.table(columns, schema=schema)
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from ingest.contract import Contract
 from ingest.discover import Waiting
-from ingest.errors import CorruptObject
+from ingest.formats import json_lines
 from ingest.store import BLOCK_BYTES, ObjectChanged, Store
 
 FETCH_THREADS = 32
 BYTES_IN_FLIGHT = 64 << 20
-_GZIP = b"\x1f\x8b"
-_BOM = b"\xef\xbb\xbf"
+MAX_LINE_BYTES = 16 << 20
+KEPT_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,21 @@ class Piece:
     source: int
     first_line: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LongLine:
+    """A line that is too long to be a record.
+
+    Attributes:
+        size: its bytes.
+        head: the first KEPT_BYTES of them.
+    """
+
+    source: int
+    line: int
+    size: int
+    head: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,41 +107,11 @@ def _is_large(item: Waiting) -> bool:
     return item.version.size > BLOCK_BYTES
 
 
-def inflate(blocks: Iterable[bytes], source_file: str) -> Iterator[bytes]:
-    """The blocks as they are, or unpacked when they begin as gzip does, whatever the object's name says.
-
-    Concatenated gzip members are legal and are read to the last.
-
-    Raises:
-        CorruptObject: the compressed stream is broken or ends too early.
-    """
-    decoder = None
-    for number, data in enumerate(blocks):
-        if number == 0 and data[:2] == _GZIP:
-            decoder = zlib.decompressobj(31)
-        if decoder is None:
-            yield data
-            continue
-        rest, unpacked = data, b""
-        while rest or len(unpacked) == BLOCK_BYTES:  # a full block may leave more inside the decoder
-            if decoder.eof:
-                decoder = zlib.decompressobj(31)  # the next member
-            try:
-                unpacked = decoder.decompress(rest, BLOCK_BYTES)
-            except zlib.error as error:
-                raise CorruptObject(source_file, f"gzip: {error}") from None
-            if unpacked:
-                yield unpacked
-            rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-    if decoder is not None and not decoder.eof:
-        raise CorruptObject(source_file, "gzip: the stream ends too early")
-
-
-def read_pieces(landing: Store, waiting: list[Waiting]) -> Iterator[Piece | ObjectEnd]:
+def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting]) -> Iterator[Piece | LongLine | ObjectEnd]:
     """Every object as pieces of at most about BLOCK_BYTES, followed by its end.
 
     Raises:
-        CorruptObject: an object's compression is broken.
+        CorruptObject: an object cannot be unpacked or decoded.
         ObjectChanged: an object was overwritten while it was streamed.
     """
     for source, blocks in fetch(landing, waiting):
@@ -134,7 +119,7 @@ def read_pieces(landing: Store, waiting: list[Waiting]) -> Iterator[Piece | Obje
             yield ObjectEnd(source, None)
             continue
         digest = hashlib.sha256()
-        yield from _lines(source, inflate(_hashed(blocks, digest.update), waiting[source].source_file))
+        yield from _lines(source, json_lines(contract, waiting[source].source_file, _hashed(blocks, digest.update)))
         yield ObjectEnd(source, digest.hexdigest())
 
 
@@ -144,16 +129,33 @@ def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
         yield block
 
 
-def _lines(source: int, blocks: Iterable[bytes]) -> Iterator[Piece]:
+def _lines(source: int, blocks: Iterable[bytes]) -> Iterator[Piece | LongLine]:
     line, held = 1, b""
-    for number, block in enumerate(blocks):
-        data = held + (block.removeprefix(_BOM) if number == 0 else block)
+    for block in blocks:
+        data = held + block
         cut = data.rfind(b"\n") + 1
-        if cut:
-            piece, held = data[:cut], data[cut:]
+        piece, held = data[:cut], data[cut:]
+        if piece:
             yield Piece(source, line, piece)
             line += piece.count(b"\n")
-        else:
-            held = data
+        if len(held) > MAX_LINE_BYTES:
+            long, held = yield from _skip(source, line, held, blocks)
+            line += long
     if held:
         yield Piece(source, line, held + b"\n")
+
+
+def _skip(
+    source: int, line: int, start: bytes, blocks: Iterable[bytes]
+) -> Generator[LongLine, None, tuple[int, bytes]]:
+    """Passes over a line that is too long; gives the number of lines passed and what follows them."""
+    size, head = len(start), start[:KEPT_BYTES]
+    del start
+    for block in blocks:
+        end = block.find(b"\n")
+        if end >= 0:
+            yield LongLine(source, line, size + end, head)
+            return 1, block[end + 1 :]
+        size += len(block)
+    yield LongLine(source, line, size, head)
+    return 1, b""

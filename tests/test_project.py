@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ingest.settings import PROJECT, Settings
+from ingest.settings import PROJECT, Settings, read_settings
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
+QUOTED_PATH = re.compile(
+    r"`((?:ingest|pipeline|models|macros|audits|linter|tests|docs|deploy|external_models)/[\w./-]*)`"
+)
+QUOTED_TABLE = re.compile(r"\b((?:silver|gold|seeds)\.[a-z_0-9]+)\b")
+OWN = Path("tests/test_project.py")
+AWS_NAMES = {"aws_endpoint_url": "AWS_ENDPOINT_URL", "aws_region": "AWS_REGION"}
 
 
 def tracked() -> list[Path]:
@@ -34,23 +40,34 @@ def texts() -> Iterator[tuple[Path, str]]:
 
 def test_no_file_names_a_package_index_or_a_place_on_a_machine() -> None:
     forbidden = re.compile(
-        r"--index-url|--extra-index-url|--find-links|//[\w.-]*(?:pypi|pythonhosted)\.|/(?:Users|root|work)/\w"
+        r"--index-url|--extra-index-url|--find-links"
+        r"|\b(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|ghcr\.io|quay\.io|docker\.io)\b"
+        r"|(?<![\w.:/])/(?:Users|root|work|home|tmp|mnt|opt)/\w"
     )
-    own = Path("tests/test_project.py")
-    assert [str(path) for path, text in texts() if path != own and forbidden.search(text)] == []
+    found = {str(path): match[0] for path, text in texts() if path != OWN and (match := forbidden.search(text))}
+    assert found == {}
 
 
 def test_no_leftovers() -> None:
     names = [path.name for path in tracked()]
     assert [name for name in names if name.endswith((".bak", ".orig", ".rej", ".tmp", ".duckdb", ".env"))] == []
     words = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
-    own = Path("tests/test_project.py")
-    assert [str(path) for path, text in texts() if path != own and words.search(text)] == []
+    assert [str(path) for path, text in texts() if path != OWN and words.search(text)] == []
+
+
+def test_license_is_the_one_that_the_package_names() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE"]
+    text = (PROJECT / "LICENSE").read_text(encoding="utf-8")
+    assert text.split()[:4] == ["Apache", "License", "Version", "2.0,"]
 
 
 def test_every_module_says_what_it_is() -> None:
     modules = [path for path in tracked() if path.suffix == ".py" and path.stat().st_size]
     assert len(modules) > 40
+    tools = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    assert {PROJECT / name / "__init__.py" for name in tools["setuptools"]["packages"]} <= set(modules)
     assert [str(path) for path in modules if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
 
 
@@ -78,10 +95,21 @@ def test_relative_links_lead_somewhere() -> None:
     assert broken == []
 
 
-def test_readme_tree_names_every_folder() -> None:
+def test_documents_name_files_and_tables_that_exist() -> None:
+    tables = {f"{path.relative_to(PROJECT).parts[1]}.{path.stem}" for path in (PROJECT / "models").rglob("*.sql")}
+    documents = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]
+    for document in documents:
+        text = document.read_text(encoding="utf-8")
+        assert [name for name in QUOTED_PATH.findall(text) if not (PROJECT / name).exists()] == [], document
+        assert set(QUOTED_TABLE.findall(text)) <= tables, document
+
+
+def test_readme_tree_is_that_of_the_repository() -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    (tree,) = re.findall(r"^## Where things are\n+```text\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     folders = {path.relative_to(PROJECT).parts[0] for path in tracked() if len(path.relative_to(PROJECT).parts) > 1}
-    assert [name for name in sorted(folders) if not name.startswith(".") and f"\n{name}/" not in readme] == []
+    named = re.findall(r"^(\S+)/\s", tree, re.MULTILINE)
+    assert sorted(named) == sorted(name for name in folders if not name.startswith("."))
 
 
 def test_decisions_are_numbered_without_gaps_and_have_their_parts() -> None:
@@ -93,24 +121,65 @@ def test_decisions_are_numbered_without_gaps_and_have_their_parts() -> None:
         assert [part for part in parts if part not in text] == [], path.name
 
 
-def test_env_example_explains_every_setting() -> None:
+def offered() -> dict[str, str]:
+    """The variables of .env.example with their values; each is there once."""
     text = (PROJECT / ".env.example").read_text(encoding="utf-8")
-    offered = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", text, re.MULTILINE))
-    aliases = {"aws_endpoint_url": "AWS_ENDPOINT_URL", "aws_region": "AWS_REGION"}
-    assert set(offered) == {aliases.get(name, name.upper()) for name in Settings.model_fields}
-    assert offered["LAKE_HOME"] == "data"
-    assert offered["LAKE_START"] == str(Settings.model_fields["lake_start"].default)
-    assert offered["AWS_REGION"] == Settings.model_fields["aws_region"].default
+    pairs = re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE)
+    assert len(dict(pairs)) == len(pairs)
+    assert all(line.startswith("#") for line in text.splitlines() if line), "copied as it is, it changes nothing"
+    return dict(pairs)
 
 
-def test_workflow_runs_the_gate() -> None:
+def test_env_example_explains_what_is_read_and_nothing_else() -> None:
+    settings = {AWS_NAMES.get(name, name.upper()) for name in Settings.model_fields}
+    sqlmesh = set(re.findall(r"env_var\('(\w+)'", (PROJECT / "config.yaml").read_text(encoding="utf-8")))
+    compose = set(re.findall(r"\$\{(\w+)", (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")))
+    assert set(offered()) == settings | sqlmesh | compose
+
+
+def test_env_example_shows_the_defaults_and_the_local_store(
+    clean_settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN the settings without any variable, and with all that the example offers
+    monkeypatch.delenv("LAKE_HOME")
+    defaults = read_settings().model_dump()
+    clean_settings.with_name("dotenv").write_text("".join(f"{name}={value}\n" for name, value in offered().items()))
+    for name in offered():
+        monkeypatch.setenv(name, "")  # put back after the test: .env lands in the process environment
+    shown = read_settings().model_dump()
+
+    # THEN they differ in the access to S3 alone, and that is the one of docker compose
+    different = {name for name in defaults if shown[name] != defaults[name]}
+    assert different == {"aws_endpoint_url", "aws_access_key_id", "aws_secret_access_key"}
+    assert shown["aws_access_key_id"] == offered()["LOCAL_S3_ACCESS_KEY"]
+    assert shown["aws_secret_access_key"] == offered()["LOCAL_S3_SECRET_KEY"]
+    assert f"env_var('LAKE_GATEWAY', '{offered()['LAKE_GATEWAY']}')" in (PROJECT / "config.yaml").read_text()
+
+
+def test_workflow_runs_the_gate_on_the_oldest_python_and_a_newer_one() -> None:
     workflow = yaml.safe_load((PROJECT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
-    steps = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
-    assert "bash .ci/run" in steps
+    assert set(workflow) == {"name", True, "permissions", "jobs"}  # YAML 1.1 reads `on` as true
+    assert workflow["permissions"] == {"contents": "read"}
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] > 0
+        steps = job["steps"]
+        assert all(("uses" in step) != ("run" in step) for step in steps)
+        assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
+        pythons = job["strategy"]["matrix"]["python"]
+        assert all(isinstance(version, str) for version in pythons), "3.10 without quotes is 3.1"
+        assert f">={pythons[0]}" == project["requires-python"]
+        assert len(pythons) > 1
+    assert (PROJECT / ".ci" / "run").is_file()
 
 
-def test_hooks_are_the_tools_of_the_environment() -> None:
+def test_hooks_are_the_tools_of_the_environment_and_those_of_make_lint() -> None:
     hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     entries = [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]]
-    assert entries
+    assert {repo["repo"] for repo in hooks["repos"]} == {"local"}
     assert [entry for entry in entries if not entry.startswith(".venv/bin/")] == []
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    commands = [" ".join(re.findall(r"[a-z]+", line)[:2]) for line in recipe.replace(" >/dev/null", "").splitlines()]
+    hooked = [" ".join(re.findall(r"[a-z]+", entry.removeprefix(".venv/bin/"))[:2]) for entry in entries]
+    assert sorted(commands) == sorted(hooked)

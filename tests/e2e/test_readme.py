@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand."""
+"""The README's commands, run as they stand, print what it shows."""
 
 from __future__ import annotations
 
@@ -6,45 +6,128 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ingest.settings import PROJECT
+from pipeline.cli import main
+from pipeline.local_s3 import project_buckets, serve
+from tests.home import Home
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-BIN = Path(sys.executable).parent
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+NOT_RUN = {
+    "make demo": "CI runs it twice; its steps are run below",
+    "make test": "is this",
+    "make demo-s3": "the demo again; CI's tests run the same server",
+    "docker compose up -d": "no Docker where tests run; tests/test_compose.py runs its init command",
+    "docker compose logs -f init": "likewise",
+    "source .venv/bin/activate": "the tests run in an environment already",
+}
+"""Commands that are not run here, and why. Every other one is."""
 
 
-def commands() -> list[str]:
-    """The lines of the README's `sh` blocks, without comments."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+def blocks(language: str) -> list[list[str]]:
+    """The lines of the README's blocks of one language, without comments."""
+    return [[re.split(r"\s{2,}#", line)[0] for line in text.splitlines()] for kind, text in BLOCKS if kind == language]
+
+
+def shell(command: str, **variables: str) -> str:
+    """What a command prints.
+
+    Raises:
+        AssertionError: it fails.
+    """
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "200"}
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=PROJECT,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def demo_steps(end: str) -> str:
+    """The commands of `make demo` from the Makefile, with a fixed last day."""
+    steps = subprocess.run(["make", "-n", "demo-steps"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    assert steps.count("lake sample ") == 1
+    steps = steps.replace("lake sample ", f"lake sample --end {end} ")
+    # the tests of the models run on their own, and a run right after the plan has nothing to do
+    return "set -e\n" + steps.replace("--no-prompts\nsqlmesh run\n", "--no-prompts --skip-tests\n")
+
+
+@pytest.fixture
+def store(clean_settings: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A real S3 server with the project's buckets; only the commands are told of it."""
+    with serve(tmp_path / "s3", project_buckets()) as variables:
+        yield variables
+
+
+def test_every_command_is_run_or_named_with_a_reason() -> None:
+    assert {kind for kind, _ in BLOCKS} == {"sh", "text"}
+    written = [line for block in blocks("sh") for line in block]
+    assert [command for command in NOT_RUN if command not in written] == []
+    for _, text in (item for item in BLOCKS if item[0] == "text"):
+        assert re.search(r"^(?:lake|sqlmesh|make|docker) ", text, re.MULTILINE) is None
 
 
 def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
-    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "200"}
+    # GIVEN the demo, which shows what the README says that it shows
+    quickstart, daily, *_ = blocks("sh")
+    assert quickstart == ["make demo", "make test"]
+    (end,) = re.findall(r"a sample that ends on (\S+),", README)
+    (expected,) = (text for kind, text in BLOCKS if kind == "text" and "== gold" in text)
+    printed = shell(demo_steps(end)).splitlines()
+    assert [line for line in expected.splitlines() if line not in printed] == []
 
-    def run(command: str) -> str:
-        done = subprocess.run(
-            command, shell=True, cwd=PROJECT, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
-        assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+    # WHEN more data comes and the commands of every day run
+    shell("lake sample --seed 2 --events 500 --days 2")
+    shown = {command: shell(command) for command in daily if command not in NOT_RUN}
 
-    run("lake sample --events 2000 --days 5 --late 0.05")
-    run("lake ingest")
-    run("sqlmesh plan --auto-apply --no-prompts --skip-tests")
-    run("lake sample --seed 2 --events 500 --days 2")
-
-    shown = {command: run(command) for command in commands()}
-
+    # THEN each does what its comment says
     assert "to recompute with `sqlmesh run`: gold.activity_engagement_metrics" in " ".join(shown["lake ingest"].split())
     assert "gold.activity_engagement_metrics" in shown["sqlmesh run"]
     assert "No changes to plan" in shown["sqlmesh plan"]
     table = shown['sqlmesh fetchdf "SELECT * FROM gold.rpt_most_played_activities LIMIT 5"']
     assert "game_" in table
     assert "engagement/events" in shown["lake contracts events"]
+    assert shown["lake verify"].count("agrees") == 3
+    assert "waiting" in shown["lake status"]
+
+
+@pytest.mark.s3
+def test_same_commands_work_over_s3(store: dict[str, str], tmp_path: Path) -> None:
+    # GIVEN the README's block, led to the server that stands in for the store of docker compose
+    (block,) = (block for block in blocks("sh") if any("AWS_ENDPOINT_URL" in line for line in block))
+    script = "\n".join(block)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        script = re.sub(rf"{name}=\S+", f"{name}={store[name]}", script)
+    script = re.sub(r"LAKE_HOME=\S+", f"LAKE_HOME={tmp_path / 'home'}", script)
+    exports = "\n".join(line for line in script.splitlines() if line.startswith("export "))
+    reach = {name: store[name] for name in ("NO_PROXY", "no_proxy")}
+    shell(f"{exports}\nlake sample --events 500 --days 2", **reach)
+
+    # WHEN it runs
+    shell(f"set -e\n{script}", **reach)
+
+    # THEN gold is there, and the lake in the store
+    shown = shell(
+        f"{exports}\nsqlmesh fetchdf 'SELECT COUNT(*) > 0 AS is_filled FROM gold.activity_engagement_metrics'"
+    )
+    assert "True" in shown
+    assert list((tmp_path / "s3" / "lake" / "ledger" / "events").glob("*.parquet"))
+    assert not (tmp_path / "home" / "lake").exists()
+
+
+def test_lake_commands_are_those_of_the_command_line() -> None:
+    named = set(re.findall(r"(?:`|^|&& )lake (?!<)([a-z]+)", README, re.MULTILINE))
+    assert named - {"-v"} == set(main.commands), "the README names every command, and no other"
 
 
 def test_make_targets_are_those_of_the_makefile() -> None:
@@ -53,6 +136,23 @@ def test_make_targets_are_those_of_the_makefile() -> None:
     assert named - set(re.findall(r"make ([a-z0-9-]+)", listed)) == set()
 
 
-@pytest.mark.parametrize("name", ["LAKE_HOME", "LANDING_URI", "LAKE_URI", "WAREHOUSE_PATH", "STATE_PATH", "LAKE_START"])
-def test_settings_are_explained(name: str) -> None:
-    assert re.search(rf"^\|.*`{name}`", README, re.MULTILINE)
+def test_lakes_of_the_readme_and_of_the_demo_share_no_home(clean_settings: Path) -> None:
+    """Warehouse and state belong to one lake: the S3 demo lives in LAKE_HOME/s3."""
+    homes = re.findall(r"^export .*LAKE_HOME=(\S+)$", README, re.MULTILINE)
+    assert homes
+    assert not {"data", "data/s3"} & set(homes)
+
+
+def test_settings_are_explained_with_their_defaults(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = dict(re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", README, re.MULTILINE))
+    defaults = {}
+    for names, values in rows.items():
+        defaults |= dict(zip(re.findall(r"`(\w+)`", names), re.findall(r"`([^`]*)`", values), strict=False))
+    monkeypatch.delenv("LAKE_HOME")
+    options = Home().options
+    own = {name.upper(): value for name, value in options.model_dump().items() if not name.startswith("aws_")}
+    assert set(defaults) == {*own, "LAKE_GATEWAY"}
+    for name, value in own.items():
+        shown = defaults[name].replace("{LAKE_HOME}", defaults["LAKE_HOME"]).replace("…", defaults["LAKE_HOME"])
+        expected = str(value)
+        assert expected in {shown, str(PROJECT / shown)}, name

@@ -217,3 +217,33 @@ def test_the_verdict_on_a_line_is_the_same_alone_and_among_others(lines: list[by
     ]
     blank = sum(not text.strip() for text in lines)
     assert together.rows.num_rows + len(together.rejects) == len(lines) - blank
+
+
+@pytest.mark.parametrize("levels", [65, 5_000, 1_000_000])
+@pytest.mark.parametrize("form", ['{"a":%s}', "[%s]"])
+def test_nesting_is_bounded_and_costs_no_good_line(levels: int, form: str) -> None:
+    before, after = form.split("%s")
+    deep = line()[:-1] + b', "new": ' + (before * levels + "1" + after * levels).encode() + b"}"
+    parsed = parse(line(), deep, line())
+    assert [(reject.line, reject.reason) for reject in parsed.rejects] == [(2, "too_deep")]
+    assert parsed.rows.num_rows == 2
+
+
+def test_brackets_in_a_text_are_no_nesting() -> None:
+    text = line()[:-1] + b', "new": "' + b'[{\\"' * 3000 + b'"}'
+    assert parse(text).rejects == []
+
+
+@pytest.mark.parametrize("zone", ["", "Z", "+00:00"])
+def test_finer_times_are_cut_to_microseconds(zone: str) -> None:
+    parsed = parse(line(occurred_at=f"2026-01-10 10:00:00.123456789{zone}"), line())
+    assert parsed.rejects == []
+    assert [at.microsecond for at in parsed.rows.column("occurred_at").to_pylist()] == [123456, 123000]
+
+
+def test_list_of_nulls_in_an_unknown_field_is_rescued() -> None:
+    text = line().replace(b'"data": {', b'"data": {"new": [null, null], ')
+    assert text != line()
+    parsed = parse(text)
+    assert parsed.rejects == []
+    assert parsed.rows.column("_rescued_data").to_pylist() == ['{"data.new":[null, null]}']
