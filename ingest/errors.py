@@ -3,6 +3,7 @@
     IngestError
     ├── ConfigError        fix a setting, a contract or a permission, then run again   (exit 2)
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
+    ├── TooManyBadRecords  more was quarantined than the contract allows: mend producer or contract     (exit 1)
     ├── ConflictError      another ingester took these objects first: plan again       (handled inside)
     └── CorruptObject      one object cannot be decoded: it is quarantined as a whole  (handled inside)
 
@@ -22,6 +23,16 @@ class ConfigError(IngestError):
 
 class RetriableError(IngestError):
     """Something outside was unavailable. Nothing was lost: run the command again."""
+
+
+class TooManyBadRecords(IngestError):  # noqa: N818  it is the data that erred: the load is done, and kept
+    """A load quarantined a larger share of its records than the contract allows."""
+
+    def __init__(self, feed: str, quarantined: int, records: int) -> None:
+        super().__init__(
+            f"{feed}: {quarantined:,} of {records:,} records are quarantined, more than the contract's "
+            "max_quarantined_share; the good ones are loaded. `lake why BUCKET/KEY` shows an object's bad lines"
+        )
 
 
 class ConflictError(IngestError):

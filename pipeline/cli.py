@@ -57,9 +57,10 @@ def _as_json(value: Any) -> str:
 
 @main.command()
 @click.argument("feeds", nargs=-1, metavar="[FEED]...")
+@click.option("--dry-run", is_flag=True, help="Say what would be loaded, and load nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @_exits
-def ingest(feeds: tuple[str, ...], as_json: bool) -> int:
+def ingest(feeds: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Load what waits in the landing into bronze, then mark the touched dates for recomputation.
 
     FEED is `events` or `engagement/events`; all feeds without it. Repeat it at will: what is loaded stays loaded once.
@@ -67,6 +68,13 @@ def ingest(feeds: tuple[str, ...], as_json: bool) -> int:
     from pipeline.cycle import ingest_all
     from pipeline.show import IngestProgress, show_ingest
 
+    if dry_run:
+        from ingest.settings import settings
+        from pipeline.status import waiting_objects
+
+        for name, size in waiting_objects(feeds, settings()):
+            click.echo(json.dumps({"object": name, "bytes": size}) if as_json else f"{size:>14,}  {name}")
+        return 0
     with IngestProgress(sys.stderr) as progress:
         summary = ingest_all(feeds, progress.feed)
     click.echo(_as_json(asdict(summary)) if as_json else show_ingest(summary))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.contract import contracts, select
-from ingest.errors import ConfigError, IngestError
+from ingest.errors import ConfigError, IngestError, TooManyBadRecords
 from ingest.load import FeedReport, Progress, ingest_feed
 from ingest.lock import host_lock
 from ingest.settings import Settings, settings
@@ -73,6 +73,8 @@ def ingest_all(
                 summary.failed(error)
                 continue
             summary.feeds.append(report)
+            if report.quarantined > contract.max_quarantined_share * report.records:
+                summary.failed(TooManyBadRecords(contract.feed, report.quarantined, report.records))
             if report.before_start:
                 summary.notes.append(
                     f"{contract.feed}: {report.before_start} rows are older than LAKE_START {options.lake_start}; "

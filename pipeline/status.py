@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingest.contract import Contract
+from ingest.contract import Contract, select
 from ingest.discover import discover
 from ingest.entry import LakeFile
 from ingest.ledger import Ledger
@@ -54,6 +55,20 @@ class FeedStatus:
     position: int
     last_commit_at: dt.datetime | None
     days: tuple[DayStatus, ...]
+
+
+def waiting_objects(feeds: tuple[str, ...], options: Settings) -> Iterator[tuple[str, int]]:
+    """(bucket/key, bytes) of each object that the next ingest would load, feed by feed, in the order of loading.
+
+    Raises:
+        ConfigError: a feed is unknown, a bucket is missing or access is refused.
+        RetriableError: a store cannot be reached.
+    """
+    lake = Store(options.lake_uri, options)
+    for contract in select(feeds):
+        landing = Store(options.landing(contract.source.bucket), options)
+        for item in discover(contract, landing, Ledger(lake, contract.feed).state()):
+            yield item.source_file, item.version.size
 
 
 def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedStatus:

@@ -32,7 +32,7 @@ class Home:
 
     def ingest(self, *feeds: str) -> IngestSummary:
         summary = ingest_all(feeds, lambda _: lambda objects, size: None)
-        assert summary.errors == []
+        assert [error for error in summary.errors if "are quarantined" not in error] == []
         return summary
 
     def _context(self) -> Context:

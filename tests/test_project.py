@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ingest.settings import PROJECT, Settings, read_settings
 
@@ -71,18 +73,22 @@ def test_every_module_says_what_it_is() -> None:
     assert [str(path) for path in modules if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
 
 
-def test_lock_pins_every_direct_dependency_with_hashes() -> None:
+def test_lock_pins_every_direct_dependency_in_its_range_with_hashes() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    names = {re.split(r"[\[<>=!~ ]", item, maxsplit=1)[0].lower().replace("_", "-") for item in wanted}
+    wanted = [Requirement(item) for item in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
     lock = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
-    pinned = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
-    assert names - pinned == set()
+    pinned: dict[str, list[str]] = {}
     for block in re.split(r"\n(?=[a-z0-9])", lock.strip()):
         assert "--hash=sha256:" in block, block.split("\n")[0]
-    for item in wanted:
-        if exact := re.fullmatch(r"([\w-]+)(?:\[\w+\])?==([\w.]+)", item):
-            assert f"\n{exact[1]}=={exact[2]}" in f"\n{lock}", item
+        name, version = re.split(r"==|[ ;\\]", block, maxsplit=2)[:2]
+        pinned.setdefault(name, []).append(version)
+    outside = {
+        str(item): versions
+        for item in wanted
+        if not (versions := pinned.get(canonicalize_name(item.name), []))
+        or not all(item.specifier.contains(version) for version in versions)
+    }
+    assert outside == {}
 
 
 def test_relative_links_lead_somewhere() -> None:

@@ -116,7 +116,8 @@ def test_rows_older_than_the_history_are_counted(lake: Lake, home: Home) -> None
 def test_bad_records_are_summed_up_by_reason(lake: Lake, home: Home) -> None:
     home.put("events", "bad.json", b"{", b"[]", {"event_id": "e1"})
     result = lake("ingest", "--json")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
+    assert "events: 3 of 3 records are quarantined, more than the contract's max_quarantined_share" in result.stderr
     events = next(feed for feed in json.loads(result.stdout)["feeds"] if feed["feed"] == "events")
     assert events["quarantined"] == 3
     assert sum(count for _, count in events["reasons"]) == 3
@@ -161,3 +162,16 @@ def test_wrong_setting_is_one_line_in_sqlmesh_too(
     assert shown.returncode == 1
     assert [line for line in shown.stdout.splitlines() if line.startswith("Error: ")] == shown.stdout.splitlines()[-1:]
     assert "Traceback" not in shown.stdout + shown.stderr
+
+
+def test_dry_run_says_what_waits_and_loads_nothing(lake: Lake, home: Home) -> None:
+    home.put("users", "a.json", {"user_id": "u1"})
+    home.put("activities", "b.json", {"activity_id": "a1"})
+    shown = lake("ingest", "users", "--dry-run")
+    assert (shown.exit_code, shown.stdout.split()) == (0, ["18", "raw-users/a.json"])
+    assert [json.loads(line)["object"] for line in lake("ingest", "--dry-run", "--json").stdout.splitlines()] == [
+        "raw-activities/b.json",
+        "raw-users/a.json",
+    ]
+    assert [feed["objects"] for feed in json.loads(lake("ingest", "--json").stdout)["feeds"]] == [1, 0, 1]
+    assert lake("ingest", "--dry-run").stdout == ""
