@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,16 @@ from ingest.store import Store
 
 CHECKPOINT_ENTRIES = 64
 KEPT_CHECKPOINTS = 4
+
+
+def lake_id(store: Store) -> str:
+    """The identity of a lake, made on first use; it goes with the lake wherever that is moved or copied to."""
+    key = "ledger/_lake_id"
+    try:
+        return store.get(key).decode()
+    except FileNotFoundError:
+        store.put_new(key, uuid.uuid4().hex.encode())
+        return store.get(key).decode()
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ import duckdb
 
 from ingest.contract import Contract
 from ingest.errors import ConfigError, RetriableError
+from ingest.ledger import lake_id
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline.affected import FeedChange, feed_changes
@@ -64,6 +65,7 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         state.execute(
             "CREATE TABLE IF NOT EXISTS lakemesh.settled (feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)"
         )
+        _must_be_the_same_lake(state, options, lake)
         settled = dict(state.execute("SELECT feed, position FROM lakemesh.settled").fetchall())
         with connect(options) as reader:
             changes = feed_changes(lake, contracts, settled, reader)
@@ -83,6 +85,20 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         tuple(sorted(models)),
         {change.feed: change.position for change in changes},
     )
+
+
+def _must_be_the_same_lake(state: duckdb.DuckDBPyConnection, options: Settings, lake: Store) -> None:
+    """Positions in another lake's ledgers say nothing about this one: its data would never be recomputed."""
+    found = lake_id(lake)
+    state.execute("CREATE TABLE IF NOT EXISTS lakemesh.lake (id TEXT PRIMARY KEY, uri TEXT)")
+    known = state.execute("SELECT id, uri FROM lakemesh.lake").fetchone()
+    if known is None:
+        state.execute("INSERT INTO lakemesh.lake VALUES (?, ?)", [found, lake.uri])
+    elif known[0] != found:
+        raise ConfigError(
+            f"{options.state_path} belongs to the lake {known[1]}, not to {lake.uri}; give this lake a state and a "
+            "warehouse of its own (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH), or mend LAKE_URI"
+        )
 
 
 def _open_state(path: Path) -> duckdb.DuckDBPyConnection:

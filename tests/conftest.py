@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sqlmesh.core.console import NoopConsole, set_console
 from ingest.settings import PROJECT, settings
 from pipeline.local_s3 import project_buckets, serve
 from tests.home import Home
+from tests.versitygw import serve_versitygw
 
 REFERENCE = PROJECT.parent / "shared" / "reference"
 
@@ -69,6 +71,20 @@ def s3_lake(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             monkeypatch.setenv(name, value)
         settings.cache_clear()
         yield variables
+
+
+@pytest.fixture
+def conditional_home(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """The whole project on versitygw, a real store that honours conditional writes."""
+    program = shutil.which(os.environ.get("VERSITYGW", "versitygw"))
+    if program is None:
+        pytest.skip("versitygw is not installed: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+    set_console(NoopConsole())
+    with serve_versitygw(program, tmp_path / "objects", project_buckets()) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        yield Home()
 
 
 @pytest.fixture

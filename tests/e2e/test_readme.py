@@ -55,7 +55,8 @@ def shell(command: str, **variables: str) -> str:
 
 def demo_steps(end: str) -> str:
     """The commands of `make demo` from the Makefile, with a fixed last day."""
-    steps = subprocess.run(["make", "-n", "demo-steps"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory", "-n", "demo-steps"]  # quiet, also under `make test`
+    steps = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert steps.count("lake sample ") == 1
     steps = steps.replace("lake sample ", f"lake sample --end {end} ")
     # the tests of the models run on their own, and a run right after the plan has nothing to do

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,3 +211,19 @@ def test_compaction_recomputes_nothing(settled: Home) -> None:
     assert settled.run() == "NOTHING_TO_DO"
     settled.plan(restate_models=[GOLD])
     assert settled.rows(f"SELECT * FROM {GOLD} ORDER BY ALL") == before
+
+
+def test_state_of_another_lake_is_refused_and_a_moved_lake_is_not(
+    settled: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(settled.options.lake_uri, moved)
+    monkeypatch.setenv("LAKE_URI", str(moved))
+    settings.cache_clear()
+    assert Home().ingest().errors == []
+
+    monkeypatch.setenv("LAKE_URI", str(tmp_path / "other"))
+    settings.cache_clear()
+    summary = ingest_all((), lambda _: lambda objects, size: None)
+    assert summary.exit_code == 2
+    assert f"belongs to the lake {settled.options.lake_uri}, not to {tmp_path / 'other'}" in summary.errors[0]
