@@ -247,7 +247,10 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
         known = state.objects.lookup(item.source_file for item in entry.objects)
         for item in entry.objects:
             before = known.get(item.source_file)
-            if before and before.content_hash == item.content_hash and before.load_id == item.load_id:
+            if before and (before.content_hash, before.load_id) == (item.content_hash, item.load_id):
+                # only seen again, or some of its quarantined records were replayed
+                changed = changed or before.rows != item.rows
+                dates.update(day for day, _ in set(before.event_dates) ^ set(item.event_dates))
                 continue
             changed = True
             for version in (before, item):

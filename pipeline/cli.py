@@ -187,6 +187,46 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, as_json: bool) -> int:
     return 0
 
 
+@main.group()
+def quarantine() -> None:
+    """See the rejected records, and take back those that a mended contract accepts."""
+
+
+@quarantine.command(name="list")
+@click.argument("feeds", nargs=-1, metavar="[FEED]...")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@_exits
+def quarantine_list(feeds: tuple[str, ...], as_json: bool) -> int:
+    """Count the rejected records by reason and column. `lake why` shows those of one object."""
+    from ingest.settings import settings
+    from pipeline.replay import quarantine_of
+    from pipeline.show import show_quarantine
+
+    found = quarantine_of(feeds, settings())
+    rows = {feed: [asdict(group) for group in items] for feed, items in found.items()}
+    click.echo(_as_json(rows) if as_json else show_quarantine(found))
+    return 0
+
+
+@quarantine.command(name="replay")
+@click.argument("feeds", nargs=-1, metavar="[FEED]...")
+@click.option("--reason", "reasons", multiple=True, help="Only records with this reason; may be given again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@_exits
+def quarantine_replay(feeds: tuple[str, ...], reasons: tuple[str, ...], as_json: bool) -> int:
+    """Judge rejected records by the contracts of now; the good ones become rows, and their dates are marked.
+
+    Objects that could not be decoded at all are not tried: they are read again when they change.
+    """
+    from ingest.settings import settings
+    from pipeline.replay import replay_all
+    from pipeline.show import show_replay
+
+    summary = replay_all(feeds, reasons, settings())
+    click.echo(_as_json(asdict(summary)) if as_json else show_replay(summary))
+    return 0
+
+
 def yesterday() -> dt.date:
     """The last complete day, UTC."""
     return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)

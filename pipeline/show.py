@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
 from types import TracebackType
@@ -15,8 +15,10 @@ from rich.table import Table
 
 from ingest.contract import Contract
 from ingest.load import Progress as Report
+from ingest.quarantine import Group
 from pipeline.cycle import IngestSummary
 from pipeline.maintain import Maintenance
+from pipeline.replay import ReplaySummary
 from pipeline.status import FeedStatus
 from pipeline.verify import FeedVerdict
 from pipeline.why import Life
@@ -206,3 +208,24 @@ def show_maintenance(done: Sequence[Maintenance]) -> str:
         numbers = (feed.compaction.before, feed.compaction.after, feed.cleaning.files, feed.cleaning.bytes)
         table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
     return _text(table)
+
+
+def show_quarantine(found: Mapping[str, Sequence[Group]]) -> str:
+    """The quarantine by fault, for people."""
+    table = _table("feed", "reason", "column", "records", "objects")
+    for feed, items in found.items():
+        for group in items:
+            table.add_row(feed, group.reason, group.column or "", f"{group.records:,}", f"{group.objects:,}")
+    return _text(table)
+
+
+def show_replay(summary: ReplaySummary) -> str:
+    """What was taken back, for people."""
+    table = _table("feed", "tried", "taken back")
+    for feed, done in summary.feeds.items():
+        table.add_row(feed, f"{done.tried:,}", f"{done.replayed:,}")
+    items: list[Any] = [table]
+    items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
+    if summary.models:
+        items.append("to recompute with `sqlmesh run`: " + ", ".join(summary.models))
+    return _text(*items)

@@ -1,0 +1,123 @@
+"""Replay: once contract or parser accept a rejected record, it becomes a row exactly once, where it always stood."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ingest.contract import Contract, contracts
+from ingest.errors import ConflictError, RetriableError
+from ingest.ledger import Ledger, Touched, touched
+from ingest.quarantine import Group, Replay, groups, replay
+
+NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+
+
+def lenient() -> Contract:
+    """The contract of events, as it is mended: the account may be missing."""
+    contract = contracts()["events"]
+    columns = [
+        column.model_copy(update={"required": False}) if column.name == "user_id" else column
+        for column in contract.columns
+    ]
+    return contract.model_copy(update={"columns": tuple(columns)})
+
+
+@pytest.fixture
+def rejected(lake: Any, event: Callable[..., dict[str, Any]]) -> Any:
+    """Two objects with a good line each, three lines without an account, and two that stay bad."""
+    lake.put("events", "a.json", event("a1"), event("a2", user_id=None), b"{", event("a4", user_id=None))
+    lake.put("events", "b.json", event("b1", "2026-01-05 10:00:00", user_id=None), event("b2"), b"[]")
+    lake.ingest()
+    return lake
+
+
+def lines(lake: Any) -> list[tuple[str, str, int]]:
+    return [(row["event_id"], row["_source_file"][-6:], row["_source_line"]) for row in lake.bronze()]
+
+
+def test_quarantine_is_summed_up_by_fault(rejected: Any) -> None:
+    found = groups(rejected.store, rejected.ledger().state())
+    assert found == [Group("missing_required", "user_id", 3, 2), Group("unparsable", None, 2, 2)]
+
+
+def test_nothing_is_taken_back_while_nothing_was_mended(rejected: Any) -> None:
+    position = rejected.ledger().position()
+    assert replay(contracts()["events"], rejected.store, rejected.ledger(), NOW) == Replay(5, 0)
+    assert rejected.ledger().position() == position
+    assert len(rejected.parquet()) == len(rejected.ledger().state().files)
+
+
+def test_records_that_are_good_now_become_rows_once(rejected: Any) -> None:
+    ledger = rejected.ledger()
+    before = ledger.state()
+
+    assert replay(lenient(), rejected.store, ledger, NOW) == Replay(5, 3)
+
+    assert lines(rejected) == [
+        ("a1", "a.json", 1),
+        ("a2", "a.json", 2),
+        ("a4", "a.json", 4),
+        ("b1", "b.json", 1),
+        ("b2", "b.json", 2),
+    ]
+    assert [(bad["_source_line"], bad["reason"]) for bad in rejected.quarantine()] == [
+        (3, "unparsable"),
+        (3, "unparsable"),
+    ]
+    objects = ledger.state().objects
+    assert {name[-6:]: (item.records, item.rows, item.quarantined) for name, item in objects.items()} == {
+        "a.json": (4, 3, 1),
+        "b.json": (3, 2, 1),
+    }
+    dates = frozenset({dt.date(2026, 1, 2), dt.date(2026, 1, 5)})
+    assert touched(before, ledger.entries(before.position)) == Touched(True, dates)
+    assert replay(lenient(), rejected.store, ledger, NOW) == Replay(2, 0)
+    assert rejected.ingest().objects == 0
+
+
+def test_only_the_named_reasons_are_tried(rejected: Any) -> None:
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, ["unparsable"]) == Replay(2, 0)
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, ["missing_required"]) == Replay(3, 3)
+
+
+def test_overwritten_object_loses_its_replayed_rows_too(rejected: Any, event: Callable[..., dict[str, Any]]) -> None:
+    replay(lenient(), rejected.store, rejected.ledger(), NOW)
+    rejected.put("events", "a.json", event("new"))
+    rejected.ingest()
+    assert lines(rejected) == [("new", "a.json", 1), ("b1", "b.json", 1), ("b2", "b.json", 2)]
+
+
+def test_crash_before_the_commit_takes_nothing_back(rejected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rejected.bronze(), rejected.quarantine()
+    with monkeypatch.context() as crash:
+        crash.setattr(Ledger, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            replay(lenient(), rejected.store, rejected.ledger(), NOW)
+    assert (rejected.bronze(), rejected.quarantine()) == before
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW) == Replay(5, 3)
+
+
+def test_object_that_is_overwritten_meanwhile_is_planned_again(
+    rejected: Any, event: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Ledger.commit
+
+    def meanwhile(self: Ledger, entry: Any, seen: int) -> int:
+        monkeypatch.setattr(Ledger, "commit", real)
+        rejected.put("events", "a.json", event("new"))
+        rejected.ingest()
+        return self.commit(entry, seen)
+
+    monkeypatch.setattr(Ledger, "commit", meanwhile)
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW) == Replay(2, 1)
+    assert lines(rejected) == [("new", "a.json", 1), ("b1", "b.json", 1), ("b2", "b.json", 2)]
+
+
+def test_endless_conflict_ends_with_a_clear_error(rejected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ledger, "commit", lambda *_: (_ for _ in ()).throw(ConflictError("first")))
+    with pytest.raises(RetriableError, match="other writers keep changing"):
+        replay(lenient(), rejected.store, rejected.ledger(), NOW)

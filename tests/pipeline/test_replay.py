@@ -1,0 +1,44 @@
+"""`lake quarantine`: what is taken back is what SQLMesh then previews and recomputes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from ingest.contract import contracts
+from pipeline import replay as replaying
+from pipeline.cli import main
+from tests.home import Home
+
+
+def test_replayed_records_reach_gold_through_their_dates(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {"event_id": "e1", "name": "activity_exit", "occurred_at": "2026-01-02 10:00:00", "user_id": "u", "data": {}}
+    home.put("events", "a.json", good, good | {"event_id": "e2", "user_id": None, "occurred_at": "2026-01-05 10:00:00"})
+    home.ingest()
+    home.plan()
+    listed = CliRunner().invoke(main, ["quarantine", "list", "events", "--json"])
+    assert json.loads(listed.stdout)["events"] == [
+        {"reason": "missing_required", "column": "user_id", "records": 1, "objects": 1}
+    ]
+    assert "missing_required" in CliRunner().invoke(main, ["quarantine", "list"]).stdout
+
+    events = contracts()["events"]
+    columns = tuple(column.model_copy(update={"required": False}) for column in events.columns)
+    mended = contracts() | {"events": events.model_copy(update={"columns": columns})}
+    monkeypatch.setattr(replaying, "select", lambda _: [mended["events"]])
+    shown = CliRunner().invoke(main, ["quarantine", "replay", "events", "--json"])
+
+    assert shown.exit_code == 0
+    summary = json.loads(shown.stdout)
+    assert (summary["feeds"]["events"], summary["dates"]["events"]) == ({"tried": 1, "replayed": 1}, ["2026-01-05"])
+    assert home.missing()["silver.activity_events"] == ["2026-01-05 - 2026-01-05"]
+
+
+def test_reason_that_is_not_there_takes_nothing_back(home: Home) -> None:
+    home.put("events", "a.json", b"{")
+    home.ingest()
+    shown = CliRunner().invoke(main, ["quarantine", "replay", "--reason", "wrong_type"])
+    assert shown.exit_code == 0
+    assert shown.stdout.split()[-3:] == ["users", "0", "0"]
