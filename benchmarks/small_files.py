@@ -1,0 +1,83 @@
+"""Thousands of tiny JSON files to Parquet: `lake ingest` beside what people write by hand.
+
+    python -m benchmarks.small_files --files 10000 --lines 20 --rounds 3
+
+The peers keep no lineage, reject nothing, remember nothing and are not safe against a crash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.measure import Cost, compare, measure, report, this_machine
+
+JSON_LOADS = """
+import json, pathlib, sys
+import pyarrow as pa, pyarrow.parquet as pq
+out = pathlib.Path(sys.argv[2]); out.mkdir()
+for path in pathlib.Path(sys.argv[1]).rglob("*.json"):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    pq.write_table(pa.Table.from_pylist(rows), out / f"{path.stem}-{path.parent.name}.parquet")
+"""
+READ_JSON = """
+import sys
+import duckdb
+duckdb.sql(f"COPY (SELECT *, filename FROM read_json('{sys.argv[1]}/**/*.json', format = 'newline_delimited', "
+           f"filename = true)) TO '{sys.argv[2]}' (FORMAT parquet, COMPRESSION zstd)")
+"""
+EMPTY = "import pipeline.cli, pipeline.cycle, pyarrow.json, duckdb"
+
+
+def main() -> None:
+    """Makes the data, runs the contenders in turn and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--lines", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    lake = str(Path(sys.executable).parent / "lake")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        events = options.files * options.lines
+        sample = [lake, "sample", "--events", str(events), "--days", "10", "--events-per-file", str(options.lines)]
+        environment = {"LAKE_HOME": folder, "SQLMESH_DOTENV_PATH": "/dev/null"}
+        subprocess.run(sample, check=True, env=environment, stdout=subprocess.DEVNULL)
+        raw = home / "landing" / "raw-events"
+        files = [path for path in raw.rglob("*.json") if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
+
+        def ours() -> Cost:
+            for name in ("lake", "state.duckdb"):
+                shutil.rmtree(home / name, ignore_errors=True)
+                (home / name).unlink(missing_ok=True)
+            return measure([[lake, "ingest", "events"]], environment)
+
+        def peer(script: str) -> Callable[[], Cost]:
+            def run() -> Cost:
+                out = home / "peer"
+                shutil.rmtree(out, ignore_errors=True)
+                out.unlink(missing_ok=True)
+                return measure([[sys.executable, "-c", script, str(raw), str(out)]], {})
+
+            return run
+
+        contenders = {
+            "lake ingest": ours,
+            "json.loads + a Parquet file each": peer(JSON_LOADS),
+            "DuckDB read_json": peer(READ_JSON),
+            "imports of lake ingest alone": peer(EMPTY),
+        }
+        results = compare(contenders, options.rounds)
+        bronze = sum(path.stat().st_size for path in (home / "lake" / "bronze").rglob("*.parquet"))
+    print(report(f"{len(files):,} files, {size / 1e6:.0f} MB ({this_machine()})", results))
+    print(f"\nbronze: {bronze / 1e6:.1f} MB, {size / bronze:.1f} : 1")
+
+
+if __name__ == "__main__":
+    main()
