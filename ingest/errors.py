@@ -4,6 +4,7 @@
     ├── ConfigError        fix a setting, a contract or a permission, then run again   (exit 2)
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
     ├── TooManyBadRecords  more was quarantined than the contract allows: mend producer or contract     (exit 1)
+    ├── OverwriteRefused   an object has new content, and its contract says refuse: look at it          (exit 1)
     ├── ConflictError      another ingester took these objects first: plan again       (handled inside)
     └── CorruptObject      one object cannot be decoded: it is quarantined as a whole  (handled inside)
 
@@ -32,6 +33,16 @@ class TooManyBadRecords(IngestError):  # noqa: N818  it is the data that erred: 
         super().__init__(
             f"{feed}: {quarantined:,} of {records:,} records are quarantined, more than the contract's "
             "max_quarantined_share; the good ones are loaded. `lake why BUCKET/KEY` shows an object's bad lines"
+        )
+
+
+class OverwriteRefused(IngestError):  # noqa: N818  it is the producer that erred: all else is loaded
+    """Objects have new content under their old names, which their contract does not allow."""
+
+    def __init__(self, feed: str, objects: int) -> None:
+        super().__init__(
+            f"{feed}: {objects:,} overwritten objects are refused by the contract, their old rows stay. "
+            "`lake ingest --dry-run` names them; write them under new names, or set `overwritten: replace`"
         )
 
 

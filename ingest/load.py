@@ -36,6 +36,7 @@ class FeedReport:
         records: non-blank records in them = rows + quarantined.
         replaced: how many of the objects took the place of an older version.
         unchanged: objects with a new etag but the same content.
+        refused: overwritten objects that the contract does not let in.
         changed_meanwhile: objects left for the next run, because they changed while they were read.
         reasons: quarantined records by reason.
         before_start: bronze rows dated before LAKE_START, which no model covers.
@@ -51,6 +52,7 @@ class FeedReport:
     quarantined: int = 0
     replaced: int = 0
     unchanged: int = 0
+    refused: int = 0
     changed_meanwhile: int = 0
     reasons: tuple[tuple[str, int], ...] = ()
     before_start: int = 0
@@ -84,6 +86,9 @@ def ingest_feed(
     while True:
         state = ledger.state()
         waiting = [item for item in discover(contract, landing, state) if item.source_file not in skipped]
+        if contract.overwritten == "refuse":
+            report = replace(report, refused=sum(item.replaces for item in waiting))
+            waiting = [item for item in waiting if not item.replaces]
         if progress and not announced:
             progress(-len(waiting), -sum(item.version.size for item in waiting))
             announced = True

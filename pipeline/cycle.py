@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.contract import contracts, select
-from ingest.errors import ConfigError, IngestError, TooManyBadRecords
+from ingest.errors import ConfigError, IngestError, OverwriteRefused, TooManyBadRecords
 from ingest.load import FeedReport, Progress, ingest_feed
 from ingest.lock import host_lock
 from ingest.settings import Settings, settings
@@ -75,6 +75,8 @@ def ingest_all(
             summary.feeds.append(report)
             if report.quarantined > contract.max_quarantined_share * report.records:
                 summary.failed(TooManyBadRecords(contract.feed, report.quarantined, report.records))
+            if report.refused:
+                summary.failed(OverwriteRefused(contract.feed, report.refused))
             if report.before_start:
                 summary.notes.append(
                     f"{contract.feed}: {report.before_start} rows are older than LAKE_START {options.lake_start}; "

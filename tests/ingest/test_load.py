@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from ingest import load
+from ingest.contract import contracts
 from ingest.errors import ConfigError, RetriableError
+from ingest.load import ingest_feed
 from ingest.store import Store
 
 
@@ -249,3 +251,17 @@ def test_lake_that_is_a_file_is_a_clear_error(lake: Any, event: Any) -> None:
     (lake.home / "lake").write_text("not a folder")
     with pytest.raises((ConfigError, RetriableError), match="expected a folder"):
         lake.ingest()
+
+
+def test_overwritten_object_that_the_contract_refuses_keeps_its_old_rows(lake: Any, event: Any) -> None:
+    lake.put("events", "a.json", event("old"))
+    lake.ingest()
+    lake.put("events", "a.json", event("new"))
+    lake.put("events", "b.json", event("other"))
+    contract = contracts()["events"].model_copy(update={"overwritten": "refuse"})
+
+    for objects in (1, 0):
+        report = ingest_feed(contract, lake.landing("events"), lake.store, dt.date(2021, 1, 1))
+        assert (report.objects, report.refused) == (objects, 1)
+
+    assert [row["event_id"] for row in lake.bronze()] == ["old", "other"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ingest.contract import contracts
 from ingest.settings import PROJECT, settings
 from pipeline.cli import main
 from tests.home import Home
@@ -175,3 +176,15 @@ def test_dry_run_says_what_waits_and_loads_nothing(lake: Lake, home: Home) -> No
     ]
     assert [feed["objects"] for feed in json.loads(lake("ingest", "--json").stdout)["feeds"]] == [1, 0, 1]
     assert lake("ingest", "--dry-run").stdout == ""
+
+
+def test_refused_overwrites_are_one_line_and_exit_1(lake: Lake, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = contracts()["users"].model_copy(update={"overwritten": "refuse"})
+    monkeypatch.setattr("pipeline.cycle.select", lambda _: [strict])
+    home.put("users", "a.json", {"user_id": "u1"})
+    assert lake("ingest", "users").exit_code == 0
+    home.put("users", "a.json", {"user_id": "u2"})
+    result = lake("ingest", "users")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("error: users: 1 overwritten objects are refused by the contract")
+    assert lake("ingest", "--dry-run").stdout.split()[-1] == "raw-users/a.json"
