@@ -16,7 +16,7 @@ from ingest.errors import ConflictError, CorruptObject
 from ingest.ledger import Ledger, LedgerState
 from ingest.parse import Parsed, Parser, Reject
 from ingest.plan import plan_loads
-from ingest.read import MAX_LINE_BYTES, LongLine, ObjectEnd, Piece, read_pieces
+from ingest.read import MAX_LINE_BYTES, Broken, LongLine, ObjectEnd, Piece, read_pieces
 from ingest.rewrite import rewrite_without
 from ingest.store import ObjectChanged, Store
 from ingest.write import LoadWriter
@@ -176,6 +176,9 @@ class _Load:
                     self.hashes[number] = part.content_hash
                 if progress:
                     progress(1, item.version.size)
+                continue
+            if isinstance(part, Broken):
+                self._take(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, part.detail, b"")]))
                 continue
             if isinstance(part, LongLine):
                 detail = f"{part.size} bytes, expected at most {MAX_LINE_BYTES}; only its beginning is kept"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ingest.contract import Contract
 from ingest.discover import Waiting
+from ingest.errors import CorruptObject
 from ingest.formats import json_lines
 from ingest.store import BLOCK_BYTES, ObjectChanged, Store
 
@@ -17,6 +18,7 @@ FETCH_THREADS = 32
 BYTES_IN_FLIGHT = 64 << 20
 MAX_LINE_BYTES = 16 << 20
 KEPT_BYTES = 64 << 10
+HELD_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ class LongLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """Stands for all of an object that cannot be decoded."""
+
+    source: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectEnd:
     """Comes after the last piece of an object.
 
@@ -59,6 +69,9 @@ class ObjectEnd:
 
     source: int
     content_hash: str | None
+
+
+Part = Piece | LongLine | Broken | ObjectEnd
 
 
 def fetch(landing: Store, waiting: Iterable[Waiting]) -> Iterator[tuple[int, Iterable[bytes] | None]]:
@@ -107,11 +120,11 @@ def _is_large(item: Waiting) -> bool:
     return item.version.size > BLOCK_BYTES
 
 
-def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting]) -> Iterator[Piece | LongLine | ObjectEnd]:
+def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting]) -> Iterator[Part]:
     """Every object as pieces of at most about BLOCK_BYTES, followed by its end.
 
     Raises:
-        CorruptObject: an object cannot be unpacked or decoded.
+        CorruptObject: an object of more than HELD_BYTES turned out to be broken after pieces of it were given.
         ObjectChanged: an object was overwritten while it was streamed.
     """
     for source, blocks in fetch(landing, waiting):
@@ -119,8 +132,33 @@ def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting]) -> I
             yield ObjectEnd(source, None)
             continue
         digest = hashlib.sha256()
-        yield from _lines(source, json_lines(contract, waiting[source].source_file, _hashed(blocks, digest.update)))
+        stored = _hashed(blocks, digest.update)
+        yield from _sound(source, _lines(source, json_lines(contract, waiting[source].source_file, stored)))
+        for _ in stored:  # what a broken object's decoder left
+            pass
         yield ObjectEnd(source, digest.hexdigest())
+
+
+def _sound(source: int, pieces: Iterator[Piece | LongLine]) -> Iterator[Piece | LongLine | Broken]:
+    """The pieces of an object that decodes to its end, or in their place one note that it does not.
+
+    Pieces of more than HELD_BYTES are not held back.
+    """
+    held: list[Piece | LongLine] = []
+    size = 0
+    try:
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece.data) if isinstance(piece, Piece) else len(piece.head)
+            if size > HELD_BYTES:
+                yield from held
+                held.clear()
+    except CorruptObject as error:
+        if size > HELD_BYTES:
+            raise
+        yield Broken(source, error.detail)
+    else:
+        yield from held
 
 
 def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -145,3 +145,23 @@ def test_line_that_is_too_long_is_passed_over(
     (bad,) = lake.quarantine()
     assert (bad["_source_line"], bad["reason"], bad["raw"]) == (2, "line_too_long", long[:10])
     assert bad["detail"].startswith(f"{len(long)} bytes")
+
+
+def test_many_broken_objects_cost_one_load_and_a_streamed_one_costs_one_more(
+    lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "HELD_BYTES", 200_000)
+    for number in range(30):
+        lake.landing("events").put(f"{number}.gz", gzip.compress(as_lines([event(f"e{number}")]))[:-5])
+    large = as_lines([event(f"large{number}") for number in range(2000)])
+    lake.landing("events").put("large.gz", gzip.compress(large)[:-5])
+    lake.put("events", "good.json", event("good"))
+    loads = []
+    real = read.fetch
+    monkeypatch.setattr(read, "fetch", lambda *arguments: loads.append(1) or real(*arguments))
+
+    report = lake.ingest()
+
+    assert (report.rows, report.reasons, len(loads)) == (1, (("corrupt_object", 31),), 2)
+    assert [row["event_id"] for row in lake.bronze()] == ["good"]
+    assert lake.ingest().objects == 0
