@@ -29,6 +29,13 @@ def _layer(model_name: str) -> str:
     return str(exp.to_table(model_name).db)
 
 
+def _branches(query: exp.Query) -> list[exp.Query]:
+    """The SELECTs whose rows a query returns: itself, or each side of a UNION."""
+    if isinstance(query, exp.SetOperation):
+        return _branches(query.left) + _branches(query.right)
+    return [query.unnest()]
+
+
 class HeaderFields(Rule):
     """A header has the fields of the house, in their order."""
 
@@ -36,7 +43,10 @@ class HeaderFields(Rule):
         path = _own(model)
         if path is None:
             return None
-        header = next(item for item in parse(path.read_text(encoding="utf-8")) if isinstance(item, Header))
+        parsed = parse(path.read_text(encoding="utf-8"), default_dialect=model.dialect) if path.suffix == ".sql" else []
+        header = next((item for item in parsed if isinstance(item, Header)), None)
+        if header is None:
+            return self.violation(f"{model.name}: {path.name} has no header; begin the file with MODEL (name …)")
         found = [field.name.lower() for field in header.expressions if field.name.lower() in FIELDS]
         optional = {"partitioned_by"} if not model.kind.is_incremental_by_time_range else set()
         optional |= {"cron"} if model.kind.is_seed else set()
@@ -47,7 +57,7 @@ class HeaderFields(Rule):
         ordered = sorted(found, key=FIELDS.index)
         if found != ordered:
             return self.violation(
-                f"{model.name}: the header's order is {', '.join(found)}; expected {', '.join(ordered)}"
+                f"{model.name}: the header's order is {', '.join(found)}; move them in {path.name} to {', '.join(ordered)}"
             )
         return None
 
@@ -62,20 +72,22 @@ class DescriptionNamesTheRow(Rule):
 
 
 class FolderIsName(Rule):
-    """models/<layer>/<domain>/<table>.sql is <layer>.<table>, tagged with both."""
+    """models/<layer>/<domain>/<table>.sql is <layer>.<table>, tagged with both; seeds may lie beside each other."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
         path = _own(model)
         if path is None:
             return None
-        folders = path.parts[path.parts.index("models") + 1 : -1] if "models" in path.parts else ()
-        expected = f"{folders[0] if folders else '?'}.{path.stem}"
+        models = self.context.path.resolve() / "models"
+        folders = path.resolve().parent.relative_to(models).parts
+        file = "/".join(("models", *folders, path.name))
+        if len(folders) != 2 and folders != ("seeds",):
+            return self.violation(f"{model.name}: its file is {file}; move it to models/<layer>/<domain>/{path.name}")
+        expected = f"{folders[0]}.{path.stem}"
         if model.name != expected:
-            return self.violation(
-                f"{model.name}: its file is {'/'.join((*folders, path.name))}; expected name {expected}"
-            )
+            return self.violation(f"{model.name}: its file is {file}; name it {expected}, or move the file")
         if missing := [folder for folder in folders if folder not in model.tags]:
-            return self.violation(f"{model.name}: the tags lack {', '.join(missing)}, the names of its folders")
+            return self.violation(f"{model.name}: the tags lack {', '.join(missing)}; add the names of its folders")
         return None
 
 
@@ -103,7 +115,7 @@ class LayerOrder(Rule):
         )
         if wrong:
             may = ", ".join(sorted(allowed)) or "nothing"
-            return self.violation(f"{model.name}: reads {', '.join(wrong)}; this layer may read {may}")
+            return self.violation(f"{model.name}: reads {', '.join(wrong)}; this layer may read {may}, go through those")
         return None
 
 
@@ -113,10 +125,16 @@ class ColumnsAreTypedAndTold(Rule):
     def check_model(self, model: Model) -> RuleViolation | None:
         if _own(model) is None or not isinstance(model, SqlModel):
             return None
-        untyped = [item.alias_or_name for item in model.query.selects if not isinstance(item.unalias(), exp.Cast)]
+        query = model.render_query()
+        if query is None:  # Needs run-time values: nothing to see before
+            return None
+        selects = [item for branch in _branches(query) for item in branch.selects]
+        untyped = sorted({item.alias_or_name for item in selects if not isinstance(item.unalias(), exp.Cast)})
         if untyped:
             return self.violation(f"{model.name}: cast {', '.join(untyped)} in the last SELECT, as in `x::TEXT AS x`")
-        untold = [name for name in model.query.named_selects if not model.column_descriptions.get(name)]
+        if model.column_descriptions_:
+            return self.violation(f"{model.name}: turn column_descriptions into comments of the last SELECT")
+        untold = [name for name in query.named_selects if not model.column_descriptions.get(name)]
         if untold:
             return self.violation(
                 f"{model.name}: comment {', '.join(untold)} in the last SELECT, as in `x, /* Unit */`"
