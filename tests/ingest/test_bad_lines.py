@@ -1,0 +1,50 @@
+"""Bad lines of every kind among good ones: each good one is a row, each bad one is in quarantine with its reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.ingest.test_parse import BAD
+
+PER_FILE = 500
+FILES = 20
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_no_good_line_suffers_from_its_neighbours(
+    lake: Any, event: Callable[..., Any], pack: Callable[[bytes], bytes]
+) -> None:
+    dice = random.Random(5)
+    kinds = list(BAD.values())
+    good = 0
+    reasons: Counter[str] = Counter()
+    for number in range(FILES):
+        lines = []
+        for _ in range(PER_FILE):
+            if dice.random() < 0.5:
+                lines.append(json.dumps(event(f"good-{good}")).encode())
+                good += 1
+            else:
+                text, reason, _ = dice.choice(kinds)
+                lines.append(text.replace(b"2026-01-11", b"2126-01-11"))  # in the future of these files too
+                reasons[reason] += 1
+        lake.landing("events").put(f"{number}.json", pack(b"\n".join(lines)))
+
+    report = lake.ingest()
+
+    assert (report.rows, report.quarantined) == (good, sum(reasons.values()))
+    assert dict(report.reasons) == reasons
+    assert len(kinds) >= 25
+    rows = {row["event_id"] for row in lake.bronze(columns="event_id, _source_file, _source_line")}
+    assert rows == {f"good-{number}" for number in range(good)}
+    files = [f"{lake.store.uri}/{path}" for path in lake.ledger().state().files if path.startswith("quarantine/")]
+    distinct = duckdb.sql(f"SELECT COUNT(DISTINCT (_source_file, _source_line)) FROM read_parquet({files})").fetchone()
+    assert distinct == (sum(reasons.values()),)
