@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlglot import exp
+from sqlmesh.core.dialect import MacroFunc, parse
 from sqlmesh.core.dialect import Model as Header
-from sqlmesh.core.dialect import parse
 from sqlmesh.core.linter.rule import Rule, RuleViolation
 from sqlmesh.core.model import Model, SeedModel, SqlModel
 
@@ -36,6 +36,11 @@ def _branches(query: exp.Query) -> list[exp.Query]:
     return [query.unnest()]
 
 
+def _is_written_out(query: exp.Expression) -> bool:
+    """Whether the last SELECT stands in the file, so that comments can stand in it: no macro or Jinja makes it."""
+    return isinstance(query, exp.Query) and not any(isinstance(item, MacroFunc) for item in query.selects)
+
+
 class HeaderFields(Rule):
     """A header has the fields of the house, in their order."""
 
@@ -57,7 +62,7 @@ class HeaderFields(Rule):
         ordered = sorted(found, key=FIELDS.index)
         if found != ordered:
             return self.violation(
-                f"{model.name}: the header's order is {', '.join(found)}; move them in {path.name} to {', '.join(ordered)}"
+                f"{model.name}: {path.name} has {', '.join(found)}; order them as {', '.join(ordered)}"
             )
         return None
 
@@ -78,8 +83,8 @@ class FolderIsName(Rule):
         path = _own(model)
         if path is None:
             return None
-        models = self.context.path.resolve() / "models"
-        folders = path.resolve().parent.relative_to(models).parts
+        folder, models = path.resolve().parent, self.context.path.resolve() / "models"
+        folders = folder.relative_to(models).parts if folder.is_relative_to(models) else ()
         file = "/".join(("models", *folders, path.name))
         if len(folders) != 2 and folders != ("seeds",):
             return self.violation(f"{model.name}: its file is {file}; move it to models/<layer>/<domain>/{path.name}")
@@ -115,7 +120,7 @@ class LayerOrder(Rule):
         )
         if wrong:
             may = ", ".join(sorted(allowed)) or "nothing"
-            return self.violation(f"{model.name}: reads {', '.join(wrong)}; this layer may read {may}, go through those")
+            return self.violation(f"{model.name}: reads {', '.join(wrong)}; this layer may read {may}; change its FROM")
         return None
 
 
@@ -132,11 +137,12 @@ class ColumnsAreTypedAndTold(Rule):
         untyped = sorted({item.alias_or_name for item in selects if not isinstance(item.unalias(), exp.Cast)})
         if untyped:
             return self.violation(f"{model.name}: cast {', '.join(untyped)} in the last SELECT, as in `x::TEXT AS x`")
-        if model.column_descriptions_:
+        if model.column_descriptions_ and _is_written_out(model.query):
             return self.violation(f"{model.name}: turn column_descriptions into comments of the last SELECT")
         untold = [name for name in query.named_selects if not model.column_descriptions.get(name)]
         if untold:
             return self.violation(
-                f"{model.name}: comment {', '.join(untold)} in the last SELECT, as in `x, /* Unit */`"
+                f"{model.name}: comment {', '.join(untold)} in the last SELECT, as in `x, /* Unit */`, "
+                "or in column_descriptions where a macro or Jinja writes it"
             )
         return None

@@ -46,6 +46,20 @@ def rules() -> RuleSet:
     return RuleSet(rule for rule in own if rule is not Rule)
 
 
+HEADER = GOOD.partition(");\n\n")[0] + ");\n\n"
+TAPS = """UNION ALL
+SELECT
+  taps.tap_id AS click_id,
+  taps.click_date::DATE AS click_date
+FROM bronze.taps AS taps
+"""
+JINJA = """JINJA_QUERY_BEGIN;
+SELECT {{ "click_id" }}::TEXT AS click_id, click_date::DATE AS click_date FROM bronze.clicks
+JINJA_END;
+"""
+TOLD = "  column_descriptions (click_id = 'Identity', click_date = 'UTC date'),\n  audits"
+
+
 def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[str, str]:
     """Rule → message, of one model in a project of its own."""
     path = folder / "models" / file
@@ -83,20 +97,52 @@ def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
             "  owner web,\n  description 'One row per click.',\n",
             "  description 'One row per click.',\n  owner web,\n",
             "headerfields",
-            "expected name, kind, cron, owner, description, grain, tags, partitioned_by, audits",
+            "order them as name, kind, cron, owner, description, grain, tags, partitioned_by, audits",
         ),
         ("One row per click", "All clicks", "descriptionnamestherow", "silver.clicks: the description must begin"),
-        ("name silver.clicks", "name silver.taps", "folderisname", "expected name silver.clicks"),
+        (
+            "name silver.clicks",
+            "name silver.taps",
+            "folderisname",
+            "silver.taps: its file is models/silver/web/clicks.sql; name it",
+        ),
         ("tags (silver, web)", "tags (silver)", "folderisname", "silver.clicks: the tags lack web"),
         ("bronze.clicks", "gold.fct_clicks", "layerorder", "silver.clicks: reads gold.fct_clicks; this layer may read"),
         ("click_id::TEXT", "click_id", "columnsaretypedandtold", "silver.clicks: cast click_id in the last SELECT"),
         (" /* Identity */", "", "columnsaretypedandtold", "silver.clicks: comment click_id in the last SELECT"),
+        ("WHERE\n", f"{TAPS}WHERE\n", "columnsaretypedandtold", "silver.clicks: cast click_id in the last SELECT"),
+        ("  audits", TOLD, "columnsaretypedandtold", "silver.clicks: turn column_descriptions into comments"),
     ],
 )
 def test_fault_is_found_and_named(tmp_path: Path, old: str, new: str, rule: str, message: str) -> None:
     assert old in GOOD
     found = faults(tmp_path, GOOD.replace(old, new))
     assert message in found[rule]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["LIST_TRANSFORM([1], LAMBDA x : x + 1)[1]", "(clicks.click_id // 2)", "[x FOR x IN [1] IF x > 0][1]"],
+)
+def test_syntax_of_duckdb_alone_is_read(tmp_path: Path, expression: str) -> None:
+    assert faults(tmp_path, GOOD.replace("clicks.click_id::", f"{expression}::")) == {}
+
+
+def test_last_select_that_jinja_writes_is_judged_as_rendered(tmp_path: Path) -> None:
+    told = HEADER.replace("  audits", TOLD)
+    assert faults(tmp_path / "good", told + JINJA) == {}
+    assert list(faults(tmp_path / "untold", HEADER + JINJA)) == ["columnsaretypedandtold"]
+    uncast = faults(tmp_path / "uncast", told + JINJA.replace("::TEXT", ""))
+    assert "cast click_id" in uncast["columnsaretypedandtold"]
+
+
+def test_checkout_below_a_folder_named_models_is_fine(tmp_path: Path) -> None:
+    assert faults(tmp_path / "models" / "lakemesh", GOOD) == {}
+
+
+@pytest.mark.parametrize("file", ["silver/clicks.sql", "silver/web/app/clicks.sql", "clicks.sql"])
+def test_model_lies_in_the_folder_of_its_layer_and_domain(tmp_path: Path, file: str) -> None:
+    assert "move it to models/<layer>/<domain>/clicks.sql" in faults(tmp_path, GOOD, file)["folderisname"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +158,8 @@ def test_gold_says_what_its_rows_are(tmp_path: Path, table: str, rule: str | Non
 def test_gold_that_reads_bronze_is_refused(tmp_path: Path) -> None:
     sql = GOOD.replace("silver.clicks", "gold.fct_clicks").replace("tags (silver", "tags (gold")
     found = faults(tmp_path, sql, "gold/web/fct_clicks.sql")
-    assert found == {"layerorder": "gold.fct_clicks: reads bronze.clicks; this layer may read gold, seeds, silver"}
+    expected = "gold.fct_clicks: reads bronze.clicks; this layer may read gold, seeds, silver; change its FROM"
+    assert found == {"layerorder": expected}
 
 
 def test_layer_that_nobody_knows_is_refused(tmp_path: Path) -> None:
