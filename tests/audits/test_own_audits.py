@@ -16,50 +16,74 @@ METRICS = (
 POPULARITY = (
     "gold.activity_popularity_daily(date, activity_id, plays, completed_plays, total_time_spent, capped_time_spent)"
 )
-GROUP = "'us', 'iOS', '14.2', '7.40.0', 'free', 'game', NULL"
-D1, D2 = "DATE '2026-01-01'", "DATE '2026-01-02'"
+VALUES = ["'us'", "'iOS'", "'14.2'", "'7.40.0'", "'free'", "'game'", "NULL"]
+GROUP = ", ".join(VALUES)
+# The group, and those that differ from it in one column alone
+GROUPS = [GROUP, *(", ".join([*VALUES[:at], "'other'", *VALUES[at + 1 :]]) for at in range(len(VALUES)))]
+D1, D2, D3 = "DATE '2026-01-01'", "DATE '2026-01-02'", "DATE '2026-01-03'"
 
-# audit: (tables with good rows, rows that make them bad, what the audit must find)
-CASES = {
+# audit: (tables with good rows, [(rows that make them bad, what the audit must find)])
+CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], list[tuple[object, ...]]]]]] = {
     "assert_event_id_on_one_date": (
         {EVENTS: [f"'a', {D1}", f"'a', {D1}", f"'b', {D2}"]},
-        {EVENTS: [f"'b', {D1}"]},
-        [("b", 2)],
+        [({EVENTS: [f"'b', {D1}", f"'b', {D2}"]}, [("b", 2)])],
     ),
     "assert_enriched_reconciles_with_events": (
         {EVENTS: [f"'a', {D1}", f"'b', {D2}"], ENRICHED: [f"{D1}, 'a', TRUE", f"{D2}, 'b', NULL"]},
-        {EVENTS: [f"'c', {D1}"]},
-        [("2026-01-01", 2, 1)],
+        [
+            ({EVENTS: [f"'c', {D1}"]}, [("2026-01-01", 2, 1)]),
+            ({ENRICHED: [f"{D2}, 'b', NULL"]}, [("2026-01-02", 1, 2)]),
+            ({EVENTS: [f"'c', {D3}"]}, [("2026-01-03", 1, None)]),
+            ({ENRICHED: [f"{D3}, 'c', TRUE"]}, [("2026-01-03", None, 1)]),
+        ],
     ),
     "assert_engagement_grain_is_unique": (
-        {METRICS: [f"{D1}, {GROUP}, 1, 1, 5.0, 5.0", f"{D2}, {GROUP}, 1, 1, 5.0, 5.0"]},
-        {METRICS: [f"{D2}, {GROUP}, 7, 7, 7.0, 7.0"]},
-        [("2026-01-02", "us", "iOS", "14.2", "7.40.0", "free", "game", None, 2)],
+        {METRICS: [f"{D1}, {GROUP}, 1, 1, 5.0, 5.0", *(f"{D2}, {group}, 1, 1, 5.0, 5.0" for group in GROUPS)]},
+        [
+            (
+                {METRICS: [f"{D2}, {GROUP}, 7, 7, 7.0, 7.0"]},
+                [("2026-01-02", "us", "iOS", "14.2", "7.40.0", "free", "game", None, 2)],
+            )
+        ],
     ),
     "assert_engagement_reconciles_with_events": (
         {
             ENRICHED: [f"{D1}, 'a', TRUE", f"{D1}, 'b', NULL", f"{D2}, 'c', FALSE"],
             METRICS: [f"{D1}, {GROUP}, 2, 1, 5.0, 5.0", f"{D2}, {GROUP}, 1, 0, 5.0, 5.0"],
         },
-        {ENRICHED: [f"{D2}, 'd', TRUE"]},
-        [("2026-01-02", 2, 1, 1, 0)],
+        [
+            ({ENRICHED: [f"{D2}, 'd', FALSE"]}, [("2026-01-02", 2, 1, 0, 0)]),
+            ({METRICS: [f"{D1}, {GROUP}, 0, 1, 0.0, 0.0"]}, [("2026-01-01", 2, 2, 1, 2)]),
+            ({ENRICHED: [f"{D3}, 'd', TRUE"]}, [("2026-01-03", 1, None, 1, None)]),
+            ({METRICS: [f"{D3}, {GROUP}, 1, 0, 5.0, 5.0"]}, [("2026-01-03", None, 1, None, 0)]),
+        ],
     ),
     "assert_popularity_grain_is_unique": (
         {POPULARITY: [f"{D1}, 'x', 1, 1, 5.0, 5.0", f"{D1}, NULL, 1, 1, 5.0, 5.0", f"{D2}, 'x', 1, 1, 5.0, 5.0"]},
-        {POPULARITY: [f"{D1}, NULL, 9, 9, 9.0, 9.0"]},
-        [("2026-01-01", None, 2)],
+        [({POPULARITY: [f"{D1}, NULL, 9, 9, 9.0, 9.0"]}, [("2026-01-01", None, 2)])],
     ),
     "assert_popularity_reconciles_with_engagement": (
         {
-            METRICS: [f"{D1}, {GROUP}, 2, 1, 1e9, 5.0", f"{D2}, {GROUP}, 1, 0, NULL, NULL"],
+            METRICS: [f"{D1}, {GROUP}, 2, 1, 1e9, 1e9", f"{D2}, {GROUP}, 1, 0, NULL, NULL"],
             POPULARITY: [
-                f"{D1}, 'x', 1, 1, 4e8, 3.0",
-                f"{D1}, 'y', 1, 0, 600000000.0001, 2.0",
+                f"{D1}, 'x', 1, 1, 4e8, 4e8",
+                f"{D1}, 'y', 1, 0, 600000000.0001, 600000000.0001",
                 f"{D2}, 'x', 1, 0, NULL, NULL",
             ],
         },
-        {POPULARITY: [f"{D2}, 'y', 0, 0, 3.0, 2.0"]},
-        [("2026-01-02", 1, 1, 0, 0, 0.0, 3.0, 0.0, 2.0)],
+        [
+            ({POPULARITY: [f"{D2}, 'y', 1, 0, 0.0, 0.0"]}, [("2026-01-02", 1, 2, 0, 0, 0.0, 0.0, 0.0, 0.0)]),
+            ({METRICS: [f"{D2}, {GROUP}, 0, 1, 0.0, 0.0"]}, [("2026-01-02", 1, 1, 1, 0, 0.0, 0.0, 0.0, 0.0)]),
+            ({POPULARITY: [f"{D2}, 'y', 0, 0, 3.0, 0.0"]}, [("2026-01-02", 1, 1, 0, 0, 0.0, 3.0, 0.0, 0.0)]),
+            ({METRICS: [f"{D2}, {GROUP}, 0, 0, 0.0, 2.0"]}, [("2026-01-02", 1, 1, 0, 0, 0.0, 0.0, 2.0, 0.0)]),
+            # More than one part in a million of 1e9
+            (
+                {METRICS: [f"{D1}, {GROUP}, 0, 0, 2e3, 0.0"]},
+                [("2026-01-01", 2, 2, 1, 1, 1000002000.0, 1000000000.0001, 1e9, 1000000000.0001)],
+            ),
+            ({POPULARITY: [f"{D3}, 'x', 1, 0, 3.0, 2.0"]}, [("2026-01-03", None, 1, None, 0, None, 3.0, None, 2.0)]),
+            ({METRICS: [f"{D3}, {GROUP}, 1, 0, 3.0, 2.0"]}, [("2026-01-03", 1, None, 0, None, 3.0, None, 2.0, None)]),
+        ],
     ),
 }
 
@@ -77,11 +101,17 @@ def found(query: exp.Query, tables: dict[str, list[str]], more: dict[str, list[s
 
 
 @pytest.mark.parametrize("audit", CASES)
-def test_standalone_audit_finds_exactly_the_bad_rows(project: Context, audit: str) -> None:
-    good, bad, expected = CASES[audit]
-    query = project.standalone_audits[audit].render_audit_query()
-    assert found(query, good, {}) == []
-    assert found(query, good, bad) == expected
+def test_standalone_audit_lets_good_rows_pass(project: Context, audit: str) -> None:
+    assert found(project.standalone_audits[audit].render_audit_query(), CASES[audit][0], {}) == []
+
+
+@pytest.mark.parametrize(
+    ("audit", "bad", "expected"), [(audit, *fault) for audit, (_, faults) in CASES.items() for fault in faults]
+)
+def test_standalone_audit_finds_exactly_the_bad_rows(
+    project: Context, audit: str, bad: dict[str, list[str]], expected: list[tuple[object, ...]]
+) -> None:
+    assert found(project.standalone_audits[audit].render_audit_query(), CASES[audit][0], bad) == expected
 
 
 def test_every_standalone_audit_is_proven(project: Context) -> None:
