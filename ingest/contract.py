@@ -92,6 +92,7 @@ class Contract(Strict):
         freshness_seconds: how old the newest record may be before the feed counts as late.
         overwritten: what becomes of an object that gets new content under its old name: `replace` shows its new rows in
             place of the old ones, `refuse` keeps the old ones and fails until somebody looks.
+        max_line_bytes: a longer line is no record; only its beginning is kept, in the quarantine.
         max_quarantined_share: share of one ingest's records that may be quarantined before the ingest counts as
             failed; the data is kept either way.
     """
@@ -112,6 +113,7 @@ class Contract(Strict):
     unknown_fields: str = Field(default="rescue", pattern="^rescue$")
     bad_records: str = Field(default="quarantine", pattern="^quarantine$")
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
+    max_line_bytes: int = Field(default=16 << 20, ge=1024)
     overwritten: str = Field(default="replace", pattern="^(replace|refuse)$")
     references: tuple[Reference, ...] = ()
     columns: tuple[Column, ...] = Field(min_length=1)

@@ -16,7 +16,7 @@ from ingest.errors import ConflictError, CorruptObject
 from ingest.ledger import Ledger, LedgerState
 from ingest.parse import Parsed, Parser, Reject
 from ingest.plan import plan_loads
-from ingest.read import MAX_LINE_BYTES, Broken, LongLine, ObjectEnd, Piece, read_pieces
+from ingest.read import Broken, LongLine, ObjectEnd, Piece, read_pieces
 from ingest.rewrite import rewrite_without
 from ingest.store import ObjectChanged, Store
 from ingest.write import LoadWriter
@@ -181,7 +181,9 @@ class _Load:
                 self._take(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, part.detail, b"")]))
                 continue
             if isinstance(part, LongLine):
-                detail = f"{part.size} bytes, expected at most {MAX_LINE_BYTES}; only its beginning is kept"
+                detail = (
+                    f"{part.size} bytes, expected at most {self.contract.max_line_bytes}; only its beginning is kept"
+                )
                 reject = Reject(number, part.line, "line_too_long", None, detail, part.head)
                 self._take(Parsed(parser.empty(), [reject]))
                 continue

@@ -23,6 +23,7 @@ import pyarrow.json as pj
 from ingest.contract import Column, Contract
 from ingest.read import Piece
 from ingest.schema import record_schema
+from ingest.tokens import is_deeper_than
 
 SOURCE, LINE, RESCUED = "_source", "_source_line", "_rescued_data"
 _PATH = re.compile(r"`\$\.?([^`]*)`")
@@ -31,8 +32,6 @@ Indices = npt.NDArray[np.int64]
 MAX_NESTING = 64
 # Arrow's reader overflows its stack at some ten thousand levels; lines that might hold a tenth are looked at first.
 _LONG_LINE = 2048
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +111,11 @@ class Parser:
 
         found = None
         long = kept[(ends - starts)[kept] > _LONG_LINE].tolist()
-        if _whole_objects(data, starts[kept], ends[kept]) and not any(_is_too_deep(line(index)) for index in long):
+        if _whole_objects(data, starts[kept], ends[kept]) and not any(
+            is_deeper_than(line(index), MAX_NESTING) for index in long
+        ):
             found = self._attempt(buffer, len(kept))
-        if found and (found[1] is None or not any(_is_too_deep(line(index)) for index in kept.tolist())):
+        if found and (found[1] is None or not any(is_deeper_than(line(index), MAX_NESTING) for index in kept.tolist())):
             rows, unknown = found
         else:
             rows, kept, unknown = self._sift(line, kept, rejected)
@@ -143,7 +144,7 @@ class Parser:
             return self.schema.empty_table(), None
         if not buffer.isascii():
             buffer.decode("utf-8")  # Arrow would let invalid UTF-8 through
-        if b"NaN" in buffer or b"Infinity" in buffer:
+        if b"NaN" in buffer or b"Inf" in buffer:
             _refuse_non_finite(buffer)
         try:
             return self._typed(buffer, count)
@@ -186,7 +187,7 @@ class Parser:
             text = line(index)
             if not text:
                 continue
-            if _is_too_deep(text):
+            if is_deeper_than(text, MAX_NESTING):
                 rejected[index] = "too_deep", None, f"expected at most {MAX_NESTING} levels of objects and arrays"
                 continue
             try:
@@ -297,21 +298,10 @@ def _whole_objects(data: npt.NDArray[np.uint8], starts: Indices, ends: Indices) 
     return bool((data[starts] == _OPEN).all() and (data[ends - 1] == _CLOSE).all())
 
 
-def _is_too_deep(text: bytes) -> bool:
-    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
-        return False
-    depth = 0
-    for bracket in _BRACKET.finditer(_TEXT.sub(b"", text)):
-        depth += 1 if bracket[0] in b"[{" else -1
-        if depth > MAX_NESTING:
-            return True
-    return False
-
-
 def _refuse_non_finite(buffer: bytes) -> None:
-    """Arrow accepts the literals NaN and Infinity, JSON does not; inside a string they are fine."""
-    for text in buffer.splitlines():
-        if b"NaN" in text or b"Infinity" in text:
+    """Arrow accepts the literals NaN, Inf and Infinity, JSON does not; inside a string they are fine."""
+    for text in buffer.split(b"\n"):
+        if b"NaN" in text or b"Inf" in text:
             try:
                 msgspec.json.decode(text)
             except msgspec.DecodeError as error:

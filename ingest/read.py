@@ -16,7 +16,6 @@ from ingest.store import BLOCK_BYTES, ObjectChanged, Store
 
 FETCH_THREADS = 32
 BYTES_IN_FLIGHT = 64 << 20
-MAX_LINE_BYTES = 16 << 20
 KEPT_BYTES = 64 << 10
 HELD_BYTES = 64 << 20
 
@@ -133,7 +132,9 @@ def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting]) -> I
             continue
         digest = hashlib.sha256()
         stored = _hashed(blocks, digest.update)
-        yield from _sound(source, _lines(source, json_lines(contract, waiting[source].source_file, stored)))
+        yield from _sound(
+            source, _lines(source, json_lines(contract, waiting[source].source_file, stored), contract.max_line_bytes)
+        )
         for _ in stored:  # what a broken object's decoder left
             pass
         yield ObjectEnd(source, digest.hexdigest())
@@ -167,20 +168,37 @@ def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
         yield block
 
 
-def _lines(source: int, blocks: Iterable[bytes]) -> Iterator[Piece | LongLine]:
+def _lines(source: int, blocks: Iterable[bytes], max_bytes: int) -> Iterator[Piece | LongLine]:
     line, held = 1, b""
     for block in blocks:
         data = held + block
         cut = data.rfind(b"\n") + 1
         piece, held = data[:cut], data[cut:]
-        if piece:
+        if len(piece) > max_bytes:
+            yield from _apart(source, line, piece, max_bytes)
+        elif piece:
             yield Piece(source, line, piece)
-            line += piece.count(b"\n")
-        if len(held) > MAX_LINE_BYTES:
+        line += piece.count(b"\n")
+        if len(held) > max_bytes:
             long, held = yield from _skip(source, line, held, blocks)
             line += long
     if held:
         yield Piece(source, line, held + b"\n")
+
+
+def _apart(source: int, line: int, data: bytes, max_bytes: int) -> Iterator[Piece | LongLine]:
+    """The lines of a large block, those that are too long told apart from the others."""
+    start = end = 0
+    while end < len(data):
+        begin, end = end, data.index(b"\n", end) + 1
+        if end - 1 - begin > max_bytes:
+            if start < begin:
+                yield Piece(source, line, data[start:begin])
+                line += data.count(b"\n", start, begin)
+            yield LongLine(source, line, end - 1 - begin, data[begin : begin + KEPT_BYTES])
+            line, start = line + 1, end
+    if start < end:
+        yield Piece(source, line, data[start:end])
 
 
 def _skip(

@@ -26,9 +26,14 @@ class Lake:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.store = Store(str(home / "lake"))
+        self.contracts = dict(contracts())
+
+    def agree(self, feed: str, **fields: Any) -> None:
+        """Changes fields of a feed's contract."""
+        self.contracts[feed] = self.contracts[feed].model_copy(update=fields)
 
     def landing(self, feed: str) -> Store:
-        return Store(str(self.home / "landing" / contracts()[feed].source.bucket))
+        return Store(str(self.home / "landing" / self.contracts[feed].source.bucket))
 
     def put(self, feed: str, key: str, *records: dict[str, Any] | bytes) -> None:
         """Writes one landing object of JSON lines."""
@@ -36,7 +41,7 @@ class Lake:
         self.landing(feed).put(key, b"".join(line + b"\n" for line in lines))
 
     def ingest(self, feed: str = "events", **options: Any) -> FeedReport:
-        return ingest_feed(contracts()[feed], self.landing(feed), self.store, START, **options)
+        return ingest_feed(self.contracts[feed], self.landing(feed), self.store, START, **options)
 
     def ledger(self, feed: str = "events") -> Ledger:
         return Ledger(self.store, feed)
@@ -44,7 +49,7 @@ class Lake:
     def bronze(self, feed: str = "events", columns: str = "*") -> list[dict[str, Any]]:
         """The visible rows, as any reader gets them."""
         files = self.ledger(feed).state().bronze_files()
-        query = bronze_query(contracts()[feed], self.store.uri, files)
+        query = bronze_query(self.contracts[feed], self.store.uri, files)
         table = duckdb.sql(f"SELECT {columns} FROM ({query}) ORDER BY _source_file, _source_line").to_arrow_table()
         return table.to_pylist()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import io
 import json
@@ -12,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import formats, read
+from ingest import read
+from ingest.formats import unpack
 
 Make = Callable[..., dict[str, Any]]
 
@@ -103,7 +105,7 @@ def test_line_that_looks_like_an_array_does_not_spoil_its_neighbours(lake: Any, 
         (zstd(b"x" * 1000)[:-3], "zstd"),
         (gzip.compress(b"x" * 1000)[:-3], "gzip: the stream ends too early"),
         (as_parquet([{"a": 1}])[:-20], "Parquet"),
-        (b'event_id,name\n"open', "CSV, line"),
+        (b'event_id,name\n"open', "CSV, from line 2"),
     ],
     ids=["zstd", "gzip", "parquet", "csv"],
 )
@@ -119,7 +121,7 @@ def test_what_cannot_be_decoded_is_quarantined_as_a_whole_and_holds_up_nobody(
 
 
 def test_object_that_unpacks_to_too_much_is_refused(lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "INFLATED_BYTES", 1 << 20)
+    monkeypatch.setattr(unpack, "INFLATED_BYTES", 1 << 20)
     lake.landing("events").put("bomb", gzip.compress(b" " * (64 << 20)))
     lake.landing("events").put("honest", gzip.compress(as_lines([event(f"e{n}") for n in range(8000)])))
     report = lake.ingest()
@@ -127,13 +129,14 @@ def test_object_that_unpacks_to_too_much_is_refused(lake: Any, event: Make, monk
     assert "unpacks to more than 1000 times" in lake.quarantine()[0]["detail"]
 
 
+@pytest.mark.parametrize("block", [30_000, 1 << 20], ids=["in blocks", "in one block"])
 @pytest.mark.parametrize("ends", [b"\n", b""])
 def test_line_that_is_too_long_is_passed_over(
-    lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch, ends: bytes
+    lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch, ends: bytes, block: int
 ) -> None:
-    monkeypatch.setattr(read, "MAX_LINE_BYTES", 100_000)
+    lake.agree("events", max_line_bytes=100_000)
     monkeypatch.setattr(read, "KEPT_BYTES", 10)
-    monkeypatch.setattr("ingest.store.BLOCK_BYTES", 30_000)
+    monkeypatch.setattr("ingest.store.BLOCK_BYTES", block)
     first, last = as_lines([event("first")]), as_lines([event("last")])
     long = b'{"event_id": "' + b"x" * 300_000
     data = first + long + ends + (last if ends else b"")
@@ -145,6 +148,132 @@ def test_line_that_is_too_long_is_passed_over(
     (bad,) = lake.quarantine()
     assert (bad["_source_line"], bad["reason"], bad["raw"]) == (2, "line_too_long", long[:10])
     assert bad["detail"].startswith(f"{len(long)} bytes")
+
+
+@pytest.mark.parametrize("size", [999, 1000, 1001, 1024, 1025, 2000])
+def test_limit_of_a_line_does_not_depend_on_the_blocks(
+    lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    lake.agree("events", max_line_bytes=1024)
+    monkeypatch.setattr("ingest.store.BLOCK_BYTES", size)
+    sizes = [700, 1024, 1025, 1023, 3000, 1025, 900, 1024]
+    lines = []
+    for number, wanted in enumerate(sizes):
+        short = as_lines([event(f"e{number}", user_id="u")])
+        lines.append(as_lines([event(f"e{number}", user_id="u" * (wanted + 2 - len(short)))]))
+    assert [len(line) - 1 for line in lines] == sizes
+    lake.landing("events").put("a.json", b"".join(lines))
+    lake.ingest()
+    assert [row["_source_line"] for row in lake.bronze()] == [1, 2, 4, 7, 8]
+    assert [(row["_source_line"], row["reason"]) for row in lake.quarantine()] == [
+        (line, "line_too_long") for line in (3, 5, 6)
+    ]
+
+
+def test_zeros_after_a_gzip_member_are_padding(lake: Any, event: Make) -> None:
+    members = [gzip.compress(as_lines([event(name)])) + bytes(pad) for name, pad in (("a", 512), ("b", 0), ("c", 9))]
+    lake.landing("events").put("tape.gz", b"".join(members))
+    lake.ingest()
+    assert [row["event_id"] for row in lake.bronze()] == ["a", "b", "c"]
+
+
+BAD_ELEMENTS = {
+    "typo": b'{"event_id" "x"}',
+    "NaN": b'{"event_id": NaN}',
+    "missing": b"",
+    "line break in a text": b'{"event_id": "a\nb"}',
+    "invalid UTF-8": b'{"event_id": "\xff"}',
+    "scalar": b"7",
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ELEMENTS)
+def test_bad_element_of_an_array_does_not_spoil_the_others(lake: Any, event: Make, bad: str) -> None:
+    good = [json.dumps(event(name, user_id="]}, {[")).encode() for name in ("first", "last")]
+    lake.landing("events").put("a.json", b"[" + good[0] + b",\n" + BAD_ELEMENTS[bad] + b",\n" + good[1] + b"]")
+    lake.ingest()
+    assert [(row["event_id"], row["_source_line"]) for row in lake.bronze()] == [("first", 1), ("last", 3)]
+    assert [row["_source_line"] for row in lake.quarantine()] == [2]
+
+
+def test_array_that_is_cut_off_is_corrupt_as_a_whole(lake: Any, event: Make) -> None:
+    lake.landing("events").put("a.json", json.dumps([event("a"), event("b")], indent=1).encode()[:-9])
+    assert lake.ingest().reasons == (("corrupt_object", 1),)
+    assert lake.quarantine()[0]["detail"] == "the JSON array is not closed"
+
+
+@pytest.mark.parametrize("header", ["event_id,name,event_id", "event_id,data,data.duration"])
+def test_csv_header_that_names_a_column_twice_is_refused(lake: Any, header: str) -> None:
+    lake.landing("events").put("a.csv", f"{header}\n1,2,3\n".encode())
+    assert lake.ingest().reasons == (("corrupt_object", 1),)
+    assert "more than once" in lake.quarantine()[0]["detail"]
+
+
+def test_csv_row_with_a_stray_quote_and_a_large_cell_leave_the_others_alone(lake: Any, event: Make) -> None:
+    rows = as_csv([event("first"), event("x"), event("large", user_id="u" * 200_000), event("last")])
+    lake.landing("events").put("a.csv", rows.replace(b"\nx,", b'\n"x"y,'))
+    lake.ingest()
+    assert [row["event_id"] for row in lake.bronze()] == ["first", "large", "last"]
+    (bad,) = lake.quarantine()
+    assert (bad["_source_line"], bad["reason"]) == (3, "unparsable")
+    assert b'x\\"y,activity_exit' in bad["raw"]
+
+
+def parquet_of(**columns: pa.Array) -> bytes:
+    count = len(next(iter(columns.values())))
+    given = {"event_id": pa.array([f"e{n}" for n in range(count)]), "name": pa.array(["n"] * count)}
+    given |= {"user_id": pa.array(["u"] * count), "occurred_at": pa.array(["2026-01-02 10:00:00"] * count)}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(given | columns), sink)
+    return sink.getvalue()
+
+
+def struct_of(name: str, values: pa.Array) -> pa.Array:
+    return pa.StructArray.from_arrays([values], [name])
+
+
+@pytest.mark.parametrize(
+    ("columns", "good", "reasons"),
+    [
+        (
+            {"data": struct_of("duration", pa.array([1.5, float("nan"), None, float("inf")]))},
+            ["e0", "e2"],
+            ["unparsable"] * 2,
+        ),
+        ({"occurred_at": pa.array([1767348000123456789, None], pa.timestamp("ns"))}, ["e0"], ["missing_required"]),
+        (
+            {"occurred_at": pa.array([1767348000, 10**15], pa.timestamp("s", "Europe/Berlin"))},
+            ["e0"],
+            ["wrong_type"],
+        ),
+        (
+            {"user_id": pa.array([b"u", b"\xff", b"v"], pa.binary())},
+            ["e0", "e2"],
+            ["invalid_utf8"],
+        ),
+        ({"user_id": pa.array([b"u", b"\xff"], pa.binary()).view(pa.string())}, ["e0"], ["invalid_utf8"]),
+        ({"user_id": pa.array(["u", "v"]).dictionary_encode()}, ["e0", "e1"], []),
+        ({"extra": pa.array([2**31 - 1, 1], pa.date32())}, ["e0", "e1"], []),
+        ({"data": struct_of("duration", pa.array(["1.25"]).cast(pa.decimal128(9, 2)))}, ["e0"], []),
+    ],
+    ids=["NaN", "ns", "out of range", "binary", "invalid text", "dictionary", "odd date", "decimal"],
+)
+def test_parquet_rows_are_judged_one_by_one(
+    lake: Any, columns: dict[str, pa.Array], good: list[str], reasons: list[str]
+) -> None:
+    lake.agree("events", epoch=dt.date(1970, 1, 1))
+    lake.landing("events").put("a", parquet_of(**columns))
+    lake.ingest()
+    assert [row["event_id"] for row in lake.bronze()] == good
+    assert [row["reason"] for row in lake.quarantine()] == reasons
+
+
+def test_parquet_times_keep_their_instant(lake: Any) -> None:
+    noon = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
+    times = pa.array([noon], pa.timestamp("ms", "America/New_York"))
+    lake.landing("events").put("a", parquet_of(occurred_at=times))
+    lake.ingest()
+    assert [row["occurred_at"] for row in lake.bronze()] == [noon.replace(tzinfo=None)]
 
 
 def test_many_broken_objects_cost_one_load_and_a_streamed_one_costs_one_more(

@@ -53,6 +53,8 @@ BAD = {
     "number for time": (line(occurred_at=1767225600), "wrong_type", "occurred_at"),
     "NaN": (line()[:-1] + b', "x": NaN}', "unparsable", None),
     "Infinity": (line(data={"duration": float("inf")}), "unparsable", None),
+    "Inf": (line()[:-1] + b', "x": Inf}', "unparsable", None),
+    "-Inf": (line()[:-1].replace(b'"duration": 1', b'"duration": -Inf') + b"}", "unparsable", None),
     "too large for a double": (line()[:-1] + b', "data": {"duration": 1e999}}', "duplicate_key", None),
     "duplicate key": (line()[:-1] + b', "event_id": "f"}', "duplicate_key", None),
     "invalid UTF-8": (line().replace(b'"u"', b'"\xff"'), "invalid_utf8", None),
@@ -247,3 +249,8 @@ def test_list_of_nulls_in_an_unknown_field_is_rescued() -> None:
     parsed = parse(text)
     assert parsed.rejects == []
     assert parsed.rows.column("_rescued_data").to_pylist() == ['{"data.new":[null, null]}']
+
+
+def test_carriage_return_between_tokens_does_not_make_a_text_a_number() -> None:
+    parsed = parse(line(name="NaN and Inf")[:-1] + b',\r"x": 1}')
+    assert (parsed.rows.num_rows, parsed.rejects) == (1, [])

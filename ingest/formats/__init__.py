@@ -1,0 +1,37 @@
+"""What an object holds, told by its content: lines of JSON, or what becomes lines of JSON.
+
+Compression is gzip, zstd or none. Inside are JSON lines, one JSON array, Parquet, or CSV with a header. CSV alone
+cannot be told by content: the object's name ends in `.csv`, or the contract says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from ingest.contract import Contract
+from ingest.formats.array import from_array
+from ingest.formats.delimited import from_csv
+from ingest.formats.parquet import from_parquet
+from ingest.formats.unpack import unpacked
+
+_PARQUET, _BOM = b"PAR1", b"\xef\xbb\xbf"
+_NAMES = (".csv", ".csv.gz", ".csv.zst")
+
+
+def json_lines(contract: Contract, source_file: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The object as blocks of JSON lines; record N of any format stands on line N, of CSV on its line in the file.
+
+    Raises:
+        CorruptObject: it cannot be unpacked, or is no such array, Parquet or CSV file.
+    """
+    plain = unpacked(blocks, source_file)
+    first = next(plain, b"")
+    stream = chain([first.removeprefix(_BOM)], plain)
+    if first.startswith(_PARQUET):
+        return from_parquet(stream, contract, source_file)
+    if contract.source.format == "csv" or source_file.endswith(_NAMES):
+        return from_csv(stream, contract, source_file)
+    if first.removeprefix(_BOM).lstrip()[:1] == b"[":
+        return from_array(stream, source_file)
+    return stream
