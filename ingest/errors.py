@@ -5,6 +5,7 @@
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
     ├── TooManyBadRecords  more was quarantined than the contract allows: mend producer or contract     (exit 1)
     ├── OverwriteRefused   an object has new content, and its contract says refuse: look at it          (exit 1)
+    ├── StuckObjects       some objects could not be read, all others are loaded: run again, look at them (exit 1)
     ├── ConflictError      another ingester took these objects first: plan again       (handled inside)
     └── CorruptObject      one object cannot be decoded: it is quarantined as a whole  (handled inside)
 
@@ -12,6 +13,8 @@ A single bad record is no exception: it becomes a row of the quarantine.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class IngestError(Exception):
@@ -43,6 +46,18 @@ class OverwriteRefused(IngestError):  # noqa: N818  it is the producer that erre
         super().__init__(
             f"{feed}: {objects:,} overwritten objects are refused by the contract, their old rows stay. "
             "`lake ingest --dry-run` names them; write them under new names, or set `overwritten: replace`"
+        )
+
+
+class StuckObjects(IngestError):  # noqa: N818  all else is loaded
+    """Objects that the store lists but does not hand out."""
+
+    def __init__(self, feed: str, stuck: Mapping[str, str]) -> None:
+        first, reason = next(iter(stuck.items()))
+        more = f" and {len(stuck) - 1:,} more" if len(stuck) > 1 else ""
+        super().__init__(
+            f"{feed}: {first}{more} could not be read, all others are loaded; run it again, and look at that object "
+            f"if it stays so: {reason}"
         )
 
 

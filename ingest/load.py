@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from ingest.contract import Contract
 from ingest.discover import Waiting, discover
 from ingest.entry import Entry, LakeFile, LoadedObject
-from ingest.errors import ConflictError, CorruptObject
+from ingest.errors import ConflictError, CorruptObject, IngestError
 from ingest.ledger import Ledger, LedgerState
+from ingest.limits import DEFAULT, Limits
 from ingest.parse import Parsed, Parser, Reject
 from ingest.plan import plan_loads
-from ingest.read import Broken, LongLine, ObjectEnd, Piece, read_pieces
+from ingest.read import Broken, LongLine, ObjectEnd, Piece, StreamFailed, Unread, read_pieces
 from ingest.rewrite import rewrite_without
 from ingest.store import ObjectChanged, Store
 from ingest.write import LoadWriter
@@ -38,6 +39,7 @@ class FeedReport:
         unchanged: objects with a new etag but the same content.
         refused: overwritten objects that the contract does not let in.
         changed_meanwhile: objects left for the next run, because they changed while they were read.
+        stuck: objects that the store lists but fails to give, with what it says; left for the next run.
         reasons: quarantined records by reason.
         before_start: bronze rows dated before LAKE_START, which no model covers.
         position: the ledger's position afterwards.
@@ -54,6 +56,7 @@ class FeedReport:
     unchanged: int = 0
     refused: int = 0
     changed_meanwhile: int = 0
+    stuck: tuple[tuple[str, str], ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
     before_start: int = 0
     position: int = 0
@@ -67,6 +70,7 @@ def ingest_feed(
     lake_start: dt.date,
     progress: Progress | None = None,
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    limits: Limits = DEFAULT,
 ) -> FeedReport:
     """Loads everything that waits. Safe to repeat, to interrupt at any point and to run beside other ingesters.
 
@@ -81,40 +85,45 @@ def ingest_feed(
     ledger = Ledger(lake, contract.feed)
     report = FeedReport(contract.feed)
     corrupt: dict[str, str] = {}
-    skipped: set[str] = set()
+    changed: set[str] = set()
+    stuck: dict[str, str] = {}
     announced = False
     while True:
         state = ledger.state()
-        waiting = [item for item in discover(contract, landing, state) if item.source_file not in skipped]
+        waiting = [
+            item for item in discover(contract, landing, state) if item.source_file not in changed | stuck.keys()
+        ]
         if contract.overwritten == "refuse":
             report = replace(report, refused=sum(item.replaces for item in waiting))
             waiting = [item for item in waiting if not item.replaces]
         if progress and not announced:
             progress(-len(waiting), -sum(item.version.size for item in waiting))
             announced = True
-        loads = plan_loads(waiting)
+        loads = plan_loads(waiting, limits)
         if not loads:
-            return replace(report, position=state.position, changed_meanwhile=len(skipped))
+            break
         for objects in loads:
-            load = _Load(contract, landing, lake, state, objects, corrupt, now())
+            load = _Load(contract, landing, lake, state, objects, corrupt, now(), limits)
             try:
                 entry, reasons = load.run(progress)
+                changed |= load.changed
+                stuck |= load.stuck
                 if entry is None:
-                    skipped |= load.changed
                     continue
                 sequence = ledger.commit(entry, state.position)
-            except (ConflictError, CorruptObject, ObjectChanged) as error:
+            except (ConflictError, CorruptObject, ObjectChanged, StreamFailed) as error:
                 load.discard()
                 if isinstance(error, CorruptObject):
                     corrupt[error.source_file] = error.detail
                 elif isinstance(error, ObjectChanged):
-                    skipped.add(f"{contract.source.bucket}/{error}")
+                    changed.add(f"{contract.source.bucket}/{error}")
+                elif isinstance(error, StreamFailed):
+                    stuck[error.source_file] = str(error.reason)
                 LOG.info("replan feed=%s load=%s because=%s", contract.feed, load.load_id, type(error).__name__)
                 break
             except BaseException:
                 load.discard()
                 raise
-            skipped |= load.changed
             report = _add(report, entry, load.before, reasons, lake_start)
             if sequence == state.position + 1:
                 state.apply(sequence, entry)
@@ -130,7 +139,8 @@ def ingest_feed(
                 len(entry.objects),
             )
         else:
-            return replace(report, position=state.position, changed_meanwhile=len(skipped))
+            break
+    return replace(report, position=state.position, changed_meanwhile=len(changed), stuck=tuple(sorted(stuck.items())))
 
 
 class _Load:
@@ -145,12 +155,15 @@ class _Load:
         objects: list[Waiting],
         corrupt: dict[str, str],
         started_at: dt.datetime,
+        limits: Limits,
     ) -> None:
         self.load_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
         self.contract, self.landing, self.lake, self.state = contract, landing, lake, state
         self.objects, self.corrupt, self.started_at = objects, corrupt, started_at
         self.before = state.objects.lookup(item.source_file for item in objects if item.replaces)
+        self.limits = limits
         self.changed: set[str] = set()
+        self.stuck: dict[str, str] = {}
         self.writer = LoadWriter(lake, contract, objects, self.load_id, started_at)
         self.rewritten: list[LakeFile] = []
         self.hashes: dict[int, str] = {}
@@ -166,14 +179,16 @@ class _Load:
             item for number, item in enumerate(self.objects) if number not in unchanged and not self._is_corrupt(item)
         ]
         numbers = {item.source_file: number for number, item in enumerate(self.objects)}
-        for part in read_pieces(self.landing, self.contract, reading):
+        for part in read_pieces(self.landing, self.contract, reading, self.limits):
             item = reading[part.source]
             number = numbers[item.source_file]
-            if isinstance(part, ObjectEnd):
-                if part.content_hash is None:
+            if isinstance(part, ObjectEnd | Unread):
+                if isinstance(part, ObjectEnd):
+                    self.hashes[number] = part.content_hash
+                elif isinstance(part.reason, ObjectChanged):
                     self.changed.add(item.source_file)
                 else:
-                    self.hashes[number] = part.content_hash
+                    self.stuck[item.source_file] = str(part.reason)
                 if progress:
                     progress(1, item.version.size)
                 continue
@@ -241,7 +256,7 @@ class _Load:
             try:
                 for block in self.landing.read(item.version):
                     digest.update(block)
-            except ObjectChanged:
+            except (ObjectChanged, IngestError):
                 continue  # found again when it is read in full
             if digest.hexdigest() == self.before[item.source_file].content_hash:
                 same.add(number)

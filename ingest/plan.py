@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ingest.discover import Waiting
-
-TARGET_BYTES = 1 << 30
-TARGET_OBJECTS = 50_000
+from ingest.limits import DEFAULT, Limits
 
 
-def plan_loads(
-    waiting: Sequence[Waiting], target_bytes: int = TARGET_BYTES, target_objects: int = TARGET_OBJECTS
-) -> list[list[Waiting]]:
-    """Splits the waiting objects, in their order, into loads of at most the given size.
+def plan_loads(waiting: Sequence[Waiting], limits: Limits = DEFAULT) -> list[list[Waiting]]:
+    """Splits the waiting objects, in their order, into loads within the limits.
 
-    An object larger than `target_bytes` is a load of its own. A crash costs at most the work of one load.
+    An object larger than `load_bytes` is a load of its own. A crash costs at most the work of one load.
 
     >>> plan_loads([])
     []
@@ -23,7 +19,7 @@ def plan_loads(
     loads: list[list[Waiting]] = []
     size = 0
     for item in waiting:
-        if not loads or size + item.version.size > target_bytes or len(loads[-1]) >= target_objects:
+        if not loads or size + item.version.size > limits.load_bytes or len(loads[-1]) >= limits.load_objects:
             loads.append([])
             size = 0
         loads[-1].append(item)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from ingest.contract import Contract
 from ingest.discover import Waiting
-from ingest.errors import CorruptObject
+from ingest.errors import CorruptObject, IngestError
 from ingest.formats import json_lines
+from ingest.limits import DEFAULT, Limits
 from ingest.store import BLOCK_BYTES, ObjectChanged, Store
 
-FETCH_THREADS = 32
-BYTES_IN_FLIGHT = 64 << 20
+STUCK_IN_A_ROW = 8
 KEPT_BYTES = 64 << 10
 HELD_BYTES = 64 << 20
 
@@ -63,41 +63,56 @@ class ObjectEnd:
     """Comes after the last piece of an object.
 
     Attributes:
-        content_hash: SHA-256 of the stored bytes; None when the object changed before it was read.
+        content_hash: SHA-256 of the stored bytes.
     """
 
     source: int
-    content_hash: str | None
+    content_hash: str
 
 
-Part = Piece | LongLine | Broken | ObjectEnd
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Stands for an object of which nothing was read: it changed since the listing, or the store fails to give it."""
+
+    source: int
+    reason: ObjectChanged | IngestError
 
 
-def fetch(landing: Store, waiting: Iterable[Waiting]) -> Iterator[tuple[int, Iterable[bytes] | None]]:
-    """(index, blocks) of each object in order; None instead of blocks when it changed since the listing.
+Part = Piece | LongLine | Broken | ObjectEnd | Unread
+_Blocks = Iterable[bytes] | ObjectChanged | IngestError
 
-    From an object store, small objects are fetched ahead by threads, at most BYTES_IN_FLIGHT at a time. A larger one
-    is streamed when its turn comes and raises ObjectChanged by itself.
+
+class StreamFailed(Exception):  # noqa: N818  handled by planning again without the object
+    """The store stopped giving an object after pieces of it were passed on."""
+
+    def __init__(self, source_file: str, reason: IngestError) -> None:
+        super().__init__(source_file)
+        self.source_file, self.reason = source_file, reason
+
+
+def fetch(landing: Store, waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[tuple[int, _Blocks]]:
+    """(index, blocks) of each object in order; instead of blocks, why there are none.
+
+    From an object store, small objects are fetched ahead by threads, within the limits. A larger one is streamed when
+    its turn comes and raises by itself.
     """
-    if landing.root is not None:
-        for index, item in enumerate(waiting):
-            try:
-                yield index, (landing.read(item.version) if _is_large(item) else list(landing.read(item.version)))
-            except ObjectChanged:
-                yield index, None
-        return
 
-    def whole(item: Waiting) -> list[bytes] | None:
+    def whole(item: Waiting) -> _Blocks:
         try:
             return list(landing.read(item.version))
-        except ObjectChanged:
-            return None
+        except (ObjectChanged, IngestError) as reason:
+            return reason
 
-    ahead: deque[tuple[int, int, Future[list[bytes] | None] | Iterator[bytes]]] = deque()
+    if landing.root is not None:
+        for index, item in enumerate(waiting):
+            yield index, (landing.read(item.version) if _is_large(item) else whole(item))
+        return
+
+    ahead: deque[tuple[int, int, Future[_Blocks] | Iterator[bytes]]] = deque()
     in_flight = 0
-    with ThreadPoolExecutor(FETCH_THREADS) as pool:
+    with ThreadPoolExecutor(limits.fetch_threads) as pool:
 
-        def take() -> tuple[int, Iterable[bytes] | None]:
+        def take() -> tuple[int, _Blocks]:
             nonlocal in_flight
             index, size, blocks = ahead.popleft()
             in_flight -= size
@@ -109,7 +124,7 @@ def fetch(landing: Store, waiting: Iterable[Waiting]) -> Iterator[tuple[int, Ite
             else:
                 ahead.append((index, item.version.size, pool.submit(whole, item)))
                 in_flight += item.version.size
-            while in_flight > BYTES_IN_FLIGHT or len(ahead) > 8 * FETCH_THREADS:
+            while in_flight > limits.bytes_in_flight or len(ahead) > 8 * limits.fetch_threads:
                 yield take()
         while ahead:
             yield take()
@@ -119,28 +134,41 @@ def _is_large(item: Waiting) -> bool:
     return item.version.size > BLOCK_BYTES
 
 
-def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting]) -> Iterator[Part]:
+def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting], limits: Limits = DEFAULT) -> Iterator[Part]:
     """Every object as pieces of at most about BLOCK_BYTES, followed by its end.
 
     Raises:
         CorruptObject: an object of more than HELD_BYTES turned out to be broken after pieces of it were given.
         ObjectChanged: an object was overwritten while it was streamed.
+        StreamFailed: the store stopped giving an object while it was streamed.
+        ConfigError, RetriableError: STUCK_IN_A_ROW objects could not be read: it is the store, not an object.
     """
-    for source, blocks in fetch(landing, waiting):
-        if blocks is None:
-            yield ObjectEnd(source, None)
-            continue
-        digest = hashlib.sha256()
-        stored = _hashed(blocks, digest.update)
-        yield from _sound(
-            source, _lines(source, json_lines(contract, waiting[source].source_file, stored), contract.max_line_bytes)
-        )
-        for _ in stored:  # what a broken object's decoder left
-            pass
-        yield ObjectEnd(source, digest.hexdigest())
+    stuck = 0
+    for source, blocks in fetch(landing, waiting, limits):
+        failed: ObjectChanged | IngestError | None = None
+        if isinstance(blocks, ObjectChanged | IngestError):
+            failed = blocks
+            yield Unread(source, failed)
+        else:
+            digest = hashlib.sha256()
+            stored = _hashed(blocks, digest.update)
+            source_file = waiting[source].source_file
+            lines = _lines(source, json_lines(contract, source_file, stored), contract.max_line_bytes)
+            for part in _sound(source, source_file, lines):
+                failed = part.reason if isinstance(part, Unread) else None
+                yield part
+            if failed is None:
+                for _ in stored:  # what a broken object's decoder left
+                    pass
+                yield ObjectEnd(source, digest.hexdigest())
+        stuck = stuck + 1 if isinstance(failed, IngestError) else 0
+        if isinstance(failed, IngestError) and stuck >= STUCK_IN_A_ROW:
+            raise failed
 
 
-def _sound(source: int, pieces: Iterator[Piece | LongLine]) -> Iterator[Piece | LongLine | Broken]:
+def _sound(
+    source: int, source_file: str, pieces: Iterator[Piece | LongLine]
+) -> Iterator[Piece | LongLine | Broken | Unread]:
     """The pieces of an object that decodes to its end, or in their place one note that it does not.
 
     Pieces of more than HELD_BYTES are not held back.
@@ -158,6 +186,13 @@ def _sound(source: int, pieces: Iterator[Piece | LongLine]) -> Iterator[Piece | 
         if size > HELD_BYTES:
             raise
         yield Broken(source, error.detail)
+    except (ObjectChanged, IngestError) as reason:
+        if size <= HELD_BYTES:
+            yield Unread(source, reason)
+        elif isinstance(reason, IngestError):
+            raise StreamFailed(source_file, reason) from None
+        else:
+            raise
     else:
         yield from held
 

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Valid
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import ConfigError
+from ingest.limits import DEFAULT, Limits
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
         warehouse_path: DuckDB file with silver and gold.
         state_path: DuckDB file with SQLMesh's state and the settled ledger positions.
         lake_start: first day (UTC) of the history that the models cover.
+        lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
         aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
     """
 
@@ -87,6 +89,10 @@ class Settings(BaseSettings):
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/state.duckdb", validate_default=True
     )
     lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)
+    lake_load_bytes: int = Field(default=DEFAULT.load_bytes, ge=1)
+    lake_load_objects: int = Field(default=DEFAULT.load_objects, ge=1)
+    lake_fetch_threads: int = Field(default=DEFAULT.fetch_threads, ge=1, le=512)
+    lake_bytes_in_flight: int = Field(default=DEFAULT.bytes_in_flight, ge=1 << 20)
     aws_endpoint_url: str | None = Field(
         default=None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     )
@@ -94,6 +100,11 @@ class Settings(BaseSettings):
     aws_access_key_id: str | None = None
     aws_secret_access_key: str | None = Field(default=None, repr=False)
     aws_session_token: str | None = Field(default=None, repr=False)
+
+    @property
+    def limits(self) -> Limits:
+        """How much one ingest takes on at a time."""
+        return Limits(self.lake_load_bytes, self.lake_load_objects, self.lake_fetch_threads, self.lake_bytes_in_flight)
 
     def landing(self, bucket: str) -> str:
         """The address of one landing bucket: a folder or `s3://…`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.contract import contracts, select
-from ingest.errors import ConfigError, IngestError, OverwriteRefused, TooManyBadRecords
+from ingest.errors import ConfigError, IngestError, OverwriteRefused, StuckObjects, TooManyBadRecords
 from ingest.load import FeedReport, Progress, ingest_feed
 from ingest.lock import host_lock
 from ingest.settings import Settings, settings
@@ -68,13 +68,17 @@ def ingest_all(
         for contract in chosen:
             try:
                 landing = Store(options.landing(contract.source.bucket), options)
-                report = ingest_feed(contract, landing, lake, options.lake_start, progress(contract.feed))
+                report = ingest_feed(
+                    contract, landing, lake, options.lake_start, progress(contract.feed), limits=options.limits
+                )
             except IngestError as error:
                 summary.failed(error)
                 continue
             summary.feeds.append(report)
             if report.quarantined > contract.max_quarantined_share * report.records:
                 summary.failed(TooManyBadRecords(contract.feed, report.quarantined, report.records))
+            if report.stuck:
+                summary.failed(StuckObjects(contract.feed, dict(report.stuck)))
             if report.refused:
                 summary.failed(OverwriteRefused(contract.feed, report.refused))
             if report.before_start:

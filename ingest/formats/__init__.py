@@ -29,9 +29,10 @@ def json_lines(contract: Contract, source_file: str, blocks: Iterable[bytes]) ->
     first = next(plain, b"")
     stream = chain([first.removeprefix(_BOM)], plain)
     if first.startswith(_PARQUET):
-        return from_parquet(stream, contract, source_file)
-    if contract.source.format == "csv" or source_file.endswith(_NAMES):
-        return from_csv(stream, contract, source_file)
-    if first.removeprefix(_BOM).lstrip()[:1] == b"[":
-        return from_array(stream, source_file)
-    return stream
+        yield from from_parquet(stream, contract, source_file)
+    elif contract.source.format == "csv" or source_file.endswith(_NAMES):
+        yield from from_csv(stream, contract, source_file)
+    elif first.removeprefix(_BOM).lstrip()[:1] == b"[":
+        yield from from_array(stream, source_file)
+    else:
+        yield from stream

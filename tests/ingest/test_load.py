@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import itertools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +14,10 @@ import pytest
 from ingest import load
 from ingest.contract import contracts
 from ingest.errors import ConfigError, RetriableError
+from ingest.limits import Limits
 from ingest.load import ingest_feed
-from ingest.store import Store
+from ingest.read import STUCK_IN_A_ROW
+from ingest.store import Store, StoredObject
 
 
 def test_every_record_arrives_once_with_its_lineage(lake: Any, event: Any) -> None:
@@ -137,16 +141,6 @@ def test_records_equal_rows_plus_quarantined_for_every_object(lake: Any, event: 
         assert sum(count for _, count in item.event_dates) == rows
 
 
-def test_loads_are_bounded_and_each_commits_by_itself(lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(10):
-        lake.put("events", f"{number}.json", event(f"e{number}"))
-    monkeypatch.setattr(load, "plan_loads", lambda waiting: [waiting[n : n + 3] for n in range(0, len(waiting), 3)])
-
-    report = lake.ingest()
-
-    assert (report.position, len(report.loads), report.rows) == (4, 4, 10)
-
-
 def test_crash_before_the_commit_leaves_nothing_visible(lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.put("events", "a.json", event())
 
@@ -215,6 +209,66 @@ def test_object_deleted_after_it_was_listed_is_left_out_and_reported(
 
     assert (report.rows, report.changed_meanwhile) == (1, 1)
     assert [row["event_id"] for row in lake.bronze()] == ["e2"]
+
+
+class Stubborn(Store):
+    """A store that lists some objects and fails to give them: at once, or after so many blocks."""
+
+    def __init__(self, uri: str, keys: set[str], blocks: int = 0) -> None:
+        super().__init__(uri)
+        self.keys, self.blocks = keys, blocks
+
+    def read(self, version: StoredObject) -> Iterator[bytes]:
+        if version.key not in self.keys:
+            return super().read(version)
+        return self._give_up(version)
+
+    def _give_up(self, version: StoredObject) -> Iterator[bytes]:
+        yield from itertools.islice(super().read(version), self.blocks)
+        raise RetriableError(f"{version.key}: the disk is worn out")
+
+
+@pytest.mark.parametrize(("blocks", "held"), [(0, 64 << 20), (3, 64 << 20), (3, 2000)])
+def test_stuck_object_holds_up_nobody_and_is_loaded_once_it_can_be_read(
+    lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch, blocks: int, held: int
+) -> None:
+    monkeypatch.setattr("ingest.read.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.store.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.read.HELD_BYTES", held)
+    for name in ("a", "b", "c"):
+        lake.put("events", f"{name}.json", *(event(f"{name}{n}") for n in range(20)))
+    monkeypatch.setattr(lake, "landing", lambda _: Stubborn(f"{lake.home}/landing/raw-events", {"b.json"}, blocks))
+
+    report = lake.ingest()
+
+    assert (report.objects, report.rows) == (2, 40)
+    assert report.stuck == (("raw-events/b.json", "b.json: the disk is worn out"),)
+    monkeypatch.undo()
+    assert lake.ingest().rows == 20
+    assert len({row["event_id"] for row in lake.bronze()}) == len(lake.bronze()) == 60
+
+
+def test_store_that_gives_no_object_at_all_ends_the_ingest(
+    lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {f"{n:02}.json" for n in range(STUCK_IN_A_ROW + 2)}
+    for key in keys:
+        lake.put("events", key, event(key))
+    monkeypatch.setattr(lake, "landing", lambda _: Stubborn(f"{lake.home}/landing/raw-events", keys))
+    with pytest.raises(RetriableError, match="worn out"):
+        lake.ingest()
+    assert lake.parquet() == []
+
+
+def test_loads_are_bounded_and_each_commits_by_itself(lake: Any, event: Any) -> None:
+    for number in range(7):
+        lake.put("events", f"{number}.json", event(f"e{number}"))
+    report = lake.ingest(limits=Limits(load_objects=3))
+    assert (report.rows, len(report.loads), report.position) == (7, 3, 3)
+    for number in range(7, 9):
+        lake.put("events", f"{number}.json", event(f"e{number}"))
+    assert len(lake.ingest(limits=Limits(load_bytes=1)).loads) == 2
+    assert len(lake.bronze()) == 9
 
 
 def test_rows_older_than_the_start_are_counted(lake: Any, event: Any) -> None:
