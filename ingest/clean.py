@@ -6,12 +6,11 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 
-from ingest.entry import Entry
+from ingest.entry import LAYERS, Entry
 from ingest.ledger import Ledger
 from ingest.store import Store
 
 GRACE = dt.timedelta(days=1)
-LAYERS = ("bronze", "quarantine")
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,8 @@ class Contract(Strict):
         freshness_seconds: how old the newest record may be before the feed counts as late.
         overwritten: what becomes of an object that gets new content under its old name: `replace` shows its new rows in
             place of the old ones, `refuse` keeps the old ones and fails until somebody looks.
+        unknown_fields: `rescue` keeps what the contract does not know in `_rescued_data`; `evolve` does too, and each
+            ingest that meets such fields says how to propose them for the contract; `freeze` quarantines the record.
         max_line_bytes: a longer line is no record; only its beginning is kept, in the quarantine.
         max_quarantined_share: share of one ingest's records that may be quarantined before the ingest counts as
             failed; the data is kept either way.
@@ -110,7 +112,7 @@ class Contract(Strict):
     epoch: dt.date = dt.date(2000, 1, 1)
     clock_skew_seconds: int = Field(default=86_400, ge=0)
     freshness_seconds: int = Field(ge=1)
-    unknown_fields: str = Field(default="rescue", pattern="^rescue$")
+    unknown_fields: str = Field(default="rescue", pattern="^(rescue|evolve|freeze)$")
     bad_records: str = Field(default="quarantine", pattern="^quarantine$")
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
     max_line_bytes: int = Field(default=16 << 20, ge=1024)
@@ -179,7 +181,7 @@ def load_contract(path: Path) -> Contract:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(raw, dict):
             raise ConfigError(f"{path}: expected a mapping of contract fields")
-        return Contract.model_validate({"feed": path.stem, "domain": path.parent.name} | raw)
+        return Contract.model_validate({"feed": path.name.split(".", 1)[0], "domain": path.parent.name} | raw)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:

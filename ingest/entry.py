@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from ingest.errors import ConfigError
 
 FORMAT_VERSION = 1
+LAYERS = ("bronze", "quarantine", "discarded")
 VERSION_KEY = b"lakemesh.ledger_format"
 _LOAD_KEY, _COMMITTED_KEY = b"lakemesh.load_id", b"lakemesh.committed_at"
 _ACTIONS = ("object", "add", "remove", "abandon")
@@ -92,9 +93,10 @@ class LakeFile:
     """One Parquet file of bronze or quarantine.
 
     Attributes:
-        path: key below the lake, starting `bronze/` or `quarantine/`.
+        path: key below the lake, starting with one of LAYERS.
         loads: ids of the loads whose rows it holds.
-        columns: JSON object of column name to SQL type, in order; files of older contracts lack newer columns.
+        columns: of bronze a JSON object of column name to SQL type, in order (files of older contracts lack newer
+            columns); of discarded records why they were discarded.
     """
 
     path: str

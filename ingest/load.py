@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ingest.contract import Contract
@@ -15,7 +15,7 @@ from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConflictError, CorruptObject, IngestError
 from ingest.ledger import Ledger, LedgerState
 from ingest.limits import DEFAULT, Limits
-from ingest.parse import Parsed, Parser, Reject
+from ingest.parse import RESCUED, Parsed, Parser, Reject
 from ingest.plan import plan_loads
 from ingest.read import Broken, LongLine, ObjectEnd, Piece, StreamFailed, Unread, read_pieces
 from ingest.rewrite import rewrite_without
@@ -35,6 +35,7 @@ class FeedReport:
         objects: object versions that were committed.
         bytes: their stored size.
         records: non-blank records in them = rows + quarantined.
+        rescued: rows with fields that the contract does not know.
         replaced: how many of the objects took the place of an older version.
         unchanged: objects with a new etag but the same content.
         refused: overwritten objects that the contract does not let in.
@@ -52,6 +53,7 @@ class FeedReport:
     records: int = 0
     rows: int = 0
     quarantined: int = 0
+    rescued: int = 0
     replaced: int = 0
     unchanged: int = 0
     refused: int = 0
@@ -105,7 +107,7 @@ def ingest_feed(
         for objects in loads:
             load = _Load(contract, landing, lake, state, objects, corrupt, now(), limits)
             try:
-                entry, reasons = load.run(progress)
+                entry = load.run(progress)
                 changed |= load.changed
                 stuck |= load.stuck
                 if entry is None:
@@ -124,7 +126,7 @@ def ingest_feed(
             except BaseException:
                 load.discard()
                 raise
-            report = _add(report, entry, load.before, reasons, lake_start)
+            report = _add(report, entry, load, lake_start)
             if sequence == state.position + 1:
                 state.apply(sequence, entry)
             else:  # others committed in between
@@ -168,8 +170,9 @@ class _Load:
         self.rewritten: list[LakeFile] = []
         self.hashes: dict[int, str] = {}
         self.reasons: dict[str, int] = {}
+        self.rescued = 0
 
-    def run(self, progress: Progress | None) -> tuple[Entry | None, dict[str, int]]:
+    def run(self, progress: Progress | None) -> Entry | None:
         """Reads and writes everything. The entry is None when no object could be read."""
         parser = Parser(self.contract, [item.version.modified_at for item in self.objects])
         unchanged = self._unchanged()
@@ -215,7 +218,7 @@ class _Load:
                 detail = self.corrupt[item.source_file]
                 self._take(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, detail, b"")]))
         if not self.hashes and not unchanged:
-            return None, {}
+            return None
         added = self.writer.finish()
         replaced = {
             item.source_file: self.before[item.source_file]
@@ -230,8 +233,7 @@ class _Load:
             for number, item in enumerate(self.objects)
             if number in unchanged
         ]
-        entry = Entry(self.load_id, self.started_at, tuple(objects), (*added, *rewrite.added), tuple(rewrite.removed))
-        return entry, self.reasons
+        return Entry(self.load_id, self.started_at, tuple(objects), (*added, *rewrite.added), tuple(rewrite.removed))
 
     def discard(self) -> None:
         """Removes the files of a load that will not commit."""
@@ -241,6 +243,7 @@ class _Load:
     def _take(self, parsed: Parsed) -> None:
         for reject in parsed.rejects:
             self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
+        self.rescued += len(parsed.rows) - parsed.rows.column(RESCUED).null_count
         self.writer.add(parsed)
 
     def _is_corrupt(self, item: Waiting) -> bool:
@@ -280,12 +283,10 @@ class _Load:
         )
 
 
-def _add(
-    report: FeedReport, entry: Entry, before: Mapping[str, LoadedObject], reasons: dict[str, int], lake_start: dt.date
-) -> FeedReport:
+def _add(report: FeedReport, entry: Entry, load: _Load, lake_start: dt.date) -> FeedReport:
     fresh = [item for item in entry.objects if item.load_id == entry.load_id]
     counts = dict(report.reasons)
-    for reason, count in reasons.items():
+    for reason, count in load.reasons.items():
         counts[reason] = counts.get(reason, 0) + count
     return replace(
         report,
@@ -294,7 +295,8 @@ def _add(
         records=report.records + sum(item.records for item in fresh),
         rows=report.rows + sum(item.rows for item in fresh),
         quarantined=report.quarantined + sum(item.quarantined for item in fresh),
-        replaced=report.replaced + sum(item.source_file in before for item in fresh),
+        rescued=report.rescued + load.rescued,
+        replaced=report.replaced + sum(item.source_file in load.before for item in fresh),
         unchanged=report.unchanged + len(entry.objects) - len(fresh),
         reasons=tuple(sorted(counts.items())),
         before_start=report.before_start

@@ -41,7 +41,7 @@ class Reject:
     Attributes:
         source: index of the object in its load.
         reason: unparsable, invalid_utf8, wrong_type, duplicate_key, too_deep, line_too_long, missing_required,
-            event_time_in_future, event_time_before_epoch or corrupt_object.
+            unknown_field, event_time_in_future, event_time_before_epoch or corrupt_object.
         column: dotted path of the column at fault, if one is.
         detail: what was found, for people.
     """
@@ -120,7 +120,7 @@ class Parser:
         else:
             rows, kept, unknown = self._sift(line, kept, rejected)
         rescued = self._rescue(line, kept, unknown) if unknown is not None else pa.nulls(len(kept), pa.string())
-        keep = self._violations(rows, kept, sources, rejected)
+        keep = self._violations(rows, rescued, kept, sources, rejected)
         table = pa.table(
             [*rows.columns, sources[kept], numbers[kept], rescued], [*rows.column_names, SOURCE, LINE, RESCUED]
         )
@@ -261,6 +261,7 @@ class Parser:
     def _violations(
         self,
         rows: pa.Table,
+        rescued: pa.Array,
         kept: Indices,
         sources: npt.NDArray[np.int32],
         rejected: dict[int, tuple[str, str | None, str]],
@@ -274,6 +275,12 @@ class Parser:
                     rejected[int(kept[position])] = (reason, column, detail(position))
             bad[where] = True
 
+        if self.contract.unknown_fields == "freeze" and rescued.null_count < len(rescued):
+            for place in np.flatnonzero(pc.is_valid(rescued).to_numpy(zero_copy_only=False)).tolist():
+                names = list(msgspec.json.decode(rescued[place].as_py()))
+                detail = f"the contract does not know {', '.join(names)}, and is frozen"
+                rejected[int(kept[place])] = ("unknown_field", names[0], detail)
+                bad[place] = True
         for path in self._required:
             values = rows
             for part in path.split("."):

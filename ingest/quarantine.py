@@ -1,31 +1,23 @@
-"""Records that were rejected: seen, and taken into bronze once contract or parser accept them."""
+"""Records that were rejected: counted and shown. Those that somebody discarded lie apart, and stay counted."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.contract import Contract
-from ingest.discover import Waiting
-from ingest.entry import Entry, LakeFile, LoadedObject
-from ingest.errors import ConflictError, RetriableError
-from ingest.ledger import Ledger, LedgerState
-from ingest.parse import LINE, SOURCE, Parsed, Parser
-from ingest.read import Piece
-from ingest.store import Store, StoredObject
-from ingest.write import LoadWriter
+from ingest.entry import LakeFile
+from ingest.ledger import LedgerState
+from ingest.schema import QUARANTINE
+from ingest.store import Store
 
-INCOMPLETE = ("corrupt_object", "line_too_long")
-"""Reasons whose raw bytes are not the whole record; such objects are read again when they change."""
-ATTEMPTS = 5
-BATCH_RECORDS = 50_000
+OPEN, DISCARDED = "quarantine/", "discarded/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,144 +31,104 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """What a replay did: records tried, and those that are rows of bronze now."""
+class Wanted:
+    """Which quarantined records are meant; nothing named means all.
 
-    tried: int = 0
-    replayed: int = 0
+    Attributes:
+        reasons: only records with one of these reasons.
+        objects: only records of these objects, bucket/key.
+    """
+
+    reasons: Collection[str] = ()
+    objects: Collection[str] = ()
+
+    def mask(self, table: pa.Table) -> pa.ChunkedArray:
+        """Which records of a quarantine table are meant."""
+        mask = pa.chunked_array([pa.repeat(True, len(table))])
+        for column, values in (("reason", self.reasons), ("_source_file", self.objects)):
+            if values:
+                mask = pc.and_(mask, pc.is_in(table.column(column).cast(pa.string()), pa.array(list(values))))
+        return mask
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """One rejected record.
+
+    Attributes:
+        raw: the record as it came, or its beginning when the reason says that it was too long.
+        discarded: why somebody gave it up; None while it is open.
+    """
+
+    source_file: str
+    line: int
+    modified_at: dt.datetime
+    reason: str
+    column: str | None
+    detail: str | None
+    raw: bytes
+    discarded: str | None
 
 
 def groups(lake: Store, state: LedgerState) -> list[Group]:
-    """The quarantine by reason and column, the largest group first."""
+    """The open quarantine by reason and column, the largest group first."""
     records: Counter[tuple[str, str | None]] = Counter()
     objects: dict[tuple[str, str | None], set[str]] = {}
-    for _, table in _tables(lake, state, ["reason", "column", "_source_file"]):
+    for _, table in tables(lake, state, columns=["reason", "column", "_source_file"]):
         for reason, column, name in zip(*(item.to_pylist() for item in table.columns), strict=True):
             records[reason, column] += 1
             objects.setdefault((reason, column), set()).add(name)
     return [Group(*fault, count, len(objects[fault])) for fault, count in records.most_common()]
 
 
-def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, reasons: Collection[str] = ()) -> Replay:
-    """Judges quarantined records anew, and moves those that are good now to bronze, exactly once.
-
-    Each keeps its object, line, etag and modification time, so among the versions of a key it stands where it always
-    stood. One ledger entry takes it out of the quarantine and shows it in bronze.
-
-    Args:
-        reasons: only records with these reasons; all without them.
-
-    Raises:
-        RetriableError: other writers changed the same objects again and again.
-    """
-    for _ in range(ATTEMPTS):
-        try:
-            return _replay(contract, lake, ledger, now, reasons)
-        except ConflictError:
-            continue
-    raise RetriableError(f"{contract.feed}: other writers keep changing the quarantined objects; run it again")
+def bad_records(lake: Store, state: LedgerState, wanted: Wanted, discarded: bool = False) -> Iterator[BadRecord]:
+    """The rejected records, file by file; with `discarded` those that were given up instead of the open ones."""
+    for file, table in tables(lake, state, DISCARDED if discarded else OPEN):
+        for row in table.filter(wanted.mask(table)).to_pylist():
+            yield BadRecord(
+                row["_source_file"],
+                row["_source_line"],
+                row["_source_modified_at"].replace(tzinfo=dt.UTC),
+                row["reason"],
+                row["column"],
+                row["detail"],
+                row["raw"],
+                because(file) if discarded else None,
+            )
 
 
-def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, reasons: Collection[str]) -> Replay:
-    state = ledger.state()
-    load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-    chosen = [
-        (file, table.filter(mask))
-        for file, table in _tables(lake, state, None)
-        if pc.any(mask := _chosen(table, reasons)).as_py()
-    ]
-    if not chosen:
-        return Replay()
-    records = pa.concat_tables([table for _, table in chosen]).sort_by(
-        [("_source_file", "ascending"), ("_source_line", "ascending")]
-    )
-    names = records.column("_source_file").cast(pa.string())
-    objects = _objects(contract, records, names)
-    known = state.objects.lookup(item.source_file for item in objects)
-    places = pc.index_in(names.combine_chunks(), value_set=pa.array([item.source_file for item in objects])).to_pylist()
-    lines, raws = records.column("_source_line").to_pylist(), records.column("raw").to_pylist()
-    pieces = [Piece(place, line, raw + b"\n") for place, line, raw in zip(places, lines, raws, strict=True)]
-    writer = LoadWriter(lake, contract, objects, load_id, now)
-    parser = Parser(contract, [item.version.modified_at for item in objects])
-    passed: set[tuple[str, int]] = set()
-    rewritten: list[LakeFile] = []
-    try:
-        for start in range(0, len(pieces), BATCH_RECORDS):
-            rows = parser.parse(pieces[start : start + BATCH_RECORDS]).rows
-            writer.add(Parsed(rows, []))
-            found = zip(rows.column(SOURCE).to_pylist(), rows.column(LINE).to_pylist(), strict=True)
-            passed.update((objects[place].source_file, line) for place, line in found)
-        if not passed:
-            writer.discard()
-            return Replay(len(pieces))
-        loads = {item.load_id for item in known.values()}
-        added = [replace(file, loads=(*file.loads, *sorted(loads))) for file in writer.finish()]
-        removed = []
-        for file, _ in chosen:
-            left = _without(lake, file, passed, load_id)
-            if left is not file:
-                removed.append(file.path)
-                rewritten += [left] if left else []
-        moved = [
-            _moved(known[item.source_file], int(writer.rows[place]), dict(writer.dates_of(place)))
-            for place, item in enumerate(objects)
-            if writer.rows[place]
-        ]
-        entry = Entry(load_id, now, tuple(moved), (*added, *rewritten), tuple(removed))
-        ledger.commit(entry, state.position)
-    except BaseException:
-        writer.discard()
-        lake.delete(file.path for file in rewritten)
-        raise
-    return Replay(len(pieces), len(passed))
-
-
-def _tables(lake: Store, state: LedgerState, columns: list[str] | None) -> Iterator[tuple[LakeFile, pa.Table]]:
+def tables(
+    lake: Store, state: LedgerState, layer: str = OPEN, columns: list[str] | None = None
+) -> Iterator[tuple[LakeFile, pa.Table]]:
+    """Each live file of the layer with its records."""
     for path, file in sorted(state.files.items()):
-        if path.startswith("quarantine/"):
+        if path.startswith(layer):
             with lake.open(path) as source:
                 yield file, pq.ParquetFile(source).read(columns=columns)
 
 
-def _chosen(table: pa.Table, reasons: Collection[str]) -> pa.ChunkedArray:
-    whole = pc.invert(pc.is_in(table.column("reason"), pa.array(INCOMPLETE)))
-    return pc.and_(whole, pc.is_in(table.column("reason"), pa.array(list(reasons)))) if reasons else whole
-
-
-def _objects(contract: Contract, records: pa.Table, names: pa.ChunkedArray) -> list[Waiting]:
-    """The objects of the records, in their versions of then."""
-    found: dict[str, Waiting] = {}
-    about = (records.column(name).to_pylist() for name in ("_source_etag", "_source_modified_at"))
-    for name, etag, modified_at in zip(names.to_pylist(), *about, strict=True):
-        if name not in found:
-            key = name.removeprefix(f"{contract.source.bucket}/")
-            found[name] = Waiting(name, StoredObject(key, etag, 0, modified_at.replace(tzinfo=dt.UTC)), False)
-    return list(found.values())
-
-
-def _moved(item: LoadedObject, rows: int, dates: dict[dt.date, int]) -> LoadedObject:
-    for day, count in item.event_dates:
-        dates[day] = dates.get(day, 0) + count
-    return replace(
-        item, rows=item.rows + rows, quarantined=item.quarantined - rows, event_dates=tuple(sorted(dates.items()))
-    )
-
-
-def _without(lake: Store, file: LakeFile, passed: set[tuple[str, int]], load_id: str) -> LakeFile | None:
-    """The file written anew without the records that passed: itself when it has none, None when nothing is left."""
+def without(
+    lake: Store, file: LakeFile, leaves: Callable[[pa.Table], pa.ChunkedArray | pa.Array], load_id: str
+) -> LakeFile | None:
+    """The file written anew without the records that leave: itself when it has none, None when nothing is left."""
     with lake.open(file.path) as source:
         table = pq.ParquetFile(source).read()
-    lines = table.column("_source_line").to_pylist()
-    names = table.column("_source_file").cast(pa.string()).to_pylist()
-    keep = pa.array([place not in passed for place in zip(names, lines, strict=True)])
-    left = table.filter(keep)
+    left = table.filter(pc.invert(leaves(table)))
     if len(left) == len(table):
         return file
-    if not len(left):
-        return None
-    key = f"{file.path.rsplit('/', 1)[0]}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
+    return write(lake, file, file.path.rsplit("/", 1)[0], left, load_id) if len(left) else None
+
+
+def write(lake: Store, like: LakeFile, folder: str, records: pa.Table, load_id: str, columns: str = "") -> LakeFile:
+    """Writes records as a file that belongs to the same loads as another one."""
+    key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
     path = lake.stage(key)
-    pq.write_table(left, path, compression="zstd")
+    pq.write_table(records.cast(QUARANTINE), path, compression="zstd")
     size = path.stat().st_size
     lake.publish({key: path})
-    return replace(file, path=key, rows=len(left), bytes=size)
+    return replace(like, path=key, rows=len(records), bytes=size, columns=columns)
+
+
+def because(file: LakeFile) -> str:
+    """Why the records of a discarded file were given up; the ledger keeps it where bronze files have their columns."""
+    return file.columns

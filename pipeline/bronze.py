@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from itertools import groupby
 
-from ingest.contract import Contract, contracts
+from ingest.contract import Column, Contract, contracts
 from ingest.entry import LakeFile
 from ingest.ledger import Ledger
-from ingest.schema import partitions, sql_columns
+from ingest.schema import partitions, sql_columns, sql_type
 from ingest.settings import settings
 from ingest.store import Store
 from pipeline.duck import lake_statements
@@ -56,21 +56,60 @@ def _part(
     files: list[LakeFile],
 ) -> str:
     hive = partitions(contract)
+    declared = {column.name: column for column in contract.columns}
     selected = []
     for name, kind, _ in columns:
+        place = f"bronze.{_quote(name)}"
         if name in hive or present.get(name) == kind:
-            selected.append(f"bronze.{_quote(name)}")
-        elif name in present:
-            selected.append(f"CAST(bronze.{_quote(name)} AS {kind}) AS {_quote(name)}")
+            selected.append(place)
         else:
-            promoted = f"JSON_EXTRACT_STRING(bronze._rescued_data, '$.\"{name}\"')"
-            selected.append(f"TRY_CAST({promoted} AS {kind}) AS {_quote(name)}")
+            selected.append(f"{_evolved(declared[name], place, name, present.get(name))} AS {_quote(name)}")
     paths = ", ".join("'" + f"{lake_uri}/{file.path}".replace("'", "''") + "'" for file in files)
     types = ", ".join(f"'{name}': DATE" for name in hive)
     return (
         f"SELECT {', '.join(selected)} FROM READ_PARQUET([{paths}], hive_partitioning = TRUE, "
         f"hive_types = {{{types}}}) AS bronze"
     )
+
+
+def _evolved(column: Column, place: str, path: str, present: str | None) -> str:
+    """A column as the contract of now types it, of files that an older contract wrote.
+
+    Args:
+        place: SQL of the column in the file.
+        path: dotted path of the column, under which `_rescued_data` keeps what the older contract did not know.
+        present: the column's SQL type in the file, None when the file lacks it.
+    """
+    kind = sql_type(column)
+    if present is None:
+        return _promoted(column, path, kind)
+    if column.type != "struct" or column.repeated:
+        return f"CAST({place} AS {kind})"
+    from sqlglot.expressions import DataType  # a third of a second, only where a struct has changed
+
+    members = {member.name: member.kind.sql("duckdb") for member in DataType.build(present, "duckdb").expressions}
+    packed = ", ".join(
+        f"{_quote(member.name)} := "
+        + _evolved(member, f"{place}.{_quote(member.name)}", f"{path}.{member.name}", members.get(member.name))
+        for member in column.fields
+    )
+    return f"CASE WHEN NOT {place} IS NULL THEN STRUCT_PACK({packed}) END"
+
+
+def _promoted(column: Column, path: str, kind: str) -> str:
+    """The value that a record had before the contract knew the column; NULL when it is not of the column's type."""
+    field = f"'$.\"{path}\"'"
+    if column.fields or column.repeated:
+        return f"TRY_CAST(JSON_EXTRACT(bronze._rescued_data, {field}) AS {kind})"
+    text = f"JSON_EXTRACT_STRING(bronze._rescued_data, {field})"
+    if column.type == "timestamp":  # a plain cast would drop the offset
+        return (
+            f"CASE WHEN REGEXP_MATCHES({text}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$') "
+            f"THEN TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' ELSE TRY_CAST({text} AS {kind}) END"
+        )
+    if column.type == "integer":  # a plain cast would round
+        return f"CASE WHEN REGEXP_MATCHES({text}, '^-?[0-9]+$') THEN TRY_CAST({text} AS {kind}) END"
+    return f"TRY_CAST({text} AS {kind})"
 
 
 def _quote(name: str) -> str:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ingest.contract import contracts, select
 from ingest.errors import ConfigError, IngestError, OverwriteRefused, StuckObjects, TooManyBadRecords
 from ingest.load import FeedReport, Progress, ingest_feed
-from ingest.lock import host_lock
 from ingest.settings import Settings, settings
 from ingest.store import Store
 from pipeline.invalidate import invalidate
+from pipeline.lake import writable_lake
 
 
 @dataclass(slots=True)
@@ -57,14 +55,8 @@ def ingest_all(
     options = options or settings()
     chosen = select(feeds)
     summary = IngestSummary()
-    with ExitStack() as stack:
-        lake = Store(options.lake_uri, options)
-        stack.callback(lake.close)
-        if not lake.honours_put_if_absent():
-            summary.notes.append(
-                f"{options.lake_uri} ignores conditional writes: one ingester at a time, on one host (locked)"
-            )
-            stack.enter_context(host_lock(Path(options.lake_home) / "locks", options.lake_uri))
+    with writable_lake(options) as (lake, note):
+        summary.notes += [note] if note else []
         for contract in chosen:
             try:
                 landing = Store(options.landing(contract.source.bucket), options)
@@ -77,6 +69,11 @@ def ingest_all(
             summary.feeds.append(report)
             if report.quarantined > contract.max_quarantined_share * report.records:
                 summary.failed(TooManyBadRecords(contract.feed, report.quarantined, report.records))
+            if report.rescued and contract.unknown_fields == "evolve":
+                summary.notes.append(
+                    f"{contract.feed}: {report.rescued:,} records hold fields that the contract does not know; "
+                    f"`lake contracts propose {contract.feed}` shows the change"
+                )
             if report.stuck:
                 summary.failed(StuckObjects(contract.feed, dict(report.stuck)))
             if report.refused:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from ingest.clean import Cleaning, clean
 from ingest.compact import Compaction, compact
 from ingest.contract import Contract
 from ingest.ledger import Ledger
-from ingest.lock import host_lock
 from ingest.settings import Settings
-from ingest.store import Store
+from pipeline.lake import writable_lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +30,7 @@ def maintain_feed(contract: Contract, options: Settings, grace: dt.timedelta) ->
         RetriableError: it cannot be reached, or another writer holds its lock.
     """
     now = dt.datetime.now(dt.UTC)
-    with ExitStack() as stack:
-        lake = Store(options.lake_uri, options)
-        stack.callback(lake.close)
-        if not lake.honours_put_if_absent():
-            stack.enter_context(host_lock(Path(options.lake_home) / "locks", options.lake_uri))
+    with writable_lake(options) as (lake, _):
         ledger = Ledger(lake, contract.feed)
         done = Maintenance(contract.feed, compact(lake, ledger, now), clean(lake, ledger, now, grace))
         ledger.checkpoint(ledger.state())

@@ -15,10 +15,10 @@ from rich.table import Table
 
 from ingest.contract import Contract
 from ingest.load import Progress as Report
-from ingest.quarantine import Group
+from ingest.quarantine import BadRecord, Group
 from pipeline.cycle import IngestSummary
 from pipeline.maintain import Maintenance
-from pipeline.replay import ReplaySummary
+from pipeline.quarantine import ReplaySummary
 from pipeline.status import FeedStatus
 from pipeline.verify import FeedVerdict
 from pipeline.why import Life
@@ -229,3 +229,20 @@ def show_replay(summary: ReplaySummary) -> str:
     if summary.models:
         items.append("to recompute with `sqlmesh run`: " + ", ".join(summary.models))
     return _text(*items)
+
+
+def show_bad_record(feed: str, record: BadRecord, most: int = 400) -> str:
+    """One rejected record, for people."""
+    place = f"{feed} {record.source_file} line {record.line}"
+    fault = " ".join(part for part in (record.reason, record.column) if part)
+    raw = record.raw[:most].decode("utf-8", "backslashreplace") + (" …" if len(record.raw) > most else "")
+    given_up = f"\n  discarded: {record.discarded}" if record.discarded is not None else ""
+    return f"{place}: {fault}: {record.detail or ''}{given_up}\n  {raw}"
+
+
+def show_discarded(done: Mapping[str, int]) -> str:
+    """How much was given up, for people."""
+    table = _table("feed", "discarded")
+    for feed, records in done.items():
+        table.add_row(feed, f"{records:,}")
+    return _text(table)

@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 
 from ingest.contract import Contract
 from ingest.discover import listed_objects
+from ingest.entry import LAYERS
 from ingest.known import CHANGED, NEW, SAME
 from ingest.ledger import Ledger, LedgerState
 from ingest.load import ingest_feed
+from ingest.quarantine import DISCARDED, OPEN
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline.bronze import bronze_query
@@ -82,7 +84,7 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
 
 def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict) -> None:
     """Each live file is there with the size and the rows that the ledger says."""
-    folders = (f"bronze/{contract.feed}", f"quarantine/{contract.feed}")
+    folders = [f"{layer}/{contract.feed}" for layer in LAYERS]
     there = {item.key: item.size for folder in folders for item in lake.list(folder)}
     verdict.orphans = len(there.keys() - state.files.keys())
     verdict.differ("missing file", sorted(state.files.keys() - there.keys()))
@@ -169,8 +171,8 @@ def _compare_content(
 
 
 def quarantine_query(uri: str, state: LedgerState) -> str:
-    """A relation of the live quarantined records."""
-    paths = sorted(path for path in state.files if path.startswith("quarantine/"))
+    """A relation of the live quarantined records, discarded ones included."""
+    paths = sorted(path for path in state.files if path.startswith((OPEN, DISCARDED)))
     if not paths:
         return "(SELECT '' AS _source_file, 0 AS _source_line, '' AS reason LIMIT 0)"
     return parquet(uri, paths)

@@ -9,6 +9,7 @@ from ingest.contract import contracts
 from ingest.entry import LakeFile, LoadedObject
 from ingest.errors import ConfigError
 from ingest.ledger import Ledger
+from ingest.quarantine import DISCARDED, OPEN, because
 from ingest.settings import Settings
 from ingest.store import Store, StoredObject
 from pipeline.duck import connect, parquet
@@ -25,13 +26,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A quarantined record of the object's current version."""
+    """A quarantined record of the object's current version.
+
+    Attributes:
+        discarded: why it was given up; None while it is open.
+    """
 
     line: int
     reason: str
     column: str | None
     detail: str | None
     raw: str
+    discarded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +111,10 @@ def _rows_of(
             if not connection.execute(f"SELECT 1 {source} LIMIT 1", [name]).fetchone():
                 continue
             holding.append(file.path)
-            if file.path.startswith("quarantine/"):
+            if file.path.startswith((OPEN, DISCARDED)):
                 columns = '_source_line, reason, "column", detail, raw'
                 rows = connection.execute(f"SELECT {columns} {source} ORDER BY _source_line", [name]).fetchall()
+                why = because(file) if file.path.startswith(DISCARDED) else None
                 for line, reason, column, detail, raw in rows:
-                    bad.append(BadLine(line, reason, column, detail, bytes(raw).decode("utf-8", "replace")))
+                    bad.append(BadLine(line, reason, column, detail, bytes(raw).decode("utf-8", "replace"), why))
     return tuple(holding), tuple(bad)

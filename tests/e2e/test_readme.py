@@ -97,7 +97,7 @@ def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
     assert "No changes to plan" in shown["sqlmesh plan"]
     table = shown['sqlmesh fetchdf "SELECT * FROM gold.rpt_most_played_activities LIMIT 5"']
     assert "game_" in table
-    assert "engagement/events" in shown["lake contracts events"]
+    assert "engagement/events" in shown["lake contracts show events"]
     assert shown["lake verify"].count("agrees") == 3
     assert "waiting" in shown["lake status"]
 

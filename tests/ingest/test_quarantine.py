@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from ingest.contract import Contract, contracts
+from ingest.discard import discard
 from ingest.errors import ConflictError, RetriableError
 from ingest.ledger import Ledger, Touched, touched
-from ingest.quarantine import Group, Replay, groups, replay
+from ingest.quarantine import Group, Wanted, bad_records, groups
+from ingest.replay import Replay, replay
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 
@@ -80,8 +82,51 @@ def test_records_that_are_good_now_become_rows_once(rejected: Any) -> None:
 
 
 def test_only_the_named_reasons_are_tried(rejected: Any) -> None:
-    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, ["unparsable"]) == Replay(2, 0)
-    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, ["missing_required"]) == Replay(3, 3)
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, Wanted(["unparsable"])) == Replay(2, 0)
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, Wanted(["missing_required"])) == Replay(3, 3)
+
+
+def test_discarded_records_are_counted_and_never_replayed(rejected: Any) -> None:
+    wanted = Wanted(reasons=["missing_required"], objects=["raw-events/a.json"])
+    before = rejected.ledger().state()
+
+    assert discard(rejected.store, rejected.ledger(), NOW, "a test", wanted) == 2
+
+    state = rejected.ledger().state()
+    assert touched(before, rejected.ledger().entries(before.position)) == Touched(False, frozenset())
+    assert [(record.line, record.discarded) for record in bad_records(rejected.store, state, Wanted(), True)] == [
+        (2, "a test"),
+        (4, "a test"),
+    ]
+    assert state.objects["raw-events/a.json"].quarantined == 3
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW) == Replay(3, 1)
+    assert discard(rejected.store, rejected.ledger(), NOW, "again", wanted) == 0
+
+
+def test_overwritten_object_loses_its_discarded_records_too(
+    rejected: Any, event: Callable[..., dict[str, Any]]
+) -> None:
+    discard(rejected.store, rejected.ledger(), NOW, "all", Wanted())
+    rejected.put("events", "a.json", event("new"))
+    rejected.ingest()
+    kept = bad_records(rejected.store, rejected.ledger().state(), Wanted(), True)
+    assert {record.source_file for record in kept} == {"raw-events/b.json"}
+
+
+def test_discard_beside_an_overwriting_ingester_is_planned_again(
+    rejected: Any, event: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Ledger.commit
+
+    def meanwhile(self: Ledger, entry: Any, seen: int) -> int:
+        monkeypatch.setattr(Ledger, "commit", real)
+        rejected.put("events", "a.json", event("new"))
+        rejected.ingest()
+        return self.commit(entry, seen)
+
+    monkeypatch.setattr(Ledger, "commit", meanwhile)
+    assert discard(rejected.store, rejected.ledger(), NOW, "all", Wanted()) == 2
+    assert len(rejected.parquet()) > len(rejected.ledger().state().files)  # what was replaced waits for maintenance
 
 
 def test_overwritten_object_loses_its_replayed_rows_too(rejected: Any, event: Callable[..., dict[str, Any]]) -> None:

@@ -125,11 +125,11 @@ def test_bad_records_are_summed_up_by_reason(lake: Lake, home: Home) -> None:
 
 
 def test_contracts_are_shown_and_checked(lake: Lake) -> None:
-    result = lake("contracts", "users")
+    result = lake("contracts", "show", "users")
     assert result.exit_code == 0
     assert "engagement/users" in result.stdout
     assert "engagement/events" not in result.stdout
-    declared = json.loads(lake("contracts", "--json").stdout)
+    declared = json.loads(lake("contracts", "show", "--json").stdout)
     assert {contract["feed"] for contract in declared} >= {"events", "users", "activities"}
 
 
@@ -137,7 +137,7 @@ def test_outdated_external_models_are_exit_1_until_written(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "external_models").mkdir()
-    monkeypatch.setattr("pipeline.cli.PROJECT", tmp_path)
+    monkeypatch.setattr(sys.modules["pipeline.cli.contracts"], "PROJECT", tmp_path)
     assert lake("contracts").exit_code == 1
     assert lake("contracts", "--write").exit_code == 0
     written = (tmp_path / "external_models" / "bronze.yaml").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ingest.contract import contracts
-from pipeline import replay as replaying
+from pipeline import quarantine
 from pipeline.cli import main
 from tests.home import Home
 
@@ -27,7 +27,7 @@ def test_replayed_records_reach_gold_through_their_dates(home: Home, monkeypatch
     events = contracts()["events"]
     columns = tuple(column.model_copy(update={"required": False}) for column in events.columns)
     mended = contracts() | {"events": events.model_copy(update={"columns": columns})}
-    monkeypatch.setattr(replaying, "select", lambda _: [mended["events"]])
+    monkeypatch.setattr(quarantine, "select", lambda _: [mended["events"]])
     shown = CliRunner().invoke(main, ["quarantine", "replay", "events", "--json"])
 
     assert shown.exit_code == 0
@@ -42,3 +42,30 @@ def test_reason_that_is_not_there_takes_nothing_back(home: Home) -> None:
     shown = CliRunner().invoke(main, ["quarantine", "replay", "--reason", "wrong_type"])
     assert shown.exit_code == 0
     assert shown.stdout.split()[-3:] == ["users", "0", "0"]
+
+
+def test_records_are_shown_and_given_up_with_a_reason(home: Home) -> None:
+    run = CliRunner().invoke
+    home.put("events", "a.json", b"{", b"[]", {"event_id": "e"})
+    home.ingest()
+    shown = run(main, ["quarantine", "show", "events", "--reason", "unparsable"])
+    assert "events raw-events/a.json line 1: unparsable: " in shown.stdout
+    assert shown.stdout.splitlines()[1] == "  {"
+    assert "missing_required" not in shown.stdout
+    assert run(main, ["quarantine", "discard", "--because", "noise"]).exit_code == 2
+
+    done = run(main, ["quarantine", "discard", "events", "--reason", "unparsable", "--because", "noise", "--json"])
+
+    assert json.loads(done.stdout) == {"events": 2}
+    assert json.loads(run(main, ["quarantine", "list", "events", "--json"]).stdout)["events"] == [
+        {"reason": "missing_required", "column": "name", "records": 1, "objects": 1}
+    ]
+    kept = json.loads(run(main, ["quarantine", "show", "--discarded", "--json"]).stdout)
+    assert [(record["line"], record["raw"], record["discarded"]) for record in kept] == [
+        (1, "{", "noise"),
+        (2, "[]", "noise"),
+    ]
+    life = run(main, ["why", "raw-events/a.json", "--json"])
+    assert [line["discarded"] for line in json.loads(life.stdout)["bad_lines"]] == ["noise", "noise", None]
+    verified = run(main, ["verify", "--deep"])
+    assert verified.exit_code == 0, verified.stdout

@@ -1,0 +1,32 @@
+"""The command line `lake`. Results go to stdout, logs and progress to stderr; exit 0 done, 1 failed, 2 misuse.
+
+Each command imports what it needs when it runs, so that `lake --help` is quick.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from pipeline.cli.contracts import contracts
+from pipeline.cli.ingest import ingest, maintain
+from pipeline.cli.look import status, verify, why
+from pipeline.cli.quarantine import quarantine
+from pipeline.cli.sample import sample
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Log each step to stderr.")
+def main(verbose: bool) -> None:
+    """Lakemesh: small raw files in object storage become audited gold tables."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        stream=sys.stderr,
+        format="ts=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
+    )
+
+
+for _command in (sample, ingest, status, why, verify, quarantine, contracts, maintain):
+    main.add_command(_command)

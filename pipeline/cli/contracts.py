@@ -1,0 +1,79 @@
+"""`lake contracts`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from ingest.settings import PROJECT
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
+
+
+@click.group(invoke_without_command=True)
+@click.option("--write", is_flag=True, help="Write external_models/bronze.yaml anew.")
+@click.pass_context
+def contracts(context: click.Context, write: bool) -> None:
+    """Check the data contracts, and that external_models/ follows from them."""
+    if not context.invoked_subcommand:
+        _check_contracts(write)
+
+
+@exits
+def _check_contracts(write: bool) -> int:
+    from ingest.contract import contracts as all_contracts
+    from ingest.schema import external_models
+
+    known = all_contracts()
+    path = PROJECT / "external_models" / "bronze.yaml"
+    generated = external_models(list(known.values()))
+    if write:
+        path.write_text(generated, encoding="utf-8")
+    if not path.exists() or path.read_text(encoding="utf-8") != generated:
+        click.echo(f"error: {path} is out of date; run `lake contracts --write`", err=True)
+        return 1
+    click.echo(f"{len(known)} contracts, and external_models/bronze.yaml follows from them")
+    return 0
+
+
+@contracts.command(name="show")
+@feed_arguments
+@json_option
+@exits
+def contracts_show(feeds: tuple[str, ...], as_json: bool) -> int:
+    """Show what is agreed for each feed."""
+    from ingest.contract import select
+    from pipeline.show import show_contracts
+
+    chosen = select(feeds)
+    dumped = [contract.model_dump(mode="json") for contract in chosen] if as_json else None
+    click.echo(as_json_text(dumped) if as_json else show_contracts(chosen))
+    return 0
+
+
+@contracts.command(name="propose")
+@feed_arguments
+@click.option("--write", is_flag=True, help="Put the proposal in place of the contract, to be reviewed as a change.")
+@json_option
+@exits
+def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int:
+    """Propose columns for the fields that records bring and no contract knows.
+
+    Rows that are loaded already keep such fields in `_rescued_data`; once a column is declared they show it as well.
+    """
+    from ingest.contract import contracts as known
+    from ingest.settings import settings
+    from pipeline.propose import propose
+
+    proposals = propose(feeds, settings(), write)
+    if as_json:
+        click.echo(as_json_text([asdict(item) for item in proposals]))
+        return 0
+    for item in proposals:
+        for unfit in item.unfit:
+            click.echo(f"{item.feed}: {unfit}", err=True)
+        click.echo(item.patch or f"{item.feed}: nothing to propose", nl=not item.patch)
+    if write:
+        known.cache_clear()
+        _check_contracts(True)
+    return 0

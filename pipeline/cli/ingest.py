@@ -1,0 +1,64 @@
+"""`lake ingest` and `lake maintain`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from dataclasses import asdict
+
+import click
+
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
+
+
+@click.command()
+@feed_arguments
+@click.option("--dry-run", is_flag=True, help="Say what would be loaded, and load nothing.")
+@json_option
+@exits
+def ingest(feeds: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+    """Load what waits in the landing into bronze, then mark the touched dates for recomputation.
+
+    FEED is `events` or `engagement/events`; all feeds without it. Repeat it at will: what is loaded stays loaded once.
+    """
+    from pipeline.cycle import ingest_all
+    from pipeline.show import IngestProgress, show_ingest
+
+    if dry_run:
+        from ingest.settings import settings
+        from pipeline.status import waiting_objects
+
+        for name, size in waiting_objects(feeds, settings()):
+            click.echo(json.dumps({"object": name, "bytes": size}) if as_json else f"{size:>14,}  {name}")
+        return 0
+    with IngestProgress(sys.stderr) as progress:
+        summary = ingest_all(feeds, progress.feed)
+    click.echo(as_json_text(asdict(summary)) if as_json else show_ingest(summary))
+    for error in summary.errors:
+        click.echo(f"error: {error}", err=True)
+    return summary.exit_code
+
+
+@click.command()
+@feed_arguments
+@click.option(
+    "--grace-hours", default=24.0, show_default=True, type=click.FloatRange(min=0), help="Keep files as long."
+)
+@json_option
+@exits
+def maintain(feeds: tuple[str, ...], grace_hours: float, as_json: bool) -> int:
+    """Join the many small files of a day, and delete those that nobody reads any more.
+
+    A file is deleted when no ledger position within the grace time shows it: it was replaced before, or a crash left
+    it. Readers that hold an older position than that lose it.
+    """
+    from ingest.contract import select
+    from ingest.settings import settings
+    from pipeline.maintain import maintain_feed
+    from pipeline.show import show_maintenance
+
+    grace = dt.timedelta(hours=grace_hours)
+    done = [maintain_feed(contract, settings(), grace) for contract in select(feeds)]
+    click.echo(as_json_text([asdict(feed) for feed in done]) if as_json else show_maintenance(done))
+    return 0

@@ -1,0 +1,53 @@
+"""`lake sample`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from ingest.errors import ConfigError
+from pipeline.cli.common import as_json_text, exits, json_option
+
+
+def yesterday() -> dt.date:
+    """The last complete day, UTC."""
+    return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+
+
+_RATE = click.FloatRange(0, 1)
+
+
+@click.command()
+@click.option("--events", default=20_000, show_default=True, type=click.IntRange(min=0), help="About how many events.")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(min=1), help="Over how many days.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Another seed, other data.")
+@click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Last day, UTC.  [default: yesterday]")
+@click.option("--events-per-file", default=100, show_default=True, type=click.IntRange(min=1))
+@click.option("--compress/--no-compress", help="Write .json.gz instead of .json.")
+@click.option("--late", default=0.0, type=_RATE, help="Share of events that arrive days after they happened.")
+@click.option("--duplicates", default=0.0, type=_RATE, help="Share of events sent twice, some with corrections.")
+@click.option("--malformed", default=0.0, type=_RATE, help="Broken lines, as a share of the events.")
+@click.option("--unknown-fields", default=0.0, type=_RATE, help="Share of events with fields no contract knows.")
+@click.option("--future", default=0.0, type=_RATE, help="Share of events dated far ahead.")
+@click.option("--unknown-users", default=0.0, type=_RATE, help="Share of events of users without a record.")
+@click.option("--overwrites", default=0.0, type=_RATE, help="Share of existing objects that get new content.")
+@json_option
+@exits
+def sample(as_json: bool, end: dt.datetime | None, **options: Any) -> int:
+    """Write sample data into the landing, on disk or S3. The same options write the same bytes, and only once."""
+    from pipeline.sampling import write_sample
+    from pipeline.show import IngestProgress, show_sample
+    from sample.options import SampleOptions
+
+    try:
+        chosen = SampleOptions(end=end.date() if end else yesterday(), **options)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    with IngestProgress(sys.stderr) as progress:
+        summary = write_sample(chosen, progress.feed("sample"))
+    click.echo(as_json_text(asdict(summary)) if as_json else show_sample(summary, chosen))
+    return 0

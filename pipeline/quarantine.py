@@ -1,0 +1,79 @@
+"""Rejected records seen, taken back or given up: `lake quarantine`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ingest.contract import contracts, select
+from ingest.discard import discard
+from ingest.ledger import Ledger
+from ingest.quarantine import BadRecord, Group, Wanted, bad_records, groups
+from ingest.replay import Replay, replay
+from ingest.settings import Settings
+from ingest.store import Store
+from pipeline.invalidate import invalidate
+from pipeline.lake import writable_lake
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySummary:
+    """What was taken back, by feed, and which dates and models have to be computed anew."""
+
+    feeds: Mapping[str, Replay]
+    dates: Mapping[str, tuple[dt.date, ...]]
+    models: tuple[str, ...]
+
+
+def quarantine_of(feeds: tuple[str, ...], options: Settings) -> dict[str, list[Group]]:
+    """The quarantine of the named feeds (all without names) by fault.
+
+    Raises:
+        ConfigError: a feed is unknown or the lake cannot be used.
+        RetriableError: the lake cannot be reached.
+    """
+    lake = Store(options.lake_uri, options)
+    return {contract.feed: groups(lake, Ledger(lake, contract.feed).state()) for contract in select(feeds)}
+
+
+def records_of(
+    feeds: tuple[str, ...], wanted: Wanted, options: Settings, discarded: bool = False
+) -> Iterator[tuple[str, BadRecord]]:
+    """(feed, record) of the open quarantine, or of what was discarded.
+
+    Raises:
+        ConfigError, RetriableError: as above.
+    """
+    lake = Store(options.lake_uri, options)
+    for contract in select(feeds):
+        for record in bad_records(lake, Ledger(lake, contract.feed).state(), wanted, discarded):
+            yield contract.feed, record
+
+
+def discard_all(feeds: tuple[str, ...], because: str, wanted: Wanted, options: Settings) -> dict[str, int]:
+    """Gives up the wanted records of the named feeds; how many, by feed.
+
+    Raises:
+        ConfigError: a feed is unknown or the lake cannot be used.
+        RetriableError: the lake is in use or away.
+    """
+    now = dt.datetime.now(dt.UTC)
+    with writable_lake(options) as (lake, _):
+        return {item.feed: discard(lake, Ledger(lake, item.feed), now, because, wanted) for item in select(feeds)}
+
+
+def replay_all(feeds: tuple[str, ...], wanted: Wanted, options: Settings) -> ReplaySummary:
+    """Judges quarantined records anew by the contracts of now, and marks the dates of those that are good.
+
+    Raises:
+        ConfigError: a feed is unknown or the lake cannot be used.
+        RetriableError: the lake or the state is in use or away; what was taken back stays so.
+    """
+    done = {}
+    with writable_lake(options) as (lake, _):
+        for contract in select(feeds):
+            ledger = Ledger(lake, contract.feed)
+            done[contract.feed] = replay(contract, lake, ledger, dt.datetime.now(dt.UTC), wanted)
+        marked = invalidate(options, lake, contracts())
+    return ReplaySummary(done, marked.dates, marked.models)
