@@ -3,6 +3,7 @@ AUDIT (
   standalone TRUE,
   cron '@daily',
   owner engagement,
+  defaults (scope = 'by_date'),
   description 'No rows: the eight group columns identify a row of the engagement metrics over all dates, NULL being a value.'
 );
 

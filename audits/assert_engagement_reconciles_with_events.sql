@@ -3,6 +3,7 @@ AUDIT (
   standalone TRUE,
   cron '@daily',
   owner engagement,
+  defaults (scope = 'by_date'),
   description 'No rows: on every date the plays of the engagement metrics are the enriched events, in number and completion.'
 );
 

@@ -3,6 +3,7 @@ AUDIT (
   standalone TRUE,
   cron '@daily',
   owner engagement,
+  defaults (scope = 'by_date'),
   description 'No rows: on every date the enriched events are as many as the events, so no join loses or multiplies one.'
 );
 

@@ -3,6 +3,7 @@ AUDIT (
   standalone TRUE,
   cron '@daily',
   owner engagement,
+  defaults (scope = 'warning'),
   description 'No rows: an event has one date. Silver deduplicates within a date only, so a corrected clock shows here.'
 );
 

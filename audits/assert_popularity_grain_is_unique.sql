@@ -3,6 +3,7 @@ AUDIT (
   standalone TRUE,
   cron '@daily',
   owner engagement,
+  defaults (scope = 'by_date'),
   description 'No rows: date and activity identify a row of the daily popularity over all dates, NULL being a value.'
 );
 

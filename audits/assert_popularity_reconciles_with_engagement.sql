@@ -3,6 +3,7 @@ AUDIT (
   standalone TRUE,
   cron '@daily',
   owner engagement,
+  defaults (scope = 'by_date'),
   description 'No rows: on every date both gold tables tell the same plays, completed plays and time.'
 );
 

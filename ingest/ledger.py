@@ -95,7 +95,11 @@ class Ledger:
 
     def live_files(self, position: int | None = None) -> list[LakeFile]:
         """The live bronze files at a position, by default the newest one; cheaper than the whole state."""
-        return self._state(position, with_objects=False).bronze_files()
+        return self.live(position).bronze_files()
+
+    def live(self, position: int | None = None) -> LedgerState:
+        """The state at a position without its objects."""
+        return self._state(position, with_objects=False)
 
     def _state(self, position: int | None, with_objects: bool) -> LedgerState:
         checkpoint = self._checkpoint_before(position)

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
         lake_uri: bronze, quarantine and ledger.
         warehouse_path: DuckDB file with silver and gold.
         state_path: DuckDB file with SQLMesh's state and the settled ledger positions.
+        published_uri: the published states of gold, for readers.
+        published_states: how many of them are kept.
+        full_audit_hours: how old the last audit of whole tables may be; between, only what changed is audited.
         lake_start: first day (UTC) of the history that the models cover.
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
         aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
@@ -88,6 +91,11 @@ class Settings(BaseSettings):
     state_path: Annotated[str, AfterValidator(_local)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/state.duckdb", validate_default=True
     )
+    published_uri: Annotated[str, AfterValidator(_absolute)] = Field(
+        default_factory=lambda data: f"{data.get('lake_home', 'data')}/published", validate_default=True
+    )
+    published_states: int = Field(default=30, ge=2)
+    full_audit_hours: float = Field(default=24, ge=0)
     lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)
     lake_load_bytes: int = Field(default=DEFAULT.load_bytes, ge=1)
     lake_load_objects: int = Field(default=DEFAULT.load_objects, ge=1)

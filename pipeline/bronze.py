@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from ingest.contract import Column, Contract, contracts
 from ingest.entry import LakeFile
@@ -13,6 +14,9 @@ from ingest.schema import partitions, sql_columns, sql_type
 from ingest.settings import settings
 from ingest.store import Store
 from pipeline.duck import lake_statements
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
 
 
 def registration() -> list[str]:
@@ -24,10 +28,25 @@ def registration() -> list[str]:
     lake_uri = settings().lake_uri
     lake = Store(lake_uri)
     statements = [*lake_statements(settings()), "CREATE SCHEMA IF NOT EXISTS bronze"]
+    positions = []
     for contract in contracts().values():
-        query = bronze_query(contract, lake_uri, Ledger(lake, contract.feed).live_files())
+        live = Ledger(lake, contract.feed).live()
+        query = bronze_query(contract, lake_uri, live.bronze_files())
         statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
+        positions.append(f"SELECT '{contract.feed}' AS feed, {live.position} AS position")
+    if positions:
+        statements.append(f"CREATE OR REPLACE VIEW {_POSITIONS} AS {' UNION ALL '.join(positions)}")
     return statements
+
+
+_POSITIONS = "bronze._positions"
+
+
+def registered_positions(warehouse: EngineAdapter) -> dict[str, int]:
+    """The ledger position that each feed's view in the warehouse shows."""
+    if not warehouse.table_exists(_POSITIONS):
+        return {}
+    return dict(warehouse.fetchall(f"SELECT feed, position FROM {_POSITIONS}"))
 
 
 def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> str:

@@ -41,19 +41,19 @@ def secret(options: Settings) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def lake_statements(options: Settings) -> list[str]:
-    """What a DuckDB session has to run before it can read the lake; nothing for a local one."""
-    if not options.lake_uri.startswith("s3://"):
+def lake_statements(options: Settings, uri: str = "") -> list[str]:
+    """What a DuckDB session has to run before it can read the lake, or another address; nothing for local ones."""
+    if not (uri or options.lake_uri).startswith("s3://"):
         return []
     quoted = ", ".join(f"{name} '{value.replace(chr(39), chr(39) * 2)}'" for name, value in secret(options).items())
     return [f"LOAD '{httpfs_path()}'", f"CREATE OR REPLACE SECRET lakemesh ({quoted})"]
 
 
-def connect(options: Settings) -> duckdb.DuckDBPyConnection:
-    """An in-memory connection in UTC that can read the lake."""
+def connect(options: Settings, uri: str = "") -> duckdb.DuckDBPyConnection:
+    """An in-memory connection in UTC that can read the lake, or another address."""
     connection = duckdb.connect(":memory:")
     connection.execute("SET TimeZone = 'UTC'")
-    for statement in lake_statements(options):
+    for statement in lake_statements(options, uri):
         connection.execute(statement)
     return connection
 

@@ -13,20 +13,18 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 
 from ingest.contract import Contract
-from ingest.errors import ConfigError, RetriableError
-from ingest.ledger import lake_id
 from ingest.settings import Settings
 from ingest.store import Store
+from pipeline import history
 from pipeline.affected import FeedChange, feed_changes
 from pipeline.duck import connect
+from pipeline.state import must_be_the_same_lake, open_state, settled_positions
 
 DAY_MS = 86_400_000
-LOCK_SECONDS = 30.0
 _NOT_COMPUTED = {"VIEW", "SEED", "EXTERNAL", "EMBEDDED"}
 _BY_DATE = {"INCREMENTAL_BY_TIME_RANGE"}
 _COLUMNS = (
@@ -60,13 +58,10 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
             next `lake ingest` invalidates.
         ConfigError: the state cannot be written, or is newer than the lake.
     """
-    with _open_state(Path(options.state_path)) as state:
-        state.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
-        state.execute(
-            "CREATE TABLE IF NOT EXISTS lakemesh.settled (feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)"
-        )
-        _must_be_the_same_lake(state, options, lake)
-        settled = dict(state.execute("SELECT feed, position FROM lakemesh.settled").fetchall())
+    with open_state(options) as state:
+        must_be_the_same_lake(state, options, lake)
+        history.collect(state)
+        settled = settled_positions(state)
         with connect(options) as reader:
             changes = feed_changes(lake, contracts, settled, reader)
         moved = [change for change in changes if settled.get(change.feed) != change.position]
@@ -85,42 +80,6 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         tuple(sorted(models)),
         {change.feed: change.position for change in changes},
     )
-
-
-def _must_be_the_same_lake(state: duckdb.DuckDBPyConnection, options: Settings, lake: Store) -> None:
-    """Positions in another lake's ledgers say nothing about this one: its data would never be recomputed."""
-    found = lake_id(lake)
-    state.execute("CREATE TABLE IF NOT EXISTS lakemesh.lake (id TEXT PRIMARY KEY, uri TEXT)")
-    known = state.execute("SELECT id, uri FROM lakemesh.lake").fetchone()
-    if known is None:
-        state.execute("INSERT INTO lakemesh.lake VALUES (?, ?)", [found, lake.uri])
-    elif known[0] != found:
-        raise ConfigError(
-            f"{options.state_path} belongs to the lake {known[1]}, not to {lake.uri}; give this lake a state and a "
-            "warehouse of its own (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH), or mend LAKE_URI"
-        )
-
-
-def _open_state(path: Path) -> duckdb.DuckDBPyConnection:
-    deadline = time.monotonic() + LOCK_SECONDS
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path.parent}: {error.strerror}; expected a folder that this user can write") from error
-    while True:
-        try:
-            connection = duckdb.connect(str(path))
-            connection.execute("SET TimeZone = 'UTC'")
-            return connection
-        except duckdb.IOException as error:
-            if "lock" not in str(error):
-                raise ConfigError(f"{path}: cannot be opened as DuckDB file: {error}") from None
-            if time.monotonic() > deadline:
-                raise RetriableError(
-                    f"{path} is locked by another process (a run, or `sqlmesh ui`). The data is loaded, but its dates "
-                    "are not marked for recomputation yet: end that process and run `lake ingest` again"
-                ) from None
-            time.sleep(0.2)
 
 
 def _remove_intervals(state: duckdb.DuckDBPyConnection, changes: list[FeedChange]) -> set[str]:

@@ -10,7 +10,15 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from ingest.contract import Contract
@@ -18,8 +26,10 @@ from ingest.load import Progress as Report
 from ingest.quarantine import BadRecord, Group
 from pipeline.cycle import IngestSummary
 from pipeline.maintain import Maintenance
+from pipeline.published import Published, State
 from pipeline.quarantine import ReplaySummary
 from pipeline.status import FeedStatus
+from pipeline.summary import RunSummary
 from pipeline.verify import FeedVerdict
 from pipeline.why import Life
 from sample.options import SampleOptions
@@ -65,6 +75,20 @@ class IngestProgress:
             self._bars.update(task, advance=objects, rate=rate)
 
         return report
+
+
+class CycleProgress(IngestProgress):
+    """The same for a whole cycle: a bar for each feed, then one for the models."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._models: TaskID | None = None
+
+    def model(self, name: str, batches: int, total: int) -> None:
+        """Draws the computation of models; see `RunConsole`."""
+        if self._models is None:
+            self._models = self._bars.add_task("models", total=total, rate="")
+        self._bars.update(self._models, advance=batches, total=total, rate=name)
 
 
 def _table(*headers: str) -> Table:
@@ -246,3 +270,51 @@ def show_discarded(done: Mapping[str, int]) -> str:
     for feed, records in done.items():
         table.add_row(feed, f"{records:,}")
     return _text(table)
+
+
+def run_as_dict(summary: RunSummary) -> dict[str, Any]:
+    """The summary of a cycle for machines; dates in order."""
+    found = asdict(summary)
+    for name, done in summary.computed.items():
+        found["computed"][name]["dates"] = sorted(map(str, done.dates))
+    return found
+
+
+def show_run(summary: RunSummary) -> str:
+    """The summary of `lake run` and `lake publish` for people."""
+    items: list[Any] = []
+    if summary.ingest:
+        items.append(show_ingest(summary.ingest))
+    for name, done in summary.computed.items():
+        failed = f", {done.failed_audits} audits found rows" if done.failed_audits else ""
+        items.append(f"computed {name}: {show_dates(sorted(done.dates))}{failed}")
+    items += [f"warning: {warning}" for warning in summary.warnings]
+    for audit in summary.audits:
+        if audit.rows:
+            sources = f"; from {', '.join(audit.sources)}" if audit.sources else ""
+            items.append(f"audit {audit.name} ({audit.scope}): {audit.rows:,} rows{sources}")
+            items += [f"  {example}" for example in audit.examples]
+    passed = sum(not audit.rows for audit in summary.audits)
+    items += [f"{passed} standalone audits passed"] * bool(passed)
+    words = {
+        "published": f"published state {summary.state}",
+        "unchanged": f"nothing new: readers have state {summary.state}",
+        "held": f"readers are held at state {summary.state} since a rollback; `lake publish` goes on",
+        "not published": f"not published: readers keep {f'state {summary.state}' if summary.state else 'nothing'}",
+    }
+    items.append(words[summary.outcome])
+    items.append(", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
+    return _text(*items)
+
+
+def show_states(states: Sequence[State], current: int | None, published: Published) -> str:
+    """The published states, and how to read them."""
+    table = _table("state", "published at", "tables", "rows", "files", "ledger positions")
+    for state in states:
+        mark = "*" if state.number == current else " "
+        tables = state.tables.values()
+        positions = ", ".join(f"{feed} {position}" for feed, position in sorted(state.positions.items()))
+        files = sum(len(item.files) for item in tables)
+        numbers = (len(tables), f"{sum(item.rows for item in tables):,}", files)
+        table.add_row(f"{mark}{state.number}", f"{state.published_at:%Y-%m-%d %H:%M:%S}", *map(str, numbers), positions)
+    return _text(table, *([published.attach()] if current else []))

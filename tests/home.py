@@ -22,6 +22,11 @@ class Home:
     def __init__(self) -> None:
         self.options = read_settings()
 
+    @property
+    def options_home(self) -> Path:
+        """The folder of everything."""
+        return Path(self.options.lake_home)
+
     def landing(self, feed: str) -> Store:
         return Store(self.options.landing(contracts()[feed].source.bucket), self.options)
 
@@ -35,11 +40,11 @@ class Home:
         assert [error for error in summary.errors if "are quarantined" not in error] == []
         return summary
 
-    def _context(self) -> Context:
+    def context(self) -> Context:
         return Context(paths=str(PROJECT))
 
     def plan(self, environment: str = "prod", **options: Any) -> Any:
-        context = self._context()
+        context = self.context()
         try:
             return context.plan(environment, auto_apply=True, no_prompts=True, skip_tests=True, **options)
         finally:
@@ -47,7 +52,7 @@ class Home:
 
     def missing(self) -> dict[str, list[str]]:
         """What `sqlmesh plan` previews: dates to backfill by model."""
-        context = self._context()
+        context = self.context()
         try:
             plan = context.plan("prod", no_prompts=True, auto_apply=False, skip_tests=True)
             return {
@@ -59,14 +64,14 @@ class Home:
 
     def run(self) -> str:
         """`sqlmesh run`: SUCCESS, FAILURE or NOTHING_TO_DO."""
-        context = self._context()
+        context = self.context()
         try:
             return str(context.run(skip_janitor=True).name)
         finally:
             context.close()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        context = self._context()
+        context = self.context()
         try:
             return list(context.engine_adapter.fetchall(query))
         finally:

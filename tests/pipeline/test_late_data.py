@@ -14,7 +14,6 @@ import pytest
 
 from ingest.contract import contracts
 from ingest.settings import settings
-from pipeline import invalidate as invalidation
 from pipeline.cycle import ingest_all
 from pipeline.maintain import maintain_feed
 from tests.home import Home
@@ -161,7 +160,7 @@ def test_crash_between_commit_and_invalidation_is_made_good_by_the_next_ingest(
 def test_locked_state_is_a_clear_error_and_the_next_ingest_invalidates(
     settled: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(invalidation, "LOCK_SECONDS", 0.5)
+    monkeypatch.setattr("pipeline.state.LOCK_SECONDS", 0.5)
     settled.put("events", "late.json", event("late", "2026-01-02"))
     hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, settled.options.state_path]

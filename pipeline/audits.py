@@ -1,0 +1,151 @@
+"""Audits beyond SQLMesh's own moment: standalone ones over what changed, and whose records made one fail."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+from sqlmesh.core.engine_adapter import EngineAdapter
+from sqlmesh.core.snapshot import Snapshot
+
+from ingest.contract import Contract, Kind
+from ingest.ledger import Ledger
+from ingest.store import Store
+from pipeline.bronze import bronze_query
+
+BY_DATE, WARNING = "by_date", "warning"
+"""Scopes of standalone audits, in their `defaults` because SQLMesh takes no tags there. by_date: what it finds on a
+date depends on rows of that date alone. warning: it blocks nothing. Without one it blocks, and runs over all dates."""
+SHOWN_ROWS, SHOWN_OBJECTS = 5, 20
+DIALECT = "duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an audit found.
+
+    Attributes:
+        scope: `changed dates` or `all dates`.
+        rows: offending rows.
+        examples: the first SHOWN_ROWS of them.
+        sources: objects that may have brought them, as bucket/key.
+        blocks: whether nothing is published because of it.
+    """
+
+    name: str
+    scope: str
+    rows: int
+    examples: tuple[dict[str, Any], ...] = ()
+    sources: tuple[str, ...] = ()
+    blocks: bool = False
+
+
+def standalone_audits(
+    snapshots: Mapping[str, Snapshot],
+    scopes: Mapping[str, str],
+    warehouse: EngineAdapter,
+    dates: Collection[dt.date] | None,
+) -> list[Outcome]:
+    """Runs production's standalone audits.
+
+    Args:
+        scopes: by name of the audit.
+        dates: audits by date look at these alone and the others are left out; None for all over all dates.
+    """
+    found = []
+    for snapshot in snapshots.values():
+        audit = snapshot.node
+        if snapshot.is_model or audit.skip:
+            continue
+        scope = scopes.get(audit.name, "")
+        if dates is not None and (scope != BY_DATE or not dates):
+            continue
+        query = _physical(audit.render_audit_query(), snapshots, dates)
+        rows, examples = offenders(warehouse, query)
+        looked_at = "all dates" if dates is None else "changed dates"
+        found.append(Outcome(audit.name, looked_at, rows, examples, (), bool(rows) and scope != WARNING))
+    return found
+
+
+def offenders(warehouse: EngineAdapter, query: exp.Query) -> tuple[int, tuple[dict[str, Any], ...]]:
+    """How many rows a query gives, and the first of them."""
+    cursor = warehouse.cursor
+    cursor.execute(f"SELECT * FROM ({query.sql(DIALECT)}) AS offenders LIMIT {SHOWN_ROWS + 1}")
+    names = [item[0] for item in cursor.description]
+    rows = cursor.fetchall()
+    if len(rows) > SHOWN_ROWS:
+        cursor.execute(f"SELECT COUNT(*) FROM ({query.sql(DIALECT)}) AS offenders")
+        count = int(cursor.fetchone()[0])
+    else:
+        count = len(rows)
+    return count, tuple(dict(zip(names, row, strict=True)) for row in rows[:SHOWN_ROWS])
+
+
+def suspects(
+    lake: Store,
+    contracts: Iterable[Contract],
+    published: Mapping[str, int],
+    examples: Iterable[Mapping[str, Any]],
+    reader: duckdb.DuckDBPyConnection,
+) -> tuple[str, ...]:
+    """The objects whose records may have brought offending rows.
+
+    First those that hold a key that a row names, then those that came since the published state with records of a date
+    that a row names, then any with records of that date.
+
+    Args:
+        published: ledger positions of the state that readers get.
+        reader: a connection that can read the lake.
+    """
+    rows = list(examples)
+    days = {day for row in rows for value in row.values() if (day := _as_date(value))}
+    by_key: set[str] = set()
+    newer: set[str] = set()
+    older: set[str] = set()
+    for contract in contracts:
+        ledger = Ledger(lake, contract.feed)
+        key = contract.key[0]
+        values = sorted({str(row[key]) for row in rows if row.get(key) is not None})
+        near = [file for file in ledger.live_files() if file.event_date is None or not days or file.event_date in days]
+        if values and near:
+            query = (
+                f"SELECT DISTINCT _source_file FROM ({bronze_query(contract, lake.uri, near)}) AS bronze "
+                f'WHERE bronze."{key}" IN (SELECT UNNEST(?))'
+            )
+            by_key |= {name for (name,) in reader.execute(query, [values]).fetchall()}
+        if contract.kind is Kind.EVENT and days:
+            since = published.get(contract.feed, 0)
+            for position, entry in ledger.entries(0):
+                brought = {item.source_file for item in entry.objects if days & {day for day, _ in item.event_dates}}
+                (newer if position > since else older).update(brought)
+    return tuple(sorted(by_key or newer or older)[:SHOWN_OBJECTS])
+
+
+def _physical(query: exp.Query, snapshots: Mapping[str, Snapshot], dates: Collection[dt.date] | None) -> exp.Query:
+    """The query over production's physical tables, those with dates narrowed to the given ones."""
+
+    def narrowed(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, exp.Table):
+            return node
+        snapshot = snapshots.get(exp.table_name(node, identify=True))
+        if snapshot is None or not snapshot.is_model:
+            return node
+        table = exp.to_table(snapshot.table_name(), dialect=DIALECT)
+        alias = node.alias or node.name
+        time = snapshot.model.time_column
+        if dates is None or time is None or not snapshot.model.kind.is_incremental_by_time_range:
+            return exp.alias_(table, alias, table=True)
+        days = [exp.cast(exp.Literal.string(str(day)), "DATE") for day in sorted(dates)]
+        return exp.select("*").from_(table).where(time.column.isin(*days)).subquery(alias)
+
+    return query.transform(narrowed)
+
+
+def _as_date(value: Any) -> dt.date | None:
+    if isinstance(value, dt.datetime):
+        return value.date()
+    return value if isinstance(value, dt.date) else None

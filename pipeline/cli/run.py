@@ -1,0 +1,113 @@
+"""`lake run` and `lake publish`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from ingest.errors import ConfigError, IngestError
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
+
+if TYPE_CHECKING:
+    from pipeline.summary import RunSummary
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """`30s`, `5m`, `1h`."""
+    if value is None:
+        return None
+    number, unit = value[:-1], value[-1:]
+    if unit not in _UNITS or not number.isdigit() or not int(number):
+        raise click.BadParameter("expected a number and s, m or h, for instance 5m")
+    return int(number) * _UNITS[unit]
+
+
+_wait = click.option(
+    "--wait",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds to wait for another cycle that is in progress.",
+)
+
+
+@click.command()
+@feed_arguments
+@click.option("--every", callback=_seconds, help="Go on for ever, a cycle each 30s, 5m, 1h …")
+@_wait
+@json_option
+@exits
+def run(feeds: tuple[str, ...], every: float | None, wait: float, as_json: bool) -> int:
+    """One cycle: ingest, mark changed dates, compute them, audit, publish.
+
+    Nothing is published unless every date is computed and every audit passed; readers keep what they have until then.
+    """
+    code = _cycle(feeds, wait, as_json)
+    while every is not None:
+        time.sleep(every - time.time() % every)
+        try:
+            code = _cycle(feeds, max(wait, every), as_json)
+        except ConfigError:
+            raise
+        except IngestError as error:
+            click.echo(f"error: {error}", err=True)
+    return code
+
+
+def _cycle(feeds: tuple[str, ...], wait: float, as_json: bool) -> int:
+    from ingest.settings import settings
+    from pipeline.run import run_cycle
+    from pipeline.show import CycleProgress
+
+    with CycleProgress(sys.stderr) as progress:
+        summary = run_cycle(feeds, settings(), progress.feed, progress.model, wait)
+    return _tell(summary, as_json)
+
+
+def _tell(summary: RunSummary, as_json: bool) -> int:
+    from pipeline.show import run_as_dict, show_run
+
+    click.echo(as_json_text(run_as_dict(summary)) if as_json else show_run(summary))
+    for error in summary.errors:
+        click.echo(f"error: {error}", err=True)
+    return summary.exit_code
+
+
+@click.command()
+@click.option("--rollback", is_flag=True, help="Give readers the state before; later ones wait until `lake publish`.")
+@click.option("--to", "number", type=int, help="Give readers this state, likewise.")
+@click.option("--list", "listing", is_flag=True, help="Show the states that are kept.")
+@_wait
+@json_option
+@exits
+def publish(rollback: bool, number: int | None, listing: bool, wait: float, as_json: bool) -> int:
+    """Make gold as it stands visible to readers, all tables at once, if every date is computed and every audit passes.
+
+    `lake run` does that by itself. After a rollback this ends the hold.
+    """
+    from ingest.settings import settings
+    from pipeline.published import Published
+    from pipeline.run import publish_only
+    from pipeline.show import show_states
+
+    published = Published(settings())
+    if rollback or number is not None:
+        number = published.roll_back(number)
+        click.echo(
+            as_json_text({"state": number}) if as_json else f"readers get state {number}; `lake publish` goes on"
+        )
+        return 0
+    if listing:
+        states = [published.state(kept) for kept in published.numbers()]
+        rows = [asdict(state) for state in states]
+        current = published.pointer().get("state")
+        click.echo(as_json_text(rows) if as_json else show_states(states, current, published))
+        return 0
+    return _tell(publish_only(settings(), dt.datetime.now(dt.UTC), wait), as_json)

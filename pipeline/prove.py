@@ -1,0 +1,179 @@
+"""Only proven numbers are published: what has to hold before readers see a new state."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+
+from ingest.contract import contracts
+from ingest.errors import IngestError
+from ingest.settings import Settings
+from ingest.store import Store
+from pipeline import history
+from pipeline.audits import Outcome, offenders, standalone_audits, suspects
+from pipeline.bronze import registered_positions
+from pipeline.duck import connect
+from pipeline.project import Project
+from pipeline.publish import Change, changes, prune, publish
+from pipeline.published import Published, State
+from pipeline.state import open_state, settled_positions
+from pipeline.summary import RunSummary
+
+
+class Unproven(IngestError):  # noqa: N818  it is the data that erred: what readers see stays as it was
+    """Gold is not fit to be published; the message says why, and readers keep the state that they have."""
+
+
+def audit_and_publish(
+    project: Project, options: Settings, summary: RunSummary, now: dt.datetime, release: bool = False
+) -> None:
+    """Publishes gold as it stands, if nothing is missing and every audit that blocks finds nothing.
+
+    Args:
+        summary: gets the outcome, and the error when gold is not fit.
+        release: whether the hold of a rollback ends.
+    """
+    published = Published(options)
+    pointer, before = published.pointer(), published.newest()
+    summary.state = pointer.get("state")
+    try:
+        snapshots = project.snapshots()
+        if behind := feeds_behind(project, options):
+            raise Unproven(
+                f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first"
+            )
+        if missing := project.missing(now):
+            named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
+            raise Unproven(f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`")
+        with open_state(options) as state, summary.stage("audit"):
+            changed = changes(snapshots, before, state)
+            sequence = history.newest(state)
+            positions = settled_positions(state)
+            (lake_id,) = state.execute("SELECT ANY_VALUE(id) FROM lakemesh.lake").fetchone() or ("",)
+            is_same = _is_same(before, changed)
+            if not is_same:
+                _audit(project, options, summary, snapshots, before, state, now)
+        if is_same and before is not None:
+            if pointer.get("state") != before.number and (release or not pointer.get("held")):
+                published.point_to(before.number)  # a crash came before it, or a rollback ends
+                summary.outcome, summary.state = "published", before.number
+            else:
+                summary.outcome = "held" if pointer.get("held") else "unchanged"
+            return
+        with summary.stage("publish"):
+            number = before.number + 1 if before else 1
+            about = State(
+                number,
+                now,
+                lake_id or "",
+                positions,
+                sequence,
+                {},
+                tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in summary.audits),
+            )
+            held = bool(pointer.get("held")) and not release
+            done = publish(published, project.context.engine_adapter, changed, before, about, held)
+            summary.published_dates = done.dates
+            summary.outcome = "held" if held else "published"
+            summary.state = pointer["state"] if held else done.number
+            prune(published, options.published_states, now)
+            with open_state(options) as state:
+                history.forget(state, done.sequence)
+    except Unproven as error:
+        summary.failed(error)
+
+
+def _is_same(before: State | None, changed: Mapping[str, Change]) -> bool:
+    """Whether nothing was computed since the newest state; a view alone changes with what it reads."""
+    return (
+        before is not None
+        and before.tables.keys() == changed.keys()
+        and all(before.tables[name].version == str(item.snapshot.version) for name, item in changed.items())
+        and not any(item.recomputed.changed and not item.is_view for item in changed.values())
+    )
+
+
+def feeds_behind(project: Project, options: Settings) -> list[str]:
+    """Feeds of which the run saw newer loads than those whose dates are marked: their other dates are stale."""
+    with open_state(options) as state:
+        settled = settled_positions(state)
+    shown = registered_positions(project.context.engine_adapter)
+    return sorted(feed for feed, position in shown.items() if position > settled.get(feed, 0))
+
+
+def _audit(
+    project: Project,
+    options: Settings,
+    summary: RunSummary,
+    snapshots: Mapping[str, Any],
+    before: State | None,
+    state: duckdb.DuckDBPyConnection,
+    now: dt.datetime,
+) -> None:
+    """Standalone audits over the dates that changed since the newest state; now and then over all.
+
+    Raises:
+        Unproven: one that blocks found rows.
+    """
+    dates: set[dt.date] | None = set()
+    for snapshot in snapshots.values():
+        if before is None or dates is None or not snapshot.is_model:
+            continue
+        if snapshot.model.kind.is_incremental_by_time_range:
+            recomputed = history.since(state, snapshot.name, str(snapshot.version), before.sequence)
+            dates = None if recomputed.dates is None else dates | recomputed.dates
+    if before is None or _is_due(state, options, now):
+        dates = None
+    found = standalone_audits(snapshots, project.audit_scopes(), project.context.engine_adapter, dates)
+    failing = [item for item in found if item.rows]
+    if failing:
+        published = before.positions if before else {}
+        with connect(options) as reader:
+            lake = Store(options.lake_uri, options)
+            found = [
+                replace(item, sources=suspects(lake, contracts().values(), published, item.examples, reader))
+                if item.rows
+                else item
+                for item in found
+            ]
+    summary.audits += found
+    if blocking := [item for item in found if item.blocks]:
+        told = "; ".join(_told(item) for item in blocking)
+        raise Unproven(
+            f"{told}. Readers keep the state that they have; mend the data or the model, the next cycle tries again"
+        )
+    if dates is None:
+        state.execute("INSERT OR REPLACE INTO lakemesh.audited VALUES ('all dates', ?)", [now.replace(tzinfo=None)])
+
+
+def _is_due(state: duckdb.DuckDBPyConnection, options: Settings, now: dt.datetime) -> bool:
+    """Whether the last audit of all dates is too old."""
+    last = state.execute("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'").fetchone()
+    return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=options.full_audit_hours)
+
+
+def failed_audits(project: Project, options: Settings) -> list[Outcome]:
+    """The blocking audits that stopped a model, with rows and the objects that brought them."""
+    found = []
+    published = Published(options).current()
+    with connect(options) as reader:
+        lake = Store(options.lake_uri, options)
+        for error in project.console.failed_audits:
+            _, examples = offenders(project.context.engine_adapter, error.query)
+            sources = suspects(lake, contracts().values(), published.positions if published else {}, examples, reader)
+            name = f"{error.model_name}: {error.audit_name}"
+            found.append(Outcome(name, "computed dates", error.count, examples, sources, True))
+    return found
+
+
+def _told(item: Outcome) -> str:
+    sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
+    return f"audit {item.name} found {item.rows:,} rows, for instance {dict(item.examples[0])}{sources}"
+
+
+def _range(dates: list[dt.date]) -> str:
+    return str(dates[0]) if len(dates) == 1 else f"{dates[0]} to {dates[-1]} ({len(dates)} dates)"

@@ -1,0 +1,282 @@
+"""Gold as it stands in the warehouse becomes the next published state, at a cost of what changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+from sqlmesh.core.engine_adapter import EngineAdapter
+from sqlmesh.core.snapshot import Snapshot
+
+from ingest.errors import ConflictError
+from pipeline import history
+from pipeline.duck import connect
+from pipeline.history import Recomputed
+from pipeline.project import plain_name
+from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+
+LAYER = "gold"
+DIALECT = "duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A gold model, and what of it differs from the state before.
+
+    Attributes:
+        recomputed: since that state; everything when its version is another one.
+    """
+
+    snapshot: Snapshot
+    recomputed: Recomputed
+
+    @property
+    def name(self) -> str:
+        """`gold.<table>`."""
+        return plain_name(self.snapshot.name)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it is computed when it is read."""
+        return bool(self.snapshot.model.kind.is_view)
+
+
+def changes(
+    snapshots: Mapping[str, Snapshot], before: State | None, state: duckdb.DuckDBPyConnection
+) -> dict[str, Change]:
+    """Every gold model of production with what was computed of it since a published state."""
+    history.collect(state)
+    found = {}
+    for snapshot in snapshots.values():
+        name = plain_name(snapshot.name)
+        if not snapshot.is_model or not name.startswith(f"{LAYER}.") or snapshot.is_external or snapshot.is_symbolic:
+            continue
+        version = str(snapshot.version)
+        old = before.tables.get(name) if before else None
+        if before is None or old is None or old.version != version:
+            recomputed = Recomputed(True, None)
+        else:
+            recomputed = history.since(state, snapshot.name, version, before.sequence)
+        found[name] = Change(snapshot, recomputed)
+    return found
+
+
+def publish(
+    published: Published,
+    warehouse: EngineAdapter,
+    changed: Mapping[str, Change],
+    before: State | None,
+    about: State,
+    held: bool = False,
+) -> State:
+    """Writes the next state and switches readers to it.
+
+    Safe to interrupt at any point: a state exists once its manifest does, and readers see it once the pointer moved.
+
+    Args:
+        before: the newest state, whose unchanged files are shared.
+        held: whether readers stay where they are, as after a rollback.
+        about: number, positions and audits of the new state; its tables are filled in here.
+
+    Raises:
+        ConflictError: another process published that state first.
+        RetriableError, ConfigError: the place of publication cannot be used.
+    """
+    store = published.store
+    gold = set(changed)
+    staged: dict[str, Path] = {}
+    tables: dict[str, PublishedTable] = {}
+    dates: dict[str, tuple[str, ...]] = {}
+    # tables first: a view that reads other things than published tables is stored like a table
+    for name, change in changed.items():
+        old = before.tables.get(name) if before else None
+        table = _table(change, gold)
+        if not table.query:
+            files, written = _files(published, warehouse, change, old, about.number)
+            staged |= written
+            table = replace(table, files=files)
+            days = change.recomputed.dates
+            if written and days is not None and change.snapshot.model.time_column:
+                dates[name] = tuple(sorted(map(str, days)))
+            elif written:
+                dates[name] = ("all",)
+        tables[name] = table
+    store.publish(staged)
+    state = replace(about, tables=tables, dates=dates)
+    with tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
+        path = Path(folder) / "catalog.duckdb"
+        _write_catalog(published, path, state)
+        store.put(catalog_key(state.number), path.read_bytes())
+    if not store.put_new(manifest_key(state.number), state.to_json()):
+        raise ConflictError(f"{store.uri}: state {state.number} was published by another process")
+    if not held:
+        published.point_to(state.number)
+    store.close()
+    return state
+
+
+def prune(published: Published, keep: int, now: dt.datetime, grace: dt.timedelta = dt.timedelta(days=1)) -> int:
+    """Deletes all but the newest states, and the files that only those used; how many states went.
+
+    The current one, and those younger than the grace time, stay.
+    """
+    numbers = published.numbers()
+    pointed = published.pointer().get("state")
+    old = [number for number in numbers[:-keep] if number != pointed]
+    gone = [state for number in old if (state := published.state(number)).published_at < now - grace]
+    if not gone:
+        return 0
+    ended = {state.number for state in gone}
+    used = {file.key for number in numbers if number not in ended for file in _files_of(published.state(number))}
+    for state in gone:
+        # the manifest first: without it the state does not exist
+        published.store.delete([manifest_key(state.number), catalog_key(state.number)])
+    published.store.delete({file.key for state in gone for file in _files_of(state)} - used)
+    return len(gone)
+
+
+def _files_of(state: State) -> Iterable[PublishedFile]:
+    return (file for table in state.tables.values() for file in table.files)
+
+
+def _table(change: Change, gold: set[str]) -> PublishedTable:
+    model = change.snapshot.model
+    kinds = model.columns_to_types_or_raise
+    columns = tuple((name, kind.sql(DIALECT), model.column_descriptions.get(name, "")) for name, kind in kinds.items())
+    query = ""
+    if change.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
+        query = _over_published(model.render_query_or_raise())
+    return PublishedTable(change.name, str(change.snapshot.version), model.description or "", columns, (), query)
+
+
+def _over_published(query: exp.Query) -> str:
+    """A view's query with tables named as the catalog names them: `gold.x`."""
+    found = query.copy()
+    for table in found.find_all(exp.Table):
+        table.set("catalog", None)
+    return str(found.sql(DIALECT, comments=False))
+
+
+def _files(
+    published: Published, warehouse: EngineAdapter, change: Change, old: PublishedTable | None, number: int
+) -> tuple[tuple[PublishedFile, ...], dict[str, Path]]:
+    """The files of a table: those of before as far as nothing changed, and new ones for the rest."""
+    recomputed, model = change.recomputed, change.snapshot.model
+    if change.is_view:  # over things that are not published: nobody tells when they change
+        recomputed = Recomputed(True, None)
+    if old is not None and not recomputed.changed:
+        return old.files, {}
+    time = model.time_column
+    if time is None:
+        written = [_export(published, warehouse, change, number, "", "TRUE")]
+        kept: list[PublishedFile] = []
+    else:
+        column = time.column.sql(DIALECT, identify=True)
+        if old is None or recomputed.dates is None:
+            months = _months(warehouse, change, column)
+            kept = []
+        else:
+            months = sorted({f"{day:%Y-%m}" for day in recomputed.dates})
+            kept = [file for file in old.files if file.part not in months]
+        written = [_export(published, warehouse, change, number, month, _within(column, month)) for month in months]
+    files = [file for _, file in written if file.rows]
+    for path, file in written:
+        if not file.rows:
+            published.store.discard([path])
+    staged = {file.key: path for path, file in written if file.rows}
+    return tuple(sorted([*kept, *files], key=lambda file: (file.part, file.key))), staged
+
+
+def _months(warehouse: EngineAdapter, change: Change, column: str) -> list[str]:
+    rows = warehouse.fetchall(
+        exp.maybe_parse(
+            f"SELECT DISTINCT STRFTIME({column}, '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1",
+            dialect=DIALECT,
+        )
+    )
+    return [part for (part,) in rows]
+
+
+def _within(column: str, month: str) -> str:
+    first = dt.date.fromisoformat(f"{month}-01")
+    after = (first + dt.timedelta(days=31)).replace(day=1)
+    return f"{column} >= DATE '{first}' AND {column} < DATE '{after}'"
+
+
+def _export(
+    published: Published, warehouse: EngineAdapter, change: Change, number: int, part: str, where: str
+) -> tuple[Path, PublishedFile]:
+    key = f"tables/{change.name}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
+    path = published.store.stage(key)
+    columns = ", ".join(f'"{name}"' for name in change.snapshot.model.columns_to_types_or_raise)
+    order = ", ".join(dict.fromkeys(_order(change)))
+    cursor = warehouse.cursor
+    cursor.execute(
+        f"COPY (SELECT {columns} FROM {change.snapshot.table_name()} WHERE {where}{' ORDER BY ' * bool(order)}{order}) "
+        f"TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
+    )
+    (rows,) = cursor.fetchone()
+    return path, PublishedFile(key, part, int(rows), path.stat().st_size)
+
+
+def _order(change: Change) -> Iterable[str]:
+    """Dates first and then the grain: what a dashboard filters by lies together."""
+    model = change.snapshot.model
+    if model.time_column:
+        yield model.time_column.column.sql(DIALECT, identify=True)
+    for grain in model.grains:
+        for column in grain.find_all(exp.Column):
+            yield column.sql(DIALECT, identify=True)
+
+
+def _write_catalog(published: Published, path: Path, state: State) -> None:
+    """One view per table, with its comments. The paths in it are absolute."""
+    with connect(published.options, published.options.published_uri) as reader:
+        reader.execute(f"ATTACH '{path}' AS lake")
+        reader.execute("USE lake")
+        for schema in sorted({name.split(".")[0] for name in state.tables}):
+            reader.execute(f'CREATE SCHEMA "{schema}"')
+        waiting = list(state.tables.values())
+        while waiting:  # a view comes after what it reads
+            table = next(item for item in waiting if not _reads(item, waiting))
+            waiting.remove(table)
+            reader.execute(f"CREATE VIEW {_quoted(table.name)} AS {_query(published, table)}")
+            reader.execute(f"COMMENT ON VIEW {_quoted(table.name)} IS {_text(table.description)}")
+            for name, _, comment in table.columns:
+                if comment:
+                    reader.execute(f'COMMENT ON COLUMN {_quoted(table.name)}."{name}" IS {_text(comment)}')
+        reader.execute("USE memory")
+        reader.execute("DETACH lake")
+
+
+def _reads(table: PublishedTable, others: list[PublishedTable]) -> bool:
+    names = {other.name for other in others if other.name != table.name}
+    if not table.query:
+        return False
+    found = exp.maybe_parse(table.query, dialect=DIALECT).find_all(exp.Table)
+    return any(f"{item.db}.{item.name}" in names for item in found)
+
+
+def _query(published: Published, table: PublishedTable) -> str:
+    if table.query:
+        return table.query
+    if not table.files:
+        columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind, _ in table.columns)
+        return f"SELECT {columns} WHERE FALSE"
+    paths = ", ".join(_text(f"{published.store.uri}/{file.key}") for file in table.files)
+    return f"SELECT * FROM READ_PARQUET([{paths}], hive_partitioning = FALSE)"
+
+
+def _quoted(name: str) -> str:
+    return ".".join(f'"{part}"' for part in name.split("."))
+
+
+def _text(value: Any) -> str:
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,126 @@
+"""One cycle in one process: ingest, invalidate, run, audit, publish. `lake run`, and its last part `lake publish`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ingest.errors import RetriableError
+from ingest.load import Progress as IngestProgress
+from ingest.lock import file_lock
+from ingest.settings import Settings
+from pipeline import history
+from pipeline.cycle import IngestSummary, ingest_all
+from pipeline.project import Computed, Progress, Project, open_project
+from pipeline.prove import audit_and_publish, failed_audits, feeds_behind
+from pipeline.state import open_state
+from pipeline.summary import RunSummary
+
+ATTEMPTS = 3
+"""How often a cycle starts anew because a load was committed while it ran."""
+
+
+def run_cycle(
+    feeds: tuple[str, ...],
+    options: Settings,
+    ingesting: Callable[[str], IngestProgress],
+    computing: Progress | None = None,
+    wait_seconds: float = 0.0,
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+) -> RunSummary:
+    """Ingests what waits, computes what is missing, audits what changed, and publishes it if all of that is well.
+
+    A feed that fails does not hold up the others; what was loaded and computed stays, and the next cycle goes on.
+
+    Args:
+        feeds: the feeds to ingest, all without names.
+        wait_seconds: how long to wait for another cycle on this lake.
+
+    Raises:
+        RetriableError: another cycle is in progress, or something is out of reach.
+        ConfigError: a setting is wrong, or there is no production yet.
+    """
+    summary = RunSummary(now())
+    with _one_cycle(options, wait_seconds):
+        for _ in range(ATTEMPTS):
+            with summary.stage("ingest"):
+                summary.ingest = _joined(summary.ingest, ingest_all(feeds, ingesting, options))
+            with summary.stage("load project"), open_project(computing) as project:
+                pass_on = _run_and_publish(project, options, summary, now())
+            if pass_on:
+                break
+        else:
+            summary.failed(
+                RetriableError("loads keep being committed while models are computed; the next cycle goes on")
+            )
+        for line in summary.ingest.errors if summary.ingest else []:
+            summary.errors.append(line)
+        if summary.ingest:
+            summary.exit_code = max(summary.exit_code, summary.ingest.exit_code)
+    return summary
+
+
+def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0) -> RunSummary:
+    """Audits and publishes gold as it stands, for those who ingest and run by their own schedule.
+
+    It also ends the hold of a rollback.
+
+    Raises:
+        RetriableError, ConfigError: as `run_cycle`.
+    """
+    summary = RunSummary(now)
+    with _one_cycle(options, wait_seconds), open_project() as project:
+        project.snapshots()
+        audit_and_publish(project, options, summary, now, release=True)
+    return summary
+
+
+def _one_cycle(options: Settings, wait_seconds: float) -> AbstractContextManager[None]:
+    path = Path(options.lake_home) / "locks" / "cycle.lock"
+    return file_lock(
+        path, f"another cycle is in progress in {options.lake_home}; wait for it, or use --wait", wait_seconds
+    )
+
+
+def _run_and_publish(project: Project, options: Settings, summary: RunSummary, now: dt.datetime) -> bool:
+    """Whether the cycle is over: False when a load came in between, so that it has to begin again."""
+    project.snapshots()
+    with summary.stage("run"):
+        is_complete = project.run(now)
+    for name, done in project.console.computed.items():
+        whole = summary.computed.setdefault(name, Computed())
+        whole.dates |= done.dates
+        whole.audits += done.audits
+        whole.failed_audits += done.failed_audits
+        whole.seconds += done.seconds
+    summary.warnings += project.console.warnings
+    if not is_complete:
+        summary.errors += project.console.errors
+        summary.exit_code = max(summary.exit_code, 1)
+        summary.audits += failed_audits(project, options)
+        return True
+    if feeds_behind(project, options):
+        return False
+    try:
+        audit_and_publish(project, options, summary, now)
+    finally:
+        with summary.stage("house-keeping"):
+            project.clean_up()
+            with open_state(options) as state:
+                history.collect(state)
+    return True
+
+
+def _joined(before: IngestSummary | None, after: IngestSummary) -> IngestSummary:
+    """The summaries of two ingests of one cycle."""
+    if before is None:
+        return after
+    dates = {
+        feed: tuple(sorted({*before.dates.get(feed, ()), *after.dates.get(feed, ())}))
+        for feed in {*before.dates, *after.dates}
+    }
+    models = tuple(sorted({*before.models, *after.models}))
+    notes = list(dict.fromkeys([*before.notes, *after.notes]))
+    return IngestSummary([*before.feeds, *after.feeds], dates, models, notes, after.errors, after.exit_code)

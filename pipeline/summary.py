@@ -1,0 +1,59 @@
+"""What one cycle did, for people and for machines."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ingest.errors import ConfigError, IngestError
+from pipeline.audits import Outcome
+from pipeline.cycle import IngestSummary
+from pipeline.project import Computed
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What one cycle did.
+
+    Attributes:
+        outcome: `published`, `unchanged` (nothing new to publish), `held` (a rollback keeps readers where they are) or
+            `not published`.
+        state: number of the state that readers get; None before the first.
+        ingest: what was loaded; None when only publishing was asked for.
+        computed: the dates that were computed, by model.
+        published_dates: dates that readers see anew, by table.
+        audits: the standalone audits of this cycle, and blocking ones that failed.
+        warnings: what SQLMesh had to say, failing non-blocking audits above all.
+        errors: one line each.
+        seconds: wall time per stage.
+        exit_code: 0 done, 1 failed, 2 misuse.
+    """
+
+    started_at: dt.datetime
+    outcome: str = "not published"
+    state: int | None = None
+    ingest: IngestSummary | None = None
+    computed: dict[str, Computed] = field(default_factory=dict)
+    published_dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    audits: list[Outcome] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    exit_code: int = 0
+
+    def failed(self, error: IngestError) -> None:
+        """Notes an error."""
+        self.errors.append(str(error))
+        self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the wall time of the body to a stage."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start, 3)

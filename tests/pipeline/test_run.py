@@ -1,0 +1,290 @@
+"""`lake run` and `lake publish`: readers see proven states of gold only, each of them whole."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+
+from ingest.errors import ConfigError, RetriableError
+from ingest.lock import file_lock
+from pipeline.cli import main
+from pipeline.published import Published, published
+from pipeline.run import publish_only, run_cycle
+from pipeline.summary import RunSummary
+from tests.home import Home
+
+DAILY = "gold.activity_engagement_metrics"
+MONTHLY = "gold.activity_engagement_metrics_monthly"
+
+
+def event(name: str, day: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "event_id": name,
+        "name": "activity_exit",
+        "occurred_at": f"{day} 10:00:00",
+        "user_id": "u1",
+        "child_id": "c",
+        "data": {"activity_id": "a1", "duration": 60, "completed": True, "collection_id": ""},
+        "context": {"os": {"name": "iOS", "version": "1"}, "app": {"version": "1"}},
+    } | fields
+
+
+def cycle(home: Home, **options: Any) -> RunSummary:
+    return run_cycle((), home.options, lambda _: lambda objects, size: None, **options)
+
+
+def plays(home: Home, number: int | None = None) -> dict[str, int]:
+    """Plays by date as a reader sees them."""
+    with Published(home.options).connect(number) as reader:
+        rows = reader.execute(f"SELECT date::TEXT, SUM(activities_played)::INT FROM {DAILY} GROUP BY 1").fetchall()
+    return dict(rows)
+
+
+@pytest.fixture
+def running(home: Home) -> Home:
+    """A lake with two months of data, planned and published once."""
+    home.put("users", "u.json", {"user_id": "u1", "country_code": "fr"})
+    home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
+    home.put("events", "1.json", event("e1", "2026-01-05"), event("e2", "2026-01-20"), event("e3", "2026-02-03"))
+    home.ingest()
+    home.plan()
+    assert cycle(home).outcome == "published"
+    return home
+
+
+def test_first_cycle_publishes_and_an_idle_one_changes_nothing(running: Home) -> None:
+    assert plays(running) == {"2026-01-05": 1, "2026-01-20": 1, "2026-02-03": 1}
+    files = {path: path.stat().st_mtime_ns for path in Published(running.options).store.root.rglob("*")}
+    again = cycle(running)
+    assert (again.outcome, again.state, again.exit_code) == ("unchanged", 1, 0)
+    assert {path: path.stat().st_mtime_ns for path in Published(running.options).store.root.rglob("*")} == files
+
+
+def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
+    before = Published(running.options).state(1)
+    running.put("events", "late.json", event("e4", "2026-01-05", user_id="u2"))
+
+    done = cycle(running)
+
+    assert (done.outcome, done.state) == ("published", 2)
+    assert done.computed[DAILY].dates == {dt.date(2026, 1, 5)}
+    assert done.published_dates[DAILY] == ("2026-01-05",)
+    assert plays(running) == {"2026-01-05": 2, "2026-01-20": 1, "2026-02-03": 1}
+    after = Published(running.options).state(2)
+    shared = {file.key for file in before.tables[DAILY].files} & {file.key for file in after.tables[DAILY].files}
+    assert [key.split("-")[1:3] for key in shared] == [["2026", "02"]]
+    assert after.positions == {"activities": 1, "events": 2, "users": 1}
+
+
+def test_reader_keeps_its_state_while_others_are_published(running: Home) -> None:
+    with duckdb.connect() as reader:
+        reader.execute(Published(running.options).attach())
+        count = f"SELECT SUM(activities_played) FROM lake.{DAILY}"
+        assert reader.execute(count).fetchone() == (3,)
+        running.put("events", "late.json", event("e4", "2026-01-05"))
+        cycle(running)
+        assert reader.execute(count).fetchone() == (3,)
+    assert sum(plays(running).values()) == 4
+
+
+def test_views_read_the_tables_of_their_own_state(running: Home) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    cycle(running)
+    for number, total in ((1, 2), (2, 3)):
+        rows = published(MONTHLY, number).df()
+        assert int(rows[rows["month_date"].astype(str).str.startswith("2026-01")]["activities_played"].sum()) == total
+
+
+def test_comments_and_types_reach_the_reader(running: Home) -> None:
+    with Published(running.options).connect() as reader:
+        rows = reader.execute(
+            "SELECT column_name, data_type, comment FROM duckdb_columns() "
+            "WHERE database_name = 'lake' AND table_name = 'activity_engagement_metrics'"
+        ).fetchall()
+    assert {name: kind for name, kind, _ in rows}["date"] == "DATE"
+    assert all(comment for _, _, comment in rows)
+
+
+def test_rollback_holds_until_somebody_publishes(running: Home) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    cycle(running)
+    shown = CliRunner().invoke(main, ["publish", "--rollback", "--json"])
+    assert json.loads(shown.stdout) == {"state": 1}
+    assert sum(plays(running).values()) == 3
+
+    running.put("events", "later.json", event("e5", "2026-01-06"))
+    held = cycle(running)
+    assert (held.outcome, held.state, held.exit_code) == ("held", 1, 0)
+    assert sum(plays(running).values()) == 3
+    assert cycle(running).outcome == "held"
+
+    freed = publish_only(running.options, dt.datetime.now(dt.UTC))
+    assert (freed.outcome, freed.state) == ("published", 3)
+    assert sum(plays(running).values()) == 5
+    with pytest.raises(ConfigError, match="state 9 is not kept; kept are 1, 2, 3"):
+        Published(running.options).roll_back(9)
+
+
+def test_failing_audit_keeps_the_old_state_and_names_its_sources(running: Home) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    running.ingest()
+    assert running.run() == "SUCCESS"
+    table = spoil(running, "silver.activity_events_enriched", "DELETE FROM {table} WHERE event_id = 'e4'")
+
+    done = cycle(running)
+
+    assert (done.outcome, done.state, done.exit_code) == ("not published", 1, 1)
+    assert sum(plays(running).values()) == 3
+    (failing,) = (audit for audit in done.audits if audit.rows and "enriched" in audit.name)
+    assert failing.scope == "changed dates"
+    assert failing.examples[0]["date"] == dt.date(2026, 1, 5)
+    assert failing.sources == ("raw-events/late.json",)
+    assert "Readers keep the state that they have" in done.errors[0]
+
+    # WHEN it is mended, the next cycle publishes
+    heal = "UPDATE lakemesh.settled SET position = 1 WHERE feed = 'events'"
+    with duckdb.connect(running.options.state_path) as state:
+        state.execute(heal)
+    assert cycle(running).outcome == "published", table
+    assert sum(plays(running).values()) == 4
+
+
+def spoil(home: Home, model: str, statement: str) -> str:
+    """Changes a physical table behind SQLMesh's back."""
+    with duckdb.connect(home.options.warehouse_path) as warehouse:
+        view = warehouse.execute(
+            "SELECT sql FROM duckdb_views() WHERE schema_name || '.' || view_name = ?", [model]
+        ).fetchone()[0]
+        table = view.split(" FROM ")[-1].rstrip(";")
+        warehouse.execute(statement.format(table=table.split(".", 1)[1]))
+    return table
+
+
+def test_nothing_is_published_while_a_date_is_missing(running: Home) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    running.ingest()
+    done = publish_only(running.options, dt.datetime.now(dt.UTC))
+    assert (done.outcome, done.exit_code) == ("not published", 1)
+    assert "missing are gold.activity_engagement_metrics 2026-01-05" in done.errors[0]
+    assert running.run() == "SUCCESS"
+    assert publish_only(running.options, dt.datetime.now(dt.UTC)).published_dates[DAILY] == ("2026-01-05",)
+
+
+def test_what_a_plan_computed_by_hand_is_published_too(running: Home) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    running.ingest()
+    running.plan()
+    done = publish_only(running.options, dt.datetime.now(dt.UTC))
+    assert (done.outcome, done.published_dates[DAILY]) == ("published", ("2026-01-05",))
+    assert plays(running)["2026-01-05"] == 2
+
+
+def test_unknown_history_is_published_as_a_whole(running: Home) -> None:
+    """SQLMesh's janitor joins the rows that tell what was computed; unseen rows may be among them."""
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    running.ingest()
+    running.plan()
+    context = running.context()
+    context.run_janitor(ignore_ttl=False)
+    context.close()
+    done = publish_only(running.options, dt.datetime.now(dt.UTC))
+    assert done.outcome == "published", done.errors
+    assert done.published_dates[DAILY] == ("all",)
+    assert plays(running)["2026-01-05"] == 2
+    running.put("events", "later.json", event("e5", "2026-01-06"))
+    assert cycle(running).published_dates[DAILY] == ("2026-01-06",)
+
+
+def test_load_that_slips_in_during_the_run_is_published_with_all_of_its_dates_or_not_at_all(
+    running: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline import run
+
+    opened = run.open_project
+
+    def locked(*_: Any) -> None:
+        raise RetriableError("the state is locked")
+
+    def slip(*arguments: Any) -> Any:
+        monkeypatch.setattr(run, "open_project", opened)
+        running.put("events", "slipped.json", event("s1", "2026-01-05"), event("s2", "2026-02-03"))
+        with monkeypatch.context() as patch:  # another host's ingest, which cannot reach this state now
+            patch.setattr(
+                "pipeline.cycle.invalidate", lambda *_: (_ for _ in ()).throw(RetriableError("state is locked"))
+            )
+            assert run.ingest_all(("events",), lambda _: lambda objects, size: None, running.options).exit_code == 1
+        return opened(*arguments)
+
+    monkeypatch.setattr(run, "open_project", slip)
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+
+    done = cycle(running)
+
+    assert (done.outcome, done.state) == ("published", 2)
+    assert plays(running) == {"2026-01-05": 3, "2026-01-20": 1, "2026-02-03": 2}
+    assert Published(running.options).state(2).positions["events"] == 3
+
+
+def test_crash_between_manifest_and_pointer_is_made_good(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crash:
+        crash.setattr(Published, "point_to", die)
+        with pytest.raises(KeyboardInterrupt):
+            cycle(running)
+    assert sum(plays(running).values()) == 3
+    done = cycle(running)
+    assert (done.outcome, done.state) == ("published", 2)
+    assert sum(plays(running).values()) == 4
+
+
+def test_second_cycle_leaves_with_a_clear_message(running: Home) -> None:
+    with file_lock(running.options_home / "locks" / "cycle.lock", "busy"):
+        result = CliRunner().invoke(main, ["run"])
+    assert result.exit_code == 1
+    assert "another cycle is in progress" in result.stderr
+
+
+def test_cycle_before_the_first_plan_says_what_to_do(home: Home) -> None:
+    home.put("events", "1.json", event("e1", "2026-01-05"))
+    result = CliRunner().invoke(main, ["run"])
+    assert result.exit_code == 2
+    assert "run `sqlmesh plan` once" in result.stderr
+
+
+def test_summary_is_json_for_machines(running: Home) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"), b"{")
+    result = CliRunner().invoke(main, ["run", "--json"])
+    summary = json.loads(result.stdout)
+    assert summary["outcome"] == "published"
+    assert summary["ingest"]["dates"]["events"] == ["2026-01-05"]
+    assert summary["computed"]["silver.activity_events"]["dates"] == ["2026-01-05"]
+    assert set(summary["seconds"]) >= {"ingest", "run", "audit", "publish"}
+    assert result.exit_code == 1  # half of the records were bad: the data is kept, and published
+    assert "quarantined" in result.stderr
+
+
+def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Published(running.options)
+    for number in range(3):
+        running.put("events", f"n{number}.json", event(f"n{number}", "2026-01-05"))
+        cycle(running)
+    from pipeline.publish import prune
+
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    assert prune(kept, 2, dt.datetime.now(dt.UTC)) == 0  # too young: somebody may read them
+    assert prune(kept, 2, later) == 2
+    assert kept.numbers() == [3, 4]
+    used = {
+        file.key for number in kept.numbers() for table in kept.state(number).tables.values() for file in table.files
+    }
+    assert {item.key for item in kept.store.list("tables")} == used
+    assert plays(running, 3)["2026-01-05"] == 3
