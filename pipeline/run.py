@@ -43,7 +43,7 @@ def run_cycle(
         ConfigError: a setting is wrong, or there is no production yet.
     """
     summary = RunSummary(now())
-    with _one_cycle(options, wait_seconds):
+    with one_cycle(options, wait_seconds):
         for _ in range(ATTEMPTS):
             with summary.stage("ingest"):
                 summary.ingest = _joined(summary.ingest, ingest_all(feeds, ingesting, options))
@@ -71,13 +71,18 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
         RetriableError, ConfigError: as `run_cycle`.
     """
     summary = RunSummary(now)
-    with _one_cycle(options, wait_seconds), open_project() as project:
+    with one_cycle(options, wait_seconds), open_project() as project:
         project.snapshots()
         audit_and_publish(project, options, summary, now, release=True)
     return summary
 
 
-def _one_cycle(options: Settings, wait_seconds: float) -> AbstractContextManager[None]:
+def one_cycle(options: Settings, wait_seconds: float) -> AbstractContextManager[None]:
+    """Keeps other cycles on this lake out as long as the body runs.
+
+    Raises:
+        RetriableError: another one is in progress.
+    """
     path = Path(options.lake_home) / "locks" / "cycle.lock"
     return file_lock(
         path, f"another cycle is in progress in {options.lake_home}; wait for it, or use --wait", wait_seconds

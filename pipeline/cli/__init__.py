@@ -14,7 +14,7 @@ from pipeline.cli.contracts import contracts
 from pipeline.cli.ingest import ingest, maintain
 from pipeline.cli.look import status, verify, why
 from pipeline.cli.quarantine import quarantine
-from pipeline.cli.run import publish, run
+from pipeline.cli.run import publish, rebuild, run
 from pipeline.cli.sample import sample
 
 
@@ -29,5 +29,5 @@ def main(verbose: bool) -> None:
     )
 
 
-for _command in (sample, run, ingest, publish, status, why, verify, quarantine, contracts, maintain):
+for _command in (sample, run, ingest, publish, status, why, verify, quarantine, contracts, maintain, rebuild):
     main.add_command(_command)

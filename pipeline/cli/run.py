@@ -111,3 +111,19 @@ def publish(rollback: bool, number: int | None, listing: bool, wait: float, as_j
         click.echo(as_json_text(rows) if as_json else show_states(states, current, published))
         return 0
     return _tell(publish_only(settings(), dt.datetime.now(dt.UTC), wait), as_json)
+
+
+@click.command()
+@click.confirmation_option(prompt="Compute warehouse and state anew from bronze? Environments but production go.")
+@_wait
+@json_option
+@exits
+def rebuild(wait: float, as_json: bool) -> int:
+    """Make warehouse and state anew from bronze, for when one of them is lost. Readers keep their state meanwhile."""
+    from ingest.settings import settings
+    from pipeline.rebuild import rebuild as rebuild_all
+    from pipeline.show import CycleProgress
+
+    with CycleProgress(sys.stderr) as progress:
+        summary = rebuild_all(settings(), progress.model, wait)
+    return _tell(summary, as_json)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -288,3 +290,34 @@ def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch
     }
     assert {item.key for item in kept.store.list("tables")} == used
     assert plays(running, 3)["2026-01-05"] == 3
+
+
+@pytest.mark.parametrize("lost", ["warehouse_path", "state_path", "published_uri"])
+def test_what_is_lost_is_rebuilt_and_equal(running: Home, lost: str) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    cycle(running)
+    before = plays(running)
+    path = Path(getattr(running.options, lost))
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    command = ["publish", "--json"] if lost == "published_uri" else ["rebuild", "--yes", "--json"]
+    result = CliRunner().invoke(main, command)
+
+    assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (0, "published"), result.stderr
+    assert plays(running) == before
+    running.put("events", "later.json", event("e5", "2026-01-06"))
+    assert cycle(running).published_dates[DAILY] == ("2026-01-06",)
+    assert not list(running.options_home.glob("*.before-rebuild"))
+
+
+def test_interrupted_rebuild_keeps_what_was_there_until_the_next_one_succeeds(
+    running: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plays(running)
+    with monkeypatch.context() as crash:
+        crash.setattr("pipeline.rebuild.audit_and_publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        assert CliRunner().invoke(main, ["rebuild", "--yes"]).exit_code == 1
+    assert len(list(running.options_home.glob("*.before-rebuild"))) >= 2
+    assert CliRunner().invoke(main, ["rebuild", "--yes"]).exit_code == 0
+    assert not list(running.options_home.glob("*.before-rebuild"))
+    assert plays(running) == before

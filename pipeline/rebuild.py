@@ -1,0 +1,68 @@
+"""Warehouse and state made anew from bronze: `lake rebuild`. For when one of them is lost, or not trusted any more."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlmesh.utils.errors import SQLMeshError
+
+from ingest.contract import contracts
+from ingest.errors import RetriableError
+from ingest.settings import Settings
+from ingest.store import Store
+from pipeline.invalidate import invalidate
+from pipeline.project import PROD, Computed, Progress, open_project
+from pipeline.prove import audit_and_publish
+from pipeline.run import one_cycle
+from pipeline.summary import RunSummary
+
+LOST = ".before-rebuild"
+
+
+def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: float = 0.0) -> RunSummary:
+    """Computes everything from bronze by the models of the project folder, and publishes it.
+
+    The old files are kept under another name until that has succeeded; readers keep their state all the while. After a
+    crash the same command begins again.
+
+    Raises:
+        RetriableError: another cycle is in progress, or a model failed; the old files stay.
+    """
+    now = dt.datetime.now(dt.UTC)
+    summary = RunSummary(now)
+    with one_cycle(options, wait_seconds):
+        for path in _files(options):
+            # a half-built file of an interrupted rebuild is worth nothing, the one from before it is kept
+            kept = path.with_name(path.name + LOST)
+            if kept.exists():
+                path.unlink(missing_ok=True)
+            elif path.exists():
+                path.rename(kept)
+        with summary.stage("invalidate"):
+            invalidate(options, Store(options.lake_uri, options), contracts())
+        with summary.stage("load project"), open_project(computing) as project:
+            with summary.stage("run"):
+                try:
+                    project.context.plan(PROD, auto_apply=True, no_prompts=True, skip_tests=True, execution_time=now)
+                except SQLMeshError as error:
+                    told = "; ".join(project.console.errors) or " ".join(str(error).split())
+                    raise RetriableError(
+                        f"the rebuild stopped: {told}. Mend it and run this again; the files from before are kept as "
+                        f"*{LOST}"
+                    ) from error
+            for name, done in project.console.computed.items():
+                summary.computed[name] = Computed(set(done.dates), done.audits, done.failed_audits, done.seconds)
+            summary.warnings += project.console.warnings
+            audit_and_publish(project, options, summary, now)
+        if not summary.errors:
+            for path in _files(options):
+                path.with_name(path.name + LOST).unlink(missing_ok=True)
+    return summary
+
+
+def _files(options: Settings) -> Iterator[Path]:
+    for name in (options.warehouse_path, options.state_path):
+        yield Path(name)
+        yield Path(name + ".wal")
