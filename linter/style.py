@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlglot import exp
-from sqlmesh.core.dialect import MacroFunc, parse
+from sqlmesh.core.dialect import MacroFunc, MacroVar, parse
 from sqlmesh.core.dialect import Model as Header
 from sqlmesh.core.linter.rule import Rule, RuleViolation
 from sqlmesh.core.model import Model, SeedModel, SqlModel
+
+from pipeline.stale import AFFECTS
 
 FIELDS = ("name", "kind", "cron", "owner", "description", "grain", "tags", "partitioned_by", "audits")
 """Fields of a header, in their order."""
@@ -144,5 +146,40 @@ class ColumnsAreTypedAndTold(Rule):
             return self.violation(
                 f"{model.name}: comment {', '.join(untold)} in the last SELECT, as in `x, /* Unit */`, "
                 "or in column_descriptions where a macro or Jinja writes it"
+            )
+        return None
+
+
+class OtherDatesAreDeclared(Rule):
+    """A model by date whose rows depend on other dates of what it reads has a tag for it, see pipeline/stale.py."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        if _own(model) is None or not isinstance(model, SqlModel) or not model.kind.is_incremental_by_time_range:
+            return None
+        told = [tag for tag in model.tags if tag.startswith("affects_")]
+        if wrong := [tag for tag in told if not AFFECTS.fullmatch(tag)]:
+            return self.violation(
+                f"{model.name}: the tag {wrong[0]} says nothing; expected affects_<n>_days or affects_onward"
+            )
+        if told or not isinstance(model.query, exp.Query):
+            return None
+        time = model.time_column.column.name
+        moved = any(
+            parent is not None
+            for variable in model.query.find_all(MacroVar)
+            if variable.name.lower().startswith(("start_", "end_"))
+            and (parent := variable.find_ancestor(exp.Add, exp.Sub, exp.DateAdd, exp.DateSub, MacroFunc))
+        )
+        dates = {time, "event_date"}
+        across = any(
+            not dates
+            & {column.name for part in window.args.get("partition_by") or () for column in part.find_all(exp.Column)}
+            for window in model.query.find_all(exp.Window)
+        )
+        if moved or across:
+            what = "moves @start_date or @end_date" if moved else f"has a window over several dates of {time}"
+            return self.violation(
+                f"{model.name}: it {what}, so late data changes rows of other dates; add the tag affects_<n>_days "
+                "(the dates after it) or affects_onward, or partition the window by the date"
             )
         return None

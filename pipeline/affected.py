@@ -59,13 +59,45 @@ def feed_changes(
     for feed, contract in contracts.items():
         if changed[feed] and contract.kind is Kind.ENTITY:
             _changed_keys(connection, lake.uri, contract, before[feed], after[feed])
-            for facts in contracts.values():
-                for reference in facts.references:
-                    if reference.feed == feed and facts.kind is Kind.EVENT:
-                        query = bronze_query(facts, lake.uri, after[facts.feed].bronze_files())
-                        dates[feed] |= _fact_dates(connection, query, reference.column)
+            dates[feed] |= _dates_of_facts(connection, lake.uri, contracts, feed, after, before)
         changes.append(FeedChange(feed, after[feed].position, changed[feed], frozenset(dates[feed])))
     return changes
+
+
+def _dates_of_facts(
+    connection: duckdb.DuckDBPyConnection,
+    lake_uri: str,
+    contracts: Mapping[str, Contract],
+    feed: str,
+    after: Mapping[str, LedgerState],
+    before: Mapping[str, LedgerState],
+) -> set[dt.date]:
+    """Dates of the facts that refer to a changed entity, directly or through other entities that do.
+
+    The keys that changed stand in the temporary table `changed_keys`.
+    """
+    found: set[dt.date] = set()
+    waiting, seen = [(feed, "changed_keys")], {feed}
+    while waiting:
+        target, keys = waiting.pop()
+        for other in contracts.values():
+            for reference in other.references:
+                if reference.feed != target:
+                    continue
+                if other.kind is Kind.EVENT:
+                    query = bronze_query(other, lake_uri, after[other.feed].bronze_files())
+                    found |= _fact_dates(connection, query, reference.column, keys)
+                elif other.feed not in seen:
+                    seen.add(other.feed)
+                    files = {file.path: file for state in (before, after) for file in state[other.feed].bronze_files()}
+                    query, path = bronze_query(other, lake_uri, files.values()), _quoted(reference.column)
+                    table = f"keys_of_{other.feed}"
+                    connection.execute(
+                        f'CREATE OR REPLACE TEMP TABLE {table} AS SELECT DISTINCT entities."{other.key[0]}" AS id '
+                        f"FROM ({query}) AS entities WHERE entities.{path} IN (SELECT id FROM {keys})"
+                    )
+                    waiting.append((other.feed, table))
+    return found
 
 
 def _changed_keys(
@@ -110,9 +142,13 @@ def latest_first(contract: Contract) -> str:
     return ", ".join([*terms, *(f"{name} DESC" for name in ("_source_modified_at", "_source_file", "_source_line"))])
 
 
-def _fact_dates(connection: duckdb.DuckDBPyConnection, facts: str, column: str) -> set[dt.date]:
-    path = ".".join(f'"{part}"' for part in column.split("."))
+def _fact_dates(connection: duckdb.DuckDBPyConnection, facts: str, column: str, keys: str) -> set[dt.date]:
     rows = connection.execute(
-        f"SELECT DISTINCT facts.event_date FROM ({facts}) AS facts WHERE facts.{path} IN (SELECT id FROM changed_keys)"
+        f"SELECT DISTINCT facts.event_date FROM ({facts}) AS facts "
+        f"WHERE facts.{_quoted(column)} IN (SELECT id FROM {keys})"
     ).fetchall()
     return {day for (day,) in rows}
+
+
+def _quoted(path: str) -> str:
+    return ".".join(f'"{part}"' for part in path.split("."))

@@ -11,10 +11,11 @@ import datetime as dt
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
+import pyarrow as pa
 
 from ingest.contract import Contract
 from ingest.settings import Settings
@@ -22,14 +23,12 @@ from ingest.store import Store
 from pipeline import history
 from pipeline.affected import FeedChange, feed_changes
 from pipeline.duck import connect
+from pipeline.stale import DAY_MS, Dates, stale_versions
 from pipeline.state import must_be_the_same_lake, open_state, settled_positions
 
-DAY_MS = 86_400_000
-_NOT_COMPUTED = {"VIEW", "SEED", "EXTERNAL", "EMBEDDED"}
-_BY_DATE = {"INCREMENTAL_BY_TIME_RANGE"}
 _COLUMNS = (
-    "id, created_ts, name, identifier, version, dev_version, start_ts, end_ts, is_dev, is_removed, is_compacted, "
-    "is_pending_restatement, last_altered_ts"
+    *("id", "created_ts", "name", "identifier", "version", "dev_version", "start_ts", "end_ts", "is_dev"),
+    *("is_removed", "is_compacted", "is_pending_restatement", "last_altered_ts"),
 )
 
 
@@ -86,7 +85,9 @@ def _remove_intervals(state: duckdb.DuckDBPyConnection, changes: list[FeedChange
     """Adds one removal row per stale interval of each snapshot that is downstream of a changed feed."""
     if not changes or not _has_table(state, "_snapshots"):
         return set()
-    stale = _stale_snapshots(state, changes)
+    bodies = state.execute("SELECT name, identifier, version, snapshot FROM sqlmesh._snapshots").fetchall()
+    snapshots = {(name, identifier): (version, json.loads(body)) for name, identifier, version, body in bodies}
+    stale = stale_versions(snapshots, {f"bronze.{change.feed}": Dates(change.dates) for change in changes})
     if not stale:
         return set()
     keys = state.execute(
@@ -98,74 +99,20 @@ def _remove_intervals(state: duckdb.DuckDBPyConnection, changes: list[FeedChange
     created = max(int(time.time() * 1000), newest[0] + 1)  # rows are replayed by this: ours must come last
     rows = []
     for name, identifier, version, dev_version, is_dev, last_end in keys:
-        ranges = stale.get((name, version))
-        if ranges is None or last_end is None:
+        found = stale.get((name, version))
+        if found is None or last_end is None:
             continue
-        for start, end in ranges if ranges != WHOLE else [(last_end - DAY_MS, last_end)]:
-            if start < last_end:
-                row = (uuid.uuid4().hex, created, name, identifier, version, dev_version, start, end, is_dev)
-                rows.append((*row, True, False, False, None))
+        for start, end in found.dates.ranges(last_end) if found.dates is not None else [(last_end - DAY_MS, last_end)]:
+            rows.append((uuid.uuid4().hex, created, name, identifier, version, dev_version, start, end, is_dev))
     if rows:
-        state.executemany(f"INSERT INTO sqlmesh._intervals ({_COLUMNS}) VALUES ({', '.join('?' * 13)})", rows)
+        removed = pa.table([pa.array(values) for values in zip(*rows, strict=True)], names=_COLUMNS[: len(rows[0])])
+        state.register("removed_intervals", removed)
+        state.execute(
+            f"INSERT INTO sqlmesh._intervals ({', '.join(_COLUMNS)}) "
+            "SELECT *, TRUE, FALSE, FALSE, NULL FROM removed_intervals"
+        )
+        state.unregister("removed_intervals")
     return {row[2].replace('"', "").split(".", 1)[-1] for row in rows}
-
-
-WHOLE: tuple[tuple[int, int], ...] = ((-1, -1),)
-"""Stands for a model that is rebuilt as a whole: its last interval is removed."""
-
-
-def _stale_snapshots(
-    state: duckdb.DuckDBPyConnection, changes: list[FeedChange]
-) -> dict[tuple[str, str], tuple[tuple[int, int], ...]]:
-    """The stale time ranges (ms since 1970) by (snapshot name, version), each walked by its own parents."""
-    snapshots = {}
-    for name, identifier, version, body in state.execute(
-        "SELECT name, identifier, version, snapshot FROM sqlmesh._snapshots"
-    ).fetchall():
-        snapshots[name, identifier] = (version, json.loads(body))
-    by_table = {f"bronze.{change.feed}": change for change in changes}
-    reached: dict[tuple[str, str], frozenset[str]] = {}
-
-    def feeds_of(key: tuple[str, str]) -> frozenset[str]:
-        """The changed feeds that a snapshot reads, directly or not."""
-        if key not in reached:
-            reached[key] = frozenset()
-            _, body = snapshots.get(key, ("", {"parents": []}))
-            found = {".".join(key[0].replace('"', "").split(".")[-2:])} & by_table.keys()
-            for parent in body["parents"]:
-                found |= feeds_of((parent["name"], parent["identifier"]))
-            reached[key] = frozenset(found)
-        return reached[key]
-
-    stale: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}
-    for key, (version, body) in snapshots.items():
-        kind = body["node"].get("kind", {})
-        name = kind.get("name", "VIEW").upper()
-        feeds = feeds_of(key)
-        if not feeds or name in _NOT_COMPUTED or kind.get("disable_restatement"):
-            continue
-        if name in _BY_DATE:
-            days = {day for feed in feeds for day in by_table[feed].dates}
-            stale[key[0], version] = tuple(_ranges(days))
-        else:
-            stale[key[0], version] = WHOLE
-    return stale
-
-
-def _ranges(days: Iterable[dt.date]) -> list[tuple[int, int]]:
-    """Contiguous days as half-open ranges in ms since 1970.
-
-    >>> _ranges([dt.date(1970, 1, 2), dt.date(1970, 1, 1)])
-    [(0, 172800000)]
-    """
-    found: list[tuple[int, int]] = []
-    for day in sorted(days):
-        start = (day - dt.date(1970, 1, 1)).days * DAY_MS
-        if found and found[-1][1] == start:
-            found[-1] = (found[-1][0], start + DAY_MS)
-        else:
-            found.append((start, start + DAY_MS))
-    return found
 
 
 def _has_table(state: duckdb.DuckDBPyConnection, name: str) -> bool:

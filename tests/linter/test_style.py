@@ -59,6 +59,8 @@ JINJA_END;
 """
 TOLD = "  column_descriptions (click_id = 'Identity', click_date = 'UTC date'),\n  audits"
 
+ROLLING = "MAX(clicks.click_id) OVER (PARTITION BY clicks.page ORDER BY clicks.click_date)"
+
 
 def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[str, str]:
     """Rule → message, of one model in a project of its own."""
@@ -84,7 +86,7 @@ def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[
 
 
 def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
-    assert len(rules()) == 6
+    assert len(rules()) == 7
     assert faults(tmp_path, GOOD) == {}
 
 
@@ -111,6 +113,10 @@ def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
         ("click_id::TEXT", "click_id", "columnsaretypedandtold", "silver.clicks: cast click_id in the last SELECT"),
         (" /* Identity */", "", "columnsaretypedandtold", "silver.clicks: comment click_id in the last SELECT"),
         ("WHERE\n", f"{TAPS}WHERE\n", "columnsaretypedandtold", "silver.clicks: cast click_id in the last SELECT"),
+        ("@start_date AND", "@start_date - INTERVAL '7' DAY AND", "otherdatesaredeclared", "moves @start_date"),
+        ("@start_date AND", "DATE_ADD(@start_date, INTERVAL 1 DAY) AND", "otherdatesaredeclared", "moves @start_date"),
+        ("clicks.click_id::", f"{ROLLING}::", "otherdatesaredeclared", "has a window over several dates of click_date"),
+        ("tags (silver", "tags (affects_some_days, silver", "otherdatesaredeclared", "expected affects_<n>_days"),
         ("  audits", TOLD, "columnsaretypedandtold", "silver.clicks: turn column_descriptions into comments"),
     ],
 )
@@ -118,6 +124,17 @@ def test_fault_is_found_and_named(tmp_path: Path, old: str, new: str, rule: str,
     assert old in GOOD
     found = faults(tmp_path, GOOD.replace(old, new))
     assert message in found[rule]
+
+
+@pytest.mark.parametrize("tag", ["affects_30_days", "affects_onward"])
+def test_window_over_several_dates_is_fine_once_it_is_declared(tmp_path: Path, tag: str) -> None:
+    declared = GOOD.replace("tags (silver", f"tags ({tag}, silver").replace("clicks.click_id::", f"{ROLLING}::")
+    assert faults(tmp_path, declared) == {}
+
+
+def test_window_within_a_date_needs_no_declaration(tmp_path: Path) -> None:
+    within = ROLLING.replace("clicks.page", "clicks.click_date")
+    assert faults(tmp_path, GOOD.replace("clicks.click_id::", f"{within}::")) == {}
 
 
 @pytest.mark.parametrize(

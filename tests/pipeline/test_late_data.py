@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ingest.contract import contracts
-from ingest.settings import settings
+from ingest.settings import PROJECT, settings
 from pipeline.cycle import ingest_all
 from pipeline.maintain import maintain_feed
 from tests.home import Home
@@ -226,3 +226,73 @@ def test_state_of_another_lake_is_refused_and_a_moved_lake_is_not(
     summary = ingest_all((), lambda _: lambda objects, size: None)
     assert summary.exit_code == 2
     assert f"belongs to the lake {settled.options.lake_uri}, not to {tmp_path / 'other'}" in summary.errors[0]
+
+
+ROLLING = """MODEL (
+  name gold.fct_plays_7_days,
+  kind INCREMENTAL_BY_TIME_RANGE (time_column date),
+  cron '@daily',
+  owner engagement,
+  description 'One row per date.',
+  grain date,
+  tags (gold, engagement, affects_6_days),
+  partitioned_by date,
+  audits (not_null(columns := (date)))
+);
+
+SELECT
+  days.date::DATE AS date, /* UTC date */
+  (
+    SELECT COUNT(*) FROM silver.activity_events AS events
+    WHERE events.event_date BETWEEN days.date - INTERVAL '6' DAY AND days.date
+  )::BIGINT AS plays /* Plays of the seven days that end with it */
+FROM (SELECT UNNEST(GENERATE_SERIES(@start_date, @end_date, INTERVAL '1' DAY))::DATE AS date) AS days
+"""
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of the project's SQLMesh side, to be changed as on a branch."""
+    folder = tmp_path / "project"
+    for name in ("models", "macros", "audits", "seeds", "external_models", "linter", "config.yaml"):
+        source = PROJECT / name
+        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
+    monkeypatch.setattr("tests.home.PROJECT", folder)
+    return folder
+
+
+def test_rolling_window_is_recomputed_for_the_dates_after_a_late_event(home: Home, project: Path) -> None:
+    (project / "models/gold/engagement/fct_plays_7_days.sql").write_text(ROLLING)
+    home.put("events", "a.json", event("a", "2026-01-02"))
+    home.ingest()
+    home.plan()
+    home.put("events", "late.json", event("late", "2026-01-05"))
+    home.ingest()
+    assert home.missing()["gold.fct_plays_7_days"] == ["2026-01-05 - 2026-01-11"]
+    assert home.run() == "SUCCESS"
+    rows = dict(home.rows("SELECT date::TEXT, plays FROM gold.fct_plays_7_days WHERE date >= DATE '2026-01-01'"))
+    assert [rows[f"2026-01-{day:02}"] for day in (1, 2, 4, 5, 8, 9, 11, 12)] == [0, 1, 1, 2, 2, 1, 1, 0]
+
+
+def test_environment_promoted_or_reverted_after_late_data_brings_no_old_rows(settled: Home, project: Path) -> None:
+    """A changed model has a version, so intervals, of its own: late data makes those of every version stale."""
+    model = project / "models/silver/engagement/activity_events.sql"
+    before, count = model.read_text(), f"SELECT COUNT(*) FROM {DAILY[0]}"
+    ((rows,),) = settled.rows(count)
+    model.write_text(before.replace("events.data.source::TEXT", "UPPER(events.data.source)::TEXT"))
+    assert model.read_text() != before
+    settled.plan("dev")
+
+    # WHEN late data comes after the branch was planned, and the branch is promoted
+    settled.put("events", "late.json", event("late", "2026-01-02"))
+    settled.ingest()
+    settled.plan()
+    assert settled.rows(count) == [(rows + 1,)]
+
+    # WHEN more comes, and the change is taken back
+    settled.put("events", "later.json", event("later", "2026-01-03"))
+    settled.ingest()
+    model.write_text(before)
+    settled.plan()
+    assert settled.rows(count) == [(rows + 2,)]
+    assert settled.run() == "NOTHING_TO_DO"

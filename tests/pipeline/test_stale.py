@@ -1,0 +1,83 @@
+"""A change reaches what reads it, date by date, and further where a model says that its rows depend on other dates."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from pipeline.stale import DAY_MS, Dates, Stale, stale_versions
+
+END = (dt.date(2026, 2, 1) - dt.date(1970, 1, 1)).days * DAY_MS
+
+
+def day(number: int) -> dt.date:
+    return dt.date(2026, 1, number)
+
+
+def dates(*numbers: int) -> Dates:
+    return Dates(frozenset(map(day, numbers)))
+
+
+def snapshot(*parents: str, kind: str = "INCREMENTAL_BY_TIME_RANGE", tags: tuple[str, ...] = ()) -> tuple[str, Any]:
+    body = {
+        "node": {"kind": {"name": kind}, "tags": list(tags)},
+        "parents": [{"name": parent, "identifier": "1"} for parent in parents],
+    }
+    return "v", body
+
+
+def walk(changed: dict[str, Dates], **snapshots: tuple[str, Any]) -> dict[str, Stale]:
+    found = stale_versions({(name, "1"): item for name, item in snapshots.items()}, changed)
+    return {name: stale for (name, _), stale in found.items()}
+
+
+EVENTS = '"warehouse"."bronze"."events"'
+
+
+def test_dates_reach_everything_below_and_nothing_beside() -> None:
+    found = walk(
+        {"bronze.events": dates(3)},
+        silver=snapshot(EVENTS),
+        view=snapshot("silver", kind="VIEW"),
+        gold=snapshot("view"),
+        whole=snapshot("gold", kind="FULL"),
+        other=snapshot('"warehouse"."bronze"."users"'),
+        kept=("v", {"node": {"kind": {"name": "FULL", "disable_restatement": True}}, "parents": [
+            {"name": "silver", "identifier": "1"}]}),
+    )  # fmt: skip
+    assert found == {"silver": Stale(dates(3)), "gold": Stale(dates(3)), "whole": Stale(None)}
+
+
+def test_window_and_onward_widen_and_are_inherited() -> None:
+    found = walk(
+        {"bronze.events": dates(3, 20)},
+        silver=snapshot(EVENTS),
+        rolling=snapshot("silver", tags=("gold", "affects_2_days")),
+        below=snapshot("rolling"),
+        balance=snapshot("silver", tags=("affects_onward",)),
+        last=snapshot("balance", tags=("affects_1_days",)),
+    )
+    assert found["silver"] == Stale(dates(3, 20))
+    assert found["rolling"] == found["below"] == Stale(dates(3, 4, 5, 20, 21, 22))
+    assert found["balance"].dates == Dates(frozenset(map(day, (3, 20))), onward=day(3))
+    assert found["last"].dates is not None
+    assert found["last"].dates.onward == day(3)
+
+
+def test_each_version_is_walked_by_its_own_parents() -> None:
+    old = ("old", {"node": {"kind": {"name": "INCREMENTAL_BY_TIME_RANGE"}}, "parents": []})
+    new = ("new", {"node": {"kind": {"name": "INCREMENTAL_BY_TIME_RANGE"}}, "parents": [
+        {"name": EVENTS, "identifier": "1"}]})  # fmt: skip
+    found = stale_versions({("model", "1"): old, ("model", "2"): new}, {"bronze.events": dates(1)})
+    assert found == {("model", "new"): Stale(dates(1))}
+
+
+def test_ranges_join_what_is_contiguous_and_end_with_the_history() -> None:
+    start = (day(1) - dt.date(1970, 1, 1)).days * DAY_MS
+    assert dates(1, 2, 4).ranges(END) == [(start, start + 2 * DAY_MS), (start + 3 * DAY_MS, start + 4 * DAY_MS)]
+    assert dates(1, 31).ranges(start + 5 * DAY_MS) == [(start, start + DAY_MS)]
+    assert Dates(frozenset({day(1), day(9)}), onward=day(5)).ranges(END) == [
+        (start, start + DAY_MS),
+        (start + 4 * DAY_MS, END),
+    ]
+    assert Dates(onward=dt.date(2027, 1, 1)).ranges(END) == []
