@@ -67,8 +67,9 @@ demo-s3: setup ## the same over a real S3 server on this machine
 bench: setup ## raw files to gold beside a merge by hand (minutes)
 	python -m benchmarks.raw_to_gold
 
-torture: setup ## kill ingest and maintenance 1,000 times, then count (half an hour)
-	python -m tests.torture --kills 1000
+torture: setup ## kill ingest, replay and maintenance 1,000 times, then count (half an hour)
+	python -m tests.torture --kills 500 --ingesters 1
+	python -m tests.torture --kills 500 --ingesters 3
 
 clean: ## remove .venv, data and caches
 	rm -rf .venv data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,40 +1,52 @@
-"""Kills ingest and maintenance at random moments, again and again, and then asks whether every record is there once.
+"""Kills ingest, replay and maintenance at random moments, again and again, and asks whether every record is there once.
 
-    python -m tests.torture --kills 1000 --seed 1        (make torture)
+    python -m tests.torture --kills 1000 --ingesters 3 --seed 1        (make torture)
 
-Each round changes the landing (new objects, overwritten ones, bad lines), starts one to three processes and kills them
-with SIGKILL after a random time. A reader checks all the while that what it sees is whole. At the end one clean ingest
-must leave each non-blank line of each object's current version exactly once, in bronze or in quarantine.
+Each round changes the landing (new objects, overwritten ones, bad lines, lines that only a mended contract accepts),
+starts the ingesters at the same moment, often a replay of the quarantine or `lake maintain` beside them, and kills each
+with SIGKILL at a random time. A reader looks all the while: each object must show one whole version, and never an older
+one than before. At the end one clean run must leave each non-blank line of each object's current version exactly once,
+in bronze or in quarantine.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.contract import contracts
+import yaml
+
+from ingest.contract import CONTRACTS, load_contracts
 from ingest.ledger import Ledger
 from ingest.settings import PROJECT, Settings
 from ingest.store import Store
 from pipeline.bronze import bronze_query
-from pipeline.duck import connect
-from pipeline.verify import quarantine_query, verify_feed
+from pipeline.duck import connect, parquet
+from pipeline.verify import verify_feed
 
 FEED = "events"
-# Few entries to a checkpoint and few files to a compaction, so that a short run meets them too.
-WORKER = "import ingest.ledger, ingest.compact; ingest.ledger.CHECKPOINT_ENTRIES = 4; ingest.compact.MIN_FILES = 2; "
-WORKER += "from pipeline.cli import main; main()"
-COMMANDS = (["ingest", FEED], ["ingest", FEED], ["ingest"], ["maintain", FEED, "--grace-hours", "0.02"])
+INGEST = (["ingest", FEED], ["ingest", FEED], ["ingest"])
+REPLAY = ["quarantine", "replay", FEED]
+MAINTAIN = ["maintain", FEED, "--grace-hours"]
+CARE = (REPLAY, [*MAINTAIN, "0.01"])
+MENDED = {"epoch": dt.date(2010, 1, 1), "clock_skew_seconds": 30 * 86_400}
+UNHARMED = 10
+"""Every so many rounds nobody is killed: that shows how long the work takes."""
+Record = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ class Outcome:
         killed: processes that were ended by SIGKILL.
         finished: processes that ended by themselves.
         looks: how often the reader looked.
+        cut: loads that were killed between their first file and their commit.
         entries: ledger entries at the end.
         records: non-blank lines in the landing at the end.
         faults: everything that was not as it must be.
@@ -53,137 +66,233 @@ class Outcome:
     killed: int
     finished: int
     looks: int
+    cut: int
     entries: int
     records: int
     faults: tuple[str, ...]
 
 
 class Torture:
-    """One run in a home of its own."""
+    """One run in a home of its own.
 
-    def __init__(self, home: Path, seed: int) -> None:
-        self._dice = random.Random(seed)
-        self._options = Settings(lake_home=str(home))
-        self._landing = Store(self._options.landing("raw-events"), self._options)
-        (home / "dotenv").parent.mkdir(parents=True, exist_ok=True)
+    Args:
+        home: a folder that does not exist yet; `rounds.log` in it tells what was started and killed when.
+        seed: decides everything but the kernel's timing.
+        ingesters: how many start at the same moment.
+    """
+
+    def __init__(self, home: Path, seed: int, ingesters: int) -> None:
+        self._home, self._dice, self._ingesters = home, random.Random(seed), ingesters
+        self._contracts = home / "contracts"
+        shutil.copytree(CONTRACTS, self._contracts)
+        path = self._contracts / "engagement" / f"{FEED}.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | MENDED))
+        self._mended = load_contracts(self._contracts)[FEED]
+        variables = {
+            "lake_home": str(home),
+            "landing_uri": f"{home}/landing/{{bucket}}",
+            "lake_uri": f"{home}/lake",
+            "warehouse_path": f"{home}/warehouse.duckdb",
+            "state_path": f"{home}/state.duckdb",
+        }
+        self._options = Settings.model_validate(variables)
+        self._landing = Store(self._options.landing(self._mended.source.bucket))
         (home / "dotenv").touch()
-        self._environment = os.environ | {"LAKE_HOME": str(home), "SQLMESH_DOTENV_PATH": str(home / "dotenv")}
-        self._lines: dict[str, list[bytes]] = {}
-        self._number = 0
+        self._environment = os.environ | {name.upper(): value for name, value in variables.items()}
+        self._environment["SQLMESH_DOTENV_PATH"] = str(home / "dotenv")
+        self._versions: dict[str, list[list[Record]]] = defaultdict(list)
+        self._seen: dict[str, int] = {}
+        self._number = self._looks = self._killed = self._finished = 0
+        self._seconds = 0.0
         self._faults: list[str] = []
-        self._looks = 0
         self._over = threading.Event()
 
     def run(self, kills: int) -> Outcome:
         """Goes on until so many processes were killed."""
         reader = threading.Thread(target=self._watch)
         reader.start()
-        killed = finished = 0
+        rounds = 0
         try:
-            while killed < kills:
-                self._change_landing()
-                workers = [self._start() for _ in range(self._dice.choice((1, 1, 3)))]
-                time.sleep(self._dice.uniform(0.4, 1.8))
-                for worker in workers:
-                    if worker.poll() is None:
-                        worker.send_signal(signal.SIGKILL)
-                    _, errors = worker.communicate()
-                    killed += worker.returncode == -signal.SIGKILL
-                    finished += worker.returncode != -signal.SIGKILL
-                    if worker.returncode not in (0, -signal.SIGKILL) and not _is_expected(errors):
-                        self._faults.append(f"a worker ended with {worker.returncode}: {errors.decode()[-500:]}")
+            while self._killed < kills:
+                self._round(rounds)
+                rounds += 1
         finally:
             self._over.set()
             reader.join()
-        worker = self._start(["ingest"])
-        _, errors = worker.communicate()
-        if worker.returncode and not _is_expected(errors):
-            self._faults.append(f"the clean run ended with {worker.returncode}: {errors.decode()[-500:]}")
+        for command in (["ingest"], REPLAY):
+            self._clean_run(command)
         self._check_end()
-        records = sum(len(lines) for lines in self._lines.values())
-        entries = Ledger(Store(self._options.lake_uri), FEED).position()
-        return Outcome(killed, finished, self._looks, entries, records, tuple(self._faults))
+        for _ in range(2):  # the second time deletes what the first one joined
+            self._clean_run([*MAINTAIN, "0"])
+        self._check_end(orphans=0)
+        records = sum(len(versions[-1]) for versions in self._versions.values())
+        entries = [entry for _, entry in Ledger(Store(self._options.lake_uri), FEED).entries(0)]
+        cut = {load for entry in entries for load in entry.abandoned} - {entry.load_id for entry in entries}
+        return Outcome(self._killed, self._finished, self._looks, len(cut), len(entries), records, tuple(self._faults))
 
-    def _start(self, command: list[str] | None = None) -> subprocess.Popen[bytes]:
+    def _round(self, number: int) -> None:
+        unharmed = number % UNHARMED == 0
+        self._change_landing()
+        commands = [self._dice.choice(INGEST) for _ in range(self._ingesters)]
+        commands += [self._dice.choice(CARE)] if self._dice.random() < 0.6 else []
+        workers = [self._start(command, self._dice.random() < 0.3) for command in commands]
+        moments = [self._dice.uniform(0, 1.1) * self._seconds for _ in workers]
+        for worker in workers:
+            os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        started = time.monotonic()
+        for worker in workers:
+            worker.send_signal(signal.SIGCONT)
+        if self._dice.random() < 0.3:
+            self._change_landing()
+        for moment, worker in sorted(zip(moments, workers, strict=True), key=lambda pair: pair[0]):
+            try:
+                worker.wait(300 if unharmed else max(0.0, started + moment - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                if unharmed:
+                    self._faults.append(f"round {number}: a worker hangs")
+                worker.send_signal(signal.SIGKILL)
+        if unharmed:
+            self._seconds = time.monotonic() - started
+        codes = [self._end_of(worker) for worker in workers]
+        with (self._home / "rounds.log").open("a") as log:
+            told = zip(commands, moments, codes, strict=True)
+            log.write(f"{number}: " + ", ".join(f"{' '.join(c)} {m:.3f} s -> {code}" for c, m, code in told) + "\n")
+
+    def _start(self, command: list[str], mended: bool) -> subprocess.Popen[bytes]:
+        """A worker that waits; the replay always has the mended contract, the others rarely."""
+        contracts = self._contracts if mended or command == REPLAY else CONTRACTS
         return subprocess.Popen(
-            [sys.executable, "-c", WORKER, *(command or self._dice.choice(COMMANDS))],
+            [sys.executable, "-m", "tests.torture_worker", contracts, *command],
             cwd=PROJECT,
             env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
 
+    def _end_of(self, worker: subprocess.Popen[bytes]) -> int:
+        _, errors = worker.communicate()
+        killed = worker.returncode == -signal.SIGKILL
+        self._killed += killed
+        self._finished += not killed
+        if worker.returncode and not killed and not _is_expected(errors):
+            self._faults.append(f"{worker.args} ended with {worker.returncode}: {errors.decode()[-800:]}")
+        return worker.returncode
+
+    def _clean_run(self, command: list[str]) -> None:
+        worker = self._start(command, mended=True)
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        worker.send_signal(signal.SIGCONT)
+        self._end_of(worker)
+
     def _change_landing(self) -> None:
         """A few new objects, and a few existing ones with new content."""
         names = [f"{self._dice.randrange(10):02d}/{self._dice.randrange(10**6)}.json" for _ in range(3)]
-        if self._lines:
-            names += self._dice.choices(sorted(self._lines), k=self._dice.randrange(3))
+        if self._versions:
+            names += self._dice.choices(sorted(self._versions), k=self._dice.randrange(3))
         for name in names:
-            self._lines[name] = [self._line() for _ in range(self._dice.randrange(1, 8))]
-            self._landing.put(name, b"\n".join(self._lines[name]) + b"\n")
+            lines = [self._line() for _ in range(self._dice.randrange(1, 8))]
+            self._versions[name].append([(number, _id(line)) for number, line in enumerate(lines, 1) if line])
+            self._landing.put(name, b"\n".join(lines) + b"\n")
 
     def _line(self) -> bytes:
+        """A good line, or one that is broken, blank, too old or too far ahead."""
         self._number += 1
-        if self._dice.random() < 0.1:
-            return b'{"event_id": "broken %d"' % self._number
-        day = self._dice.randrange(1, 4)
+        kind = self._dice.choices(("good", "broken", "blank", "old", "ahead"), (75, 10, 5, 5, 5))[0]
+        if kind == "blank":
+            return b""
+        ahead = dt.datetime.now() + dt.timedelta(days=3)
+        days = {"old": "2014-06-01", "ahead": f"{ahead:%Y-%m-%d}"}
+        day = days.get(kind, f"2026-01-{self._dice.randrange(1, 4):02d}")
         record = {"event_id": f"e{self._number}", "name": "activity_exit", "user_id": "u"}
-        return json.dumps(record | {"occurred_at": f"2026-01-{day:02d} 10:00:00", "data": {}}).encode()
+        line = json.dumps(record | {"occurred_at": f"{day} 10:00:00", "data": {}}).encode()
+        return line[:-3] if kind == "broken" else line
 
     def _watch(self) -> None:
         """Reads all the while; what is visible must be whole at any moment."""
         while not self._over.is_set():
-            verdict = verify_feed(contracts()[FEED], self._options)
-            self._faults += [f"seen meanwhile: {line}" for line in verdict.differences]
+            try:
+                self._look()
+            except Exception as error:  # a reader that fails is a fault, and the next look is worth as much
+                self._faults.append(f"the reader failed: {error!r}")
             self._looks += 1
             self._over.wait(0.1)
 
-    def _check_end(self) -> None:
-        """Compares bronze and quarantine with the landing, line by line."""
-        verdict = verify_feed(contracts()[FEED], self._options, deep=True)
+    def _look(self) -> None:
+        verdict = verify_feed(self._mended, self._options)
+        self._faults += [f"seen meanwhile: {line}" for line in verdict.differences]
+        visible = self._visible()
+        for name in sorted(visible.keys() | self._seen.keys()):
+            records, versions, seen = visible.get(name, []), self._versions[name], self._seen.get(name, 0)
+            if records in versions[seen:]:
+                self._seen[name] = versions.index(records, seen)
+            else:
+                self._faults.append(f"{name} shows {records}, expected one of {versions[seen:]}")
+
+    def _visible(self) -> dict[str, list[Record]]:
+        """(line, event id) of every visible record by object, bronze and quarantine together."""
+        state = Ledger(Store(self._options.lake_uri), FEED).state()
+        bronze = bronze_query(self._mended, self._options.lake_uri, state.bronze_files())
+        query = f"SELECT _source_file, _source_line, event_id FROM ({bronze})"
+        if paths := [path for path in state.files if path.startswith("quarantine/")]:
+            bad = parquet(self._options.lake_uri, paths)
+            query += f" UNION ALL SELECT _source_file, _source_line, DECODE(raw) FROM {bad}"
+        found: dict[str, list[Record]] = defaultdict(list)
+        with connect(self._options) as connection:
+            for name, line, text in connection.execute(f"{query} ORDER BY ALL").fetchall():
+                found[name.removeprefix(f"{self._mended.source.bucket}/")].append((line, _id(text.encode())))
+        return found
+
+    def _check_end(self, orphans: int | None = None) -> None:
+        """Everything is there in its current version, and judged by the mended contract."""
+        verdict = verify_feed(self._mended, self._options, deep=True)
         self._faults += [f"at the end: {line}" for line in verdict.differences]
         if verdict.waiting:
             self._faults.append(f"at the end {verdict.waiting} objects still wait")
-        state = Ledger(Store(self._options.lake_uri), FEED).state()
-        with connect(self._options) as connection:
-            rows = connection.execute(
-                "SELECT _source_file, _source_line, event_id FROM "
-                f"({bronze_query(contracts()[FEED], self._options.lake_uri, state.bronze_files())}) UNION ALL "
-                "SELECT _source_file, _source_line, NULL FROM "
-                f"({'SELECT * FROM ' + quarantine_query(self._options.lake_uri, state)})"
-            ).fetchall()
-        found = sorted((name.removeprefix("raw-events/"), line, event_id or "") for name, line, event_id in rows)
-        expected = sorted(
-            (name, number, "" if b"broken" in line else json.loads(line)["event_id"])
-            for name, lines in self._lines.items()
-            for number, line in enumerate(lines, 1)
-        )
-        if found != expected:
-            lost, more = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
-            self._faults.append(f"{len(found)} records for {len(expected)}; lost {lost[:5]}, too many {more[:5]}")
+        if orphans is not None and verdict.orphans != orphans:
+            self._faults.append(f"at the end {verdict.orphans} files that nobody sees, expected {orphans}")
+        found = self._visible()
+        for name, versions in self._versions.items():
+            if found.get(name, []) != versions[-1]:
+                self._faults.append(f"at the end {name} shows {found.get(name)}, expected {versions[-1]}")
+        if unknown := found.keys() - self._versions.keys():
+            self._faults.append(f"at the end there are objects that nobody wrote: {sorted(unknown)[:5]}")
+
+
+def _id(text: bytes) -> str:
+    """The id in a line, however broken, or in an id itself; each is used once."""
+    found = re.search(rb"\be\d+\b", text)
+    return found[0].decode() if found else ""
 
 
 def _is_expected(errors: bytes) -> bool:
     """Whether all that went wrong is what this run provokes: bad lines, and processes that wait for each other."""
+    allowed = (b"are quarantined", b"locked by another process", b"keep changing the quarantined objects")
     lines = [line for line in errors.splitlines() if line.startswith(b"error: ")]
-    return bool(lines) and all(b"are quarantined" in line or b"locked by another process" in line for line in lines)
+    return bool(lines) and all(any(text in line for text in allowed) for line in lines)
 
 
 def main() -> None:
-    """The command line; exit 1 when anything was not as it must be."""
+    """The command line; exit 1 when anything was not as it must be, and then the folder is kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ingesters", type=int, default=3, choices=(1, 3))
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="by default a new one each time")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lakemesh-torture-") as folder:
-        outcome = Torture(Path(folder), chosen.seed).run(chosen.kills)
+    again = f"python -m tests.torture --kills {chosen.kills} --ingesters {chosen.ingesters} --seed {chosen.seed}"
+    print(again, flush=True)
+    home = Path(tempfile.mkdtemp(prefix="lakemesh-torture-")) / "home"
+    outcome = Torture(home, chosen.seed, chosen.ingesters).run(chosen.kills)
     print(
-        f"{outcome.killed} killed, {outcome.finished} finished, {outcome.entries} ledger entries, "
+        f"{outcome.killed} killed, {outcome.cut} of them between first file and commit, {outcome.finished} finished, "
+        f"{outcome.entries} ledger entries, "
         f"{outcome.looks} looks of the reader, {outcome.records} records at the end, {len(outcome.faults)} faults"
     )
     for fault in outcome.faults:
         print(f"fault: {fault}")
-    sys.exit(bool(outcome.faults))
+    if outcome.faults:
+        print(f"again: {again}\nlanding, lake and rounds.log are kept in {home}")
+        sys.exit(1)
+    shutil.rmtree(home.parent)
 
 
 if __name__ == "__main__":
