@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from ingest.entry import Entry, LakeFile
 from ingest.errors import ConflictError
 from ingest.ledger import Ledger, LedgerState
+from ingest.parquet import parquet_file
 from ingest.store import Store
 
 SMALL_BYTES = 32 << 20
@@ -71,13 +73,15 @@ def compact(lake: Store, ledger: Ledger, now: dt.datetime) -> Compaction:
     staged = {}
     added = []
     try:
-        for number, group in enumerate(groups):
-            key = f"{group[0].path.rsplit('/', 1)[0]}/{load_id}-{number}.parquet"
-            staged[key] = lake.stage(key)
-            rows = _join(lake, group, str(staged[key]))
-            size = staged[key].stat().st_size
-            loads = tuple(dict.fromkeys(name for file in group for name in file.loads))
-            added.append(LakeFile(key, rows, size, group[0].ingest_date, group[0].event_date, loads, group[0].columns))
+        with lake.disk_errors():
+            for number, group in enumerate(groups):
+                first = group[0]
+                key = f"{first.path.rsplit('/', 1)[0]}/{load_id}-{number}.parquet"
+                staged[key] = lake.stage(key)
+                rows = _join(lake, group, staged[key])
+                size = staged[key].stat().st_size
+                loads = tuple(dict.fromkeys(name for file in group for name in file.loads))
+                added.append(LakeFile(key, rows, size, first.ingest_date, first.event_date, loads, first.columns))
     except BaseException:
         lake.discard(staged.values())
         raise
@@ -98,19 +102,15 @@ def _commit(ledger: Ledger, entry: Entry, state: LedgerState) -> bool:
     return True
 
 
-def _join(lake: Store, group: list[LakeFile], path: str) -> int:
+def _join(lake: Store, group: list[LakeFile], path: Path) -> int:
     """Writes the rows of all files into one, row group by row group, and says how many they are."""
     rows = 0
-    writer: pq.ParquetWriter | None = None
-    try:
+    with lake.open(group[0].path) as source:
+        schema = pq.ParquetFile(source).schema_arrow
+    with parquet_file(path, schema, compression="zstd", compression_level=3) as writer:
         for file in group:
             with lake.open(file.path) as source:
-                parquet = pq.ParquetFile(source)
-                writer = writer or pq.ParquetWriter(path, parquet.schema_arrow, compression="zstd", compression_level=3)
-                for held in parquet.iter_batches(1 << 16):
-                    writer.write_table(pa.Table.from_batches([held]).cast(writer.schema))
+                for held in pq.ParquetFile(source).iter_batches(1 << 16):
+                    writer.write_table(pa.Table.from_batches([held]).cast(schema))
                     rows += held.num_rows
-    finally:
-        if writer:
-            writer.close()
     return rows

@@ -32,7 +32,8 @@ def discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted:
     """
     for _ in range(ATTEMPTS):
         try:
-            return _discard(lake, ledger, now, because, wanted)
+            with lake.disk_errors():
+                return _discard(lake, ledger, now, because, wanted)
         except ConflictError:
             continue
     raise RetriableError(f"{ledger.feed}: other writers keep changing the quarantine; run it again")

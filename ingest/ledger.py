@@ -175,7 +175,7 @@ class Ledger:
         last = self._checkpoint_before(None)
         if state.position - last < CHECKPOINT_ENTRIES:
             return False
-        with tempfile.TemporaryDirectory() as folder:
+        with self.store.disk_errors(), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "objects.parquet"
             state.objects.write(str(path))
             self.store.put(self._checkpoint_key(state.position, "objects"), path.read_bytes())

@@ -107,7 +107,8 @@ def ingest_feed(
         for objects in loads:
             load = _Load(contract, landing, lake, state, objects, corrupt, now(), limits)
             try:
-                entry = load.run(progress)
+                with lake.disk_errors():
+                    entry = load.run(progress)
                 changed |= load.changed
                 stuck |= load.stuck
                 if entry is None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ingest.entry import LakeFile
 from ingest.ledger import LedgerState
+from ingest.parquet import parquet_file
 from ingest.schema import QUARANTINE
 from ingest.store import Store
 
@@ -123,7 +124,8 @@ def write(lake: Store, like: LakeFile, folder: str, records: pa.Table, load_id: 
     """Writes records as a file that belongs to the same loads as another one."""
     key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
     path = lake.stage(key)
-    pq.write_table(records.cast(QUARANTINE), path, compression="zstd")
+    with parquet_file(path, QUARANTINE, compression="zstd") as writer:
+        writer.write_table(records.cast(QUARANTINE))
     size = path.stat().st_size
     lake.publish({key: path})
     return replace(like, path=key, rows=len(records), bytes=size, columns=columns)

@@ -50,7 +50,8 @@ def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wa
     """
     for _ in range(ATTEMPTS):
         try:
-            return _replay(contract, lake, ledger, now, wanted)
+            with lake.disk_errors():
+                return _replay(contract, lake, ledger, now, wanted)
         except ConflictError:
             continue
     raise RetriableError(f"{contract.feed}: other writers keep changing the quarantined objects; run it again")

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ingest.entry import LakeFile, LoadedObject
 from ingest.ledger import LedgerState
+from ingest.parquet import parquet_file
 from ingest.store import Store
 
 
@@ -46,7 +47,7 @@ def rewrite_without(lake: Store, state: LedgerState, replaced: Mapping[str, Load
             folder = file.path.rsplit("/", 1)[0]
             key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
             path, rows = lake.stage(key), 0
-            with pq.ParquetWriter(path, parquet.schema_arrow, compression="zstd", compression_level=1) as writer:
+            with parquet_file(path, parquet.schema_arrow, compression="zstd", compression_level=1) as writer:
                 for group in range(parquet.num_row_groups):
                     table = parquet.read_row_group(group)
                     kept = table.filter(pc.invert(pc.is_in(table.column("_source_file").cast(pa.string()), wanted)))

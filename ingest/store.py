@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,7 +208,8 @@ class Store:
             FileNotFoundError: there is none.
         """
         if self.root is not None:
-            return (self.root / key).read_bytes()
+            with self.disk_errors():
+                return (self.root / key).read_bytes()
         with self._translated(key):
             return bytes(obstore.get(self._obstore, key).bytes())
 
@@ -277,13 +278,15 @@ class Store:
     def discard(self, staged: Iterable[Path]) -> None:
         """Deletes staged files that will not be published."""
         for path in staged:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # what cannot be deleted is an orphan for `lake maintain`
+                path.unlink(missing_ok=True)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Deletes objects; absent ones are no error."""
         for key in keys:
             if self.root is not None:
-                (self.root / key).unlink(missing_ok=True)
+                with self.disk_errors():
+                    (self.root / key).unlink(missing_ok=True)
             else:
                 with self._translated(key):
                     obstore.delete(self._obstore, key)
@@ -330,6 +333,20 @@ class Store:
         return True
 
     @contextmanager
+    def disk_errors(self) -> Iterator[None]:
+        """Turns what the system says of the local disk (full, read-only, forbidden) into ours, one line each.
+
+        Raises:
+            FileNotFoundError: as it comes; it tells of an object, not of the disk.
+        """
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _local_error(error, Path(error.filename or self.root or tempfile.gettempdir())) from error
+
+    @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
         """Turns the store's errors into ours, one line each."""
         try:
@@ -366,9 +383,10 @@ def _make_folder(folder: Path) -> set[Path]:
 
 
 def _local_error(error: OSError, path: Path) -> ConfigError | RetriableError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
-        return ConfigError(f"{path}: {error.strerror}; expected a folder that this user can read and write")
-    return RetriableError(f"{path}: {error.strerror}; nothing was committed, run again once that is mended")
+        return ConfigError(f"{path}: {reason}; expected a folder that this user can read and write")
+    return RetriableError(f"{path}: {reason}; nothing half done is visible, run it again once that is mended")
 
 
 def _s3(uri: str, options: Settings) -> S3Store:

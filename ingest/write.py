@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ingest.contract import Contract, Kind
 from ingest.discover import Waiting
 from ingest.entry import LakeFile
+from ingest.parquet import give_up
 from ingest.parse import LINE, RESCUED, SOURCE, Parsed, Reject
 from ingest.schema import LINEAGE, QUARANTINE, bronze_schema, high_entropy, partitions, record_schema, sql_columns
 from ingest.store import Store
@@ -76,6 +77,7 @@ class LoadWriter:
         self._open: dict[int | None, _OpenFile] = {}
         self._count = 0
         self._done: list[_OpenFile] = []
+        self._staged: list[Path] = []
         self._quarantine: _OpenFile | None = None
         self._rejects: list[Reject] = []
         self.rows = np.zeros(len(objects), dtype=np.int64)
@@ -129,12 +131,9 @@ class LoadWriter:
 
     def discard(self) -> None:
         """Closes and deletes everything that was written."""
-        for day in list(self._open):
-            self._close(day)
-        if self._quarantine:
-            self._quarantine.writer.close()
-            self._done.append(self._quarantine)
-        self._lake.discard([file.path for file in self._done])
+        for file in (*self._open.values(), *([self._quarantine] if self._quarantine else [])):
+            give_up(file.writer)
+        self._lake.discard(self._staged)
         self._lake.delete([file.key for file in self._done])
 
     def _split(self, table: pa.Table, sources: npt.NDArray[np.int32]) -> list[tuple[int | None, pa.Table]]:
@@ -188,7 +187,7 @@ class LoadWriter:
                 folder += f"/event_date={event_date}"
             key = f"{folder}/{self._load_id}-{self._count}.parquet"
             self._count += 1
-            path = self._lake.stage(key)
+            path = self._stage(key)
             schema = self._schema
             for name in ("_source_file", "_source_etag"):
                 place = schema.get_field_index(name)
@@ -200,9 +199,13 @@ class LoadWriter:
         return self._open[day]
 
     def _close(self, day: int | None) -> None:
-        file = self._open.pop(day)
+        file = self._open[day]
         file.writer.close()
-        self._done.append(file)
+        self._done.append(self._open.pop(day))
+
+    def _stage(self, key: str) -> Path:
+        self._staged.append(self._lake.stage(key))
+        return self._staged[-1]
 
     def _add_rejects(self, rejects: list[Reject]) -> None:
         for reject in rejects:
@@ -216,7 +219,7 @@ class LoadWriter:
             return
         if self._quarantine is None:
             key = f"quarantine/{self._contract.feed}/ingest_date={self._ingest_date}/{self._load_id}.parquet"
-            path = self._lake.stage(key)
+            path = self._stage(key)
             writer = pq.ParquetWriter(path, QUARANTINE, compression="zstd")
             self._quarantine = _OpenFile(key, path, writer, None)
         sources = pa.array([reject.source for reject in self._rejects], pa.int32())

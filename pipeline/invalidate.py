@@ -11,13 +11,15 @@ import datetime as dt
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
 from ingest.contract import Contract
+from ingest.errors import RetriableError
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline import history
@@ -53,11 +55,11 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
     Safe to repeat; after a crash at any point the next call does it all again.
 
     Raises:
-        RetriableError: another process (a run, `sqlmesh ui`) holds the state file. The loads are committed; the
-            next `lake ingest` invalidates.
+        RetriableError: another process (a run, `sqlmesh ui`) holds the state file, or its disk is full. The loads
+            are committed; the next `lake ingest` invalidates.
         ConfigError: the state cannot be written, or is newer than the lake.
     """
-    with open_state(options) as state:
+    with _unmarked(options.state_path), open_state(options) as state:
         must_be_the_same_lake(state, options, lake)
         history.collect(state)
         settled = settled_positions(state)
@@ -79,6 +81,19 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         tuple(sorted(models)),
         {change.feed: change.position for change in changes},
     )
+
+
+@contextmanager
+def _unmarked(path: str) -> Iterator[None]:
+    """Turns what DuckDB says of a disk or a network into ours, one line each."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise RetriableError(
+            f"{path}: {reason}. What was loaded stays, but its dates are not marked for recomputation yet: mend that "
+            "and run `lake ingest` again"
+        ) from error
 
 
 def _remove_intervals(state: duckdb.DuckDBPyConnection, changes: list[FeedChange]) -> set[str]:

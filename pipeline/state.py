@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -30,6 +34,7 @@ def open_state(options: Settings) -> duckdb.DuckDBPyConnection:
         raise ConfigError(f"{path.parent}: {error.strerror}; expected a folder that this user can write") from error
     while True:
         try:
+            _create(path)
             connection = duckdb.connect(str(path))
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
@@ -42,7 +47,9 @@ def open_state(options: Settings) -> duckdb.DuckDBPyConnection:
             )
             return connection
         except duckdb.IOException as error:
-            if "lock" not in str(error):
+            if os.strerror(errno.ENOSPC) in str(error):
+                raise
+            if "Could not set lock" not in str(error):
                 raise ConfigError(f"{path}: cannot be opened as DuckDB file: {error}") from None
             if time.monotonic() > deadline:
                 raise RetriableError(
@@ -50,6 +57,19 @@ def open_state(options: Settings) -> duckdb.DuckDBPyConnection:
                     "are not marked for recomputation yet: end that process and run `lake ingest` again"
                 ) from None
             time.sleep(0.2)
+
+
+def _create(path: Path) -> None:
+    """Makes the file, whole or not at all: DuckDB leaves one that it can never open again when the disk is full."""
+    if path.exists():
+        return
+    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        duckdb.connect(str(draft)).close()
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def settled_positions(state: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -1,0 +1,153 @@
+"""A disk that is full or read-only: clear lines, nothing half done, and once it is mended the same command ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ingest import compact
+from ingest.contract import contracts
+from ingest.settings import settings
+from pipeline.cli import main
+from pipeline.verify import FeedVerdict, verify_feed
+from tests.home import Home
+
+MEGABYTE = 1 << 20
+STEP = 24 << 10
+ROWS = 500
+SUDO = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        subprocess.run([*SUDO, "mount", "-t", "tmpfs", "-o", "size=2m,mode=1777", "tmpfs", folder], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no right to mount a small disk")
+    yield folder
+    subprocess.run([*SUDO, "umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def lake_on_disk(disk: Path, clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Landing and state lie elsewhere."""
+    monkeypatch.setenv("LAKE_URI", str(disk / "lake"))
+    return Home()
+
+
+@pytest.fixture
+def home_on_disk(disk: Path, clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Lake and state share the disk."""
+    monkeypatch.setenv("LANDING_URI", f"{clean_settings}/landing/{{bucket}}")
+    monkeypatch.setenv("LAKE_HOME", str(disk / "home"))
+    return Home()
+
+
+@pytest.fixture
+def temporary_files_on_disk(disk: Path, s3_home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """The lake is in S3; what is uploaded to it waits on the disk."""
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    return s3_home
+
+
+def fill(disk: Path, free: int) -> None:
+    """Leaves so many bytes."""
+    ballast = disk / "ballast"
+    ballast.unlink(missing_ok=True)
+    status = os.statvfs(disk)
+    ballast.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - free)))
+
+
+def put_events(home: Home, name: str) -> None:
+    """One object with good lines of five dates, and bad ones."""
+    lines = [
+        {
+            "event_id": f"{number}-{os.urandom(40).hex()}",
+            "name": "activity_exit",
+            "user_id": "u",
+            "occurred_at": f"2026-01-0{1 + number % 5} 10:00:00",
+            "data": {},
+        }
+        for number in range(ROWS)
+    ]
+    home.put("events", name, *lines, *[b"bad"] * 5)
+
+
+def verdict_of(home: Home, deep: bool = False) -> FeedVerdict:
+    verdict = verify_feed(contracts()["events"], home.options, deep)
+    assert verdict.differences == []
+    return verdict
+
+
+def repeat_while_full(disk: Path, home: Home, *command: str) -> int:
+    """The same command with ever more space, until it ends well; how often it did not."""
+    before = verdict_of(home)
+    for refused, free in enumerate(range(0, MEGABYTE, STEP)):
+        fill(disk, free)
+        shown = CliRunner().invoke(main, command)
+        if shown.exit_code == 0:
+            return refused
+        lines = shown.stderr.splitlines()
+        assert shown.exit_code == 1
+        assert 1 <= len(lines) <= 2  # a feed, and the dates
+        assert all(line.startswith("error: ") and "No space left on device" in line for line in lines), lines
+        (disk / "ballast").unlink()
+        seen = verdict_of(home)
+        assert seen.waiting == 0 or (seen.rows, seen.orphans) == (before.rows, before.orphans)
+    pytest.fail("a megabyte was not enough")
+
+
+@pytest.mark.parametrize(
+    "kind", ["lake_on_disk", "home_on_disk", pytest.param("temporary_files_on_disk", marks=pytest.mark.s3)]
+)
+def test_full_disk_costs_nothing_but_a_repetition(
+    kind: str, disk: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home: Home = request.getfixturevalue(kind)
+    settings.cache_clear()
+    monkeypatch.setattr(compact, "MIN_FILES", 2)
+    for landed in ("a", "ab", "c"):  # the second time one object is overwritten
+        for name in landed:
+            put_events(home, f"{name}.json")
+        assert repeat_while_full(disk, home, "ingest", "events") > 0
+    assert repeat_while_full(disk, home, "maintain", "events", "--grace-hours", "0") > 0
+
+    (disk / "ballast").unlink()
+    verdict = verdict_of(home, deep=True)
+    assert (verdict.objects, verdict.waiting, verdict.rows, verdict.quarantined) == (3, 0, 3 * ROWS, 15)
+
+
+@pytest.mark.parametrize("kind", ["lake_on_disk", "home_on_disk"])
+@pytest.mark.parametrize("used", [False, True], ids=["new", "used"])
+def test_read_only_disk_is_named_and_ingest_ends_once_it_may_write(
+    kind: str, used: bool, disk: Path, request: pytest.FixtureRequest
+) -> None:
+    home: Home = request.getfixturevalue(kind)
+    settings.cache_clear()
+    if used:
+        put_events(home, "a.json")
+        assert CliRunner().invoke(main, ["ingest", "events"]).exit_code == 0
+    for name in ("a.json", "b.json"):
+        put_events(home, name)
+    subprocess.run([*SUDO, "mount", "-o", "remount,ro", disk], check=True)
+    refused = CliRunner().invoke(main, ["ingest", "events"])
+    assert refused.exit_code == 2
+    lines = refused.stderr.splitlines()
+    assert 1 <= len(lines) <= 2  # a feed, and the dates
+    assert all(line.startswith("error: ") and str(disk) in line for line in lines)
+    assert "Read-only file system; expected a folder that this user can read and write" in lines[0]
+    assert verdict_of(home).rows == (ROWS if used else 0)
+
+    subprocess.run([*SUDO, "mount", "-o", "remount,rw", disk], check=True)
+    assert CliRunner().invoke(main, ["ingest", "events"]).exit_code == 0
+    verdict = verdict_of(home, deep=True)
+    assert (verdict.waiting, verdict.rows, verdict.quarantined) == (0, 2 * ROWS, 10)
