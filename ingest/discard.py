@@ -57,9 +57,13 @@ def _discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted
             added += [left] if left else []
             removed.append(file.path)
             records += len(given_up)
+    except BaseException:
+        lake.delete(file.path for file in added)
+        raise
+    try:
         if records:
             ledger.commit(Entry(load_id, now, (), tuple(added), tuple(removed)), state.position)
-    except BaseException:
+    except ConflictError:  # after any other error the commit may have been made: the files stay
         lake.delete(file.path for file in added)
         raise
     return records

@@ -107,8 +107,7 @@ def ingest_feed(
         for objects in loads:
             load = _Load(contract, landing, lake, state, objects, corrupt, now(), limits)
             try:
-                with lake.disk_errors():
-                    entry = load.run(progress)
+                entry = load.run(progress)
                 changed |= load.changed
                 stuck |= load.stuck
                 if entry is None:
@@ -124,9 +123,8 @@ def ingest_feed(
                     stuck[error.source_file] = str(error.reason)
                 LOG.info("replan feed=%s load=%s because=%s", contract.feed, load.load_id, type(error).__name__)
                 break
-            except BaseException:
-                load.discard()
-                raise
+            # After any other error of the commit nobody knows whether it was made, or still will be: the files stay.
+            # If it was not they are orphans, which `lake maintain` abandons and removes.
             report = _add(report, entry, load, lake_start)
             if sequence == state.position + 1:
                 state.apply(sequence, entry)
@@ -174,7 +172,15 @@ class _Load:
         self.rescued = 0
 
     def run(self, progress: Progress | None) -> Entry | None:
-        """Reads and writes everything. The entry is None when no object could be read."""
+        """Reads and writes everything, or leaves nothing. The entry is None when no object could be read."""
+        try:
+            with self.lake.disk_errors():
+                return self._run(progress)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _run(self, progress: Progress | None) -> Entry | None:
         parser = Parser(self.contract, [item.version.modified_at for item in self.objects])
         unchanged = self._unchanged()
         chunk: list[Piece] = []

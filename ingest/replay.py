@@ -103,12 +103,20 @@ def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, w
             if writer.rows[place]
         ]
         entry = Entry(load_id, now, tuple(moved), (*added, *rewritten), tuple(removed))
-        ledger.commit(entry, state.position)
     except BaseException:
-        writer.discard()
-        lake.delete(file.path for file in rewritten)
+        _discard(lake, writer, rewritten)
+        raise
+    try:
+        ledger.commit(entry, state.position)
+    except ConflictError:  # after any other error the commit may have been made: the files stay
+        _discard(lake, writer, rewritten)
         raise
     return Replay(len(pieces), len(passed))
+
+
+def _discard(lake: Store, writer: LoadWriter, rewritten: list[LakeFile]) -> None:
+    writer.discard()
+    lake.delete(file.path for file in rewritten)
 
 
 def _is_whole(table: pa.Table) -> pa.ChunkedArray:

@@ -91,6 +91,7 @@ def verdict_of(home: Home, deep: bool = False) -> FeedVerdict:
 def repeat_while_full(disk: Path, home: Home, *command: str) -> int:
     """The same command with ever more space, until it ends well; how often it did not."""
     before = verdict_of(home)
+    orphans = before.orphans
     for refused, free in enumerate(range(0, MEGABYTE, STEP)):
         fill(disk, free)
         shown = CliRunner().invoke(main, command)
@@ -102,7 +103,10 @@ def repeat_while_full(disk: Path, home: Home, *command: str) -> int:
         assert all(line.startswith("error: ") and "No space left on device" in line for line in lines), lines
         (disk / "ballast").unlink()
         seen = verdict_of(home)
-        assert seen.waiting == 0 or (seen.rows, seen.orphans) == (before.rows, before.orphans)
+        assert seen.waiting == 0 or seen.rows == before.rows
+        if seen.waiting and "/ledger/" not in lines[0]:  # after a failed commit the files stay
+            assert seen.orphans == orphans
+        orphans = seen.orphans
     pytest.fail("a megabyte was not enough")
 
 

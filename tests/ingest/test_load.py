@@ -192,6 +192,27 @@ def test_lost_answer_of_the_store_is_no_lost_race(lake: Any, event: Any, monkeyp
     assert len(lake.bronze()) == 1
 
 
+@pytest.mark.parametrize("error", [RetriableError("no answer"), KeyboardInterrupt()], ids=["no answer", "Ctrl-C"])
+def test_commit_whose_outcome_is_unknown_keeps_its_files(
+    lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    lake.put("events", "a.json", event("e1"), b"bad")
+    original = Store.put_new
+
+    def no_answer(self: Store, key: str, data: bytes) -> bool:
+        original(self, key, data)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put_new", no_answer)
+        with pytest.raises(type(error)):
+            lake.ingest()
+
+    assert (lake.ingest().objects, lake.ledger().position()) == (0, 1)
+    assert [row["event_id"] for row in lake.bronze()] == ["e1"]
+    assert len(lake.quarantine()) == 1
+
+
 def test_object_deleted_after_it_was_listed_is_left_out_and_reported(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

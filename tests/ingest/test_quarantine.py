@@ -146,6 +146,21 @@ def test_crash_before_the_commit_takes_nothing_back(rejected: Any, monkeypatch: 
     assert replay(lenient(), rejected.store, rejected.ledger(), NOW) == Replay(5, 3)
 
 
+def test_replay_whose_commit_got_no_answer_keeps_its_files(rejected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Ledger.commit
+
+    def no_answer(self: Ledger, entry: Any, seen: int) -> int:
+        original(self, entry, seen)
+        raise RetriableError("no answer")
+
+    with monkeypatch.context() as lost:
+        lost.setattr(Ledger, "commit", no_answer)
+        with pytest.raises(RetriableError):
+            replay(lenient(), rejected.store, rejected.ledger(), NOW)
+    assert (len(rejected.bronze()), len(rejected.quarantine())) == (5, 2)
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW) == Replay(2, 0)
+
+
 def test_object_that_is_overwritten_meanwhile_is_planned_again(
     rejected: Any, event: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
