@@ -67,7 +67,8 @@ demo-s3: setup ## the same over a real S3 server on this machine
 bench: setup ## raw files to gold beside a merge by hand (minutes)
 	python -m benchmarks.raw_to_gold
 
-torture: setup ## kill ingest, replay and maintenance 1,000 times, then count (half an hour)
+torture: setup ## the long tests, then 1,000 kills of ingest, replay and maintenance (half an hour)
+	pytest -m slow
 	python -m tests.torture --kills 500 --ingesters 1
 	python -m tests.torture --kills 500 --ingesters 3
 

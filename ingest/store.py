@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 8 << 20
 WHOLE_BYTES = 32 << 20
+ANSWER_SECONDS = 60.0
+"""A request to S3 that takes longer is given up, and sent again where that is harmless."""
 LISTING = pa.schema(
     [("key", pa.string()), ("etag", pa.string()), ("size", pa.int64()), ("modified_at", pa.timestamp("us", "UTC"))]
 )
@@ -403,7 +405,7 @@ def _s3(uri: str, options: Settings) -> S3Store:
     return S3Store(
         bucket,
         prefix=prefix or None,
-        client_options={"allow_http": True, "timeout": "60s", "connect_timeout": "5s"},
+        client_options={"allow_http": True, "timeout": f"{ANSWER_SECONDS}s", "connect_timeout": "5s"},
         retry_config={
             "max_retries": 5,
             "retry_timeout": dt.timedelta(seconds=60),

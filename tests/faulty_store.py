@@ -1,4 +1,4 @@
-"""A bad network in front of a real S3 server: errors, resets, stalls, cut bodies, lost and doubled answers."""
+"""A bad network in front of a real S3 server: errors, throttling, resets, stalls, cut, lost and doubled messages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,18 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-FAULTS = ("unavailable", "slow down", "reset before", "reset within", "cut body", "lost answer", "doubled", "stall")
-STALL_SECONDS = 1.0
+FAULTS = (
+    "unavailable",
+    "slow down",
+    "reset before",
+    "reset within",
+    "cut body",
+    "lost answer",
+    "sent twice",
+    "answered twice",
+    "stall",
+)
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
 class FaultyStore:
@@ -24,26 +34,38 @@ class FaultyStore:
     Attributes:
         seen: how often each fault struck, and how many requests passed unharmed under "fine".
         rate: share of the requests to spoil; may be changed at any time.
+        stall_seconds: how long a stalled request waits before it is passed on, whether or not the client still waits.
     """
 
-    def __init__(self, upstream: str, rate: float, seed: int) -> None:
+    def __init__(self, upstream: str, rate: float, seed: int, stall_seconds: float) -> None:
         self.upstream = urlsplit(upstream).netloc
         self.rate = rate
+        self.stall_seconds = stall_seconds
         self.seen: Counter[str] = Counter()
+        self._aimed: list[tuple[str, str, str]] = []
         self._dice, self._lock = random.Random(seed), threading.Lock()
 
-    def next_fault(self) -> str:
+    def aim(self, method: str, part: str, fault: str) -> None:
+        """Spoils the next request of this method whose path holds this part, whatever the rate."""
+        self._aimed.append((method, part, fault))
+
+    def next_fault(self, method: str, path: str) -> str:
         """What happens to the next request."""
         with self._lock:
             fault = self._dice.choice(FAULTS) if self._dice.random() < self.rate else "fine"
+            for target in self._aimed:
+                if method == target[0] and target[1] in path:
+                    self._aimed.remove(target)
+                    fault = target[2]
+                    break
             self.seen[fault] += 1
             return fault
 
 
 @contextmanager
-def faulty(upstream: str, rate: float, seed: int = 1) -> Iterator[tuple[str, FaultyStore]]:
+def faulty(upstream: str, rate: float, seed: int = 1, stall_seconds: float = 1.0) -> Iterator[tuple[str, FaultyStore]]:
     """Runs such a network while the body runs; yields its address and its state."""
-    store = FaultyStore(upstream, rate, seed)
+    store = FaultyStore(upstream, rate, seed, stall_seconds)
 
     class Handler(_Handler):
         network = store
@@ -65,30 +87,38 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self._body()
-        fault = self.network.next_fault()
+        fault = self.network.next_fault(self.command, self.path)
         if fault in ("unavailable", "slow down"):
+            told = SLOW_DOWN if fault == "slow down" and self.command != "HEAD" else b""
             self.send_response(503)
-            for name, value in (("Retry-After", "0"), ("Content-Length", "0")):
+            for name, value in (("Retry-After", "1"), ("Content-Length", str(len(told)))):
                 self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(told)
             return
         if fault == "reset before":
             self._reset()
             return
         if fault == "stall":
-            time.sleep(STALL_SECONDS)
-        if fault == "doubled":
+            time.sleep(self.network.stall_seconds)
+        if fault == "sent twice":
             self._pass_on(body)
         status, headers, answer = self._pass_on(body)
         if fault == "lost answer":
             self._reset()
             return
+        for _ in range(2 if fault == "answered twice" else 1):
+            self._answer(status, headers, answer, fault)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], answer: bytes, fault: str) -> None:
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in ("transfer-encoding", "connection", "content-length"):
                 self.send_header(name, value)
         length = {name.lower(): value for name, value in headers}.get("content-length", str(len(answer)))
         self.send_header("Content-Length", length if self.command == "HEAD" else str(len(answer)))
+        if fault == "answered twice":  # on a connection that is kept, HTTP itself takes the second for the next answer
+            self.send_header("Connection", "close")
         self.end_headers()
         if fault in ("reset within", "cut body") and answer:
             self.wfile.write(answer[: len(answer) // 2])
@@ -134,6 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the client went away
+            super().handle()
 
     def finish(self) -> None:
         with suppress(OSError, ValueError):
