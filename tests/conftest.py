@@ -14,7 +14,7 @@ from sqlmesh.core.console import NoopConsole, set_console
 from ingest.settings import PROJECT, settings
 from pipeline.local_s3 import project_buckets, serve
 from tests.home import Home
-from tests.versitygw import serve_versitygw
+from tests.s3_servers import SERVERS, serve_program
 
 REFERENCE = PROJECT.parent / "shared" / "reference"
 
@@ -74,15 +74,18 @@ def s3_lake(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def conditional_home(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """The whole project on versitygw, a real store that honours conditional writes."""
-    program = shutil.which(os.environ.get("VERSITYGW", "versitygw"))
+def conditional_home(
+    request: pytest.FixtureRequest, clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Home]:
+    """The whole project on a real store that honours conditional writes: versitygw, or the one that the test names."""
+    name = getattr(request, "param", "versitygw")
+    program = shutil.which(os.environ.get(name.upper(), name))
     if program is None:
-        pytest.skip("versitygw is not installed: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+        pytest.skip(f"{name} is not installed: go install {SERVERS[name].package}")
     set_console(NoopConsole())
-    with serve_versitygw(program, tmp_path / "objects", project_buckets()) as variables:
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
+    with serve_program(program, SERVERS[name], tmp_path / "objects", project_buckets()) as variables:
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
         settings.cache_clear()
         yield Home()
 

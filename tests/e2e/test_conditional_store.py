@@ -18,8 +18,9 @@ from pipeline.verify import verify_feed
 from sample.options import SampleOptions
 from tests.e2e.test_faults import INGEST, must_hold_each_record_once
 from tests.home import Home
+from tests.s3_servers import SERVERS
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.parametrize("conditional_home", sorted(SERVERS), indirect=True)]
 
 
 def test_of_many_writers_of_one_name_exactly_one_wins(conditional_home: Home) -> None:
