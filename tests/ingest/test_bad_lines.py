@@ -15,18 +15,21 @@ import pytest
 from tests.ingest.test_parse import BAD
 
 PER_FILE = 500
-FILES = 20
+LONG = (pytest.mark.slow, pytest.mark.timeout(3600))
 
 
+@pytest.mark.parametrize(
+    "files", [pytest.param(20, id="5,000 bad lines"), pytest.param(400, id="100,000 bad lines", marks=LONG)]
+)
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_no_good_line_suffers_from_its_neighbours(
-    lake: Any, event: Callable[..., Any], pack: Callable[[bytes], bytes]
+    lake: Any, event: Callable[..., Any], pack: Callable[[bytes], bytes], files: int
 ) -> None:
     dice = random.Random(5)
     kinds = list(BAD.values())
     good = 0
     reasons: Counter[str] = Counter()
-    for number in range(FILES):
+    for number in range(files):
         lines = []
         for _ in range(PER_FILE):
             if dice.random() < 0.5:
@@ -42,9 +45,10 @@ def test_no_good_line_suffers_from_its_neighbours(
 
     assert (report.rows, report.quarantined) == (good, sum(reasons.values()))
     assert dict(report.reasons) == reasons
+    assert report.quarantined > files * PER_FILE * 0.49
     assert len(kinds) >= 25
     rows = {row["event_id"] for row in lake.bronze(columns="event_id, _source_file, _source_line")}
     assert rows == {f"good-{number}" for number in range(good)}
-    files = [f"{lake.store.uri}/{path}" for path in lake.ledger().state().files if path.startswith("quarantine/")]
-    distinct = duckdb.sql(f"SELECT COUNT(DISTINCT (_source_file, _source_line)) FROM read_parquet({files})").fetchone()
+    bad = [f"{lake.store.uri}/{path}" for path in lake.ledger().state().files if path.startswith("quarantine/")]
+    distinct = duckdb.sql(f"SELECT COUNT(DISTINCT (_source_file, _source_line)) FROM read_parquet({bad})").fetchone()
     assert distinct == (sum(reasons.values()),)
