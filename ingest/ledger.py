@@ -75,6 +75,9 @@ class LedgerState:
 class Ledger:
     """The log of one feed."""
 
+    DRAFT = "_rebuild.parquet"
+    """What the first entry of a rebuilt log will be; while it lies there the old log is being moved aside."""
+
     def __init__(self, store: Store, feed: str) -> None:
         self.store = store
         self.feed = feed
@@ -205,10 +208,16 @@ class Ledger:
         Raises:
             ConfigError: one is missing.
         """
+        keys = [item.key for item in self.store.list(self.prefix, after=self._key(after) if after else None)]
+        if f"{self.prefix}/{self.DRAFT}" in keys:
+            raise ConfigError(
+                f"{self.store.uri}/{self.prefix}: a rebuild was interrupted; run "
+                f"`lake ledger rebuild {self.feed}` again"
+            )
         found = sorted(
             number
-            for item in self.store.list(self.prefix, after=self._key(after) if after else None)
-            if (name := item.key.rsplit("/", 1)[1]).endswith(".parquet")
+            for key in keys
+            if (name := key.rsplit("/", 1)[1]).endswith(".parquet")
             and len(name) == 28
             and (number := int(name.removesuffix(".parquet"))) > after
         )

@@ -162,6 +162,8 @@ class Store:
 
     def find(self, key: str) -> StoredObject | None:
         """The current version of one object, None when there is none."""
+        if self.root is not None and not (self.root / key).is_file():
+            return None
         with self._translated(key):
             try:
                 meta = obstore.head(self._obstore, key)

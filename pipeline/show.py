@@ -28,6 +28,7 @@ from pipeline.cycle import IngestSummary
 from pipeline.maintain import Maintenance
 from pipeline.published import Published, State
 from pipeline.quarantine import ReplaySummary
+from pipeline.recover import Recovery
 from pipeline.status import FeedStatus
 from pipeline.summary import RunSummary
 from pipeline.verify import FeedVerdict
@@ -318,3 +319,12 @@ def show_states(states: Sequence[State], current: int | None, published: Publish
         numbers = (len(tables), f"{sum(item.rows for item in tables):,}", files)
         table.add_row(f"{mark}{state.number}", f"{state.published_at:%Y-%m-%d %H:%M:%S}", *map(str, numbers), positions)
     return _text(table, *([published.attach()] if current else []))
+
+
+def show_recovery(done: Sequence[Recovery]) -> str:
+    """What became of the ledgers, for people."""
+    table = _table("feed", "to load anew", "taken over", "records", "files", "old log")
+    for item in done:
+        numbers = (item.reload, item.objects, item.records, item.files)
+        table.add_row(item.feed, *(f"{number:,}" for number in numbers), item.kept_as)
+    return _text(table, "run `lake ingest`: it loads what the landing holds, and all dates count as changed")

@@ -11,7 +11,7 @@ import sys
 import click
 
 from pipeline.cli.contracts import contracts
-from pipeline.cli.ingest import ingest, maintain
+from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
 from pipeline.cli.quarantine import quarantine
 from pipeline.cli.run import publish, rebuild, run
@@ -29,5 +29,5 @@ def main(verbose: bool) -> None:
     )
 
 
-for _command in (sample, run, ingest, publish, status, why, verify, quarantine, contracts, maintain, rebuild):
+for _command in (sample, run, ingest, publish, status, why, verify, quarantine, contracts, maintain, rebuild, ledger):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""`lake ingest` and `lake maintain`."""
+"""`lake ingest`, `lake maintain` and `lake ledger`."""
 
 from __future__ import annotations
 
@@ -61,4 +61,30 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, as_json: bool) -> int:
     grace = dt.timedelta(hours=grace_hours)
     done = [maintain_feed(contract, settings(), grace) for contract in select(feeds)]
     click.echo(as_json_text([asdict(feed) for feed in done]) if as_json else show_maintenance(done))
+    return 0
+
+
+@click.group()
+def ledger() -> None:
+    """Look after the log of what was loaded."""
+
+
+@ledger.command(name="rebuild")
+@feed_arguments
+@click.option("--force", is_flag=True, help="Although the log is whole.")
+@click.confirmation_option(prompt="Make the ledger anew? The next ingest loads all that the landing holds again.")
+@json_option
+@exits
+def ledger_rebuild(feeds: tuple[str, ...], force: bool, as_json: bool) -> int:
+    """Make a lost or broken ledger anew, from landing and lake. The old one is moved aside.
+
+    What the landing holds is loaded anew by the next ingest; of objects that it has no more, the lake's rows are kept.
+    """
+    from ingest.contract import select
+    from ingest.settings import settings
+    from pipeline.recover import rebuild_ledger
+    from pipeline.show import show_recovery
+
+    done = [rebuild_ledger(contract, settings(), force) for contract in select(feeds)]
+    click.echo(as_json_text([asdict(item) for item in done]) if as_json else show_recovery(done))
     return 0

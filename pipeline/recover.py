@@ -1,0 +1,229 @@
+"""A feed's ledger made anew, when it is lost or broken: `lake ledger rebuild`.
+
+What the landing still holds is loaded anew by the next ingest: that is always right, at the cost of a first ingest.
+Of objects that the landing has no more, the rows in the lake are all there is: they are taken over. Without a ledger
+nobody knows which files are live, so replaced files, compacted originals and leftovers of crashes lie among them: of
+each object the newest version counts, and of each line what was written last.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.clean import load_of
+from ingest.contract import Contract, Kind
+from ingest.discover import listed_objects
+from ingest.entry import LAYERS, Entry, LakeFile, LoadedObject
+from ingest.errors import ConfigError
+from ingest.ledger import Ledger
+from ingest.parquet import parquet_file
+from ingest.settings import Settings
+from ingest.store import Store
+from pipeline.duck import connect, parquet
+from pipeline.lake import writable_lake
+from pipeline.state import open_state
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What was made of a feed's ledger.
+
+    Attributes:
+        reload: objects in the landing, which the next ingest loads anew.
+        objects: objects that the landing has no more and the lake still holds.
+        records: their rows and rejected records.
+        files: files that hold them.
+        kept_as: where the old log lies now; empty when there was none.
+    """
+
+    feed: str
+    reload: int
+    objects: int
+    records: int
+    files: int
+    kept_as: str
+
+
+def rebuild_ledger(contract: Contract, options: Settings, force: bool = False) -> Recovery:
+    """Moves a lost or broken log aside and begins a new one. Safe to interrupt; the same command goes on.
+
+    All dates of the feed count as changed afterwards.
+
+    Args:
+        force: whether to do so although the log is whole.
+
+    Raises:
+        ConfigError: the log is whole, or a place cannot be used.
+        RetriableError: the lake or the state is in use or away.
+    """
+    now = dt.datetime.now(dt.UTC)
+    with writable_lake(options) as (lake, _), lake.disk_errors():
+        ledger = Ledger(lake, contract.feed)
+        draft = f"{ledger.prefix}/{Ledger.DRAFT}"
+        landing = Store(options.landing(contract.source.bucket), options)
+        _, names = listed_objects(contract, landing)
+        if lake.find(draft) is None:
+            if _is_whole(ledger) and not force:
+                raise ConfigError(
+                    f"{lake.uri}/{ledger.prefix} is whole, nothing has to be rebuilt; with --force it is made anew "
+                    "all the same"
+                )
+            lake.put(draft, _entry(contract, lake, options, names, now).to_bytes())
+        aside = _move_aside(lake, ledger, now)
+        entry = Entry.from_bytes(lake.get(draft), draft)
+        with open_state(options) as state:
+            state.execute("DELETE FROM lakemesh.settled WHERE feed = ?", [contract.feed])
+        if entry.objects:
+            lake.put_new(f"{ledger.prefix}/{1:020d}.parquet", entry.to_bytes())
+        lake.delete([draft])
+    return Recovery(
+        contract.feed,
+        len(names),
+        len(entry.objects),
+        sum(item.records for item in entry.objects),
+        len(entry.added),
+        aside,
+    )
+
+
+def _is_whole(ledger: Ledger) -> bool:
+    try:
+        state = ledger.state()
+        there = {item.key for layer in LAYERS for item in ledger.store.list(f"{layer}/{ledger.feed}")}
+    except (ConfigError, OSError, pa.ArrowException, KeyError):
+        return False
+    return bool(state.position or not there) and state.files.keys() <= there
+
+
+def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
+    """Everything of the old log but the draft, entries before checkpoints, so that half a log never looks whole."""
+    folder = f"ledger/_lost/{ledger.feed}-{now:%Y%m%dT%H%M%S}"
+    keys = [item.key for item in lake.list(ledger.prefix) if not item.key.endswith(f"/{Ledger.DRAFT}")]
+    for key in sorted(keys, reverse=True):
+        lake.put(f"{folder}/{key.removeprefix(ledger.prefix + '/')}", lake.get(key))
+        lake.delete([key])
+    return folder if keys else ""
+
+
+def _entry(contract: Contract, lake: Store, options: Settings, listed: pa.Array, now: dt.datetime) -> Entry:
+    """The first entry of the new log: the objects that are gone from the landing, in files of their own."""
+    load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    paths = [
+        item.key
+        for layer in LAYERS
+        for item in lake.list(f"{layer}/{contract.feed}")
+        if item.key.endswith(".parquet") and _is_readable(lake, item.key)
+    ]
+    if not paths:
+        return Entry(load_id, now)
+    with connect(options) as connection:
+        kept = _kept_lines(connection, lake, paths, listed)
+        rows: dict[str, list[int]] = defaultdict(list)
+        for path, row in connection.execute("SELECT path, row FROM kept ORDER BY path, row").fetchall():
+            rows[path].append(row)
+        added = [_copy(connection, lake, path, rows[path], load_id) for path in sorted(rows)]
+    return Entry(load_id, now, tuple(_object(contract, load_id, row) for row in kept), tuple(added))
+
+
+def _is_readable(lake: Store, path: str) -> bool:
+    """Whether its writer came to its end; a killed one leaves a file without a footer."""
+    try:
+        with lake.open(path) as source:
+            pq.ParquetFile(source)
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return True
+
+
+def _kept_lines(
+    connection: duckdb.DuckDBPyConnection, lake: Store, paths: list[str], listed: pa.Array
+) -> list[dict[str, Any]]:
+    """Puts (path, row) of each line to keep into the table `kept`, and sums them up by object."""
+    connection.register("listed", pa.table({"name": listed}))
+    writers = {path: load_of(path) for path in paths}
+    connection.register("writers", pa.table({"path": list(writers), "writer": list(writers.values())}))
+    quoted = ", ".join("'" + f"{lake.uri}/{path}".replace("'", "''") + "'" for path in paths)
+    connection.execute(
+        "CREATE TEMP TABLE lines AS SELECT writers.path, writers.writer, file_row_number AS row, _source_file AS name, "
+        "_source_etag AS etag, _source_modified_at AS modified_at, _source_line AS line, "
+        "CASE WHEN STARTS_WITH(writers.path, 'bronze/') THEN COALESCE(TRY_CAST(NULLIF(REGEXP_EXTRACT("
+        "writers.path, 'event_date=([^/]+)', 1), '') AS DATE), DATE '1970-01-01') END AS day "
+        f"FROM READ_PARQUET([{quoted}], union_by_name = TRUE, filename = TRUE, file_row_number = TRUE, "
+        "hive_partitioning = FALSE) AS files JOIN writers ON files.filename = ? || '/' || writers.path "
+        "WHERE _source_file NOT IN (SELECT name FROM listed)",
+        [lake.uri],
+    )
+    connection.execute(
+        "CREATE TEMP TABLE kept AS SELECT * FROM lines "
+        "QUALIFY RANK() OVER (PARTITION BY name ORDER BY modified_at DESC, etag DESC) = 1 "
+        "AND ROW_NUMBER() OVER (PARTITION BY name, etag, modified_at, line ORDER BY writer DESC, path) = 1"
+    )
+    rows: list[dict[str, Any]] = (
+        connection.execute(
+            "SELECT name, ANY_VALUE(etag) AS etag, ANY_VALUE(modified_at) AS modified_at, COUNT(*) AS records, "
+            "COUNT(day) AS rows, LIST({'day': day}) FILTER (WHERE day IS NOT NULL) AS days FROM kept "
+            "GROUP BY name ORDER BY name"
+        )
+        .to_arrow_table()
+        .to_pylist()
+    )
+    return rows
+
+
+def _object(contract: Contract, load_id: str, row: dict[str, Any]) -> LoadedObject:
+    days: dict[dt.date, int] = defaultdict(int)
+    if contract.kind is Kind.EVENT:
+        for item in row["days"] or ():
+            days[item["day"]] += 1
+    return LoadedObject(
+        row["name"],
+        row["etag"],
+        "",  # unknown, and equal to no content
+        0,
+        row["modified_at"].replace(tzinfo=dt.UTC),
+        row["records"],
+        row["rows"],
+        row["records"] - row["rows"],
+        tuple(sorted(days.items())),
+        contract.version,
+        load_id,
+    )
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, lake: Store, path: str, rows: list[int], load_id: str) -> LakeFile:
+    """A file with the given rows of another one, in the same partition."""
+    folder = path.rsplit("/", 1)[0]
+    parts = dict(part.split("=", 1) for part in folder.split("/") if "=" in part)
+    key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
+    staged = lake.stage(key)
+    with lake.open(path) as source:
+        table = pq.ParquetFile(source).read().take(pa.array(rows))
+    with parquet_file(staged, table.schema, compression="zstd", compression_level=1) as writer:
+        writer.write_table(table)
+    size = staged.stat().st_size
+    lake.publish({key: staged})
+    day = parts.get("event_date")
+    return LakeFile(
+        key,
+        len(table),
+        size,
+        dt.date.fromisoformat(parts["ingest_date"]),
+        dt.date.fromisoformat(day) if day else None,
+        (load_id,),
+        _columns(connection, lake, key) if path.startswith("bronze/") else "",
+    )
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, lake: Store, key: str) -> str:
+    """The file's columns as the ledger notes them."""
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {parquet(lake.uri, [key])}").fetchall()
+    return json.dumps({name: kind.replace("VARCHAR", "TEXT") for name, kind, *_ in rows}, separators=(",", ":"))

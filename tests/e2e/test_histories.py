@@ -1,0 +1,239 @@
+"""Whatever the order of arrival, incremental equals rebuilt, and both equal plain Python over the raw lines.
+
+Histories are random: events late, sent twice and corrected, objects overwritten, accounts that come after their events
+or change, records that are rejected first and replayed, ingests, runs and cycles in any order, cycles that die at a
+random statement. HISTORIES says how many; a failure prints the shortest one that fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlmesh.core.engine_adapter import EngineAdapter
+
+from ingest.contract import contracts
+from ingest.quarantine import Wanted
+from pipeline import quarantine
+from pipeline.published import Published
+from pipeline.rebuild import rebuild
+from pipeline.run import run_cycle
+from tests import rebuilt
+from tests.home import Home
+
+START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+LONG_SKEW = 900 * 86_400
+ENRICHED = (
+    "SELECT event_id, date, user_id, country_code, subscription_status, activity_type "
+    "FROM silver.activity_events_enriched"
+)
+DAILY = (
+    "SELECT date, country_code, subscription_status, activity_type, SUM(activities_played)::BIGINT, "
+    "SUM(completed_plays)::BIGINT, ROUND(SUM(total_time_spent), 6), ROUND(SUM(capped_time_spent), 6) "
+    "FROM {schema}gold.activity_engagement_metrics GROUP BY 1, 2, 3, 4"
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happens; `what` is the name of a method of World."""
+
+    what: str
+    values: tuple[Any, ...] = ()
+
+
+ids = st.integers(0, 8)
+lateness = st.sampled_from([0, 0, 0, 1, 2, 30, 31, 400])
+event = st.tuples(ids, lateness, st.integers(0, 3), st.integers(0, 2), st.sampled_from([5, 60, 7200]), st.booleans())
+countries = st.sampled_from(["fr", "us", None])
+steps = st.one_of(
+    st.builds(Step, st.just("events"), st.tuples(st.integers(0, 5), st.lists(event, min_size=1, max_size=4))),
+    st.builds(Step, st.just("future"), st.tuples(st.integers(0, 5), ids)),
+    st.builds(
+        Step, st.just("user"), st.tuples(st.integers(0, 3), st.sampled_from(["fr", "us", None]), st.integers(0, 3))
+    ),
+    st.builds(Step, st.just("activity"), st.tuples(st.integers(0, 2), st.sampled_from(["game", "video"]))),
+    st.builds(Step, st.just("ingest")),
+    st.builds(Step, st.just("run")),
+    st.builds(Step, st.just("cycle")),
+    st.builds(Step, st.just("killed"), st.tuples(st.integers(1, 40))),
+    st.builds(Step, st.just("replay")),
+)
+
+
+class World:
+    """One lake on which a history happens; time moves on by an hour with each thing that is written."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.now = START
+        self.skew = dt.timedelta(days=1)
+
+    def put(self, feed: str, key: str, *lines: dict[str, Any]) -> None:
+        self.now += dt.timedelta(hours=1)
+        self.home.put(feed, key, *lines)
+        root = self.home.landing(feed).root
+        assert root is not None
+        os.utime(root / key, (self.now.timestamp(), self.now.timestamp()))
+
+    def play(self, name: str, at: dt.datetime, user: int, activity: int, duration: int, done: bool) -> dict[str, Any]:
+        data = {"activity_id": f"a{activity}", "duration": float(duration), "completed": done, "collection_id": ""}
+        return {
+            "event_id": name,
+            "name": "activity_exit",
+            "occurred_at": at.strftime("%Y-%m-%d %H:%M:%S"),
+            "user_id": f"u{user}",
+            "data": data,
+            "context": {"os": {"name": "iOS", "version": "1"}, "app": {"version": "1"}},
+        }
+
+    def events(self, number: int, items: list[tuple[int, int, int, int, int, bool]]) -> None:
+        """An object of events, some of another month; the number may be one that exists: it is overwritten."""
+        lines = [
+            self.play(f"e{event}", self.now - dt.timedelta(days=late), user, activity, duration, done)
+            for event, late, user, activity, duration, done in items
+        ]
+        self.put("events", f"{number}.json", *lines)
+
+    def future(self, number: int, event: int) -> None:
+        """An event of a clock that runs two years ahead: rejected, until a contract allows it."""
+        self.put("events", f"f{number}.json", self.play(f"f{event}", self.now - dt.timedelta(days=1), 0, 0, 5, True),
+                 self.play(f"g{event}", self.now + dt.timedelta(days=20), 1, 1, 5, True))  # fmt: skip
+
+    def user(self, number: int, country: str | None, subscribed: int) -> None:
+        day = dt.timedelta(days=1)
+        windows: dict[str, Any] = {}
+        if subscribed:
+            first = START - 10 * subscribed * day
+            windows = {"trial_start_at": str(first - 5 * day)[:19], "trial_end_at": str(first)[:19]}
+            windows |= {"subscription_start_at": str(first)[:19], "subscription_expire_at": str(first + 20 * day)[:19]}
+        key = f"{number}-{self.now:%m%d%H}.json"
+        self.put("users", key, {"user_id": f"u{number}", "country_code": country} | windows)
+
+    def activity(self, number: int, kind: str) -> None:
+        self.put("activities", f"{number}.json", {"activity_id": f"a{number}", "name": "x", "type": kind})
+
+    def ingest(self) -> None:
+        self.home.ingest()
+
+    def run(self) -> None:
+        assert self.home.run() != "FAILURE"
+
+    def cycle(self) -> None:
+        done = run_cycle((), self.home.options, lambda _: lambda objects, size: None)
+        assert [error for error in done.errors if "are quarantined" not in error] == []
+        assert done.outcome in ("published", "unchanged")
+
+    def killed(self, statements: int) -> None:
+        """A cycle that dies at one of its statements on the warehouse: between a DELETE and its INSERT as well."""
+        with dying(statements), contextlib.suppress(Died):
+            run_cycle((), self.home.options, lambda _: lambda objects, size: None)
+
+    def replay(self) -> None:
+        """The contract is mended to allow what was rejected, and the quarantine replayed."""
+        self.skew = dt.timedelta(seconds=LONG_SKEW)
+        allow(LONG_SKEW)
+        quarantine.replay_all((), Wanted(), self.home.options)
+
+
+class Died(BaseException):
+    """Stands for the death of the process at a statement; nothing after it happens."""
+
+
+@contextlib.contextmanager
+def dying(statements: int) -> Iterator[None]:
+    left = statements
+    original: Callable[..., Any] = EngineAdapter._execute
+
+    def execute(self: EngineAdapter, *arguments: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            raise Died
+        return original(self, *arguments, **options)
+
+    EngineAdapter._execute = execute
+    try:
+        yield
+    finally:
+        EngineAdapter._execute = original
+
+
+def allow(skew_seconds: int) -> None:
+    """Changes the contract of events in this process."""
+    known = contracts()
+    known["events"] = known["events"].model_copy(update={"clock_skew_seconds": skew_seconds})
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty lake with production planned on it, to be copied."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKE_HOME", str(folder))
+        home = Home()
+        home.put("users", "first.json", {"user_id": "u0"})
+        home.ingest()
+        home.plan()
+    return folder
+
+
+@pytest.fixture
+def in_home(monkeypatch: pytest.MonkeyPatch, template: Path, tmp_path: Path) -> Callable[[], Home]:
+    """A new copy of the template with each call."""
+    numbers = iter(range(1_000_000))
+
+    def make() -> Home:
+        folder = tmp_path / str(next(numbers))
+        shutil.copytree(template, folder)
+        monkeypatch.setenv("LAKE_HOME", str(folder))
+        from ingest.settings import settings as known
+
+        known.cache_clear()
+        return Home()
+
+    return make
+
+
+@settings(
+    max_examples=int(os.environ.get("HISTORIES", "3")),
+    deadline=None,
+    derandomize="HISTORIES" not in os.environ,
+    database=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+@given(history=st.lists(steps, min_size=6, max_size=16))
+def test_incremental_equals_rebuilt_and_plain_python(in_home: Callable[[], Home], history: list[Step]) -> None:
+    world = World(in_home())
+    before = contracts()["events"].clock_skew_seconds
+    try:
+        for step in history:
+            getattr(world, step.what)(*step.values)
+        world.cycle()
+
+        landing = Path(world.home.options.lake_home) / "landing"
+        assert set(world.home.rows(ENRICHED)) == rebuilt.enriched(landing, world.skew)
+        gold = {row[:4]: row[4:] for row in world.home.rows(DAILY.format(schema=""))}
+        assert gold == rebuilt.daily(landing, world.skew)
+        with Published(world.home.options).connect() as reader:
+            read = {row[:4]: row[4:] for row in reader.execute(DAILY.format(schema="lake.")).fetchall()}
+        assert read == gold
+
+        done = rebuild(world.home.options)
+        assert done.outcome == "published", json.dumps(done.errors)
+        assert {row[:4]: row[4:] for row in world.home.rows(DAILY.format(schema=""))} == gold
+    finally:
+        allow(before)
+        shutil.rmtree(world.home.options.lake_home)
