@@ -41,7 +41,7 @@ lint: setup ## ruff, mypy, the contracts, sqlmesh format and lint
 	sqlmesh format --check
 	sqlmesh lint
 
-test: setup ## run every test
+test: setup ## run every test but the long ones
 	pytest
 
 demo: setup demo-steps ## sample data, ingest, plan, gold
