@@ -180,6 +180,8 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
         yield Project(context, console)
     finally:
         context.close()
+        for adapter in context.engine_adapters.values():  # what the context itself leaves open keeps others out
+            adapter.close()
 
 
 def plain_name(name: str) -> str:

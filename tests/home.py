@@ -43,12 +43,19 @@ class Home:
     def context(self) -> Context:
         return Context(paths=str(PROJECT))
 
+    @staticmethod
+    def close(context: Context) -> None:
+        """Closes the databases, those that the context itself would leave open as well."""
+        context.close()
+        for adapter in context.engine_adapters.values():
+            adapter.close()
+
     def plan(self, environment: str = "prod", **options: Any) -> Any:
         context = self.context()
         try:
             return context.plan(environment, auto_apply=True, no_prompts=True, skip_tests=True, **options)
         finally:
-            context.close()
+            self.close(context)
 
     def missing(self) -> dict[str, list[str]]:
         """What `sqlmesh plan` previews: dates to backfill by model."""
@@ -60,7 +67,7 @@ class Home:
                 for item in plan.missing_intervals
             }
         finally:
-            context.close()
+            self.close(context)
 
     def run(self) -> str:
         """`sqlmesh run`: SUCCESS, FAILURE or NOTHING_TO_DO."""
@@ -68,14 +75,14 @@ class Home:
         try:
             return str(context.run(skip_janitor=True).name)
         finally:
-            context.close()
+            self.close(context)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         context = self.context()
         try:
             return list(context.engine_adapter.fetchall(query))
         finally:
-            context.close()
+            self.close(context)
 
 
 def split_reference(reference: Path, seed: int = 1) -> list[tuple[str, str, list[bytes]]]:

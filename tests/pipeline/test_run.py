@@ -193,7 +193,7 @@ def test_unknown_history_is_published_as_a_whole(running: Home) -> None:
     running.plan()
     context = running.context()
     context.run_janitor(ignore_ttl=False)
-    context.close()
+    running.close(context)
     done = publish_only(running.options, dt.datetime.now(dt.UTC))
     assert done.outcome == "published", done.errors
     assert done.published_dates[DAILY] == ("all",)
@@ -246,6 +246,13 @@ def test_crash_between_manifest_and_pointer_is_made_good(running: Home, monkeypa
     done = cycle(running)
     assert (done.outcome, done.state) == ("published", 2)
     assert sum(plays(running).values()) == 4
+
+
+def test_cycle_leaves_no_database_open(running: Home) -> None:
+    """Between two cycles of `lake run --every` others may use the warehouse and the state."""
+    cycle(running)
+    opened = [str(handle.readlink()) for handle in list(Path("/proc/self/fd").iterdir()) if handle.is_symlink()]
+    assert [path for path in opened if path.startswith(str(running.options_home)) and "duckdb" in path] == []
 
 
 def test_second_cycle_leaves_with_a_clear_message(running: Home) -> None:
@@ -305,6 +312,7 @@ def test_what_is_lost_is_rebuilt_and_equal(running: Home, lost: str) -> None:
 
     assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (0, "published"), result.stderr
     assert plays(running) == before
+    assert dict(running.rows(f"SELECT date::TEXT, SUM(activities_played)::INT FROM {DAILY} GROUP BY 1")) == before
     running.put("events", "later.json", event("e5", "2026-01-06"))
     assert cycle(running).published_dates[DAILY] == ("2026-01-06",)
     assert not list(running.options_home.glob("*.before-rebuild"))
