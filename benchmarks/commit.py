@@ -1,8 +1,6 @@
 """The commit alone: a thousand rows and their bookkeeping, one commit after the other, on the local disk.
 
-    # the peers are no dependencies of the project
-    pip install deltalake 'pyiceberg[sql-sqlite,pyarrow]' duckdb-extension-ducklake==1.5.5
-    python -m benchmarks.commit --commits 100
+    python -m benchmarks.commit --commits 100   # in the environment of peers.txt
 
 Every contender writes the same rows as one Parquet file per commit. Ours writes the ledger entry with one source object
 beside it, which answers "was this object loaded?"; the peers record no source objects.

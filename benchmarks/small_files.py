@@ -1,6 +1,6 @@
 """Thousands of tiny JSON files to Parquet: `lake ingest` beside what people write by hand.
 
-    python -m benchmarks.small_files --files 10000 --lines 20 --rounds 3
+    python -m benchmarks.small_files --files 10000 --lines 20 --rounds 3   # in the environment of peers.txt
 
 The peers keep no lineage, reject nothing, remember nothing and are not safe against a crash.
 """
@@ -30,6 +30,25 @@ import sys
 import duckdb
 duckdb.sql(f"COPY (SELECT *, filename FROM read_json('{sys.argv[1]}/**/*.json', format = 'newline_delimited', "
            f"filename = true)) TO '{sys.argv[2]}' (FORMAT parquet, COMPRESSION zstd)")
+"""
+POLARS = """
+import pathlib, sys
+import polars
+files = sorted(pathlib.Path(sys.argv[1]).rglob("*.json"))
+polars.scan_ndjson(files, include_file_paths="filename").sink_parquet(sys.argv[2], compression="zstd")
+"""
+# one page of files, big chunks, nested fields left as JSON, no log, no telemetry: the cheapest of what was tried
+DLT = """
+import os, sys
+os.environ |= {"DLT_DATA_DIR": sys.argv[2], "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}
+import dlt
+from dlt.sources.filesystem import filesystem, read_jsonl
+files = filesystem(bucket_url=sys.argv[1], file_glob="**/*.json", files_per_page=100_000)
+events = (files | read_jsonl(chunksize=10_000)).with_name("events")
+events.max_table_nesting = 0
+target = dlt.destinations.filesystem(bucket_url=f"file://{sys.argv[2]}/out")
+pipeline = dlt.pipeline("events", destination=target, dataset_name="bronze", pipelines_dir=sys.argv[2])
+pipeline.run(events, loader_file_format="parquet")
 """
 EMPTY = "import pipeline.cli, pipeline.cycle, pyarrow.json, duckdb"
 
@@ -71,6 +90,8 @@ def main() -> None:
             "lake ingest": ours,
             "json.loads + a Parquet file each": peer(JSON_LOADS),
             "DuckDB read_json": peer(READ_JSON),
+            "polars scan_ndjson": peer(POLARS),
+            "dlt": peer(DLT),
             "imports of lake ingest alone": peer(EMPTY),
         }
         results = compare(contenders, options.rounds)
