@@ -1,0 +1,143 @@
+"""Ten new objects among a million known ones: what finding them costs beside the listing that cannot be avoided.
+
+    python -m benchmarks.million_objects --objects 1000000 --entries 5000 --rounds 5
+
+The landing is real: a million empty files. So is the ledger: its entries and checkpoints are written as any ingest
+writes them. Each contender is a process of its own, so its peak memory is the kernel's word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.measure import Cost, compare, measure, report, this_machine
+from ingest.contract import contracts
+from ingest.discover import discover
+from ingest.entry import Entry, LakeFile, LoadedObject
+from ingest.ledger import Ledger
+from ingest.store import Store
+
+FEED = "events"
+NEW = 10
+FOLDER_FILES = 1000
+DAY = dt.date(2026, 1, 10)
+NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
+
+
+def imports(home: Path) -> None:
+    """Nothing: the imports alone."""
+
+
+def listing(home: Path) -> None:
+    """The landing as columns, as `discover` lists it."""
+    table = Store(str(home / "landing")).listing()
+    print(table.num_rows)
+
+
+def finding(home: Path) -> None:
+    """The ledger's state and the listing, compared."""
+    state = Ledger(Store(str(home / "lake")), FEED).state()
+    print(len(discover(contracts()[FEED], Store(str(home / "landing")), state)))
+
+
+def files(home: Path) -> None:
+    """The live files, as every model that reads bronze asks for them."""
+    print(len(Ledger(Store(str(home / "lake")), FEED).live_files()))
+
+
+def files_again(home: Path) -> None:
+    """The same, and ten times more by the same process."""
+    for _ in range(11):
+        files(home)
+
+
+CONTENDERS: dict[str, Callable[[Path], None]] = {
+    "listing": listing,
+    "listing + ledger + comparison": finding,
+    "live files": files,
+    "live files, eleven times": files_again,
+    "imports alone": imports,
+}
+
+
+def make(home: Path, objects: int, entries: int) -> None:
+    """A landing of empty files, a ledger that knows them all, and ten files more."""
+    landing, lake = Store(str(home / "landing")), Store(str(home / "lake"))
+    _touch(home / "landing", 0, objects)
+    versions = list(landing.list())
+    log = Ledger(lake, FEED)
+    state = log.state()
+    share = -(-objects // entries)
+    for number in range(entries):
+        load = f"20260110T120000-{number:012x}"
+        loaded = tuple(
+            LoadedObject(
+                f"{contracts()[FEED].source.bucket}/{version.key}",
+                version.etag,
+                f"{place:064x}",
+                version.size,
+                version.modified_at,
+                20,
+                20,
+                0,
+                ((DAY, 20),),
+                1,
+                load,
+            )
+            for place, version in enumerate(versions[number * share : (number + 1) * share])
+        )
+        key = f"bronze/{FEED}/ingest_date={DAY}/event_date={DAY}/{load}-0.parquet"
+        entry = Entry(load, NOW, loaded, (LakeFile(key, 20 * share, 1 << 20, DAY, DAY, (load,), "{}"),))
+        state.apply(log.commit(entry, state.position), entry)
+        if log.checkpoint(state):
+            state = log.state()
+    _touch(home / "landing", objects, objects + NEW)
+
+
+def _touch(folder: Path, start: int, stop: int) -> None:
+    for number in range(start, stop):
+        path = folder / f"{number // FOLDER_FILES:06d}" / f"{number:09d}.json"
+        if number == start or number % FOLDER_FILES == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def main() -> None:
+    """Makes landing and ledger, runs the contenders in turn and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", type=int, default=1_000_000)
+    parser.add_argument("--entries", type=int, default=5_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--run", nargs=2, metavar=("CONTENDER", "HOME"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    module = [sys.executable, "-m", "benchmarks.million_objects"]
+    if options.run:
+        name, home = options.run[0], Path(options.run[1])
+        CONTENDERS[name](home) if name in CONTENDERS else make(home, options.objects, options.entries)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        # in a process of its own: a child's peak memory starts at its parent's
+        size = ["--objects", str(options.objects), "--entries", str(options.entries)]
+        measure([[*module, *size, "--run", "make", folder]], {})
+
+        def contender(name: str) -> Callable[[], Cost]:
+            return lambda: measure([[*module, "--run", name, folder]], {})
+
+        results = compare({name: contender(name) for name in CONTENDERS}, options.rounds)
+    title = f"{options.objects:,} known objects, {NEW} new, {options.entries:,} entries ({this_machine()})"
+    print(report(title, results))
+    cpu = {name: cost.cpu - results["imports alone"].cpu for name, cost in results.items()}
+    print(
+        f"\nwithout imports: listing {cpu['listing']:.2f} CPU s, finding {cpu['listing + ledger + comparison']:.2f} "
+        f"({cpu['listing + ledger + comparison'] / cpu['listing'] - 1:+.0%}); live files {cpu['live files']:.3f}, "
+        f"again {(cpu['live files, eleven times'] - cpu['live files']) / 10:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
