@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from ingest.ledger import LedgerState
 from ingest.store import Store, StoredObject
 
 _IGNORED = ("_SUCCESS", ".DS_Store")
+BATCH_OBJECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,44 @@ class Waiting:
     replaces: bool
 
 
-def discover(contract: Contract, landing: Store, state: LedgerState) -> list[Waiting]:
-    """The feed's waiting objects, in key order.
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Waiting objects in key order, as columns: a million of them take some 150 MB.
+
+    Attributes:
+        table: key, etag, size, modified_at and replaces.
+    """
+
+    bucket: str
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        for batch in self.table.to_batches(BATCH_OBJECTS):
+            for row in batch.to_pylist():
+                replaces = row.pop("replaces")
+                yield Waiting(f"{self.bucket}/{row['key']}", StoredObject(**row), replaces)
+
+    @property
+    def bytes(self) -> int:
+        """Their stored size."""
+        return int(pc.sum(self.table.column("size")).as_py() or 0)
+
+    def without(self, source_files: Collection[str]) -> Backlog:
+        """The others."""
+        keys = [name.removeprefix(f"{self.bucket}/") for name in source_files]
+        mask = pc.invert(pc.is_in(self.table.column("key"), pa.array(keys, pa.string())))
+        return replace(self, table=self.table.filter(mask)) if keys else self
+
+    def by_replacing(self, replaces: bool) -> Backlog:
+        """Those that replace an older version, or those that do not."""
+        return replace(self, table=self.table.filter(pc.equal(self.table.column("replaces"), replaces)))
+
+
+def discover(contract: Contract, landing: Store, state: LedgerState) -> Backlog:
+    """The feed's waiting objects.
 
     Raises:
         ConfigError: the bucket is missing or access is refused.
@@ -41,12 +79,8 @@ def discover(contract: Contract, landing: Store, state: LedgerState) -> list[Wai
     listing, names = listed_objects(contract, landing)
     status = state.objects.status(names, listing.column("etag").combine_chunks())
     places = np.flatnonzero(status != SAME)
-    versions = [StoredObject(**row) for row in listing.take(pa.array(places)).to_pylist()]
-    waiting = [
-        Waiting(f"{contract.source.bucket}/{version.key}", version, replaces)
-        for version, replaces in zip(versions, (status[places] == CHANGED).tolist(), strict=True)
-    ]
-    return sorted(waiting, key=lambda item: item.version.key)
+    waiting = listing.take(pa.array(places)).append_column("replaces", pa.array(status[places] == CHANGED))
+    return Backlog(contract.source.bucket, waiting.sort_by("key"))
 
 
 def listed_objects(contract: Contract, landing: Store) -> tuple[pa.Table, pa.Array]:

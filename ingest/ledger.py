@@ -2,7 +2,7 @@
 
 Entry N is the object `ledger/<feed>/<N as 20 digits>.parquet`, written with put-if-absent, so exactly one writer gets
 each number. Entries are never deleted, renumbered or reused: what is live at a position is what entries 1..position
-say. Every CHECKPOINT_ENTRIES entries the sum of all is laid beside the log, as
+say. Every CHECKPOINT_ENTRIES entries, or CHECKPOINT_OBJECTS objects, the sum of all is laid beside the log, as
 `ledger/<feed>/_checkpoints/<N>.files.parquet` and `…<N>.objects.parquet`. A checkpoint only spares reading: without it
 the log says the same.
 """
@@ -25,7 +25,7 @@ from ingest.errors import ConfigError, ConflictError
 from ingest.known import KnownObjects
 from ingest.store import Store
 
-CHECKPOINT_ENTRIES = 64
+CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000
 KEPT_CHECKPOINTS = 4
 
 
@@ -176,7 +176,7 @@ class Ledger:
             Whether it was written.
         """
         last = self._checkpoint_before(None)
-        if state.position - last < CHECKPOINT_ENTRIES:
+        if state.position - last < CHECKPOINT_ENTRIES and state.objects.recent_count < CHECKPOINT_OBJECTS:
             return False
         with self.store.disk_errors(), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "objects.parquet"

@@ -92,19 +92,14 @@ def ingest_feed(
     announced = False
     while True:
         state = ledger.state()
-        waiting = [
-            item for item in discover(contract, landing, state) if item.source_file not in changed | stuck.keys()
-        ]
+        waiting = discover(contract, landing, state).without(changed | stuck.keys())
         if contract.overwritten == "refuse":
-            report = replace(report, refused=sum(item.replaces for item in waiting))
-            waiting = [item for item in waiting if not item.replaces]
+            report = replace(report, refused=len(waiting.by_replacing(True)))
+            waiting = waiting.by_replacing(False)
         if progress and not announced:
-            progress(-len(waiting), -sum(item.version.size for item in waiting))
+            progress(-len(waiting), -waiting.bytes)
             announced = True
-        loads = plan_loads(waiting, limits)
-        if not loads:
-            break
-        for objects in loads:
+        for objects in plan_loads(waiting, limits):
             load = _Load(contract, landing, lake, state, objects, corrupt, now(), limits)
             try:
                 entry = load.run(progress)
@@ -131,7 +126,8 @@ def ingest_feed(
             else:  # others committed in between
                 for number, other in ledger.entries(state.position, sequence):
                     state.apply(number, other)
-            ledger.checkpoint(state)
+            if ledger.checkpoint(state):
+                state = ledger.state()  # what it holds of a checkpoint stays on disk
             LOG.info(
                 "committed feed=%s load=%s entry=%d objects=%d",
                 contract.feed,

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 from ingest.discover import Waiting
 from ingest.limits import DEFAULT, Limits
 
 
-def plan_loads(waiting: Sequence[Waiting], limits: Limits = DEFAULT) -> list[list[Waiting]]:
-    """Splits the waiting objects, in their order, into loads within the limits.
+def plan_loads(waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[list[Waiting]]:
+    """Splits the waiting objects, in their order, into loads within the limits, each when it is asked for.
 
     An object larger than `load_bytes` is a load of its own. A crash costs at most the work of one load.
 
-    >>> plan_loads([])
+    >>> list(plan_loads([]))
     []
     """
-    loads: list[list[Waiting]] = []
+    load: list[Waiting] = []
     size = 0
     for item in waiting:
-        if not loads or size + item.version.size > limits.load_bytes or len(loads[-1]) >= limits.load_objects:
-            loads.append([])
-            size = 0
-        loads[-1].append(item)
+        if load and (size + item.version.size > limits.load_bytes or len(load) >= limits.load_objects):
+            yield load
+            load, size = [], 0
+        load.append(item)
         size += item.version.size
-    return loads
+    if load:
+        yield load
