@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup lock lint test demo demo-steps demo-s3 bench torture clean
+.PHONY: help setup lock lint test demo demo-steps demo-s3 bench torture histories kills clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -71,6 +71,12 @@ torture: setup ## the long tests, then 1,000 kills of ingest, replay and mainten
 	pytest -m slow
 	python -m tests.torture --kills 500 --ingesters 1
 	python -m tests.torture --kills 500 --ingesters 3
+
+histories: setup ## 200 random histories: incremental equals rebuilt (an hour)
+	HISTORIES=200 pytest -q tests/e2e/test_histories.py
+
+kills: setup ## 200 kills of lake run beside a reader (a quarter of an hour)
+	KILLS=200 pytest -q -s tests/e2e/test_kills.py
 
 clean: ## remove .venv, data and caches
 	rm -rf .venv data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -206,7 +206,7 @@ def in_home(monkeypatch: pytest.MonkeyPatch, template: Path, tmp_path: Path) -> 
 
 
 @settings(
-    max_examples=int(os.environ.get("HISTORIES", "3")),
+    max_examples=int(os.environ.get("HISTORIES", "4")),
     deadline=None,
     derandomize="HISTORIES" not in os.environ,
     database=None,
