@@ -100,10 +100,18 @@ def sql_columns(contract: Contract) -> Iterator[tuple[str, str, str]]:
         yield name, "DATE", PARTITIONS[name]
 
 
-def high_entropy(contract: Contract) -> set[str]:
-    """Parquet paths that a dictionary does not make smaller: sole keys, numbers and timestamps."""
-    plain = {"_source_line", *(contract.key if contract.kind is Kind.EVENT else ())}
-    return plain | {path for path, column in contract.walk() if column.type in {"double", "timestamp"}}
+def encodings(contract: Contract) -> dict[str, str | None]:
+    """Parquet encoding by dotted path, of columns that a dictionary does not make smaller; None for the plain one."""
+    found: dict[str, str | None] = {"_source_line": "DELTA_BINARY_PACKED"}
+    for path, column in contract.walk():
+        if column.type == "timestamp":
+            found[path] = "DELTA_BINARY_PACKED"
+        elif column.type == "double":
+            found[path] = None
+        elif contract.kind is Kind.EVENT and path in contract.key:
+            kinds = {"string": "DELTA_BYTE_ARRAY", "integer": "DELTA_BINARY_PACKED"}
+            found[path] = kinds.get(column.type)
+    return found
 
 
 def external_models(contracts: list[Contract]) -> str:

@@ -20,7 +20,7 @@ from ingest.discover import Waiting
 from ingest.entry import LakeFile
 from ingest.parquet import give_up
 from ingest.parse import LINE, RESCUED, SOURCE, Parsed, Reject
-from ingest.schema import LINEAGE, QUARANTINE, bronze_schema, high_entropy, partitions, record_schema, sql_columns
+from ingest.schema import LINEAGE, QUARANTINE, bronze_schema, encodings, partitions, record_schema, sql_columns
 from ingest.store import Store
 
 GROUP_ROWS = 120_000
@@ -69,9 +69,10 @@ class LoadWriter:
         self._schema = bronze_schema(contract)
         self._columns = columns_json(contract)
         leaves = _leaves(record_schema(contract))
-        plain = high_entropy(contract)
-        self._dictionary = [path for path in leaves if _dotted(path) not in plain] + list(LINEAGE)
-        self._dictionary.remove(LINE)
+        special = encodings(contract)
+        self._dictionary = [path for path in (*leaves, *LINEAGE) if _dotted(path) not in special]
+        kinds = {path: special.get(_dotted(path)) for path in (*leaves, LINE)}
+        self._encodings = {path: kind for path, kind in kinds.items() if kind}
         self._held: dict[int | None, list[pa.Table]] = defaultdict(list)
         self._held_rows: dict[int | None, int] = defaultdict(int)
         self._open: dict[int | None, _OpenFile] = {}
@@ -193,7 +194,12 @@ class LoadWriter:
                 place = schema.get_field_index(name)
                 schema = schema.set(place, pa.field(name, pa.dictionary(pa.int32(), pa.string())))
             writer = pq.ParquetWriter(
-                path, schema, compression="zstd", compression_level=1, use_dictionary=self._dictionary
+                path,
+                schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=self._dictionary,
+                column_encoding=self._encodings,
             )
             self._open[day] = _OpenFile(key, path, writer, event_date)
         return self._open[day]

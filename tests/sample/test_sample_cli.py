@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ingest.settings import settings
-from pipeline.cli import main, yesterday
+from pipeline.cli import main
+from pipeline.cli.sample import yesterday
 
 
 def lake(*arguments: str) -> Result:
