@@ -14,7 +14,12 @@ from pipeline.stale import AFFECTS
 
 FIELDS = ("name", "kind", "cron", "owner", "description", "grain", "tags", "partitioned_by", "audits")
 """Fields of a header, in their order."""
-READS = {"seeds": set(), "silver": {"bronze", "seeds", "silver"}, "gold": {"seeds", "silver", "gold"}}
+READS = {
+    "seeds": set(),
+    "silver": {"bronze", "seeds", "silver"},
+    "gold": {"seeds", "silver", "gold"},
+    "ops": {"operations", "ops"},
+}
 """Layers, and the layers that each may read."""
 PREFIXES = ("dim_", "fct_", "rpt_")
 GIVEN_NAMES = ("activity_engagement_metrics", "activity_popularity_", "q1_", "q2_", "q3_")

@@ -1,4 +1,4 @@
-"""Bronze, made visible to the engine before a plan or run begins."""
+"""Bronze, and what Lakemesh notes of its own work, made visible to the engine before a plan or run begins."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ except OSError as _error:
 
 @macro()  # type: ignore[untyped-decorator]  # SQLMesh publishes no types
 def register_bronze(evaluator: MacroEvaluator) -> list[str]:
-    """Pins every feed's ledger position and gives its live files as one view.
+    """Pins every feed's ledger position and gives its live files as one view; likewise what models/ops reads.
 
     `@register_bronze()` → `CREATE SCHEMA IF NOT EXISTS bronze; CREATE OR REPLACE VIEW bronze.events AS SELECT … ; …`
     """
     if evaluator.runtime_stage != "before_all":
         return []
     # Imported here: SQLMesh stores with the environment all that a macro finds at module level.
-    from pipeline.bronze import registration
+    from pipeline import bronze, operations
 
-    return registration()
+    return [*bronze.registration(), *operations.registration()]

@@ -13,6 +13,7 @@ from ingest.lock import file_lock
 from ingest.settings import Settings
 from pipeline import history
 from pipeline.cycle import IngestSummary, ingest_all
+from pipeline.operations import record
 from pipeline.project import Computed, Progress, Project, open_project
 from pipeline.prove import audit_and_publish, failed_audits, feeds_behind
 from pipeline.state import open_state
@@ -48,17 +49,16 @@ def run_cycle(
             with summary.stage("ingest"):
                 summary.ingest = _joined(summary.ingest, ingest_all(feeds, ingesting, options))
             with summary.stage("load project"), open_project(computing) as project:
-                pass_on = _run_and_publish(project, options, summary, now())
-            if pass_on:
+                is_over = _run_and_publish(project, options, summary, now())
+                if is_over:
+                    summary.take_over(summary.ingest)
+                    record(project.context.engine_adapter, summary)
+            if is_over:
                 break
         else:
             summary.failed(
                 RetriableError("loads keep being committed while models are computed; the next cycle goes on")
             )
-        for line in summary.ingest.errors if summary.ingest else []:
-            summary.errors.append(line)
-        if summary.ingest:
-            summary.exit_code = max(summary.exit_code, summary.ingest.exit_code)
     return summary
 
 
@@ -74,6 +74,7 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
     with one_cycle(options, wait_seconds), open_project() as project:
         project.snapshots()
         audit_and_publish(project, options, summary, now, release=True)
+        record(project.context.engine_adapter, summary)
     return summary
 
 

@@ -49,6 +49,11 @@ class RunSummary:
         self.errors.append(str(error))
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
 
+    def take_over(self, ingest: IngestSummary) -> None:
+        """Counts what went wrong with ingesting as the cycle's."""
+        self.errors += ingest.errors
+        self.exit_code = max(self.exit_code, ingest.exit_code)
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Adds the wall time of the body to a stage."""

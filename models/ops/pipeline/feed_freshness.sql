@@ -1,0 +1,37 @@
+MODEL (
+  name ops.feed_freshness,
+  kind VIEW,
+  cron '@daily',
+  owner platform,
+  description 'One row per feed: how old its newest object is, and whether that breaks the contract.',
+  grain feed,
+  tags (ops, pipeline),
+  audits (
+    not_null(columns := (feed, freshness_seconds, is_late)),
+    unique_values(columns := feed)
+  )
+);
+
+WITH newest_objects AS (
+  SELECT
+    objects.feed AS feed,
+    MAX(objects.modified_at) AS newest_object_at,
+    COUNT(DISTINCT objects.source_file) AS object_count
+  FROM operations.objects AS objects
+  GROUP BY
+    objects.feed
+)
+SELECT
+  feeds.feed::TEXT AS feed, /* Feed, as its contract is named */
+  feeds.owner::TEXT AS owner, /* Who answers for it */
+  COALESCE(newest_objects.object_count, 0)::BIGINT AS object_count, /* Source objects ever loaded */
+  newest_objects.newest_object_at::TIMESTAMP AS newest_object_at, /* When its newest object was written, UTC; NULL before the first */
+  feeds.freshness_seconds::BIGINT AS freshness_seconds, /* How old that may be by the contract, seconds */
+  DATE_DIFF('SECOND', newest_objects.newest_object_at, CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::BIGINT AS age_seconds, /* How old it is now, seconds */
+  COALESCE(
+    DATE_DIFF('SECOND', newest_objects.newest_object_at, CURRENT_TIMESTAMP AT TIME ZONE 'UTC') > feeds.freshness_seconds,
+    TRUE
+  )::BOOLEAN AS is_late /* Whether the contract is broken; a feed without objects is late */
+FROM operations.feeds AS feeds
+LEFT JOIN newest_objects AS newest_objects
+  ON feeds.feed = newest_objects.feed

@@ -1,0 +1,56 @@
+MODEL (
+  name ops.late_arrivals,
+  kind VIEW,
+  cron '@daily',
+  owner platform,
+  description 'One row per event feed: how many days after they happened its events are written.',
+  grain feed,
+  tags (ops, pipeline),
+  audits (
+    not_null(columns := (feed, row_count, p50_days, max_days)),
+    unique_values(columns := feed)
+  )
+);
+
+WITH current_versions AS (
+  SELECT
+    objects.feed AS feed,
+    objects.modified_at AS modified_at,
+    objects.event_dates AS event_dates
+  FROM operations.objects AS objects
+  QUALIFY
+    ROW_NUMBER() OVER (PARTITION BY objects.feed, objects.source_file ORDER BY objects.position DESC) = 1
+), dated_rows AS (
+  SELECT
+    current_versions.feed AS feed,
+    current_versions.modified_at AS modified_at,
+    UNNEST(current_versions.event_dates) AS dated
+  FROM current_versions AS current_versions
+), days_late AS (
+  SELECT
+    dated_rows.feed AS feed,
+    GREATEST(DATE_DIFF('DAY', dated_rows.dated.event_date, dated_rows.modified_at::DATE), 0) AS days,
+    SUM(dated_rows.dated.rows) AS row_count
+  FROM dated_rows AS dated_rows
+  GROUP BY
+    dated_rows.feed,
+    GREATEST(DATE_DIFF('DAY', dated_rows.dated.event_date, dated_rows.modified_at::DATE), 0)
+), shares AS (
+  SELECT
+    days_late.feed AS feed,
+    days_late.days AS days,
+    days_late.row_count AS row_count,
+    SUM(days_late.row_count) OVER (PARTITION BY days_late.feed ORDER BY days_late.days)::DOUBLE / SUM(days_late.row_count) OVER (PARTITION BY days_late.feed) AS share
+  FROM days_late AS days_late
+)
+SELECT
+  shares.feed::TEXT AS feed, /* Feed, as its contract is named */
+  SUM(shares.row_count)::BIGINT AS row_count, /* Rows of bronze */
+  SUM(CASE WHEN shares.days > 0 THEN shares.row_count ELSE 0 END)::BIGINT AS late_row_count, /* Rows whose object was written on a later UTC date */
+  MIN(CASE WHEN shares.share >= 0.5 THEN shares.days END)::BIGINT AS p50_days, /* Half of the rows are at most so many days late */
+  MIN(CASE WHEN shares.share >= 0.9 THEN shares.days END)::BIGINT AS p90_days, /* Likewise nine of ten */
+  MIN(CASE WHEN shares.share >= 0.99 THEN shares.days END)::BIGINT AS p99_days, /* Likewise ninety-nine of a hundred */
+  MAX(shares.days)::BIGINT AS max_days /* The latest row */
+FROM shares AS shares
+GROUP BY
+  shares.feed

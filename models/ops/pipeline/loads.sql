@@ -1,0 +1,48 @@
+MODEL (
+  name ops.loads,
+  kind VIEW,
+  cron '@daily',
+  owner platform,
+  description 'One row per load that committed objects.',
+  grain (feed, load_id),
+  tags (ops, pipeline),
+  audits (
+    not_null(columns := (feed, load_id, started_at, object_count, record_count)),
+    unique_combination_of_columns(columns := (feed, load_id)),
+    forall(criteria := (
+      record_count = row_count + quarantined_count
+    ))
+  )
+);
+
+SELECT
+  objects.feed::TEXT AS feed, /* Feed, as its contract is named */
+  objects.load_id::TEXT AS load_id, /* Load that committed the objects, column _load_id of bronze */
+  STRPTIME(LEFT(objects.load_id, 15), '%Y%m%dT%H%M%S')::TIMESTAMP AS started_at, /* When the load began, UTC */
+  COUNT(DISTINCT objects.source_file)::BIGINT AS object_count, /* Source objects */
+  SUM(objects.size)::BIGINT AS byte_count, /* Stored bytes of the objects */
+  SUM(objects.records)::BIGINT AS record_count, /* Records in them that are not blank */
+  SUM(objects.rows)::BIGINT AS row_count, /* Records that are rows of bronze */
+  SUM(objects.quarantined)::BIGINT AS quarantined_count, /* Records that were rejected */
+  MIN(objects.modified_at)::TIMESTAMP AS oldest_object_at, /* When the oldest object was written, UTC */
+  MAX(objects.modified_at)::TIMESTAMP AS newest_object_at /* When the newest object was written, UTC */
+FROM (
+  SELECT
+    versions.feed,
+    versions.load_id,
+    versions.source_file,
+    versions.size,
+    versions.records,
+    versions.rows,
+    versions.quarantined,
+    versions.modified_at
+  FROM operations.objects AS versions
+  QUALIFY
+    ROW_NUMBER() OVER (
+      PARTITION BY versions.feed, versions.load_id, versions.source_file
+      ORDER BY versions.position DESC
+    ) = 1
+) AS objects
+GROUP BY
+  objects.feed,
+  objects.load_id

@@ -1,0 +1,64 @@
+MODEL (
+  name ops.volume_anomalies,
+  kind VIEW,
+  cron '@daily',
+  owner platform,
+  description 'One row per event feed and date whose number of rows is far from that of the same weekday before.',
+  grain (feed, event_date),
+  tags (ops, pipeline),
+  audits (
+    not_null(columns := (feed, event_date, row_count, usual_count)),
+    unique_combination_of_columns(columns := (feed, event_date))
+  )
+);
+
+WITH current_versions AS (
+  SELECT
+    objects.feed AS feed,
+    objects.event_dates AS event_dates
+  FROM operations.objects AS objects
+  QUALIFY
+    ROW_NUMBER() OVER (PARTITION BY objects.feed, objects.source_file ORDER BY objects.position DESC) = 1
+), dated_rows AS (
+  SELECT
+    current_versions.feed AS feed,
+    UNNEST(current_versions.event_dates) AS dated
+  FROM current_versions AS current_versions
+), daily_rows AS (
+  SELECT
+    dated_rows.feed AS feed,
+    dated_rows.dated.event_date AS event_date,
+    SUM(dated_rows.dated.rows) AS row_count
+  FROM dated_rows AS dated_rows
+  GROUP BY
+    dated_rows.feed,
+    dated_rows.dated.event_date
+), usual_rows AS (
+  SELECT
+    daily_rows.feed AS feed,
+    daily_rows.event_date AS event_date,
+    MAX(daily_rows.row_count) AS row_count,
+    MEDIAN(earlier_rows.row_count) AS usual_count,
+    COUNT(earlier_rows.row_count) AS weeks
+  FROM daily_rows AS daily_rows
+  INNER JOIN daily_rows AS earlier_rows
+    ON daily_rows.feed = earlier_rows.feed
+    AND earlier_rows.event_date < daily_rows.event_date
+    AND earlier_rows.event_date >= daily_rows.event_date - INTERVAL '56' DAY
+    AND DAYOFWEEK(earlier_rows.event_date) = DAYOFWEEK(daily_rows.event_date)
+  GROUP BY
+    daily_rows.feed,
+    daily_rows.event_date
+)
+SELECT
+  usual_rows.feed::TEXT AS feed, /* Feed, as its contract is named */
+  usual_rows.event_date::DATE AS event_date, /* UTC date of the events */
+  usual_rows.row_count::BIGINT AS row_count, /* Rows of bronze on that date */
+  usual_rows.usual_count::DOUBLE AS usual_count, /* Median of the same weekday in the eight weeks before, three of them at least */
+  (
+    usual_rows.row_count::DOUBLE / usual_rows.usual_count
+  )::DOUBLE AS ratio /* The one over the other */
+FROM usual_rows AS usual_rows
+WHERE
+  usual_rows.weeks >= 3
+  AND NOT usual_rows.row_count BETWEEN usual_rows.usual_count / @volume_anomaly_factor AND usual_rows.usual_count * @volume_anomaly_factor

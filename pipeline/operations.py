@@ -1,0 +1,144 @@
+"""Operations as data: what Lakemesh notes of its own work, readable by models (models/ops) like any other source."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ingest.contract import Contract, contracts
+from ingest.ledger import Ledger
+from ingest.quarantine import DISCARDED, OPEN
+from ingest.settings import settings
+from ingest.store import Store
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
+
+    from pipeline.summary import RunSummary
+
+_RUNS = (
+    "run_id TEXT, started_at TIMESTAMP, outcome TEXT, exit_code BIGINT, state BIGINT, loads BIGINT, rows BIGINT, "
+    "computed_dates BIGINT, seconds DOUBLE, errors TEXT"
+)
+_AUDITS = "run_id TEXT, audit TEXT, scope TEXT, rows BIGINT, is_blocking BOOLEAN"
+_OBJECTS = {
+    "feed": "TEXT",
+    "position": "BIGINT",
+    "load_id": "TEXT",
+    "source_file": "TEXT",
+    "etag": "TEXT",
+    "size": "BIGINT",
+    "modified_at": "TIMESTAMP",
+    "records": "BIGINT",
+    "rows": "BIGINT",
+    "quarantined": "BIGINT",
+    "event_dates": "STRUCT(event_date DATE, rows BIGINT)[]",
+}
+_QUARANTINE = {
+    "feed": "TEXT",
+    "source_file": "TEXT",
+    "source_line": "BIGINT",
+    "ingested_at": "TIMESTAMP",
+    "reason": "TEXT",
+    "column_path": "TEXT",
+    "is_discarded": "BOOLEAN",
+}
+
+
+def registration() -> list[str]:
+    """Statements that make feeds, ledger, quarantine and past cycles visible in the warehouse, schema `operations`.
+
+    Raises:
+        ConfigError, RetriableError: the lake cannot be read.
+    """
+    lake = Store(settings().lake_uri)
+    known = list(contracts().values())
+    return [
+        "CREATE SCHEMA IF NOT EXISTS operations",
+        f"CREATE TABLE IF NOT EXISTS operations.runs ({_RUNS})",
+        f"CREATE TABLE IF NOT EXISTS operations.audits ({_AUDITS})",
+        f"CREATE OR REPLACE VIEW operations.feeds AS {_feeds(known)}",
+        f"CREATE OR REPLACE VIEW operations.objects AS {_objects(known, lake)}",
+        f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(known, lake)}",
+    ]
+
+
+def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
+    """Adds a cycle to what is known of past ones."""
+    if not warehouse.table_exists("operations.runs"):
+        return
+    run_id = f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    feeds = summary.ingest.feeds if summary.ingest else []
+    cursor = warehouse.cursor
+    cursor.execute(
+        "INSERT INTO operations.runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            run_id,
+            summary.started_at.replace(tzinfo=None),
+            summary.outcome,
+            summary.exit_code,
+            summary.state,
+            sum(len(feed.loads) for feed in feeds),
+            sum(feed.rows for feed in feeds),
+            sum(len(done.dates) for done in summary.computed.values()),
+            sum(summary.seconds.values()),
+            "\n".join(summary.errors),
+        ],
+    )
+    rows = [[run_id, item.name, item.scope, item.rows, item.blocks] for item in summary.audits]
+    if rows:
+        cursor.executemany("INSERT INTO operations.audits VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def _feeds(known: list[Contract]) -> str:
+    rows = (
+        f"('{item.feed}', '{item.domain}', '{item.kind}', {_text(item.owner)}, {item.freshness_seconds}, "
+        f"{item.max_quarantined_share})"
+        for item in known
+    )
+    names = "feed, domain, kind, owner, freshness_seconds, max_quarantined_share"
+    return f"SELECT * FROM (VALUES {', '.join(rows)}) AS feeds({names})"
+
+
+def _objects(known: list[Contract], lake: Store) -> str:
+    parts = []
+    for contract in known:
+        ledger = Ledger(lake, contract.feed)
+        if ledger.position():
+            entries = _text(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet")
+            parts.append(
+                f"SELECT '{contract.feed}' AS feed, LEFT(PARSE_FILENAME(filename), 20)::BIGINT AS position, load_id, "
+                "source_file, etag, size, modified_at AT TIME ZONE 'UTC' AS modified_at, records, rows, quarantined, "
+                f"event_dates FROM READ_PARQUET({entries}, filename = TRUE) AS entries WHERE action = 'object'"
+            )
+    return " UNION ALL ".join(parts) or _nothing(_OBJECTS)
+
+
+def _quarantine(known: list[Contract], lake: Store) -> str:
+    parts = []
+    for contract in known:
+        files = sorted(Ledger(lake, contract.feed).live().files)
+        for layer, is_discarded in ((OPEN, "FALSE"), (DISCARDED, "TRUE")):
+            paths = [path for path in files if path.startswith(layer)]
+            if paths:
+                parts.append(
+                    f"SELECT '{contract.feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
+                    '_ingested_at AS ingested_at, reason, "column" AS column_path, '
+                    f"{is_discarded} AS is_discarded FROM READ_PARQUET([{_paths(lake, paths)}], "
+                    "hive_partitioning = FALSE) AS rejected"
+                )
+    return " UNION ALL ".join(parts) or _nothing(_QUARANTINE)
+
+
+def _paths(lake: Store, paths: Iterable[str]) -> str:
+    return ", ".join(_text(f"{lake.uri}/{path}") for path in paths)
+
+
+def _nothing(columns: Mapping[str, str]) -> str:
+    """A relation without rows."""
+    return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in columns.items())} WHERE FALSE"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
