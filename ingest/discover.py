@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,6 +16,7 @@ from ingest.known import CHANGED, SAME
 from ingest.ledger import LedgerState
 from ingest.store import Store, StoredObject
 
+HEAD_THREADS = 32
 _IGNORED = ("_SUCCESS", ".DS_Store")
 BATCH_OBJECTS = 10_000
 
@@ -31,6 +34,26 @@ class Waiting:
     source_file: str
     version: StoredObject
     replaces: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The feed's objects in the landing beside what the ledger knows of them; columns of one length.
+
+    Attributes:
+        table: key, etag, size, modified_at.
+        names: bucket/key.
+        status: NEW, SAME or CHANGED.
+    """
+
+    table: pa.Table
+    names: pa.Array
+    status: npt.NDArray[np.int8]
+
+    def versions(self, *status: int) -> list[StoredObject]:
+        """The objects of the given status, in key order."""
+        places = pa.array(np.flatnonzero(np.isin(self.status, status)))
+        return [StoredObject(**row) for row in self.table.take(places).sort_by("key").to_pylist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +99,46 @@ def discover(contract: Contract, landing: Store, state: LedgerState) -> Backlog:
         ConfigError: the bucket is missing or access is refused.
         RetriableError: the store cannot be reached.
     """
-    listing, names = listed_objects(contract, landing)
-    status = state.objects.status(names, listing.column("etag").combine_chunks())
-    places = np.flatnonzero(status != SAME)
-    waiting = listing.take(pa.array(places)).append_column("replaces", pa.array(status[places] == CHANGED))
+    listed = compare(contract, landing, state)
+    places = np.flatnonzero(listed.status != SAME)
+    replaces = pa.array(listed.status[places] == CHANGED)
+    waiting = listed.table.take(pa.array(places)).append_column("replaces", replaces)
     return Backlog(contract.source.bucket, waiting.sort_by("key"))
 
 
-def listed_objects(contract: Contract, landing: Store) -> tuple[pa.Table, pa.Array]:
-    """The feed's objects in the landing, as columns, and their names as bucket/key."""
-    listing = landing.listing(contract.source.prefix.rstrip("/"))
+def compare(contract: Contract, landing: Store, state: LedgerState) -> Listed:
+    """Lists the feed's objects, and looks each up in the ledger."""
+    return compare_table(contract, landing, state, landing.listing(contract.source.prefix.rstrip("/")))
+
+
+def compare_table(contract: Contract, landing: Store, state: LedgerState, table: pa.Table) -> Listed:
+    """Looks up what was listed, without what is no object of the feed: markers of folders and of finished jobs."""
     for ending in ("/", *_IGNORED):
-        listing = listing.filter(pc.invert(pc.ends_with(listing.column("key"), ending)))
-    return listing, pc.binary_join_element_wise(contract.source.bucket, listing.column("key"), "/").combine_chunks()
+        table = table.filter(pc.invert(pc.ends_with(table.column("key"), ending)))
+    listed = _looked_up(contract, state, table)
+    markers = _folder_markers(landing, listed)
+    return _looked_up(contract, state, table.filter(pc.invert(markers))) if markers is not None else listed
+
+
+def _looked_up(contract: Contract, state: LedgerState, table: pa.Table) -> Listed:
+    names = pc.binary_join_element_wise(contract.source.bucket, table.column("key"), "/")
+    names = names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
+    return Listed(table, names, state.objects.status(names, table.column("etag").combine_chunks()))
+
+
+def _folder_markers(landing: Store, listed: Listed) -> pa.Array | None:
+    """Which of the listed are empty `folder/` keys of S3; None when none is.
+
+    The listing shows such a key without its slash, as an empty object that nobody finds under that name.
+    """
+    sizes = listed.table.column("size").to_numpy()
+    doubtful = np.flatnonzero((sizes == 0) & (listed.status != SAME))
+    if landing.root is not None or not len(doubtful):
+        return None
+    versions = [StoredObject(**row) for row in listed.table.take(pa.array(doubtful)).to_pylist()]
+    with ThreadPoolExecutor(HEAD_THREADS) as pool:
+        found = list(pool.map(landing.find, (version.key for version in versions)))
+    is_marker = np.zeros(len(sizes), dtype=bool)
+    pairs = zip(versions, found, strict=True)
+    is_marker[doubtful] = [there is None or there.etag != version.etag for version, there in pairs]
+    return pa.array(is_marker)

@@ -21,11 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import obstore
 import pyarrow as pa
-import pyarrow.compute as pc
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
-    GenericError,
     PermissionDeniedError,
     PreconditionError,
     UnauthenticatedError,
@@ -33,6 +31,7 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, S3Store
 
 from ingest.errors import ConfigError, RetriableError
+from ingest.listing import LISTING, list_columns
 from ingest.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -42,9 +41,7 @@ BLOCK_BYTES = 8 << 20
 WHOLE_BYTES = 32 << 20
 ANSWER_SECONDS = 60.0
 """A request to S3 that takes longer is given up, and sent again where that is harmless."""
-LISTING = pa.schema(
-    [("key", pa.string()), ("etag", pa.string()), ("size", pa.int64()), ("modified_at", pa.timestamp("us", "UTC"))]
-)
+_BAD_KEY = ("empty path segment", "illegal character sequence")
 _FORBIDDEN = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
 
@@ -144,14 +141,11 @@ class Store:
                 yield StoredObject(meta["path"], (meta["e_tag"] or "").strip('"'), meta["size"], meta["last_modified"])
 
     def listing(self, prefix: str = "") -> pa.Table:
-        """The same as columns key, etag, size, modified_at: a million objects in some 150 MB."""
-        tables = [LISTING.empty_table()]
-        for batch in self._batches(prefix, None):
-            etags = pa.array([meta["e_tag"] or "" for meta in batch], pa.string())
-            columns = [pa.array([meta[name] for meta in batch]) for name in ("path", "size", "last_modified")]
-            columns.insert(1, pc.utf8_trim(etags, '"'))
-            tables.append(pa.table(columns, names=LISTING.names).cast(LISTING))
-        return pa.concat_tables(tables).combine_chunks()
+        """The same as columns key, etag, size, modified_at, in no order; from S3 by many threads at once."""
+        if self.root is not None and not (self.root / prefix).is_dir():
+            return LISTING.empty_table()
+        with self._translated(prefix or "/"):
+            return list_columns(self._obstore, prefix)
 
     def _batches(self, prefix: str, after: str | None) -> Iterator[Sequence[ObjectMeta]]:
         if self.root is not None and not (self.root / prefix).is_dir():
@@ -355,9 +349,10 @@ class Store:
         """Turns the store's errors into ours, one line each."""
         try:
             yield
-        except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError, GenericError, BaseError) as error:
+        except (FileNotFoundError, ValueError, BaseError) as error:
             text = str(error)
-            if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in text:
+            is_known = any(word in text for word in _BAD_KEY) or isinstance(error, BaseError | FileNotFoundError)
+            if (isinstance(error, FileNotFoundError) and "NoSuchBucket" not in text) or not is_known:
                 raise
             place = f"{self.uri} ({key})"
             if "NoSuchBucket" in text:
@@ -368,6 +363,10 @@ class Store:
                 ) from None
             if isinstance(error, AlreadyExistsError | PreconditionError):
                 raise
+            if any(word in text for word in _BAD_KEY):
+                raise ConfigError(
+                    f"{place}: a key has an empty part, `.` or `..` between slashes; rename the object: {text[:200]}"
+                ) from None
             reason = text.split("\n", 1)[0][:300]
             raise RetriableError(
                 f"{place}: the store did not answer properly; check AWS_ENDPOINT_URL and try again: {reason}"

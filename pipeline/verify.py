@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contract import Contract
-from ingest.discover import listed_objects
+from ingest.discover import compare
 from ingest.entry import LAYERS
 from ingest.known import CHANGED, NEW, SAME
 from ingest.ledger import Ledger, LedgerState
@@ -69,15 +69,14 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
     state = Ledger(lake, contract.feed).state()
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
-    listing, names = listed_objects(contract, landing)
-    status = state.objects.status(names, listing.column("etag").combine_chunks())
-    verdict.waiting = int(np.isin(status, (NEW, CHANGED)).sum())
-    verdict.gone = verdict.objects - int((status != NEW).sum())
+    listed = compare(contract, landing, state)
+    verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
+    verdict.gone = verdict.objects - int((listed.status != NEW).sum())
     _compare_files(contract, lake, state, verdict)
     with connect(options) as connection:
         _compare_objects(connection, contract, lake, state, verdict)
         if deep and not verdict.differences:
-            same = names.filter(pa.array(status == SAME))
+            same = listed.names.filter(pa.array(listed.status == SAME))
             _compare_content(connection, contract, options, landing, state, same, verdict)
     return verdict
 
