@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ingest.errors import ConfigError
+from ingest.source import Source, Strict
 
 CONTRACTS = Path(__file__).resolve().parent / "contracts"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -41,10 +42,6 @@ class Kind(StrEnum):
     ENTITY = "entity"
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Column(Strict):
     """One field of a record. `repeated` makes it a list, `fields` the members of a struct."""
 
@@ -61,14 +58,6 @@ class Column(Strict):
         if (self.type == "struct") != bool(self.fields):
             raise ValueError(f"column '{self.name}': a struct, and only a struct, has fields")
         return self
-
-
-class Source(Strict):
-    """Where producers put the objects of the feed. Their format shows in the content; CSV shows in the name or here."""
-
-    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    prefix: str = ""
-    format: str = Field(default="auto", pattern="^(auto|csv)$")
 
 
 class Reference(Strict):
@@ -212,7 +201,24 @@ def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
                     f"{contract.name}: reference {reference.column} -> {reference.feed}.{reference.key} leads nowhere; "
                     "expected the single key column of a declared feed"
                 )
+        retired_to = contract.source.retire and contract.source.retire.to
+        for other in contracts.values() if retired_to else ():
+            if _meet(str(retired_to), f"{other.source.bucket}/{other.source.prefix}"):
+                raise ConfigError(
+                    f"{contract.name}: source.retire.to {retired_to} lies where {other.name} is read from, so what is "
+                    "retired would be loaded again; name another bucket or prefix"
+                )
     return contracts
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether one of two bucket/prefix places lies in the other.
+
+    >>> _meet("raw/old", "raw/"), _meet("raw", "raw/new"), _meet("raw-old", "raw")
+    (True, True, False)
+    """
+    first, second = (f"{place.rstrip('/')}/" for place in (one, other))
+    return first.startswith(second) or second.startswith(first)
 
 
 @cache

@@ -15,6 +15,7 @@ from ingest.contract import Contract
 from ingest.known import CHANGED, SAME
 from ingest.ledger import LedgerState
 from ingest.store import Store, StoredObject
+from ingest.sweep import Scope
 
 HEAD_THREADS = 32
 _IGNORED = ("_SUCCESS", ".DS_Store")
@@ -92,14 +93,15 @@ class Backlog:
         return replace(self, table=self.table.filter(pc.equal(self.table.column("replaces"), replaces)))
 
 
-def discover(contract: Contract, landing: Store, state: LedgerState) -> Backlog:
-    """The feed's waiting objects.
+def discover(contract: Contract, landing: Store, state: LedgerState, scope: Scope | None = None) -> Backlog:
+    """The feed's waiting objects, in key order: all of them, or those within the scope.
 
     Raises:
         ConfigError: the bucket is missing or access is refused.
         RetriableError: the store cannot be reached.
     """
-    listed = compare(contract, landing, state)
+    table = scope.table(contract, landing) if scope else landing.listing(contract.source.folder)
+    listed = compare_table(contract, landing, state, table)
     places = np.flatnonzero(listed.status != SAME)
     replaces = pa.array(listed.status[places] == CHANGED)
     waiting = listed.table.take(pa.array(places)).append_column("replaces", replaces)
@@ -108,7 +110,7 @@ def discover(contract: Contract, landing: Store, state: LedgerState) -> Backlog:
 
 def compare(contract: Contract, landing: Store, state: LedgerState) -> Listed:
     """Lists the feed's objects, and looks each up in the ledger."""
-    return compare_table(contract, landing, state, landing.listing(contract.source.prefix.rstrip("/")))
+    return compare_table(contract, landing, state, landing.listing(contract.source.folder))
 
 
 def compare_table(contract: Contract, landing: Store, state: LedgerState, table: pa.Table) -> Listed:

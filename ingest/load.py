@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from ingest.contract import Contract
@@ -20,6 +20,7 @@ from ingest.plan import plan_loads
 from ingest.read import Broken, LongLine, ObjectEnd, Piece, StreamFailed, Unread, read_pieces
 from ingest.rewrite import rewrite_without
 from ingest.store import ObjectChanged, Store
+from ingest.sweep import choose_scope, record_sweep
 from ingest.write import LoadWriter
 
 CHUNK_BYTES = 4 << 20
@@ -45,6 +46,9 @@ class FeedReport:
         before_start: bronze rows dated before LAKE_START, which no model covers.
         position: the ledger's position afterwards.
         loads: ids of the committed loads.
+        scope: what was looked at: `full`, `recent` folders or `hinted` objects.
+        hinted: objects that hints named.
+        absent: hinted objects that are not there.
     """
 
     feed: str
@@ -63,6 +67,9 @@ class FeedReport:
     before_start: int = 0
     position: int = 0
     loads: tuple[str, ...] = ()
+    scope: str = "full"
+    hinted: int = 0
+    absent: int = 0
 
 
 def ingest_feed(
@@ -73,26 +80,31 @@ def ingest_feed(
     progress: Progress | None = None,
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     limits: Limits = DEFAULT,
+    full: bool = False,
+    hints: Collection[str] | None = None,
 ) -> FeedReport:
     """Loads everything that waits. Safe to repeat, to interrupt at any point and to run beside other ingesters.
 
     Args:
         lake_start: rows dated before it are counted in the report.
         progress: called with (objects, bytes) as they are read; first with the negative totals that wait.
+        full: lists everything, whatever the contract says.
+        hints: keys that notifications named; only they are looked at, unless a full sweep is due.
 
     Raises:
         ConfigError: a setting, right or bucket is wrong.
         RetriableError: a store cannot be reached or the disk is full.
     """
     ledger = Ledger(lake, contract.feed)
-    report = FeedReport(contract.feed)
+    state = ledger.state()
+    scope = choose_scope(contract, landing, lake, state.position, now(), full, hints)
+    report = FeedReport(contract.feed, scope=scope.kind, hinted=len(hints or ()))
     corrupt: dict[str, str] = {}
     changed: set[str] = set()
     stuck: dict[str, str] = {}
     announced = False
     while True:
-        state = ledger.state()
-        waiting = discover(contract, landing, state).without(changed | stuck.keys())
+        waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
         if contract.overwritten == "refuse":
             report = replace(report, refused=len(waiting.by_replacing(True)))
             waiting = waiting.by_replacing(False)
@@ -136,8 +148,17 @@ def ingest_feed(
                 len(entry.objects),
             )
         else:
+            if scope.kind == "full" and state.position and not changed and not stuck and not report.refused:
+                record_sweep(lake, contract, landing, scope.started_at, state.position)
             break
-    return replace(report, position=state.position, changed_meanwhile=len(changed), stuck=tuple(sorted(stuck.items())))
+        state = ledger.state()
+    return replace(
+        report,
+        position=state.position,
+        changed_meanwhile=len(changed),
+        stuck=tuple(sorted(stuck.items())),
+        absent=scope.absent,
+    )
 
 
 class _Load:

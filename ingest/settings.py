@@ -67,6 +67,7 @@ class Settings(BaseSettings):
         landing_uri: template of the raw objects' place, with `{bucket}`.
         lake_uri: bronze, quarantine and ledger.
         warehouse_path: DuckDB file with silver and gold.
+        notifications_path: spool folder of S3 event documents, for `lake ingest --hinted`.
         state_path: DuckDB file with SQLMesh's state and the settled ledger positions.
         published_uri: the published states of gold, for readers.
         published_states: how many of them are kept.
@@ -90,6 +91,9 @@ class Settings(BaseSettings):
     )
     state_path: Annotated[str, AfterValidator(_local)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/state.duckdb", validate_default=True
+    )
+    notifications_path: Annotated[str, AfterValidator(_local)] = Field(
+        default_factory=lambda data: f"{data.get('lake_home', 'data')}/notifications", validate_default=True
     )
     published_uri: Annotated[str, AfterValidator(_absolute)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/published", validate_default=True

@@ -30,6 +30,7 @@ from obstore.exceptions import (
 )
 from obstore.store import LocalStore, S3Store
 
+from ingest.bucket import Bucket
 from ingest.errors import ConfigError, RetriableError
 from ingest.listing import LISTING, list_columns
 from ingest.settings import Settings, settings
@@ -111,8 +112,10 @@ class Store:
         self.root: Path | None = None
         self._made: set[Path] = set()
         self._staging: Path | None = None
+        self.bucket: Bucket | None = None
         if uri.startswith("s3://"):
             self._store: S3Store | LocalStore = _s3(uri, options or settings())
+            self.bucket = Bucket(uri, options or settings())
         else:
             self.root = Path(uri)
 
@@ -164,6 +167,13 @@ class Store:
             except FileNotFoundError:
                 return None
         return StoredObject(meta["path"], (meta["e_tag"] or "").strip('"'), meta["size"], meta["last_modified"])
+
+    def listed_at(self, key: str) -> dt.datetime | None:
+        """When an object was modified, as a listing says it: `find` may know only whole seconds; None: not there."""
+        if self.bucket is not None:
+            return self.bucket.listed_at(key)
+        found = self.find(key)
+        return found.modified_at if found else None
 
     def read(self, version: StoredObject) -> Iterator[bytes]:
         """The bytes of exactly this version, in blocks.

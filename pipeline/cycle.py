@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ingest.contract import contracts, select
 from ingest.errors import ConfigError, IngestError, OverwriteRefused, StuckObjects, TooManyBadRecords
+from ingest.hints import finish, read_spool
 from ingest.load import FeedReport, Progress, ingest_feed
 from ingest.settings import Settings, settings
 from ingest.store import Store
@@ -42,11 +44,19 @@ class IngestSummary:
 
 
 def ingest_all(
-    feeds: tuple[str, ...], progress: Callable[[str], Progress], options: Settings | None = None
+    feeds: tuple[str, ...],
+    progress: Callable[[str], Progress],
+    options: Settings | None = None,
+    full: bool = False,
+    hinted: bool = False,
 ) -> IngestSummary:
     """Loads the named feeds (all without names) and invalidates the dates that they touched.
 
     A feed that fails does not hold up the others.
+
+    Args:
+        full: lists everything, whatever the contracts say.
+        hinted: between full sweeps, looks only at what the spool of notifications names.
 
     Raises:
         ConfigError: a feed is unknown or the lake cannot be used at all.
@@ -55,13 +65,21 @@ def ingest_all(
     options = options or settings()
     chosen = select(feeds)
     summary = IngestSummary()
+    spool = read_spool(Path(options.notifications_path), contracts().values()) if hinted else None
     with writable_lake(options) as (lake, note):
         summary.notes += [note] if note else []
         for contract in chosen:
             try:
                 landing = Store(options.landing(contract.source.bucket), options)
                 report = ingest_feed(
-                    contract, landing, lake, options.lake_start, progress(contract.feed), limits=options.limits
+                    contract,
+                    landing,
+                    lake,
+                    options.lake_start,
+                    progress(contract.feed),
+                    limits=options.limits,
+                    full=full,
+                    hints=spool.keys(contract) if spool else None,
                 )
             except IngestError as error:
                 summary.failed(error)
@@ -83,6 +101,13 @@ def ingest_all(
                     f"{contract.feed}: {report.before_start} rows are older than LAKE_START {options.lake_start}; "
                     "they are in bronze, but no model covers them"
                 )
+        if spool:
+            summary.notes.append(spool.note())
+            finish(
+                spool,
+                contracts().values(),
+                [feed.feed for feed in summary.feeds if not feed.changed_meanwhile and not feed.stuck],
+            )
         try:
             done = invalidate(options, lake, contracts())
         except IngestError as error:

@@ -7,12 +7,10 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from ingest.bucket import s3_client
 from ingest.contract import contracts
 from ingest.errors import ConfigError, IngestError, RetriableError
 from ingest.settings import Settings, settings
@@ -24,8 +22,11 @@ _STARTING = {"429", "500", "502", "503", "504", "SlowDown", "ServiceUnavailable"
 
 
 def buckets_of(options: Settings) -> list[str]:
-    """The buckets that the settings lead to, in name order: one per landing feed, and the lake's."""
+    """The buckets that the settings lead to, in name order: one per landing feed, those that objects
+    are moved to, and the lake's."""
     uris = [options.landing(contract.source.bucket) for contract in contracts().values()]
+    retired = (contract.source.retire for contract in contracts().values())
+    uris += [options.landing(rule.to.split("/", 1)[0]) for rule in retired if rule and rule.to]
     uris.append(options.lake_uri)
     return sorted({uri.removeprefix("s3://").split("/", 1)[0] for uri in uris if uri.startswith("s3://")})
 
@@ -45,29 +46,9 @@ def create_buckets(options: Settings, buckets: Iterable[str], wait_seconds: floa
         ConfigError: access is refused, or a name belongs to somebody else.
         RetriableError: the store did not answer in time.
     """
-    client = _client(options)
+    client = s3_client(options, attempts=1)  # the deadline rules, not boto3
     deadline = time.monotonic() + wait_seconds
     return [bucket for bucket in buckets if _create(client, options, bucket, deadline)]
-
-
-def _client(options: Settings) -> Any:
-    endpoint = options.aws_endpoint_url
-    config = Config(
-        s3={"addressing_style": "path" if endpoint else "auto"},
-        connect_timeout=2,
-        read_timeout=10,
-        retries={"total_max_attempts": 1},  # the deadline rules, not boto3
-        proxies={} if urlsplit(endpoint or "").hostname in {"127.0.0.1", "localhost"} else None,
-    )
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=options.aws_region,
-        aws_access_key_id=options.aws_access_key_id,
-        aws_secret_access_key=options.aws_secret_access_key,
-        aws_session_token=options.aws_session_token,
-        config=config,
-    )
 
 
 def _create(client: Any, options: Settings, bucket: str, deadline: float) -> bool:

@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kept = {
                 name: value
                 for name, value in os.environ.items()
-                if not name.startswith("AWS_") and name not in {"WAREHOUSE_PATH", "STATE_PATH"}
+                if not name.startswith("AWS_") and name not in {"WAREHOUSE_PATH", "STATE_PATH", "NOTIFICATIONS_PATH"}
             }
             return run(chosen.command, kept | variables | own)
     except IngestError as error:

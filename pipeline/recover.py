@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from ingest.clean import load_of
 from ingest.contract import Contract, Kind
-from ingest.discover import listed_objects
+from ingest.discover import compare
 from ingest.entry import LAYERS, Entry, LakeFile, LoadedObject
 from ingest.errors import ConfigError
-from ingest.ledger import Ledger
+from ingest.ledger import Ledger, LedgerState
 from ingest.parquet import parquet_file
 from ingest.settings import Settings
 from ingest.store import Store
@@ -70,7 +70,7 @@ def rebuild_ledger(contract: Contract, options: Settings, force: bool = False) -
         ledger = Ledger(lake, contract.feed)
         draft = f"{ledger.prefix}/{Ledger.DRAFT}"
         landing = Store(options.landing(contract.source.bucket), options)
-        _, names = listed_objects(contract, landing)
+        names = compare(contract, landing, LedgerState()).names
         if lake.find(draft) is None:
             if _is_whole(ledger) and not force:
                 raise ConfigError(

@@ -126,6 +126,10 @@ def show_ingest(summary: IngestSummary) -> str:
             items.append(
                 f"quarantined in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.reasons)
             )
+        if feed.scope == "recent":
+            items.append(f"{feed.feed}: only the folders of the recent days were listed; --full lists everything")
+        if feed.scope == "hinted":
+            items.append(f"{feed.feed}: {feed.hinted:,} hinted objects were looked up, {feed.absent:,} are not there")
         if feed.changed_meanwhile:
             items.append(f"{feed.feed}: {feed.changed_meanwhile:,} objects changed while read, left for the next run")
     items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
@@ -167,7 +171,9 @@ def show_sample(summary: SampleSummary, options: SampleOptions) -> str:
 
 def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
     """The state of the feeds for people."""
-    table = _table("feed", "waiting", "bytes", "oldest", "objects", "rows", "quarantined", "files", "last commit")
+    table = _table(
+        "feed", "waiting", "bytes", "oldest", "objects", "rows", "quarantined", "files", "last commit", "full sweep"
+    )
     days = _table("feed", "loaded on", "rows", "quarantined")
     for feed in feeds:
         numbers = (feed.objects, feed.rows, feed.quarantined, feed.files)
@@ -178,6 +184,7 @@ def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
             _ago(now, feed.oldest_waiting_at),
             *(f"{number:,}" for number in numbers),
             _ago(now, feed.last_commit_at),
+            _ago(now, feed.last_sweep_at),
         )
         for day in feed.days:
             days.add_row(feed.feed, str(day.ingest_date), f"{day.rows:,}", f"{day.quarantined:,}")

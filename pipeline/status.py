@@ -13,6 +13,7 @@ from ingest.entry import LakeFile
 from ingest.ledger import Ledger
 from ingest.settings import Settings
 from ingest.store import Store
+from ingest.sweep import last_sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class FeedStatus:
         files: live bronze files.
         bytes: their size.
         last_commit_at: time of the newest ledger entry; None before the first.
+        last_sweep_at: when the last full listing began of which all is loaded; None when nobody knows.
         days: the newest dates of loading, newest first.
     """
 
@@ -54,6 +56,7 @@ class FeedStatus:
     bytes: int
     position: int
     last_commit_at: dt.datetime | None
+    last_sweep_at: dt.datetime | None
     days: tuple[DayStatus, ...]
 
 
@@ -96,6 +99,7 @@ def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedSta
         sum(file.bytes for file in bronze),
         state.position,
         ledger.committed_at(state.position) if state.position else None,
+        sweep.started_at if (sweep := last_sweep(lake, contract.feed)) else None,
         _by_day(bronze, quarantine)[:days],
     )
 

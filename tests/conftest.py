@@ -22,8 +22,9 @@ REFERENCE = PROJECT.parent / "shared" / "reference"
 @pytest.fixture
 def clean_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An environment without settings but LAKE_HOME, a folder in `tmp_path` that does not exist yet."""
+    paths = {"LANDING_URI", "WAREHOUSE_PATH", "STATE_PATH", "NOTIFICATIONS_PATH"}
     for name in os.environ:
-        if name.startswith(("AWS_", "LAKE_")) or name in {"LANDING_URI", "WAREHOUSE_PATH", "STATE_PATH"}:
+        if name.startswith(("AWS_", "LAKE_")) or name in paths:
             monkeypatch.delenv(name)
     (tmp_path / "dotenv").touch()
     monkeypatch.setenv("SQLMESH_DOTENV_PATH", str(tmp_path / "dotenv"))

@@ -14,10 +14,12 @@ from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
 
 @click.command()
 @feed_arguments
-@click.option("--dry-run", is_flag=True, help="Say what would be loaded, and load nothing.")
+@click.option("--full", is_flag=True, help="List everything, also where a contract lists only recent folders.")
+@click.option("--hinted", is_flag=True, help="Between full sweeps, look only at what notifications name.")
+@click.option("--dry-run", is_flag=True, help="Say what a full listing would load, and load nothing.")
 @json_option
 @exits
-def ingest(feeds: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_json: bool) -> int:
     """Load what waits in the landing into bronze, then mark the touched dates for recomputation.
 
     FEED is `events` or `engagement/events`; all feeds without it. Repeat it at will: what is loaded stays loaded once.
@@ -33,7 +35,7 @@ def ingest(feeds: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
             click.echo(json.dumps({"object": name, "bytes": size}) if as_json else f"{size:>14,}  {name}")
         return 0
     with IngestProgress(sys.stderr) as progress:
-        summary = ingest_all(feeds, progress.feed)
+        summary = ingest_all(feeds, progress.feed, full=full, hinted=hinted)
     click.echo(as_json_text(asdict(summary)) if as_json else show_ingest(summary))
     for error in summary.errors:
         click.echo(f"error: {error}", err=True)

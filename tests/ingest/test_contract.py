@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,17 @@ import yaml
 from ingest.contract import CONTRACTS, Kind, contracts, load_contract, load_contracts, select
 from ingest.errors import ConfigError
 from ingest.schema import bronze_schema, external_models, sql_columns
+from ingest.source import Source
 
 VALID = yaml.safe_load((CONTRACTS / "engagement" / "events.yaml").read_text())
+
+
+def dated(prefix: str) -> dict[str, object]:
+    return {"bucket": "raw", "date_prefix": prefix, "recent_days": 3}
+
+
+def retired(**rule: object) -> dict[str, object]:
+    return {"bucket": "raw", "retire": {"after_days": 30, **rule}}
 
 
 def write(folder: Path, feed: str = "clicks", **changes: object) -> Path:
@@ -42,6 +52,22 @@ def test_feed_and_domain_are_the_file_and_its_folder(tmp_path: Path) -> None:
         ({"columns": [{"name": "a", "type": "struct", "description": "A."}]}, "has fields"),
         ({"columns": VALID["columns"] * 2}, "columns declared twice"),
         ({"source": {"bucket": "Raw_Events"}}, "source.bucket"),
+        ({"source": {"bucket": "raw", "recent_days": 3}}, "date_prefix and recent_days go together"),
+        ({"source": {"bucket": "raw", "date_prefix": "{date:%Y}/"}}, "date_prefix and recent_days go together"),
+        ({"source": dated("%Y/%m/%d/")}, "must hold {date:…}"),
+        ({"source": dated("{date:%Y/%m/%d}")}, "no slash first, one at the end"),
+        ({"source": dated("/{date:%Y/%m/%d}/")}, "no slash first, one at the end"),
+        ({"source": dated("../{date:%Y}/")}, "no slash first, one at the end"),
+        ({"source": dated("{date:%m/%d}/")}, "the same folder every year"),
+        ({"source": dated("{date:%Y/%b}/")}, "made of %Y, %m, %d and %j"),
+        ({"source": dated("{day:%Y}/")}, "must hold {date:…}"),
+        ({"source": dated("{date.real}/")}, "must hold {date:…}"),
+        ({"source": dated("{date:%Y/")}, "is no template"),
+        ({"source": retired(action="move")}, "`to` goes with action move"),
+        ({"source": retired(action="delete", to="raw-old")}, "`to` goes with action move"),
+        ({"source": retired(action="burn")}, "source.retire.action"),
+        ({"source": retired(action="delete", after_days=0)}, "source.retire.after_days"),
+        ({"source": retired(action="move", to="raw-old/../x")}, "has a part `.` or `..`"),
     ],
 )
 def test_fault_is_named_with_its_file(tmp_path: Path, changes: dict[str, object], message: str) -> None:
@@ -71,6 +97,24 @@ def test_the_same_feed_in_two_domains_is_refused(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(ConfigError, match="already declared"):
         load_contracts(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["raw", "raw/in", "raw/in/old", "other-bucket"])
+def test_what_is_retired_must_not_lie_where_a_feed_is_read(tmp_path: Path, place: str) -> None:
+    write(tmp_path, source=retired(action="move", to=place))
+    write(tmp_path, "taps", source={"bucket": "raw", "prefix": "in"})
+    write(tmp_path, "swipes", source={"bucket": "other-bucket"})
+    with pytest.raises(ConfigError, match="would be loaded again"):
+        load_contracts(tmp_path)
+
+
+def test_recent_folders_are_those_of_the_last_days(tmp_path: Path) -> None:
+    today = dt.date(2026, 3, 1)
+    daily = Source.model_validate(dated("{date:%Y/%m/%d}/") | {"prefix": "in/"})
+    assert daily.recent_folders(today) == ["in/2026/03/01", "in/2026/02/28", "in/2026/02/27"]
+    monthly = Source.model_validate(dated("month={date:%Y-%m}/"))
+    assert monthly.recent_folders(today) == ["month=2026-03", "month=2026-02"]
+    assert Source(bucket="raw").recent_folders(today) is None
 
 
 def test_personal_data_is_marked() -> None:

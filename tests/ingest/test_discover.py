@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ingest import listing, load
+from ingest.bucket import s3_client
 from ingest.contract import contracts
 from ingest.discover import compare
 from ingest.errors import ConfigError
 from ingest.ledger import LedgerState
 from ingest.store import Store
-from pipeline.init_s3 import _client
 from pipeline.status import feed_status
 from pipeline.verify import verify_feed
 from tests.home import Home
@@ -83,7 +83,7 @@ def test_keys_that_sort_lower_and_arrive_later_are_found(anywhere: Home) -> None
 
 @pytest.mark.s3
 def test_key_that_ends_in_a_slash_is_no_object(conditional_home: Home) -> None:
-    client = _client(conditional_home.options)
+    client = s3_client(conditional_home.options)
     for key in ("alone/", "full/", "full/deep/"):
         client.put_object(Bucket="raw-activities", Key=key, Body=b"")
     conditional_home.put("activities", "full/a.json", activity("a"))

@@ -1,0 +1,98 @@
+"""Where a feed's objects lie, how they are found, and what becomes of them once they are loaded."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from string import Formatter
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _date_prefix(value: str) -> str:
+    """Checks a template like `{date:%Y/%m/%d}/`."""
+    try:
+        fields = [(name, spec or "") for _, name, spec, _ in Formatter().parse(value) if name is not None]
+    except ValueError as error:
+        raise ValueError(f"'{value}' is no template: {error}") from None
+    directives = re.findall(r"%.?", "".join(spec for _, spec in fields))
+    if {name for name, _ in fields} != {"date"} or not set(directives) <= {"%Y", "%m", "%d", "%j"}:
+        raise ValueError(f"'{value}' must hold {{date:…}} made of %Y, %m, %d and %j, for instance {{date:%Y/%m/%d}}/")
+    if "%Y" not in directives:
+        raise ValueError(f"'{value}' names the same folder every year; expected %Y in it")
+    shown = value.format(date=dt.date(2000, 1, 1))
+    if not shown.endswith("/") or {"", ".", ".."} & set(shown[:-1].split("/")):
+        raise ValueError(f"'{value}' must name a folder below the feed's prefix: no slash first, one at the end")
+    return value
+
+
+class Retire(Strict):
+    """What `lake maintain` does with source objects that the ledger proves loaded.
+
+    Attributes:
+        after_days: how long ago they were last modified.
+        action: `delete` them, `move` them to another place, or `tag` them (S3) for a lifecycle rule of the bucket.
+        to: bucket, or bucket/prefix, that they are moved to, as `<to>/<source bucket>/<key>`; outside every feed.
+    """
+
+    after_days: int = Field(ge=1)
+    action: str = Field(pattern="^(delete|move|tag)$")
+    to: str | None = Field(default=None, pattern=rf"^{BUCKET}(/[^/]+)*$")
+
+    @model_validator(mode="after")
+    def _target(self) -> Self:
+        if (self.action == "move") != (self.to is not None):
+            raise ValueError("retire: `to` goes with action move, and with no other")
+        if self.to and {".", ".."} & set(self.to.split("/")):
+            raise ValueError(f"retire: '{self.to}' has a part `.` or `..`")
+        return self
+
+
+class Source(Strict):
+    """Where producers put the objects of the feed. Their format shows in the content; CSV shows in the name or here.
+
+    Attributes:
+        date_prefix: the folder of a UTC date below the prefix, for instance `{date:%Y/%m/%d}/`. With it, only the
+            folders of the recent days are listed between two full sweeps.
+        recent_days: how many days, today (UTC) included.
+        full_sweep_hours: how long an object that lies elsewhere, or that no hint named, may wait at most.
+        retire: off unless given.
+    """
+
+    bucket: str = Field(pattern=rf"^{BUCKET}$")
+    prefix: str = ""
+    format: str = Field(default="auto", pattern="^(auto|csv)$")
+    date_prefix: Annotated[str, AfterValidator(_date_prefix)] | None = None
+    recent_days: int | None = Field(default=None, ge=1, le=366)
+    full_sweep_hours: float = Field(default=24, ge=0)
+    retire: Retire | None = None
+
+    @model_validator(mode="after")
+    def _recent(self) -> Self:
+        if (self.date_prefix is None) != (self.recent_days is None):
+            raise ValueError("source: date_prefix and recent_days go together")
+        return self
+
+    @property
+    def folder(self) -> str:
+        """The prefix as Store lists it: whole path segments, no slash at the end."""
+        return self.prefix.rstrip("/")
+
+    def holds(self, key: str) -> bool:
+        """Whether a key lies below the prefix."""
+        return not self.folder or key.startswith(f"{self.folder}/")
+
+    def recent_folders(self, today: dt.date) -> list[str] | None:
+        """The folders of the recent days, each once; None when the contract names none."""
+        if self.date_prefix is None or self.recent_days is None:
+            return None
+        days = (today - dt.timedelta(days=number) for number in range(self.recent_days))
+        below = dict.fromkeys(self.date_prefix.format(date=day).rstrip("/") for day in days)
+        return [f"{self.folder}/{name}" if self.folder else name for name in below]
