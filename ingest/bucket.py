@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings
 
+_REFUSED = {"AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
 _UNREAD = {"NotImplemented", "InvalidArgument", "MethodNotAllowed", "InvalidRequest"}
 _CHANGED = {"PreconditionFailed", "412", "NoSuchKey", "404", "ConditionalRequestConflict"}
 _TAG_TRIES = 3
@@ -50,6 +54,22 @@ class Bucket:
     def _client(self) -> Any:
         return s3_client(self._options)
 
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        """Turns boto3's errors into ours, one line each."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        place = f"s3://{self.name} ({key[:100]})"
+        try:
+            yield
+        except ClientError as error:
+            code = _code(error)
+            if code in _REFUSED:
+                raise ConfigError(f"{place}: refused ({code}); check the key's rights") from None
+            raise RetriableError(f"{place}: the store said {code}; try again: {error}") from error
+        except BotoCoreError as error:
+            raise RetriableError(f"{place}: the store did not answer properly; try again: {error}") from error
+
     def path(self, key: str) -> str:
         """A key below the store's root as the bucket names it."""
         return f"{self._prefix}/{key}" if self._prefix else key
@@ -59,8 +79,14 @@ class Bucket:
 
         A HEAD says the same in whole seconds.
         """
-        answer = self._client.list_objects_v2(Bucket=self.name, Prefix=self.path(key), MaxKeys=1)
+        with self._translated(key):
+            answer = self._client.list_objects_v2(Bucket=self.name, Prefix=self.path(key), MaxKeys=1)
         for item in answer.get("Contents", ()):
             if item["Key"] == self.path(key):
                 return item["LastModified"].astimezone(dt.UTC)  # type: ignore[no-any-return]  # boto3 has no types
         return None
+
+
+def _code(error: Any) -> str:
+    """The code of one of botocore's ClientErrors."""
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from ingest.contract import Contract
+from ingest.errors import RetriableError
 from ingest.listing import LISTING
 from ingest.store import Store, StoredObject
 
@@ -131,7 +132,7 @@ def choose_scope(
 def _look_up(landing: Store, keys: Collection[str]) -> pa.Table:
     """The objects of the given names that are there, exactly as a listing shows them."""
     with ThreadPoolExecutor(THREADS) as pool:
-        looked_up = pool.map(landing.find, (key for key in keys if _is_possible(landing, key)))
+        looked_up = pool.map(lambda key: _find(landing, key), (key for key in keys if _is_possible(landing, key)))
         found = [version for version in looked_up if version is not None]
         # The time is part of what bronze says, and some stores tell it in full only in a listing.
         if any(landing.listed_at(version.key) not in {None, version.modified_at} for version in found[:SAMPLE]):
@@ -139,6 +140,15 @@ def _look_up(landing: Store, keys: Collection[str]) -> pa.Table:
             pairs = zip(found, times, strict=True)
             found = [replace(version, modified_at=time) for version, time in pairs if time is not None]
     return _table(found)
+
+
+def _find(landing: Store, key: str) -> StoredObject | None:
+    try:
+        return landing.find(key)
+    except RetriableError:  # some stores answer so to a name that they cannot have: then no listing shows it
+        if landing.listed_at(key) is None:
+            return None
+        raise
 
 
 def _is_possible(landing: Store, key: str) -> bool:
