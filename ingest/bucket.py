@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings
 
-_REFUSED = {"AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
-_UNREAD = {"NotImplemented", "InvalidArgument", "MethodNotAllowed", "InvalidRequest"}
+_REFUSED = {"AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_UNREAD = {"NotImplemented"}
 _CHANGED = {"PreconditionFailed", "412", "NoSuchKey", "404", "ConditionalRequestConflict"}
-_TAG_TRIES = 3
+COPY_BYTES = 5 << 30
+"""The largest object that one request may copy."""
 
 
 def s3_client(options: Settings, attempts: int = 5) -> Any:
@@ -64,6 +65,8 @@ class Bucket:
             yield
         except ClientError as error:
             code = _code(error)
+            if code == "NoSuchBucket":
+                raise ConfigError(f"{place}: no such bucket as source.bucket or source.retire.to names") from None
             if code in _REFUSED:
                 raise ConfigError(f"{place}: refused ({code}); check the key's rights") from None
             raise RetriableError(f"{place}: the store said {code}; try again: {error}") from error
@@ -85,6 +88,78 @@ class Bucket:
             if item["Key"] == self.path(key):
                 return item["LastModified"].astimezone(dt.UTC)  # type: ignore[no-any-return]  # boto3 has no types
         return None
+
+    def delete(self, key: str, etag: str) -> bool:
+        """Deletes the object if it still is this version; the condition counts where the store honours it.
+
+        Returns:
+            False when it is another one or none.
+        """
+        place = {"Bucket": self.name, "Key": self.path(key)}
+
+        def conditional() -> None:
+            try:
+                self._client.delete_object(**place, IfMatch=f'"{etag}"')
+            except self._client.exceptions.ClientError as error:
+                if _code(error) not in _UNREAD:
+                    raise
+                self._client.delete_object(**place)
+
+        return self._unless_changed(key, conditional)
+
+    def copy(self, key: str, etag: str, size: int, target: Bucket, target_key: str) -> bool:
+        """Copies exactly this version within the store.
+
+        Returns:
+            False when it is another one or none.
+        """
+        place = {"Bucket": target.name, "Key": target.path(target_key)}
+        source = {"CopySource": {"Bucket": self.name, "Key": self.path(key)}}
+        condition = {"CopySourceIfMatch": f'"{etag}"'}
+        if size <= COPY_BYTES:
+            return self._unless_changed(key, lambda: self._client.copy_object(**place, **source, **condition))
+        return self._unless_changed(key, lambda: self._client.copy(**place, **source, ExtraArgs=condition))
+
+    def tag(self, key: str, etag: str, name: str, value: str) -> bool:
+        """Adds a tag to the object if it still is this version, and takes it back if it changed meanwhile.
+
+        Returns:
+            False when it is another one or none.
+        """
+        place = {"Bucket": self.name, "Key": self.path(key)}
+
+        def current() -> bool:
+            return bool(self._client.head_object(**place)["ETag"].strip('"') == etag)
+
+        def tags() -> list[dict[str, str]]:
+            found = self._client.get_object_tagging(**place)["TagSet"]
+            return [item for item in found if item["Key"] != name]
+
+        def put(found: list[dict[str, str]]) -> None:
+            self._client.put_object_tagging(**place, Tagging={"TagSet": found})
+
+        def add() -> bool:
+            if not current():
+                return False
+            put([*tags(), {"Key": name, "Value": value}])
+            if not current():
+                put(tags())
+                return False
+            return True
+
+        return self._unless_changed(key, add)
+
+    def _unless_changed(self, key: str, deed: Callable[[], Any]) -> bool:
+        """Does it; False when the store or the deed itself says that the object is not that version any more."""
+        from botocore.exceptions import ClientError
+
+        with self._translated(key):
+            try:
+                return deed() is not False
+            except ClientError as error:
+                if _code(error) in _CHANGED:
+                    return False
+                raise
 
 
 def _code(error: Any) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from ingest.clean import Cleaning, clean
 from ingest.compact import Compaction, compact
 from ingest.contract import Contract
 from ingest.ledger import Ledger
+from ingest.retire import Retirement, moved_to, plan_retirement, retire
 from ingest.settings import Settings
+from ingest.store import Store
 from pipeline.lake import writable_lake
 
 
@@ -20,10 +23,11 @@ class Maintenance:
     feed: str
     compaction: Compaction
     cleaning: Cleaning
+    retirement: Retirement = field(default_factory=Retirement)
 
 
 def maintain_feed(contract: Contract, options: Settings, grace: dt.timedelta) -> Maintenance:
-    """Compacts, then deletes what is out of reach. Safe beside ingesters, and to interrupt.
+    """Compacts, deletes what is out of reach, then retires source objects. Safe beside ingesters, and to interrupt.
 
     Raises:
         ConfigError: the lake cannot be used.
@@ -34,4 +38,24 @@ def maintain_feed(contract: Contract, options: Settings, grace: dt.timedelta) ->
         ledger = Ledger(lake, contract.feed)
         done = Maintenance(contract.feed, compact(lake, ledger, now), clean(lake, ledger, now, grace))
         ledger.checkpoint(ledger.state())
+        rule = contract.source.retire
+        if rule:
+            landing = Store(options.landing(contract.source.bucket), options)
+            target = Store(options.landing(rule.to.split("/", 1)[0]), options) if rule.to else None
+            done = replace(done, retirement=retire(contract, landing, lake, target, now))
     return done
+
+
+def retirable(contract: Contract, options: Settings) -> Iterator[tuple[str, str, str | None, int]]:
+    """(action, bucket/key, where it moves to, bytes) of each source object that `lake maintain` would retire now.
+
+    Raises:
+        ConfigError: a bucket is missing or access is refused.
+        RetriableError: a store cannot be reached, or the lake is not whole.
+    """
+    rule = contract.source.retire
+    if rule:
+        landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+        for version in plan_retirement(contract, landing, lake, dt.datetime.now(dt.UTC)):
+            name = f"{contract.source.bucket}/{version.key}"
+            yield rule.action, name, moved_to(contract, version.key), version.size

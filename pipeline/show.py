@@ -225,7 +225,7 @@ def show_life(life: Life) -> str:
 
 def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
     """What `lake verify` found, for people."""
-    counted = ("objects", "records", "rows", "quarantined", "files", "waiting", "gone", "orphans")
+    counted = ("objects", "records", "rows", "quarantined", "files", "waiting", "retired", "gone", "orphans")
     table = _table("feed", *counted, "verdict")
     for item in verdicts:
         numbers = (f"{getattr(item, name):,}" for name in counted)
@@ -239,7 +239,14 @@ def show_maintenance(done: Sequence[Maintenance]) -> str:
     for feed in done:
         numbers = (feed.compaction.before, feed.compaction.after, feed.cleaning.files, feed.cleaning.bytes)
         table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
-    return _text(table)
+    items: list[Any] = [table]
+    for feed in done:
+        if feed.retirement.action:
+            action, retired = feed.retirement.action, feed.retirement
+            items.append(f"{feed.feed}: {retired.objects:,} source objects, {retired.bytes:,} bytes: {action}")
+        if feed.retirement.changed:
+            items.append(f"{feed.feed}: {feed.retirement.changed:,} were overwritten just then, and left alone")
+    return _text(*items)
 
 
 def show_quarantine(found: Mapping[str, Sequence[Group]]) -> str:

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contract import Contract
-from ingest.discover import compare
+from ingest.discover import Listed, compare
 from ingest.entry import LAYERS
 from ingest.known import CHANGED, NEW, SAME
 from ingest.ledger import Ledger, LedgerState
 from ingest.load import ingest_feed
 from ingest.quarantine import DISCARDED, OPEN
+from ingest.retired import is_retired, read_retired
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline.bronze import bronze_query
@@ -33,7 +34,8 @@ class FeedVerdict:
 
     Attributes:
         waiting: objects that are not loaded in their current version; the next ingest takes them.
-        gone: loaded objects that the landing has no more; their rows stay.
+        retired: loaded objects that `lake maintain` took out of the landing.
+        gone: loaded objects that the landing has no more, and nobody knows why; their rows stay.
         orphans: files that no ledger entry names, left by a crash; nobody reads them.
         differences: one line each; empty means that all is well.
     """
@@ -45,6 +47,7 @@ class FeedVerdict:
     quarantined: int = 0
     files: int = 0
     waiting: int = 0
+    retired: int = 0
     gone: int = 0
     orphans: int = 0
     differences: list[str] = field(default_factory=list)
@@ -71,7 +74,9 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
     listed = compare(contract, landing, state)
     verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
-    verdict.gone = verdict.objects - int((listed.status != NEW).sum())
+    absent = verdict.objects - int((listed.status != NEW).sum())
+    verdict.retired = _count_retired(contract.feed, lake, state, listed) if absent else 0
+    verdict.gone = absent - verdict.retired
     _compare_files(contract, lake, state, verdict)
     with connect(options) as connection:
         _compare_objects(connection, contract, lake, state, verdict)
@@ -79,6 +84,16 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
             same = listed.names.filter(pa.array(listed.status == SAME))
             _compare_content(connection, contract, options, landing, state, same, verdict)
     return verdict
+
+
+def _count_retired(feed: str, lake: Store, state: LedgerState, listed: Listed) -> int:
+    """How many of the objects that the landing has no more were retired in the version that was loaded."""
+    retired, count = read_retired(lake, feed), 0
+    for table in state.objects.tables():
+        away = table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=listed.names)))
+        names, etags = (away.column(name).combine_chunks() for name in ("source_file", "etag"))
+        count += int(pc.sum(is_retired(retired, names, etags)).as_py() or 0)
+    return count
 
 
 def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict) -> None:

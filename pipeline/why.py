@@ -10,6 +10,7 @@ from ingest.entry import LakeFile, LoadedObject
 from ingest.errors import ConfigError
 from ingest.ledger import Ledger
 from ingest.quarantine import DISCARDED, OPEN, because
+from ingest.retired import read_retired
 from ingest.settings import Settings
 from ingest.store import Store, StoredObject
 from pipeline.duck import connect, parquet
@@ -49,6 +50,7 @@ class Life:
         steps: every time it was loaded or seen again, oldest first.
         files: live files that hold rows of its current version.
         bad_lines: its quarantined records.
+        retired: how `lake maintain` took its current version out of the landing; None when it did not.
     """
 
     feed: str
@@ -57,10 +59,13 @@ class Life:
     steps: tuple[Step, ...]
     files: tuple[str, ...]
     bad_lines: tuple[BadLine, ...]
+    retired: str | None = None
 
     @property
     def state(self) -> str:
         """In words, for people."""
+        if self.listed is None and self.retired:
+            return f"{self.retired}; its rows stay"
         if self.listed is None:
             return "gone from the landing; its rows stay" if self.steps else "unknown"
         if not self.steps:
@@ -96,9 +101,18 @@ def life_of(name: str, options: Settings) -> Life:
         load_id = steps[-1].version.load_id if steps else ""
         live = [file for file in ledger.state().files.values() if load_id in file.loads]
         files, bad_lines = _rows_of(options, lake, live, name)
-        return Life(contract.feed, name, listed, steps, files, bad_lines)
+        retired = _retirement(lake, contract.feed, name, steps) if listed is None else None
+        return Life(contract.feed, name, listed, steps, files, bad_lines, retired)
     buckets = ", ".join(sorted({contract.source.bucket for contract in contracts().values()}))
     raise ConfigError(f"{name}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}")
+
+
+def _retirement(lake: Store, feed: str, name: str, steps: tuple[Step, ...]) -> str | None:
+    for note in reversed(read_retired(lake, feed).to_pylist()):
+        if (note["source_file"], note["etag"]) == (name, steps[-1].version.etag):
+            place = f" to {note['moved_to']}" if note["moved_to"] else ""
+            return f"retired from the landing on {note['at']:%Y-%m-%d} ({note['action']}{place})"
+    return None
 
 
 def _rows_of(

@@ -47,19 +47,29 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
 @click.option(
     "--grace-hours", default=24.0, show_default=True, type=click.FloatRange(min=0), help="Keep files as long."
 )
+@click.option("--dry-run", is_flag=True, help="Say which source objects would be retired, and do nothing.")
 @json_option
 @exits
-def maintain(feeds: tuple[str, ...], grace_hours: float, as_json: bool) -> int:
+def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json: bool) -> int:
     """Join the many small files of a day, and delete those that nobody reads any more.
+
+    Where a contract says `source.retire`, source objects that are loaded and old enough are deleted, moved or tagged.
 
     A file is deleted when no ledger position within the grace time shows it: it was replaced before, or a crash left
     it. Readers that hold an older position than that lose it.
     """
     from ingest.contract import select
     from ingest.settings import settings
-    from pipeline.maintain import maintain_feed
+    from pipeline.maintain import maintain_feed, retirable
     from pipeline.show import show_maintenance
 
+    if dry_run:
+        for contract in select(feeds):
+            for action, name, place, size in retirable(contract, settings()):
+                row = {"action": action, "object": name, "to": place, "bytes": size}
+                text = f"{action:<6} {size:>14,}  {name}" + (f"  ->  {place}" if place else "")
+                click.echo(json.dumps(row, ensure_ascii=False) if as_json else text)
+        return 0
     grace = dt.timedelta(hours=grace_hours)
     done = [maintain_feed(contract, settings(), grace) for contract in select(feeds)]
     click.echo(as_json_text([asdict(feed) for feed in done]) if as_json else show_maintenance(done))
