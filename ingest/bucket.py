@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -106,6 +107,16 @@ class Bucket:
                 self._client.delete_object(**place)
 
         return self._unless_changed(key, conditional)
+
+    def honours_conditional_delete(self) -> bool:
+        """Whether the store spares an object whose version is not the one to delete; MinIO and rclone do not."""
+        key = f"_probe/{uuid.uuid4().hex}"
+        with self._translated(key):
+            self._client.put_object(Bucket=self.name, Key=self.path(key), Body=b"probe")
+        spared = not self.delete(key, "0" * 32) and self.listed_at(key) is not None
+        with self._translated(key):
+            self._client.delete_object(Bucket=self.name, Key=self.path(key))
+        return spared
 
     def copy(self, key: str, etag: str, size: int, target: Bucket, target_key: str) -> bool:
         """Copies exactly this version within the store.

@@ -44,12 +44,15 @@ class Retirement:
         objects: how many.
         bytes: their size.
         changed: objects that were overwritten or deleted just then, and left alone.
+        conditional: whether the delete itself checks the version; otherwise an overwrite in the milliseconds after the
+            last check would be lost (on disk: microseconds).
     """
 
     action: str | None = None
     objects: int = 0
     bytes: int = 0
     changed: int = 0
+    conditional: bool = True
 
 
 def plan_retirement(
@@ -106,6 +109,7 @@ def retire(
         return Retirement()
     objects = size = changed = 0
     versions = plan_retirement(contract, landing, lake, now, limit)
+    conditional = rule.action == "tag" or not versions or _is_conditional(landing, lake)
     for start in range(0, len(versions), BATCH):
         batch = versions[start : start + BATCH]
         noted = [(f"{contract.source.bucket}/{item.key}", item.etag, moved_to(contract, item.key)) for item in batch]
@@ -123,7 +127,14 @@ def retire(
         objects += sum(done)
         size += sum(version.size for version, is_done in zip(batch, done, strict=True) if is_done)
         changed += len(done) - sum(done)
-    return Retirement(rule.action, objects, size, changed)
+    return Retirement(rule.action, objects, size, changed, conditional)
+
+
+def _is_conditional(landing: Store, lake: Store) -> bool:
+    """Tried in the lake, never in the landing; files have no conditions, and microseconds suffice."""
+    if landing.bucket is None:
+        return True
+    return lake.bucket is not None and lake.bucket.honours_conditional_delete()
 
 
 def moved_to(contract: Contract, key: str) -> str | None:

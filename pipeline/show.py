@@ -244,6 +244,10 @@ def show_maintenance(done: Sequence[Maintenance]) -> str:
         if feed.retirement.action:
             action, retired = feed.retirement.action, feed.retirement
             items.append(f"{feed.feed}: {retired.objects:,} source objects, {retired.bytes:,} bytes: {action}")
+        if not feed.retirement.conditional:
+            items.append(
+                f"note: the store of {feed.feed} deletes without condition; its producers should not overwrite"
+            )
         if feed.retirement.changed:
             items.append(f"{feed.feed}: {feed.retirement.changed:,} were overwritten just then, and left alone")
     return _text(*items)

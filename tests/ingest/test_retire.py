@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from ingest import retire as retiring
 from ingest.bucket import Bucket, s3_client
+from ingest.clean import Cleaning
+from ingest.compact import Compaction
 from ingest.contract import Contract, contracts
 from ingest.entry import LoadedObject
 from ingest.errors import ConfigError, RetriableError
@@ -24,7 +26,7 @@ from ingest.source import Retire
 from ingest.store import Store
 from pipeline.cli import main
 from pipeline.init_s3 import create_buckets
-from pipeline.maintain import maintain_feed
+from pipeline.maintain import Maintenance, maintain_feed
 from pipeline.show import show_maintenance, show_verdicts
 from pipeline.verify import FeedVerdict, verify_feed
 from pipeline.why import life_of
@@ -311,3 +313,23 @@ def test_maintain_retires_and_its_dry_run_only_lists(local: Old, monkeypatch: py
     assert (done.retirement.objects, local.names()) == (3, [])
     assert "activities: 3 source objects" in show_maintenance([done])
     assert CliRunner().invoke(main, ["maintain", "--dry-run"]).stdout == ""
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("action", ["delete", "move"])
+def test_store_that_deletes_without_condition_is_said(s3_home: Home, action: str) -> None:
+    old = Old(s3_home, action)
+    done = old.retire()
+    assert (done.objects, done.conditional, old.names()) == (3, False, [])
+    assert old.verify().retired == 3
+    shown = show_maintenance([Maintenance("activities", Compaction(), Cleaning(), done)])
+    assert "deletes without condition" in shown
+
+
+@pytest.mark.s3
+def test_probe_of_conditional_deletes_leaves_nothing(conditional_home: Home) -> None:
+    old = Old(conditional_home)
+    before = old.names(old.lake)
+    assert old.lake.bucket is not None
+    assert old.lake.bucket.honours_conditional_delete()
+    assert old.names(old.lake) == before
