@@ -19,6 +19,8 @@ from ingest.schema import QUARANTINE
 from ingest.store import Store
 
 OPEN, DISCARDED = "quarantine/", "discarded/"
+INCOMPLETE = ("corrupt_object", "line_too_long")
+"""Reasons whose raw bytes are not the whole record; such objects are read again when they change."""
 
 
 @dataclass(frozen=True, slots=True)

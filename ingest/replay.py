@@ -16,13 +16,11 @@ from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConflictError, RetriableError
 from ingest.ledger import Ledger
 from ingest.parse import LINE, SOURCE, Parsed, Parser
-from ingest.quarantine import Wanted, tables, without
+from ingest.quarantine import INCOMPLETE, Wanted, tables, without
 from ingest.read import Piece
 from ingest.store import Store, StoredObject
 from ingest.write import LoadWriter
 
-INCOMPLETE = ("corrupt_object", "line_too_long")
-"""Reasons whose raw bytes are not the whole record; such objects are read again when they change."""
 ATTEMPTS = 5
 BATCH_RECORDS = 50_000
 ALL = Wanted()

@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 
 from ingest.contract import Contract
 from ingest.discover import compare
+from ingest.entry import LAYERS
 from ingest.errors import ConfigError, RetriableError
 from ingest.known import SAME
 from ingest.ledger import Ledger, LedgerState
-from ingest.quarantine import INCOMPLETE
+from ingest.quarantine import DISCARDED, INCOMPLETE, OPEN
 from ingest.retired import is_retired, read_retired, record_retired
 from ingest.store import ObjectChanged, Store, StoredObject
 
@@ -210,7 +211,7 @@ def _lake_must_be_whole(contract: Contract, lake: Store, state: LedgerState) -> 
     Raises:
         RetriableError: one is not.
     """
-    folders = (f"bronze/{contract.feed}", f"quarantine/{contract.feed}")
+    folders = [f"{layer}/{contract.feed}" for layer in LAYERS]
     there = {item.key: item.size for folder in folders for item in lake.list(folder)}
     for path, file in state.files.items():
         if there.get(path) != file.bytes:
@@ -224,7 +225,7 @@ def _kept_for_their_bytes(lake: Store, state: LedgerState) -> set[str]:
     """Objects with a rejected record that the quarantine does not hold in full: their bytes are nowhere else."""
     kept: set[str] = set()
     for path in state.files:
-        if path.startswith("quarantine/"):
+        if path.startswith((OPEN, DISCARDED)):
             with lake.open(path) as source:
                 table = pq.read_table(source, columns=["_source_file", "reason"])
             found = table.filter(pc.is_in(table.column("reason").cast(pa.string()), value_set=pa.array(INCOMPLETE)))

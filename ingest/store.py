@@ -159,7 +159,7 @@ class Store:
 
     def find(self, key: str) -> StoredObject | None:
         """The current version of one object, None when there is none."""
-        if self.root is not None and not (self.root / key).is_file():
+        if self.root is not None and not self.root.is_dir():
             return None
         with self._translated(key):
             try:

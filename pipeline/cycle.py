@@ -103,11 +103,8 @@ def ingest_all(
                 )
         if spool:
             summary.notes.append(spool.note())
-            finish(
-                spool,
-                contracts().values(),
-                [feed.feed for feed in summary.feeds if not feed.changed_meanwhile and not feed.stuck],
-            )
+            whole = [feed.feed for feed in summary.feeds if not feed.changed_meanwhile and not feed.stuck]
+            finish(spool, contracts().values(), whole)
         try:
             done = invalidate(options, lake, contracts())
         except IngestError as error:
