@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +34,7 @@ def s3_client(options: Settings, attempts: int = 5) -> Any:
         retries={"total_max_attempts": attempts},
         proxies={} if urlsplit(endpoint or "").hostname in {"127.0.0.1", "localhost"} else None,
     )
-    return boto3.client(
+    return boto3.session.Session().client(  # the default session is not safe to share between threads
         "s3",
         endpoint_url=endpoint,
         region_name=options.aws_region,
@@ -50,11 +50,13 @@ class Bucket:
 
     def __init__(self, uri: str, options: Settings) -> None:
         self.name, _, self._prefix = uri.removeprefix("s3://").partition("/")
-        self._options = options
+        self._options, self._made, self._lock = options, None, threading.Lock()
 
-    @cached_property
+    @property
     def _client(self) -> Any:
-        return s3_client(self._options)
+        with self._lock:
+            self._made = self._made or s3_client(self._options)
+            return self._made
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:

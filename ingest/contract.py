@@ -201,14 +201,30 @@ def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
                     f"{contract.name}: reference {reference.column} -> {reference.feed}.{reference.key} leads nowhere; "
                     "expected the single key column of a declared feed"
                 )
-        retired_to = contract.source.retire and contract.source.retire.to
-        for other in contracts.values() if retired_to else ():
-            if _meet(str(retired_to), f"{other.source.bucket}/{other.source.prefix}"):
-                raise ConfigError(
-                    f"{contract.name}: source.retire.to {retired_to} lies where {other.name} is read from, so what is "
-                    "retired would be loaded again; name another bucket or prefix"
-                )
+        _check_retirement(contract, contracts)
     return contracts
+
+
+def _check_retirement(contract: Contract, contracts: dict[str, Contract]) -> None:
+    """Checks that what one feed retires is neither read again nor still to be read by another feed.
+
+    Raises:
+        ConfigError: it is.
+    """
+    rule = contract.source.retire
+    own = f"{contract.source.bucket}/{contract.source.prefix}"
+    for other in contracts.values() if rule else ():
+        place = f"{other.source.bucket}/{other.source.prefix}"
+        if rule and rule.to and _meet(rule.to, place):
+            raise ConfigError(
+                f"{contract.name}: source.retire.to {rule.to} lies where {other.name} is read from, so what is retired "
+                "would be loaded again; name another bucket or prefix"
+            )
+        if other is not contract and _meet(own, place):
+            raise ConfigError(
+                f"{contract.name}: source.retire would take objects away that {other.name} reads too; "
+                "give each feed a bucket or prefix of its own, or remove it"
+            )
 
 
 def _meet(one: str, other: str) -> bool:

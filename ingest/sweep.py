@@ -53,7 +53,8 @@ def last_sweep(lake: Store, feed: str) -> Sweep | None:
     """The last full sweep of a feed; None when nobody knows."""
     try:
         said = json.loads(lake.get(_key(feed)))
-        return Sweep(dt.datetime.fromisoformat(said["started_at"]), str(said["source"]), int(said["position"]))
+        started_at = dt.datetime.fromisoformat(said["started_at"])
+        return Sweep(started_at, str(said["source"]), int(said["position"])) if started_at.tzinfo else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

@@ -103,7 +103,7 @@ def ingest_all(
                 )
         if spool:
             summary.notes.append(spool.note())
-            whole = [feed.feed for feed in summary.feeds if not feed.changed_meanwhile and not feed.stuck]
+            whole = [feed.feed for feed in summary.feeds if not feed.changed_meanwhile + feed.refused + len(feed.stuck)]
             finish(spool, contracts().values(), whole)
         try:
             done = invalidate(options, lake, contracts())

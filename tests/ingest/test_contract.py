@@ -99,12 +99,18 @@ def test_the_same_feed_in_two_domains_is_refused(tmp_path: Path) -> None:
         load_contracts(tmp_path)
 
 
-@pytest.mark.parametrize("place", ["raw", "raw/in", "raw/in/old", "other-bucket"])
+@pytest.mark.parametrize("place", ["raw", "raw/in", "other-bucket", "other-bucket/in"])
 def test_what_is_retired_must_not_lie_where_a_feed_is_read(tmp_path: Path, place: str) -> None:
     write(tmp_path, source=retired(action="move", to=place))
-    write(tmp_path, "taps", source={"bucket": "raw", "prefix": "in"})
     write(tmp_path, "swipes", source={"bucket": "other-bucket"})
     with pytest.raises(ConfigError, match="would be loaded again"):
+        load_contracts(tmp_path)
+
+
+def test_objects_that_two_feeds_read_are_not_retired(tmp_path: Path) -> None:
+    write(tmp_path, source=retired(action="delete"))
+    write(tmp_path, "taps", source={"bucket": "raw", "prefix": "in"})
+    with pytest.raises(ConfigError, match="would take objects away that web/taps reads too"):
         load_contracts(tmp_path)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ from ingest.ledger import Ledger
 from ingest.retire import Retirement, plan_retirement, retire
 from ingest.source import Retire
 from ingest.store import Store
+from pipeline.bronze import bronze_query
 from pipeline.cli import main
+from pipeline.duck import connect
 from pipeline.init_s3 import create_buckets
 from pipeline.maintain import Maintenance, maintain_feed
 from pipeline.show import show_maintenance, show_verdicts
@@ -333,3 +337,34 @@ def test_probe_of_conditional_deletes_leaves_nothing(conditional_home: Home) -> 
     assert old.lake.bucket is not None
     assert old.lake.bucket.honours_conditional_delete()
     assert old.names(old.lake) == before
+
+
+@pytest.mark.s3
+def test_beside_producers_that_overwrite_no_version_is_lost(conditional_home: Home) -> None:
+    old, over = Old(conditional_home), threading.Event()
+    last: dict[str, str] = {}
+
+    def produce() -> None:
+        for number in range(400):
+            key = f"{number % 50}.json"
+            last[key] = f"version {number}"
+            old.home.put("activities", key, {"activity_id": last[key]})
+            time.sleep(0.01)
+        over.set()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    retired = 0
+    while not over.is_set():
+        old.home.ingest("activities")
+        retired += old.retire().objects
+    producer.join()
+    old.home.ingest("activities")
+
+    files = Ledger(old.lake, "activities").live_files()
+    with connect(old.home.options) as connection:
+        query = bronze_query(old.contract, old.home.options.lake_uri, files)
+        rows = connection.execute(f"SELECT split_part(_source_file, '/', 2), activity_id FROM ({query})").fetchall()
+    assert {key: value for key, value in rows if key in last} == last
+    assert retired > 3
+    assert (old.verify().gone, old.verify().waiting) == (0, 0)

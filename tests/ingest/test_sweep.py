@@ -145,7 +145,10 @@ def test_refused_overwrite_goes_on_failing(dated: Dated) -> None:
         dated.now += HOUR
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no json", b"[]", b'{"started_at": "soon"}', b'{"started_at": 5}'])
+LOCAL_TIME = b'{"started_at": "2026-03-10T12:00:00", "source": "", "position": 1}'
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no json", b"[]", b'{"started_at": 5}', LOCAL_TIME])
 def test_lost_or_spoilt_note_of_the_sweep_means_a_full_sweep(dated: Dated, content: bytes | None) -> None:
     if content is None:
         dated.lake.delete(["ledger/activities/_sweep"])
