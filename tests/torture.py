@@ -108,12 +108,12 @@ class Torture:
         self._over = threading.Event()
 
     def run(self, kills: int) -> Outcome:
-        """Goes on until so many processes were killed."""
+        """Goes on until so many processes were killed, or something is wrong."""
         reader = threading.Thread(target=self._watch)
         reader.start()
         rounds = 0
         try:
-            while self._killed < kills:
+            while self._killed < kills and not self._faults:
                 self._round(rounds)
                 rounds += 1
         finally:

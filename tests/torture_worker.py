@@ -24,7 +24,7 @@ def main() -> None:
     ingest.compact.MIN_FILES = 2
     ingest.contract.contracts = cache(lambda: ingest.contract.load_contracts(folder))
     # only now, so that they take what was set
-    from pipeline import cli, cycle, maintain, replay, show  # noqa: F401  all that the commands import later
+    from pipeline import cli, cycle, maintain, quarantine, show  # noqa: F401  all that the commands import later
 
     signal.raise_signal(signal.SIGSTOP)
     cli.main()
