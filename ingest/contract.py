@@ -76,6 +76,10 @@ class Contract(Strict):
         key: columns that identify a fact (within its event date) or an entity.
         event_time: timestamp column that dates an event.
         latest_by: columns whose greatest values win among the versions of one key, before modification time and name.
+        dates: timestamp columns of an entity that say on which UTC dates a version of it tells facts of its own, as
+            `updated_at` does for the state of a subscription. A changed version touches those dates of what is
+            computed from the feed. Facts of event feeds that refer to the entity are found by their references; an
+            entity with neither touches every date.
         epoch: an event before this UTC date is impossible and is quarantined.
         clock_skew_seconds: how far an event time may lie after the object's modification time.
         freshness_seconds: how old the newest record may be before the feed counts as late.
@@ -98,6 +102,7 @@ class Contract(Strict):
     key: tuple[str, ...] = Field(min_length=1)
     event_time: str | None = None
     latest_by: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
     epoch: dt.date = dt.date(2000, 1, 1)
     clock_skew_seconds: int = Field(default=86_400, ge=0)
     freshness_seconds: int = Field(ge=1)
@@ -151,7 +156,11 @@ class Contract(Strict):
             raise ValueError(f"key columns must be required: {optional}")
         if self.kind is Kind.ENTITY and self.event_time:
             raise ValueError("an entity feed has no event_time; use latest_by")
+        if wrong := [path for path in self.dates if self.leaf(path).type not in ("timestamp", "date")]:
+            raise ValueError(f"dates must be timestamps or dates: {wrong}")
         if self.kind is Kind.EVENT:
+            if self.dates:
+                raise ValueError("an event feed is dated by its event_time; dates are of entities")
             if not self.event_time:
                 raise ValueError("an event feed needs event_time")
             column = self.leaf(self.event_time)

@@ -22,13 +22,15 @@ class FeedChange:
         position: the new position.
         changed: whether any row appeared or vanished.
         dates: event dates of those rows; for an entity feed the dates of the facts that refer to an entity whose
-            latest version differs.
+            latest version differs, and those that its differing versions name themselves.
+        is_everywhere: whether any date may be meant: an entity that neither facts refer to nor dates of its own place.
     """
 
     feed: str
     position: int
     changed: bool
     dates: frozenset[dt.date]
+    is_everywhere: bool = False
 
 
 def feed_changes(
@@ -57,11 +59,24 @@ def feed_changes(
         changed[feed], dates[feed] = found.changed, set(found.dates)
     changes = []
     for feed, contract in contracts.items():
+        is_everywhere = False
         if changed[feed] and contract.kind is Kind.ENTITY:
-            _changed_keys(connection, lake.uri, contract, before[feed], after[feed])
-            dates[feed] |= _dates_of_facts(connection, lake.uri, contracts, feed, after, before)
-        changes.append(FeedChange(feed, after[feed].position, changed[feed], frozenset(dates[feed])))
+            has_changed_versions = _changed_versions(connection, lake.uri, contract, before[feed], after[feed])
+            of_facts = _dates_of_facts(connection, lake.uri, contracts, feed, after, before)
+            dates[feed] |= _own_dates(connection, contract) | (of_facts or set())
+            is_everywhere = has_changed_versions and of_facts is None and not contract.dates
+        changes.append(FeedChange(feed, after[feed].position, changed[feed], frozenset(dates[feed]), is_everywhere))
     return changes
+
+
+def _own_dates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> set[dt.date]:
+    """The dates that the changed versions of an entity name, as they were and as they are."""
+    found: set[dt.date] = set()
+    for path in contract.dates:
+        column = f"{_quoted(path)}::DATE"
+        rows = connection.execute(f"SELECT DISTINCT {column} FROM changed_versions WHERE {column} IS NOT NULL")
+        found |= {day for (day,) in rows.fetchall()}
+    return found
 
 
 def _dates_of_facts(
@@ -71,12 +86,12 @@ def _dates_of_facts(
     feed: str,
     after: Mapping[str, LedgerState],
     before: Mapping[str, LedgerState],
-) -> set[dt.date]:
-    """Dates of the facts that refer to a changed entity, directly or through other entities that do.
+) -> set[dt.date] | None:
+    """Dates of the facts that refer to a changed entity, directly or through others; None when no feed has such.
 
     The keys that changed stand in the temporary table `changed_keys`.
     """
-    found: set[dt.date] = set()
+    found: set[dt.date] | None = None
     waiting, seen = [(feed, "changed_keys")], {feed}
     while waiting:
         target, keys = waiting.pop()
@@ -86,7 +101,7 @@ def _dates_of_facts(
                     continue
                 if other.kind is Kind.EVENT:
                     query = bronze_query(other, lake_uri, after[other.feed].bronze_files())
-                    found |= _fact_dates(connection, query, reference.column, keys)
+                    found = (found or set()) | _fact_dates(connection, query, reference.column, keys)
                 elif other.feed not in seen:
                     seen.add(other.feed)
                     files = {file.path: file for state in (before, after) for file in state[other.feed].bronze_files()}
@@ -100,15 +115,16 @@ def _dates_of_facts(
     return found
 
 
-def _changed_keys(
+def _changed_versions(
     connection: duckdb.DuckDBPyConnection,
     lake_uri: str,
     contract: Contract,
     before: LedgerState,
     after: LedgerState,
-) -> None:
-    """Puts the keys whose latest version differs between two states into the temporary table `changed_keys`.
+) -> bool:
+    """Puts the latest versions that differ between two states into the temporary table `changed_versions`.
 
+    Old and new ones alike; returns whether there are any. The first column of their keys comes into `changed_keys`.
     Only keys that occur in added or removed files can differ.
     """
     moved = [
@@ -117,23 +133,27 @@ def _changed_keys(
         for file in state.bronze_files()
         if file.path not in other.files
     ]
-    key = contract.key[0]
+    keys = ", ".join(map(_quoted, contract.key))
     names = ", ".join(f'"{column.name}"' for column in contract.columns)
     connection.execute(
-        f'CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT "{key}" AS id '
-        f"FROM ({bronze_query(contract, lake_uri, moved)})"
+        f"CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT {keys} FROM ({bronze_query(contract, lake_uri, moved)})"
     )
     latest = {}
     for name, state in (("before", before), ("after", after)):
         query = bronze_query(contract, lake_uri, state.bronze_files())
         latest[name] = (
-            f'SELECT {names} FROM ({query}) AS bronze WHERE "{key}" IN (SELECT id FROM moved) '
-            f'QUALIFY ROW_NUMBER() OVER (PARTITION BY "{key}" ORDER BY {latest_first(contract)}) = 1'
+            f"SELECT {names} FROM ({query}) AS bronze SEMI JOIN moved USING ({keys}) "
+            f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {latest_first(contract)}) = 1"
         )
     connection.execute(
-        f'CREATE OR REPLACE TEMP TABLE changed_keys AS SELECT DISTINCT "{key}" AS id FROM ('
-        f"({latest['before']} EXCEPT {latest['after']}) UNION ALL ({latest['after']} EXCEPT {latest['before']}))"
+        "CREATE OR REPLACE TEMP TABLE changed_versions AS "
+        f"({latest['before']} EXCEPT {latest['after']}) UNION ALL ({latest['after']} EXCEPT {latest['before']})"
     )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE changed_keys AS "
+        f"SELECT DISTINCT {_quoted(contract.key[0])} AS id FROM changed_versions"
+    )
+    return connection.execute("SELECT 1 FROM changed_versions LIMIT 1").fetchone() is not None
 
 
 def latest_first(contract: Contract) -> str:

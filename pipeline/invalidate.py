@@ -102,7 +102,7 @@ def _remove_intervals(state: duckdb.DuckDBPyConnection, changes: list[FeedChange
         return set()
     bodies = state.execute("SELECT name, identifier, version, snapshot FROM sqlmesh._snapshots").fetchall()
     snapshots = {(name, identifier): (version, json.loads(body)) for name, identifier, version, body in bodies}
-    stale = stale_versions(snapshots, {f"bronze.{change.feed}": Dates(change.dates) for change in changes})
+    stale = stale_versions(snapshots, {f"bronze.{change.feed}": _dates(change) for change in changes})
     if not stale:
         return set()
     keys = state.execute(
@@ -128,6 +128,10 @@ def _remove_intervals(state: duckdb.DuckDBPyConnection, changes: list[FeedChange
         )
         state.unregister("removed_intervals")
     return {row[2].replace('"', "").split(".", 1)[-1] for row in rows}
+
+
+def _dates(change: FeedChange) -> Dates:
+    return Dates(change.dates, onward=dt.date(1970, 1, 1) if change.is_everywhere else None)
 
 
 def _has_table(state: duckdb.DuckDBPyConnection, name: str) -> bool:

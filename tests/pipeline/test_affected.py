@@ -1,0 +1,105 @@
+"""Which dates a changed entity touches: those that its versions name, else those of its facts, else all of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ingest.contract import Contract
+from ingest.load import ingest_feed
+from ingest.store import Store
+from pipeline.affected import FeedChange, feed_changes
+
+START = dt.date(2021, 1, 1)
+COLUMNS = [
+    {"name": "seat_id", "type": "string", "required": True, "description": "x"},
+    {"name": "version", "type": "integer", "required": True, "description": "x"},
+    {"name": "state", "type": "string", "description": "x"},
+    {"name": "updated_at", "type": "timestamp", "description": "x"},
+    {"name": "ended_at", "type": "timestamp", "description": "x"},
+]
+
+
+class Seats:
+    """One entity feed that no facts refer to."""
+
+    def __init__(self, home: Path, **fields: Any) -> None:
+        self.contract = Contract.model_validate(
+            {
+                "feed": "seats",
+                "domain": "test",
+                "version": 1,
+                "kind": "entity",
+                "owner": "tests",
+                "description": "x",
+                "source": {"bucket": "raw-seats"},
+                "key": ["seat_id", "version"],
+                "latest_by": ["updated_at"],
+                "freshness_seconds": 60,
+                "columns": COLUMNS,
+            }
+            | fields
+        )
+        self.lake, self.landing = Store(str(home / "lake")), Store(str(home / "raw-seats"))
+        self.settled: dict[str, int] = {}
+
+    def load(self, key: str, *records: dict[str, Any]) -> FeedChange:
+        """What one more object changes."""
+        self.landing.put(key, "\n".join(map(json.dumps, records)).encode())
+        ingest_feed(self.contract, self.landing, self.lake, START)
+        with duckdb.connect() as connection:
+            (change,) = feed_changes(self.lake, {"seats": self.contract}, self.settled, connection)
+        self.settled = {"seats": change.position}
+        return change
+
+
+def seat(version: int, updated_at: str, state: str = "active", ended_at: str | None = None) -> dict[str, Any]:
+    return {"seat_id": "s1", "version": version, "state": state, "updated_at": updated_at, "ended_at": ended_at}
+
+
+def days(*texts: str) -> Iterable[dt.date]:
+    return frozenset(map(dt.date.fromisoformat, texts))
+
+
+def test_changed_versions_touch_the_dates_that_they_name(tmp_path: Path) -> None:
+    seats = Seats(tmp_path, dates=["updated_at", "ended_at"])
+
+    first = seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"), seat(2, "2026-03-01T00:00:00Z"))
+    late = seats.load("2.json", seat(3, "2026-03-09T00:00:00Z", "canceled", "2026-02-28T23:59:59Z"))
+
+    assert (first.dates, first.is_everywhere) == (days("2026-01-05", "2026-03-01"), False)
+    assert late.dates == days("2026-03-09", "2026-02-28")
+
+
+def test_an_older_version_that_comes_late_touches_its_dates(tmp_path: Path) -> None:
+    seats = Seats(tmp_path, dates=["updated_at"])
+    seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"), seat(3, "2026-03-01T00:00:00Z"))
+
+    assert seats.load("2.json", seat(2, "2026-02-01T00:00:00Z")).dates == days("2026-02-01")
+
+
+def test_a_corrected_version_touches_its_old_and_its_new_dates(tmp_path: Path) -> None:
+    seats = Seats(tmp_path, dates=["updated_at"])
+    seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"))
+
+    assert seats.load("2.json", seat(1, "2026-01-07T10:00:00Z")).dates == days("2026-01-05", "2026-01-07")
+
+
+def test_a_version_sent_again_touches_nothing(tmp_path: Path) -> None:
+    seats = Seats(tmp_path)
+    seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"))
+
+    again = seats.load("2.json", seat(1, "2026-01-05T10:00:00Z"))
+
+    assert (again.changed, again.dates, again.is_everywhere) == (True, frozenset(), False)
+
+
+def test_an_entity_without_dates_and_facts_touches_every_date(tmp_path: Path) -> None:
+    change = Seats(tmp_path).load("1.json", seat(1, "2026-01-05T10:00:00Z"))
+
+    assert (change.dates, change.is_everywhere) == (frozenset(), True)
