@@ -43,13 +43,17 @@ class Listed:
 
     Attributes:
         table: key, etag, size, modified_at.
-        names: bucket/key.
         status: NEW, SAME or CHANGED.
     """
 
+    bucket: str
     table: pa.Table
-    names: pa.Array
     status: npt.NDArray[np.int8]
+
+    @property
+    def names(self) -> pa.Array:
+        """bucket/key of each."""
+        return pc.binary_join_element_wise(self.bucket, self.table.column("key"), "/").combine_chunks()
 
     def versions(self, *status: int) -> list[StoredObject]:
         """The objects of the given status, in key order."""
@@ -116,16 +120,16 @@ def compare(contract: Contract, landing: Store, state: LedgerState) -> Listed:
 def compare_table(contract: Contract, landing: Store, state: LedgerState, table: pa.Table) -> Listed:
     """Looks up what was listed, without what is no object of the feed: markers of folders and of finished jobs."""
     for ending in ("/", *_IGNORED):
-        table = table.filter(pc.invert(pc.ends_with(table.column("key"), ending)))
+        is_marker = pc.ends_with(table.column("key"), ending)
+        table = table.filter(pc.invert(is_marker)) if pc.any(is_marker).as_py() else table
     listed = _looked_up(contract, state, table)
     markers = _folder_markers(landing, listed)
     return _looked_up(contract, state, table.filter(pc.invert(markers))) if markers is not None else listed
 
 
 def _looked_up(contract: Contract, state: LedgerState, table: pa.Table) -> Listed:
-    names = pc.binary_join_element_wise(contract.source.bucket, table.column("key"), "/")
-    names = names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
-    return Listed(table, names, state.objects.status(names, table.column("etag").combine_chunks()))
+    bucket = contract.source.bucket
+    return Listed(bucket, table, state.objects.status(bucket, table.column("key"), table.column("etag")))
 
 
 def _folder_markers(landing: Store, listed: Listed) -> pa.Array | None:

@@ -7,19 +7,19 @@ Rows are actions:
     remove   a file is live no more
     abandon  the load of that id must never commit; its files may be deleted
 
-Objects stand in row groups of their own, so that whoever wants the files need not read them.
+Each row group holds one action, so that whoever wants the files need not read the objects.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.errors import ConfigError
@@ -28,7 +28,6 @@ FORMAT_VERSION = 1
 LAYERS = ("bronze", "quarantine", "discarded")
 VERSION_KEY = b"lakemesh.ledger_format"
 _LOAD_KEY, _COMMITTED_KEY = b"lakemesh.load_id", b"lakemesh.committed_at"
-_ACTIONS = ("object", "add", "remove", "abandon")
 _DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
 _OBJECT = {
     "source_file": pa.string(),
@@ -52,6 +51,9 @@ _FILE = {
     "loads": pa.list_(pa.string()),
     "columns": pa.string(),
 }
+_COLUMNS = {"object": list(_OBJECT), "add": list(_FILE), "remove": ["path"], "abandon": ["abandoned"]}
+PART_OF_THE_LOG = "restore the ledger from its back-up, or run `lake ledger rebuild`"
+BESIDE_THE_LOG = "delete it: it only spares reading, the log itself says the same"
 METADATA = {VERSION_KEY: str(FORMAT_VERSION).encode()}
 OBJECT_SCHEMA = pa.schema(list(_OBJECT.items()), metadata=METADATA)
 FILE_SCHEMA = pa.schema(list(_FILE.items()), metadata=METADATA)
@@ -153,22 +155,42 @@ class Entry:
             with_objects: whether the objects are wanted; without them the read is short.
 
         Raises:
-            ConfigError: a newer version of Lakemesh wrote it.
+            ConfigError: it is damaged, or a newer version of Lakemesh wrote it.
         """
-        parquet = pq.ParquetFile(io.BytesIO(data))
-        must_be_readable(parquet.schema_arrow, name)
-        about = parquet.schema_arrow.metadata
-        groups = [n for n in range(parquet.num_row_groups) if with_objects or not _only_objects(parquet, n)]
-        table = parquet.read_row_groups(groups) if groups else _SCHEMA.empty_table()
-        rows = {action: table.filter(pc.equal(table.column("action"), action)) for action in _ACTIONS}
-        return Entry(
-            load_id=about[_LOAD_KEY].decode(),
-            committed_at=dt.datetime.fromisoformat(about[_COMMITTED_KEY].decode()),
-            objects=tuple(objects_of(rows["object"])) if with_objects else (),
-            added=tuple(files_of(rows["add"])),
-            removed=tuple(rows["remove"].column("path").to_pylist()),
-            abandoned=tuple(rows["abandon"].column("abandoned").to_pylist()),
-        )
+        with readable(name):
+            parquet = pq.ParquetFile(io.BytesIO(data))
+            must_be_readable(parquet.schema_arrow, name)
+            about = parquet.schema_arrow.metadata
+            rows: dict[str, list[pa.Table]] = {action: [] for action in _COLUMNS}
+            for group in range(parquet.num_row_groups):
+                action = parquet.metadata.row_group(group).column(0).statistics.min
+                if action != "object" or with_objects:
+                    rows[action].append(parquet.read_row_group(group, columns=_COLUMNS[action]))
+            return Entry(
+                load_id=about[_LOAD_KEY].decode(),
+                committed_at=dt.datetime.fromisoformat(about[_COMMITTED_KEY].decode()),
+                objects=tuple(item for table in rows["object"] for item in objects_of(table)),
+                added=tuple(item for table in rows["add"] for item in files_of(table)),
+                removed=tuple(path for table in rows["remove"] for path in table.column("path").to_pylist()),
+                abandoned=tuple(load for table in rows["abandon"] for load in table.column("abandoned").to_pylist()),
+            )
+
+
+@contextmanager
+def readable(name: str, remedy: str = PART_OF_THE_LOG) -> Iterator[None]:
+    """Turns what reading a damaged file of the ledger raises into an error that names it.
+
+    Args:
+        remedy: what to do about it.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise ConfigError(f"{name} is damaged ({reason}); {remedy}") from error
 
 
 def must_be_readable(schema: pa.Schema, name: str) -> None:
@@ -221,8 +243,3 @@ def _rows(action: str, table: pa.Table) -> pa.Table:
         given.get(name, pa.nulls(len(table), kind)) for name, kind in zip(_SCHEMA.names, _SCHEMA.types, strict=True)
     ]
     return pa.table(columns, schema=_SCHEMA)
-
-
-def _only_objects(parquet: pq.ParquetFile, group: int) -> bool:
-    found = parquet.metadata.row_group(group).column(0).statistics
-    return found is not None and found.has_min_max and found.min == found.max == "object"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,25 +12,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.entry import OBJECT_SCHEMA, LoadedObject, must_be_readable, objects_of, objects_table
+from ingest.entry import (
+    BESIDE_THE_LOG,
+    OBJECT_SCHEMA,
+    LoadedObject,
+    must_be_readable,
+    objects_of,
+    objects_table,
+    readable,
+)
 
 if TYPE_CHECKING:
     from ingest.store import Store
 
 NEW, SAME, CHANGED = 0, 1, 2
 GROUP_ROWS = 65_536
+SLICE_GROUPS = 4
+"""Row groups of a checkpoint that are compared at a time: more of them cost memory, fewer of them time."""
 
 
 class KnownObjects(Mapping[str, LoadedObject]):
     """The current version of each source object, by source_file.
 
-    What a checkpoint says stays in its file, except for names and etags; what later entries say lies on top.
+    What a checkpoint says stays in its file and is read in slices; what later entries say lies on top.
     """
 
     def __init__(self, store: Store | None = None, checkpoint: str | None = None) -> None:
         self._store, self._checkpoint = store, checkpoint
         self._names: pa.ChunkedArray | None = None
-        self._etags: pa.ChunkedArray | None = None
         self._recent: dict[str, LoadedObject] = {}
 
     def update(self, objects: Iterable[LoadedObject]) -> None:
@@ -39,7 +49,7 @@ class KnownObjects(Mapping[str, LoadedObject]):
     def copy(self) -> KnownObjects:
         """The same knowledge, to be moved on apart."""
         twin = KnownObjects(self._store, self._checkpoint)
-        twin._names, twin._etags, twin._recent = self._names, self._etags, dict(self._recent)
+        twin._names, twin._recent = self._names, dict(self._recent)
         return twin
 
     @property
@@ -47,21 +57,19 @@ class KnownObjects(Mapping[str, LoadedObject]):
         """How many versions lie on top of the checkpoint."""
         return len(self._recent)
 
-    def status(self, names: pa.Array, etags: pa.Array) -> npt.NDArray[np.int8]:
-        """NEW, SAME or CHANGED for each listed object."""
-        found = np.full(len(names), NEW, dtype=np.int8)
-        known_names, known_etags = self._index()
-        layers = [(known_names, known_etags)] if known_names is not None and known_etags is not None else []
-        if self._recent:
-            recent = (item.etag for item in self._recent.values())
-            layers.append((pa.array(self._recent, pa.string()), pa.array(recent, pa.string())))
-        for layer_names, layer_etags in layers:  # the later one is the newer one
-            places = pc.index_in(names, value_set=_one(layer_names))
-            is_known = pc.is_valid(places)
-            is_same = pc.equal(pc.take(_one(layer_etags), places), etags).fill_null(False)
-            verdict = np.where(is_same.to_numpy(zero_copy_only=False), SAME, CHANGED)
-            mask = is_known.to_numpy(zero_copy_only=False)
-            found[mask] = verdict[mask]
+    def status(self, bucket: str, keys: pa.ChunkedArray, etags: pa.ChunkedArray) -> npt.NDArray[np.int8]:
+        """NEW, SAME or CHANGED for each listed object of a bucket."""
+        found = np.full(len(keys), NEW, dtype=np.int8)
+        listed_etags = _one(etags)
+        for names, known_etags in self._versions():  # the later one is the newer one
+            is_here = pc.starts_with(names, f"{bucket}/")
+            if not pc.all(is_here).as_py():
+                names, known_etags = names.filter(is_here), known_etags.filter(is_here)
+            known_keys = pc.utf8_slice_codeunits(names, len(bucket) + 1)
+            places = pc.index_in(keys, value_set=known_keys).fill_null(-1).to_numpy()
+            known = np.flatnonzero(places >= 0)
+            is_same = pc.equal(listed_etags.take(pa.array(known)), known_etags.take(pa.array(places[known])))
+            found[known] = np.where(is_same.to_numpy(zero_copy_only=False), SAME, CHANGED)
         return found
 
     def lookup(self, names: Iterable[str]) -> dict[str, LoadedObject]:
@@ -69,10 +77,10 @@ class KnownObjects(Mapping[str, LoadedObject]):
         wanted = list(names)
         found = {name: self._recent[name] for name in wanted if name in self._recent}
         rest = [name for name in wanted if name not in found]
-        known, _ = self._index() if rest else (None, None)
-        if known is None:
+        if not rest or not self._checkpoint:
             return found
-        places = pc.index_in(pa.array(rest, pa.string()), value_set=_one(known)).drop_null().to_numpy()
+        is_wanted = pc.is_in(self._known_names(), value_set=pa.array(rest, pa.string()))
+        places = np.flatnonzero(is_wanted.to_numpy())
         if len(places):
             groups, inside = np.divmod(places, GROUP_ROWS)
             with self._open() as parquet:
@@ -88,17 +96,14 @@ class KnownObjects(Mapping[str, LoadedObject]):
         return isinstance(name, str) and name in self.lookup([name])
 
     def __iter__(self) -> Iterator[str]:
-        known, _ = self._index()
-        if known is not None:
-            yield from (name for chunk in known.chunks for name in chunk.to_pylist() if name not in self._recent)
+        for chunk in self._known_names().chunks:
+            yield from (name for name in chunk.to_pylist() if name not in self._recent)
         yield from self._recent
 
     def __len__(self) -> int:
-        known, _ = self._index()
-        if known is None:
-            return len(self._recent)
-        mine = pa.array(self._recent, pa.string())
-        return len(known) + len(mine) - int(pc.sum(pc.is_in(mine, value_set=_one(known))).as_py() or 0)
+        known = self._known_names()
+        both = pc.sum(pc.is_in(known, value_set=pa.array(self._recent, pa.string()))).as_py() or 0
+        return len(known) + len(self._recent) - int(both)
 
     def tables(self) -> Iterator[pa.Table]:
         """Everything known, as columns, in pieces of bounded size."""
@@ -124,33 +129,41 @@ class KnownObjects(Mapping[str, LoadedObject]):
                     held = [whole.slice(full)]
             writer.write_table(pa.concat_tables([OBJECT_SCHEMA.empty_table(), *held]), row_group_size=GROUP_ROWS)
 
-    def _index(self) -> tuple[pa.ChunkedArray | None, pa.ChunkedArray | None]:
-        """Names and etags of the checkpoint."""
-        if self._checkpoint and self._names is None:
+    def _versions(self) -> Iterator[tuple[pa.Array, pa.Array]]:
+        """Names and etags in slices, older versions first."""
+        if self._checkpoint:
             with self._open() as parquet:
-                table = parquet.read(columns=["source_file", "etag"])
-            self._names, self._etags = table.column(0), table.column(1)
-        return self._names, self._etags
+                for start in range(0, parquet.num_row_groups, SLICE_GROUPS):
+                    groups = range(start, min(start + SLICE_GROUPS, parquet.num_row_groups))
+                    table = parquet.read_row_groups(list(groups), columns=["source_file", "etag"])
+                    yield _one(table.column(0)), _one(table.column(1))
+        if self._recent:
+            etags = (item.etag for item in self._recent.values())
+            yield pa.array(self._recent, pa.string()), pa.array(etags, pa.string())
 
-    def _open(self) -> _Opened:
+    def _known_names(self) -> pa.ChunkedArray:
+        """Names of the checkpoint, in its order."""
+        if self._names is None:
+            self._names = pa.chunked_array([], pa.string())
+            if self._checkpoint:
+                with self._open() as parquet:
+                    self._names = parquet.read(columns=["source_file"]).column(0)
+        return self._names
+
+    @contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
+        """The checkpoint, for reading.
+
+        Raises:
+            ConfigError: it is damaged, or a newer version of Lakemesh wrote it.
+        """
         assert self._store is not None
         assert self._checkpoint is not None
-        return _Opened(self._store, self._checkpoint)
-
-
-class _Opened:
-    """A checkpoint, open for reading."""
-
-    def __init__(self, store: Store, key: str) -> None:
-        self._key, self._file, self._name = key, store.open(key), f"{store.uri}/{key}"
-
-    def __enter__(self) -> pq.ParquetFile:
-        parquet = pq.ParquetFile(self._file.__enter__())
-        must_be_readable(parquet.schema_arrow, self._name)
-        return parquet
-
-    def __exit__(self, *error: object) -> None:
-        self._file.__exit__(*error)  # type: ignore[arg-type]  # as the interpreter passes them
+        name = f"{self._store.uri}/{self._checkpoint}"
+        with self._store.open(self._checkpoint) as file, readable(name, BESIDE_THE_LOG):
+            parquet = pq.ParquetFile(file)
+            must_be_readable(parquet.schema_arrow, name)
+            yield parquet
 
 
 def _one(values: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ingest.entry import Entry, LakeFile, files_of, files_table, must_be_readable
+from ingest.entry import BESIDE_THE_LOG, Entry, LakeFile, files_of, files_table, must_be_readable, readable
 from ingest.errors import ConfigError, ConflictError
 from ingest.known import KnownObjects
 from ingest.store import Store
@@ -109,9 +109,10 @@ class Ledger:
         state = LedgerState(checkpoint)
         if checkpoint:
             key = self._checkpoint_key(checkpoint, "files")
-            with self.store.open(key) as source:
+            name = f"{self.store.uri}/{key}"
+            with self.store.open(key) as source, readable(name, BESIDE_THE_LOG):
                 parquet = pq.ParquetFile(source)
-                must_be_readable(parquet.schema_arrow, f"{self.store.uri}/{key}")
+                must_be_readable(parquet.schema_arrow, name)
                 state.files = {file.path: file for file in files_of(parquet.read())}
             state.objects = KnownObjects(self.store, self._checkpoint_key(checkpoint, "objects"))
         for sequence, entry in self._entries(checkpoint, position, with_objects):

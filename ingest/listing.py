@@ -81,4 +81,4 @@ def _columns(batch: Sequence[ObjectMeta]) -> pa.Table:
 
 
 def _table(tables: Any) -> pa.Table:
-    return pa.concat_tables([LISTING.empty_table(), *tables]).combine_chunks()
+    return pa.concat_tables([LISTING.empty_table(), *tables])

@@ -7,12 +7,12 @@ import random
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from ingest import known, ledger
 from ingest.entry import Entry, LakeFile, LoadedObject
+from ingest.errors import ConfigError
 from ingest.known import CHANGED, NEW, SAME, KnownObjects
 from ingest.ledger import Ledger, LedgerState
 from ingest.store import Store
@@ -47,6 +47,12 @@ def history(store: Store, entries: int) -> dict[int, LedgerState]:
         log.checkpoint(state)
         states[number] = state.copy()
     return states
+
+
+def status(objects: KnownObjects, names: list[str], etags: list[str]) -> list[int]:
+    """What the ledger knows of listed objects of bucket `b`."""
+    keys = pa.chunked_array([[name.removeprefix("b/") for name in names]], pa.string())
+    return objects.status("b", keys, pa.chunked_array([etags], pa.string())).tolist()
 
 
 def checkpoints(folder: Path) -> list[str]:
@@ -86,7 +92,7 @@ def test_known_objects_answer_the_same_from_columns_and_from_entries(tmp_path: P
     assert CHANGED in expected
     assert NEW in expected
     for objects in (read, states[8].objects):
-        assert objects.status(pa.array(names), pa.array(etags)).tolist() == expected
+        assert status(objects, names, etags) == expected
         assert objects.lookup(names) == dict(states[8].objects)
         assert sorted(objects) == sorted(states[8].objects)
         assert len(objects) == len(states[8].objects)
@@ -94,8 +100,8 @@ def test_known_objects_answer_the_same_from_columns_and_from_entries(tmp_path: P
 
 def test_nothing_is_known_at_the_start() -> None:
     objects = KnownObjects()
-    assert objects.status(pa.array(["b/x"]), pa.array(["1"])).tolist() == [NEW]
-    assert objects.status(pa.array([], pa.string()), pa.array([], pa.string())).tolist() == []
+    assert status(objects, ["b/x"], ["1"]) == [NEW]
+    assert status(objects, [], []) == []
     assert (len(objects), objects.lookup(["b/x"]), list(objects)) == (0, {}, [])
 
 
@@ -106,4 +112,29 @@ def test_checkpoints_work_on_s3(s3_lake: dict[str, str]) -> None:
     log = Ledger(Store("s3://lake/checkpoints"), "events")
     for position, state in states.items():
         assert log.state(position) == state
-    assert np.all(log.state().objects.status(pa.array(["b/none"]), pa.array(["1"])) == NEW)
+    assert status(log.state().objects, ["b/none"], ["1"]) == [NEW]
+
+
+def test_a_damaged_checkpoint_and_a_damaged_entry_say_what_to_do(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    history(store, 8)
+    log = Ledger(store, "events")
+    for kind, read in (("objects", lambda: list(log.state().objects)), ("files", log.live_files)):
+        path = max(tmp_path.glob(f"ledger/events/_checkpoints/*.{kind}.parquet"))
+        data = path.read_bytes()
+        path.write_bytes(data[:-20] + b"x" * 20)
+        with pytest.raises(ConfigError, match=rf"\d\.{kind}\.parquet is damaged .*delete it"):
+            read()
+        path.write_bytes(data)
+    entry = tmp_path / "ledger/events/00000000000000000007.parquet"
+    entry.write_bytes(entry.read_bytes()[:100])
+    with pytest.raises(ConfigError, match=r"0007\.parquet is damaged .*lake ledger rebuild"):
+        list(log.entries(0))
+
+
+def test_objects_of_another_bucket_are_others(tmp_path: Path) -> None:
+    history(Store(str(tmp_path)), 8)
+    objects = Ledger(Store(str(tmp_path)), "events").state().objects
+    keys, etags = pa.chunked_array([["1"]]), pa.chunked_array([[objects["b/1"].etag]])
+    assert objects.status("b", keys, etags).tolist() == [SAME]
+    assert objects.status("c", keys, etags).tolist() == [NEW]
