@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -92,6 +93,22 @@ class Bucket:
                 return item["LastModified"].astimezone(dt.UTC)  # type: ignore[no-any-return]  # boto3 has no types
         return None
 
+    def asks_to_wait(self, key: str) -> float | None:
+        """How many seconds the store asks to be left alone, by one request for an object; None when it does not.
+
+        obstore tells nothing of a `Retry-After`.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            s3_client(self._options, attempts=1).head_object(Bucket=self.name, Key=self.path(key))
+        except ClientError as error:
+            said = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after")
+            return _seconds(said) if said else None
+        except BotoCoreError:
+            return None
+        return None
+
     def delete(self, key: str, etag: str) -> bool:
         """Deletes the object if it still is this version; the condition counts where the store honours it.
 
@@ -173,6 +190,20 @@ class Bucket:
                 if _code(error) in _CHANGED:
                     return False
                 raise
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The header's seconds from now; it is a number of them or a date.
+
+    >>> _seconds("7"), _seconds("Wed, 21 Oct 2015 07:28:00 GMT"), _seconds("soon")
+    (7.0, 0.0, None)
+    """
+    if retry_after.isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - dt.datetime.now(dt.UTC)).total_seconds())
+    except ValueError:
+        return None
 
 
 def _code(error: Any) -> str:

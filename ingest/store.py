@@ -10,14 +10,17 @@ import datetime as dt
 import errno
 import io
 import os
+import random
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 import pyarrow as pa
@@ -43,7 +46,13 @@ WHOLE_BYTES = 32 << 20
 ANSWER_SECONDS = 60.0
 """A request to S3 that takes longer is given up, and sent again where that is harmless."""
 _BAD_KEY = ("empty path segment", "illegal character sequence")
+WAITS = 4
+"""How often a store that asks to be left alone is asked again, after obstore's own retries."""
+LONGEST_WAIT_SECONDS = 120.0
+_SLOW_DOWN = ("503 Service", "429 Too", "SlowDown", "TooManyRequests")
 _FORBIDDEN = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+
+_Answer = TypeVar("_Answer")
 
 
 class ObjectChanged(Exception):  # noqa: N818  no error: the next run reads the newer version
@@ -148,7 +157,7 @@ class Store:
         if self.root is not None and not (self.root / prefix).is_dir():
             return LISTING.empty_table()
         with self._translated(prefix or "/"):
-            return list_columns(self._obstore, prefix)
+            return self._patiently(prefix, lambda: list_columns(self._obstore, prefix))
 
     def _batches(self, prefix: str, after: str | None) -> Iterator[Sequence[ObjectMeta]]:
         if self.root is not None and not (self.root / prefix).is_dir():
@@ -163,7 +172,7 @@ class Store:
             return None
         with self._translated(key):
             try:
-                meta = obstore.head(self._obstore, key)
+                meta = self._patiently(key, lambda: obstore.head(self._obstore, key))
             except FileNotFoundError:
                 return None
         return StoredObject(meta["path"], (meta["e_tag"] or "").strip('"'), meta["size"], meta["last_modified"])
@@ -184,9 +193,13 @@ class Store:
         if self.root is not None:
             yield from self._read_local(version)
             return
+
+        def get() -> Any:
+            return obstore.get(self._obstore, version.key, options={"if_match": f'"{version.etag}"'})
+
         with self._translated(version.key):
             try:
-                result = obstore.get(self._obstore, version.key, options={"if_match": f'"{version.etag}"'})
+                result = self._patiently(version.key, get)
                 if (result.meta["e_tag"] or "").strip('"') != version.etag:  # some stores ignore If-Match
                     raise ObjectChanged(version.key)
                 if version.size <= BLOCK_BYTES:
@@ -219,7 +232,7 @@ class Store:
             with self.disk_errors():
                 return (self.root / key).read_bytes()
         with self._translated(key):
-            return bytes(obstore.get(self._obstore, key).bytes())
+            return self._patiently(key, lambda: bytes(obstore.get(self._obstore, key).bytes()))
 
     @contextmanager
     def open(self, key: str) -> Iterator[Any]:
@@ -240,7 +253,7 @@ class Store:
             self._link(key, data, replace=True)
             return
         with self._translated(key):
-            obstore.put(self._obstore, key, data)
+            self._patiently(key, lambda: obstore.put(self._obstore, key, data))
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Writes an object if the name is free (`If-None-Match: *`, on disk an exclusive link); durable on return.
@@ -252,7 +265,7 @@ class Store:
             return self._link(key, data, replace=False)
         with self._translated(key):
             try:
-                obstore.put(self._obstore, key, data, mode="create", use_multipart=False)
+                self._patiently(key, lambda: obstore.put(self._obstore, key, data, mode="create", use_multipart=False))
             except AlreadyExistsError:
                 return False
             return True
@@ -270,8 +283,8 @@ class Store:
         """Makes staged files durable under their keys."""
         if self.root is None:
             for key, path in staged.items():
-                with self._translated(key), path.open("rb") as file:
-                    obstore.put(self._obstore, key, file)
+                with self._translated(key):
+                    self._patiently(key, partial(self._upload, key, path))
                 path.unlink()
             return
         try:
@@ -339,6 +352,26 @@ class Store:
         finally:
             draft.unlink(missing_ok=True)
         return True
+
+    def _upload(self, key: str, path: Path) -> None:
+        with path.open("rb") as file:
+            obstore.put(self._obstore, key, file)
+
+    def _patiently(self, key: str, request: Callable[[], _Answer]) -> _Answer:
+        """Sends a request; a store that keeps saying to slow down is left alone for as long as it asks (Retry-After).
+
+        obstore itself tries again after fractions of a second, a few times.
+        """
+        for number in range(WAITS):
+            try:
+                return request()
+            except BaseError as error:
+                if self.bucket is None or not any(word in str(error) for word in _SLOW_DOWN):
+                    raise
+                asked = self.bucket.asks_to_wait(key)
+                wait = min(2.0**number if asked is None else asked, LONGEST_WAIT_SECONDS)
+                time.sleep(wait + random.uniform(0, 1))
+        return request()
 
     @contextmanager
     def disk_errors(self) -> Iterator[None]:

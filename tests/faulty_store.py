@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import random
 import socket
 import struct
@@ -42,6 +43,7 @@ class FaultyStore:
         self.rate = rate
         self.stall_seconds = stall_seconds
         self.seen: Counter[str] = Counter()
+        self._throttled_until = 0.0
         self._aimed: list[tuple[str, str, str]] = []
         self._dice, self._lock = random.Random(seed), threading.Lock()
 
@@ -49,9 +51,20 @@ class FaultyStore:
         """Spoils the next request of this method whose path holds this part, whatever the rate."""
         self._aimed.append((method, part, fault))
 
+    def throttle(self, seconds: float) -> None:
+        """Refuses every request for a while, and says in each answer when to come back."""
+        self._throttled_until = time.monotonic() + seconds
+
+    def retry_after(self) -> int:
+        """Seconds until requests are taken again."""
+        return max(1, math.ceil(self._throttled_until - time.monotonic()))
+
     def next_fault(self, method: str, path: str) -> str:
         """What happens to the next request."""
         with self._lock:
+            if time.monotonic() < self._throttled_until:
+                self.seen["throttled"] += 1
+                return "slow down"
             fault = self._dice.choice(FAULTS) if self._dice.random() < self.rate else "fine"
             for target in self._aimed:
                 if method == target[0] and target[1] in path:
@@ -91,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("unavailable", "slow down"):
             told = SLOW_DOWN if fault == "slow down" and self.command != "HEAD" else b""
             self.send_response(503)
-            for name, value in (("Retry-After", "1"), ("Content-Length", str(len(told)))):
+            for name, value in (("Retry-After", str(self.network.retry_after())), ("Content-Length", str(len(told)))):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(told)

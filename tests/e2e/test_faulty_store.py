@@ -86,6 +86,21 @@ def test_ingest_ends_complete(
 
 
 @pytest.mark.timeout(120)
+def test_a_store_that_says_when_to_come_back_is_left_alone_until_then(
+    s3_home: Home, behind: Callable[..., Any]
+) -> None:
+    s3_home.put("activities", "a.json", {"activity_id": "a1", "name": "A", "type": "game", "subtype": "x"})
+    with behind(s3_home, 0.0, 1.0) as network:
+        network.throttle(12.0)
+        began = time.monotonic()
+        summary = ingest("activities")
+        took = time.monotonic() - began
+    assert summary.exit_code == 0
+    assert [(report.objects, report.rows) for report in summary.feeds] == [(1, 1)]
+    assert 12 <= took < 30
+    assert network.seen["throttled"] <= 20, "it went on asking"
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_of_the_commit_itself_neither_loses_nor_doubles(
     fault: str, conditional_home: Home, behind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
