@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NEW, SAME, CHANGED = 0, 1, 2
 GROUP_ROWS = 65_536
-SLICE_GROUPS = 4
+SLICE_GROUPS = 2
 """Row groups of a checkpoint that are compared at a time: more of them cost memory, fewer of them time."""
 
 
