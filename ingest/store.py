@@ -210,17 +210,21 @@ class Store:
                 raise ObjectChanged(version.key) from None
 
     def _read_local(self, version: StoredObject) -> Iterator[bytes]:
-        assert self.root is not None
         try:
-            with (self.root / version.key).open("rb", buffering=0) as file:
-                if _local_etag(os.fstat(file.fileno())) != version.etag:
+            file = os.open(f"{self.root}/{version.key}", os.O_RDONLY)
+            try:
+                if _local_etag(os.fstat(file)) != version.etag:
                     raise ObjectChanged(version.key)
-                while block := file.read(BLOCK_BYTES):
+                left = version.size
+                while left > 0 and (block := os.read(file, min(left, BLOCK_BYTES))):
+                    left -= len(block)
                     yield block
+            finally:
+                os.close(file)
         except FileNotFoundError:
             raise ObjectChanged(version.key) from None
         except OSError as error:
-            raise _local_error(error, self.root / version.key) from error
+            raise _local_error(error, Path(f"{self.root}/{version.key}")) from error
 
     def get(self, key: str) -> bytes:
         """A whole small object.

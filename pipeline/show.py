@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -21,20 +21,21 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ingest.contract import Contract
-from ingest.load import Progress as Report
-from ingest.quarantine import BadRecord, Group
-from pipeline.cycle import IngestSummary
-from pipeline.maintain import Maintenance
-from pipeline.published import Published, State
-from pipeline.quarantine import ReplaySummary
-from pipeline.recover import Recovery
-from pipeline.status import FeedStatus
-from pipeline.summary import RunSummary
-from pipeline.verify import FeedVerdict
-from pipeline.why import Life
-from sample.options import SampleOptions
-from sample.write import SampleSummary
+if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a second
+    from ingest.contract import Contract
+    from ingest.load import Progress as Report
+    from ingest.quarantine import BadRecord, Group
+    from pipeline.cycle import IngestSummary
+    from pipeline.maintain import Maintenance
+    from pipeline.published import Published, State
+    from pipeline.quarantine import ReplaySummary
+    from pipeline.recover import Recovery
+    from pipeline.status import FeedStatus
+    from pipeline.summary import RunSummary
+    from pipeline.verify import FeedVerdict
+    from pipeline.why import Life
+    from sample.options import SampleOptions
+    from sample.write import SampleSummary
 
 
 class IngestProgress:
@@ -67,6 +68,8 @@ class IngestProgress:
 
         def report(objects: int, size: int) -> None:
             nonlocal done
+            if self._bars.disable:
+                return
             if objects < 0:
                 self._bars.update(task, total=-objects)
                 return

@@ -24,9 +24,11 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
 
     FEED is `events` or `engagement/events`; all feeds without it. Repeat it at will: what is loaded stays loaded once.
     """
+    from ingest.lean import lean_process
     from pipeline.cycle import ingest_all
     from pipeline.show import IngestProgress, show_ingest
 
+    lean_process()
     if dry_run:
         from ingest.settings import settings
         from pipeline.status import waiting_objects

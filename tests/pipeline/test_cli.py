@@ -188,3 +188,15 @@ def test_refused_overwrites_are_one_line_and_exit_1(lake: Lake, home: Home, monk
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith("error: users: 1 overwritten objects are refused by the contract")
     assert lake("ingest", "--dry-run").stdout.split()[-1] == "raw-users/a.json"
+
+
+def test_ingest_loads_neither_sqlmesh_nor_pandas(home: Home) -> None:
+    home.put("activities", "a.json", {"activity_id": "a1", "name": "A", "type": "game", "subtype": "x"})
+    code = (
+        "import sys\n"
+        "from pipeline.cli import main\n"
+        "try: main(['ingest', 'activities'])\n"
+        "except SystemExit as end: print(end.code, {'sqlmesh', 'pandas', 'boto3'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert done.stdout.splitlines()[-1] == "0 set()"
