@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.arrays import as_numpy
 from ingest.contract import Contract
 from ingest.known import CHANGED, SAME
 from ingest.ledger import LedgerState
@@ -137,9 +138,11 @@ def _folder_markers(landing: Store, listed: Listed) -> pa.Array | None:
 
     The listing shows such a key without its slash, as an empty object that nobody finds under that name.
     """
-    sizes = listed.table.column("size").to_numpy()
+    if landing.root is not None:
+        return None
+    sizes = as_numpy(listed.table.column("size"))
     doubtful = np.flatnonzero((sizes == 0) & (listed.status != SAME))
-    if landing.root is not None or not len(doubtful):
+    if not len(doubtful):
         return None
     versions = [StoredObject(**row) for row in listed.table.take(pa.array(doubtful)).to_pylist()]
     with ThreadPoolExecutor(HEAD_THREADS) as pool:

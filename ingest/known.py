@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ingest.arrays import as_numpy, one
 from ingest.entry import (
     BESIDE_THE_LOG,
     OBJECT_SCHEMA,
@@ -60,16 +61,16 @@ class KnownObjects(Mapping[str, LoadedObject]):
     def status(self, bucket: str, keys: pa.ChunkedArray, etags: pa.ChunkedArray) -> npt.NDArray[np.int8]:
         """NEW, SAME or CHANGED for each listed object of a bucket."""
         found = np.full(len(keys), NEW, dtype=np.int8)
-        listed_etags = _one(etags)
+        listed_etags = one(etags)
         for names, known_etags in self._versions():  # the later one is the newer one
             is_here = pc.starts_with(names, f"{bucket}/")
             if not pc.all(is_here).as_py():
                 names, known_etags = names.filter(is_here), known_etags.filter(is_here)
             known_keys = pc.utf8_slice_codeunits(names, len(bucket) + 1)
-            places = pc.index_in(keys, value_set=known_keys).fill_null(-1).to_numpy()
+            places = as_numpy(pc.index_in(keys, value_set=known_keys).fill_null(-1))
             known = np.flatnonzero(places >= 0)
             is_same = pc.equal(listed_etags.take(pa.array(known)), known_etags.take(pa.array(places[known])))
-            found[known] = np.where(is_same.to_numpy(zero_copy_only=False), SAME, CHANGED)
+            found[known] = np.where(as_numpy(is_same), SAME, CHANGED)
         return found
 
     def lookup(self, names: Iterable[str]) -> dict[str, LoadedObject]:
@@ -80,7 +81,7 @@ class KnownObjects(Mapping[str, LoadedObject]):
         if not rest or not self._checkpoint:
             return found
         is_wanted = pc.is_in(self._known_names(), value_set=pa.array(rest, pa.string()))
-        places = np.flatnonzero(is_wanted.to_numpy())
+        places = np.flatnonzero(as_numpy(is_wanted))
         if len(places):
             groups, inside = np.divmod(places, GROUP_ROWS)
             with self._open() as parquet:
@@ -136,7 +137,7 @@ class KnownObjects(Mapping[str, LoadedObject]):
                 for start in range(0, parquet.num_row_groups, SLICE_GROUPS):
                     groups = range(start, min(start + SLICE_GROUPS, parquet.num_row_groups))
                     table = parquet.read_row_groups(list(groups), columns=["source_file", "etag"])
-                    yield _one(table.column(0)), _one(table.column(1))
+                    yield one(table.column(0)), one(table.column(1))
         if self._recent:
             etags = (item.etag for item in self._recent.values())
             yield pa.array(self._recent, pa.string()), pa.array(etags, pa.string())
@@ -164,7 +165,3 @@ class KnownObjects(Mapping[str, LoadedObject]):
             parquet = pq.ParquetFile(file)
             must_be_readable(parquet.schema_arrow, name)
             yield parquet
-
-
-def _one(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

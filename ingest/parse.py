@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from ingest.arrays import as_numpy
 from ingest.contract import Column, Contract
 from ingest.read import Piece
 from ingest.schema import record_schema
@@ -276,7 +277,7 @@ class Parser:
             bad[where] = True
 
         if self.contract.unknown_fields == "freeze" and rescued.null_count < len(rescued):
-            for place in np.flatnonzero(pc.is_valid(rescued).to_numpy(zero_copy_only=False)).tolist():
+            for place in np.flatnonzero(as_numpy(pc.is_valid(rescued))).tolist():
                 names = list(msgspec.json.decode(rescued[place].as_py()))
                 detail = f"the contract does not know {', '.join(names)}, and is frozen"
                 rejected[int(kept[place])] = ("unknown_field", names[0], detail)
@@ -286,11 +287,11 @@ class Parser:
             for part in path.split("."):
                 values = pc.struct_field(values, part) if not isinstance(values, pa.Table) else values.column(part)
             if values.null_count:
-                missing = np.flatnonzero(pc.is_null(values).to_numpy())
+                missing = np.flatnonzero(as_numpy(pc.is_null(values)))
                 reject(missing, "missing_required", path, lambda _: "expected a value")
         if self.contract.event_time and len(kept):
             column = rows.column(self.contract.event_time)
-            micros = pc.fill_null(column.cast(pa.int64()), self._earliest).to_numpy()
+            micros = as_numpy(pc.fill_null(column.cast(pa.int64()), self._earliest))
             latest = self._latest[sources[kept]]
             future, early = np.flatnonzero(micros > latest), np.flatnonzero(micros < self._earliest)
             name = self.contract.event_time

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.arrays import as_numpy
 from ingest.contract import Contract, Kind
 from ingest.discover import Waiting
 from ingest.entry import LakeFile
@@ -91,7 +92,7 @@ class LoadWriter:
         table = parsed.rows
         if table.num_rows == 0:
             return
-        sources = table.column(SOURCE).to_numpy()
+        sources = as_numpy(table.column(SOURCE))
         np.add.at(self.rows, sources, 1)
         for day, part in self._split(table, sources):
             self._held[day].append(part)
@@ -142,7 +143,7 @@ class LoadWriter:
         if self._contract.kind is not Kind.EVENT:
             return [(None, table)]
         assert self._contract.event_time is not None
-        stamps = table.column(self._contract.event_time).cast(pa.int64()).to_numpy()
+        stamps = as_numpy(table.column(self._contract.event_time).cast(pa.int64()))
         days = np.floor_divide(stamps, 86_400_000_000)
         pairs, counts = np.unique((sources.astype(np.int64) << 32) + days + _DAY_ZERO, return_counts=True)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
@@ -161,7 +162,7 @@ class LoadWriter:
         if not rows:
             return
         table = pa.concat_tables(tables)
-        sources = table.column(SOURCE).to_numpy()
+        sources = as_numpy(table.column(SOURCE))
         used, positions = np.unique(sources, return_inverse=True)
         used_indices, indices = pa.array(used), pa.array(positions.astype(np.int32))
         lineage = {
