@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ingest.errors import ConfigError
-from ingest.source import Source, Strict
+from ingest.source import Completeness, Source, Strict
 
 CONTRACTS = Path(__file__).resolve().parent / "contracts"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -83,6 +83,7 @@ class Contract(Strict):
         epoch: an event before this UTC date is impossible and is quarantined.
         clock_skew_seconds: how far an event time may lie after the object's modification time.
         freshness_seconds: how old the newest record may be before the feed counts as late.
+        completeness: of an event feed, when a day is complete; without it a day is computed when its schedule says.
         overwritten: what becomes of an object that gets new content under its old name: `replace` shows its new rows in
             place of the old ones, `refuse` keeps the old ones and fails until somebody looks.
         unknown_fields: `rescue` keeps what the contract does not know in `_rescued_data`; `evolve` does too, and each
@@ -106,6 +107,7 @@ class Contract(Strict):
     epoch: dt.date = dt.date(2000, 1, 1)
     clock_skew_seconds: int = Field(default=86_400, ge=0)
     freshness_seconds: int = Field(ge=1)
+    completeness: Completeness | None = None
     unknown_fields: str = Field(default="rescue", pattern="^(rescue|evolve|freeze)$")
     bad_records: str = Field(default="quarantine", pattern="^quarantine$")
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
@@ -156,6 +158,8 @@ class Contract(Strict):
             raise ValueError(f"key columns must be required: {optional}")
         if self.kind is Kind.ENTITY and self.event_time:
             raise ValueError("an entity feed has no event_time; use latest_by")
+        if self.kind is Kind.ENTITY and self.completeness:
+            raise ValueError("an entity feed has no days that could be complete")
         if wrong := [path for path in self.dates if self.leaf(path).type not in ("timestamp", "date")]:
             raise ValueError(f"dates must be timestamps or dates: {wrong}")
         if self.kind is Kind.EVENT:

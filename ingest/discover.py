@@ -15,11 +15,12 @@ from ingest.arrays import as_numpy
 from ingest.contract import Contract
 from ingest.known import CHANGED, SAME
 from ingest.ledger import LedgerState
+from ingest.source import MARKER
 from ingest.store import Store, StoredObject
 from ingest.sweep import Scope
 
 HEAD_THREADS = 32
-_IGNORED = ("_SUCCESS", ".DS_Store")
+_IGNORED = (MARKER, ".DS_Store")
 BATCH_OBJECTS = 10_000
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ from ingest.errors import ConfigError
 FORMAT_VERSION = 1
 LAYERS = ("bronze", "quarantine", "discarded")
 VERSION_KEY = b"lakemesh.ledger_format"
+NEWEST_KEY = b"lakemesh.newest_object_at"
 _LOAD_KEY, _COMMITTED_KEY = b"lakemesh.load_id", b"lakemesh.committed_at"
 _DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
 _OBJECT = {
@@ -112,7 +113,11 @@ class LakeFile:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one commit says."""
+    """What one commit says.
+
+    Attributes:
+        newest_object_at: when the newest of its objects was written, known also where the objects were not read.
+    """
 
     load_id: str
     committed_at: dt.datetime
@@ -120,6 +125,11 @@ class Entry:
     added: tuple[LakeFile, ...] = ()
     removed: tuple[str, ...] = ()
     abandoned: tuple[str, ...] = ()
+    newest_object_at: dt.datetime | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.objects:
+            object.__setattr__(self, "newest_object_at", max(item.modified_at for item in self.objects))
 
     def conflicts_with(self, other: Entry) -> bool:
         """Whether `other`, committed first, makes this entry wrong."""
@@ -134,6 +144,7 @@ class Entry:
         """The entry as Parquet."""
         sink = io.BytesIO()
         about = {_LOAD_KEY: self.load_id, _COMMITTED_KEY: self.committed_at.isoformat()}
+        about |= stamp(self.newest_object_at)
         schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in about.items()})
         with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=["action"]) as writer:
             for action, table in (
@@ -173,7 +184,19 @@ class Entry:
                 added=tuple(item for table in rows["add"] for item in files_of(table)),
                 removed=tuple(path for table in rows["remove"] for path in table.column("path").to_pylist()),
                 abandoned=tuple(load for table in rows["abandon"] for load in table.column("abandoned").to_pylist()),
+                newest_object_at=stamped(about),
             )
+
+
+def stamp(newest_object_at: dt.datetime | None) -> dict[bytes, str]:
+    """Metadata that say when the newest object was written."""
+    return {NEWEST_KEY: newest_object_at.isoformat()} if newest_object_at else {}
+
+
+def stamped(metadata: Mapping[bytes, bytes]) -> dt.datetime | None:
+    """What `stamp` said."""
+    found = metadata.get(NEWEST_KEY)
+    return dt.datetime.fromisoformat(found.decode()) if found else None
 
 
 @contextmanager

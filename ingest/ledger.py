@@ -20,7 +20,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ingest.entry import BESIDE_THE_LOG, Entry, LakeFile, files_of, files_table, must_be_readable, readable
+from ingest.entry import (
+    BESIDE_THE_LOG,
+    Entry,
+    LakeFile,
+    files_of,
+    files_table,
+    must_be_readable,
+    readable,
+    stamp,
+    stamped,
+)
 from ingest.errors import ConfigError, ConflictError
 from ingest.known import KnownObjects
 from ingest.store import Store
@@ -46,11 +56,13 @@ class LedgerState:
     Attributes:
         objects: the current version of each source object.
         files: live files by path.
+        newest_object_at: when the newest object that was ever loaded was written; None before the first.
     """
 
     position: int = 0
     objects: KnownObjects = field(default_factory=KnownObjects)
     files: dict[str, LakeFile] = field(default_factory=dict)
+    newest_object_at: dt.datetime | None = None
 
     def apply(self, sequence: int, entry: Entry) -> None:
         """Moves the state one entry on."""
@@ -59,6 +71,8 @@ class LedgerState:
         for path in entry.removed:
             del self.files[path]
         self.files.update((file.path, file) for file in entry.added)
+        times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
+        self.newest_object_at = max(times, default=None)
         self.position = sequence
 
     def copy(self) -> LedgerState:
@@ -113,6 +127,7 @@ class Ledger:
             with self.store.open(key) as source, readable(name, BESIDE_THE_LOG):
                 parquet = pq.ParquetFile(source)
                 must_be_readable(parquet.schema_arrow, name)
+                state.newest_object_at = stamped(parquet.schema_arrow.metadata)
                 state.files = {file.path: file for file in files_of(parquet.read())}
             state.objects = KnownObjects(self.store, self._checkpoint_key(checkpoint, "objects"))
         for sequence, entry in self._entries(checkpoint, position, with_objects):
@@ -184,7 +199,10 @@ class Ledger:
             state.objects.write(str(path))
             self.store.put(self._checkpoint_key(state.position, "objects"), path.read_bytes())
         sink = io.BytesIO()
-        pq.write_table(files_table(list(state.files.values())), sink, compression="zstd", write_statistics=False)
+        table = files_table(list(state.files.values()))
+        about = {key: value.encode() for key, value in stamp(state.newest_object_at).items()}
+        table = table.replace_schema_metadata(table.schema.metadata | about)
+        pq.write_table(table, sink, compression="zstd", write_statistics=False)
         self.store.put(self._checkpoint_key(state.position, "files"), sink.getvalue())
         for number in self._checkpoints()[:-KEPT_CHECKPOINTS]:
             # files first: without them nobody looks for the objects

@@ -9,6 +9,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+MARKER = "_SUCCESS"
+"""The name of an object without records, as Hadoop's jobs leave it in a folder that is finished."""
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
 
@@ -33,6 +35,14 @@ def _date_prefix(value: str) -> str:
     return value
 
 
+def _marker(value: str) -> str:
+    """Checks a template like `{date:%Y/%m/%d}/_SUCCESS`."""
+    folder, slash, name = value.rpartition("/")
+    if name != MARKER:
+        raise ValueError(f"'{value}' must end in /{MARKER}: an object of another name would be read as data")
+    return _date_prefix(folder + slash) + name
+
+
 class Retire(Strict):
     """What `lake maintain` does with source objects that the ledger proves loaded.
 
@@ -52,6 +62,27 @@ class Retire(Strict):
             raise ValueError("retire: `to` goes with action move, and with no other")
         if self.to and {".", ".."} & set(self.to.split("/")):
             raise ValueError(f"retire: '{self.to}' has a part `.` or `..`")
+        return self
+
+
+class Completeness(Strict):
+    """When a day of an event feed counts as complete, so that the models with the signal `feed_is_complete` compute it.
+
+    Attributes:
+        after_seconds: complete when an object is loaded that was written at least so long after the end of the day.
+        marker: complete when this object is in the landing, a key below the prefix for a UTC date, for instance
+            `{date:%Y/%m/%d}/_SUCCESS`; instead of after_seconds.
+        deadline_seconds: so long after its end a day is computed all the same, and it is said.
+    """
+
+    after_seconds: int | None = Field(default=None, ge=0)
+    marker: Annotated[str, AfterValidator(_marker)] | None = None
+    deadline_seconds: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _one_sign(self) -> Self:
+        if (self.after_seconds is None) == (self.marker is None):
+            raise ValueError("completeness: give either after_seconds or marker")
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,15 +120,25 @@ class Project:
         found = self.context.state_reader.get_snapshots(environment.snapshots)
         return {snapshot.name: snapshot for snapshot in found.values()}
 
-    def missing(self, now: dt.datetime) -> dict[str, list[dt.date]]:
-        """The dates that each model of production should have by its schedule, and has not."""
+    def missing(self, now: dt.datetime) -> tuple[dict[str, list[dt.date]], dict[str, list[dt.date]]]:
+        """The dates that each model of production should have by its schedule, and has not.
+
+        Returns:
+            Those that a run would compute, and those that a signal holds back: of the model, or of what it reads.
+        """
         snapshots = [snapshot for snapshot in self.snapshots().values() if snapshot.is_model]
         found = missing_intervals(snapshots, execution_time=now, end=now)
-        return {
-            plain_name(snapshot.name): sorted({day for interval in intervals for day in days_of(interval)})
-            for snapshot, intervals in found.items()
-            if intervals
-        }
+        if not found:
+            return {}, {}
+        environment = self.context.state_reader.get_environment(PROD)
+        scheduler = self.context.scheduler(environment=PROD)
+        ready = scheduler.batch_intervals(
+            {snapshot: found[snapshot] for snapshot in found}, None, environment.naming_info
+        )
+        due = {plain_name(snapshot.name): _days(intervals) for snapshot, intervals in ready.items() if intervals}
+        lacking = {plain_name(snapshot.name): _days(intervals) for snapshot, intervals in found.items() if intervals}
+        held = {name: sorted(set(days) - set(due.get(name, ()))) for name, days in lacking.items()}
+        return due, {name: days for name, days in held.items() if days}
 
     def audit_scopes(self) -> dict[str, str]:
         """The scope of each standalone audit, see pipeline/audits.py; SQLMesh's state does not keep it."""
@@ -187,6 +197,10 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
 def plain_name(name: str) -> str:
     """`"warehouse"."gold"."fct"` → `gold.fct`."""
     return ".".join(name.replace('"', "").split(".")[-2:])
+
+
+def _days(intervals: Iterable[Interval]) -> list[dt.date]:
+    return sorted({day for interval in intervals for day in days_of(interval)})
 
 
 def days_of(interval: Interval) -> Iterator[dt.date]:

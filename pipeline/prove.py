@@ -46,7 +46,8 @@ def audit_and_publish(
             raise Unproven(
                 f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first"
             )
-        if missing := project.missing(now):
+        missing, summary.held = project.missing(now)
+        if missing:
             named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
             raise Unproven(f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`")
         with open_state(options) as state, summary.stage("audit"):

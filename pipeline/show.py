@@ -310,6 +310,10 @@ def show_run(summary: RunSummary) -> str:
     for name, done in summary.computed.items():
         failed = f", {done.failed_audits} audits found rows" if done.failed_audits else ""
         items.append(f"computed {name}: {show_dates(sorted(done.dates))}{failed}")
+    waiting: dict[str, list[str]] = {}
+    for name, dates in summary.held.items():
+        waiting.setdefault(show_dates(dates), []).append(name)
+    items += [f"waiting for complete feeds: {dates} of {', '.join(names)}" for dates, names in waiting.items()]
     items += [f"warning: {warning}" for warning in summary.warnings]
     for audit in summary.audits:
         if audit.rows:

@@ -24,6 +24,7 @@ class RunSummary:
         state: number of the state that readers get; None before the first.
         ingest: what was loaded; None when only publishing was asked for.
         computed: the dates that were computed, by model.
+        held: dates that wait, by model, because a feed is not complete by its contract yet.
         published_dates: dates that readers see anew, by table.
         audits: the standalone audits of this cycle, and blocking ones that failed.
         warnings: what SQLMesh had to say, failing non-blocking audits above all.
@@ -37,6 +38,7 @@ class RunSummary:
     state: int | None = None
     ingest: IngestSummary | None = None
     computed: dict[str, Computed] = field(default_factory=dict)
+    held: Mapping[str, list[dt.date]] = field(default_factory=dict)
     published_dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     audits: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

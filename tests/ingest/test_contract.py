@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from ingest.contract import CONTRACTS, Kind, contracts, load_contract, load_contracts, select
 from ingest.errors import ConfigError
 from ingest.schema import bronze_schema, external_models, sql_columns
-from ingest.source import Source
+from ingest.source import Completeness, Source
 
 VALID = yaml.safe_load((CONTRACTS / "engagement" / "events.yaml").read_text())
 
@@ -156,3 +158,18 @@ def test_arrow_and_sql_columns_are_the_same_but_for_the_partitions() -> None:
 def test_nested_objects_stay_typed_structs() -> None:
     context = bronze_schema(contracts()["events"]).field("context").type
     assert context.field("os").type == pa.struct([("name", pa.string()), ("version", pa.string())])
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ({"deadline_seconds": 60}, "give either after_seconds or marker"),
+        ({"deadline_seconds": 60, "after_seconds": 0, "marker": "{date:%Y/%m/%d}/_SUCCESS"}, "give either"),
+        ({"deadline_seconds": 60, "marker": "{date:%Y/%m/%d}/done.json"}, "would be read as data"),
+        ({"deadline_seconds": 60, "marker": "{date:%m/%d}/_SUCCESS"}, "the same folder every year"),
+        ({"after_seconds": 0}, "Field required"),
+    ],
+)
+def test_completeness_that_cannot_be_meant_is_refused(rule: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        Completeness(**rule)
