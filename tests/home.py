@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,14 @@ class Home:
             return list(context.engine_adapter.fetchall(query))
         finally:
             self.close(context)
+
+
+def copy_project(folder: Path) -> Path:
+    """Copies the project's SQLMesh side into a folder, to be changed as on a branch; the folder."""
+    for name in ("models", "macros", "audits", "seeds", "external_models", "linter", "config.yaml"):
+        source = PROJECT / name
+        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
+    return folder
 
 
 def split_reference(reference: Path, seed: int = 1) -> list[tuple[str, str, list[bytes]]]:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from ingest.contract import contracts
-from ingest.settings import PROJECT, settings
+from ingest.settings import settings
 from pipeline.cycle import ingest_all
 from pipeline.maintain import maintain_feed
-from tests.home import Home
+from tests.home import Home, copy_project
 
 GOLD = "gold.activity_engagement_metrics"
 DAILY = ("silver.activity_events", "silver.activity_events_enriched", GOLD, "gold.activity_popularity_daily")
@@ -253,10 +253,7 @@ FROM (SELECT UNNEST(GENERATE_SERIES(@start_date, @end_date, INTERVAL '1' DAY))::
 @pytest.fixture
 def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A copy of the project's SQLMesh side, to be changed as on a branch."""
-    folder = tmp_path / "project"
-    for name in ("models", "macros", "audits", "seeds", "external_models", "linter", "config.yaml"):
-        source = PROJECT / name
-        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
+    folder = copy_project(tmp_path / "project")
     monkeypatch.setattr("tests.home.PROJECT", folder)
     return folder
 

@@ -1,0 +1,58 @@
+"""A lake with production on it, made once and copied for each test."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlmesh.core.console import NoopConsole, set_console
+
+from ingest.settings import settings
+from tests.engagement import cycle, play
+from tests.home import Home, copy_project
+
+
+@pytest.fixture(scope="session")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a lake with a play on each of the first three days of 2026, planned."""
+    folder = tmp_path_factory.mktemp("planned")
+    (folder / "dotenv").touch()
+    set_console(NoopConsole())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKE_HOME", str(folder / "home"))
+        patch.setenv("SQLMESH_DOTENV_PATH", str(folder / "dotenv"))
+        settings.cache_clear()
+        home = Home()
+        for day in (1, 2, 3):
+            home.put("events", f"{day}.json", play(f"e{day}", f"2026-01-0{day}"))
+        home.put("users", "users.json", {"user_id": "u1", "country_code": "fr"})
+        home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game"})
+        home.ingest()
+        home.plan()
+    settings.cache_clear()
+    return folder / "home"
+
+
+@pytest.fixture
+def production(planned: Path, clean_settings: Path) -> Home:
+    """A copy of that lake, with nothing published yet."""
+    set_console(NoopConsole())
+    shutil.copytree(planned, clean_settings)
+    return Home()
+
+
+@pytest.fixture
+def running(production: Home) -> Home:
+    """The same after its first cycle."""
+    assert cycle(production).outcome == "published"
+    return production
+
+
+@pytest.fixture
+def branch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of the project's SQLMesh side, to be changed; plans, runs and cycles of this process use it."""
+    folder = copy_project(tmp_path / "project")
+    monkeypatch.setattr("tests.home.PROJECT", folder)
+    monkeypatch.setattr("pipeline.project.PROJECT", folder)
+    return folder

@@ -1,0 +1,191 @@
+"""Environments, versions and processes beside each other: late data reaches all of them, and no old data comes back.
+
+Each test says which rule it guards: it fails without it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingest.ledger import Ledger
+from ingest.settings import PROJECT
+from ingest.store import Store
+from tests.engagement import GOLD, cycle, expected, gold, play, plays, seen
+from tests.home import Home
+
+MODEL = "models/gold/engagement/activity_engagement_metrics.sql"
+SYSTEM, UPPER = "activity_events_enriched.os_name::TEXT", "UPPER(activity_events_enriched.os_name)::TEXT"
+COMPUTING = "before:sqlmesh.core.scheduler:Scheduler.run_merged_intervals"
+
+
+def worker(*arguments: str) -> list[str]:
+    """The command of a process to which something happens, see tests/worker.py."""
+    return [sys.executable, "-m", "tests.worker", *arguments]
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    """Runs such a process to its end, which must be the given one; what it says on stderr."""
+    done = subprocess.run(worker(*arguments), cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr
+
+
+def change(branch: Path, old: str, new: str) -> None:
+    """Edits the model of gold."""
+    path = branch / MODEL
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new))
+
+
+def must_publish(home: Home) -> None:
+    """A cycle that ends well, after which readers get what the raw lines say."""
+    done = cycle(home)
+    assert (done.outcome, done.errors) == ("published", [])
+    assert seen(home) == expected(home) == gold(home)
+
+
+def remove_expired(home: Home) -> None:
+    """`sqlmesh janitor --ignore-ttl`."""
+    context = home.context()
+    try:
+        context.run_janitor(ignore_ttl=True)
+    finally:
+        home.close(context)
+
+
+def events_position(home: Home) -> int:
+    """How many loads of events are committed."""
+    return Ledger(Store(home.options.lake_uri), "events").position()
+
+
+@pytest.mark.parametrize("is_forward_only", [False, True], ids=["new_version", "forward_only"])
+def test_promoted_environment_brings_no_old_data(running: Home, branch: Path, is_forward_only: bool) -> None:
+    """Rule: a changed date is removed from the intervals of every version, not of production's alone."""
+    change(branch, SYSTEM, UPPER)
+    running.plan("dev", forward_only=is_forward_only)
+
+    # WHEN data comes that is late for both, production takes it, and the branch is promoted
+    running.put("events", "late.json", play("late", "2026-01-02"))
+    must_publish(running)
+    running.plan(forward_only=is_forward_only)
+
+    assert gold(running) == expected(running)
+    assert running.run() == "NOTHING_TO_DO"
+    if not is_forward_only:  # a change of that kind holds for what is computed from now on
+        must_publish(running)
+        assert running.rows(f"SELECT DISTINCT os_name FROM {GOLD}") == [("IOS",)]
+
+
+def test_environment_planned_on_missing_dates_computes_what_it_reads_first(running: Home, branch: Path) -> None:
+    """Rule: loads mark their dates at once, so that a plan sees shared tables as incomplete and not as done."""
+    running.put("events", "late.json", play("late", "2026-01-02"))
+    running.ingest()
+    change(branch, SYSTEM, UPPER)
+
+    running.plan("dev")
+
+    assert running.rows(f"SELECT SUM(activities_played)::INT FROM {GOLD.replace('.', '__dev.')}") == [(4,)]
+    running.plan()
+    must_publish(running)
+
+
+def test_model_reverted_after_its_old_version_expired_is_whole(running: Home, branch: Path) -> None:
+    """Rule: SQLMesh's record of intervals and its tables go together, whatever rows of ours lie between."""
+    change(branch, SYSTEM, UPPER)
+    running.plan()
+    running.put("events", "late.json", play("late", "2026-01-02"))
+    must_publish(running)
+    remove_expired(running)
+    running.put("events", "later.json", play("later", "2026-01-01"))
+    running.ingest()
+
+    change(branch, UPPER, SYSTEM)
+    running.plan()
+
+    must_publish(running)
+    assert running.rows(f"SELECT DISTINCT os_name FROM {GOLD}") == [("iOS",)]
+
+
+def test_late_data_reaches_intervals_whose_snapshot_expired(running: Home, branch: Path) -> None:
+    """Rule: the intervals themselves say what to remove. Those of an expired snapshot with a living table have none."""
+    change(branch, "One row per day, country", "One row per date, country")
+    running.plan()
+    remove_expired(running)
+    running.put("events", "late.json", play("late", "2026-01-02"))
+
+    must_publish(running)
+
+    assert plays(seen(running))["2026-01-02"] == 2
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
+    running: Home, branch: Path, command: str
+) -> None:
+    """Rule: a feed's position is settled only with its removals; whoever cannot write them leaves it behind."""
+    running.put("events", "first.json", play("first", "2026-01-02"))
+    running.ingest()
+    change(branch, SYSTEM, UPPER)
+    arguments = ["dev", "--auto-apply", "--no-prompts", "--skip-tests"] if command == "plan" else []
+    project = ["-p", str(branch)] if command == "plan" else []
+    computing = subprocess.Popen(
+        worker("--at", COMPUTING, "stop", "sqlmesh", *project, command, *arguments),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        _, status = os.waitpid(computing.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        running.put("events", "second.json", play("second", "2026-01-02"), play("third", "2026-01-03"))
+
+        before = events_position(running)
+        told = run("lake", "ingest", code=1)
+
+        assert f"{running.options.state_path} is locked by another process" in told
+        assert "The data is loaded" in told
+        assert events_position(running) == before + 1
+    finally:
+        computing.send_signal(signal.SIGCONT)
+    output, _ = computing.communicate()
+    assert computing.returncode == 0, output
+    if command == "plan":
+        running.plan()
+    must_publish(running)
+
+
+def test_ingest_that_dies_around_the_removal_is_made_good_by_the_next_cycle(running: Home) -> None:
+    """Rule: removals and settled position are one transaction, after the commits of the ledger."""
+    before = events_position(running)
+    moments = ("before:pipeline.cycle:invalidate", "after:pipeline.invalidate:_remove_intervals", "after:COMMIT")
+    for number, moment in enumerate(moments, 1):
+        running.put("events", f"late{number}.json", play(f"late{number}", "2026-01-02"))
+        run("--at", moment, "kill", "lake", "ingest", code=-signal.SIGKILL)
+        assert events_position(running) == before + number
+        must_publish(running)
+
+
+def test_two_ingesters_and_one_run(running: Home) -> None:
+    """Rule: each ingester marks what is committed by anybody; the state's lock makes them take turns."""
+    for number in range(20):
+        running.put("events", f"n{number}.json", play(f"n{number}", f"2026-01-0{1 + number % 3}"))
+    ingesters = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "ingest"], cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in ingesters] == [(b"", 0)] * 2
+
+    assert running.run() == "SUCCESS"
+
+    assert gold(running) == expected(running)
+    must_publish(running)

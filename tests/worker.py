@@ -1,0 +1,103 @@
+"""`lake` or `sqlmesh` in a process of its own to which something happens.
+
+    python -m tests.worker [--at MOMENT kill|stop] [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
+
+MOMENT is `before` or `after` and a function, `before:pipeline.cycle:invalidate`, or a statement on the state database,
+`after:COMMIT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. With --ahead its clock
+shows so many seconds more, or fewer. It waits one second for a locked state, so that the tests need not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import pkgutil
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import time_machine
+
+import pipeline.invalidate
+import pipeline.state
+
+
+def happen(action: str) -> None:
+    """Kills or stops this process."""
+    os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
+
+
+def around(original: Callable[..., Any], when: str, action: str) -> Callable[..., Any]:
+    """A function to whose first call something happens."""
+    left = [action]
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if when == "before" and left:
+            happen(left.pop())
+        result = original(*arguments, **options)
+        if when == "after" and left:
+            happen(left.pop())
+        return result
+
+    return call
+
+
+class Watched:
+    """A connection to the state, to one statement of which something happens."""
+
+    def __init__(self, connection: Any, statement: str, when: str, action: str) -> None:
+        self._connection, self._statement = connection, statement
+        self._met = around(connection.execute, when, action)
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        return (self._met if statement == self._statement else self._connection.execute)(statement, *arguments)
+
+
+def prepare(moment: str, action: str) -> None:
+    """Lets it happen at that moment."""
+    when, _, place = moment.partition(":")
+    if ":" not in place:
+        opened = pipeline.invalidate.open_state
+        pipeline.invalidate.open_state = lambda options: Watched(opened(options), place, when, action)  # type: ignore[return-value,assignment]
+        return
+    owner, _, name = place.rpartition(".") if "." in place.split(":")[1] else place.rpartition(":")
+    target = pkgutil.resolve_name(owner)
+    setattr(target, name, around(getattr(target, name), when, action))
+
+
+def main() -> None:
+    """Runs one command."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--at", nargs=2, metavar=("MOMENT", "ACTION"))
+    parser.add_argument("--ahead", type=float, default=0.0)
+    parser.add_argument("program", choices=["lake", "sqlmesh"])
+    options, arguments = parser.parse_known_args()
+    pipeline.state.LOCK_SECONDS = 1.0
+    if options.program == "lake":
+        from pipeline import cli, cycle, run  # noqa: F401  what the commands import later
+
+        command = cli.main
+    else:
+        from sqlmesh.cli.main import cli as command
+    if options.at:
+        prepare(*options.at)
+    sys.argv = [options.program, *arguments]
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=options.ahead)
+    with time_machine.travel(now) if options.ahead else nullcontext():
+        command()
+
+
+if __name__ == "__main__":
+    main()
