@@ -6,6 +6,7 @@ Each test says which rule it guards: it fails without it.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,41 @@ def test_ingest_that_dies_around_the_removal_is_made_good_by_the_next_cycle(runn
         run("--at", moment, "kill", "lake", "ingest", code=-signal.SIGKILL)
         assert events_position(running) == before + number
         must_publish(running)
+
+
+def test_restored_state_file_is_brought_up_to_date(running: Home, tmp_path: Path) -> None:
+    """Rule: the settled position lies in the same file as the intervals, so what a back-up forgot is marked again."""
+    back_up = tmp_path / "state.duckdb"
+    shutil.copy(running.options.state_path, back_up)
+    running.put("events", "late.json", play("late", "2026-01-02"))
+    must_publish(running)
+    shutil.copy(back_up, running.options.state_path)
+    running.put("events", "later.json", play("later", "2026-01-03"))
+
+    done = cycle(running)
+
+    assert {day.day for day in done.computed[GOLD].dates} == {2, 3}
+    assert seen(running) == expected(running) == gold(running)
+
+
+def test_what_is_computed_after_a_restore_is_published_however_late(running: Home, tmp_path: Path) -> None:
+    """Rule: a number of the history of computations means something only in the history that gave it."""
+    back_up = tmp_path / "state.duckdb"
+    shutil.copy(running.options.state_path, back_up)
+    for day in (1, 2):
+        running.put("events", f"late{day}.json", play(f"late{day}", f"2026-01-0{day}"))
+        must_publish(running)
+    shutil.copy(back_up, running.options.state_path)
+
+    # WHEN each step is a command of its own, and loads count on the number before somebody publishes
+    running.put("events", "later.json", play("later", "2026-01-03"))
+    running.ingest()
+    assert running.run() == "SUCCESS"
+    for _ in range(12):
+        running.ingest()
+
+    assert cycle(running).errors == []
+    assert seen(running) == expected(running) == gold(running)
 
 
 def test_two_ingesters_and_one_run(running: Home) -> None:
