@@ -62,6 +62,7 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
     with _unmarked(options.state_path), open_state(options) as state:
         must_be_the_same_lake(state, options, lake)
         history.collect(state)
+        _bring_back(state)
         settled = settled_positions(state)
         with connect(options) as reader:
             changes = feed_changes(lake, contracts, settled, reader)
@@ -94,6 +95,23 @@ def _unmarked(path: str) -> Iterator[None]:
             f"{path}: {reason}. What was loaded stays, but its dates are not marked for recomputation yet: mend that "
             "and run `lake ingest` again"
         ) from error
+
+
+def _bring_back(state: duckdb.DuckDBPyConnection) -> None:
+    """Moves rows of SQLMesh's record that lie in the future to now, in their order.
+
+    They are replayed by the clocks of those who wrote them. A removal by a machine whose clock is ahead would overrule
+    what this one computes afterwards, so that its dates stayed missing until our clock has passed that time.
+    """
+    if not _has_table(state, "_intervals"):
+        return
+    times = "SELECT DISTINCT created_ts AS was FROM sqlmesh._intervals"
+    state.execute(
+        "UPDATE sqlmesh._intervals SET created_ts = becomes FROM ("
+        f"SELECT was, LEAST(was, $now - COUNT(*) OVER () + ROW_NUMBER() OVER (ORDER BY was)) AS becomes FROM ({times})"
+        ") WHERE created_ts = was AND becomes < was AND (SELECT MAX(created_ts) FROM sqlmesh._intervals) > $now",
+        {"now": int(time.time() * 1000)},
+    )
 
 
 def _remove_intervals(state: duckdb.DuckDBPyConnection, changes: list[FeedChange]) -> set[str]:

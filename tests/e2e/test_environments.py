@@ -225,3 +225,18 @@ def test_two_ingesters_and_one_run(running: Home) -> None:
 
     assert gold(running) == expected(running)
     must_publish(running)
+
+
+def test_clocks_that_differ_cost_nothing(running: Home) -> None:
+    """Rule: a removal comes after all that is noted, and what is noted next comes after it, whatever clocks say."""
+    # WHEN a machine that is a minute ahead marks a date, and this one computes it
+    running.put("events", "1.json", play("one", "2026-01-02"))
+    run("--ahead", "60", "lake", "ingest")
+    must_publish(running)
+
+    # WHEN the machine that is ahead computes, and this one marks
+    running.put("events", "2.json", play("two", "2026-01-02"))
+    run("--ahead", "60", "lake", "run")
+    running.put("events", "3.json", play("three", "2026-01-02"))
+    must_publish(running)
+    assert running.run() == "NOTHING_TO_DO"
