@@ -173,25 +173,33 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
     console = RunConsole(progress)
     set_console(console)
     try:
-        context = Context(paths=str(PROJECT))
+        with _locked_by_others():
+            context = Context(paths=str(PROJECT))
     except SQLMeshError as error:
         raise ConfigError(f"the SQLMesh project cannot be loaded: {' '.join(str(error).split())}") from error
     try:
-        try:
+        with _locked_by_others():
             context.state_reader.get_environment(PROD)
             context.engine_adapter.fetchone("SELECT 1")
-        except Exception as error:  # DuckDB's own errors come through several layers: their text tells
-            if "lock" in str(error).lower():
-                raise RetriableError(
-                    "the warehouse or the state is in use by another process (a run, or `sqlmesh ui`); "
-                    "wait for it or end it, and run this again"
-                ) from error
-            raise
         yield Project(context, console)
     finally:
         context.close()
         for adapter in context.engine_adapters.values():  # what the context itself leaves open keeps others out
             adapter.close()
+
+
+@contextmanager
+def _locked_by_others() -> Iterator[None]:
+    """Turns what DuckDB says of a database that another process holds into ours."""
+    try:
+        yield
+    except Exception as error:  # DuckDB's own errors come through several layers: their text tells
+        if "could not set lock" not in str(error).lower():
+            raise
+        raise RetriableError(
+            "the warehouse or the state is in use by another process (a run, or `sqlmesh ui`); "
+            "wait for it or end it, and run this again"
+        ) from error
 
 
 def plain_name(name: str) -> str:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -240,3 +243,44 @@ def test_clocks_that_differ_cost_nothing(running: Home) -> None:
     running.put("events", "3.json", play("three", "2026-01-02"))
     must_publish(running)
     assert running.run() == "NOTHING_TO_DO"
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home, free_port: int) -> None:
+    """Rule: a locked state stops marking and computing, never loading; each command says so in one line."""
+    command = ["sqlmesh", "ui", "--host", "127.0.0.1", "--port", str(free_port), "--mode", "catalog"]
+    ui = subprocess.Popen(worker(*command), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        wait_for(f"http://127.0.0.1:{free_port}/api/models", ui)
+        running.put("events", "late.json", play("late", "2026-01-02"))
+        before = events_position(running)
+
+        told = {name: run("lake", name, code=1) for name in ("ingest", "run")}
+
+        assert "is locked by another process (a run, or `sqlmesh ui`). The data is loaded" in told["ingest"]
+        assert "in use by another process (a run, or `sqlmesh ui`); wait for it or end it" in told["run"]
+        assert "Traceback" not in told["ingest"] + told["run"]
+        assert events_position(running) == before + 1
+        assert plays(seen(running)) == {"2026-01-01": 1, "2026-01-02": 1, "2026-01-03": 1}
+    finally:
+        ui.terminate()
+        ui.communicate()
+    must_publish(running)
+
+
+def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
+    """Until a page answers."""
+    deadline = time.monotonic() + 120
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=60):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"{address} does not answer: {server.poll()}")
