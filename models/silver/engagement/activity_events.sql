@@ -9,7 +9,9 @@ MODEL (
   grain (event_id, event_date),
   tags (silver, engagement),
   partitioned_by event_date,
-  signals (feed_is_complete(feed := 'events')),
+  signals (
+    feed_is_complete(feed := 'events')
+  ),
   audits (
     not_null(columns := (event_id, user_id, occurred_at, event_date)),
     unique_combination_of_columns(columns := (event_id, event_date)),
