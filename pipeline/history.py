@@ -10,8 +10,10 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-import duckdb
+from pipeline.state import State
 
+UNKNOWN = -1
+"""A number before all others: everything may have been computed after it."""
 _ADDED = "NOT is_dev AND NOT is_removed AND NOT is_pending_restatement"
 
 
@@ -28,22 +30,15 @@ class Recomputed:
     dates: frozenset[dt.date] | None
 
 
-def collect(state: duckdb.DuckDBPyConnection) -> None:
+def collect(state: State) -> None:
     """Takes over what SQLMesh noted since the last time. Cheap, and safe to repeat."""
-    state.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
-    state.execute("CREATE TABLE IF NOT EXISTS lakemesh.collected (newest BIGINT)")
-    state.execute(
-        "CREATE TABLE IF NOT EXISTS lakemesh.recomputed "
-        "(sequence BIGINT, id TEXT, name TEXT, version TEXT, start_ts BIGINT, end_ts BIGINT)"
-    )
-    state.execute(
-        "CREATE TABLE IF NOT EXISTS lakemesh.history "
-        "(name TEXT, version TEXT, known_after BIGINT, altered_ts BIGINT, PRIMARY KEY (name, version))"
-    )
-    if not state.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'sqlmesh' AND table_name = '_intervals'"
-    ).fetchone():
-        return
+    if state.has_table("sqlmesh", "_intervals"):
+        with state.changing():
+            take_over(state)
+
+
+def take_over(state: State) -> None:
+    """The same inside a transaction: what it reads of the rows has to be of one moment."""
     number = newest(state)
     # joined rows that hold something newer than what was collected: a gap, everything before it is unknown
     state.execute(
@@ -51,7 +46,7 @@ def collect(state: duckdb.DuckDBPyConnection) -> None:
         f"SELECT name, version, {number + 1}, MAX(last_altered_ts) FROM sqlmesh._intervals AS joined "
         f"WHERE is_compacted AND {_ADDED} AND COALESCE(last_altered_ts, 0) > COALESCE((SELECT altered_ts "
         "FROM lakemesh.history AS history WHERE history.name = joined.name AND history.version = joined.version), -1) "
-        "GROUP BY name, version ON CONFLICT DO UPDATE SET known_after = excluded.known_after"
+        "GROUP BY name, version ON CONFLICT (name, version) DO UPDATE SET known_after = excluded.known_after"
     )
     state.execute(
         f"INSERT INTO lakemesh.recomputed SELECT {number + 1}, id, name, version, start_ts, end_ts "
@@ -61,41 +56,47 @@ def collect(state: duckdb.DuckDBPyConnection) -> None:
     state.execute(
         "INSERT INTO lakemesh.history SELECT name, version, 0, COALESCE(MAX(last_altered_ts), 0) "
         f"FROM sqlmesh._intervals WHERE {_ADDED} GROUP BY name, version "
-        "ON CONFLICT DO UPDATE SET altered_ts = GREATEST(altered_ts, excluded.altered_ts)"
+        "ON CONFLICT (name, version) DO UPDATE SET altered_ts = GREATEST(history.altered_ts, excluded.altered_ts)"
     )
     state.execute("DELETE FROM lakemesh.collected")
     state.execute("INSERT INTO lakemesh.collected VALUES (?)", [number + 1])
 
 
-def newest(state: duckdb.DuckDBPyConnection) -> int:
-    """The number of the newest collection; it only grows, except when a back-up was restored."""
-    found = state.execute("SELECT COALESCE(MAX(newest), 0) FROM lakemesh.collected").fetchone()
+def newest(state: State) -> int:
+    """The number of the newest collection; it only grows, except when a back-up was restored (see `continues`)."""
+    found = state.row("SELECT COALESCE(MAX(newest), 0) FROM lakemesh.collected")
     assert found is not None
     return int(found[0])
 
 
-def since(state: duckdb.DuckDBPyConnection, name: str, version: str, sequence: int) -> Recomputed:
+def continues(state: State, number: int) -> bool:
+    """Whether the newest published state was noted here: when not, a back-up was restored, and numbers mean nothing."""
+    return state.row("SELECT MAX(number) FROM lakemesh.published") == (number,)
+
+
+def since(state: State, name: str, version: str, sequence: int) -> Recomputed:
     """What was computed of a table after a number that `newest` gave.
 
     Args:
         name: SQLMesh's full name of the model.
     """
-    known = state.execute(
-        "SELECT known_after FROM lakemesh.history WHERE name = ? AND version = ?", [name, version]
-    ).fetchone()
+    known = state.row("SELECT known_after FROM lakemesh.history WHERE name = ? AND version = ?", [name, version])
     if known is None or sequence < known[0] or sequence > newest(state):
         return Recomputed(True, None)
-    ranges = state.execute(
+    ranges = state.rows(
         "SELECT start_ts, end_ts FROM lakemesh.recomputed WHERE name = ? AND version = ? AND sequence > ?",
         [name, version, sequence],
-    ).fetchall()
+    )
     days = {day for start, end in ranges for day in range(start // 86_400_000, -(-end // 86_400_000))}
     return Recomputed(bool(ranges), frozenset(dt.date(1970, 1, 1) + dt.timedelta(days=day) for day in days))
 
 
-def forget(state: duckdb.DuckDBPyConnection, sequence: int) -> None:
-    """Drops what nobody asks for again: rows up to a number that SQLMesh has joined meanwhile."""
-    state.execute(
-        "DELETE FROM lakemesh.recomputed WHERE sequence <= ? AND id NOT IN (SELECT id FROM sqlmesh._intervals)",
-        [sequence],
-    )
+def published(state: State, number: int, sequence: int) -> None:
+    """Notes a published state, and drops what nobody asks for again: older rows that SQLMesh has joined meanwhile."""
+    with state.changing():
+        state.execute("DELETE FROM lakemesh.published")
+        state.execute("INSERT INTO lakemesh.published VALUES (?)", [number])
+        state.execute(
+            "DELETE FROM lakemesh.recomputed WHERE sequence <= ? AND id NOT IN (SELECT id FROM sqlmesh._intervals)",
+            [sequence],
+        )

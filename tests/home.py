@@ -14,6 +14,7 @@ from ingest.contract import contracts
 from ingest.settings import PROJECT, read_settings
 from ingest.store import Store
 from pipeline.cycle import IngestSummary, ingest_all
+from tests.postgres_server import Postgres
 
 
 class Home:
@@ -83,6 +84,19 @@ class Home:
             return list(context.engine_adapter.fetchall(query))
         finally:
             self.close(context)
+
+
+class PostgresHome(Home):
+    """A home whose state lies in Postgres."""
+
+    def __init__(self, server: Postgres, database: str) -> None:
+        super().__init__()
+        self.server = server
+        self.database = database
+
+    def state(self, query: str) -> list[str]:
+        """Rows of a query on the state, columns joined by `|`."""
+        return self.server.sql(self.database, query).splitlines()
 
 
 def split_reference(reference: Path, seed: int = 1) -> list[tuple[str, str, list[bytes]]]:

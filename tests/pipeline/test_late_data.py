@@ -160,7 +160,8 @@ def test_crash_between_commit_and_invalidation_is_made_good_by_the_next_ingest(
 def test_locked_state_is_a_clear_error_and_the_next_ingest_invalidates(
     settled: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.state.LOCK_SECONDS", 0.5)
+    monkeypatch.setenv("STATE_LOCK_SECONDS", "0.5")
+    settings.cache_clear()
     settled.put("events", "late.json", event("late", "2026-01-02"))
     hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, settled.options.state_path]
@@ -254,7 +255,7 @@ FROM (SELECT UNNEST(GENERATE_SERIES(@start_date, @end_date, INTERVAL '1' DAY))::
 def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A copy of the project's SQLMesh side, to be changed as on a branch."""
     folder = tmp_path / "project"
-    for name in ("models", "macros", "audits", "seeds", "external_models", "linter", "config.yaml"):
+    for name in ("models", "macros", "materializations", "audits", "seeds", "external_models", "linter", "config.yaml"):
         source = PROJECT / name
         shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
     monkeypatch.setattr("tests.home.PROJECT", folder)
