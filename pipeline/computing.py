@@ -8,14 +8,16 @@ advisory lock meanwhile: `lake` and, through materializations/lock.py, SQLMesh's
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from ingest.errors import IngestError, RetriableError
+from ingest.errors import ConfigError, IngestError, RetriableError
 from ingest.settings import Settings, settings
 from pipeline import history
 from pipeline.state import State, open_state, settled_positions
@@ -61,9 +63,36 @@ def install() -> None:
             setattr(GenericContext, name, _locked(method))
 
 
-def forget_intervals(context: Any) -> None:
-    """Lets a SQLMesh context read anew what it remembers: another process may have changed it while we waited."""
-    context.state_sync.clear_cache()
+def prepare(context: Any, options: Settings) -> None:
+    """Lets a SQLMesh context compute under the lock: on the state as it is now, and on its own warehouse.
+
+    Raises:
+        ConfigError: the state belongs to another warehouse.
+    """
+    if options.has_postgres_state:
+        context.state_sync.clear_cache()  # another process may have changed it while we waited
+        with open_state(options) as state:
+            _must_be_the_same_warehouse(state, context.engine_adapter, options)
+
+
+def _must_be_the_same_warehouse(state: State, warehouse: Any, options: Settings) -> None:
+    """What one warehouse has, another does not: a run on it would note as computed what is in no other."""
+    name = "operations.warehouse"
+    known = state.row("SELECT id, place FROM lakemesh.warehouse")
+    found = (warehouse.fetchone(f"SELECT id FROM {name}") or (None,))[0] if warehouse.table_exists(name) else None
+    if known is not None and known[0] != found:
+        raise ConfigError(
+            f"{state.name} tells what the warehouse {known[1]} holds, and {options.warehouse_path} is another one; "
+            "mend WAREHOUSE_PATH, give this warehouse a state of its own (PGDATABASE), or, if the old one is lost, run "
+            "`lake rebuild`"
+        )
+    if found is None:
+        found = uuid.uuid4().hex
+        warehouse.execute("CREATE SCHEMA IF NOT EXISTS operations")
+        warehouse.execute(f"CREATE TABLE {name} AS SELECT '{found}' AS id")
+    if known is None:
+        place = f"{socket.gethostname()}:{options.warehouse_path}"
+        state.execute("INSERT INTO lakemesh.warehouse VALUES (?, ?)", [found, place])
 
 
 def now_ms() -> int:
@@ -78,7 +107,7 @@ def _locked(method: Callable[..., Any]) -> Callable[..., Any]:
     def locked(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             with compute_lock(settings()):
-                forget_intervals(self)
+                prepare(self, settings())
                 return method(self, *args, **kwargs)
         except IngestError as error:
             raise SQLMeshError(str(error)) from error  # the only kind that SQLMesh shows as one line

@@ -77,7 +77,7 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
                 changes = feed_changes(lake, contracts, settled, reader)
             moved = [change for change in changes if settled.get(change.feed) != change.position]
             with state.changing(intervals=True):
-                models = _remove_intervals(state, [change for change in moved if change.changed])
+                models = remove_intervals(state, [change for change in moved if change.changed])
                 now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
                 for change in moved:
                     state.execute(
@@ -108,7 +108,7 @@ def _unmarked(options: Settings) -> Iterator[None]:
         raise
 
 
-def _remove_intervals(state: State, changes: list[FeedChange]) -> set[str]:
+def remove_intervals(state: State, changes: list[FeedChange]) -> set[str]:
     """Adds one removal row per stale interval of each snapshot that is downstream of a changed feed."""
     if not changes or not state.has_table("sqlmesh", "_snapshots"):
         return set()

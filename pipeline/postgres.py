@@ -34,12 +34,11 @@ class Lock(IntEnum):
     TABLES = 3
 
 
-def connect(options: Settings) -> Session:
-    """A session that commits each statement by itself, and that the server ends soon when this host is gone.
+def driver() -> Any:
+    """The module psycopg2.
 
     Raises:
-        ConfigError: psycopg2 is missing, or the server refuses us.
-        RetriableError: the server cannot be reached.
+        ConfigError: it is not installed.
     """
     try:
         import psycopg2
@@ -47,6 +46,17 @@ def connect(options: Settings) -> Session:
         raise ConfigError(
             "LAKE_GATEWAY=postgres_state needs psycopg2: install requirements-postgres.lock, or the extra `postgres`"
         ) from None
+    return psycopg2
+
+
+def connect(options: Settings) -> Session:
+    """A session that commits each statement by itself, and that the server ends soon when this host is gone.
+
+    Raises:
+        ConfigError: psycopg2 is missing, or the server refuses us.
+        RetriableError: the server cannot be reached.
+    """
+    psycopg2 = driver()
     wanted: dict[str, Any] = {
         "host": options.pghost,
         "port": options.pgport,

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import psycopg2
-
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings
 from pipeline import postgres
 from pipeline.state import TABLES, Row, State
 
 ASIDE = "_before_rebuild"
+psycopg2 = postgres.driver()
 _NULL = "\\N"
 _SCHEMAS = ("sqlmesh", "lakemesh")
 

@@ -18,7 +18,7 @@ from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import PROJECT, settings
-from pipeline.computing import compute_lock, forget_intervals
+from pipeline.computing import compute_lock, prepare
 
 PROD = "prod"
 DAY_MS = 86_400_000
@@ -173,7 +173,6 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
         raise
     try:
         with compute_lock(settings()):
-            forget_intervals(context)
             try:
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
@@ -184,6 +183,7 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
                         "wait for it or end it, and run this again"
                     ) from error
                 raise
+            prepare(context, settings())
             yield Project(context, console)
     finally:
         context.close()

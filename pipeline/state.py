@@ -17,6 +17,7 @@ TABLES = (
     "lakemesh.settled (feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)",
     "lakemesh.audited (scope TEXT PRIMARY KEY, audited_at TIMESTAMP)",
     "lakemesh.lake (id TEXT PRIMARY KEY, uri TEXT)",
+    "lakemesh.warehouse (id TEXT PRIMARY KEY, place TEXT)",
     "lakemesh.collected (newest BIGINT)",
     "lakemesh.recomputed (sequence BIGINT, id TEXT, name TEXT, version TEXT, start_ts BIGINT, end_ts BIGINT)",
     "lakemesh.history (name TEXT, version TEXT, known_after BIGINT, altered_ts BIGINT, PRIMARY KEY (name, version))",
@@ -88,7 +89,7 @@ def open_state(options: Settings) -> State:
         ConfigError: it cannot be opened.
     """
     if options.has_postgres_state:
-        from pipeline.postgres_state import PostgresState  # needs the extra `postgres`
+        from pipeline.postgres_state import PostgresState  # which needs the extra `postgres`
 
         return PostgresState(options)
     from pipeline.duck_state import DuckState

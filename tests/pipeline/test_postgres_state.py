@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
+from sqlmesh.utils.errors import SQLMeshError
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import PROJECT, settings
@@ -378,8 +384,7 @@ def test_kill_between_commit_and_marking_is_made_good(shared: PostgresHome) -> N
 import os, signal
 import pipeline.invalidate
 from pipeline.cycle import ingest_all
-from pipeline.postgres_state import PostgresState
-pipeline.invalidate._remove_intervals = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+pipeline.invalidate.remove_intervals = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 ingest_all((), lambda _: lambda objects, size: None)
 """
     killed = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)})
@@ -444,7 +449,52 @@ def test_state_of_another_lake_is_refused(
     settings.cache_clear()
     summary = ingest()
     assert summary.exit_code == 2
-    assert f"belongs to the lake {shared.options.lake_uri}, not to {tmp_path / 'other'}" in summary.errors[0]
+    assert re.search(rf"belongs to the lake \S+/lake, not to {tmp_path / 'other'};", summary.errors[0])
+    assert "PGDATABASE for Postgres" in summary.errors[0]
+
+
+def test_another_warehouse_is_refused(shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Somebody with the same state and a file of their own would note as computed what nobody else has."""
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    shared.ingest()
+    with monkeypatch.context() as colleague:
+        colleague.setenv("WAREHOUSE_PATH", str(tmp_path / "own.duckdb"))
+        settings.cache_clear()
+        with pytest.raises(SQLMeshError, match=r"tells what the warehouse \S+ holds, and \S+ is another one"):
+            shared.run()
+        with pytest.raises(ConfigError, match=r"run `lake rebuild`"):
+            run_cycle((), settings(), lambda _: lambda objects, size: None)
+    settings.cache_clear()
+    assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+    assert shared.run() == "SUCCESS"
+
+
+def test_page_of_sqlmesh_holds_up_no_cycle(shared: PostgresHome, tmp_path: Path) -> None:
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "sqlmesh"), "--log-file-dir", str(tmp_path), "ui", "--port", str(port)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as page:
+        try:
+            deadline = time.monotonic() + 120
+            while not (shown := environments(port)):
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            assert "prod" in shown
+            assert cycle(shared).outcome == "published"
+            assert "prod" in environments(port)
+        finally:
+            page.terminate()
+    assert published_plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
+
+
+def environments(port: int) -> dict[str, Any]:
+    """What the page lists; nothing while it is not there yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/environments", timeout=60) as answer:
+            return dict(json.load(answer)["environments"])
+    except URLError:
+        return {}
 
 
 def test_server_out_of_reach_is_said_in_one_line(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
