@@ -69,11 +69,15 @@ class Settings(BaseSettings):
         warehouse_path: DuckDB file with silver and gold.
         notifications_path: spool folder of S3 event documents, for `lake ingest --hinted`.
         state_path: DuckDB file with SQLMesh's state and the settled ledger positions.
+        state_lock_seconds: how long to wait for a process that holds the state or computes.
         published_uri: the published states of gold, for readers.
         published_states: how many of them are kept.
         full_audit_hours: how old the last audit of whole tables may be; between, only what changed is audited.
         lake_start: first day (UTC) of the history that the models cover.
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
+        lake_gateway: the gateway of config.yaml; it says where warehouse and state lie.
+        pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the gateway postgres_state.
+            What is empty is left to libpq, which reads its other PG variables itself.
         aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
     """
 
@@ -92,6 +96,7 @@ class Settings(BaseSettings):
     state_path: Annotated[str, AfterValidator(_local)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/state.duckdb", validate_default=True
     )
+    state_lock_seconds: float = Field(default=30, ge=0)
     notifications_path: Annotated[str, AfterValidator(_local)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/notifications", validate_default=True
     )
@@ -105,6 +110,12 @@ class Settings(BaseSettings):
     lake_load_objects: int = Field(default=DEFAULT.load_objects, ge=1)
     lake_fetch_threads: int = Field(default=DEFAULT.fetch_threads, ge=1, le=512)
     lake_bytes_in_flight: int = Field(default=DEFAULT.bytes_in_flight, ge=1 << 20)
+    lake_gateway: str = "local"
+    pghost: str = "localhost"
+    pgport: int = Field(default=5432, ge=1, le=65535)
+    pguser: str = ""
+    pgpassword: str = Field(default="", repr=False)
+    pgdatabase: str = ""
     aws_endpoint_url: str | None = Field(
         default=None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     )
@@ -112,6 +123,11 @@ class Settings(BaseSettings):
     aws_access_key_id: str | None = None
     aws_secret_access_key: str | None = Field(default=None, repr=False)
     aws_session_token: str | None = Field(default=None, repr=False)
+
+    @property
+    def has_postgres_state(self) -> bool:
+        """Whether SQLMesh's state, and ours beside it, lies in Postgres instead of a DuckDB file."""
+        return self.lake_gateway == "postgres_state"
 
     @property
     def limits(self) -> Limits:

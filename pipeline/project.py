@@ -17,7 +17,8 @@ from sqlmesh.core.snapshot.definition import Interval, missing_intervals
 from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
 from ingest.errors import ConfigError, RetriableError
-from ingest.settings import PROJECT
+from ingest.settings import PROJECT, settings
+from pipeline.computing import compute_lock, prepare
 
 PROD = "prod"
 DAY_MS = 86_400_000
@@ -164,10 +165,10 @@ class Project:
 
 @contextmanager
 def open_project(progress: Progress | None = None) -> Iterator[Project]:
-    """Loads the project; its databases are locked as long as the body runs.
+    """Loads the project; nobody else computes on its state or uses its warehouse as long as the body runs.
 
     Raises:
-        RetriableError: another process holds the databases.
+        RetriableError: another process holds the databases, or they are out of reach.
         ConfigError: the project cannot be loaded.
     """
     console = RunConsole(progress)
@@ -177,11 +178,17 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
             context = Context(paths=str(PROJECT))
     except SQLMeshError as error:
         raise ConfigError(f"the SQLMesh project cannot be loaded: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        if type(error).__module__ == "psycopg2":  # which is there only with the extra `postgres`
+            raise RetriableError(f"the state cannot be read: {' '.join(str(error).split())}") from error
+        raise
     try:
-        with _locked_by_others():
-            context.state_reader.get_environment(PROD)
-            context.engine_adapter.fetchone("SELECT 1")
-        yield Project(context, console)
+        with compute_lock(settings()):
+            with _locked_by_others():
+                context.state_reader.get_environment(PROD)
+                context.engine_adapter.fetchone("SELECT 1")
+            prepare(context, settings())
+            yield Project(context, console)
     finally:
         context.close()
         for adapter in context.engine_adapters.values():  # what the context itself leaves open keeps others out

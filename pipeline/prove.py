@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import duckdb
-
 from ingest.contract import contracts
 from ingest.errors import IngestError
 from ingest.settings import Settings
@@ -20,6 +18,7 @@ from pipeline.duck import connect
 from pipeline.project import Project
 from pipeline.publish import Change, changes, prune, publish
 from pipeline.published import Published, State
+from pipeline.state import State as StateDatabase
 from pipeline.state import open_state, settled_positions
 from pipeline.summary import RunSummary
 
@@ -51,10 +50,12 @@ def audit_and_publish(
             named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
             raise Unproven(f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`")
         with open_state(options) as state, summary.stage("audit"):
+            if before is not None and not history.continues(state, before.number):
+                before = replace(before, sequence=history.UNKNOWN)
             changed = changes(snapshots, before, state)
             sequence = history.newest(state)
             positions = settled_positions(state)
-            (lake_id,) = state.execute("SELECT ANY_VALUE(id) FROM lakemesh.lake").fetchone() or ("",)
+            (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
             is_same = _is_same(before, changed)
             if not is_same:
                 _audit(project, options, summary, snapshots, before, state, now)
@@ -83,7 +84,7 @@ def audit_and_publish(
             summary.state = pointer["state"] if held else done.number
             prune(published, options.published_states, now)
             with open_state(options) as state:
-                history.forget(state, done.sequence)
+                history.published(state, done.number, done.sequence)
     except Unproven as error:
         summary.failed(error)
 
@@ -112,7 +113,7 @@ def _audit(
     summary: RunSummary,
     snapshots: Mapping[str, Any],
     before: State | None,
-    state: duckdb.DuckDBPyConnection,
+    state: StateDatabase,
     now: dt.datetime,
 ) -> None:
     """Standalone audits over the dates that changed since the newest state; now and then over all.
@@ -148,12 +149,16 @@ def _audit(
             f"{told}. Readers keep the state that they have; mend the data or the model, the next cycle tries again"
         )
     if dates is None:
-        state.execute("INSERT OR REPLACE INTO lakemesh.audited VALUES ('all dates', ?)", [now.replace(tzinfo=None)])
+        state.execute(
+            "INSERT INTO lakemesh.audited VALUES ('all dates', ?) "
+            "ON CONFLICT (scope) DO UPDATE SET audited_at = excluded.audited_at",
+            [now.replace(tzinfo=None)],
+        )
 
 
-def _is_due(state: duckdb.DuckDBPyConnection, options: Settings, now: dt.datetime) -> bool:
+def _is_due(state: StateDatabase, options: Settings, now: dt.datetime) -> bool:
     """Whether the last audit of all dates is too old."""
-    last = state.execute("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'").fetchone()
+    last = state.row("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'")
     return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=options.full_audit_hours)
 
 

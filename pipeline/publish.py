@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from sqlglot import exp
 from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.snapshot import Snapshot
@@ -21,6 +20,7 @@ from pipeline.duck import connect
 from pipeline.history import Recomputed
 from pipeline.project import plain_name
 from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+from pipeline.state import State as StateDatabase
 
 LAYER = "gold"
 DIALECT = "duckdb"
@@ -48,9 +48,7 @@ class Change:
         return bool(self.snapshot.model.kind.is_view)
 
 
-def changes(
-    snapshots: Mapping[str, Snapshot], before: State | None, state: duckdb.DuckDBPyConnection
-) -> dict[str, Change]:
+def changes(snapshots: Mapping[str, Snapshot], before: State | None, state: StateDatabase) -> dict[str, Change]:
     """Every gold model of production with what was computed of it since a published state."""
     history.collect(state)
     found = {}

@@ -12,6 +12,7 @@ from ingest.contract import contracts
 from ingest.errors import RetriableError
 from ingest.settings import Settings
 from ingest.store import Store
+from pipeline.computing import compute_lock
 from pipeline.invalidate import invalidate
 from pipeline.project import PROD, Computed, Progress, open_project
 from pipeline.prove import audit_and_publish
@@ -24,15 +25,19 @@ LOST = ".before-rebuild"
 def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: float = 0.0) -> RunSummary:
     """Computes everything from bronze by the models of the project folder, and publishes it.
 
-    The old files are kept under another name until that has succeeded; readers keep their state all the while. After a
-    crash the same command begins again.
+    The old files (of a state in Postgres, its schemas) are kept under another name until that has succeeded; readers
+    keep their state all the while. After a crash the same command begins again.
 
     Raises:
         RetriableError: another cycle is in progress, or a model failed; the old files stay.
     """
     now = dt.datetime.now(dt.UTC)
     summary = RunSummary(now)
-    with one_cycle(options, wait_seconds):
+    with one_cycle(options, wait_seconds), compute_lock(options):
+        if options.has_postgres_state:
+            from pipeline.postgres_state import set_aside
+
+            set_aside(options)
         for path in _files(options):
             # a half-built file of an interrupted rebuild is worth nothing, the one from before it is kept
             kept = path.with_name(path.name + LOST)
@@ -59,10 +64,14 @@ def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: 
         if not summary.errors:
             for path in _files(options):
                 path.with_name(path.name + LOST).unlink(missing_ok=True)
+            if options.has_postgres_state:
+                from pipeline.postgres_state import drop_aside
+
+                drop_aside(options)
     return summary
 
 
 def _files(options: Settings) -> Iterator[Path]:
-    for name in (options.warehouse_path, options.state_path):
+    for name in (options.warehouse_path, *([] if options.has_postgres_state else [options.state_path])):
         yield Path(name)
         yield Path(name + ".wal")

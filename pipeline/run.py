@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ingest.errors import RetriableError
@@ -12,6 +12,7 @@ from ingest.load import Progress as IngestProgress
 from ingest.lock import file_lock
 from ingest.settings import Settings
 from pipeline import history
+from pipeline.computing import cycle_lock
 from pipeline.cycle import IngestSummary, ingest_all
 from pipeline.operations import record
 from pipeline.project import Computed, Progress, Project, open_project
@@ -78,16 +79,17 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
     return summary
 
 
-def one_cycle(options: Settings, wait_seconds: float) -> AbstractContextManager[None]:
-    """Keeps other cycles on this lake out as long as the body runs.
+@contextmanager
+def one_cycle(options: Settings, wait_seconds: float) -> Iterator[None]:
+    """Keeps other cycles on this lake out as long as the body runs: those of this host, and all that share the state.
 
     Raises:
         RetriableError: another one is in progress.
     """
     path = Path(options.lake_home) / "locks" / "cycle.lock"
-    return file_lock(
-        path, f"another cycle is in progress in {options.lake_home}; wait for it, or use --wait", wait_seconds
-    )
+    busy = f"another cycle is in progress in {options.lake_home}; wait for it, or use --wait"
+    with file_lock(path, busy, wait_seconds), cycle_lock(options, wait_seconds):
+        yield
 
 
 def _run_and_publish(project: Project, options: Settings, summary: RunSummary, now: dt.datetime) -> bool:

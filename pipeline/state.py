@@ -1,95 +1,119 @@
-"""SQLMesh's state database, and what Lakemesh keeps in it."""
+"""SQLMesh's state database, and what Lakemesh keeps in it: one interface over a DuckDB file and over Postgres."""
 
 from __future__ import annotations
 
-import errno
-import os
-import time
-import uuid
-from contextlib import suppress
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self
 
-import duckdb
-
-from ingest.errors import ConfigError, RetriableError
+from ingest.errors import ConfigError
 from ingest.ledger import lake_id
 from ingest.settings import Settings
 from ingest.store import Store
 
-LOCK_SECONDS = 30.0
+TABLES = (
+    "lakemesh.settled (feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)",
+    "lakemesh.audited (scope TEXT PRIMARY KEY, audited_at TIMESTAMP)",
+    "lakemesh.lake (id TEXT PRIMARY KEY, uri TEXT)",
+    "lakemesh.warehouse (id TEXT PRIMARY KEY, place TEXT)",
+    "lakemesh.collected (newest BIGINT)",
+    "lakemesh.recomputed (sequence BIGINT, id TEXT, name TEXT, version TEXT, start_ts BIGINT, end_ts BIGINT)",
+    "lakemesh.history (name TEXT, version TEXT, known_after BIGINT, altered_ts BIGINT, PRIMARY KEY (name, version))",
+    "lakemesh.published (number BIGINT)",
+)
+"""Our tables beside SQLMesh's. A new column gets a table of its own: these are never altered."""
+Row = tuple[Any, ...]
 
 
-def open_state(options: Settings) -> duckdb.DuckDBPyConnection:
-    """SQLMesh's state with our tables in it. In the process that runs SQLMesh it is shared, others wait for it.
+class State(ABC):
+    """A connection to the state. Statements are written once, in what DuckDB and Postgres have in common, with `?`.
+
+    Attributes:
+        name: what messages call it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows of a query."""
+
+    @abstractmethod
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Runs a statement."""
+
+    @abstractmethod
+    def append(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """Adds many rows."""
+
+    @abstractmethod
+    def changing(self, intervals: bool = False) -> AbstractContextManager[None]:
+        """A transaction that sees one moment, and has our tables for itself.
+
+        Args:
+            intervals: whether SQLMesh's interval rows are written too, so that nobody else reads or writes them.
+
+        Raises:
+            RetriableError: somebody else has them for longer than the settings' state_lock_seconds.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the connection."""
+
+    def row(self, query: str, values: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query; None when it gives none."""
+        return next(iter(self.rows(query, values)), None)
+
+    def has_table(self, schema: str, name: str) -> bool:
+        """Whether a table is there; SQLMesh's are from the first plan on."""
+        query = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
+        return self.row(query, [schema, name]) is not None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_state(options: Settings) -> State:
+    """SQLMesh's state with our tables in it.
 
     Raises:
-        RetriableError: another process (a run, `sqlmesh ui`) holds the file.
+        RetriableError: another process holds the DuckDB file, or Postgres cannot be reached.
         ConfigError: it cannot be opened.
     """
-    path = Path(options.state_path)
-    deadline = time.monotonic() + LOCK_SECONDS
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path.parent}: {error.strerror}; expected a folder that this user can write") from error
-    while True:
-        try:
-            _create(path)
-            connection = duckdb.connect(str(path))
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS lakemesh.settled "
-                "(feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS lakemesh.audited (scope TEXT PRIMARY KEY, audited_at TIMESTAMP)"
-            )
-            return connection
-        except duckdb.IOException as error:
-            if os.strerror(errno.ENOSPC) in str(error):
-                raise
-            if "Could not set lock" not in str(error):
-                raise ConfigError(f"{path}: cannot be opened as DuckDB file: {error}") from None
-            if time.monotonic() > deadline:
-                raise RetriableError(
-                    f"{path} is locked by another process (a run, or `sqlmesh ui`). The data is loaded, but its dates "
-                    "are not marked for recomputation yet: end that process and run `lake ingest` again"
-                ) from None
-            time.sleep(0.2)
+    if options.has_postgres_state:
+        from pipeline.postgres_state import PostgresState  # which needs the extra `postgres`
+
+        return PostgresState(options)
+    from pipeline.duck_state import DuckState
+
+    return DuckState(options)
 
 
-def _create(path: Path) -> None:
-    """Makes the file, whole or not at all: DuckDB leaves one that it can never open again when the disk is full."""
-    if path.exists():
-        return
-    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    try:
-        duckdb.connect(str(draft)).close()
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def settled_positions(state: duckdb.DuckDBPyConnection) -> dict[str, int]:
+def settled_positions(state: State) -> dict[str, int]:
     """The ledger position of each feed up to which changed dates are marked for recomputation."""
-    return dict(state.execute("SELECT feed, position FROM lakemesh.settled").fetchall())
+    return dict(state.rows("SELECT feed, position FROM lakemesh.settled"))
 
 
-def must_be_the_same_lake(state: duckdb.DuckDBPyConnection, options: Settings, lake: Store) -> None:
+def must_be_the_same_lake(state: State, lake: Store) -> None:
     """Positions in another lake's ledgers say nothing about this one: its data would never be recomputed.
 
     Raises:
         ConfigError: the state belongs to another lake.
     """
     found = lake_id(lake)
-    state.execute("CREATE TABLE IF NOT EXISTS lakemesh.lake (id TEXT PRIMARY KEY, uri TEXT)")
-    known = state.execute("SELECT id, uri FROM lakemesh.lake").fetchone()
+    known = state.row("SELECT id, uri FROM lakemesh.lake")
     if known is None:
         state.execute("INSERT INTO lakemesh.lake VALUES (?, ?)", [found, lake.uri])
     elif known[0] != found:
         raise ConfigError(
-            f"{options.state_path} belongs to the lake {known[1]}, not to {lake.uri}; give this lake a state and a "
-            "warehouse of its own (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH), or mend LAKE_URI"
+            f"{state.name} belongs to the lake {known[1]}, not to {lake.uri}; give this lake a state and a warehouse "
+            "of its own (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH; PGDATABASE for Postgres), or mend LAKE_URI"
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.settings import PROJECT, settings
 from pipeline.local_s3 import project_buckets, serve
-from tests.home import Home
+from tests.home import Home, PostgresHome
+from tests.postgres_server import Postgres, serve_postgres
 from tests.s3_servers import SERVERS, serve_program
 
 REFERENCE = PROJECT.parent / "shared" / "reference"
@@ -24,7 +27,7 @@ def clean_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """An environment without settings but LAKE_HOME, a folder in `tmp_path` that does not exist yet."""
     paths = {"LANDING_URI", "WAREHOUSE_PATH", "STATE_PATH", "NOTIFICATIONS_PATH"}
     for name in os.environ:
-        if name.startswith(("AWS_", "LAKE_")) or name in paths:
+        if name.startswith(("AWS_", "LAKE_", "PG", "STATE_LOCK_")) or name in paths:
             monkeypatch.delenv(name)
     (tmp_path / "dotenv").touch()
     monkeypatch.setenv("SQLMESH_DOTENV_PATH", str(tmp_path / "dotenv"))
@@ -96,6 +99,42 @@ def s3_home(s3_lake: dict[str, str]) -> Home:
     """The whole project with landing and lake on a real S3 server."""
     set_console(NoopConsole())
     return Home()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One PostgreSQL for the whole session; each test makes a database of its own in it."""
+    try:
+        with serve_postgres() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def postgres_home(
+    clean_settings: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PostgresHome]:
+    """The whole project with its state in a database of its own."""
+    database = f"state_{uuid.uuid4().hex}"
+    with settings_of(monkeypatch, clean_settings.parent, postgres_server, database):
+        yield PostgresHome(postgres_server, database)
+    postgres_server.sql("postgres", f"DROP DATABASE {database} WITH (FORCE)")
+
+
+@contextmanager
+def settings_of(environment: pytest.MonkeyPatch, folder: Path, server: Postgres, database: str) -> Iterator[None]:
+    """Leads the settings to a home in a folder and to a new database, as long as the body runs."""
+    pytest.importorskip("psycopg2", reason="PostgreSQL: psycopg2 is not installed, the extra `postgres`")
+    set_console(NoopConsole())
+    server.sql("postgres", f"CREATE DATABASE {database}")
+    wanted = {"LAKE_GATEWAY": "postgres_state", "PGDATABASE": database, "LAKE_HOME": str(folder / "home")}
+    for name, value in (wanted | server.variables).items():
+        environment.setenv(name, value)
+    environment.setenv("SQLMESH_DOTENV_PATH", str(folder / "dotenv"))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

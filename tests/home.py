@@ -15,6 +15,7 @@ from ingest.contract import contracts
 from ingest.settings import PROJECT, read_settings
 from ingest.store import Store
 from pipeline.cycle import IngestSummary, ingest_all
+from tests.postgres_server import Postgres
 
 
 class Home:
@@ -86,12 +87,29 @@ class Home:
             self.close(context)
 
 
+FOLDERS = ("models", "macros", "materializations", "signals", "audits", "seeds", "external_models", "linter")
+"""What SQLMesh reads of the project, beside its configuration."""
+
+
 def copy_project(folder: Path) -> Path:
     """Copies the project's SQLMesh side into a folder, to be changed as on a branch; the folder."""
-    for name in ("models", "macros", "audits", "seeds", "external_models", "linter", "config.yaml"):
+    for name in (*FOLDERS, "config.yaml"):
         source = PROJECT / name
         shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
     return folder
+
+
+class PostgresHome(Home):
+    """A home whose state lies in Postgres."""
+
+    def __init__(self, server: Postgres, database: str) -> None:
+        super().__init__()
+        self.server = server
+        self.database = database
+
+    def state(self, query: str) -> list[str]:
+        """Rows of a query on the state, columns joined by `|`."""
+        return self.server.sql(self.database, query).splitlines()
 
 
 def split_reference(reference: Path, seed: int = 1) -> list[tuple[str, str, list[bytes]]]:

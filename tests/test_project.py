@@ -73,10 +73,12 @@ def test_every_module_says_what_it_is() -> None:
     assert [str(path) for path in modules if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
 
 
-def test_lock_pins_every_direct_dependency_in_its_range_with_hashes() -> None:
+@pytest.mark.parametrize(("file", "extra"), [("requirements.lock", "dev"), ("requirements-postgres.lock", "postgres")])
+def test_lock_pins_every_direct_dependency_in_its_range_with_hashes(file: str, extra: str) -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [Requirement(item) for item in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
-    lock = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+    needed = project["dependencies"] if extra == "dev" else []  # that of an extra is installed beside the first
+    wanted = [Requirement(item) for item in (*needed, *project["optional-dependencies"][extra])]
+    lock = (PROJECT / file).read_text(encoding="utf-8")
     pinned: dict[str, list[str]] = {}
     for block in re.split(r"\n(?=[a-z0-9])", lock.strip()):
         assert "--hash=sha256:" in block, block.split("\n")[0]

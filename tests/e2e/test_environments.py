@@ -155,7 +155,7 @@ def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
         told = run("lake", "ingest", code=1)
 
         assert f"{running.options.state_path} is locked by another process" in told
-        assert "The data is loaded" in told
+        assert "What was loaded stays" in told
         assert events_position(running) == before + 1
     finally:
         computing.send_signal(signal.SIGCONT)

@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import pytest
 
 from pipeline.published import Published
 from pipeline.run import run_cycle
+from pipeline.state import open_state, settled_positions
 from tests import rebuilt
 from tests.home import Home
 
@@ -54,7 +55,9 @@ def event(name: str, day: str, number: int) -> dict[str, Any]:
     }
 
 
-def test_killed_cycles_beside_a_reader(home: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["home", "postgres_home"])
+def test_killed_cycles_beside_a_reader(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    home: Home = request.getfixturevalue(kind)
     dice = random.Random(7)
     for number in range(5):
         home.put("users", f"{number}.json", {"user_id": f"u{number}", "country_code": "fr"})
@@ -100,6 +103,6 @@ def test_killed_cycles_beside_a_reader(home: Home, tmp_path: Path) -> None:
             "FROM lake.gold.activity_engagement_metrics GROUP BY ALL"
         ).fetchall()
     assert {row[:4]: row[4] for row in rows} == {key: sums[0] for key, sums in expected.items()}
-    with duckdb.connect(home.options.state_path) as state:
-        assert state.execute("SELECT COUNT(*) FROM lakemesh.settled").fetchone() == (3,)
+    with open_state(home.options) as state:
+        assert len(settled_positions(state)) == 3
     print(f"{kills} cycles, {killed} killed, {len(looks)} looks")

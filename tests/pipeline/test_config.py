@@ -45,6 +45,29 @@ def test_sqlmesh_and_lake_mean_the_same_files(
     assert sqlmesh_means() == lake_means()
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"PGHOST": "db.internal", "PGPORT": "5433", "PGUSER": "lake", "PGDATABASE": "state"},
+        {"PGHOST": "", "PGPORT": "", "PGPASSWORD": "it's \"#: {{ 100% }}\\ <ü>"},
+    ],
+)
+def test_sqlmesh_and_lake_mean_the_same_postgres(
+    clean_settings: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    pytest.importorskip("psycopg2", reason="PostgreSQL: psycopg2 is not installed, the extra `postgres`")
+    monkeypatch.setenv("LAKE_GATEWAY", "postgres_state")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    config = load_configs(None, Config, [PROJECT])[PROJECT]
+    gateway = config.gateways[config.default_gateway]
+    state, options = gateway.state_connection, read_settings()
+    assert gateway.connection.catalogs["warehouse"] == options.warehouse_path
+    assert (state.host, state.port, state.user) == (options.pghost, options.pgport, options.pguser)
+    assert (state.password, state.database) == (options.pgpassword, options.pgdatabase)
+
+
 def test_ignored_names_are_globs_and_regular_expressions_and_walk_no_tree() -> None:
     patterns = load_configs(None, Config, [PROJECT])[PROJECT].ignore_patterns
     assert patterns

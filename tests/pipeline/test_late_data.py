@@ -160,7 +160,8 @@ def test_crash_between_commit_and_invalidation_is_made_good_by_the_next_ingest(
 def test_locked_state_is_a_clear_error_and_the_next_ingest_invalidates(
     settled: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.state.LOCK_SECONDS", 0.5)
+    monkeypatch.setenv("STATE_LOCK_SECONDS", "0.5")
+    settings.cache_clear()
     settled.put("events", "late.json", event("late", "2026-01-02"))
     hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, settled.options.state_path]

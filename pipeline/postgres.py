@@ -1,0 +1,161 @@
+"""Sessions on the Postgres that holds the state, and the advisory locks that keep processes on all hosts apart."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+import time
+from contextlib import suppress
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ingest.errors import ConfigError, RetriableError
+from ingest.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
+    Session: TypeAlias = connection
+
+LOCKS = 0x6C616B65
+"""First key of our advisory locks, `lake` in ASCII: theirs is the whole database, not a schema."""
+_NAME_BYTES = 63
+"""How much of an application_name Postgres keeps."""
+
+
+class Lock(IntEnum):
+    """What one process at a time may do on one state."""
+
+    COMPUTING = 1
+    CYCLE = 2
+    TABLES = 3
+
+
+def driver() -> Any:
+    """The module psycopg2.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import psycopg2
+    except ImportError:
+        raise ConfigError(
+            "LAKE_GATEWAY=postgres_state needs psycopg2: install requirements-postgres.lock, or the extra `postgres`"
+        ) from None
+    return psycopg2
+
+
+def connect(options: Settings) -> Session:
+    """A session that commits each statement by itself, and that the server ends soon when this host is gone.
+
+    Raises:
+        ConfigError: psycopg2 is missing, or the server refuses us.
+        RetriableError: the server cannot be reached.
+    """
+    psycopg2 = driver()
+    wanted: dict[str, Any] = {
+        "host": options.pghost,
+        "port": options.pgport,
+        "user": options.pguser,
+        "password": options.pgpassword,
+        "dbname": options.pgdatabase,
+        "application_name": who(),
+        "connect_timeout": 10,
+        # a cut connection is noticed within a minute, not after the two hours of the system's default
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+    }
+    try:
+        session: Session = psycopg2.connect(**{name: value for name, value in wanted.items() if value != ""})
+    except psycopg2.OperationalError as error:
+        reason = " ".join(str(error).split())
+        if any(word in reason for word in ("authentication failed", "does not exist", "no password supplied")):
+            raise ConfigError(f"{place(options)}: {reason}. Mend PGUSER, PGPASSWORD or PGDATABASE") from None
+        raise RetriableError(f"{place(options)} cannot be reached: {reason}") from None
+    session.autocommit = True
+    for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
+        _set(session, setting)
+    _set(session, "idle_session_timeout = 0")  # a lock is held by an idle session
+    _set(session, "TimeZone = 'UTC'")
+    return session
+
+
+def _set(session: Session, setting: str) -> None:
+    import psycopg2
+
+    with suppress(psycopg2.errors.UndefinedObject), session.cursor() as cursor:  # older servers lack some
+        cursor.execute(f"SET {setting}")
+
+
+def place(options: Settings) -> str:
+    """The state's address for people, without the password."""
+    return f"postgresql://{options.pghost}:{options.pgport}/{options.pgdatabase or options.pguser}"
+
+
+def who() -> str:
+    """What others read of this process when they wait for it: `lake run of ana@host, pid 12`."""
+    program = Path(sys.argv[0]).parent.name if Path(sys.argv[0]).name == "__main__.py" else Path(sys.argv[0]).name
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    program = "lake" if program == "pipeline" else program or "python"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    tail = f" of {user}@{socket.gethostname()}, pid {os.getpid()}".encode()[: _NAME_BYTES - 12]
+    room = _NAME_BYTES - len(tail)
+    return (f"{program} {command}".strip().encode()[:room] + tail).decode("utf-8", "ignore")
+
+
+def acquire(session: Session, lock: Lock, wait_seconds: float) -> bool:
+    """Takes a lock for as long as the session lives, or says that another session keeps it all the while."""
+    import psycopg2
+
+    deadline = time.monotonic() + wait_seconds
+    with session.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCKS, lock))
+        ((is_ours,),) = cursor.fetchall()
+        while not is_ours and (left := deadline - time.monotonic()) > 0:
+            # in the server's queue, but for a second at a time: an interrupt of the user counts only between
+            cursor.execute(f"SET lock_timeout = {max(1, int(min(left, 1.0) * 1000))}")
+            with suppress(psycopg2.errors.LockNotAvailable):
+                cursor.execute("SELECT pg_advisory_lock(%s, %s)", (LOCKS, lock))
+                is_ours = True
+        cursor.execute("RESET lock_timeout")
+    return bool(is_ours)
+
+
+def release(session: Session, lock: Lock) -> bool:
+    """Gives a lock back and ends the session; False when the session was lost, and the lock with it, some time ago."""
+    import psycopg2
+
+    try:
+        with session.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCKS, lock))
+            ((was_ours,),) = cursor.fetchall()
+    except psycopg2.Error:
+        return False
+    finally:
+        with suppress(psycopg2.Error):
+            session.close()
+    return bool(was_ours)
+
+
+def holder(session: Session, lock: Lock) -> str:
+    """Who has a lock, and since when if the server tells: `sqlmesh run of ana@host, pid 12, since 10:03:12 UTC`."""
+    with session.cursor() as cursor:
+        cursor.execute(
+            "SELECT activity.application_name, activity.backend_start FROM pg_locks AS locks "
+            "JOIN pg_stat_activity AS activity ON activity.pid = locks.pid "
+            "WHERE locks.locktype = 'advisory' AND locks.granted AND locks.classid = %s AND locks.objid = %s "
+            "AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            (LOCKS, lock),
+        )
+        found = cursor.fetchone()
+    if found is None:
+        return "another process, which has just ended"
+    return f"{found[0]}, since {found[1]:%H:%M:%S} UTC" if found[1] else str(found[0])

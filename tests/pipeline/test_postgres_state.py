@@ -1,0 +1,526 @@
+"""The state in Postgres: what holds with the DuckDB file holds there too, beside other processes and hosts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+from sqlmesh.utils.errors import SQLMeshError
+
+from ingest.errors import ConfigError, RetriableError
+from ingest.settings import PROJECT, settings
+from pipeline.computing import compute_lock
+from pipeline.cycle import IngestSummary, ingest_all
+from pipeline.published import Published
+from pipeline.rebuild import rebuild
+from pipeline.run import run_cycle
+from pipeline.state import open_state
+from pipeline.summary import RunSummary
+from tests.conftest import settings_of
+from tests.home import PostgresHome
+from tests.postgres_server import Postgres
+
+GOLD = "gold.activity_engagement_metrics"
+DAILY = ("silver.activity_events", "silver.activity_events_enriched", GOLD, "gold.activity_popularity_daily")
+DAYS = ("2026-01-05", "2026-01-20", "2026-02-03")
+
+
+def event(name: str, day: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "event_id": name,
+        "name": "activity_exit",
+        "occurred_at": f"{day} 10:00:00",
+        "user_id": "u1",
+        "data": {"activity_id": "a1", "duration": 60, "completed": True, "collection_id": ""},
+        "context": {"os": {"name": "iOS", "version": "1"}, "app": {"version": "1"}},
+    } | fields
+
+
+@pytest.fixture(scope="module")
+def planned(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> PostgresHome:
+    """Three days, planned and up to date: what each test begins with a copy of."""
+    folder = tmp_path_factory.mktemp("planned")
+    (folder / "dotenv").touch()
+    with pytest.MonkeyPatch.context() as environment, settings_of(environment, folder, postgres_server, "planned"):
+        home = PostgresHome(postgres_server, "planned")
+        home.put("users", "u.json", {"user_id": "u1", "country_code": "fr"})
+        home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
+        home.put("events", "1.json", *(event(f"e-{day}", day) for day in DAYS))
+        home.ingest()
+        home.plan()
+    return home
+
+
+@pytest.fixture
+def shared(planned: PostgresHome, postgres_home: PostgresHome) -> PostgresHome:
+    """Three days, planned and up to date."""
+    for name in ("landing", "lake"):  # as links: what identifies an object stays the same
+        shutil.copytree(planned.options_home / name, postgres_home.options_home / name, copy_function=os.link)
+    shutil.copy(planned.options.warehouse_path, postgres_home.options.warehouse_path)
+    postgres_home.server.sql("postgres", f"DROP DATABASE {postgres_home.database}")
+    postgres_home.server.sql("postgres", f"CREATE DATABASE {postgres_home.database} TEMPLATE {planned.database}")
+    return postgres_home
+
+
+def cycle(home: PostgresHome, **options: Any) -> RunSummary:
+    return run_cycle((), home.options, lambda _: lambda objects, size: None, **options)
+
+
+def ingest() -> IngestSummary:
+    return ingest_all((), lambda _: lambda objects, size: None)
+
+
+def plays(home: PostgresHome) -> dict[str, int]:
+    """Plays by date in the warehouse."""
+    return dict(home.rows(f"SELECT date::TEXT, SUM(activities_played)::INT FROM {GOLD} GROUP BY 1 ORDER BY 1"))
+
+
+def published_plays(home: PostgresHome) -> dict[str, int]:
+    """Plays by date as a reader sees them."""
+    with Published(home.options).connect() as reader:
+        query = f"SELECT date::TEXT, SUM(activities_played)::INT FROM {GOLD} GROUP BY 1 ORDER BY 1"
+        return dict(reader.execute(query).fetchall())
+
+
+def recomputed(home: PostgresHome) -> list[str]:
+    """The ranges of dates that the daily models lack, all of them the same."""
+    missing = home.missing()
+    by_model = {tuple(missing.get(name, ())) for name in DAILY}
+    assert len(by_model) == 1, missing
+    return list(by_model.pop())
+
+
+@contextmanager
+def paused(script: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that runs a script and stands where that prints `paused` until its input has a line."""
+    command = [sys.executable, "-c", script]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)} | variables
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            assert "paused" in next((line for line in process.stdout if line.startswith("paused")), "")
+            yield process
+        finally:
+            process.kill()
+
+
+def resume(process: subprocess.Popen[str]) -> str:
+    """Lets it go on; what it prints until its end."""
+    printed, _ = process.communicate("go on\n", timeout=300)
+    assert process.returncode == 0, printed
+    return printed
+
+
+HOLD = """
+from ingest.settings import settings
+from pipeline.computing import compute_lock
+with compute_lock(settings()):
+    print("paused", flush=True)
+    input()
+"""
+RUN = """
+from sqlmesh import Context
+from sqlmesh.core.console import NoopConsole, set_console
+from sqlmesh.core.snapshot.evaluator import SnapshotEvaluator
+set_console(NoopConsole())
+evaluate, seen = SnapshotEvaluator.evaluate, []
+def pause(self, *args, **kwargs):
+    if not seen:
+        seen.append(True)
+        print("paused", flush=True)
+        input()
+    return evaluate(self, *args, **kwargs)
+SnapshotEvaluator.evaluate = pause
+context = Context(paths=".")
+print("status", context.run(skip_janitor=True).name, flush=True)
+"""
+
+
+def test_late_event_is_one_missing_date_and_one_run(shared: PostgresHome) -> None:
+    assert shared.missing() == {}
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+
+    summary = shared.ingest()
+
+    assert summary.dates["events"] == (dt.date(2026, 1, 20),)
+    assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+    assert shared.run() == "SUCCESS"
+    assert shared.missing() == {}
+    assert plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
+    assert shared.state("SELECT position FROM lakemesh.settled WHERE feed = 'events'") == ["2"]
+    assert not Path(shared.options.state_path).exists()
+    assert shared.run() == "NOTHING_TO_DO"
+
+
+def test_cycles_publish_what_changed(shared: PostgresHome) -> None:
+    assert cycle(shared).outcome == "published"
+    assert cycle(shared).outcome == "unchanged"
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+
+    done = cycle(shared)
+
+    assert (done.outcome, done.state, done.errors) == ("published", 2, [])
+    assert done.computed[GOLD].dates == {dt.date(2026, 1, 20)}
+    assert done.published_dates[GOLD] == ("2026-01-20",)
+    assert published_plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
+    assert shared.state("SELECT scope FROM lakemesh.audited") == ["all dates"]
+
+
+def test_load_beside_a_run_in_flight_is_not_swallowed(shared: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a run that has read what is missing and is about to compute it
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    shared.ingest()
+    shared.put("events", "later.json", event("later", "2026-01-20"), event("other", "2026-02-03"))
+    with paused(RUN) as run:
+        # WHEN a load of the same date is committed meanwhile, with little patience
+        monkeypatch.setenv("STATE_LOCK_SECONDS", "1")
+        settings.cache_clear()
+        summary = ingest()
+        # THEN it is loaded, not marked, and the message says whom to wait for
+        assert [feed.rows for feed in summary.feeds if feed.feed == "events"] == [2]
+        assert summary.exit_code == 1
+        (error,) = summary.errors
+        assert f"pid {run.pid}, since " in error
+        assert "not marked for recomputation yet" in error
+
+        # WHEN another waits for the run to end
+        monkeypatch.setenv("STATE_LOCK_SECONDS", "120")
+        settings.cache_clear()
+        summaries: list[IngestSummary] = []
+        waiting = threading.Thread(target=lambda: summaries.append(ingest()))
+        waiting.start()
+        time.sleep(1)
+        assert "status SUCCESS" in resume(run)
+        waiting.join(timeout=120)
+
+    # THEN what the run noted does not hide what was loaded
+    assert summaries[0].errors == []
+    assert recomputed(shared) == ["2026-01-20 - 2026-01-20", "2026-02-03 - 2026-02-03"]
+    assert shared.run() == "SUCCESS"
+    assert plays(shared) == {"2026-01-05": 1, "2026-01-20": 3, "2026-02-03": 2}
+
+
+def test_two_runs_at_once_compute_once(shared: PostgresHome, tmp_path: Path) -> None:
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    shared.ingest()
+    command = [str(Path(sys.executable).parent / "sqlmesh"), "--log-file-dir", str(tmp_path), "run"]
+    with paused(RUN, STATE_LOCK_SECONDS="120") as first:
+        second = subprocess.Popen(
+            command, cwd=PROJECT, env=os.environ | {"STATE_LOCK_SECONDS": "120"}, stdout=subprocess.PIPE, text=True
+        )
+        time.sleep(10)
+        assert second.poll() is None
+        assert "status SUCCESS" in resume(first)
+        printed, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, printed
+    assert "No models are ready to run" in printed
+    assert plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
+    assert shared.missing() == {}
+
+
+def test_run_beside_a_run_says_whom_it_waits_for(shared: PostgresHome, tmp_path: Path) -> None:
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    shared.ingest()
+    command = [str(Path(sys.executable).parent / "sqlmesh"), "--log-file-dir", str(tmp_path), "run"]
+    with paused(HOLD) as other:
+        done = subprocess.run(
+            command, cwd=PROJECT, env=os.environ | {"STATE_LOCK_SECONDS": "1"}, capture_output=True, text=True
+        )
+        # a look needs no lock: what is missing is shown, and the page of `sqlmesh ui` loads the same project
+        assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+        resume(other)
+    assert done.returncode == 1
+    assert f"pid {other.pid}, since " in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_two_cycles_of_two_hosts_one_after_the_other(shared: PostgresHome, tmp_path: Path) -> None:
+    cycle(shared)
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    # GIVEN another host: its own LAKE_HOME, so its own lock file, and the same lake, warehouse and state
+    options = shared.options
+    elsewhere = os.environ | {
+        "LAKE_HOME": str(tmp_path / "host"),
+        "LANDING_URI": options.landing_uri,
+        "LAKE_URI": options.lake_uri,
+        "WAREHOUSE_PATH": options.warehouse_path,
+        "PUBLISHED_URI": options.published_uri,
+    }
+    script = """
+import sys
+import pipeline.run
+from ingest.settings import settings
+ingest_all = pipeline.run.ingest_all
+def pause(*args, **kwargs):
+    print("paused", flush=True)
+    input()
+    return ingest_all(*args, **kwargs)
+pipeline.run.ingest_all = pause
+done = pipeline.run.run_cycle((), settings(), lambda _: lambda objects, size: None)
+print(done.outcome, done.state, done.errors)
+"""
+    with paused(script, **elsewhere) as first:
+        with pytest.raises(RetriableError, match=rf"pid {first.pid}, since .*has a cycle in progress.*--wait"):
+            cycle(shared)
+        shown = subprocess.run([sys.executable, "-m", "pipeline", "run"], cwd=PROJECT, capture_output=True, text=True)
+        assert shown.returncode == 1
+        assert "has a cycle in progress" in shown.stderr
+        summaries: list[RunSummary] = []
+        waiting = threading.Thread(target=lambda: summaries.append(cycle(shared, wait_seconds=120)))
+        waiting.start()
+        time.sleep(1)
+        assert "published 2 []" in resume(first)
+        waiting.join(timeout=120)
+    assert (summaries[0].outcome, summaries[0].state) == ("unchanged", 2)
+    assert published_plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
+
+
+def test_state_restored_from_an_older_backup_loses_no_late_data(shared: PostgresHome, tmp_path: Path) -> None:
+    cycle(shared)
+    dump = tmp_path / "state.sql"
+    shared.server.run("pg_dump", "-d", shared.database, "-f", str(dump))
+    for number, day in enumerate(("2026-01-20", "2026-01-05"), 2):
+        shared.put("events", f"late-{day}.json", event(f"late-{day}", day))
+        assert cycle(shared).state == number
+
+    # WHEN the state of before is put back, and more comes
+    shared.server.run(
+        "psql", "-q", "-d", shared.database, "-c", "DROP SCHEMA sqlmesh CASCADE; DROP SCHEMA lakemesh CASCADE"
+    )
+    shared.server.run("psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", shared.database, "-f", str(dump))
+    shared.put("events", "new.json", event("new", "2026-02-03"))
+    shared.ingest()
+
+    # THEN everything since is marked anew, and readers get all of it
+    assert recomputed(shared) == [f"{day} - {day}" for day in DAYS]
+    for _ in range(4):  # plain runs and loads bring the numbering of the restored state beyond that of before
+        shared.run()
+        shared.ingest()
+    done = cycle(shared)
+    assert (done.outcome, done.state, done.errors) == ("published", 4, [])
+    assert plays(shared) == published_plays(shared) == dict.fromkeys(DAYS, 2)
+
+
+@pytest.mark.parametrize("seconds", [60, -60])
+def test_clients_whose_clocks_differ_agree_on_what_came_last(
+    shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    # GIVEN a run of a client whose clock is wrong
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    shared.ingest()
+    with monkeypatch.context() as elsewhere:
+        wrong_clock(elsewhere, seconds)
+        assert shared.run() == "SUCCESS"
+        assert shared.missing() == {}
+
+    # WHEN others load and compute the same date
+    shared.put("events", "later.json", event("later", "2026-01-20"))
+    shared.ingest()
+    assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+    assert shared.run() == "SUCCESS"
+
+    # THEN what they did is the last word, and again when the first comes back
+    assert shared.missing() == {}
+    shared.put("events", "last.json", event("last", "2026-01-20"))
+    with monkeypatch.context() as elsewhere:
+        wrong_clock(elsewhere, seconds)
+        shared.ingest()
+        assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+        assert shared.run() == "SUCCESS"
+    assert shared.missing() == {}
+    assert plays(shared) == {"2026-01-05": 1, "2026-01-20": 4, "2026-02-03": 1}
+
+
+def wrong_clock(patch: pytest.MonkeyPatch, seconds: int) -> None:
+    """Moves the clock by which SQLMesh and we order interval rows."""
+    moved = time.time
+    patch.setattr("sqlmesh.core.state_sync.db.interval.now_timestamp", lambda: int((moved() + seconds) * 1000))
+    patch.setattr("sqlmesh.core.scheduler.now_timestamp", lambda: int((moved() + seconds) * 1000))
+    patch.setattr("pipeline.computing.now_ms", lambda: int((moved() + seconds) * 1000))
+
+
+def test_published_dates_are_known_although_clocks_differ(
+    shared: PostgresHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a client that is behind are joined with newer ones before anybody looked: no date is missed."""
+    with monkeypatch.context() as elsewhere:
+        wrong_clock(elsewhere, 60)
+        cycle(shared)
+        shared.put("events", "late.json", event("late", "2026-01-20"))
+        shared.ingest()
+        shared.run()
+    shared.put("events", "later.json", event("later", "2026-01-05"))
+    shared.ingest()
+    assert shared.run() == "SUCCESS"
+    context = shared.context()
+    context.state_sync.compact_intervals()
+    shared.close(context)
+
+    assert cycle(shared).outcome == "published"
+
+    assert published_plays(shared) == {"2026-01-05": 2, "2026-01-20": 2, "2026-02-03": 1}
+
+
+def test_kill_between_commit_and_marking_is_made_good(shared: PostgresHome) -> None:
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    script = """
+import os, signal
+import pipeline.invalidate
+from pipeline.cycle import ingest_all
+pipeline.invalidate.remove_intervals = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+ingest_all((), lambda _: lambda objects, size: None)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    assert killed.returncode == -signal.SIGKILL
+    assert shared.missing() == {}
+    started = time.monotonic()
+
+    shared.ingest()
+
+    assert time.monotonic() - started < 20, "a killed process keeps no lock"
+    assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+
+
+def test_lost_lock_fails_and_what_was_loaded_meanwhile_is_marked_again(shared: PostgresHome) -> None:
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    lock = compute_lock(shared.options)
+    lock.__enter__()
+    shared.state(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+        "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    # WHEN another host loads and marks, and this one notes afterwards what it computed from older data
+    done = subprocess.run([sys.executable, "-m", "pipeline", "ingest"], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert shared.state("SELECT position FROM lakemesh.settled WHERE feed = 'events'") == ["2"]
+    shared.state("DELETE FROM sqlmesh._intervals WHERE is_removed")
+
+    # THEN that is an error, and the next ingest marks again
+    with pytest.raises(RetriableError, match=r"connection to .* was lost on the way"):
+        lock.__exit__(None, None, None)
+    assert shared.missing() == {}
+    shared.ingest()
+    assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+
+
+def test_rebuild_begins_a_new_state_and_keeps_the_old_one_until_it_is_done(
+    shared: PostgresHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cycle(shared)
+    before = plays(shared)
+    Path(shared.options.warehouse_path).unlink()
+    with monkeypatch.context() as crash:
+        crash.setattr("pipeline.rebuild.invalidate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                rebuild(shared.options)
+            assert shared.state("SELECT COUNT(*) > 0 FROM sqlmesh_before_rebuild._snapshots") == ["t"]
+
+    done = rebuild(shared.options)
+
+    assert (done.outcome, done.errors) == ("published", [])
+    assert plays(shared) == published_plays(shared) == before
+    assert shared.missing() == {}
+    schemas = shared.state("SELECT nspname FROM pg_namespace WHERE nspname ~ '^(sqlmesh|lakemesh)' ORDER BY 1")
+    assert schemas == ["lakemesh", "sqlmesh"]
+
+
+def test_state_of_another_lake_is_refused(
+    shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LAKE_URI", str(tmp_path / "other"))
+    settings.cache_clear()
+    summary = ingest()
+    assert summary.exit_code == 2
+    assert re.search(rf"belongs to the lake \S+/lake, not to {tmp_path / 'other'};", summary.errors[0])
+    assert "PGDATABASE for Postgres" in summary.errors[0]
+
+
+def test_another_warehouse_is_refused(shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Somebody with the same state and a file of their own would note as computed what nobody else has."""
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    shared.ingest()
+    with monkeypatch.context() as colleague:
+        colleague.setenv("WAREHOUSE_PATH", str(tmp_path / "own.duckdb"))
+        settings.cache_clear()
+        with pytest.raises(SQLMeshError, match=r"tells what the warehouse \S+ holds, and \S+ is another one"):
+            shared.run()
+        with pytest.raises(ConfigError, match=r"run `lake rebuild`"):
+            run_cycle((), settings(), lambda _: lambda objects, size: None)
+    settings.cache_clear()
+    assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+    assert shared.run() == "SUCCESS"
+
+
+def test_page_of_sqlmesh_holds_up_no_cycle(shared: PostgresHome, tmp_path: Path) -> None:
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "sqlmesh"), "--log-file-dir", str(tmp_path), "ui", "--port", str(port)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as page:
+        try:
+            deadline = time.monotonic() + 120
+            while not (shown := environments(port)):
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            assert "prod" in shown
+            assert cycle(shared).outcome == "published"
+            assert "prod" in environments(port)
+        finally:
+            page.terminate()
+    assert published_plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
+
+
+def environments(port: int) -> dict[str, Any]:
+    """What the page lists; nothing while it is not there yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/environments", timeout=60) as answer:
+            return dict(json.load(answer)["environments"])
+    except URLError:
+        return {}
+
+
+def test_server_out_of_reach_is_said_in_one_line(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    postgres_home.put("events", "1.json", event("e1", "2026-01-05"))
+    monkeypatch.setenv("PGPORT", "1")
+    settings.cache_clear()
+    summary = ingest()
+    assert (summary.exit_code, [feed.rows for feed in summary.feeds if feed.feed == "events"]) == (1, [1])
+    assert "postgresql://127.0.0.1:1/" in summary.errors[0]
+    assert "cannot be reached" in summary.errors[0]
+    assert "not marked for recomputation yet" in summary.errors[0]
+    shown = subprocess.run([sys.executable, "-m", "pipeline", "run"], cwd=PROJECT, capture_output=True, text=True)
+    assert shown.returncode == 1
+    assert "Traceback" not in shown.stderr
+
+
+def test_wrong_password_is_a_matter_of_settings(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "not-this-one")
+    settings.cache_clear()
+    with pytest.raises(ConfigError, match=r"password authentication failed .* Mend PGUSER, PGPASSWORD or PGDATABASE"):
+        open_state(settings())
+    assert "not-this-one" not in repr(settings())
+
+
+def test_missing_library_is_said(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    monkeypatch.delitem(sys.modules, "pipeline.postgres_state", raising=False)
+    with pytest.raises(ConfigError, match=r"needs psycopg2: install requirements-postgres\.lock"):
+        open_state(postgres_home.options)
