@@ -263,7 +263,7 @@ def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home, f
 
         told = {name: run("lake", name, code=1) for name in ("ingest", "run")}
 
-        assert "is locked by another process (a run, or `sqlmesh ui`). The data is loaded" in told["ingest"]
+        assert "is locked by another process (a run, or `sqlmesh ui`). What was loaded stays" in told["ingest"]
         assert "in use by another process (a run, or `sqlmesh ui`); wait for it or end it" in told["run"]
         assert "Traceback" not in told["ingest"] + told["run"]
         assert events_position(running) == before + 1
