@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,8 @@ LOG = logging.getLogger(__name__)
 _COMPUTING = ("_run", "_apply")
 """Methods of SQLMesh's context that read what is missing and compute it. A plan that is only shown needs neither."""
 _THREADS = threading.RLock()
-_depth = 0
+_holder: int | None = None
+"""The thread of this process that holds the lock; what it calls computes under it too."""
 
 
 def compute_lock(options: Settings) -> AbstractContextManager[None]:
@@ -71,6 +72,8 @@ def prepare(context: Any, options: Settings) -> None:
     """
     if options.has_postgres_state:
         context.state_sync.clear_cache()  # another process may have changed it while we waited
+        for warehouse in context.engine_adapters.values():
+            warehouse.close()  # one that was opened while that process had the file has no catalog, now or later
         with open_state(options) as state:
             _must_be_the_same_warehouse(state, context.engine_adapter, options)
 
@@ -105,6 +108,8 @@ def _locked(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def locked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _holder == threading.get_ident():  # inside of `lake run`, which has prepared it
+            return method(self, *args, **kwargs)
         try:
             with compute_lock(settings()):
                 prepare(self, settings())
@@ -119,14 +124,15 @@ def _locked(method: Callable[..., Any]) -> Callable[..., Any]:
 def _compute_lock(options: Settings) -> Iterator[None]:
     from pipeline.postgres import Lock, release
 
-    global _depth
+    global _holder
     with _THREADS:
-        if _depth:
+        if _holder is not None:
             yield
             return
         advice = "wait for it or end it, and run this again (STATE_LOCK_SECONDS says how long to wait)"
         session = _acquired(options, Lock.COMPUTING, options.state_lock_seconds, f"is at work; {advice}")
-        _depth += 1
+        settled: dict[str, int] | None = None
+        _holder = threading.get_ident()
         try:
             with open_state(options) as state:
                 settled = settled_positions(state)
@@ -135,15 +141,27 @@ def _compute_lock(options: Settings) -> Iterator[None]:
             with open_state(options) as state:
                 history.collect(state)  # before anybody else can join the rows
         finally:
-            _depth -= 1
-            is_held = release(session, Lock.COMPUTING)
-        if not is_held:
-            with open_state(options) as state:
-                _unsettle(state, settled)
-            raise RetriableError(
-                f"the connection to {state.name} was lost on the way, and the lock with it: others may have loaded and "
-                "computed meanwhile. The next `lake ingest` marks again what was loaded since; then run this again"
-            )
+            _holder = None
+            if not release(session, Lock.COMPUTING) and settled is not None:
+                _after_a_lost_lock(options, settled)
+
+
+def _after_a_lost_lock(options: Settings, settled: Mapping[str, int]) -> None:
+    """What was loaded and marked while we computed without the lock may be hidden by what we noted: it is marked again.
+
+    Raises:
+        RetriableError: always, so that nobody takes the result for whole.
+    """
+    with open_state(options) as state, state.changing():
+        for feed, position in settled_positions(state).items():
+            if feed not in settled:
+                state.execute("DELETE FROM lakemesh.settled WHERE feed = ?", [feed])
+            elif position > settled[feed]:
+                state.execute("UPDATE lakemesh.settled SET position = ? WHERE feed = ?", [settled[feed], feed])
+    raise RetriableError(
+        f"the connection to {state.name} was lost on the way, and the lock with it: others may have loaded and "
+        "computed meanwhile. The next `lake ingest` marks again what was loaded since; then run this again"
+    )
 
 
 @contextmanager
@@ -163,13 +181,18 @@ def _acquired(options: Settings, lock: Lock, wait_seconds: float, busy: str) -> 
     Raises:
         RetriableError: another one has it for longer than that.
     """
-    from pipeline.postgres import acquire, connect, holder, place
+    from pipeline.postgres import acquire, connect, holder, is_from_driver, place, reason
 
     session = connect(options)
-    if acquire(session, lock, wait_seconds):
-        return session
-    with closing(session):
+    try:
+        if acquire(session, lock, wait_seconds):
+            return session
         raise RetriableError(f"{place(options)}: {holder(session, lock)}, {busy}")
+    except BaseException as error:
+        session.close()
+        if isinstance(error, Exception) and is_from_driver(error):
+            raise RetriableError(f"{place(options)}: {reason(error)}") from error
+        raise
 
 
 def put_in_order(state: State) -> None:
@@ -194,13 +217,3 @@ def put_in_order(state: State) -> None:
             "UPDATE sqlmesh._intervals SET last_altered_ts = ? WHERE last_altered_ts >= ?", [now - 1, now - 1]
         )
         state.execute("UPDATE lakemesh.history SET altered_ts = ? WHERE altered_ts >= ?", [now - 1, now - 1])
-
-
-def _unsettle(state: State, settled: Mapping[str, int]) -> None:
-    """Puts the settled positions back to earlier ones, so that what was loaded since is marked once more."""
-    with state.changing():
-        for feed, position in settled_positions(state).items():
-            if feed not in settled:
-                state.execute("DELETE FROM lakemesh.settled WHERE feed = ?", [feed])
-            elif position > settled[feed]:
-                state.execute("UPDATE lakemesh.settled SET position = ? WHERE feed = ?", [settled[feed], feed])

@@ -25,7 +25,6 @@ from pipeline import history
 from pipeline.affected import FeedChange, feed_changes
 from pipeline.computing import compute_lock, put_in_order
 from pipeline.duck import connect
-from pipeline.postgres import place
 from pipeline.stale import DAY_MS, Dates, stale_versions
 from pipeline.state import State, must_be_the_same_lake, open_state, settled_positions
 
@@ -104,10 +103,6 @@ def _unmarked(options: Settings) -> Iterator[None]:
         raise RetriableError(f"{options.state_path}: {reason}. {_UNMARKED}") from error
     except RetriableError as error:
         raise RetriableError(f"{error}. {_UNMARKED}") from error
-    except Exception as error:
-        if options.has_postgres_state and type(error).__module__.startswith("psycopg2"):
-            raise RetriableError(f"{place(options)}: {' '.join(str(error).split())}. {_UNMARKED}") from error
-        raise
 
 
 def remove_intervals(state: State, changes: list[FeedChange]) -> set[str]:

@@ -73,10 +73,10 @@ def connect(options: Settings) -> Session:
     try:
         session: Session = psycopg2.connect(**{name: value for name, value in wanted.items() if value != ""})
     except psycopg2.OperationalError as error:
-        reason = " ".join(str(error).split())
-        if any(word in reason for word in ("authentication failed", "does not exist", "no password supplied")):
-            raise ConfigError(f"{place(options)}: {reason}. Mend PGUSER, PGPASSWORD or PGDATABASE") from None
-        raise RetriableError(f"{place(options)} cannot be reached: {reason}") from None
+        told = reason(error)
+        if any(words in told for words in ("authentication failed", "does not exist", "no password supplied")):
+            raise ConfigError(f"{place(options)}: {told}. Mend PGUSER, PGPASSWORD or PGDATABASE") from None
+        raise RetriableError(f"{place(options)} cannot be reached: {told}") from None
     session.autocommit = True
     for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
         _set(session, setting)
@@ -92,6 +92,16 @@ def _set(session: Session, setting: str) -> None:
         cursor.execute(f"SET {setting}")
 
 
+def reason(error: Exception) -> str:
+    """What the server or the library says, in one line."""
+    return " ".join(str(error).split())
+
+
+def is_from_driver(error: Exception) -> bool:
+    """Whether psycopg2 raised an error, known without importing it."""
+    return type(error).__module__.split(".")[0] == "psycopg2"
+
+
 def place(options: Settings) -> str:
     """The state's address for people, without the password."""
     return f"postgresql://{options.pghost}:{options.pgport}/{options.pgdatabase or options.pguser}"
@@ -101,7 +111,7 @@ def who() -> str:
     """What others read of this process when they wait for it: `lake run of ana@host, pid 12`."""
     program = Path(sys.argv[0]).parent.name if Path(sys.argv[0]).name == "__main__.py" else Path(sys.argv[0]).name
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    program = "lake" if program == "pipeline" else program or "python"
+    program = {"pipeline": "lake", "": "python", "-c": "python"}.get(program, program)
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

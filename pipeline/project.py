@@ -19,6 +19,7 @@ from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import PROJECT, settings
 from pipeline.computing import compute_lock, prepare
+from pipeline.postgres import is_from_driver, reason
 
 PROD = "prod"
 DAY_MS = 86_400_000
@@ -179,8 +180,8 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
     except SQLMeshError as error:
         raise ConfigError(f"the SQLMesh project cannot be loaded: {' '.join(str(error).split())}") from error
     except Exception as error:
-        if type(error).__module__ == "psycopg2":  # which is there only with the extra `postgres`
-            raise RetriableError(f"the state cannot be read: {' '.join(str(error).split())}") from error
+        if is_from_driver(error):
+            raise RetriableError(f"the state cannot be read: {reason(error)}") from error
         raise
     try:
         with compute_lock(settings()):
@@ -189,6 +190,10 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
                 context.engine_adapter.fetchone("SELECT 1")
             prepare(context, settings())
             yield Project(context, console)
+    except Exception as error:
+        if is_from_driver(error):
+            raise RetriableError(f"the state was lost on the way: {reason(error)}; run this again") from error
+        raise
     finally:
         context.close()
         for adapter in context.engine_adapters.values():  # what the context itself leaves open keeps others out

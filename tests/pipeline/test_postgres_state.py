@@ -111,7 +111,7 @@ def paused(script: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs a script and stands where that prints `paused` until its input has a line."""
     command = [sys.executable, "-c", script]
     environment = os.environ | {"PYTHONPATH": str(PROJECT)} | variables
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {"text": True}
     with subprocess.Popen(command, cwd=PROJECT, env=environment, **pipes) as process:
         try:
             assert process.stdout is not None
@@ -123,8 +123,8 @@ def paused(script: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
 
 def resume(process: subprocess.Popen[str]) -> str:
     """Lets it go on; what it prints until its end."""
-    printed, _ = process.communicate("go on\n", timeout=300)
-    assert process.returncode == 0, printed
+    printed, told = process.communicate("go on\n", timeout=300)
+    assert process.returncode == 0, told
     return printed
 
 
@@ -135,11 +135,8 @@ with compute_lock(settings()):
     print("paused", flush=True)
     input()
 """
-RUN = """
-from sqlmesh import Context
-from sqlmesh.core.console import NoopConsole, set_console
+PAUSE = """
 from sqlmesh.core.snapshot.evaluator import SnapshotEvaluator
-set_console(NoopConsole())
 evaluate, seen = SnapshotEvaluator.evaluate, []
 def pause(self, *args, **kwargs):
     if not seen:
@@ -148,6 +145,11 @@ def pause(self, *args, **kwargs):
         input()
     return evaluate(self, *args, **kwargs)
 SnapshotEvaluator.evaluate = pause
+"""
+RUN = f"""{PAUSE}
+from sqlmesh import Context
+from sqlmesh.core.console import NoopConsole, set_console
+set_console(NoopConsole())
 context = Context(paths=".")
 print("status", context.run(skip_janitor=True).name, flush=True)
 """
@@ -418,6 +420,24 @@ def test_lost_lock_fails_and_what_was_loaded_meanwhile_is_marked_again(shared: P
     assert shared.missing() == {}
     shared.ingest()
     assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
+
+
+def test_cycle_whose_connections_are_cut_fails_and_the_next_one_heals(shared: PostgresHome) -> None:
+    shared.put("events", "late.json", event("late", "2026-01-20"))
+    script = PAUSE + "from pipeline.cli import main\nmain(['run'])"
+    with paused(script) as cut:
+        shared.state(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        _, told = cut.communicate("go on\n", timeout=300)
+    assert cut.returncode == 1
+    assert "was lost on the way" in told
+    assert "Traceback" not in told
+    assert not Published(shared.options).pointer()
+
+    assert cycle(shared).outcome == "published"
+    assert published_plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
 
 
 def test_rebuild_begins_a_new_state_and_keeps_the_old_one_until_it_is_done(
