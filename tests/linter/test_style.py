@@ -132,6 +132,13 @@ def test_window_over_several_dates_is_fine_once_it_is_declared(tmp_path: Path, t
     assert faults(tmp_path, declared) == {}
 
 
+def test_list_of_the_computed_dates_needs_no_declaration(tmp_path: Path) -> None:
+    spine = "INNER JOIN (@DATE_SPINE('day', {}, @end_ds)) AS days ON days.date_day::DATE = clicks.click_date\nWHERE\n"
+    assert faults(tmp_path / "same", GOOD.replace("WHERE\n", spine.format("@start_ds"))) == {}
+    moved = spine.format("(@start_ds::DATE - INTERVAL '7' DAY)")
+    assert list(faults(tmp_path / "moved", GOOD.replace("WHERE\n", moved))) == ["otherdatesaredeclared"]
+
+
 def test_window_within_a_date_needs_no_declaration(tmp_path: Path) -> None:
     within = ROLLING.replace("clicks.page", "clicks.click_date")
     assert faults(tmp_path, GOOD.replace("clicks.click_id::", f"{within}::")) == {}

@@ -1,0 +1,29 @@
+MODEL (
+  name gold.dim_account,
+  kind FULL, /* As silver.accounts: a version that comes late changes the periods of its neighbours */
+  cron '@daily',
+  owner revenue,
+  description 'One row per version of a customer, with the time in which it held; without what names a person.',
+  grain account_key,
+  tags (gold, revenue),
+  audits (
+    not_null(columns := (account_key, account_id, valid_from, is_current)),
+    unique_values(columns := account_key),
+    unique_combination_of_columns(columns := account_id, condition := is_current),
+    periods_join(key := account_id)
+  )
+);
+
+SELECT
+  MD5(CONCAT_WS('|', accounts.account_id, accounts.valid_from::TEXT))::TEXT AS account_key, /* Surrogate of the version */
+  accounts.account_id::TEXT AS account_id, /* Identity of the customer */
+  accounts.country_code::TEXT AS country_code, /* Country of the customer, ISO 3166 alpha-2, lower case */
+  accounts.acquisition_channel::TEXT AS acquisition_channel, /* What brought the customer; NULL when unknown */
+  (
+    NOT accounts.user_id IS NULL
+  )::BOOLEAN AS has_app_user, /* Whether it belongs to an account of the app */
+  accounts.created_at::TIMESTAMP AS created_at, /* When the customer was made, UTC */
+  accounts.valid_from::TIMESTAMP AS valid_from, /* From when the version held, UTC */
+  accounts.valid_to::TIMESTAMP AS valid_to, /* Until when, UTC, exclusive; NULL for the current version */
+  accounts.is_current::BOOLEAN AS is_current /* Whether it is the newest version */
+FROM silver.accounts AS accounts

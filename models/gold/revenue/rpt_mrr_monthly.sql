@@ -1,0 +1,151 @@
+MODEL (
+  name gold.rpt_mrr_monthly,
+  kind FULL, /* As gold.fct_mrr_movements, of which it is the sum */
+  cron '@daily',
+  owner revenue,
+  description 'One row per complete month from the first with recurring revenue on: balances, movements and the rates made of them.',
+  grain month_date,
+  tags (gold, revenue),
+  audits (
+    not_null(columns := (month_date, accounts, opening_accounts, opening_mrr, closing_mrr)),
+    unique_values(columns := month_date),
+    report_is_the_sum_of_its_customers
+  )
+);
+
+WITH month_balances AS (
+  SELECT
+    fct_mrr_monthly.month_date AS month_date,
+    COUNT(CASE WHEN fct_mrr_monthly.opening_mrr > 0 THEN 1 END) AS opening_accounts,
+    COUNT(CASE WHEN fct_mrr_monthly.closing_mrr > 0 THEN 1 END) AS accounts,
+    SUM(fct_mrr_monthly.opening_mrr) AS opening_mrr,
+    SUM(fct_mrr_monthly.closing_mrr) AS closing_mrr
+  FROM gold.fct_mrr_monthly AS fct_mrr_monthly
+  GROUP BY
+    fct_mrr_monthly.month_date
+), month_movements AS (
+  SELECT
+    fct_mrr_movements.month_date AS month_date,
+    SUM(
+      CASE
+        WHEN fct_mrr_movements.movement_type = 'fx'
+        THEN fct_mrr_movements.amount
+        ELSE 0
+      END
+    ) AS fx_mrr,
+    SUM(
+      CASE
+        WHEN fct_mrr_movements.movement_type = 'new'
+        THEN fct_mrr_movements.amount
+        ELSE 0
+      END
+    ) AS new_mrr,
+    SUM(
+      CASE
+        WHEN fct_mrr_movements.movement_type = 'expansion'
+        THEN fct_mrr_movements.amount
+        ELSE 0
+      END
+    ) AS expansion_mrr,
+    SUM(
+      CASE
+        WHEN fct_mrr_movements.movement_type = 'contraction'
+        THEN fct_mrr_movements.amount
+        ELSE 0
+      END
+    ) AS contraction_mrr,
+    SUM(
+      CASE
+        WHEN fct_mrr_movements.movement_type = 'churn'
+        THEN fct_mrr_movements.amount
+        ELSE 0
+      END
+    ) AS churn_mrr,
+    SUM(
+      CASE
+        WHEN fct_mrr_movements.movement_type = 'reactivation'
+        THEN fct_mrr_movements.amount
+        ELSE 0
+      END
+    ) AS reactivation_mrr,
+    COUNT(CASE WHEN fct_mrr_movements.movement_type = 'new' THEN 1 END) AS new_accounts,
+    COUNT(CASE WHEN fct_mrr_movements.movement_type = 'churn' THEN 1 END) AS churned_accounts,
+    COUNT(CASE WHEN fct_mrr_movements.movement_type = 'reactivation' THEN 1 END) AS reactivated_accounts
+  FROM gold.fct_mrr_movements AS fct_mrr_movements
+  GROUP BY
+    fct_mrr_movements.month_date
+), complete_months AS (
+  SELECT
+    DATE_TRUNC('MONTH', rpt_mrr_daily.date)::DATE AS month_date
+  FROM gold.rpt_mrr_daily AS rpt_mrr_daily
+  WHERE
+    EXTRACT(DAY FROM rpt_mrr_daily.date + INTERVAL '1' DAY) = 1
+), told_months AS (
+  /* A month in which nobody had or lost anything is a row of zeros, once there was a customer */
+  SELECT
+    complete_months.month_date AS month_date,
+    COALESCE(month_balances.opening_accounts, 0) AS opening_accounts,
+    COALESCE(month_balances.accounts, 0) AS accounts,
+    COALESCE(month_movements.new_accounts, 0) AS new_accounts,
+    COALESCE(month_movements.churned_accounts, 0) AS churned_accounts,
+    COALESCE(month_movements.reactivated_accounts, 0) AS reactivated_accounts,
+    COALESCE(month_balances.opening_mrr, 0) AS opening_mrr,
+    COALESCE(month_movements.fx_mrr, 0) AS fx_mrr,
+    COALESCE(month_movements.new_mrr, 0) AS new_mrr,
+    COALESCE(month_movements.expansion_mrr, 0) AS expansion_mrr,
+    COALESCE(month_movements.contraction_mrr, 0) AS contraction_mrr,
+    COALESCE(month_movements.churn_mrr, 0) AS churn_mrr,
+    COALESCE(month_movements.reactivation_mrr, 0) AS reactivation_mrr,
+    COALESCE(month_balances.closing_mrr, 0) AS closing_mrr,
+    COALESCE(month_balances.opening_mrr, 0) + COALESCE(month_movements.fx_mrr, 0) AS base_mrr
+  FROM complete_months AS complete_months
+  INNER JOIN (
+    SELECT
+      MIN(month_balances.month_date) AS month_date
+    FROM month_balances AS month_balances
+  ) AS first_month
+    ON complete_months.month_date >= first_month.month_date
+  LEFT JOIN month_balances AS month_balances
+    ON complete_months.month_date = month_balances.month_date
+  LEFT JOIN month_movements AS month_movements
+    ON complete_months.month_date = month_movements.month_date
+)
+SELECT
+  told_months.month_date::DATE AS month_date, /* First day of the month */
+  told_months.opening_accounts::BIGINT AS opening_accounts, /* Customers with MRR at the end of the month before */
+  told_months.accounts::BIGINT AS accounts, /* Customers with MRR at the end of the month */
+  told_months.new_accounts::BIGINT AS new_accounts, /* Customers that closed a month above 0 for the first time, additive */
+  told_months.churned_accounts::BIGINT AS churned_accounts, /* Customers that lost all their MRR, additive */
+  told_months.reactivated_accounts::BIGINT AS reactivated_accounts, /* Customers that came back, additive */
+  told_months.opening_mrr::DECIMAL(18, 6) AS opening_mrr, /* Closing MRR of the month before, reporting currency */
+  told_months.fx_mrr::DECIMAL(18, 6) AS fx_mrr, /* What the exchange rates did to the opening, reporting currency, additive */
+  told_months.new_mrr::DECIMAL(18, 6) AS new_mrr, /* MRR of new customers, reporting currency, additive */
+  told_months.expansion_mrr::DECIMAL(18, 6) AS expansion_mrr, /* MRR added by customers who stayed, reporting currency, additive */
+  told_months.contraction_mrr::DECIMAL(18, 6) AS contraction_mrr, /* MRR given up by customers who stayed, reporting currency, additive, negative */
+  told_months.churn_mrr::DECIMAL(18, 6) AS churn_mrr, /* MRR of customers who left, reporting currency, additive, negative */
+  told_months.reactivation_mrr::DECIMAL(18, 6) AS reactivation_mrr, /* MRR of customers who came back, reporting currency, additive */
+  told_months.closing_mrr::DECIMAL(18, 6) AS closing_mrr, /* MRR at the end of the month, reporting currency */
+  (
+    told_months.closing_mrr::DOUBLE / NULLIF(told_months.accounts, 0)::DOUBLE
+  )::DOUBLE AS arpa, /* Closing MRR per customer, reporting currency; NULL without customers */
+  (
+    told_months.churned_accounts::DOUBLE / NULLIF(told_months.opening_accounts, 0)::DOUBLE
+  )::DOUBLE AS logo_churn_rate, /* Churned customers per opening customer; NULL without any */
+  (
+    (
+      told_months.base_mrr + told_months.contraction_mrr + told_months.churn_mrr
+    )::DOUBLE / NULLIF(told_months.base_mrr, 0)::DOUBLE
+  )::DOUBLE AS gross_retention, /* Share of the opening at this month's rate that stayed; NULL without an opening */
+  (
+    (
+      told_months.base_mrr + told_months.expansion_mrr + told_months.contraction_mrr + told_months.churn_mrr
+    )::DOUBLE / NULLIF(told_months.base_mrr, 0)::DOUBLE
+  )::DOUBLE AS net_retention, /* The same with what stayed and grew; may exceed 1 */
+  (
+    (
+      told_months.new_mrr + told_months.reactivation_mrr + told_months.expansion_mrr
+    )::DOUBLE / NULLIF(-(
+      told_months.contraction_mrr + told_months.churn_mrr
+    ), 0)::DOUBLE
+  )::DOUBLE AS quick_ratio /* MRR won per MRR lost; NULL when none was lost */
+FROM told_months AS told_months

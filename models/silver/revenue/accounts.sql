@@ -1,0 +1,76 @@
+MODEL (
+  name silver.accounts,
+  kind FULL, /* SQLMesh's SCD2 kinds forget a version that arrives late; from all versions at once none is lost */
+  cron '@daily',
+  owner revenue,
+  description 'One row per version of a customer, with the time in which it held; versions that came late stand in their place.',
+  grain (account_id, valid_from),
+  tags (silver, revenue),
+  audits (
+    not_null(columns := (account_id, created_at, updated_at, valid_from, is_current)),
+    unique_combination_of_columns(columns := (account_id, valid_from)),
+    unique_combination_of_columns(columns := account_id, condition := is_current),
+    periods_join(key := account_id)
+  )
+);
+
+WITH distinct_versions AS (
+  /* The same version told twice is one */
+  SELECT
+    accounts.account_id AS account_id,
+    accounts.user_id AS user_id,
+    accounts.name AS name,
+    accounts.email AS email,
+    accounts.country_code AS country_code,
+    accounts.acquisition_channel AS acquisition_channel,
+    accounts.created_at AS created_at,
+    accounts.updated_at AS updated_at,
+    accounts._source_file AS _source_file,
+    accounts._source_line AS _source_line,
+    accounts._source_modified_at AS _source_modified_at
+  FROM bronze.accounts AS accounts
+  QUALIFY
+    ROW_NUMBER() OVER (
+      PARTITION BY accounts.account_id, accounts.updated_at
+      ORDER BY accounts._source_modified_at DESC, accounts._source_file DESC, accounts._source_line DESC
+    ) = 1
+), ordered_versions AS (
+  SELECT
+    distinct_versions.account_id AS account_id,
+    distinct_versions.user_id AS user_id,
+    distinct_versions.name AS name,
+    distinct_versions.email AS email,
+    distinct_versions.country_code AS country_code,
+    distinct_versions.acquisition_channel AS acquisition_channel,
+    distinct_versions.created_at AS created_at,
+    distinct_versions.updated_at AS updated_at,
+    LAG(distinct_versions.updated_at) OVER (PARTITION BY distinct_versions.account_id ORDER BY distinct_versions.updated_at) AS earlier_updated_at,
+    LEAD(distinct_versions.updated_at) OVER (PARTITION BY distinct_versions.account_id ORDER BY distinct_versions.updated_at) AS later_updated_at,
+    distinct_versions._source_file AS _source_file,
+    distinct_versions._source_line AS _source_line,
+    distinct_versions._source_modified_at AS _source_modified_at
+  FROM distinct_versions AS distinct_versions
+)
+SELECT
+  ordered_versions.account_id::TEXT AS account_id, /* Identity of the customer */
+  ordered_versions.user_id::TEXT AS user_id, /* Account in the app, key of silver.users; NULL for those who bought without one */
+  ordered_versions.name::TEXT AS account_name, /* Name of the customer */
+  ordered_versions.email::TEXT AS email, /* Address for invoices */
+  ordered_versions.country_code::TEXT AS country_code, /* Country of the customer, ISO 3166 alpha-2, lower case */
+  ordered_versions.acquisition_channel::TEXT AS acquisition_channel, /* What brought the customer; NULL when unknown */
+  ordered_versions.created_at::TIMESTAMP AS created_at, /* When the customer was made, UTC */
+  ordered_versions.updated_at::TIMESTAMP AS updated_at, /* When this version came to be, UTC */
+  CASE
+    WHEN ordered_versions.earlier_updated_at IS NULL
+    AND ordered_versions.created_at < ordered_versions.updated_at
+    THEN ordered_versions.created_at
+    ELSE ordered_versions.updated_at
+  END::TIMESTAMP AS valid_from, /* From when it held, UTC: updated_at, of the first version created_at where that is earlier */
+  ordered_versions.later_updated_at::TIMESTAMP AS valid_to, /* Until when, UTC, exclusive; NULL for the current version */
+  (
+    ordered_versions.later_updated_at IS NULL
+  )::BOOLEAN AS is_current, /* Whether it is the newest version */
+  ordered_versions._source_file::TEXT AS _source_file, /* Object that held the record: bucket/key */
+  ordered_versions._source_line::BIGINT AS _source_line, /* Line of the record in the object, counted from 1 */
+  ordered_versions._source_modified_at::TIMESTAMP AS _source_modified_at /* When that object was written, UTC */
+FROM ordered_versions AS ordered_versions
