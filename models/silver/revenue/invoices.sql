@@ -6,9 +6,6 @@ MODEL (
   description 'One row per invoice, as its newest record tells it.',
   grain invoice_id,
   tags (silver, revenue),
-  depends_on (
-    silver.accounts
-  ), /* For the audits, which look there */
   audits (
     not_null(
       columns := (
