@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import duckdb
 import pytest
 from sqlglot import exp
@@ -16,6 +18,15 @@ METRICS = (
 POPULARITY = (
     "gold.activity_popularity_daily(date, activity_id, plays, completed_plays, total_time_spent, capped_time_spent)"
 )
+MRR_DAYS = "gold.fct_mrr_daily(date, account_id, currency, mrr)"
+MRR_MONTHS = "gold.rpt_mrr_monthly(month_date, closing_mrr)"
+RATES = "silver.exchange_rates(currency, rate, valid_from, valid_to)"
+INVOICES = "silver.invoices(invoice_id, account_id, amount_refunded)"
+REFUNDS = "silver.invoice_refunds(invoice_id, refund_amount)"
+CHANGES = "silver.subscription_changes(account_id, plan_id)"
+LINES = "silver.invoice_lines(plan_id)"
+ACCOUNTS = "silver.accounts(account_id, is_current)"
+PLANS = "seeds.plans(plan_id)"
 VALUES = ["'us'", "'iOS'", "'14.2'", "'7.40.0'", "'free'", "'game'", "NULL"]
 GROUP = ", ".join(VALUES)
 # The group, and those that differ from it in one column alone
@@ -85,13 +96,54 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
             ({METRICS: [f"{D3}, {GROUP}, 1, 0, 3.0, 2.0"]}, [("2026-01-03", 1, None, 0, None, 3.0, None, 2.0, None)]),
         ],
     ),
+    "assert_mrr_report_reconciles_with_days": (
+        {
+            MRR_DAYS: [
+                "DATE '2026-01-31', 'a', 'EUR', 10",
+                "DATE '2026-01-31', 'b', 'USD', 10",
+                "DATE '2026-02-27', 'a', 'EUR', 99",
+            ],
+            MRR_MONTHS: ["DATE '2026-01-01', 19.0", "DATE '2026-02-01', 0"],
+            RATES: ["'EUR', 1.0, DATE '2026-01-01', NULL::DATE", "'USD', 0.9, DATE '2026-01-01', NULL::DATE"],
+        },
+        [
+            ({MRR_DAYS: ["DATE '2026-02-28', 'a', 'EUR', 1"]}, [("2026-02-01", Decimal(0), Decimal(1))]),
+            ({MRR_DAYS: ["DATE '2026-03-31', 'a', 'EUR', 1"]}, [("2026-03-01", None, Decimal(1))]),
+            ({MRR_MONTHS: ["DATE '2026-03-01', 1"]}, [("2026-03-01", Decimal(1), None)]),
+        ],
+    ),
+    "assert_refunds_reconcile_with_invoices": (
+        {INVOICES: ["'i1', 'a', 30", "'i2', 'a', 0"], REFUNDS: ["'i1', 50", "'i1', -20"]},
+        [
+            ({REFUNDS: ["'i1', 1"]}, [("i1", 30, 31)]),
+            ({REFUNDS: ["'i2', 1"]}, [("i2", 0, 1)]),
+            ({REFUNDS: ["'i3', 1"]}, [("i3", None, 1)]),
+            ({INVOICES: ["'i3', 'a', 5"]}, [("i3", 5, None)]),
+        ],
+    ),
+    "assert_revenue_references_are_known": (
+        {
+            CHANGES: ["'a', 'plus'"],
+            INVOICES: ["'i1', 'a', 0"],
+            LINES: ["'plus'", "NULL"],
+            ACCOUNTS: ["'a', FALSE", "'a', TRUE"],
+            PLANS: ["'plus'"],
+        },
+        [
+            ({CHANGES: ["'nobody', 'plus'", "'nobody', 'plus'"]}, [("account_id of subscriptions", "nobody", 2)]),
+            ({CHANGES: ["'a', 'a'"]}, [("plan_id of subscriptions", "a", 1)]),
+            ({INVOICES: ["'i2', 'plus', 0"]}, [("account_id of invoices", "plus", 1)]),
+            ({LINES: ["'gold'"]}, [("plan_id of invoice lines", "gold", 1)]),
+        ],
+    ),
 }
 
 
 def found(query: exp.Query, tables: dict[str, list[str]], more: dict[str, list[str]]) -> list[tuple[object, ...]]:
     """What a query finds in the given tables, dates as text."""
     with duckdb.connect(":memory:") as connection:
-        connection.execute("ATTACH ':memory:' AS warehouse; USE warehouse; CREATE SCHEMA silver; CREATE SCHEMA gold")
+        connection.execute("ATTACH ':memory:' AS warehouse; USE warehouse")
+        connection.execute("CREATE SCHEMA seeds; CREATE SCHEMA silver; CREATE SCHEMA gold")
         for signature, rows in tables.items():
             name, columns = signature.rstrip(")").split("(")
             values = ", ".join(f"({row})" for row in rows + more.get(signature, []))
