@@ -9,13 +9,13 @@ import duckdb
 import pytest
 from sqlglot import parse_one
 from sqlmesh import Context
-from sqlmesh.core.macros import MacroEvaluator
+from sqlmesh.core.macros import MacroEvaluator, normalize_macro_name
 
 
 def value(project: Context, expression: str) -> Any:
     """What an expression with the project's macros gives in DuckDB."""
     evaluator = MacroEvaluator(dialect="duckdb")
-    evaluator.macros.update({name: item.func for name, item in project._macros.items()})
+    evaluator.macros.update({normalize_macro_name(name): item.func for name, item in project._macros.items()})
     query = evaluator.transform(parse_one(f"SELECT {expression}", dialect="duckdb"))
     with duckdb.connect(":memory:") as connection:
         return connection.execute(query.sql("duckdb")).fetchone()[0]
