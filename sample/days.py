@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from sample.draw import Floats, Ints, Stream, cumulative, generator, pick
 from sample.options import SampleOptions
 
-DAY_MS = 86_400_000
+MINUTE, HOUR, DAY_MS = 60_000, 3_600_000, 86_400_000
 _EPOCH = dt.date(1970, 1, 1).toordinal()
+_ORIGIN = dt.datetime(1970, 1, 1)
 # Monday to Sunday, mean 1.
 _WEEKDAYS = np.array([0.88, 1.05, 0.80, 1.01, 1.05, 1.01, 1.20])
 _SWING = 0.5
@@ -40,6 +42,20 @@ def midnight(day: int) -> int:
     return (day - _EPOCH) * DAY_MS
 
 
+def date_of(moment: int) -> int:
+    """The date of milliseconds since 1970 UTC."""
+    return moment // DAY_MS + _EPOCH
+
+
+def months_after(moment: int, months: int) -> int:
+    """The same time so many months later, on the last of the month where it has no such day."""
+    at = _ORIGIN + dt.timedelta(milliseconds=moment)
+    years, month = divmod(at.month - 1 + months, 12)
+    year, month = at.year + years, month + 1
+    moved = at.replace(year=year, month=month, day=min(at.day, calendar.monthrange(year, month)[1]))
+    return (moved - _ORIGIN) // dt.timedelta(milliseconds=1)
+
+
 def folder(day: int) -> str:
     """The date as the folders of a key."""
     return dt.date.fromordinal(day).strftime("%Y/%m/%d")
@@ -57,3 +73,8 @@ def stamps(milliseconds: Ints) -> list[str]:
     texts.view(np.uint32).reshape(-1, 23)[:, 10] = ord(" ")
     spaced: list[str] = texts.tolist()
     return spaced
+
+
+def stamp(moment: int) -> str:
+    """The same of one moment."""
+    return (_ORIGIN + dt.timedelta(milliseconds=moment)).isoformat(" ", "milliseconds")

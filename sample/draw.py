@@ -34,11 +34,19 @@ class Stream(enum.IntEnum):
     FILES = 12
     STRANGERS = 13
     CLOCKS = 14
+    CUSTOMERS = 15
+    LIVES = 16
+    CHANGES = 17
+    CHANGE_FILES = 18
 
 
-def generator(seed: int, day: int, stream: Stream) -> np.random.Generator:
-    """The stream of one date and purpose; numpy promises equal numbers for equal versions of numpy."""
-    return np.random.default_rng([seed, day, int(stream)])
+def generator(seed: int, day: int, stream: Stream, *more: int) -> np.random.Generator:
+    """The stream of one date (or year) and purpose; numpy promises equal numbers for equal versions of numpy.
+
+    Args:
+        more: further numbers that tell it from others of the same purpose; not zero at the end, which numpy drops.
+    """
+    return np.random.default_rng([seed, day, int(stream), *more])
 
 
 def cumulative(weights: Sequence[float] | Floats) -> Floats:

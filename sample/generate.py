@@ -8,7 +8,8 @@ from functools import partial
 
 from sample.arrivals import event_keys, event_objects
 from sample.catalog import activity_keys, activity_objects
-from sample.objects import ACTIVITIES, EVENTS, USERS, SampleObject
+from sample.changes import change_days, change_keys, change_objects, change_years
+from sample.objects import ACTIVITIES, EVENTS, REVENUE, USERS, SampleObject
 from sample.options import SampleOptions
 from sample.users import HORIZON_DAYS, user_keys, user_objects
 
@@ -29,9 +30,10 @@ class Batch:
 
 
 def batches(options: SampleOptions) -> Iterator[Batch]:
-    """The catalogue, the accounts by date, then the events by date.
+    """The catalogue, the users by date, the events by date, then accounts, subscriptions and invoices.
 
-    Accounts begin before the first date: with those who still play on it.
+    Users begin before the first date: with those who still play on it. Accounts begin with the year before it, and come
+    by year of sign-up and date.
     """
     yield Batch(ACTIVITIES, activity_keys(options), partial(activity_objects, options))
     for day in range(options.first_day - HORIZON_DAYS + 1, options.last_day + 1):
@@ -39,6 +41,11 @@ def batches(options: SampleOptions) -> Iterator[Batch]:
     for day in range(options.first_day, options.last_day + 1):
         draw = partial(event_objects, options, day)
         yield Batch(EVENTS, event_keys(options, day), draw, options.overwrites > 0)
+    for year in change_years(options):
+        for day in change_days(options, year):
+            for bucket in REVENUE:
+                if keys := change_keys(options, year, day, bucket):
+                    yield Batch(bucket, keys, partial(change_objects, options, year, day, bucket))
 
 
 def generate(options: SampleOptions) -> Iterator[SampleObject]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields, replace
 
 from sample.options import SampleOptions
 
-EVENTS, USERS, ACTIVITIES = BUCKETS = "raw-events", "raw-users", "raw-activities"
+EVENTS, USERS, ACTIVITIES = "raw-events", "raw-users", "raw-activities"
+ACCOUNTS, SUBSCRIPTIONS, INVOICES = REVENUE = "raw-accounts", "raw-subscriptions", "raw-invoices"
+BUCKETS = (EVENTS, USERS, ACTIVITIES, *REVENUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class Tally:
         corrected: duplicates with another duration than the first.
         malformed: further lines that cannot be read as an event.
         users: versions of users.
+        accounts: versions of accounts that are told for the first time; of subscriptions and invoices likewise.
+        delayed: of those three, how many arrive days after the change.
+        extended: of those three, how many have fields that no contract names.
+        repeated: further lines of those feeds that tell a version again, the amended ones included.
+        amended: repeated with another content and half a second later.
+        broken: further lines of those feeds that cannot be read.
     """
 
     events: int = 0
@@ -33,6 +41,14 @@ class Tally:
     unknown_users: int = 0
     users: int = 0
     activities: int = 0
+    accounts: int = 0
+    subscriptions: int = 0
+    invoices: int = 0
+    delayed: int = 0
+    extended: int = 0
+    repeated: int = 0
+    amended: int = 0
+    broken: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))

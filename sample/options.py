@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 RATES = ("late", "duplicates", "malformed", "unknown_fields", "future", "unknown_users", "overwrites")
+SHARES = ("trials", "annual", "plan_changes", "pauses", "failed_payments", "refunds", "churn", "comebacks")
 _EARLIEST, _LATEST = dt.date(2015, 2, 1), dt.date(2100, 12, 31)  # late events must not precede the contract's epoch
 
 
@@ -13,8 +14,9 @@ _EARLIEST, _LATEST = dt.date(2015, 2, 1), dt.date(2100, 12, 31)  # late events m
 class SampleOptions:
     """What to generate.
 
-    A date's objects depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates; never on `end`.
-    The names depend on `seed` and `compress` alone: to add data of another size to a lake, take another seed.
+    A date's objects depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates, those of accounts,
+    subscriptions and invoices also on `accounts` and the shares; never on `end`. The names depend on `seed` and
+    `compress` alone: to add data of another size to a lake, take another seed.
 
     Args:
         end: the last date, UTC. Events of dates that are still to come are future-dated when they are ingested.
@@ -30,6 +32,19 @@ class SampleOptions:
         future: share of events whose clock is a century ahead.
         unknown_users: share of events whose user has no record, or none yet.
         overwrites: share of event objects that a second run replaces.
+        accounts: customers who sign up in a calendar year, from the one before that of the first date on; 0 for none.
+        trials: share of customers who try before they pay.
+        annual: share of subscriptions that begin with a year.
+        plan_changes: share of subscriptions that change to another plan, of a month.
+        pauses: share of subscriptions that pause, of a month.
+        failed_payments: share of invoices of a period whose first payment fails.
+        refunds: share of the others that are paid back in part or in full.
+        churn: share of subscriptions that are asked to end, of a month.
+        comebacks: share of those who left that return.
+
+    Of accounts, subscriptions and invoices, `late` is the share of changes that arrive 1 to 28 days later,
+    `duplicates` that of those sent again, half of them on the next date, half of those amended, `malformed` and
+    `unknown_fields` as for events; the other rates concern events alone.
 
     An event has at most one of late, unknown_fields, future and unknown_users, and only those with none are copied or
     overwritten. Rates that do not fit together are met as far as there are events.
@@ -51,6 +66,15 @@ class SampleOptions:
     future: float = 0.0
     unknown_users: float = 0.0
     overwrites: float = 0.0
+    accounts: int = 200
+    trials: float = 0.6
+    annual: float = 0.25
+    plan_changes: float = 0.03
+    pauses: float = 0.012
+    failed_payments: float = 0.06
+    refunds: float = 0.02
+    churn: float = 0.05
+    comebacks: float = 0.3
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (
@@ -58,13 +82,14 @@ class SampleOptions:
             ("days", 1, 10_000),
             ("seed", 0, 2**63),
             ("events_per_file", 1, 10**9),
+            ("accounts", 0, 10**6),
         ):
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise ValueError(f"{name} is {value}; expected a whole number from {lowest} to {highest}")
         if not _EARLIEST.toordinal() <= self.first_day <= self.last_day <= _LATEST.toordinal():
             raise ValueError(f"{self.days} days up to {self.end}; expected all of them from {_EARLIEST} to {_LATEST}")
-        for name in RATES:
+        for name in (*RATES, *SHARES):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; expected a share from 0 to 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -88,3 +89,20 @@ _BREAKS: tuple[Callable[[str], str], ...] = (
     lambda line: line.replace('"user_id"', '"user_id": "somebody", "user_id"'),
 )
 BAD_FORMS = len(_BREAKS)
+
+
+def broken_change(line: str, form: int) -> str:
+    """A good line of accounts, subscriptions or invoices, broken in one of CHANGE_FORMS ways."""
+    return _CHANGE_BREAKS[form](line)
+
+
+_CHANGE_BREAKS: tuple[Callable[[str], str], ...] = (
+    *_BREAKS[:4],
+    lambda line: line.replace('"account_id": ', '"account_id": 7, "was": '),
+    lambda line: line.replace('"account_id"', '"customer"'),
+    lambda line: line.replace('"updated_at": "', '"updated_at": "on '),
+    lambda line: re.sub('"updated_at": "[^"]*"', '"updated_at": null', line),
+    lambda line: line.replace('"account_id": "', '"account_id": "\udcff'),
+    lambda line: line.replace('"account_id"', '"account_id": "somebody", "account_id"'),
+)
+CHANGE_FORMS = len(_CHANGE_BREAKS)

@@ -28,13 +28,24 @@ _RATE = click.FloatRange(0, 1)
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Last day, UTC.  [default: yesterday]")
 @click.option("--events-per-file", default=100, show_default=True, type=click.IntRange(min=1))
 @click.option("--compress/--no-compress", help="Write .json.gz instead of .json.")
-@click.option("--late", default=0.0, type=_RATE, help="Share of events that arrive days after they happened.")
-@click.option("--duplicates", default=0.0, type=_RATE, help="Share of events sent twice, some with corrections.")
-@click.option("--malformed", default=0.0, type=_RATE, help="Broken lines, as a share of the events.")
-@click.option("--unknown-fields", default=0.0, type=_RATE, help="Share of events with fields no contract knows.")
+@click.option("--late", default=0.0, type=_RATE, help="Share of events and changes that arrive days late.")
+@click.option("--duplicates", default=0.0, type=_RATE, help="Share of events and changes sent twice, some corrected.")
+@click.option("--malformed", default=0.0, type=_RATE, help="Broken lines, as a share of events and changes.")
+@click.option(
+    "--unknown-fields", default=0.0, type=_RATE, help="Share of events and changes with fields no contract knows."
+)
 @click.option("--future", default=0.0, type=_RATE, help="Share of events dated far ahead.")
 @click.option("--unknown-users", default=0.0, type=_RATE, help="Share of events of users without a record.")
 @click.option("--overwrites", default=0.0, type=_RATE, help="Share of existing objects that get new content.")
+@click.option("--accounts", default=200, show_default=True, type=click.IntRange(min=0), help="Customers of a year.")
+@click.option("--trials", default=0.6, show_default=True, type=_RATE, help="Share of customers who try first.")
+@click.option("--annual", default=0.25, show_default=True, type=_RATE, help="Share of subscriptions by the year.")
+@click.option("--plan-changes", default=0.03, show_default=True, type=_RATE, help="Share of a month, of subscriptions.")
+@click.option("--pauses", default=0.012, show_default=True, type=_RATE, help="Share of a month, of subscriptions.")
+@click.option("--failed-payments", default=0.06, show_default=True, type=_RATE, help="Share of invoices of a period.")
+@click.option("--refunds", default=0.02, show_default=True, type=_RATE, help="Share of invoices of a period.")
+@click.option("--churn", default=0.05, show_default=True, type=_RATE, help="Share of a month, of subscriptions.")
+@click.option("--comebacks", default=0.3, show_default=True, type=_RATE, help="Share of those who left that return.")
 @json_option
 @exits
 def sample(as_json: bool, end: dt.datetime | None, **options: Any) -> int:

@@ -47,7 +47,7 @@ def test_version_that_was_overwritten_after_its_listing_is_not_read(conditional_
 
 def test_ingesters_at_once_hold_each_record_once_without_a_lock(conditional_home: Home) -> None:
     options = SampleOptions(
-        end=dt.date(2026, 1, 31), events=3000, days=10, events_per_file=20, duplicates=0.02, malformed=0.01
+        end=dt.date(2026, 1, 31), events=3000, days=10, events_per_file=20, accounts=0, duplicates=0.02, malformed=0.01
     )
     landed = write_sample(options, lambda objects, size: None).tally
     processes = [

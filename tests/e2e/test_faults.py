@@ -30,7 +30,7 @@ INGEST = [sys.executable, "-m", "pipeline", "ingest"]
 def landed(home: Home) -> Tally:
     """A landing of many small objects with bad lines; what is in it."""
     options = SampleOptions(
-        end=dt.date(2026, 1, 31), events=6000, days=20, events_per_file=20, duplicates=0.02, malformed=0.01
+        end=dt.date(2026, 1, 31), events=6000, days=20, events_per_file=20, accounts=0, duplicates=0.02, malformed=0.01
     )
     return write_sample(options, lambda objects, size: None).tally
 

@@ -69,7 +69,7 @@ def test_ingest_ends_complete(
     home: Home = request.getfixturevalue(kind)
     monkeypatch.setattr(store, "ANSWER_SECONDS", answer_seconds)
     options = SampleOptions(
-        end=dt.date(2026, 1, 31), events=1500, days=5, events_per_file=10, duplicates=0.02, malformed=0.01
+        end=dt.date(2026, 1, 31), events=1500, days=5, events_per_file=10, accounts=0, duplicates=0.02, malformed=0.01
     )
     landed = write_sample(options, lambda objects, size: None).tally
     with behind(home, 0.2, stall_seconds) as network:

@@ -48,9 +48,9 @@ def landing() -> Landing:
 
 @pytest.fixture(scope="session")
 def options() -> MakeOptions:
-    """Makes options: 600 events over 4 days in objects of 20; keyword arguments replace them."""
+    """Makes options: 600 events over 4 days in objects of 20, no accounts; keyword arguments replace them."""
 
     def make(**changed: Any) -> SampleOptions:
-        return SampleOptions(**{"end": END, "events": 600, "days": 4, "events_per_file": 20} | changed)
+        return SampleOptions(**{"end": END, "events": 600, "days": 4, "events_per_file": 20, "accounts": 0} | changed)
 
     return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import hashlib
 import subprocess
 import sys
 import tracemalloc
@@ -14,15 +15,20 @@ import pytest
 
 from ingest.settings import PROJECT
 from sample.generate import batches, generate
-from sample.objects import SampleObject, Tally
+from sample.objects import REVENUE, SampleObject, Tally
 from sample.options import RATES, SampleOptions
 
 TROUBLE = dict.fromkeys(RATES, 0.1)
+EARLIER = {
+    0.0: "d57e816f698b7e886e6d4e99431e861992ae21b985aafaab66fc6ab9b3e30100",
+    0.1: "839c03d2d66bed23e2fda9442e0db11fb0237ac60c2a52feb7fea7ed533cd02b",
+}
+"""What events, users and activities were, by rate of trouble, before there were accounts."""
 _DIGEST = """
 import datetime as dt, hashlib
 from sample.generate import generate
 from sample.options import RATES, SampleOptions
-options = SampleOptions(end=dt.date(2026, 11, 20), events=600, days=4, **dict.fromkeys(RATES, 0.1))
+options = SampleOptions(end=dt.date(2026, 11, 20), events=600, days=4, accounts=20, **dict.fromkeys(RATES, 0.1))
 digest = hashlib.sha256()
 for item in generate(options):
     digest.update(item.key.encode() + item.body + (item.revised or b""))
@@ -47,6 +53,15 @@ def test_each_process_makes_the_same_bytes() -> None:
         for _ in range(2)
     }
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(("rate", "digest"), EARLIER.items())
+def test_accounts_change_no_other_feed(options: Any, rate: float, digest: str) -> None:
+    found = hashlib.sha256()
+    for item in generate(options(accounts=5, **dict.fromkeys(RATES, rate))):
+        if item.bucket not in REVENUE:
+            found.update(f"{item.bucket}/{item.key}\n".encode() + item.body + (item.revised or b""))
+    assert found.hexdigest() == digest
 
 
 @pytest.mark.parametrize("rates", [{}, TROUBLE], ids=["plain", "troubled"])

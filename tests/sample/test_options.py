@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from sample.options import RATES
+from sample.options import RATES, SHARES
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"events": 0}, {"days": 0}, {"seed": -1}, {"events_per_file": 0}]
-    + [{name: rate} for name in RATES for rate in (-0.1, 1.1, float("nan"))],
+    [{"events": 0}, {"days": 0}, {"seed": -1}, {"events_per_file": 0}, {"accounts": -1}]
+    + [{name: rate} for name in (*RATES, *SHARES) for rate in (-0.1, 1.1, float("nan"))],
 )
 def test_numbers_out_of_range_are_named(options: Any, wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*; expected"):

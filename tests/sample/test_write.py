@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ingest.contract import contracts
 from ingest.settings import read_settings
 from pipeline.sampling import write_sample
 from pipeline.show import show_sample
@@ -126,9 +127,9 @@ def test_on_disk_a_second_run_touches_no_file(clean_settings: Path, options: Any
 def test_two_seeds_share_a_lake(home: Home, options: Any) -> None:
     tally = Tally()
     for seed in (1, 2):
-        tally += write_sample(options(seed=seed), nothing, home.options).tally
+        tally += write_sample(options(seed=seed, accounts=3), nothing, home.options).tally
     rows = {report.feed: report.rows for report in home.ingest().feeds}
-    assert rows == {"events": tally.events, "users": tally.users, "activities": tally.activities}
+    assert rows == {feed: getattr(tally, feed) for feed in contracts()}
 
 
 def test_progress_states_the_total_and_reaches_it(landing: Any, options: Any) -> None:
@@ -153,7 +154,7 @@ def test_summary_is_told_in_words(landing: Any, options: Any) -> None:
 
 @pytest.mark.s3
 def test_on_s3_the_same_objects_lie(s3_lake: dict[str, str], options: Any) -> None:
-    lake, chosen = read_settings(), options(events=100, days=2, overwrites=0.5)
+    lake, chosen = read_settings(), options(events=100, days=2, overwrites=0.5, accounts=1)
     assert lake.landing("raw-events").startswith("s3://")
     first = write_sample(chosen, nothing, lake)
     second = write_sample(chosen, nothing, lake)
@@ -164,4 +165,4 @@ def test_on_s3_the_same_objects_lie(s3_lake: dict[str, str], options: Any) -> No
     rows = {report.feed: report.rows for report in home.ingest().feeds}
     items = list(generate(chosen))
     expected = sum((item.revised_tally if item.revised else item.tally for item in items), Tally())
-    assert rows == {"events": expected.events, "users": expected.users, "activities": expected.activities}
+    assert rows == {feed: getattr(expected, feed) for feed in contracts()}
