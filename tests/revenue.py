@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,7 +198,7 @@ def mrr_daily(
         marks = {change.counts_from.date() for change in changes}
         marks |= {change.ends.date() for change in changes if change.ends is not None}
         days = sorted(day for day in marks if day <= last_day)
-        for day, following in zip(days, [*days[1:], last_day + dt.timedelta(1)], strict=True):
+        for day, following in pairwise([*days, last_day + dt.timedelta(1)]):
             midnight = dt.datetime.combine(day + dt.timedelta(1), dt.time())
             change = _counting(changes, midnight)
             mrr = change.mrr(midnight, digits) if change else Decimal(0)

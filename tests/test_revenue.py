@@ -404,6 +404,11 @@ def test_days_begin_where_computing_begins(business: Business) -> None:
     assert [row.mrr_date for row in rows] == [first, END]
 
 
+def test_what_changes_after_the_last_day_is_not_told(business: Business) -> None:
+    business.tell("2026-07-01", 1)
+    assert business.days() == {}
+
+
 def test_no_records_are_no_rows(business: Business) -> None:
     daily = mrr_daily(business.landing, CURRENCIES, END)
     rates = Rates(RATES, "EUR")
