@@ -64,7 +64,7 @@ def main() -> None:
         home = Path(folder)
         environment = {"LAKE_HOME": str(home / "sample"), "SQLMESH_DOTENV_PATH": "/dev/null"}
         count = ["--events", str(EVENTS), "--days", "10", "--events-per-file", str(options.lines)]
-        sample = [str(Path(sys.executable).parent / "lake"), "sample", *count]
+        sample = [str(Path(sys.executable).parent / "lake"), "sample", *count, "--accounts", "0"]
         subprocess.run(sample, check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
         originals = sorted(path for path in (home / "sample/landing/raw-events").rglob("*.json") if path.is_file())
         print(f"### Objects of {options.lines:,} lines ({this_machine()})\n")

@@ -43,6 +43,7 @@ def _costs(home: Path, events: int, days: int, rounds: int) -> dict[str, Cost]:
     environment = {"LAKE_HOME": str(home), "SQLMESH_DOTENV_PATH": "", "LAKE_START": str(today - dt.timedelta(days + 1))}
     lake = str(BIN / "lake")
     sample = [lake, "sample", "--events", str(events), "--days", str(days), "--events-per-file", "1000"]
+    sample += ["--accounts", "0"]
     plan = [str(BIN / "sqlmesh"), "-p", str(PROJECT), "plan", "--auto-apply", "--no-prompts", "--skip-tests"]
     for command in (sample, [lake, "ingest"], plan, [lake, "run"]):
         done = subprocess.run(

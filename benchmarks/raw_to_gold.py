@@ -39,6 +39,7 @@ def main() -> None:
         home = Path(folder)
         per_file = max(1, options.events // options.files)
         sample = [str(bin_folder / "lake"), "sample", "--events", str(options.events), "--days", str(options.days)]
+        sample += ["--accounts", "0"]
         subprocess.run(
             [*sample, "--events-per-file", str(per_file), "--duplicates", "0.01", "--unknown-users", "0.002"],
             check=True,

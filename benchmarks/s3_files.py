@@ -119,7 +119,7 @@ def main() -> None:
         environment = {**os.environ, **environment}
         subprocess.run([sys.executable, "-m", "pipeline.init_s3"], check=True, env=environment, stdout=sys.stderr)
         count = ["--events", str(options.objects * options.lines), "--events-per-file", str(options.lines)]
-        sample = [str(Path(sys.executable).parent / "lake"), "sample", "--days", "10", *count]
+        sample = [str(Path(sys.executable).parent / "lake"), "sample", "--days", "10", *count, "--accounts", "0"]
         subprocess.run(sample, check=True, env=environment, stdout=subprocess.DEVNULL)
 
         def contender(name: str) -> Callable[[], Cost]:

@@ -65,6 +65,7 @@ def main() -> None:
         home = Path(folder)
         events = options.files * options.lines
         sample = [lake, "sample", "--events", str(events), "--days", "10", "--events-per-file", str(options.lines)]
+        sample += ["--accounts", "0"]
         environment = {"LAKE_HOME": folder, "SQLMESH_DOTENV_PATH": "/dev/null"}
         subprocess.run(sample, check=True, env=environment, stdout=subprocess.DEVNULL)
         raw = home / "landing" / "raw-events"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sample.generate import generate
-from sample.objects import ACCOUNTS, REVENUE, SUBSCRIPTIONS
+from sample.objects import ACCOUNTS, REVENUE, SUBSCRIPTIONS, USERS
 from sample.options import SHARES, SampleOptions
 from sample.trouble import CHANGE_FORMS, broken_change
 
@@ -105,7 +105,7 @@ def _sampled(rng: random.Random, seed: int, last: dt.date) -> list[Landed]:
     return [
         Landed(item.bucket, item.key, item.body, _MODIFIED + rng.randint(0, 100))
         for item in generate(options)
-        if item.bucket in REVENUE
+        if item.bucket in (*REVENUE, USERS)
     ]
 
 

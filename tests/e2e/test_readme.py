@@ -88,7 +88,7 @@ def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
     assert [line for line in expected.splitlines() if line not in printed] == []
 
     # WHEN more data comes and the commands of every day run
-    shell("lake sample --seed 2 --events 500 --days 2")
+    shell("lake sample --seed 2 --events 500 --days 2 --accounts 10")
     shown = {command: shell(command) for command in daily if command not in NOT_RUN}
 
     # THEN each does what its comment says
@@ -98,7 +98,7 @@ def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
     table = shown['sqlmesh fetchdf "SELECT * FROM gold.rpt_most_played_activities LIMIT 5"']
     assert "game_" in table
     assert "engagement/events" in shown["lake contracts show events"]
-    assert shown["lake verify"].count("agrees") == 3
+    assert shown["lake verify"].count("agrees") == 6
     assert "waiting" in shown["lake status"]
 
 
@@ -112,7 +112,7 @@ def test_same_commands_work_over_s3(store: dict[str, str], tmp_path: Path) -> No
     script = re.sub(r"LAKE_HOME=\S+", f"LAKE_HOME={tmp_path / 'home'}", script)
     exports = "\n".join(line for line in script.splitlines() if line.startswith("export "))
     reach = {name: store[name] for name in ("NO_PROXY", "no_proxy")}
-    shell(f"{exports}\nlake sample --events 500 --days 2", **reach)
+    shell(f"{exports}\nlake sample --events 500 --days 2 --accounts 5", **reach)
 
     # WHEN it runs
     shell(f"set -e\n{script}", **reach)
