@@ -73,6 +73,8 @@ class Settings(BaseSettings):
         published_uri: the published states of gold, for readers.
         published_states: how many of them are kept.
         full_audit_hours: how old the last audit of whole tables may be; between, only what changed is audited.
+        notify_webhook_url: where alerts of `lake run` are posted as JSON; empty for nowhere. Slack and e-mail are
+            notification targets of SQLMesh, see config.yaml.
         lake_start: first day (UTC) of the history that the models cover.
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
         lake_gateway: the gateway of config.yaml; it says where warehouse and state lie.
@@ -105,6 +107,7 @@ class Settings(BaseSettings):
     )
     published_states: int = Field(default=30, ge=2)
     full_audit_hours: float = Field(default=24, ge=0)
+    notify_webhook_url: str = Field(default="", repr=False)
     lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)
     lake_load_bytes: int = Field(default=DEFAULT.load_bytes, ge=1)
     lake_load_objects: int = Field(default=DEFAULT.load_objects, ge=1)

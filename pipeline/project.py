@@ -12,12 +12,14 @@ from typing import Any
 
 from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
+from sqlmesh.core.notification_target import NotificationTargetManager
 from sqlmesh.core.snapshot import Snapshot
 from sqlmesh.core.snapshot.definition import Interval, missing_intervals
 from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import PROJECT, settings
+from pipeline.alerts import Sender, sqlmesh_target
 from pipeline.computing import compute_lock, prepare
 from pipeline.postgres import is_from_driver, reason
 
@@ -159,6 +161,12 @@ class Project:
             raise RetriableError(f"the run could not begin: {' '.join(str(error).split())}") from error
         return not status.is_failure and not self.console.errors
 
+    def senders(self) -> list[Sender]:
+        """SQLMesh's notification targets, see config.yaml; emptied, so that each is told of alerts once."""
+        targets = [target for target in self.context.notification_targets if target.is_configured]
+        self.context.notification_targets = []
+        return [sqlmesh_target(target) for target in targets]
+
     def clean_up(self) -> None:
         """SQLMesh's own house-keeping: environments and tables that expired, and its record of intervals."""
         self.context.run_janitor(ignore_ttl=False)
@@ -189,6 +197,8 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
             prepare(context, settings())
+            # SQLMesh would tell of every failed run anew; a cycle tells once, see pipeline/alerts.py
+            context.notification_target_manager = NotificationTargetManager()
             yield Project(context, console)
     except Exception as error:
         if is_from_driver(error):

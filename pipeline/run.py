@@ -12,6 +12,7 @@ from ingest.load import Progress as IngestProgress
 from ingest.lock import file_lock
 from ingest.settings import Settings
 from pipeline import history
+from pipeline.alerts import alerting
 from pipeline.computing import cycle_lock
 from pipeline.cycle import IngestSummary, ingest_all
 from pipeline.operations import record
@@ -45,11 +46,12 @@ def run_cycle(
         ConfigError: a setting is wrong, or there is no production yet.
     """
     summary = RunSummary(now())
-    with one_cycle(options, wait_seconds):
+    with one_cycle(options, wait_seconds), alerting(options, summary, now) as targets:
         for _ in range(ATTEMPTS):
             with summary.stage("ingest"):
                 summary.ingest = _joined(summary.ingest, ingest_all(feeds, ingesting, options))
             with summary.stage("load project"), open_project(computing) as project:
+                targets += project.senders()
                 is_over = _run_and_publish(project, options, summary, now())
                 if is_over:
                     summary.take_over(summary.ingest)
@@ -72,7 +74,12 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
         RetriableError, ConfigError: as `run_cycle`.
     """
     summary = RunSummary(now)
-    with one_cycle(options, wait_seconds), open_project() as project:
+    with (
+        one_cycle(options, wait_seconds),
+        alerting(options, summary, lambda: now) as targets,
+        open_project() as project,
+    ):
+        targets += project.senders()
         project.snapshots()
         audit_and_publish(project, options, summary, now, release=True)
         record(project.context.engine_adapter, summary)

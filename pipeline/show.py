@@ -314,6 +314,7 @@ def show_run(summary: RunSummary) -> str:
     for name, dates in summary.held.items():
         waiting.setdefault(show_dates(dates), []).append(name)
     items += [f"waiting for complete feeds: {dates} of {', '.join(names)}" for dates, names in waiting.items()]
+    items += [f"late: {promise}" for promise in summary.broken_promises.values()]
     items += [f"warning: {warning}" for warning in summary.warnings]
     for audit in summary.audits:
         if audit.rows:

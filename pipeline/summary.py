@@ -24,6 +24,7 @@ class RunSummary:
         state: number of the state that readers get; None before the first.
         ingest: what was loaded; None when only publishing was asked for.
         computed: the dates that were computed, by model.
+        broken_promises: what feeds owe by their contracts, by the name of the alert.
         held: dates that wait, by model, because a feed is not complete by its contract yet.
         published_dates: dates that readers see anew, by table.
         audits: the standalone audits of this cycle, and blocking ones that failed.
@@ -38,6 +39,7 @@ class RunSummary:
     state: int | None = None
     ingest: IngestSummary | None = None
     computed: dict[str, Computed] = field(default_factory=dict)
+    broken_promises: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, list[dt.date]] = field(default_factory=dict)
     published_dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     audits: list[Outcome] = field(default_factory=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,12 @@ class PostgresHome(Home):
     def state(self, query: str) -> list[str]:
         """Rows of a query on the state, columns joined by `|`."""
         return self.server.sql(self.database, query).splitlines()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def split_reference(reference: Path, seed: int = 1) -> list[tuple[str, str, list[bytes]]]:

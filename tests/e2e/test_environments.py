@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -246,15 +245,9 @@ def test_clocks_that_differ_cost_nothing(running: Home) -> None:
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home, free_port: int) -> None:
+def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home) -> None:
     """Rule: a locked state stops marking and computing, never loading; each command says so in one line."""
-    command = ["sqlmesh", "ui", "--host", "127.0.0.1", "--port", str(free_port), "--mode", "catalog"]
+    command = ["sqlmesh", "ui", "--host", "127.0.0.1", "--port", str(free_port()), "--mode", "catalog"]
     ui = subprocess.Popen(worker(*command), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         wait_for(f"http://127.0.0.1:{free_port}/api/models", ui)
