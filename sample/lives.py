@@ -121,7 +121,8 @@ class _Life:
                 if paid >= end:  # begins anew
                     anchor, number, at = paid + HOUR, 0, paid + HOUR
                     continue
-                begin = paid
+                is_unpaid = subscription.state.status == "unpaid"
+                begin = subscription.tell(paid, status="active") if is_unpaid else paid
             else:
                 begin = invoice.pay(invoice.moment + self._ms(MINUTE, 30 * MINUTE))
                 if self._chance(self.options.refunds) and invoice.due > 0:

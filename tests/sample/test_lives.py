@@ -148,6 +148,18 @@ def test_service_ends_after_it_began_and_before_it_is_told(told: Told) -> None:
             assert record["unit_amount"] > 0
 
 
+def test_statuses_follow_each_other(told: Told) -> None:
+    follows = {
+        "trialing": {"trialing", "active", "canceled"},
+        "active": {"active", "past_due", "paused", "canceled"},
+        "past_due": {"active", "unpaid", "canceled"},
+        "unpaid": {"active"},
+        "paused": {"active", "canceled"},
+        "canceled": {"active"},
+    }
+    assert [pair for pair in told.statuses if pair[1] not in follows[pair[0]]] == []
+
+
 def test_every_kind_of_change_occurs(usual: Told) -> None:
     expected = {
         ("trialing", "active"),
