@@ -20,7 +20,7 @@ from ingest.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.store import Store
 from tests.engagement import GOLD, cycle, expected, gold, play, plays, seen
-from tests.home import Home
+from tests.home import Home, free_port
 
 MODEL = "models/gold/engagement/activity_engagement_metrics.sql"
 SYSTEM, UPPER = "activity_events_enriched.os_name::TEXT", "UPPER(activity_events_enriched.os_name)::TEXT"
@@ -244,13 +244,13 @@ def test_clocks_that_differ_cost_nothing(running: Home) -> None:
     assert running.run() == "NOTHING_TO_DO"
 
 
-@pytest.fixture
 def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home) -> None:
     """Rule: a locked state stops marking and computing, never loading; each command says so in one line."""
-    command = ["sqlmesh", "ui", "--host", "127.0.0.1", "--port", str(free_port()), "--mode", "catalog"]
+    port = free_port()
+    command = ["sqlmesh", "ui", "--host", "127.0.0.1", "--port", str(port), "--mode", "catalog"]
     ui = subprocess.Popen(worker(*command), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        wait_for(f"http://127.0.0.1:{free_port}/api/models", ui)
+        wait_for(f"http://127.0.0.1:{port}/api/models", ui)
         running.put("events", "late.json", play("late", "2026-01-02"))
         before = events_position(running)
 
