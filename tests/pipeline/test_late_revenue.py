@@ -1,0 +1,151 @@
+"""What a change of a customer or a subscription makes stale, and that revenue healed is revenue rebuilt."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from ingest.settings import settings
+from tests.home import Home
+
+MRR = "gold.fct_mrr_daily"
+TABLES = (
+    *("silver.accounts", "silver.subscriptions", "silver.invoices", "gold.dim_account", MRR, "gold.rpt_mrr_daily"),
+    *("gold.fct_mrr_monthly", "gold.fct_mrr_movements", "gold.rpt_mrr_monthly", "gold.rpt_cohort_retention"),
+    *("gold.fct_subscription_lifecycle", "gold.rpt_customer_lifetime", "gold.fct_revenue_recognition"),
+    *("gold.rpt_revenue_recognised_monthly", "gold.rpt_engagement_by_subscription"),
+)
+
+
+def account(account_id: str, updated_at: str, **fields: Any) -> dict[str, Any]:
+    made = {"account_id": account_id, "user_id": f"u-{account_id}", "created_at": "2026-01-01T00:00:00Z"}
+    return made | {"updated_at": updated_at} | fields
+
+
+def change(subscription_id: str, version: int, updated_at: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "subscription_id": subscription_id,
+        "version": version,
+        "account_id": "a1",
+        "plan_id": "plus",
+        "status": "active",
+        "interval": "month",
+        "quantity": 1,
+        "unit_amount": 1000,
+        "currency": "EUR",
+        "started_at": "2026-01-05T00:00:00Z",
+        "updated_at": updated_at,
+    } | fields
+
+
+def invoice(invoice_id: str, updated_at: str, **fields: Any) -> dict[str, Any]:
+    line = {"plan_id": "plus", "amount": 1000, "tax": 190}
+    period = {"period_start": "2026-01-31T00:00:00Z", "period_end": "2026-02-28T00:00:00Z"}
+    return {
+        "invoice_id": invoice_id,
+        "account_id": "a1",
+        "status": "paid",
+        "currency": "EUR",
+        "issued_at": "2026-01-31T00:00:00Z",
+        "lines": [line | period],
+        "amount_due": 1190,
+        "amount_paid": 1190,
+        "amount_refunded": 0,
+        "updated_at": updated_at,
+    } | fields
+
+
+@pytest.fixture
+def business(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Two customers from January on, one of whom left in March; planned and up to date."""
+    monkeypatch.setenv("LAKE_START", "2026-01-01")
+    settings.cache_clear()
+    home.put("accounts", "1.json", account("a1", "2026-01-01T00:00:00Z"), account("a2", "2026-01-01T00:00:00Z"))
+    home.put(
+        "subscriptions",
+        "1.json",
+        change("s1", 1, "2026-01-05T00:00:00Z"),
+        change("s1", 3, "2026-03-05T00:00:00Z", quantity=3),
+        change("s2", 1, "2026-01-09T00:00:00Z", account_id="a2", currency="USD"),
+        change("s2", 2, "2026-03-09T00:00:00Z", account_id="a2", currency="USD", status="canceled"),
+    )
+    home.put("invoices", "1.json", invoice("i1", "2026-01-31T00:00:00Z"))
+    home.ingest()
+    home.plan()
+    assert home.missing() == {}
+    return home
+
+
+def rebuilt(home: Home, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Any, ...]]]:
+    """The tables as a new lake over the same landing gives them."""
+    monkeypatch.setenv("LANDING_URI", home.options.landing_uri)
+    monkeypatch.setenv("LAKE_HOME", f"{home.options.lake_home}-rebuilt")
+    settings.cache_clear()
+    fresh = Home()
+    fresh.ingest()
+    fresh.plan()
+    return tables(fresh)
+
+
+def tables(home: Home) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: home.rows(f"SELECT * FROM {name} ORDER BY ALL") for name in TABLES}
+
+
+def last_day() -> dt.date:
+    return dt.datetime.now(dt.UTC).date() - dt.timedelta(1)
+
+
+def movements(home: Home) -> list[tuple[Any, ...]]:
+    rows = home.rows(
+        "SELECT account_id, movement_type, month_date::TEXT, amount::DOUBLE FROM gold.fct_mrr_movements "
+        "WHERE movement_type <> 'fx' ORDER BY 1, 3, 2"
+    )
+    return [(account, movement, month, amount) for account, movement, month, amount in rows if account == "a1"]
+
+
+def test_late_changes_heal_all_later_dates(business: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN
+    assert movements(business) == [("a1", "new", "2026-01-01", 10.0), ("a1", "expansion", "2026-03-01", 20.0)]
+
+    # WHEN the second version arrives after the third, and an end in January is told
+    business.put("subscriptions", "late.json", change("s1", 2, "2026-02-10T00:00:00Z", quantity=2))
+    business.ingest()
+
+    # THEN all dates from its own on are stale, of what holds over time, and no earlier one
+    missing = business.missing()
+    assert missing[MRR] == missing["gold.rpt_mrr_daily"] == [f"2026-02-10 - {last_day()}"]
+    assert "silver.activity_events" not in missing
+    assert business.run() == "SUCCESS"
+    assert movements(business) == [
+        ("a1", "new", "2026-01-01", 10.0),
+        ("a1", "expansion", "2026-02-01", 10.0),
+        ("a1", "expansion", "2026-03-01", 10.0),
+    ]
+
+    # AND an end that is told later than it was counts from the end
+    ended = change("s1", 4, "2026-04-02T00:00:00Z", status="canceled", ended_at="2026-03-31T10:00:00Z")
+    business.put("subscriptions", "end.json", ended)
+    business.ingest()
+    assert business.missing()[MRR] == [f"2026-03-31 - {last_day()}"]
+    business.put("invoices", "paid-back.json", invoice("i1", "2026-04-03T00:00:00Z", amount_refunded=595))
+    business.ingest()
+    assert business.run() == "SUCCESS"
+    assert movements(business)[-1] == ("a1", "churn", "2026-03-01", -20.0)
+    found = tables(business)
+    assert found == rebuilt(business, monkeypatch)
+    assert [name for name, rows in found.items() if not rows] == []
+
+
+def test_address_of_a_customer_makes_no_date_of_mrr_stale(business: Home) -> None:
+    business.put("accounts", "moved.json", account("a1", "2026-02-01T00:00:00Z", country_code="fr"))
+    business.ingest()
+    missing = business.missing()
+    assert {MRR, "gold.rpt_mrr_daily"}.isdisjoint(missing)
+    assert {"silver.accounts", "gold.dim_account", "gold.rpt_customer_lifetime"} <= set(missing)
+    assert business.run() == "SUCCESS"
+    assert business.rows("SELECT country_code FROM gold.dim_account WHERE account_id = 'a1' ORDER BY valid_from") == [
+        (None,),
+        ("fr",),
+    ]
