@@ -23,7 +23,9 @@ CHECK_AND_PLAN = """
 from sqlmesh import Context
 context = Context(paths=".")
 assert context.format(check=True), "sqlmesh format --check"
-assert context.test().wasSuccessful(), "sqlmesh test"
+names = ("silver/support/test_tickets.yaml", "gold/support/test_fct_tickets_daily.yaml")
+tested = context.test(tests=[f"tests/models/{name}" for name in names])
+assert tested.wasSuccessful() and tested.testsRun == 2, tested
 context.plan(auto_apply=True, no_prompts=True, skip_tests=True)
 """
 TICKETS = (
