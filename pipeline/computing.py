@@ -29,6 +29,7 @@ LOG = logging.getLogger(__name__)
 _COMPUTING = ("_run", "_apply")
 """Methods of SQLMesh's context that read what is missing and compute it. A plan that is only shown needs neither."""
 _THREADS = threading.RLock()
+_session: Session | None = None
 _holder: int | None = None
 """The thread of this process that holds the lock; what it calls computes under it too."""
 
@@ -49,6 +50,19 @@ def cycle_lock(options: Settings, wait_seconds: float) -> AbstractContextManager
         RetriableError: another one is in progress.
     """
     return _cycle_lock(options, wait_seconds) if options.has_postgres_state else nullcontext()
+
+
+def must_still_hold(options: Settings) -> None:
+    """To be asked before what was computed under the lock is published: SQLMesh goes on over a new connection.
+
+    Raises:
+        RetriableError: the lock was lost on the way.
+    """
+    if options.has_postgres_state:
+        from pipeline.postgres import Lock, holds
+
+        if _session is None or not holds(_session, Lock.COMPUTING):
+            raise RetriableError("the lock of the state was lost on the way; run this again")
 
 
 def install() -> None:
@@ -124,7 +138,7 @@ def _locked(method: Callable[..., Any]) -> Callable[..., Any]:
 def _compute_lock(options: Settings) -> Iterator[None]:
     from pipeline.postgres import Lock, release
 
-    global _holder
+    global _holder, _session
     with _THREADS:
         if _holder is not None:
             yield
@@ -132,7 +146,7 @@ def _compute_lock(options: Settings) -> Iterator[None]:
         advice = "wait for it or end it, and run this again (STATE_LOCK_SECONDS says how long to wait)"
         session = _acquired(options, Lock.COMPUTING, options.state_lock_seconds, f"is at work; {advice}")
         settled: dict[str, int] | None = None
-        _holder = threading.get_ident()
+        _session, _holder = session, threading.get_ident()
         try:
             with open_state(options) as state:
                 settled = settled_positions(state)
@@ -141,7 +155,7 @@ def _compute_lock(options: Settings) -> Iterator[None]:
             with open_state(options) as state:
                 history.collect(state)  # before anybody else can join the rows
         finally:
-            _holder = None
+            _session = _holder = None
             if not release(session, Lock.COMPUTING) and settled is not None:
                 _after_a_lost_lock(options, settled)
 

@@ -139,6 +139,23 @@ def acquire(session: Session, lock: Lock, wait_seconds: float) -> bool:
     return bool(is_ours)
 
 
+def holds(session: Session, lock: Lock) -> bool:
+    """Whether a session is there and still has a lock."""
+    import psycopg2
+
+    try:
+        with session.cursor() as cursor:
+            cursor.execute(
+                "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() "
+                "AND classid = %s AND objid = %s",
+                (LOCKS, lock),
+            )
+            ((count,),) = cursor.fetchall()
+    except psycopg2.Error:
+        return False
+    return bool(count)
+
+
 def release(session: Session, lock: Lock) -> bool:
     """Gives a lock back and ends the session; False when the session was lost, and the lock with it, some time ago."""
     import psycopg2

@@ -14,6 +14,7 @@ from ingest.store import Store
 from pipeline import history
 from pipeline.audits import Outcome, offenders, standalone_audits, suspects
 from pipeline.bronze import registered_positions
+from pipeline.computing import must_still_hold
 from pipeline.duck import connect
 from pipeline.project import Project
 from pipeline.publish import Change, changes, prune, publish
@@ -35,6 +36,9 @@ def audit_and_publish(
     Args:
         summary: gets the outcome, and the error when gold is not fit.
         release: whether the hold of a rollback ends.
+
+    Raises:
+        RetriableError: the lock of a shared state was lost on the way.
     """
     published = Published(options)
     pointer, before = published.pointer(), published.newest()
@@ -59,6 +63,7 @@ def audit_and_publish(
             is_same = _is_same(before, changed)
             if not is_same:
                 _audit(project, options, summary, snapshots, before, state, now)
+        must_still_hold(options)
         if is_same and before is not None:
             if pointer.get("state") != before.number and (release or not pointer.get("held")):
                 published.point_to(before.number)  # a crash came before it, or a rollback ends
