@@ -12,7 +12,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 .PHONY: help setup setup-postgres lock lint test demo demo-steps demo-s3 bench torture histories kills clean
 
 help: ## list the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 setup: .venv/.ready ## make .venv from the hashed lock
 
@@ -29,6 +29,10 @@ setup: .venv/.ready ## make .venv from the hashed lock
 	fi
 	@touch $@
 
+setup-postgres: setup ## add what SQLMesh's state in Postgres needs
+	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-postgres.lock; \
+	else $(BIN)/python -m pip install -q --require-hashes -r requirements-postgres.lock; fi
+
 lock: ## resolve pyproject.toml anew into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev --output-file requirements.lock pyproject.toml
@@ -43,10 +47,6 @@ lint: setup ## ruff, mypy, the contracts, sqlmesh format and lint
 	lake contracts >/dev/null
 	sqlmesh format --check
 	sqlmesh lint
-
-setup-postgres: setup ## add what SQLMesh's state in Postgres needs
-	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-postgres.lock; \
-	else $(BIN)/python -m pip install -q --require-hashes -r requirements-postgres.lock; fi
 
 test: setup ## run every test but the long ones
 	pytest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -92,7 +93,7 @@ def serve_postgres() -> Iterator[Postgres]:
             try:
                 process.wait(timeout=5)
             except subprocess.TimeoutExpired:
-                process.send_signal(2)
+                process.send_signal(signal.SIGINT)
                 process.wait(timeout=20)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
