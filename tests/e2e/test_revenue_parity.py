@@ -1,0 +1,103 @@
+"""Random subscription businesses: the models say what plain Python computes from the raw lines, however they arrive."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.settings import PROJECT, settings
+from tests import revenue
+from tests.home import Home
+from tests.random_business import RandomBusiness, random_business
+
+MOVEMENTS = "SELECT account_id, month_date, movement_type, amount FROM gold.fct_mrr_movements"
+MONTHS = """
+SELECT month_date, opening_mrr, fx_mrr, new_mrr, reactivation_mrr, expansion_mrr, contraction_mrr, churn_mrr,
+  closing_mrr, opening_accounts, accounts, churned_accounts, arpa, logo_churn_rate, gross_retention, net_retention,
+  quick_ratio
+FROM gold.rpt_mrr_monthly
+"""
+COHORTS = """
+SELECT cohort_month_date, month_number, accounts, retained_accounts, retained_share, opening_mrr, retained_mrr,
+  revenue_retained
+FROM gold.rpt_cohort_retention
+"""
+
+
+def seed(name: str) -> list[dict[str, str]]:
+    with (PROJECT / "seeds" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake without customers, with production planned on it, to be copied."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKE_HOME", str(folder))
+        settings.cache_clear()
+        Home().plan()
+    settings.cache_clear()
+    return folder
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A copy of the template."""
+    folder = tmp_path / "home"
+    shutil.copytree(template, folder)
+    monkeypatch.setenv("LAKE_HOME", str(folder))
+    settings.cache_clear()
+    yield Home()
+    shutil.rmtree(folder)
+
+
+def arrive(home: Home, business: RandomBusiness, batches: int) -> None:
+    """All of a business in so many batches, each followed by a run."""
+    landing = Path(home.options.lake_home) / "landing"
+    size = -(-len(business.objects) // batches)
+    for start in range(0, len(business.objects), size):
+        RandomBusiness(business.objects[start : start + size], business.last_day).write(landing)
+        home.ingest()
+        assert home.run() == "SUCCESS"
+
+
+def told(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows in order; ratios as floats of twelve digits, the exact ones of Python and the doubles of SQL alike."""
+
+    def value(item: Any) -> Any:
+        return float(f"{float(item):.12g}") if isinstance(item, float | Fraction) else item
+
+    return sorted(tuple(map(value, row)) for row in rows)
+
+
+def must_agree(home: Home) -> int:
+    """The number of movements, all of which agree, as every month and every cohort does."""
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    daily = revenue.mrr_daily(
+        Path(home.options.lake_home) / "landing", seed("currencies"), yesterday, home.options.lake_start
+    )
+    rates = revenue.Rates(seed("exchange_rates"), "EUR")
+    movements = told([tuple(row) for row in revenue.movements(daily, rates, yesterday)])
+    assert told(home.rows(MOVEMENTS)) == movements
+    assert told(home.rows(MONTHS)) == told([tuple(row) for row in revenue.monthly(daily, rates, yesterday)])
+    assert told(home.rows(COHORTS)) == told([tuple(row) for row in revenue.cohorts(daily, rates, yesterday)])
+    return len(movements)
+
+
+@pytest.mark.parametrize("number", range(int(os.environ.get("BUSINESSES", "3"))))
+def test_models_and_plain_python_agree(number: int, home: Home, record_property: Callable[[str, object], None]) -> None:
+    arrive(home, random_business(number), batches=1 + number % 3)
+
+    movements = must_agree(home)
+
+    record_property("movements", movements)
+    assert movements > 20
