@@ -134,12 +134,15 @@ def test_personal_data_is_marked() -> None:
         "users.user_id",
         "users.children_ids",
         "users.country_code",
+        "accounts.user_id",
+        "accounts.name",
+        "accounts.email",
     }
 
 
 def test_feeds_are_selected_by_either_name() -> None:
     assert [item.feed for item in select(("engagement/users", "events", "users"))] == ["users", "events"]
-    with pytest.raises(ConfigError, match=r"unknown feed clicks; expected one of activities, events, users"):
+    with pytest.raises(ConfigError, match=r"unknown feed clicks; expected one of accounts, activities, events, inv"):
         select(("clicks",))
 
 

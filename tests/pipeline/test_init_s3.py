@@ -46,7 +46,8 @@ def test_store_that_is_away_is_waited_for_and_then_reported() -> None:
 
 def test_buckets_are_those_that_the_settings_lead_to() -> None:
     options = Settings.model_validate({"LANDING_URI": "s3://{bucket}/in", "LAKE_URI": "s3://warehouse/lake"})
-    assert buckets_of(options) == ["raw-activities", "raw-events", "raw-users", "warehouse"]
+    raw = [f"raw-{feed}" for feed in ("accounts", "activities", "events", "invoices", "subscriptions", "users")]
+    assert buckets_of(options) == [*raw, "warehouse"]
 
 
 @pytest.mark.s3
