@@ -69,9 +69,10 @@ def newest(state: State) -> int:
     return int(found[0])
 
 
-def continues(state: State, number: int) -> bool:
-    """Whether the newest published state was noted here: when not, a back-up was restored, and numbers mean nothing."""
-    return state.row("SELECT MAX(number) FROM lakemesh.published") == (number,)
+def continues(state: State, number: int, sequence: int) -> bool:
+    """Whether a published state was made from here: when not, a back-up was restored, and its number means nothing."""
+    query = "SELECT 1 FROM lakemesh.published WHERE number = ? AND sequence = ?"
+    return state.row(query, [number, sequence]) is not None
 
 
 def since(state: State, name: str, version: str, sequence: int) -> Recomputed:
@@ -91,12 +92,16 @@ def since(state: State, name: str, version: str, sequence: int) -> Recomputed:
     return Recomputed(bool(ranges), frozenset(dt.date(1970, 1, 1) + dt.timedelta(days=day) for day in days))
 
 
-def published(state: State, number: int, sequence: int) -> None:
-    """Notes a published state, and drops what nobody asks for again: older rows that SQLMesh has joined meanwhile."""
+def publishing(state: State, before: int, number: int, sequence: int) -> None:
+    """Notes the state that is going to be published, beside the one before: after a crash either is the newest."""
     with state.changing():
-        state.execute("DELETE FROM lakemesh.published")
-        state.execute("INSERT INTO lakemesh.published VALUES (?)", [number])
-        state.execute(
-            "DELETE FROM lakemesh.recomputed WHERE sequence <= ? AND id NOT IN (SELECT id FROM sqlmesh._intervals)",
-            [sequence],
-        )
+        state.execute("DELETE FROM lakemesh.published WHERE number <> ?", [before])
+        state.execute("INSERT INTO lakemesh.published VALUES (?, ?)", [number, sequence])
+
+
+def forget(state: State, sequence: int) -> None:
+    """Drops what nobody asks for again: rows up to a number that SQLMesh has joined meanwhile."""
+    state.execute(
+        "DELETE FROM lakemesh.recomputed WHERE sequence <= ? AND id NOT IN (SELECT id FROM sqlmesh._intervals)",
+        [sequence],
+    )

@@ -54,7 +54,7 @@ def audit_and_publish(
             named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
             raise Unproven(f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`")
         with open_state(options) as state, summary.stage("audit"):
-            if before is not None and not history.continues(state, before.number):
+            if before is not None and not history.continues(state, before.number, before.sequence):
                 before = replace(before, sequence=history.UNKNOWN)
             changed = changes(snapshots, before, state)
             sequence = history.newest(state)
@@ -83,13 +83,15 @@ def audit_and_publish(
                 tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in summary.audits),
             )
             held = bool(pointer.get("held")) and not release
+            with open_state(options) as state:
+                history.publishing(state, number - 1, number, sequence)
             done = publish(published, project.context.engine_adapter, changed, before, about, held)
             summary.published_dates = done.dates
             summary.outcome = "held" if held else "published"
             summary.state = pointer["state"] if held else done.number
             prune(published, options.published_states, now)
             with open_state(options) as state:
-                history.published(state, done.number, done.sequence)
+                history.forget(state, done.sequence)
     except Unproven as error:
         summary.failed(error)
 

@@ -21,7 +21,7 @@ TABLES = (
     "lakemesh.collected (newest BIGINT)",
     "lakemesh.recomputed (sequence BIGINT, id TEXT, name TEXT, version TEXT, start_ts BIGINT, end_ts BIGINT)",
     "lakemesh.history (name TEXT, version TEXT, known_after BIGINT, altered_ts BIGINT, PRIMARY KEY (name, version))",
-    "lakemesh.published (number BIGINT)",
+    "lakemesh.published (number BIGINT, sequence BIGINT)",
 )
 """Our tables beside SQLMesh's. A new column gets a table of its own: these are never altered."""
 Row = tuple[Any, ...]
