@@ -99,6 +99,7 @@ class Change:
     unit_amount: int
     currency: str
     discount: Fraction
+    trial_end_at: dt.datetime | None
     cancel_at: dt.datetime | None
     ended_at: dt.datetime | None
     updated_at: dt.datetime
@@ -119,7 +120,9 @@ class Change:
         """MRR just before a moment for which this change counts."""
         ends = self.ends
         is_served = ends is None or ends >= moment
-        if not is_served or not (self.status in PAYING or (self.status == "canceled" and ends is not None)):
+        is_trial = ends is not None and self.trial_end_at is not None and self.trial_end_at >= ends
+        is_running_out = self.status == "canceled" and ends is not None and not is_trial
+        if not is_served or not (self.status in PAYING or is_running_out):
             return Decimal(0)
         amount = Fraction(self.unit_amount * self.quantity) * (100 - self.discount) / 100
         return rounded(amount / {"month": 1, "year": 12}[self.interval] / 10 ** digits[self.currency])
@@ -412,6 +415,7 @@ def _change(record: dict[str, Any]) -> Change | None:
         values["unit_amount"],
         values["currency"],
         Fraction(discount),
+        times.get("trial_end_at"),
         times.get("cancel_at"),
         times.get("ended_at"),
         times["updated_at"],

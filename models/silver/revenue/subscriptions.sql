@@ -111,6 +111,9 @@ WITH dated_changes AS (
       WHEN split_periods.is_ended
       THEN 'canceled'
       WHEN subscription_changes.status = 'canceled'
+      AND subscription_changes.trial_end_at >= split_periods.service_ends_at
+      THEN 'trialing'
+      WHEN subscription_changes.status = 'canceled'
       AND NOT split_periods.service_ends_at IS NULL
       THEN 'active'
       ELSE subscription_changes.status
@@ -142,7 +145,7 @@ SELECT
   priced_periods.version::BIGINT AS version, /* Change that holds in the period, with subscription_id key of silver.subscription_changes */
   priced_periods.account_id::TEXT AS account_id, /* The customer, key of silver.accounts */
   priced_periods.plan_id::TEXT AS plan_id, /* The plan, key of seeds.plans */
-  priced_periods.state::TEXT AS state, /* Status in force: that of the change, canceled once the service has ended, active while a canceled one still runs */
+  priced_periods.state::TEXT AS state, /* Status in force: that of the change, canceled once the service has ended, active while a canceled one still runs, trialing if it ends with its trial */
   priced_periods.status::TEXT AS status, /* Status as the change told it */
   (
     priced_periods.state IN ('active', 'past_due')
