@@ -49,7 +49,7 @@ lint: setup ## ruff, mypy, the contracts, sqlmesh format and lint
 	sqlmesh lint
 
 test: setup ## run every test but the long ones
-	pytest
+	pytest -n 2 --dist loadfile
 
 demo: setup demo-steps ## sample data, ingest, plan, gold
 	@echo

@@ -6,6 +6,7 @@
     ├── TooManyBadRecords  more was quarantined than the contract allows: mend producer or contract     (exit 1)
     ├── OverwriteRefused   an object has new content, and its contract says refuse: look at it          (exit 1)
     ├── StuckObjects       some objects could not be read, all others are loaded: run again, look at them (exit 1)
+    ├── DamagedLake        files of the lake are missing or unreadable: restore them, or load them anew (exit 1)
     ├── ConflictError      another ingester took these objects first: plan again       (handled inside)
     └── CorruptObject      one object cannot be decoded: it is quarantined as a whole  (handled inside)
 
@@ -14,7 +15,7 @@ A single bad record is no exception: it becomes a row of the quarantine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class IngestError(Exception):
@@ -58,6 +59,18 @@ class StuckObjects(IngestError):  # noqa: N818  all else is loaded
         super().__init__(
             f"{feed}: {first}{more} could not be read, all others are loaded; run it again, and look at that object "
             f"if it stays so: {reason}"
+        )
+
+
+class DamagedLake(IngestError):  # noqa: N818  somebody else erred: readers keep the state that they have
+    """Files that the ledger names are missing, cut short or unreadable."""
+
+    def __init__(self, lake_uri: str, feed: str, files: Sequence[tuple[str, str]]) -> None:
+        path, what = files[0]
+        more = f", and {len(files) - 1:,} more files of {feed} likewise" if len(files) > 1 else ""
+        super().__init__(
+            f"{lake_uri}/{path} {what}{more}. `lake verify {feed} --deep` names all of them; restore them from the "
+            f"back-up, or have the landing loaded anew: `lake ledger rebuild {feed} --force`, then `lake ingest`"
         )
 
 

@@ -24,6 +24,7 @@ from ingest.store import Store
 from pipeline import history
 from pipeline.affected import FeedChange, feed_changes
 from pipeline.computing import compute_lock, put_in_order
+from pipeline.damage import lake_damage
 from pipeline.duck import connect
 from pipeline.stale import DAY_MS, Dates, stale_versions
 from pipeline.state import State, must_be_the_same_lake, open_state, settled_positions
@@ -61,13 +62,14 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         RetriableError: another process (a run, `sqlmesh ui`) holds the state file or computes on it, or it is out of
             reach, or its disk is full. The loads are committed; the next `lake ingest` invalidates.
         ConfigError: the state cannot be written, or is newer than the lake.
+        DamagedLake: a bronze file cannot be read.
     """
     with _unmarked(options), open_state(options) as state, connect(options) as reader:
         must_be_the_same_lake(state, lake)
         if not options.has_postgres_state:  # there it is done under the lock
             put_in_order(state)
         settled = settled_positions(state)
-        changes = feed_changes(lake, contracts, settled, reader)
+        changes = _changes(lake, contracts, settled, reader)
         if all(settled.get(change.feed) == change.position for change in changes):
             history.collect(state)
             return Invalidation({}, (), settled)
@@ -75,7 +77,7 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
             history.collect(state)
             before, settled = settled, settled_positions(state)
             if settled != before:  # another host was here while this one waited
-                changes = feed_changes(lake, contracts, settled, reader)
+                changes = _changes(lake, contracts, settled, reader)
             moved = [change for change in changes if settled.get(change.feed) != change.position]
             with state.changing(intervals=True):
                 models = remove_intervals(state, [change for change in moved if change.changed])
@@ -91,6 +93,22 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         tuple(sorted(models)),
         {change.feed: change.position for change in changes},
     )
+
+
+def _changes(
+    lake: Store, contracts: Mapping[str, Contract], settled: Mapping[str, int], reader: duckdb.DuckDBPyConnection
+) -> list[FeedChange]:
+    """What changed since the settled positions.
+
+    Raises:
+        DamagedLake: a file of bronze cannot be read.
+    """
+    try:
+        return feed_changes(lake, contracts, settled, reader)
+    except duckdb.Error as error:
+        raise lake_damage(lake, contracts.values()) or RetriableError(
+            f"{lake.uri}: bronze cannot be read: {str(error).splitlines()[0]}; `lake verify --deep` names the file"
+        ) from error
 
 
 @contextmanager

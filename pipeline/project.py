@@ -120,9 +120,34 @@ class Project:
         """
         environment = self.context.state_reader.get_environment(PROD)
         if environment is None:
-            raise ConfigError("there is no production yet; run `sqlmesh plan` once, look at it, and apply it")
+            raise ConfigError(
+                "there is no production yet; run `sqlmesh plan` once, look at it, and apply it. If there was one, its "
+                "state is lost: `lake rebuild` makes it anew"
+            )
         found = self.context.state_reader.get_snapshots(environment.snapshots)
         return {snapshot.name: snapshot for snapshot in found.values()}
+
+    def must_have_tables(self) -> None:
+        """Sees that the warehouse is the one that the state tells of.
+
+        Raises:
+            ConfigError: there is no production yet, or the warehouse lacks its tables.
+        """
+        stored = self.context.engine_adapter.fetchall("SELECT table_schema, table_name FROM information_schema.tables")
+        there = {f"{schema}.{name}" for schema, name in stored}
+        lost = [
+            plain_name(snapshot.name)
+            for snapshot in self.snapshots().values()
+            if snapshot.is_model
+            and not (snapshot.is_external or snapshot.is_symbolic)
+            and plain_name(snapshot.table_name()) not in there
+        ]
+        if lost:
+            raise ConfigError(
+                f"the warehouse lacks {len(lost)} tables of production, {', '.join(sorted(lost)[:3])} among them: it "
+                "was lost or replaced. Restore it with the state of the same moment, or run `lake rebuild`; readers "
+                "keep the state that they have"
+            )
 
     def missing(self, now: dt.datetime) -> tuple[dict[str, list[dt.date]], dict[str, list[dt.date]]]:
         """The dates that each model of production should have by its schedule, and has not.

@@ -28,6 +28,7 @@ from ingest.ledger import Ledger, LedgerState
 from ingest.parquet import parquet_file
 from ingest.settings import Settings
 from ingest.store import Store
+from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
 from pipeline.lake import writable_lake
 from pipeline.state import open_state
@@ -42,6 +43,7 @@ class Recovery:
         objects: objects that the landing has no more and the lake still holds.
         records: their rows and rejected records.
         files: files that hold them.
+        left_out: files that cannot be read: a killed writer left them, or they are damaged.
         kept_as: where the old log lies now; empty when there was none.
     """
 
@@ -50,6 +52,7 @@ class Recovery:
     objects: int
     records: int
     files: int
+    left_out: tuple[str, ...]
     kept_as: str
 
 
@@ -78,6 +81,7 @@ def rebuild_ledger(contract: Contract, options: Settings, force: bool = False) -
                     "all the same"
                 )
             lake.put(draft, _entry(contract, lake, options, names, now).to_bytes())
+        left_out = tuple(path for path in _files(lake, contract.feed) if unreadable(lake, path, deep=True))
         aside = _move_aside(lake, ledger, now)
         entry = Entry.from_bytes(lake.get(draft), draft)
         with open_state(options) as state:
@@ -91,17 +95,22 @@ def rebuild_ledger(contract: Contract, options: Settings, force: bool = False) -
         len(entry.objects),
         sum(item.records for item in entry.objects),
         len(entry.added),
+        left_out,
         aside,
     )
+
+
+def _files(lake: Store, feed: str) -> list[str]:
+    return [item.key for layer in LAYERS for item in lake.list(f"{layer}/{feed}") if item.key.endswith(".parquet")]
 
 
 def _is_whole(ledger: Ledger) -> bool:
     try:
         state = ledger.state()
-        there = {item.key for layer in LAYERS for item in ledger.store.list(f"{layer}/{ledger.feed}")}
+        there = {item.key: item.size for layer in LAYERS for item in ledger.store.list(f"{layer}/{ledger.feed}")}
     except (ConfigError, OSError, pa.ArrowException, KeyError):
         return False
-    return bool(state.position or not there) and state.files.keys() <= there
+    return bool(state.position or not there) and all(there.get(p) == file.bytes for p, file in state.files.items())
 
 
 def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
@@ -117,12 +126,7 @@ def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
 def _entry(contract: Contract, lake: Store, options: Settings, listed: pa.Array, now: dt.datetime) -> Entry:
     """The first entry of the new log: the objects that are gone from the landing, in files of their own."""
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-    paths = [
-        item.key
-        for layer in LAYERS
-        for item in lake.list(f"{layer}/{contract.feed}")
-        if item.key.endswith(".parquet") and _is_readable(lake, item.key)
-    ]
+    paths = [path for path in _files(lake, contract.feed) if not unreadable(lake, path, deep=True)]
     if not paths:
         return Entry(load_id, now)
     with connect(options) as connection:
@@ -132,16 +136,6 @@ def _entry(contract: Contract, lake: Store, options: Settings, listed: pa.Array,
             rows[path].append(row)
         added = [_copy(connection, lake, path, rows[path], load_id) for path in sorted(rows)]
     return Entry(load_id, now, tuple(_object(contract, load_id, row) for row in kept), tuple(added))
-
-
-def _is_readable(lake: Store, path: str) -> bool:
-    """Whether its writer came to its end; a killed one leaves a file without a footer."""
-    try:
-        with lake.open(path) as source:
-            pq.ParquetFile(source)
-    except (pa.ArrowInvalid, OSError):
-        return False
-    return True
 
 
 def _kept_lines(

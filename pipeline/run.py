@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingest.errors import RetriableError
+from ingest.contract import contracts
+from ingest.errors import DamagedLake, RetriableError
 from ingest.load import Progress as IngestProgress
 from ingest.lock import file_lock
 from ingest.settings import Settings
+from ingest.store import Store
 from pipeline import history
 from pipeline.alerts import alerting
 from pipeline.computing import cycle_lock
 from pipeline.cycle import IngestSummary, ingest_all
+from pipeline.damage import lake_damage
 from pipeline.operations import record
 from pipeline.project import Computed, Progress, Project, open_project
 from pipeline.prove import audit_and_publish, failed_audits, feeds_behind
@@ -80,7 +83,7 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
         open_project() as project,
     ):
         targets += project.senders()
-        project.snapshots()
+        project.must_have_tables()
         audit_and_publish(project, options, summary, now, release=True)
         record(project.context.engine_adapter, summary)
     return summary
@@ -101,9 +104,12 @@ def one_cycle(options: Settings, wait_seconds: float) -> Iterator[None]:
 
 def _run_and_publish(project: Project, options: Settings, summary: RunSummary, now: dt.datetime) -> bool:
     """Whether the cycle is over: False when a load came in between, so that it has to begin again."""
-    project.snapshots()
+    project.must_have_tables()
     with summary.stage("run"):
-        is_complete = project.run(now)
+        try:
+            is_complete = project.run(now)
+        except RetriableError as error:
+            raise _damage(project, options, now) or error from error
     for name, done in project.console.computed.items():
         whole = summary.computed.setdefault(name, Computed())
         whole.dates |= done.dates
@@ -115,6 +121,8 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
         summary.errors += project.console.errors
         summary.exit_code = max(summary.exit_code, 1)
         summary.audits += failed_audits(project, options)
+        if not project.console.failed_audits and (damage := _damage(project, options, now)):
+            summary.failed(damage)
         return True
     if feeds_behind(project, options):
         return False
@@ -126,6 +134,13 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
             with open_state(options) as state:
                 history.collect(state)
     return True
+
+
+def _damage(project: Project, options: Settings, now: dt.datetime) -> DamagedLake | None:
+    """What is wrong with bronze when a run failed; files of the dates that are missing are read."""
+    due, _ = project.missing(now)
+    dates = {day for days in due.values() for day in days}
+    return lake_damage(Store(options.lake_uri, options), contracts().values(), dates)
 
 
 def _joined(before: IngestSummary | None, after: IngestSummary) -> IngestSummary:

@@ -353,4 +353,10 @@ def show_recovery(done: Sequence[Recovery]) -> str:
     for item in done:
         numbers = (item.reload, item.objects, item.records, item.files)
         table.add_row(item.feed, *(f"{number:,}" for number in numbers), item.kept_as)
-    return _text(table, "run `lake ingest`: it loads what the landing holds, and all dates count as changed")
+    lines = [
+        f"{item.feed}: {path} cannot be read and is left out; rows of it that the landing has no more come back only "
+        "with a back-up of it"
+        for item in done
+        for path in item.left_out
+    ]
+    return _text(table, *lines, "run `lake ingest`: it loads what the landing holds, and all dates count as changed")

@@ -22,6 +22,7 @@ from ingest.retired import is_retired, read_retired
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline.bronze import bronze_query
+from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
 
 SHOWN = 20
@@ -77,7 +78,7 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     absent = verdict.objects - int((listed.status != NEW).sum())
     verdict.retired = _count_retired(contract.feed, lake, state, listed) if absent else 0
     verdict.gone = absent - verdict.retired
-    _compare_files(contract, lake, state, verdict)
+    _compare_files(contract, lake, state, verdict, deep)
     with connect(options) as connection:
         _compare_objects(connection, contract, lake, state, verdict)
         if deep and not verdict.differences:
@@ -96,20 +97,24 @@ def _count_retired(feed: str, lake: Store, state: LedgerState, listed: Listed) -
     return count
 
 
-def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict) -> None:
-    """Each live file is there with the size and the rows that the ledger says."""
+def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict, deep: bool) -> None:
+    """Each live file is there with the size and the rows that the ledger says, and can be read."""
     folders = [f"{layer}/{contract.feed}" for layer in LAYERS]
     there = {item.key: item.size for folder in folders for item in lake.list(folder)}
     verdict.orphans = len(there.keys() - state.files.keys())
     verdict.differ("missing file", sorted(state.files.keys() - there.keys()))
-    wrong = []
+    wrong, damaged = [], []
     for path, file in sorted(state.files.items()):
         if path not in there:
+            continue
+        if reason := unreadable(lake, path, deep):
+            damaged.append(f"{path} {reason}")
             continue
         with lake.open(path) as source:
             rows = pq.ParquetFile(source).metadata.num_rows
         if (rows, there[path]) != (file.rows, file.bytes):
             wrong.append(f"{path} has {rows} rows in {there[path]} bytes, the ledger says {file.rows} in {file.bytes}")
+    verdict.differ("damaged file", damaged)
     verdict.differ("file differs", wrong)
 
 

@@ -68,7 +68,10 @@ def events_position(home: Home) -> int:
     return Ledger(Store(home.options.lake_uri), "events").position()
 
 
-@pytest.mark.parametrize("is_forward_only", [False, True], ids=["new_version", "forward_only"])
+@pytest.mark.parametrize(
+    "is_forward_only",
+    [pytest.param(False, id="new_version"), pytest.param(True, id="forward_only", marks=pytest.mark.slow)],
+)
 def test_promoted_environment_brings_no_old_data(running: Home, branch: Path, is_forward_only: bool) -> None:
     """Rule: a changed date is removed from the intervals of every version, not of production's alone."""
     change(branch, SYSTEM, UPPER)
@@ -99,6 +102,7 @@ def test_environment_planned_on_missing_dates_computes_what_it_reads_first(runni
     must_publish(running)
 
 
+@pytest.mark.slow
 def test_model_reverted_after_its_old_version_expired_is_whole(running: Home, branch: Path) -> None:
     """Rule: SQLMesh's record of intervals and its tables go together, whatever rows of ours lie between."""
     change(branch, SYSTEM, UPPER)
@@ -128,7 +132,7 @@ def test_late_data_reaches_intervals_whose_snapshot_expired(running: Home, branc
     assert plays(seen(running))["2026-01-02"] == 2
 
 
-@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("command", [pytest.param("plan", marks=pytest.mark.slow), "run"])
 def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
     running: Home, branch: Path, command: str
 ) -> None:
@@ -176,6 +180,7 @@ def test_ingest_that_dies_around_the_removal_is_made_good_by_the_next_cycle(runn
         must_publish(running)
 
 
+@pytest.mark.slow
 def test_restored_state_file_is_brought_up_to_date(running: Home, tmp_path: Path) -> None:
     """Rule: the settled position lies in the same file as the intervals, so what a back-up forgot is marked again."""
     back_up = tmp_path / "state.duckdb"

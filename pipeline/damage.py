@@ -1,0 +1,61 @@
+"""Files of the lake that the ledger names and nobody can read: which they are, and what to do about it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.contract import Contract
+from ingest.entry import LakeFile
+from ingest.errors import DamagedLake
+from ingest.ledger import Ledger
+from ingest.store import Store
+
+
+def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt.date] = ()) -> DamagedLake | None:
+    """What is wrong with the bronze that readers see, as an error to raise; None when nothing was found.
+
+    Presence and size of every live file are compared with the ledger. Only if that finds nothing, files are read.
+
+    Args:
+        dates: event dates whose files are read as a whole; those of entities are read anyway.
+    """
+    live = {contract.feed: Ledger(lake, contract.feed).live().bronze_files() for contract in contracts}
+    for feed, files in live.items():
+        if found := list(_altered(lake, feed, files)):
+            return DamagedLake(lake.uri, feed, found)
+    for feed, files in live.items():
+        read = [file for file in files if file.event_date is None or file.event_date in dates]
+        if found := [(file.path, reason) for file in read if (reason := unreadable(lake, file.path, deep=True))]:
+            return DamagedLake(lake.uri, feed, found)
+    return None
+
+
+def unreadable(lake: Store, path: str, deep: bool = False) -> str:
+    """Why a Parquet file cannot be read; empty when it can.
+
+    Args:
+        deep: reads all of it, not its footer alone.
+    """
+    try:
+        with lake.open(path) as source, pq.ParquetFile(source) as file:
+            for _ in file.iter_batches() if deep else ():
+                pass
+    except FileNotFoundError:
+        return "is missing"
+    except (pa.ArrowException, OSError) as error:
+        return f"cannot be read: {str(error).splitlines()[0]}"
+    return ""
+
+
+def _altered(lake: Store, feed: str, files: Iterable[LakeFile]) -> Iterator[tuple[str, str]]:
+    there = {item.key: item.size for item in lake.list(f"bronze/{feed}")}
+    for file in sorted(files, key=lambda file: file.path):
+        size = there.get(file.path)
+        if size is None:
+            yield file.path, "is missing"
+        elif size != file.bytes:
+            yield file.path, f"has {size:,} bytes, the ledger says {file.bytes:,}"
