@@ -62,7 +62,7 @@ def audit_and_publish(
             (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
             is_same = _is_same(before, changed)
             if not is_same:
-                _audit(project, options, summary, snapshots, before, state, now)
+                _audit(project, options, summary, snapshots, changed, before, state, now)
         must_still_hold(options)
         if is_same and before is not None:
             if pointer.get("state") != before.number and (release or not pointer.get("held")):
@@ -100,10 +100,15 @@ def _is_same(before: State | None, changed: Mapping[str, Change]) -> bool:
     """Whether nothing was computed since the newest state; a view alone changes with what it reads."""
     return (
         before is not None
-        and before.tables.keys() == changed.keys()
-        and all(before.tables[name].version == str(item.snapshot.version) for name, item in changed.items())
+        and not _has_other_versions(before, changed)
         and not any(item.recomputed.changed and not item.is_view for item in changed.values())
     )
+
+
+def _has_other_versions(before: State, changed: Mapping[str, Change]) -> bool:
+    """Whether a table of the newest state is gone, new, or of another version."""
+    versions = {name: table.version for name, table in before.tables.items()}
+    return versions != {name: str(item.snapshot.version) for name, item in changed.items()}
 
 
 def feeds_behind(project: Project, options: Settings) -> list[str]:
@@ -119,11 +124,14 @@ def _audit(
     options: Settings,
     summary: RunSummary,
     snapshots: Mapping[str, Any],
+    changed: Mapping[str, Change],
     before: State | None,
     state: StateDatabase,
     now: dt.datetime,
 ) -> None:
     """Standalone audits over the dates that changed since the newest state; now and then over all.
+
+    Over all as well when readers get another version of a table: it may have been computed long ago, on a branch.
 
     Raises:
         Unproven: one that blocks found rows.
@@ -135,7 +143,7 @@ def _audit(
         if snapshot.model.kind.is_incremental_by_time_range:
             recomputed = history.since(state, snapshot.name, str(snapshot.version), before.sequence)
             dates = None if recomputed.dates is None else dates | recomputed.dates
-    if before is None or _is_due(state, options, now):
+    if before is None or _has_other_versions(before, changed) or _is_due(state, options, now):
         dates = None
     found = standalone_audits(snapshots, project.audit_scopes(), project.context.engine_adapter, dates)
     failing = [item for item in found if item.rows]

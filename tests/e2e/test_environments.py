@@ -19,6 +19,7 @@ import pytest
 from ingest.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.store import Store
+from pipeline.summary import RunSummary
 from tests.engagement import GOLD, cycle, expected, gold, play, plays, seen
 from tests.home import Home, free_port
 
@@ -47,11 +48,12 @@ def change(branch: Path, old: str, new: str) -> None:
     path.write_text(before.replace(old, new))
 
 
-def must_publish(home: Home) -> None:
+def must_publish(home: Home) -> RunSummary:
     """A cycle that ends well, after which readers get what the raw lines say."""
     done = cycle(home)
     assert (done.outcome, done.errors) == ("published", [])
     assert seen(home) == expected(home) == gold(home)
+    return done
 
 
 def remove_expired(home: Home) -> None:
@@ -85,8 +87,10 @@ def test_promoted_environment_brings_no_old_data(running: Home, branch: Path, is
     assert gold(running) == expected(running)
     assert running.run() == "NOTHING_TO_DO"
     if not is_forward_only:  # a change of that kind holds for what is computed from now on
-        must_publish(running)
+        done = must_publish(running)
         assert running.rows(f"SELECT DISTINCT os_name FROM {GOLD}") == [("IOS",)]
+        # nobody has audited the dates that were computed on the branch, before the state that readers have
+        assert {audit.scope for audit in done.audits} == {"all dates"}
 
 
 def test_environment_planned_on_missing_dates_computes_what_it_reads_first(running: Home, branch: Path) -> None:
