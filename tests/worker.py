@@ -3,8 +3,8 @@
     python -m tests.worker [--at MOMENT kill|stop] [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
 
 MOMENT is `before` or `after` and a function, `before:pipeline.cycle:invalidate`, or a statement on the state database,
-`after:COMMIT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. With --ahead its clock
-shows so many seconds more, or fewer. It waits one second for a locked state, so that the tests need not.
+`before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. With --ahead its
+clock shows so many seconds more, or fewer. It waits one second for a locked state, so that the tests need not.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from typing import Any
 
 import time_machine
 
-import pipeline.invalidate
-import pipeline.state
+import pipeline.duck_state
 
 
 def happen(action: str) -> None:
@@ -52,12 +51,6 @@ class Watched:
         self._connection, self._statement = connection, statement
         self._met = around(connection.execute, when, action)
 
-    def __enter__(self) -> Watched:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
@@ -69,8 +62,8 @@ def prepare(moment: str, action: str) -> None:
     """Lets it happen at that moment."""
     when, _, place = moment.partition(":")
     if ":" not in place:
-        opened = pipeline.invalidate.open_state
-        pipeline.invalidate.open_state = lambda options: Watched(opened(options), place, when, action)  # type: ignore[return-value,assignment]
+        opened = pipeline.duck_state._open
+        pipeline.duck_state._open = lambda *arguments: Watched(opened(*arguments), place, when, action)
         return
     owner, _, name = place.rpartition(".") if "." in place.split(":")[1] else place.rpartition(":")
     target = pkgutil.resolve_name(owner)
@@ -84,7 +77,7 @@ def main() -> None:
     parser.add_argument("--ahead", type=float, default=0.0)
     parser.add_argument("program", choices=["lake", "sqlmesh"])
     options, arguments = parser.parse_known_args()
-    pipeline.state.LOCK_SECONDS = 1.0
+    os.environ["STATE_LOCK_SECONDS"] = "1"
     if options.program == "lake":
         from pipeline import cli, cycle, run  # noqa: F401  what the commands import later
 

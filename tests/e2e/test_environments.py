@@ -176,7 +176,7 @@ def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
 def test_ingest_that_dies_around_the_removal_is_made_good_by_the_next_cycle(running: Home) -> None:
     """Rule: removals and settled position are one transaction, after the commits of the ledger."""
     before = events_position(running)
-    moments = ("before:pipeline.cycle:invalidate", "after:pipeline.invalidate:_remove_intervals", "after:COMMIT")
+    moments = ("before:pipeline.cycle:invalidate", "after:pipeline.invalidate:remove_intervals", "before:CHECKPOINT")
     for number, moment in enumerate(moments, 1):
         running.put("events", f"late{number}.json", play(f"late{number}", "2026-01-02"))
         run("--at", moment, "kill", "lake", "ingest", code=-signal.SIGKILL)
@@ -265,7 +265,7 @@ def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home) -
 
         told = {name: run("lake", name, code=1) for name in ("ingest", "run")}
 
-        assert "is locked by another process (a run, or `sqlmesh ui`). What was loaded stays" in told["ingest"]
+        assert "is locked by another process (a run, or `sqlmesh ui`); end that process. What was" in told["ingest"]
         assert "in use by another process (a run, or `sqlmesh ui`); wait for it or end it" in told["run"]
         assert "Traceback" not in told["ingest"] + told["run"]
         assert events_position(running) == before + 1
