@@ -17,6 +17,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from ingest.errors import ConfigError, IngestError, RetriableError
 from ingest.settings import Settings, settings
 from pipeline import history
@@ -87,9 +89,33 @@ def prepare(context: Any, options: Settings) -> None:
     if options.has_postgres_state:
         context.state_sync.clear_cache()  # another process may have changed it while we waited
         for warehouse in context.engine_adapters.values():
-            warehouse.close()  # one that was opened while that process had the file has no catalog, now or later
+            _reopen(warehouse, options)
         with open_state(options) as state:
             _must_be_the_same_warehouse(state, context.engine_adapter, options)
+
+
+def _reopen(warehouse: Any, options: Settings) -> None:
+    """Opens the warehouse anew: a connection from when another process had the file has no catalog, now or later.
+
+    That process gives back the lock a moment before its file.
+
+    Raises:
+        RetriableError: it keeps the file for longer than state_lock_seconds.
+    """
+    deadline = time.monotonic() + options.state_lock_seconds
+    while True:
+        warehouse.close()
+        try:
+            warehouse.fetchone("SELECT 1")
+            return
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise
+            if time.monotonic() > deadline:
+                raise RetriableError(
+                    f"{options.warehouse_path} is in use by another process; wait for it or end it, and run this again"
+                ) from error
+            time.sleep(0.2)
 
 
 def _must_be_the_same_warehouse(state: State, warehouse: Any, options: Settings) -> None:

@@ -134,7 +134,7 @@ def test_the_ingester_takes_the_same_records(home: Home, seed: int) -> None:
         f"""
         SELECT DISTINCT ON (subscription_id, version)
           subscription_id, version, account_id, status, interval, quantity, unit_amount, currency,
-          COALESCE(discount_percent, 0), cancel_at, ended_at, updated_at
+          COALESCE(discount_percent, 0), trial_end_at, cancel_at, ended_at, updated_at
         FROM ({query})
         ORDER BY subscription_id, version, updated_at DESC, _source_modified_at DESC, _source_file DESC,
           _source_line DESC

