@@ -1,6 +1,6 @@
 """`lake` or `sqlmesh` in a process of its own to which something happens.
 
-    python -m tests.worker [--at MOMENT kill|stop] [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
+    python -m tests.worker [--project FOLDER] [--at MOMENT kill|stop] [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
 
 MOMENT is `before` or `after` and a function, `before:pipeline.cycle:invalidate`, or a statement on the state database,
 `before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. With --ahead its
@@ -17,11 +17,13 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import time_machine
 
 import pipeline.duck_state
+from ingest.settings import PROJECT
 
 
 def happen(action: str) -> None:
@@ -73,20 +75,23 @@ def prepare(moment: str, action: str) -> None:
 def main() -> None:
     """Runs one command."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--project", default=str(PROJECT))
     parser.add_argument("--at", nargs=2, metavar=("MOMENT", "ACTION"))
     parser.add_argument("--ahead", type=float, default=0.0)
     parser.add_argument("program", choices=["lake", "sqlmesh"])
     options, arguments = parser.parse_known_args()
     os.environ["STATE_LOCK_SECONDS"] = "1"
     if options.program == "lake":
-        from pipeline import cli, cycle, run  # noqa: F401  what the commands import later
+        from pipeline import cli, cycle, project, run  # noqa: F401  what the commands import later
 
+        project.PROJECT = Path(options.project)
         command = cli.main
     else:
         from sqlmesh.cli.main import cli as command
     if options.at:
         prepare(*options.at)
-    sys.argv = [options.program, *arguments]
+    place = ["--paths", options.project] if options.program == "sqlmesh" else []
+    sys.argv = [options.program, *place, *arguments]
     now = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=options.ahead)
     with time_machine.travel(now) if options.ahead else nullcontext():
         command()

@@ -1,4 +1,4 @@
-"""A lake with production on it, made once and copied for each test."""
+"""A lake with production on it, made once and copied for each test: of one domain, so that plans and runs are quick."""
 
 from __future__ import annotations
 
@@ -10,11 +10,32 @@ from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.settings import settings
 from tests.engagement import cycle, play
-from tests.home import Home, copy_project
+from tests.home import Home, copy_project, keep_domain
 
 
 @pytest.fixture(scope="session")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def engagement_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's SQLMesh side with the models of engagement alone; read-only."""
+    folder = copy_project(tmp_path_factory.mktemp("project") / "engagement")
+    keep_domain(folder, "engagement")
+    return folder
+
+
+def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Plans, runs and cycles of this process are of this project from now on; so are those of tests/worker.py."""
+    patch.setattr("tests.home.PROJECT", folder)
+    patch.setattr("pipeline.project.PROJECT", folder)
+    return folder
+
+
+@pytest.fixture
+def engagement(engagement_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Everything is done with that project."""
+    return use_project(engagement_project, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a lake with a play on each of the first three days of 2026, planned."""
     folder = tmp_path_factory.mktemp("planned")
     (folder / "dotenv").touch()
@@ -23,6 +44,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("LAKE_HOME", str(folder / "home"))
         patch.setenv("SQLMESH_DOTENV_PATH", str(folder / "dotenv"))
         settings.cache_clear()
+        use_project(engagement_project, patch)
         home = Home()
         for day in (1, 2, 3):
             home.put("events", f"{day}.json", play(f"e{day}", f"2026-01-0{day}"))
@@ -35,7 +57,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def production(planned: Path, clean_settings: Path) -> Home:
+def production(planned: Path, engagement: Path, clean_settings: Path) -> Home:
     """A copy of that lake, with nothing published yet."""
     set_console(NoopConsole())
     shutil.copytree(planned, clean_settings)
@@ -50,9 +72,6 @@ def running(production: Home) -> Home:
 
 
 @pytest.fixture
-def branch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A copy of the project's SQLMesh side, to be changed; plans, runs and cycles of this process use it."""
-    folder = copy_project(tmp_path / "project")
-    monkeypatch.setattr("tests.home.PROJECT", folder)
-    monkeypatch.setattr("pipeline.project.PROJECT", folder)
-    return folder
+def branch(engagement: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of that project, to be changed; everything is done with it."""
+    return use_project(shutil.copytree(engagement, tmp_path / "branch"), monkeypatch)

@@ -60,6 +60,7 @@ def rollups(home: Home) -> dict[str, dict[dt.date, int]]:
         pytest.param("2024-12-30 2024-12-31 2025-01-01 2025-01-02", id="new_year"),
     ],
 )
+@pytest.mark.usefixtures("engagement")
 def test_each_date_is_computed_once_it_is_over(home: Home, monkeypatch: pytest.MonkeyPatch, days: str) -> None:
     """Rule: schedules, partitions, months and weeks follow the calendar of UTC; today is no date yet."""
     first, second, third, fourth = days.split()
@@ -87,10 +88,10 @@ def test_each_date_is_computed_once_it_is_over(home: Home, monkeypatch: pytest.M
         assert rows == {day: 2 * count for day, count in counts.items()}
 
 
-def test_records_from_the_future_wait_for_their_date(running: Home) -> None:
+def test_records_from_the_future_wait_for_their_date(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: a date that is not over is never computed, whatever lies in bronze of it, and then with all of it."""
     today = dt.datetime.now(dt.UTC).replace(hour=12, minute=0, second=0, microsecond=0)
-    tomorrow = today + dt.timedelta(days=1)
+    tomorrow, later = today + dt.timedelta(days=1), today + dt.timedelta(days=3)
     running.put("events", "now.json", play("now", f"{today:%Y-%m-%d} 00:00:00"), play("late", "2026-01-02"))
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(hours=23)
     running.put("events", "ahead.json", play("ahead", f"{ahead:%Y-%m-%d %H:%M:%S}"))
@@ -101,19 +102,23 @@ def test_records_from_the_future_wait_for_their_date(running: Home) -> None:
     assert plays(seen(running)) == {"2026-01-01": 1, "2026-01-02": 2, "2026-01-03": 1}
     assert cycle(running, today).outcome == "unchanged"
 
-    # WHEN the days have passed
+    # WHEN the days have passed, and the deadlines for what may still come
+    monkeypatch.setattr("pipeline.completeness.utc_now", lambda: later)
     assert cycle(running, tomorrow).computed[GOLD].dates == {today.date()}
-    assert cycle(running, tomorrow + dt.timedelta(days=2)).outcome == "published"
+    assert cycle(running, later).outcome == "published"
     assert seen(running) == expected(running)
 
 
 ZONED = """
 import datetime as dt, json, sys
+from pathlib import Path
+import pipeline.project, tests.home
 from sqlmesh.core.console import NoopConsole, set_console
 from ingest.contract import contracts
 from tests.engagement import GOLD, cycle
 from tests.home import Home
 
+pipeline.project.PROJECT = tests.home.PROJECT = Path(sys.argv[2])
 set_console(NoopConsole())
 home = Home()
 done = cycle(home, dt.datetime.fromisoformat(sys.argv[1]))
@@ -126,7 +131,9 @@ print(json.dumps(found, default=str))
 """
 
 
-def test_time_zone_of_the_machine_changes_nothing(planned: Path, clean_settings: Path, tmp_path: Path) -> None:
+def test_time_zone_of_the_machine_changes_nothing(
+    planned: Path, engagement_project: Path, clean_settings: Path, tmp_path: Path
+) -> None:
     """Rule: every clock, session and cast is in UTC, whatever TZ says."""
     now = "2026-11-19T03:30:00+00:00"  # the day before in Los Angeles, the same afternoon on Kiritimati
     runs = {}
@@ -143,9 +150,8 @@ def test_time_zone_of_the_machine_changes_nothing(planned: Path, clean_settings:
         new = folder / "landing/raw-events/midnight.json"
         new.write_text("".join(json.dumps(record) + "\n" for record in midnight))
         os.utime(new, (at("2026-01-04 01:00:00").timestamp(),) * 2)
-        runs[zone] = subprocess.Popen(
-            [sys.executable, "-c", ZONED, now], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, "-c", ZONED, now, str(engagement_project)]
+        runs[zone] = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True)
     found = {zone: json.loads(process.communicate()[0]) for zone, process in runs.items()}
 
     assert found["America/Los_Angeles"] == found["UTC"]

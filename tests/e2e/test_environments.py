@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import tests.home
 from ingest.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.store import Store
@@ -30,7 +31,7 @@ COMPUTING = "before:sqlmesh.core.scheduler:Scheduler.run_merged_intervals"
 
 def worker(*arguments: str) -> list[str]:
     """The command of a process to which something happens, see tests/worker.py."""
-    return [sys.executable, "-m", "tests.worker", *arguments]
+    return [sys.executable, "-m", "tests.worker", "--project", str(tests.home.PROJECT), *arguments]
 
 
 def run(*arguments: str, code: int = 0) -> str:
@@ -143,11 +144,12 @@ def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
     """Rule: a feed's position is settled only with its removals; whoever cannot write them leaves it behind."""
     running.put("events", "first.json", play("first", "2026-01-02"))
     running.ingest()
-    change(branch, SYSTEM, UPPER)
-    arguments = ["dev", "--auto-apply", "--no-prompts", "--skip-tests"] if command == "plan" else []
-    project = ["-p", str(branch)] if command == "plan" else []
+    arguments = []
+    if command == "plan":
+        change(branch, SYSTEM, UPPER)
+        arguments = ["dev", "--auto-apply", "--no-prompts", "--skip-tests"]
     computing = subprocess.Popen(
-        worker("--at", COMPUTING, "stop", "sqlmesh", *project, command, *arguments),
+        worker("--at", COMPUTING, "stop", "sqlmesh", command, *arguments),
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

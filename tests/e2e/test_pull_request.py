@@ -15,7 +15,7 @@ import yaml
 
 from ingest.settings import PROJECT
 from tests.engagement import GOLD, cycle, expected, play, seen
-from tests.home import Home
+from tests.home import Home, keep_domain
 
 WORKFLOW: dict[str, Any] = yaml.safe_load((PROJECT / "docs/examples/pull_request.yml").read_text(encoding="utf-8"))
 NUMBER = "7"
@@ -37,6 +37,7 @@ def checkout(tmp_path: Path) -> Path:
         if (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
+    keep_domain(folder, "engagement")
     (folder / ".venv").mkdir()
     (folder / ".venv/bin").symlink_to(Path(sys.executable).parent)
     (folder / ".venv/.ready").touch()
@@ -99,7 +100,7 @@ def test_environment_is_made_told_and_removed(running: Home, checkout: Path, job
     assert f"## Environment `pr_{NUMBER}`" in told
     assert f"`gold__pr_{NUMBER}.activity_engagement_metrics` (Non-breaking)" in told
     assert "**Models needing backfill:**" in told
-    schemas = {f"{layer}__pr_{NUMBER}" for layer in ("gold", "ops", "seeds", "silver")}
+    schemas = {f"{layer}__pr_{NUMBER}" for layer in ("gold", "silver")}
     assert environments(running) == {"prod": set(), f"pr_{NUMBER}": schemas}
     table = GOLD.replace(".", f"__pr_{NUMBER}.")
     assert running.rows(f"SELECT SUM(long_plays)::INT, COUNT(*) FROM {table}") == [(0, 3)]
