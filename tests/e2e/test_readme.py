@@ -151,7 +151,8 @@ def test_settings_are_explained_with_their_defaults(clean_settings: Path, monkey
         defaults |= dict(zip(re.findall(r"`(\w+)`", names), re.findall(r"`([^`]*)`", values), strict=False))
     monkeypatch.delenv("LAKE_HOME")
     options = Home().options
-    own = {name.upper(): value for name, value in options.model_dump().items() if not name.startswith(("aws_", "pg"))}
+    values = options.model_dump().items()
+    own = {name.upper(): value for name, value in values if value != "" and not name.startswith(("aws_", "pg"))}
     assert set(defaults) == set(own)
     for name, value in own.items():
         shown = defaults[name].replace("{LAKE_HOME}", defaults["LAKE_HOME"]).replace("…", defaults["LAKE_HOME"])
