@@ -112,9 +112,10 @@ def main() -> None:
         environment = {"LANDING_URI": "s3://bench-{bucket}", "LAKE_URI": "s3://bench-lake", "LAKE_HOME": home}
         environment |= {"SQLMESH_DOTENV_PATH": "/dev/null"}
         if options.versitygw:
-            from tests.versitygw import serve_versitygw
+            from tests.s3_servers import SERVERS, serve_program
 
-            server = stack.enter_context(serve_versitygw(options.versitygw, Path(home) / "objects", []))
+            objects_folder = Path(home) / "objects"
+            server = stack.enter_context(serve_program(options.versitygw, SERVERS["versitygw"], objects_folder, []))
             environment = server | environment
         environment = {**os.environ, **environment}
         subprocess.run([sys.executable, "-m", "pipeline.init_s3"], check=True, env=environment, stdout=sys.stderr)

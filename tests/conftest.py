@@ -13,12 +13,14 @@ import pytest
 from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
 
+from ingest.lean import collect_rarely
 from ingest.settings import PROJECT, settings
 from pipeline.local_s3 import project_buckets, serve
 from tests.home import Home, PostgresHome
 from tests.postgres_server import Postgres, serve_postgres
 from tests.s3_servers import SERVERS, serve_program
 
+collect_rarely()
 REFERENCE = PROJECT.parent / "shared" / "reference"
 
 

@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from ingest.lean import collect_rarely
 from pipeline.cli.contracts import contracts
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
@@ -27,6 +28,7 @@ def main(verbose: bool) -> None:
         stream=sys.stderr,
         format="ts=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
     )
+    collect_rarely()
 
 
 for _command in (sample, run, ingest, publish, status, why, verify, quarantine, contracts, maintain, rebuild, ledger):
