@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.snapshot import Snapshot
 
+from ingest.clean import Cleaning
 from ingest.errors import ConflictError
 from pipeline import history
 from pipeline.duck import connect
@@ -138,6 +139,33 @@ def prune(published: Published, keep: int, now: dt.datetime, grace: dt.timedelta
         published.store.delete([manifest_key(state.number), catalog_key(state.number)])
     published.store.delete({file.key for state in gone for file in _files_of(state)} - used)
     return len(gone)
+
+
+def sweep(published: Published) -> Cleaning:
+    """Deletes what killed publications left: files that no state names and no state to come can.
+
+    Every file carries the number of the state that it was written for. Once a state of that number exists, whoever
+    still writes for it loses; before that, the file stays. So no clock and no grace time is needed.
+
+    Raises:
+        RetriableError: the store cannot be reached.
+        ConfigError: a newer version of Lakemesh wrote a state.
+    """
+    found = [*published.store.list("tables"), *published.store.list("states")]  # before the states are read
+    numbers = published.numbers()
+    states = [published.state(number) for number in numbers]
+    used = {file.key for state in states for file in _files_of(state)}
+    used |= {key(number) for number in numbers for key in (manifest_key, catalog_key)}
+    newest = max(numbers, default=0)
+    left = [item for item in found if item.key not in used and _number_of(item.key) <= newest]
+    published.store.delete(item.key for item in left)
+    return Cleaning(len(left), sum(item.size for item in left))
+
+
+def _number_of(key: str) -> int:
+    """The state that a file was written for."""
+    name = key.split("/")[1] if key.startswith("states/") else key.rsplit("/", 1)[1]
+    return int(name[:20])
 
 
 def _files_of(state: State) -> Iterable[PublishedFile]:

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a second
+    from ingest.clean import Cleaning
     from ingest.contract import Contract
     from ingest.load import Progress as Report
     from ingest.quarantine import BadRecord, Group
@@ -236,8 +237,8 @@ def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
     return _text(table, *(f"{item.feed}: {line}" for item in verdicts for line in item.differences))
 
 
-def show_maintenance(done: Sequence[Maintenance]) -> str:
-    """What `lake maintain` did, for people."""
+def show_maintenance(done: Sequence[Maintenance], swept: Cleaning | None = None) -> str:
+    """What `lake maintain` did, for people; `swept` is what it deleted of publications."""
     table = _table("feed", "files joined", "into", "deleted", "bytes freed")
     for feed in done:
         numbers = (feed.compaction.before, feed.compaction.after, feed.cleaning.files, feed.cleaning.bytes)
@@ -253,6 +254,8 @@ def show_maintenance(done: Sequence[Maintenance]) -> str:
             )
         if feed.retirement.changed:
             items.append(f"{feed.feed}: {feed.retirement.changed:,} were overwritten just then, and left alone")
+    if swept and swept.files:
+        items.append(f"publications: {swept.files:,} files of killed ones deleted, {swept.bytes:,} bytes freed")
     return _text(*items)
 
 

@@ -16,7 +16,7 @@ from sqlmesh.core.console import NoopConsole, set_console
 from ingest.lean import collect_rarely
 from ingest.settings import PROJECT, settings
 from pipeline.local_s3 import project_buckets, serve
-from tests.home import Home, PostgresHome
+from tests.home import Home, PostgresHome, copy_project, keep_domain, use_project
 from tests.postgres_server import Postgres, serve_postgres
 from tests.s3_servers import SERVERS, serve_program
 
@@ -60,6 +60,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     settings.cache_clear()
     yield context
     context.close()
+
+
+@pytest.fixture(scope="session")
+def engagement_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's SQLMesh side with the models of engagement alone; read-only."""
+    folder = copy_project(tmp_path_factory.mktemp("project") / "engagement")
+    keep_domain(folder, "engagement")
+    return folder
+
+
+@pytest.fixture
+def engagement(engagement_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Everything is done with that project."""
+    return use_project(engagement_project, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlmesh import Context
 
 from ingest.contract import contracts
@@ -115,6 +116,13 @@ def keep_domain(folder: Path, domain: str) -> None:
         text = path.read_text()
         if "standalone TRUE" in text and f"owner {domain}" not in text:
             path.unlink()
+
+
+def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Plans, runs and cycles of this process are of this project from now on; so are those of tests/worker.py."""
+    patch.setattr("tests.home.PROJECT", folder)
+    patch.setattr("pipeline.project.PROJECT", folder)
+    return folder
 
 
 class PostgresHome(Home):

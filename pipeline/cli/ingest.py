@@ -58,7 +58,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
     Where a contract says `source.retire`, source objects that are loaded and old enough are deleted, moved or tagged.
 
     A file is deleted when no ledger position within the grace time shows it: it was replaced before, or a crash left
-    it. Readers that hold an older position than that lose it.
+    it. Readers that hold an older position than that lose it. Without a feed, what killed publications left goes too.
     """
     from ingest.contract import select
     from ingest.settings import settings
@@ -74,7 +74,17 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
         return 0
     grace = dt.timedelta(hours=grace_hours)
     done = [maintain_feed(contract, settings(), grace) for contract in select(feeds)]
-    click.echo(as_json_text([asdict(feed) for feed in done]) if as_json else show_maintenance(done))
+    swept = None
+    if not feeds:
+        from pipeline.publish import sweep
+        from pipeline.published import Published
+
+        swept = sweep(Published())
+    if as_json:
+        publication = [{"publication": asdict(swept)}] if swept else []
+        click.echo(as_json_text([asdict(feed) for feed in done] + publication))
+    else:
+        click.echo(show_maintenance(done, swept))
     return 0
 
 

@@ -10,28 +10,7 @@ from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.settings import settings
 from tests.engagement import cycle, play
-from tests.home import Home, copy_project, keep_domain
-
-
-@pytest.fixture(scope="session")
-def engagement_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's SQLMesh side with the models of engagement alone; read-only."""
-    folder = copy_project(tmp_path_factory.mktemp("project") / "engagement")
-    keep_domain(folder, "engagement")
-    return folder
-
-
-def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Plans, runs and cycles of this process are of this project from now on; so are those of tests/worker.py."""
-    patch.setattr("tests.home.PROJECT", folder)
-    patch.setattr("pipeline.project.PROJECT", folder)
-    return folder
-
-
-@pytest.fixture
-def engagement(engagement_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Everything is done with that project."""
-    return use_project(engagement_project, monkeypatch)
+from tests.home import Home, use_project
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+import tests.home
 from ingest.contract import contracts
 from ingest.quarantine import Wanted
 from ingest.settings import PROJECT
@@ -31,6 +32,8 @@ from pipeline.rebuild import rebuild
 from pipeline.run import run_cycle
 from tests import rebuilt
 from tests.home import Home
+
+pytestmark = pytest.mark.usefixtures("engagement")
 
 START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 LONG_SKEW = 900 * 86_400
@@ -137,7 +140,14 @@ class World:
 
     def killed(self, statements: int) -> None:
         """A cycle whose process dies at one of its statements: between a DELETE and its INSERT as well."""
-        command = [sys.executable, "-c", DYING, str(statements), str(int(self.skew.total_seconds()))]
+        command = [
+            sys.executable,
+            "-c",
+            DYING,
+            str(statements),
+            str(int(self.skew.total_seconds())),
+            str(tests.home.PROJECT),
+        ]
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 9), done.stderr
 
@@ -150,6 +160,7 @@ class World:
 
 DYING = """
 import os, sys
+import pipeline.project
 from sqlmesh.core.engine_adapter import EngineAdapter
 from ingest.settings import settings
 from pipeline.run import run_cycle
@@ -165,6 +176,7 @@ def execute(self, *arguments, **options):
     return original(self, *arguments, **options)
 
 EngineAdapter._execute = execute
+pipeline.project.PROJECT = sys.argv[3]
 allow(int(sys.argv[2]))
 run_cycle((), settings(), lambda _: lambda objects, size: None)
 """

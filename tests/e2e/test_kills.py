@@ -16,11 +16,15 @@ from typing import Any
 
 import pytest
 
+import tests.home
+from ingest.settings import PROJECT
 from pipeline.published import Published
 from pipeline.run import run_cycle
 from pipeline.state import open_state, settled_positions
 from tests import rebuilt
 from tests.home import Home
+
+pytestmark = pytest.mark.usefixtures("engagement")
 
 DAYS = [f"2026-01-{day:02}" for day in range(1, 11)]
 READER = """
@@ -76,8 +80,8 @@ def test_killed_cycles_beside_a_reader(kind: str, request: pytest.FixtureRequest
         for round_ in range(kills):
             lines = [event(f"e{round_}-{n}", dice.choice(DAYS), n) for n in range(dice.randint(1, 6))]
             home.put("events", f"{dice.randint(0, 9)}.json", *lines)
-            command = [sys.executable, "-m", "pipeline", "run"]
-            cycle = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            command = [sys.executable, "-m", "tests.worker", "--project", str(tests.home.PROJECT), "lake", "run"]
+            cycle = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 cycle.wait(timeout=dice.uniform(0.5, 6.0))
             except subprocess.TimeoutExpired:

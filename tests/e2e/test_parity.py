@@ -10,6 +10,8 @@ import pytest
 
 from tests.home import Home, split_reference
 
+pytestmark = pytest.mark.usefixtures("engagement")
+
 KEYS = "date, country_code, os_name, os_version, app_version, subscription_status, activity_type, collection_id"
 GOLD = f"SELECT {KEYS}, activities_played, completion_rate, total_time_spent FROM {{}} ORDER BY ALL"
 ENRICHED = (

@@ -25,6 +25,8 @@ from pipeline.run import publish_only, run_cycle
 from pipeline.summary import RunSummary
 from tests.home import Home, free_port
 
+pytestmark = pytest.mark.usefixtures("engagement")
+
 NOW = dt.datetime(2026, 2, 4, 12, tzinfo=dt.UTC)
 
 

@@ -18,6 +18,8 @@ from pipeline.run import run_cycle
 from pipeline.summary import RunSummary
 from tests.home import Home
 
+pytestmark = pytest.mark.usefixtures("engagement")
+
 GOLD = "gold.activity_engagement_metrics"
 DAY = dt.date(2026, 2, 3)
 

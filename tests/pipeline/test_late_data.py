@@ -18,6 +18,8 @@ from pipeline.cycle import ingest_all
 from pipeline.maintain import maintain_feed
 from tests.home import Home, copy_project
 
+pytestmark = pytest.mark.usefixtures("engagement")
+
 GOLD = "gold.activity_engagement_metrics"
 DAILY = ("silver.activity_events", "silver.activity_events_enriched", GOLD, "gold.activity_popularity_daily")
 

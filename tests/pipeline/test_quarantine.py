@@ -12,6 +12,8 @@ from pipeline import quarantine
 from pipeline.cli import main
 from tests.home import Home
 
+pytestmark = pytest.mark.usefixtures("engagement")
+
 
 def test_replayed_records_reach_gold_through_their_dates(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     good = {"event_id": "e1", "name": "activity_exit", "occurred_at": "2026-01-02 10:00:00", "user_id": "u", "data": {}}

@@ -14,11 +14,14 @@ from click.testing import CliRunner
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.lock import file_lock
+from ingest.settings import settings
 from pipeline.cli import main
-from pipeline.published import Published, published
+from pipeline.published import Published, State, published
 from pipeline.run import publish_only, run_cycle
 from pipeline.summary import RunSummary
 from tests.home import Home
+
+pytestmark = pytest.mark.usefixtures("engagement")
 
 DAILY = "gold.activity_engagement_metrics"
 MONTHLY = "gold.activity_engagement_metrics_monthly"
@@ -301,6 +304,59 @@ def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch
     }
     assert {item.key for item in kept.store.list("tables")} == used
     assert plays(running, 3)["2026-01-05"] == 3
+
+
+def test_files_of_a_killed_publication_go_once_their_number_is_taken(
+    running: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    store = Published(running.options).store
+
+    def files() -> set[str]:
+        return {item.key for folder in ("tables", "states") for item in store.list(folder)}
+
+    before = files()
+    with monkeypatch.context() as crash:
+        crash.setattr(State, "to_json", lambda _: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            cycle(running)
+    left = files() - before
+    assert {key.split("/")[0] for key in left} == {"tables", "states"}
+    assert CliRunner().invoke(main, ["maintain", "--json"]).exit_code == 0
+    assert files() >= left, "a slow publication would still need them"
+
+    assert cycle(running).outcome == "published"
+    done = CliRunner().invoke(main, ["maintain", "--json"])
+    gone = {key for key in left if key.startswith("tables")}
+    assert json.loads(done.stdout)[-1]["publication"]["files"] == len(gone)
+    assert not files() & gone
+    assert plays(running) == {"2026-01-05": 2, "2026-01-20": 1, "2026-02-03": 1}
+    assert plays(running, 1)["2026-01-05"] == 1
+
+
+@pytest.mark.s3
+def test_publication_on_s3_switches_at_once_and_readers_keep_theirs(
+    s3_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBLISHED_URI", f"{s3_home.options.lake_uri}/published")
+    settings.cache_clear()
+    s3_home = Home()
+    s3_home.put("users", "u.json", {"user_id": "u1", "country_code": "fr"})
+    s3_home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
+    s3_home.put("events", "1.json", event("e1", "2026-01-05"), event("e2", "2026-02-03"))
+    s3_home.ingest()
+    s3_home.plan()
+    assert cycle(s3_home).outcome == "published"
+    count = f"SELECT SUM(activities_played)::INT, (SELECT SUM(activities_played)::INT FROM {MONTHLY}) FROM {DAILY}"
+    with Published(s3_home.options).connect() as early:
+        assert early.execute(count).fetchone() == (2, 2)
+        s3_home.put("events", "late.json", event("e4", "2026-01-05"))
+        assert cycle(s3_home).outcome == "published"
+        assert early.execute(count).fetchone() == (2, 2)
+    assert plays(s3_home) == {"2026-01-05": 2, "2026-02-03": 1}
+    assert published(DAILY).df()["activities_played"].sum() == 3
+    assert Published(s3_home.options).roll_back() == 1
+    assert plays(s3_home) == {"2026-01-05": 1, "2026-02-03": 1}
 
 
 @pytest.mark.parametrize("lost", ["warehouse_path", "state_path", "published_uri"])
