@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlmesh import Context
+from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.contract import contracts
-from ingest.settings import PROJECT, read_settings
+from ingest.settings import PROJECT, read_settings, settings
 from ingest.store import Store
 from pipeline.cycle import IngestSummary, ingest_all
 from tests.postgres_server import Postgres
@@ -123,6 +126,31 @@ def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     patch.setattr("tests.home.PROJECT", folder)
     patch.setattr("pipeline.project.PROJECT", folder)
     return folder
+
+
+@contextmanager
+def template(folder: Path, project: Path) -> Iterator[Home]:
+    """A home in which something is prepared once, with the models of a project; tests begin with a copy of it."""
+    (folder / "dotenv").touch()
+    set_console(NoopConsole())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKE_HOME", str(folder / "home"))
+        patch.setenv("SQLMESH_DOTENV_PATH", str(folder / "dotenv"))
+        settings.cache_clear()
+        use_project(project, patch)
+        yield Home()
+    settings.cache_clear()
+
+
+def copy_home(prepared: Home, home: Home) -> Home:
+    """Gives a home all that a prepared one has; landing and lake as links, since what identifies an object stays."""
+    home.options_home.mkdir(parents=True, exist_ok=True)
+    for item in prepared.options_home.iterdir():
+        if item.is_dir():
+            shutil.copytree(item, home.options_home / item.name, copy_function=os.link)
+        else:
+            shutil.copy(item, home.options_home / item.name)
+    return home
 
 
 class PostgresHome(Home):

@@ -6,41 +6,28 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sqlmesh.core.console import NoopConsole, set_console
 
-from ingest.settings import settings
 from tests.engagement import cycle, play
-from tests.home import Home, use_project
+from tests.home import Home, copy_home, template, use_project
 
 
 @pytest.fixture(scope="session")
-def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a lake with a play on each of the first three days of 2026, planned."""
-    folder = tmp_path_factory.mktemp("planned")
-    (folder / "dotenv").touch()
-    set_console(NoopConsole())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAKE_HOME", str(folder / "home"))
-        patch.setenv("SQLMESH_DOTENV_PATH", str(folder / "dotenv"))
-        settings.cache_clear()
-        use_project(engagement_project, patch)
-        home = Home()
+def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A lake with a play on each of the first three days of 2026, planned."""
+    with template(tmp_path_factory.mktemp("planned"), engagement_project) as home:
         for day in (1, 2, 3):
             home.put("events", f"{day}.json", play(f"e{day}", f"2026-01-0{day}"))
         home.put("users", "users.json", {"user_id": "u1", "country_code": "fr"})
         home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game"})
         home.ingest()
         home.plan()
-    settings.cache_clear()
-    return folder / "home"
+    return home
 
 
 @pytest.fixture
-def production(planned: Path, engagement: Path, clean_settings: Path) -> Home:
+def production(planned: Home, engagement: Path, home: Home) -> Home:
     """A copy of that lake, with nothing published yet."""
-    set_console(NoopConsole())
-    shutil.copytree(planned, clean_settings)
-    return Home()
+    return copy_home(planned, home)
 
 
 @pytest.fixture

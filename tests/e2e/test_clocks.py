@@ -132,14 +132,14 @@ print(json.dumps(found, default=str))
 
 
 def test_time_zone_of_the_machine_changes_nothing(
-    planned: Path, engagement_project: Path, clean_settings: Path, tmp_path: Path
+    planned: Home, engagement_project: Path, clean_settings: Path, tmp_path: Path
 ) -> None:
     """Rule: every clock, session and cast is in UTC, whatever TZ says."""
     now = "2026-11-19T03:30:00+00:00"  # the day before in Los Angeles, the same afternoon on Kiritimati
     runs = {}
     for number, zone in enumerate(("UTC", "America/Los_Angeles", "Pacific/Kiritimati")):
         folder = tmp_path / str(number)
-        shutil.copytree(planned, folder)
+        shutil.copytree(planned.options_home, folder)
         environment = os.environ | {"LAKE_HOME": str(folder), "TZ": zone}
         midnight = [
             play("a", "2026-01-01 23:59:59"),

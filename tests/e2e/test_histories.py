@@ -31,7 +31,7 @@ from pipeline.published import Published
 from pipeline.rebuild import rebuild
 from pipeline.run import run_cycle
 from tests import rebuilt
-from tests.home import Home
+from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
 
@@ -189,31 +189,27 @@ def allow(skew_seconds: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty lake with production planned on it, to be copied."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAKE_HOME", str(folder))
-        home = Home()
+def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """An empty lake with production planned on it."""
+    with template(tmp_path_factory.mktemp("planned"), engagement_project) as home:
         home.put("users", "first.json", {"user_id": "u0"})
         home.ingest()
         home.plan()
-    return folder
+    return home
 
 
 @pytest.fixture
-def in_home(monkeypatch: pytest.MonkeyPatch, template: Path, tmp_path: Path) -> Callable[[], Home]:
-    """A new copy of the template with each call."""
+def in_home(monkeypatch: pytest.MonkeyPatch, planned: Home, tmp_path: Path) -> Callable[[], Home]:
+    """A new copy of it with each call."""
     numbers = iter(range(1_000_000))
 
     def make() -> Home:
         folder = tmp_path / str(next(numbers))
-        shutil.copytree(template, folder)
         monkeypatch.setenv("LAKE_HOME", str(folder))
         from ingest.settings import settings as known
 
         known.cache_clear()
-        return Home()
+        return copy_home(planned, Home())
 
     return make
 

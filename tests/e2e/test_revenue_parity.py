@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from ingest.settings import PROJECT, settings
+from ingest.settings import PROJECT
 from tests import revenue
-from tests.home import Home
+from tests.home import Home, copy_home, template
 from tests.random_business import RandomBusiness, random_business
 
 MOVEMENTS = "SELECT account_id, month_date, movement_type, amount FROM gold.fct_mrr_movements"
@@ -38,26 +38,18 @@ def seed(name: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake without customers, with production planned on it, to be copied."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAKE_HOME", str(folder))
-        settings.cache_clear()
-        Home().plan()
-    settings.cache_clear()
-    return folder
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A lake without customers, with production planned on it."""
+    with template(tmp_path_factory.mktemp("planned"), PROJECT) as home:
+        home.plan()
+    return home
 
 
 @pytest.fixture
-def home(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A copy of the template."""
-    folder = tmp_path / "home"
-    shutil.copytree(template, folder)
-    monkeypatch.setenv("LAKE_HOME", str(folder))
-    settings.cache_clear()
-    yield Home()
-    shutil.rmtree(folder)
+def home(planned: Home, clean_settings: Path) -> Iterator[Home]:
+    """A copy of it."""
+    yield copy_home(planned, Home())
+    shutil.rmtree(clean_settings)
 
 
 def arrive(home: Home, business: RandomBusiness, batches: int) -> None:

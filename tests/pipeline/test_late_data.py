@@ -16,7 +16,7 @@ from ingest.contract import contracts
 from ingest.settings import settings
 from pipeline.cycle import ingest_all
 from pipeline.maintain import maintain_feed
-from tests.home import Home, copy_project
+from tests.home import Home, copy_home, template, use_project
 
 pytestmark = pytest.mark.usefixtures("engagement")
 
@@ -39,17 +39,24 @@ def user(user_id: str, **fields: Any) -> dict[str, Any]:
     return {"user_id": user_id, "country_code": "us"} | fields
 
 
-@pytest.fixture
-def settled(home: Home) -> Home:
+@pytest.fixture(scope="module")
+def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Three days of two users, planned and up to date."""
-    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
-        home.put("events", f"{day}.json", event(f"u1-{day}", day), event(f"u2-{day}", day, "u2"))
-    home.put("users", "users.json", user("u1"), user("u2"))
-    home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game", "subtype": "x"})
-    home.ingest()
-    home.plan()
-    assert home.missing() == {}
+    with template(tmp_path_factory.mktemp("planned"), engagement_project) as home:
+        for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
+            home.put("events", f"{day}.json", event(f"u1-{day}", day), event(f"u2-{day}", day, "u2"))
+        home.put("users", "users.json", user("u1"), user("u2"))
+        home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game", "subtype": "x"})
+        home.ingest()
+        home.plan()
+        assert home.missing() == {}
     return home
+
+
+@pytest.fixture
+def settled(planned: Home, home: Home) -> Home:
+    """A copy of that."""
+    return copy_home(planned, home)
 
 
 def rebuilt(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
@@ -254,11 +261,9 @@ FROM (SELECT UNNEST(GENERATE_SERIES(@start_date, @end_date, INTERVAL '1' DAY))::
 
 
 @pytest.fixture
-def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def project(engagement_project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A copy of the project's SQLMesh side, to be changed as on a branch."""
-    folder = copy_project(tmp_path / "project")
-    monkeypatch.setattr("tests.home.PROJECT", folder)
-    return folder
+    return use_project(shutil.copytree(engagement_project, tmp_path / "project"), monkeypatch)
 
 
 def test_rolling_window_is_recomputed_for_the_dates_after_a_late_event(home: Home, project: Path) -> None:

@@ -19,7 +19,7 @@ from pipeline.cli import main
 from pipeline.published import Published, State, published
 from pipeline.run import publish_only, run_cycle
 from pipeline.summary import RunSummary
-from tests.home import Home
+from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
 
@@ -50,14 +50,22 @@ def plays(home: Home, number: int | None = None) -> dict[str, int]:
     return dict(rows)
 
 
+@pytest.fixture(scope="module")
+def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A lake with two months of data, planned."""
+    with template(tmp_path_factory.mktemp("planned"), engagement_project) as home:
+        home.put("users", "u.json", {"user_id": "u1", "country_code": "fr"})
+        home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
+        home.put("events", "1.json", event("e1", "2026-01-05"), event("e2", "2026-01-20"), event("e3", "2026-02-03"))
+        home.ingest()
+        home.plan()
+    return home
+
+
 @pytest.fixture
-def running(home: Home) -> Home:
-    """A lake with two months of data, planned and published once."""
-    home.put("users", "u.json", {"user_id": "u1", "country_code": "fr"})
-    home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
-    home.put("events", "1.json", event("e1", "2026-01-05"), event("e2", "2026-01-20"), event("e3", "2026-02-03"))
-    home.ingest()
-    home.plan()
+def running(planned: Home, home: Home) -> Home:
+    """The same, published once."""
+    copy_home(planned, home)
     assert cycle(home).outcome == "published"
     return home
 
