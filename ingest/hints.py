@@ -1,7 +1,8 @@
 """Bucket notifications as hints: a spool folder of S3 event documents says which objects to look up.
 
-A document is a JSON file `*.json` with `Records` as S3, MinIO and others send them; write it under another name and
-rename it. A hint proves nothing: the object is looked up, and full sweeps find what no hint named.
+A document is a JSON file `*.json` with `Records` as S3, MinIO and others send them, as it is or in the envelopes of
+SNS, SQS and EventBridge; write it under another name and rename it. A hint proves nothing: the object is looked up,
+and full sweeps find what no hint named.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ SETTLED_SECONDS = 60
 """A document that is no JSON may still be being written for so long."""
 MAX_KEY_BYTES = 1024
 MALFORMED = ".malformed"
+CREATED = "ObjectCreated:"
+"""In the names of the events that we look for; alone it stands for EventBridge's, which encodes no keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +155,45 @@ def _records(path: Path, size: int) -> list[Any]:
     """
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes")
-    content = json.loads(path.read_bytes())
-    if isinstance(content, dict) and content.get("Event") == "s3:TestEvent":  # AWS sends one when it is set up
-        return []
-    if not isinstance(content, dict) or not isinstance(content.get("Records"), list):
-        raise ValueError("no Records")  # noqa: TRY004  as for text that is no JSON
-    records: list[Any] = content["Records"]
-    return records
+    return list(_unwrap(json.loads(path.read_bytes())))
+
+
+def _unwrap(content: Any) -> Iterator[Any]:
+    """The records of an event document, taken out of what SNS, SQS and EventBridge wrap around them.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(content, dict):
+        raise ValueError("no object")  # noqa: TRY004  as for text that is no JSON
+    if content.get("Event") == "s3:TestEvent":  # AWS sends one when it is set up
+        return
+    if isinstance(content.get("Message"), str):  # SNS
+        yield from _unwrap(json.loads(content["Message"]))
+    elif content.get("source") == "aws.s3" and "detail" in content:  # EventBridge, whose keys are not encoded
+        yield {"eventName": str(content.get("detail-type")).replace("Object Created", CREATED), "s3": content["detail"]}
+    else:
+        records = content.get("Records", content.get("Messages"))  # Messages: what SQS answers
+        if not isinstance(records, list):
+            raise ValueError("no Records")  # noqa: TRY004
+        for record in records:
+            yield from _delivered(record)
+
+
+def _delivered(record: Any) -> Iterator[Any]:
+    """The same of one record, which may be a message of SQS or SNS: one that cannot be read hides no others."""
+    fields = record if isinstance(record, dict) else {}
+    texts = [fields.get("Body"), fields.get("body")]
+    wrapped = next((text for text in texts if isinstance(text, str)), None)
+    try:
+        if wrapped is not None:
+            yield from _unwrap(json.loads(wrapped))
+        elif isinstance(fields.get("Sns"), dict):
+            yield from _unwrap(fields["Sns"])
+        else:
+            yield record
+    except ValueError:
+        yield None
 
 
 def _object(record: Any) -> tuple[str, str] | None:
@@ -169,11 +204,13 @@ def _object(record: Any) -> tuple[str, str] | None:
     """
     try:
         event, place = record["eventName"], record["s3"]
-        bucket, key = place["bucket"]["name"], unquote_plus(place["object"]["key"], errors="strict")
+        bucket, key = place["bucket"]["name"], place["object"]["key"]
+        if event != CREATED:
+            key = unquote_plus(key, errors="strict")
         size = len(key.encode())
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
-    if not isinstance(event, str) or not isinstance(bucket, str) or "ObjectCreated:" not in event:
+    if not isinstance(event, str) or not isinstance(bucket, str) or CREATED not in event:
         return None
     odd = {"", ".", ".."} & set(key.split("/")) or any(character < " " or character == "\x7f" for character in key)
     return None if odd or size > MAX_KEY_BYTES else (bucket, key)

@@ -157,6 +157,42 @@ def test_wrong_hints_are_harmless_counted_and_said(hinted: Hinted) -> None:
     assert hinted.ingest().notes == ["hints: 0 in 0 documents"]
 
 
+def enveloped(kind: str, document: dict[str, Any]) -> dict[str, Any]:
+    """What a queue consumer gets to see of an event document."""
+    notification = {"Type": "Notification", "TopicArn": "arn:aws:sns:…", "Message": json.dumps(document)}
+    created = document["Records"][0]["s3"]
+    return {
+        "SNS": notification,
+        "SQS": {"Messages": [{"MessageId": "0", "Body": "no json"}, {"MessageId": "1", "Body": json.dumps(document)}]},
+        "SQS to a function": {"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": json.dumps(document)}]},
+        "SNS in SQS": {"Messages": [{"MessageId": "1", "Body": json.dumps(notification)}]},
+        "SNS to a function": {"Records": [{"EventSource": "aws:sns", "Sns": notification}]},
+        "EventBridge": {
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": {"bucket": created["bucket"], "object": {"key": "a b+ü%20.json"}},
+        },
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["SNS", "SQS", "SQS to a function", "SNS in SQS", "SNS to a function", "EventBridge"])
+def test_envelopes_of_queues_are_opened(local: Hinted, kind: str) -> None:
+    local.put("a b+ü%20.json")
+    path = local.hint("a b+ü%20.json")
+    path.write_text(json.dumps(enveloped(kind, json.loads(path.read_text()))))
+    summary = local.ingest()
+    assert (summary.feeds[0].hinted, summary.feeds[0].absent, summary.feeds[0].objects) == (1, 0, 1), summary.notes
+    assert local.loaded() == {"first.json", "a b+ü%20.json"}
+    assert local.left() == []
+
+
+def test_other_events_in_envelopes_are_ignored(local: Hinted) -> None:
+    local.write({"source": "aws.s3", "detail-type": "Object Deleted", "detail": {"bucket": {"name": "raw-activities"}}})
+    local.write({"Type": "Notification", "Message": json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent"})})
+    local.write({"Type": "Notification", "Message": "no json"})
+    assert local.ingest().notes == ["hints: 0 in 2 documents, 1 ignored, 1 malformed documents"]
+
+
 def test_document_that_is_still_written_is_left_alone(local: Hinted) -> None:
     path = local.write(b'{"Records": [', age=1)
     (local.spool / "draft.tmp").write_text("whatever")
