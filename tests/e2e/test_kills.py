@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import tests.home
+from ingest.contract import contracts
 from ingest.settings import PROJECT
 from pipeline.published import Published
 from pipeline.run import run_cycle
@@ -108,5 +109,5 @@ def test_killed_cycles_beside_a_reader(kind: str, request: pytest.FixtureRequest
         ).fetchall()
     assert {row[:4]: row[4] for row in rows} == {key: sums[0] for key, sums in expected.items()}
     with open_state(home.options) as state:
-        assert set(settled_positions(state)) == {feed.table for feed in home.feeds}
+        assert set(settled_positions(state)) == set(contracts())
     print(f"{kills} cycles, {killed} killed, {len(looks)} looks")

@@ -235,7 +235,7 @@ def test_state_of_another_lake_is_refused_and_a_moved_lake_is_not(
     settings.cache_clear()
     summary = ingest_all((), lambda _: lambda objects, size: None)
     assert summary.exit_code == 2
-    assert f"belongs to the lake {settled.options.lake_uri}, not to {tmp_path / 'other'}" in summary.errors[0]
+    assert f"belongs to the lake {moved}, not to {tmp_path / 'other'}" in summary.errors[0]
 
 
 ROLLING = """MODEL (
