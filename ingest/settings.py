@@ -50,6 +50,12 @@ def _landing(value: str) -> str:
     return _absolute(value)
 
 
+def _schema(value: str) -> str:
+    if value.startswith("pg_") or value in {"public", "information_schema", "lakemesh", "sqlmesh"}:
+        raise ValueError(f"'{value}' has another use; expected a schema that nobody else writes to, for instance gold")
+    return value
+
+
 def _day(value: dt.date | str) -> dt.date:
     if isinstance(value, dt.date):
         return value
@@ -72,6 +78,10 @@ class Settings(BaseSettings):
         state_lock_seconds: how long to wait for a process that holds the state or computes.
         published_uri: the published states of gold, for readers.
         published_states: how many of them are kept.
+        serving_dsn: Postgres that gets each published state as well, as libpq takes it (`postgresql://…` or `host=…`);
+            empty for none. What it leaves out is taken from libpq's PG variables.
+        serving_schema: the schema there that is Lakemesh's own.
+        serving_role: the role there that may read it, and nothing else; empty for none.
         full_audit_hours: how old the last audit of whole tables may be; between, only what changed is audited.
         notify_webhook_url: where alerts of `lake run` are posted as JSON; empty for nowhere. Slack and e-mail are
             notification targets of SQLMesh, see config.yaml.
@@ -106,6 +116,9 @@ class Settings(BaseSettings):
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/published", validate_default=True
     )
     published_states: int = Field(default=30, ge=2)
+    serving_dsn: str = Field(default="", repr=False)
+    serving_schema: Annotated[str, AfterValidator(_schema)] = "gold"
+    serving_role: str = ""
     full_audit_hours: float = Field(default=24, ge=0)
     notify_webhook_url: str = Field(default="", repr=False)
     lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)

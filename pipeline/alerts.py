@@ -35,7 +35,8 @@ class Alert:
     """Something to tell.
 
     Attributes:
-        name: what is wrong, the same as long as it is: `cycle`, `freshness/<feed>` or `completeness/<feed>`.
+        name: what is wrong, the same as long as it is: `cycle`, `serving`, `freshness/<feed>` or
+            `completeness/<feed>`.
         event: `problem` or `recovery`.
         message: for people.
         since: when it was told first.
@@ -82,8 +83,11 @@ def alerting(options: Settings, summary: RunSummary, now: Callable[[], dt.dateti
     problems: dict[str, str] = {}
     try:
         yield targets
-        if summary.exit_code:
-            problems["cycle"] = "\n".join(summary.errors)
+        own = [error for error in summary.errors if error != summary.unserved]
+        if own or (summary.exit_code and not summary.unserved):
+            problems["cycle"] = "\n".join(own)
+        if summary.unserved:
+            problems["serving"] = summary.unserved
     except IngestError as error:
         problems["cycle"] = str(error)
         raise

@@ -1,4 +1,4 @@
-"""Sessions on the Postgres that holds the state, and the advisory locks that keep processes on all hosts apart."""
+"""Sessions on Postgres, above all on the one with the state, and the locks that keep processes on all hosts apart."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
@@ -34,8 +35,11 @@ class Lock(IntEnum):
     TABLES = 3
 
 
-def driver() -> Any:
+def driver(setting: str = "LAKE_GATEWAY=postgres_state") -> Any:
     """The module psycopg2.
+
+    Args:
+        setting: what needs it, for the error.
 
     Raises:
         ConfigError: it is not installed.
@@ -44,7 +48,7 @@ def driver() -> Any:
         import psycopg2
     except ImportError:
         raise ConfigError(
-            "LAKE_GATEWAY=postgres_state needs psycopg2: install requirements-postgres.lock, or the extra `postgres`"
+            f"{setting} needs psycopg2: install requirements-postgres.lock, or the extra `postgres`"
         ) from None
     return psycopg2
 
@@ -56,13 +60,32 @@ def connect(options: Settings) -> Session:
         ConfigError: psycopg2 is missing, or the server refuses us.
         RetriableError: the server cannot be reached.
     """
-    psycopg2 = driver()
+    driver()
     wanted: dict[str, Any] = {
         "host": options.pghost,
         "port": options.pgport,
         "user": options.pguser,
         "password": options.pgpassword,
         "dbname": options.pgdatabase,
+    }
+    wanted = {name: value for name, value in wanted.items() if value != ""}
+    return open_session(wanted, place(options), "PGUSER, PGPASSWORD or PGDATABASE")
+
+
+def open_session(wanted: Mapping[str, Any], name: str, settings: str) -> Session:
+    """A session with libpq's parameters.
+
+    Args:
+        name: what messages call the server, without a password.
+        settings: what to mend when the server refuses us.
+
+    Raises:
+        ConfigError: the server refuses us.
+        RetriableError: the server cannot be reached.
+    """
+    import psycopg2
+
+    ours: dict[str, Any] = {
         "application_name": who(),
         "connect_timeout": 10,
         # a cut connection is noticed within a minute, not after the two hours of the system's default
@@ -71,12 +94,12 @@ def connect(options: Settings) -> Session:
         "keepalives_count": 3,
     }
     try:
-        session: Session = psycopg2.connect(**{name: value for name, value in wanted.items() if value != ""})
+        session: Session = psycopg2.connect(**(ours | dict(wanted)))
     except psycopg2.OperationalError as error:
         told = reason(error)
         if any(words in told for words in ("authentication failed", "does not exist", "no password supplied")):
-            raise ConfigError(f"{place(options)}: {told}. Mend PGUSER, PGPASSWORD or PGDATABASE") from None
-        raise RetriableError(f"{place(options)} cannot be reached: {told}") from None
+            raise ConfigError(f"{name}: {told}. Mend {settings}") from None
+        raise RetriableError(f"{name} cannot be reached: {told}") from None
     session.autocommit = True
     for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
         _set(session, setting)
@@ -172,7 +195,7 @@ def release(session: Session, lock: Lock) -> bool:
     return bool(was_ours)
 
 
-def holder(session: Session, lock: Lock) -> str:
+def holder(session: Session, lock: int) -> str:
     """Who has a lock, and since when if the server tells: `sqlmesh run of ana@host, pid 12, since 10:03:12 UTC`."""
     with session.cursor() as cursor:
         cursor.execute(

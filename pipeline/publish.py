@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from sqlglot import exp
 from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.snapshot import Snapshot
@@ -111,7 +112,7 @@ def publish(
     state = replace(about, tables=tables, dates=dates)
     with tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
         path = Path(folder) / "catalog.duckdb"
-        _write_catalog(published, path, state)
+        write_catalog(published, path, state)
         store.put(catalog_key(state.number), path.read_bytes())
     if not store.put_new(manifest_key(state.number), state.to_json()):
         raise ConflictError(f"{store.uri}: state {state.number} was published by another process")
@@ -179,7 +180,26 @@ def _table(change: Change, gold: set[str]) -> PublishedTable:
     query = ""
     if change.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
         query = _over_published(model.render_query_or_raise())
-    return PublishedTable(change.name, str(change.snapshot.version), model.description or "", columns, (), query)
+    return PublishedTable(
+        change.name,
+        str(change.snapshot.version),
+        model.description or "",
+        columns,
+        query=query,
+        grain=tuple(dict.fromkeys(column.name for grain in model.grains for column in grain.find_all(exp.Column))),
+        time_column=model.time_column.column.name if model.time_column else "",
+        not_null=tuple(name for name in kinds if name in _never_null(model)),
+    )
+
+
+def _never_null(model: Any) -> set[str]:
+    """Columns that the audit `not_null` checks in every row, and that stop the cycle when they are NULL."""
+    return {
+        column.name
+        for name, arguments in model.audits
+        if name == "not_null" and not arguments.keys() & {"condition", "blocking"}
+        for column in arguments["columns"].find_all(exp.Column)
+    }
 
 
 def _over_published(query: exp.Query) -> str:
@@ -262,32 +282,39 @@ def _order(change: Change) -> Iterable[str]:
             yield column.sql(DIALECT, identify=True)
 
 
-def _write_catalog(published: Published, path: Path, state: State) -> None:
+def write_catalog(published: Published, path: Path, state: State) -> None:
     """One view per table, with its comments. The paths in it are absolute."""
     with connect(published.options, published.options.published_uri) as reader:
         reader.execute(f"ATTACH '{path}' AS lake")
         reader.execute("USE lake")
-        for schema in sorted({name.split(".")[0] for name in state.tables}):
-            reader.execute(f'CREATE SCHEMA "{schema}"')
-        waiting = list(state.tables.values())
-        while waiting:  # a view comes after what it reads
-            table = next(item for item in waiting if not _reads(item, waiting))
-            waiting.remove(table)
-            reader.execute(f"CREATE VIEW {_quoted(table.name)} AS {_query(published, table)}")
-            reader.execute(f"COMMENT ON VIEW {_quoted(table.name)} IS {_text(table.description)}")
+        create_views(reader, published, state.tables.values())
+        for table in state.tables.values():
+            reader.execute(f"COMMENT ON VIEW {quoted(table.name)} IS {_text(table.description)}")
             for name, _, comment in table.columns:
                 if comment:
-                    reader.execute(f'COMMENT ON COLUMN {_quoted(table.name)}."{name}" IS {_text(comment)}')
+                    reader.execute(f'COMMENT ON COLUMN {quoted(table.name)}."{name}" IS {_text(comment)}')
         reader.execute("USE memory")
         reader.execute("DETACH lake")
 
 
-def _reads(table: PublishedTable, others: list[PublishedTable]) -> bool:
-    names = {other.name for other in others if other.name != table.name}
+def create_views(reader: duckdb.DuckDBPyConnection, published: Published, tables: Iterable[PublishedTable]) -> None:
+    """Makes a view of each table in the current database of a connection."""
+    waiting = list(tables)
+    for schema in sorted({table.name.split(".")[0] for table in waiting}):
+        reader.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    while waiting:  # a view comes after what it reads
+        names = {table.name for table in waiting}
+        table = next(item for item in waiting if not parents(item) & (names - {item.name}))
+        waiting.remove(table)
+        reader.execute(f"CREATE VIEW {quoted(table.name)} AS {_query(published, table)}")
+
+
+def parents(table: PublishedTable) -> set[str]:
+    """The published tables that a view reads; none for a table."""
     if not table.query:
-        return False
+        return set()
     found = exp.maybe_parse(table.query, dialect=DIALECT).find_all(exp.Table)
-    return any(f"{item.db}.{item.name}" in names for item in found)
+    return {f"{item.db}.{item.name}" for item in found if item.db}
 
 
 def _query(published: Published, table: PublishedTable) -> str:
@@ -300,7 +327,8 @@ def _query(published: Published, table: PublishedTable) -> str:
     return f"SELECT * FROM READ_PARQUET([{paths}], hive_partitioning = FALSE)"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """`gold.x` as DuckDB's identifier."""
     return ".".join(f'"{part}"' for part in name.split("."))
 
 

@@ -24,7 +24,8 @@ from ingest.settings import Settings, settings
 from ingest.store import Store
 from pipeline.duck import connect
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 adds what a database needs beside columns: grain, time column and which columns are never NULL."""
 CURRENT, CURRENT_CATALOG = "current.json", "current.duckdb"
 
 
@@ -50,6 +51,9 @@ class PublishedTable:
         version: the model's version in SQLMesh.
         columns: (name, SQL type, comment) in order.
         query: of a view its SELECT over the other published tables; empty for a table.
+        grain: columns of which no two rows have the same values; empty when the model names none.
+        time_column: the column by whose months its files are divided; empty for others.
+        not_null: columns that a blocking audit keeps free of NULL.
     """
 
     name: str
@@ -58,6 +62,9 @@ class PublishedTable:
     columns: tuple[tuple[str, str, str], ...]
     files: tuple[PublishedFile, ...] = ()
     query: str = ""
+    grain: tuple[str, ...] = ()
+    time_column: str = ""
+    not_null: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -103,7 +110,7 @@ class State:
             ConfigError: a newer version of Lakemesh wrote it.
         """
         raw = json.loads(data)
-        if raw.pop("format") != FORMAT_VERSION:
+        if raw.pop("format") not in range(1, FORMAT_VERSION + 1):
             raise ConfigError(f"{name} was written by a newer Lakemesh; install that version")
         tables = {
             key: PublishedTable(
@@ -111,6 +118,8 @@ class State:
                 | {
                     "columns": tuple(map(tuple, item["columns"])),
                     "files": tuple(PublishedFile(**file) for file in item["files"]),
+                    "grain": tuple(item.get("grain", ())),
+                    "not_null": tuple(item.get("not_null", ())),
                 }
             )
             for key, item in raw["tables"].items()

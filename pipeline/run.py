@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingest.contract import contracts
-from ingest.errors import DamagedLake, RetriableError
+from ingest.errors import DamagedLake, IngestError, RetriableError
 from ingest.load import Progress as IngestProgress
 from ingest.lock import file_lock
 from ingest.settings import Settings
@@ -21,6 +21,7 @@ from pipeline.damage import lake_damage
 from pipeline.operations import record
 from pipeline.project import Computed, Progress, Project, open_project
 from pipeline.prove import audit_and_publish, failed_audits, feeds_behind
+from pipeline.published import Published
 from pipeline.state import open_state
 from pipeline.summary import RunSummary
 
@@ -65,6 +66,7 @@ def run_cycle(
             summary.failed(
                 RetriableError("loads keep being committed while models are computed; the next cycle goes on")
             )
+        serve_too(options, summary, wait_seconds)
     return summary
 
 
@@ -77,16 +79,31 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
         RetriableError, ConfigError: as `run_cycle`.
     """
     summary = RunSummary(now)
-    with (
-        one_cycle(options, wait_seconds),
-        alerting(options, summary, lambda: now) as targets,
-        open_project() as project,
-    ):
-        targets += project.senders()
-        project.must_have_tables()
-        audit_and_publish(project, options, summary, now, release=True)
-        record(project.context.engine_adapter, summary)
+    with one_cycle(options, wait_seconds), alerting(options, summary, lambda: now) as targets:
+        with open_project() as project:
+            targets += project.senders()
+            project.must_have_tables()
+            audit_and_publish(project, options, summary, now, release=True)
+            record(project.context.engine_adapter, summary)
+        serve_too(options, summary, wait_seconds)
     return summary
+
+
+def serve_too(options: Settings, summary: RunSummary, wait_seconds: float) -> None:
+    """Brings the state that readers of the files have into Postgres, where one is set.
+
+    Whatever became of the cycle: an earlier one may have failed to. What fails is told, and tried by the next one.
+    """
+    if not options.serving_dsn or not Published(options).pointer():
+        return
+    from pipeline.serve import serve  # which needs the extra `postgres`
+
+    with summary.stage("serve"):
+        try:
+            summary.served = serve(options, max(wait_seconds, options.state_lock_seconds))
+        except IngestError as error:
+            summary.failed(error)
+            summary.unserved = str(error)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a s
     from pipeline.published import Published, State
     from pipeline.quarantine import ReplaySummary
     from pipeline.recover import Recovery
+    from pipeline.serve import Served
     from pipeline.status import FeedStatus
     from pipeline.summary import RunSummary
     from pipeline.verify import FeedVerdict
@@ -333,8 +334,20 @@ def show_run(summary: RunSummary) -> str:
         "not published": f"not published: readers keep {f'state {summary.state}' if summary.state else 'nothing'}",
     }
     items.append(words[summary.outcome])
+    items += [show_served(summary.served)] if summary.served else []
     items.append(", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
     return _text(*items)
+
+
+def show_served(served: Served) -> str:
+    """What Postgres got, for people."""
+    changes = served.changes.values()
+    written, deleted = (sum(getattr(change, name) for change in changes) for name in ("written", "deleted"))
+    lines = [
+        f"{served.place} has state {served.state}: {len(served.changes)} tables changed ({written:,} rows written, "
+        f"{deleted:,} deleted), {served.unchanged} stayed as they were"
+    ]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in served.warnings)])
 
 
 def show_states(states: Sequence[State], current: int | None, published: Published) -> str:

@@ -7,11 +7,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ingest.errors import ConfigError, IngestError
 from pipeline.audits import Outcome
 from pipeline.cycle import IngestSummary
 from pipeline.project import Computed
+
+if TYPE_CHECKING:
+    from pipeline.serve import Served
 
 
 @dataclass(slots=True)
@@ -29,6 +33,8 @@ class RunSummary:
         published_dates: dates that readers see anew, by table.
         audits: the standalone audits of this cycle, and blocking ones that failed.
         warnings: what SQLMesh had to say, failing non-blocking audits above all.
+        served: what Postgres got; None where none is set, or when it failed.
+        unserved: why Postgres lacks the state that readers of the files have; one of the errors.
         errors: one line each.
         seconds: wall time per stage.
         exit_code: 0 done, 1 failed, 2 misuse.
@@ -44,6 +50,8 @@ class RunSummary:
     published_dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     audits: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    served: Served | None = None
+    unserved: str = ""
     errors: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     exit_code: int = 0

@@ -6,7 +6,7 @@ import datetime as dt
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
 if TYPE_CHECKING:
     from pipeline.summary import RunSummary
 
+POSTGRES = "postgres"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -27,6 +28,15 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
     if unit not in _UNITS or not number.isdigit() or not int(number):
         raise click.BadParameter("expected a number and s, m or h, for instance 5m")
     return int(number) * _UNITS[unit]
+
+
+def _target(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    """The number of a state, or `postgres`."""
+    if value is None or value == POSTGRES:
+        return value
+    if not value.isdigit():
+        raise click.BadParameter("expected the number of a state, or postgres")
+    return int(value)
 
 
 _wait = click.option(
@@ -82,27 +92,47 @@ def _tell(summary: RunSummary, as_json: bool) -> int:
 
 @click.command()
 @click.option("--rollback", is_flag=True, help="Give readers the state before; later ones wait until `lake publish`.")
-@click.option("--to", "number", type=int, help="Give readers this state, likewise.")
+@click.option(
+    "--to",
+    "target",
+    callback=_target,
+    metavar="NUMBER|postgres",
+    help="Give readers this state, likewise; or bring the state that they have into Postgres (SERVING_DSN).",
+)
 @click.option("--list", "listing", is_flag=True, help="Show the states that are kept.")
 @_wait
 @json_option
 @exits
-def publish(rollback: bool, number: int | None, listing: bool, wait: float, as_json: bool) -> int:
+def publish(rollback: bool, target: int | str | None, listing: bool, wait: float, as_json: bool) -> int:
     """Make gold as it stands visible to readers, all tables at once, if every date is computed and every audit passes.
 
-    `lake run` does that by itself. After a rollback this ends the hold.
+    `lake run` does that by itself. After a rollback this ends the hold. Where SERVING_DSN is set, Postgres gets the
+    state too.
     """
     from ingest.settings import settings
     from pipeline.published import Published
     from pipeline.run import publish_only
-    from pipeline.show import show_states
+    from pipeline.serve import serve
+    from pipeline.show import show_served, show_states
 
     published = Published(settings())
-    if rollback or number is not None:
-        number = published.roll_back(number)
-        click.echo(
-            as_json_text({"state": number}) if as_json else f"readers get state {number}; `lake publish` goes on"
-        )
+    if target == POSTGRES:
+        if rollback or listing:
+            raise ConfigError("--to postgres goes alone: it brings the state that readers have, after a rollback too")
+        served = serve(settings(), wait)
+        click.echo(as_json_text(asdict(served)) if as_json else show_served(served))
+        return 0
+    if rollback or isinstance(target, int):
+        number = published.roll_back(target if isinstance(target, int) else None)
+        told: dict[str, Any] = {"state": number}
+        lines = [f"readers get state {number}; `lake publish` goes on"]
+        try:
+            if settings().serving_dsn:
+                served = serve(settings(), wait)
+                told["served"] = asdict(served)
+                lines.append(show_served(served))
+        finally:  # the files are switched, whatever became of Postgres
+            click.echo(as_json_text(told) if as_json else "\n".join(lines))
         return 0
     if listing:
         states = [published.state(kept) for kept in published.numbers()]

@@ -1,0 +1,225 @@
+"""In which rows two published states differ, at a cost of the files that they do not share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from ingest.errors import RetriableError
+from pipeline.duck import connect, parquet
+from pipeline.postgres_types import NULL, as_text, is_text, nul_count
+from pipeline.publish import create_views, parents, quoted
+from pipeline.published import Published, PublishedTable, State
+
+BEFORE, AFTER = "before", "after"
+_OLD, _NEW, _SLICES = "old_rows", "new_rows", "slices"
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """The slices of a table in which two states differ: all rows with the same values of some columns.
+
+    Attributes:
+        columns: those columns: the time column, else what of the grain is never NULL.
+        count: how many slices.
+        gone: how many rows the old state has in them.
+        came: how many the new one has.
+    """
+
+    columns: tuple[str, ...]
+    count: int
+    gone: int
+    came: int
+
+
+class Differences:
+    """Compares two states, or reads one of them; what it writes are CSV files for COPY.
+
+    Args:
+        before: the old state; None when there is none.
+        folder: for files that the caller deletes.
+    """
+
+    def __init__(self, published: Published, before: State | None, after: State, folder: Path) -> None:
+        self._published = published
+        self._states = {BEFORE: before, AFTER: after}
+        self._folder = folder
+        self._views: dict[str, set[str]] = {BEFORE: set(), AFTER: set()}
+        self._files = 0
+        self.nul_values: dict[str, int] = {}
+        """Values written so far that hold the character NUL, by table and column."""
+        self._reader = connect(published.options, published.options.published_uri)
+        self._reader.execute(f"SET temp_directory = {_text(str(folder / 'spill'))}")
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._reader.close()
+        self._published.store.close()
+
+    def is_changed(self, name: str) -> bool:
+        """Whether a table of the new state may have other rows than in the old one."""
+        before, after = self._states[BEFORE], self._states[AFTER]
+        assert after is not None
+        return before is None or name not in before.tables or _content(before, name) != _content(after, name)
+
+    def slices(self, name: str) -> Slices | None:
+        """Compares a table that both states have; its rows are then to be had by `changed_rows`.
+
+        Returns:
+            None when it has to be replaced as a whole: files of the old state are gone, or nothing divides its rows.
+
+        Raises:
+            RetriableError: files of the new state cannot be read.
+        """
+        before, after = self._table(BEFORE, name), self._table(AFTER, name)
+        columns = slice_columns(after)
+        shared = {file.key for file in before.files} & {file.key for file in after.files}
+        names = ", ".join(f'"{column}"' for column, _, _ in after.columns)
+        try:
+            self._fill(_OLD, f"SELECT {names} FROM {self._rows(BEFORE, name, shared)}")
+        except duckdb.IOException:  # pruned, or lost: what there was is not known
+            return None
+        with self._readable(name):
+            self._fill(_NEW, f"SELECT {names} FROM {self._rows(AFTER, name, shared)}")
+        sided = f'SELECT {names}, 1 AS "~side" FROM {_NEW} UNION ALL SELECT {names}, -1 FROM {_OLD}'
+        slice_names = ", ".join(f'"{column}"' for column in columns) or "TRUE AS slice"
+        differing = f'SELECT {names} FROM ({sided}) AS sided GROUP BY {names} HAVING SUM("~side") <> 0'
+        self._fill(_SLICES, f"SELECT DISTINCT {slice_names} FROM ({differing}) AS differing")
+        count = self._count(f"FROM {_SLICES}")
+        if not columns:
+            return Slices((), 0, 0, 0) if not count else None
+        return Slices(
+            columns, count, self._count(self._within(_OLD, columns)), self._count(self._within(_NEW, columns))
+        )
+
+    def slice_file(self, name: str, found: Slices) -> Path:
+        """The slices themselves, as CSV."""
+        table = self._table(AFTER, name)
+        return self._write(table, f"FROM {_SLICES}", [item for item in table.columns if item[0] in found.columns])
+
+    def changed_rows(self, name: str, found: Slices) -> Path:
+        """The rows of the new state in these slices, as CSV."""
+        table = self._table(AFTER, name)
+        self._look_for_nul(table, self._within(_NEW, found.columns))
+        return self._write(table, self._within(_NEW, found.columns))
+
+    def all_rows(self, name: str) -> Iterator[Path]:
+        """The rows of the new state, a CSV file after the other.
+
+        Raises:
+            RetriableError: they cannot be read.
+        """
+        table = self._table(AFTER, name)
+        uri = self._published.store.uri
+        with self._readable(name):
+            view = [self._rows(AFTER, name, set())] if table.query else []
+        sources = view or [parquet(uri, [file.key]) for file in table.files]
+        for source in sources:
+            with self._readable(name):
+                self._look_for_nul(table, f"FROM {source}")
+                path = self._write(table, f"FROM {source}")
+            yield path
+
+    def _table(self, side: str, name: str) -> PublishedTable:
+        state = self._states[side]
+        assert state is not None
+        return state.tables[name]
+
+    def _rows(self, side: str, name: str, without: set[str]) -> str:
+        """What stands after FROM for the rows of a table, but for those of some of its files."""
+        table = self._table(side, name)
+        if table.query:
+            self._create_views(side, name)
+            return f"{side}.{quoted(name)}"
+        keys = [file.key for file in table.files if file.key not in without]
+        if keys:
+            return parquet(self._published.store.uri, keys)
+        columns = ", ".join(f'CAST(NULL AS {kind}) AS "{column}"' for column, kind, _ in table.columns)
+        return f"(SELECT {columns} WHERE FALSE) AS nothing"
+
+    def _create_views(self, side: str, name: str) -> None:
+        """A view of a state with what it reads; no others, since each opens its files."""
+        state, created = self._states[side], self._views[side]
+        assert state is not None
+        if not created:
+            self._reader.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {side}")
+            # a sum of floats depends on the order: with one thread what did not change is the same in both states
+            self._reader.execute("SET threads = 1")
+        wanted = _closure(state, name) - created
+        self._reader.execute(f"USE {side}")
+        try:
+            create_views(self._reader, self._published, [state.tables[item] for item in sorted(wanted)])
+        finally:
+            self._reader.execute("USE memory")
+        created |= wanted
+
+    def _fill(self, name: str, query: str) -> None:
+        self._reader.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+
+    def _write(self, table: PublishedTable, source: str, columns: Iterable[tuple[str, str, str]] = ()) -> Path:
+        self._files += 1
+        path = self._folder / f"{self._files}.csv"
+        chosen = list(columns) or list(table.columns)
+        names = [f'"{name}"' for name, _, _ in chosen]
+        texts = ", ".join(f"{as_text(name, kind)} AS {name}" for name, (_, kind, _) in zip(names, chosen, strict=True))
+        self._reader.execute(
+            f"COPY (SELECT {texts} {source}) TO {_text(str(path))} "
+            f"(FORMAT csv, HEADER FALSE, NULLSTR '{NULL}', FORCE_QUOTE ({', '.join(names)}))"
+        )
+        return path
+
+    def _look_for_nul(self, table: PublishedTable, source: str) -> None:
+        texts = [(name, kind) for name, kind, _ in table.columns if is_text(kind)]
+        if not texts:
+            return
+        counts = ", ".join(nul_count(f'"{name}"', kind) for name, kind in texts)
+        found = self._reader.execute(f"SELECT {counts} {source}").fetchone() or ()
+        for (name, _), count in zip(texts, found, strict=True):
+            if count:
+                key = f"{table.name}.{name}"
+                self.nul_values[key] = self.nul_values.get(key, 0) + count
+
+    def _within(self, rows: str, columns: Iterable[str]) -> str:
+        names = ", ".join(f'"{column}"' for column in columns)
+        return f"FROM {rows} SEMI JOIN {_SLICES} USING ({names})"
+
+    def _count(self, source: str) -> int:
+        (count,) = self._reader.execute(f"SELECT COUNT(*) {source}").fetchone() or (0,)
+        return int(count)
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
+        """Turns what DuckDB says of files that it cannot read into ours."""
+        try:
+            yield
+        except duckdb.IOException as error:
+            told = " ".join(str(error).split())[:300]
+            raise RetriableError(f"{self._published.store.uri}: {name} cannot be read: {told}") from error
+
+
+def slice_columns(table: PublishedTable) -> tuple[str, ...]:
+    """The columns by which changed rows are found and replaced: equal in all rows of a slice, and never NULL."""
+    if table.time_column:
+        return (table.time_column,)
+    return tuple(column for column in table.grain if column in table.not_null)
+
+
+def _content(state: State, name: str) -> object:
+    """Equal for two states only if the table has the same rows in both."""
+    table = state.tables[name]
+    if not table.query:
+        return tuple(sorted(file.key for file in table.files))
+    return table.query, {parent: _content(state, parent) for parent in sorted(parents(table))}
+
+
+def _closure(state: State, name: str) -> set[str]:
+    """A table and all that it reads."""
+    return {name}.union(*(_closure(state, parent) for parent in parents(state.tables[name])))
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
