@@ -10,9 +10,9 @@ from pathlib import Path
 import duckdb
 
 from ingest.errors import RetriableError
+from pipeline.catalog import create_views, parents, quoted
 from pipeline.duck import connect, parquet
 from pipeline.postgres_types import NULL, as_text, is_text, nul_count
-from pipeline.publish import create_views, parents, quoted
 from pipeline.published import Published, PublishedTable, State
 
 BEFORE, AFTER = "before", "after"

@@ -32,6 +32,7 @@ _SCALARS = {
     _TYPE.DATE: "date",
     _TYPE.TIME: "time without time zone",
     _TYPE.TIMESTAMP: "timestamp without time zone",
+    _TYPE.TIMESTAMPNTZ: "timestamp without time zone",
     _TYPE.TIMESTAMP_S: "timestamp without time zone",
     _TYPE.TIMESTAMP_MS: "timestamp without time zone",
     _TYPE.TIMESTAMPTZ: "timestamp with time zone",

@@ -59,7 +59,7 @@ def lock(session: postgres.Session, cursor: Any, options: Settings, wait_seconds
     Raises:
         RetriableError: another one is at it.
     """
-    number = zlib.crc32(options.serving_schema.encode()) & 0x3FFFFFFF | 0x40000000  # beside those of `postgres.Lock`
+    number = lock_key(options.serving_schema)
     cursor.execute("SET LOCAL statement_timeout = 0")
     cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     cursor.execute(f"SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}")
@@ -73,6 +73,11 @@ def lock(session: postgres.Session, cursor: Any, options: Settings, wait_seconds
                 f"{place}: {postgres.holder(session, number)}, brings a state there; wait for it, or use --wait"
             )
         time.sleep(0.2)
+
+
+def lock_key(schema: str) -> int:
+    """The second key of a schema's advisory lock; far from those of `postgres.Lock`, should the state lie there too."""
+    return zlib.crc32(schema.encode()) & 0x3FFFFFFF | 0x40000000
 
 
 @contextmanager

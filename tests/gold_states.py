@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from ingest.settings import Settings
-from pipeline.publish import write_catalog
+from pipeline.catalog import write_catalog
 from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
 
 

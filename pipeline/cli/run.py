@@ -111,7 +111,6 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
     """
     from ingest.settings import settings
     from pipeline.published import Published
-    from pipeline.run import publish_only
     from pipeline.serve import serve
     from pipeline.show import show_served, show_states
 
@@ -140,6 +139,8 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         current = published.pointer().get("state")
         click.echo(as_json_text(rows) if as_json else show_states(states, current, published))
         return 0
+    from pipeline.run import publish_only  # and with it SQLMesh, which takes a second
+
     return _tell(publish_only(settings(), dt.datetime.now(dt.UTC), wait), as_json)
 
 
