@@ -23,6 +23,7 @@ TEXT = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
 DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
 # the part of the compose specification that the file uses: a key outside of it is a slip or a reason to extend this
 SERVICE = {"image", "build", "environment", "ports", "volumes", "healthcheck", "restart", "depends_on", "command"}
+SERVICE |= {"profiles"}
 HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
 
 
@@ -99,6 +100,20 @@ def test_console_and_example_name_the_published_address(services: dict[str, Any]
     assert f"\n# AWS_ENDPOINT_URL={address}\n" in example
     assert f"AWS_ENDPOINT_URL={address} " in readme
     assert all(console in text for text in (TEXT, readme))
+
+
+def test_documented_address_leads_to_the_postgres_of_its_profile(services: dict[str, Any]) -> None:
+    postgres = services["postgres"]
+    given = postgres["environment"]
+    host, port, inside = postgres["ports"][0].split(":")
+    assert inside == "5432"
+    user, password, database = (given[f"POSTGRES_{name}"] for name in ("USER", "PASSWORD", "DB"))
+    address = f"postgresql://{user}:{password}@{host}:{port}/{database}"
+    for name in (".env.example", "docs/serving.md"):
+        assert address in (PROJECT / name).read_text(encoding="utf-8"), name
+    assert postgres["profiles"] == ["postgres"], "nobody gets it without asking"
+    assert [name for name, service in services.items() if "profiles" in service] == ["postgres"]
+    assert postgres["healthcheck"]["test"][-4:] == ["-U", user, "-d", database]
 
 
 @pytest.fixture

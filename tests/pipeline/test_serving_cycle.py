@@ -1,0 +1,149 @@
+"""Cycles that bring gold of all domains into Postgres, and what becomes of them when it is out of reach."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlmesh.core.console import NoopConsole, set_console
+
+from ingest.errors import RetriableError
+from ingest.settings import read_settings, settings
+from pipeline.alerts import Alert, alerting
+from pipeline.cli import main
+from pipeline.published import Published
+from pipeline.run import run_cycle
+from pipeline.sampling import write_sample
+from pipeline.summary import RunSummary
+from sample.options import SampleOptions
+from tests.engagement import GOLD, play
+from tests.home import Home
+from tests.postgres_server import Postgres
+
+psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL: psycopg2 is not installed, the extra `postgres`")
+END = dt.date(2026, 3, 20)
+
+
+def cycle() -> RunSummary:
+    settings.cache_clear()
+    return run_cycle((), settings(), lambda _: lambda objects, size: None)
+
+
+def comparable(rows: list[tuple[Any, ...]]) -> list[str]:
+    """In an order of their own; NaN is like NaN."""
+    return sorted(
+        repr(tuple("nan" if isinstance(item, float) and math.isnan(item) else item for item in row)) for row in rows
+    )
+
+
+@pytest.fixture
+def bi(postgres_server: Postgres, clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where a database for BI is; the settings lead there."""
+    set_console(NoopConsole())
+    database = f"bi_{uuid.uuid4().hex}"
+    postgres_server.sql("postgres", f"CREATE DATABASE {database}")
+    given = {name.removeprefix("PG").lower(): value for name, value in postgres_server.variables.items()}
+    dsn = str(psycopg2.extensions.make_dsn(**given, dbname=database))
+    monkeypatch.setenv("SERVING_DSN", dsn)
+    monkeypatch.setenv("LAKE_START", "2026-02-15")  # no years of empty days
+    yield dsn
+    postgres_server.sql("postgres", f"DROP DATABASE {database} WITH (FORCE)")
+
+
+def rows_of(dsn: str, query: str) -> list[tuple[Any, ...]]:
+    session = psycopg2.connect(dsn)
+    try:
+        with session.cursor() as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
+    finally:
+        session.close()
+
+
+def must_have_what_is_published(dsn: str) -> set[str]:
+    """Compares every table; their names."""
+    published = Published(read_settings())
+    state = published.current()
+    assert state is not None
+    with published.connect() as reader:
+        reader.execute("SET threads = 1")  # sums of floats in a view depend on the order: two readings may differ
+        for name, table in state.tables.items():
+            columns = ", ".join(f'"{column}"' for column, _, _ in table.columns)
+            expected = reader.execute(f"SELECT {columns} FROM {name}").fetchall()
+            assert comparable(rows_of(dsn, f"SELECT {columns} FROM {name}")) == comparable(expected), name
+    assert rows_of(dsn, "SELECT state, positions FROM gold.lakemesh_state") == [(state.number, dict(state.positions))]
+    return set(state.tables)
+
+
+def test_cycles_bring_all_of_gold_and_make_up_for_an_outage(bi: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN both domains, planned and published
+    home = Home()
+    write_sample(SampleOptions(end=END, events=300, days=30, accounts=30), lambda objects, size: None, home.options)
+    home.ingest()
+    home.plan()
+    first = cycle()
+    assert (first.outcome, first.exit_code, first.unserved) == ("published", 0, "")
+    assert first.served is not None
+    names = must_have_what_is_published(bi)
+    assert {GOLD, "gold.fct_mrr_daily", "gold.rpt_mrr_monthly", "gold.dim_account", "gold.q1_completion_rate"} <= names
+    assert {name for name, change in first.served.changes.items() if change.whole} == names
+    described = "SELECT obj_description(oid) FROM pg_class WHERE relnamespace = 'gold'::regnamespace AND relkind = 'r'"
+    assert all(text and text.startswith("One row") for (text,) in rows_of(bi, described))
+    ((primary, unique),) = rows_of(
+        bi,
+        "SELECT COUNT(*) FILTER (WHERE contype = 'p'), COUNT(*) FILTER (WHERE contype = 'u') FROM pg_constraint "
+        "WHERE connamespace = 'gold'::regnamespace",
+    )
+    assert primary + unique == len(names) + 1, "each has its grain, and ours has one"
+    assert primary > unique > 0
+
+    # WHEN late data comes while Postgres is out of reach
+    home.put("events", "late.json", play("late-1", "2026-03-02", user="nobody"))
+    monkeypatch.setenv("SERVING_DSN", "postgresql://me:secret@127.0.0.1:1/bi")
+    apart = cycle()
+
+    # THEN readers of the files have it, the cycle says what failed, and Postgres keeps what it had
+    assert (apart.outcome, apart.state, apart.exit_code, apart.served) == ("published", 2, 1, None)
+    assert apart.errors == [apart.unserved]
+    assert "cannot be reached" in apart.unserved
+    assert "secret" not in apart.unserved
+    assert rows_of(bi, "SELECT state FROM gold.lakemesh_state") == [(1,)]
+
+    # AND the next cycle, with nothing new, brings what changed and no more
+    monkeypatch.setenv("SERVING_DSN", bi)
+    again = cycle()
+    assert (again.outcome, again.exit_code) == ("unchanged", 0)
+    assert again.served is not None
+    must_have_what_is_published(bi)
+    daily = again.served.changes[GOLD]
+    per_date = dict(rows_of(bi, f"SELECT date::TEXT, COUNT(*) FROM {GOLD} GROUP BY 1"))
+    assert (daily.written, daily.whole) == (per_date["2026-03-02"], False)
+    assert not any(change.whole for change in again.served.changes.values())
+    assert "gold.fct_mrr_daily" not in again.served.changes
+    settings.cache_clear()
+    shown = CliRunner().invoke(main, ["publish", "--to", "postgres"])
+    assert shown.exit_code == 0
+    assert "has state 2: 0 tables changed" in shown.stdout
+
+
+def test_an_outage_of_postgres_has_an_alert_of_its_own(home: Home) -> None:
+    def told(*errors: str, unserved: str = "") -> dict[str, str]:
+        got: list[Alert] = []
+        summary = RunSummary(dt.datetime.now(dt.UTC))
+        with alerting(home.options, summary, lambda: summary.started_at) as targets:
+            targets.append(got.append)
+            for error in (*errors, *([unserved] if unserved else [])):
+                summary.failed(RetriableError(error))
+            summary.unserved = unserved
+        return {alert.name: alert.event for alert in got if alert.name in ("cycle", "serving")}
+
+    assert told(unserved="no Postgres") == {"serving": "problem"}
+    assert told("an audit failed", unserved="no Postgres") == {"cycle": "problem"}
+    assert told("an audit failed") == {"serving": "recovery"}
+    assert told() == {"cycle": "recovery"}
