@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-postgres lock lint test demo demo-steps demo-s3 bench torture histories businesses kills clean
+.PHONY: help setup setup-postgres setup-spark lock lint test demo demo-steps demo-s3 bench torture histories businesses kills clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -33,12 +33,18 @@ setup-postgres: setup ## add what SQLMesh's state in Postgres needs
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-postgres.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-postgres.lock; fi
 
+setup-spark: setup ## add Spark, for the gateway spark (needs Java 17)
+	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-spark.lock; \
+	else $(BIN)/python -m pip install -q --require-hashes -r requirements-spark.lock; fi
+
 lock: ## resolve pyproject.toml anew into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev --output-file requirements.lock pyproject.toml
-	$(PYTHON) -c 'import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["postgres"], sep="\n")' | \
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --constraint requirements.lock --output-file requirements-postgres.lock -
+	@for extra in postgres spark; do \
+	  $(PYTHON) -c "import sys, tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras[sys.argv[1]], sep='\n')" $$extra | \
+	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
+	done
 
 lint: setup ## ruff, mypy, the contracts, sqlmesh format and lint
 	ruff check .

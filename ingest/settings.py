@@ -10,7 +10,7 @@ import datetime as dt
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from dotenv import load_dotenv
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
@@ -44,6 +44,12 @@ def _local(value: str) -> str:
     return _absolute(value)
 
 
+def _gateway_home(data: dict[str, Any]) -> str:
+    """The folder of what belongs to one gateway alone: its state tells what its warehouse holds."""
+    home = data.get("lake_home", "data")
+    return f"{home}/spark" if data.get("lake_gateway") == "spark" else str(home)
+
+
 def _landing(value: str) -> str:
     if "{bucket}" not in value:
         raise ValueError(f"'{value}' lacks the placeholder {{bucket}}; expected for instance s3://{{bucket}}")
@@ -70,11 +76,12 @@ class Settings(BaseSettings):
 
     Attributes:
         lake_home: folder of everything that the embedded default writes.
+        lake_gateway: the gateway of config.yaml; it says where warehouse and state lie.
         landing_uri: template of the raw objects' place, with `{bucket}`.
         lake_uri: bronze, quarantine and ledger.
         warehouse_path: DuckDB file with silver and gold.
         notifications_path: spool folder of S3 event documents, for `lake ingest --hinted`.
-        state_path: DuckDB file with SQLMesh's state and the settled ledger positions.
+        state_path: DuckDB file with SQLMesh's state and the settled ledger positions; each gateway has its own.
         state_lock_seconds: how long to wait for a process that holds the state or computes.
         published_uri: the published states of gold, for readers.
         published_states: how many of them are kept.
@@ -87,7 +94,6 @@ class Settings(BaseSettings):
             notification targets of SQLMesh, see config.yaml.
         lake_start: first day (UTC) of the history that the models cover.
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
-        lake_gateway: the gateway of config.yaml; it says where warehouse and state lie.
         pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the gateway postgres_state.
             What is empty is left to libpq, which reads its other PG variables itself.
         aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
@@ -96,6 +102,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     lake_home: Annotated[str, AfterValidator(_local)] = Field(default="data", validate_default=True)
+    lake_gateway: str = "local"
     landing_uri: Annotated[str, NoDecode, AfterValidator(_landing)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/landing/{{bucket}}", validate_default=True
     )
@@ -106,7 +113,7 @@ class Settings(BaseSettings):
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/warehouse.duckdb", validate_default=True
     )
     state_path: Annotated[str, AfterValidator(_local)] = Field(
-        default_factory=lambda data: f"{data.get('lake_home', 'data')}/state.duckdb", validate_default=True
+        default_factory=lambda data: f"{_gateway_home(data)}/state.duckdb", validate_default=True
     )
     state_lock_seconds: float = Field(default=30, ge=0)
     notifications_path: Annotated[str, AfterValidator(_local)] = Field(
@@ -126,7 +133,6 @@ class Settings(BaseSettings):
     lake_load_objects: int = Field(default=DEFAULT.load_objects, ge=1)
     lake_fetch_threads: int = Field(default=DEFAULT.fetch_threads, ge=1, le=512)
     lake_bytes_in_flight: int = Field(default=DEFAULT.bytes_in_flight, ge=1 << 20)
-    lake_gateway: str = "local"
     pghost: str = "localhost"
     pgport: int = Field(default=5432, ge=1, le=65535)
     pguser: str = ""
@@ -144,6 +150,11 @@ class Settings(BaseSettings):
     def has_postgres_state(self) -> bool:
         """Whether SQLMesh's state, and ours beside it, lies in Postgres instead of a DuckDB file."""
         return self.lake_gateway == "postgres_state"
+
+    @property
+    def has_spark(self) -> bool:
+        """Whether Spark computes, and holds silver and gold, instead of DuckDB."""
+        return self.lake_gateway == "spark"
 
     @property
     def limits(self) -> Limits:

@@ -27,6 +27,8 @@ except OSError as _error:
 def register_bronze(evaluator: MacroEvaluator) -> list[str]:
     """Pins every feed's ledger position and gives its live files as one view; likewise what models/ops reads.
 
+    On Spark it does so by itself: what is registered already need not be said again.
+
     `@register_bronze()` → `CREATE SCHEMA IF NOT EXISTS bronze; CREATE OR REPLACE VIEW bronze.events AS SELECT … ; …`
     """
     if evaluator.runtime_stage != "before_all":
@@ -34,4 +36,11 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
     # Imported here: SQLMesh stores with the environment all that a macro finds at module level.
     from pipeline import bronze, operations
 
+    warehouse = evaluator.engine_adapter
+    if warehouse.dialect == "spark":
+        from pipeline import spark_bronze, spark_operations
+
+        spark_bronze.register(warehouse)
+        spark_operations.register(warehouse)
+        return []
     return [*bronze.registration(), *operations.registration()]

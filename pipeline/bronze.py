@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -35,18 +35,18 @@ def registration() -> list[str]:
         statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
         positions.append(f"SELECT '{contract.feed}' AS feed, {live.position} AS position")
     if positions:
-        statements.append(f"CREATE OR REPLACE VIEW {_POSITIONS} AS {' UNION ALL '.join(positions)}")
+        statements.append(f"CREATE OR REPLACE VIEW {POSITIONS} AS {' UNION ALL '.join(positions)}")
     return statements
 
 
-_POSITIONS = "bronze._positions"
+POSITIONS = "bronze._positions"
 
 
 def registered_positions(warehouse: EngineAdapter) -> dict[str, int]:
     """The ledger position that each feed's view in the warehouse shows."""
-    if not warehouse.table_exists(_POSITIONS):
+    if not warehouse.table_exists(POSITIONS):
         return {}
-    return dict(warehouse.fetchall(f"SELECT feed, position FROM {_POSITIONS}"))
+    return dict(warehouse.fetchall(f"SELECT feed, position FROM {POSITIONS}"))
 
 
 def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> str:
@@ -60,35 +60,43 @@ def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -
     """
     columns = list(sql_columns(contract))
     by_columns = groupby(sorted(files, key=lambda file: (file.columns, file.path)), key=lambda file: file.columns)
-    parts = [_part(contract, columns, lake_uri, json.loads(shape), list(group)) for shape, group in by_columns]
+    parts = [_part(contract, lake_uri, json.loads(shape), list(group)) for shape, group in by_columns]
     if not parts:
         empty = ", ".join(f"CAST(NULL AS {kind}) AS {_quote(name)}" for name, kind, _ in columns)
         return f"SELECT {empty} WHERE FALSE"
     return " UNION ALL ".join(parts)
 
 
-def _part(
-    contract: Contract,
-    columns: list[tuple[str, str, str]],
-    lake_uri: str,
-    present: dict[str, str],
-    files: list[LakeFile],
-) -> str:
-    hive = partitions(contract)
-    declared = {column.name: column for column in contract.columns}
-    selected = []
-    for name, kind, _ in columns:
-        place = f"bronze.{_quote(name)}"
-        if name in hive or present.get(name) == kind:
-            selected.append(place)
-        else:
-            selected.append(f"{_evolved(declared[name], place, name, present.get(name))} AS {_quote(name)}")
+def _part(contract: Contract, lake_uri: str, present: dict[str, str], files: list[LakeFile]) -> str:
+    selected = [
+        place if place == _place(name) else f"{place} AS {_quote(name)}"
+        for name, _, place in column_queries(contract, present)
+    ]
     paths = ", ".join("'" + f"{lake_uri}/{file.path}".replace("'", "''") + "'" for file in files)
-    types = ", ".join(f"'{name}': DATE" for name in hive)
+    types = ", ".join(f"'{name}': DATE" for name in partitions(contract))
     return (
         f"SELECT {', '.join(selected)} FROM READ_PARQUET([{paths}], hive_partitioning = TRUE, "
         f"hive_types = {{{types}}}) AS bronze"
     )
+
+
+def column_queries(contract: Contract, present: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """(name, SQL type, SQL over files named `bronze`) of every column of the bronze table, in its order.
+
+    Args:
+        present: the columns that the files have, name to SQL type, without those of the partitions.
+    """
+    hive = partitions(contract)
+    declared = {column.name: column for column in contract.columns}
+    for name, kind, _ in sql_columns(contract):
+        if name in hive or present.get(name) == kind:
+            yield name, kind, _place(name)
+        else:
+            yield name, kind, _evolved(declared[name], _place(name), name, present.get(name))
+
+
+def _place(name: str) -> str:
+    return f"bronze.{_quote(name)}"
 
 
 def _evolved(column: Column, place: str, path: str, present: str | None) -> str:

@@ -25,7 +25,7 @@ def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt
     """
     live = {contract.feed: Ledger(lake, contract.feed).live().bronze_files() for contract in contracts}
     for feed, files in live.items():
-        if found := list(_altered(lake, feed, files)):
+        if found := list(altered(lake, feed, files)):
             return DamagedLake(lake.uri, feed, found)
     for feed, files in live.items():
         read = [file for file in files if file.event_date is None or file.event_date in dates]
@@ -51,7 +51,8 @@ def unreadable(lake: Store, path: str, deep: bool = False) -> str:
     return ""
 
 
-def _altered(lake: Store, feed: str, files: Iterable[LakeFile]) -> Iterator[tuple[str, str]]:
+def altered(lake: Store, feed: str, files: Iterable[LakeFile]) -> Iterator[tuple[str, str]]:
+    """Live bronze files that are not there as the ledger says: path, and what is wrong."""
     there = {item.key: item.size for item in lake.list(f"bronze/{feed}")}
     for file in sorted(files, key=lambda file: file.path):
         size = there.get(file.path)

@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 
     from pipeline.summary import RunSummary
 
-_RUNS = (
-    "run_id TEXT, started_at TIMESTAMP, outcome TEXT, exit_code BIGINT, state BIGINT, loads BIGINT, rows BIGINT, "
-    "computed_dates BIGINT, seconds DOUBLE, errors TEXT"
-)
-_AUDITS = "run_id TEXT, audit TEXT, scope TEXT, rows BIGINT, is_blocking BOOLEAN"
-_OBJECTS = {
+RUNS = {
+    "run_id": "TEXT",
+    "started_at": "TIMESTAMP",
+    "outcome": "TEXT",
+    "exit_code": "BIGINT",
+    "state": "BIGINT",
+    "loads": "BIGINT",
+    "rows": "BIGINT",
+    "computed_dates": "BIGINT",
+    "seconds": "DOUBLE",
+    "errors": "TEXT",
+}
+AUDITS = {"run_id": "TEXT", "audit": "TEXT", "scope": "TEXT", "rows": "BIGINT", "is_blocking": "BOOLEAN"}
+OBJECTS = {
     "feed": "TEXT",
     "position": "BIGINT",
     "load_id": "TEXT",
@@ -35,7 +43,7 @@ _OBJECTS = {
     "quarantined": "BIGINT",
     "event_dates": "STRUCT(event_date DATE, rows BIGINT)[]",
 }
-_QUARANTINE = {
+QUARANTINE = {
     "feed": "TEXT",
     "source_file": "TEXT",
     "source_line": "BIGINT",
@@ -56,9 +64,9 @@ def registration() -> list[str]:
     known = list(contracts().values())
     return [
         "CREATE SCHEMA IF NOT EXISTS operations",
-        f"CREATE TABLE IF NOT EXISTS operations.runs ({_RUNS})",
-        f"CREATE TABLE IF NOT EXISTS operations.audits ({_AUDITS})",
-        f"CREATE OR REPLACE VIEW operations.feeds AS {_feeds(known)}",
+        f"CREATE TABLE IF NOT EXISTS operations.runs ({_typed(RUNS)})",
+        f"CREATE TABLE IF NOT EXISTS operations.audits ({_typed(AUDITS)})",
+        f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known)}",
         f"CREATE OR REPLACE VIEW operations.objects AS {_objects(known, lake)}",
         f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(known, lake)}",
     ]
@@ -91,7 +99,8 @@ def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
         cursor.executemany("INSERT INTO operations.audits VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def _feeds(known: list[Contract]) -> str:
+def feeds_query(known: list[Contract]) -> str:
+    """The contracts as a relation."""
     rows = (
         f"('{item.feed}', '{item.domain}', '{item.kind}', {_text(item.owner)}, {item.freshness_seconds}, "
         f"{item.max_quarantined_share})"
@@ -112,7 +121,7 @@ def _objects(known: list[Contract], lake: Store) -> str:
                 "source_file, etag, size, modified_at AT TIME ZONE 'UTC' AS modified_at, records, rows, quarantined, "
                 f"event_dates FROM READ_PARQUET({entries}, filename = TRUE) AS entries WHERE action = 'object'"
             )
-    return " UNION ALL ".join(parts) or _nothing(_OBJECTS)
+    return " UNION ALL ".join(parts) or nothing(OBJECTS)
 
 
 def _quarantine(known: list[Contract], lake: Store) -> str:
@@ -128,16 +137,20 @@ def _quarantine(known: list[Contract], lake: Store) -> str:
                     f"{is_discarded} AS is_discarded FROM READ_PARQUET([{_paths(lake, paths)}], "
                     "hive_partitioning = FALSE) AS rejected"
                 )
-    return " UNION ALL ".join(parts) or _nothing(_QUARANTINE)
+    return " UNION ALL ".join(parts) or nothing(QUARANTINE)
 
 
 def _paths(lake: Store, paths: Iterable[str]) -> str:
     return ", ".join(_text(f"{lake.uri}/{path}") for path in paths)
 
 
-def _nothing(columns: Mapping[str, str]) -> str:
+def nothing(columns: Mapping[str, str]) -> str:
     """A relation without rows."""
     return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in columns.items())} WHERE FALSE"
+
+
+def _typed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
 def _text(value: str) -> str:

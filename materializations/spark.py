@@ -1,0 +1,14 @@
+"""Sets Spark before SQLMesh starts it (pipeline/spark.py says how). There is no materialization here, see lock.py."""
+
+from sqlmesh.utils.errors import SQLMeshError
+
+from ingest.errors import IngestError
+from ingest.settings import settings
+
+try:
+    if settings().has_spark:
+        from pipeline.spark import configure
+
+        configure(settings())
+except IngestError as _error:
+    raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line

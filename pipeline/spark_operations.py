@@ -1,0 +1,109 @@
+"""Operations as data, see pipeline/operations.py, on Spark: external tables over ledger and quarantine, and views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import sqlglot
+
+from ingest.contract import contracts
+from ingest.ledger import Ledger
+from ingest.quarantine import DISCARDED, OPEN
+from ingest.settings import settings
+from ingest.store import Store
+from pipeline.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, feeds_query, nothing
+from pipeline.spark import spark_type, spark_uri, text
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
+
+FILES = "operations_files"
+_ENTRIES = {
+    "action": "STRING",
+    "load_id": "STRING",
+    "source_file": "STRING",
+    "etag": "STRING",
+    "size": "BIGINT",
+    "modified_at": "TIMESTAMP",
+    "records": "BIGINT",
+    "rows": "BIGINT",
+    "quarantined": "BIGINT",
+    "event_dates": "ARRAY<STRUCT<event_date: DATE, rows: BIGINT>>",
+}
+_REJECTS = {
+    "_source_file": "STRING",
+    "_source_line": "BIGINT",
+    "_ingested_at": "TIMESTAMP_NTZ",
+    "reason": "STRING",
+    "column": "STRING",
+}
+
+
+def register(warehouse: EngineAdapter) -> None:
+    """Makes feeds, ledger, quarantine and past cycles visible in the warehouse, schema `operations`.
+
+    Raises:
+        ConfigError, RetriableError: the lake cannot be read.
+    """
+    lake = Store(settings().lake_uri)
+    known = list(contracts().values())
+    for schema in ("operations", FILES):
+        warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    for name, columns in (("runs", RUNS), ("audits", AUDITS)):
+        shown = ", ".join(f"`{column}` {spark_type(kind)}" for column, kind in columns.items())
+        warehouse.execute(f"CREATE TABLE IF NOT EXISTS operations.{name} ({shown}) USING PARQUET")
+    objects, rejects = [], []
+    for contract in known:
+        ledger = Ledger(lake, contract.feed)
+        if not ledger.position():
+            continue
+        objects.append(_objects(warehouse, contract.feed, f"{spark_uri(lake.uri)}/{ledger.prefix}"))
+        paths = sorted(ledger.live().files)
+        for layer, is_discarded in ((OPEN, False), (DISCARDED, True)):
+            live = [path for path in paths if path.startswith(layer)]
+            if live:
+                rejects.append(_rejects(warehouse, contract.feed, lake.uri, live, is_discarded))
+    for name, query in (
+        ("feeds", _spark(feeds_query(known))),
+        ("objects", " UNION ALL ".join(objects) or _spark(nothing(OBJECTS))),
+        ("quarantine", " UNION ALL ".join(rejects) or _spark(nothing(QUARANTINE))),
+    ):
+        warehouse.execute(f"CREATE OR REPLACE VIEW operations.{name} AS {query}")
+
+
+def _objects(warehouse: EngineAdapter, feed: str, place: str) -> str:
+    table = f"{FILES}.ledger_{feed}"
+    _external(warehouse, table, _ENTRIES, place)
+    return (
+        f"SELECT '{feed}' AS feed, CAST(LEFT(entries._metadata.file_name, 20) AS BIGINT) AS position, load_id, "
+        "source_file, etag, size, CAST(modified_at AS TIMESTAMP_NTZ) AS modified_at, records, rows, quarantined, "
+        f"event_dates FROM {table} AS entries WHERE action = 'object' "
+        "AND entries._metadata.file_name RLIKE '^[0-9]{20}[.]parquet$'"
+    )
+
+
+def _rejects(warehouse: EngineAdapter, feed: str, lake_uri: str, paths: Iterable[str], is_discarded: bool) -> str:
+    layer = next(iter(paths)).split("/", 1)[0]
+    table = f"{FILES}.{layer}_{feed}"
+    _external(warehouse, table, _REJECTS, f"{spark_uri(lake_uri)}/{layer}/{feed}")
+    names = ", ".join(text(path.rsplit("/", 1)[1]) for path in paths)
+    return (
+        f"SELECT '{feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
+        "_ingested_at AS ingested_at, reason, `column` AS column_path, "
+        f"{str(is_discarded).upper()} AS is_discarded FROM {table} AS rejected "
+        f"WHERE rejected._metadata.file_name IN ({names})"
+    )
+
+
+def _external(warehouse: EngineAdapter, table: str, columns: dict[str, str], place: str) -> None:
+    """A table over all files below a folder; the folder may have moved since."""
+    warehouse.execute(f"DROP TABLE IF EXISTS {table}")
+    shown = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+    warehouse.execute(
+        f"CREATE TABLE {table} ({shown}) USING PARQUET OPTIONS ('recursiveFileLookup' 'true') LOCATION {text(place)}"
+    )
+
+
+def _spark(query: str) -> str:
+    return sqlglot.transpile(query, read="duckdb", write="spark")[0]
