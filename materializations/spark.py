@@ -7,8 +7,9 @@ from ingest.settings import settings
 
 try:
     if settings().has_spark:
-        from pipeline.spark import configure
+        from pipeline.spark import configure, install
 
         configure(settings())
+        install()
 except IngestError as _error:
     raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line

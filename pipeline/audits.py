@@ -16,12 +16,12 @@ from ingest.contract import Contract, Kind
 from ingest.ledger import Ledger
 from ingest.store import Store
 from pipeline.bronze import bronze_query
+from pipeline.warehouse import DIALECT, select
 
 BY_DATE, WARNING = "by_date", "warning"
 """Scopes of standalone audits, in their `defaults` because SQLMesh takes no tags there. by_date: what it finds on a
 date depends on rows of that date alone. warning: it blocks nothing. Without one it blocks, and runs over all dates."""
 SHOWN_ROWS, SHOWN_OBJECTS = 5, 20
-DIALECT = "duckdb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,12 @@ def standalone_audits(
 
 def offenders(warehouse: EngineAdapter, query: exp.Query) -> tuple[int, tuple[dict[str, Any], ...]]:
     """How many rows a query gives, and the first of them."""
-    cursor = warehouse.cursor
-    cursor.execute(f"SELECT * FROM ({query.sql(DIALECT)}) AS offenders LIMIT {SHOWN_ROWS + 1}")
-    names = [item[0] for item in cursor.description]
-    rows = cursor.fetchall()
-    if len(rows) > SHOWN_ROWS:
-        cursor.execute(f"SELECT COUNT(*) FROM ({query.sql(DIALECT)}) AS offenders")
-        count = int(cursor.fetchone()[0])
-    else:
-        count = len(rows)
-    return count, tuple(dict(zip(names, row, strict=True)) for row in rows[:SHOWN_ROWS])
+    found = query.subquery("offenders")
+    names, rows = select(warehouse, exp.select("*").from_(found).limit(SHOWN_ROWS + 1))
+    count = len(rows)
+    if count > SHOWN_ROWS:
+        _, ((count,),) = select(warehouse, exp.select(exp.Count(this=exp.Star())).from_(found))
+    return int(count), tuple(dict(zip(names, row, strict=True)) for row in rows[:SHOWN_ROWS])
 
 
 def suspects(

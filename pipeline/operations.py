@@ -11,6 +11,7 @@ from ingest.ledger import Ledger
 from ingest.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
 from ingest.store import Store
+from pipeline.warehouse import insert
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
@@ -78,25 +79,21 @@ def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
         return
     run_id = f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
     feeds = summary.ingest.feeds if summary.ingest else []
-    cursor = warehouse.cursor
-    cursor.execute(
-        "INSERT INTO operations.runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            run_id,
-            summary.started_at.replace(tzinfo=None),
-            summary.outcome,
-            summary.exit_code,
-            summary.state,
-            sum(len(feed.loads) for feed in feeds),
-            sum(feed.rows for feed in feeds),
-            sum(len(done.dates) for done in summary.computed.values()),
-            sum(summary.seconds.values()),
-            "\n".join(summary.errors),
-        ],
+    cycle = (
+        run_id,
+        summary.started_at.replace(tzinfo=None),
+        summary.outcome,
+        summary.exit_code,
+        summary.state,
+        sum(len(feed.loads) for feed in feeds),
+        sum(feed.rows for feed in feeds),
+        sum(len(done.dates) for done in summary.computed.values()),
+        sum(summary.seconds.values()),
+        "\n".join(summary.errors),
     )
-    rows = [[run_id, item.name, item.scope, item.rows, item.blocks] for item in summary.audits]
-    if rows:
-        cursor.executemany("INSERT INTO operations.audits VALUES (?, ?, ?, ?, ?)", rows)
+    insert(warehouse, "operations.runs", RUNS, [cycle])
+    audits = [(run_id, item.name, item.scope, item.rows, item.blocks) for item in summary.audits]
+    insert(warehouse, "operations.audits", AUDITS, audits)
 
 
 def feeds_query(known: list[Contract]) -> str:

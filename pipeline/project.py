@@ -22,6 +22,7 @@ from ingest.settings import PROJECT, settings
 from pipeline.alerts import Sender, sqlmesh_target
 from pipeline.computing import compute_lock, prepare
 from pipeline.postgres import is_from_driver, reason
+from pipeline.warehouse import tables
 
 PROD = "prod"
 DAY_MS = 86_400_000
@@ -133,8 +134,7 @@ class Project:
         Raises:
             ConfigError: there is no production yet, or the warehouse lacks its tables.
         """
-        stored = self.context.engine_adapter.fetchall("SELECT table_schema, table_name FROM information_schema.tables")
-        there = {f"{schema}.{name}" for schema, name in stored}
+        there = tables(self.context.engine_adapter)
         lost = [
             plain_name(snapshot.name)
             for snapshot in self.snapshots().values()

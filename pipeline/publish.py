@@ -22,9 +22,9 @@ from pipeline.history import Recomputed
 from pipeline.project import plain_name
 from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
 from pipeline.state import State as StateDatabase
+from pipeline.warehouse import DIALECT, export, select
 
 LAYER = "gold"
-DIALECT = "duckdb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +240,8 @@ def _files(
 
 
 def _months(warehouse: EngineAdapter, change: Change, column: str) -> list[str]:
-    rows = warehouse.fetchall(
-        exp.maybe_parse(
-            f"SELECT DISTINCT STRFTIME({column}, '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1",
-            dialect=DIALECT,
-        )
-    )
+    query = f"SELECT DISTINCT STRFTIME({column}, '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1"
+    _, rows = select(warehouse, exp.maybe_parse(query, dialect=DIALECT))
     return [part for (part,) in rows]
 
 
@@ -260,15 +256,12 @@ def _export(
 ) -> tuple[Path, PublishedFile]:
     key = f"tables/{change.name}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
     path = published.store.stage(key)
-    columns = ", ".join(f'"{name}"' for name in change.snapshot.model.columns_to_types_or_raise)
+    kinds = change.snapshot.model.columns_to_types_or_raise
+    columns = ", ".join(f'"{name}"' for name in kinds)
     order = ", ".join(dict.fromkeys(_order(change)))
-    cursor = warehouse.cursor
-    cursor.execute(
-        f"COPY (SELECT {columns} FROM {change.snapshot.table_name()} WHERE {where}{' ORDER BY ' * bool(order)}{order}) "
-        f"TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
-    )
-    (rows,) = cursor.fetchone()
-    return path, PublishedFile(key, part, int(rows), path.stat().st_size)
+    query = f"SELECT {columns} FROM {change.snapshot.table_name()} WHERE {where}{' ORDER BY ' * bool(order)}{order}"
+    rows = export(warehouse, exp.maybe_parse(query, dialect=DIALECT), kinds, path)
+    return path, PublishedFile(key, part, rows, path.stat().st_size)
 
 
 def _order(change: Change) -> Iterable[str]:

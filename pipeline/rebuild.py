@@ -17,6 +17,7 @@ from pipeline.invalidate import invalidate
 from pipeline.project import PROD, Computed, Progress, open_project
 from pipeline.prove import audit_and_publish
 from pipeline.run import one_cycle
+from pipeline.spark import drop_models
 from pipeline.summary import RunSummary
 
 LOST = ".before-rebuild"
@@ -25,8 +26,8 @@ LOST = ".before-rebuild"
 def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: float = 0.0) -> RunSummary:
     """Computes everything from bronze by the models of the project folder, and publishes it.
 
-    The old files (of a state in Postgres, its schemas) are kept under another name until that has succeeded; readers
-    keep their state all the while. After a crash the same command begins again.
+    The old files (of a state in Postgres, its schemas) are kept under another name until that has succeeded; the tables
+    of Spark go first. Readers keep their state all the while. After a crash the same command begins again.
 
     Raises:
         RetriableError: another cycle is in progress, or a model failed; the old files stay.
@@ -48,6 +49,8 @@ def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: 
         with summary.stage("invalidate"):
             invalidate(options, Store(options.lake_uri, options), contracts())
         with summary.stage("load project"), open_project(computing) as project:
+            if options.has_spark:
+                drop_models(project.context)
             with summary.stage("run"):
                 try:
                     project.context.plan(PROD, auto_apply=True, no_prompts=True, skip_tests=True, execution_time=now)
@@ -72,6 +75,7 @@ def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: 
 
 
 def _files(options: Settings) -> Iterator[Path]:
-    for name in (options.warehouse_path, *([] if options.has_postgres_state else [options.state_path])):
+    warehouse = [] if options.has_spark else [options.warehouse_path]
+    for name in (*warehouse, *([] if options.has_postgres_state else [options.state_path])):
         yield Path(name)
         yield Path(name + ".wal")

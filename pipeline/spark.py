@@ -6,12 +6,20 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from sqlglot.expressions import DataType
+from sqlglot import exp
 
 from ingest.settings import Settings
 
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
+
+PARTITIONS_AT_ONCE = 1000
+"""How many partitions one statement adds or drops."""
 ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
 """The variable from which pyspark takes the arguments of spark-submit when it starts a Spark of its own."""
 
@@ -82,9 +90,83 @@ def _said_in_file() -> Iterator[str]:
                 yield re.split(r"[\s=:]", line.strip(), maxsplit=1)[0]
 
 
+def install() -> None:
+    """Makes SQLMesh's Spark replace dates as a whole, those that have no rows any more too.
+
+    Its INSERT OVERWRITE replaces the partitions for which it brings rows. A date whose last row went (its object was
+    overwritten, its records were discarded) would keep what it had. So the partitions that are written anew go first,
+    as rows do on other engines by DELETE and INSERT.
+    """
+    from sqlmesh.core.engine_adapter.spark import SparkEngineAdapter
+
+    method = SparkEngineAdapter._insert_overwrite_by_condition
+    if hasattr(method, "__wrapped__"):
+        return
+
+    @wraps(method)
+    def replacing(
+        self: Any,
+        table_name: Any,
+        source_queries: Any,
+        columns: Any = None,
+        where: Any = None,
+        *args: Any,
+        **named: Any,
+    ) -> Any:
+        _drop_partitions(self, table_name, where)
+        return method(self, table_name, source_queries, columns, where, *args, **named)
+
+    SparkEngineAdapter._insert_overwrite_by_condition = replacing
+
+
+def _drop_partitions(warehouse: EngineAdapter, table_name: Any, where: exp.Between | None) -> None:
+    """Drops the partitions of a table between two dates, or all of them."""
+    table = exp.to_table(table_name).sql("spark", identify=True)
+    described = [row[0] for row in warehouse.fetchall(f"DESCRIBE TABLE {table}")]
+    if "# Partition Information" not in described:
+        return
+    low, high = ("", "~") if where is None else (_day(where.args["low"]), _day(where.args["high"]))
+    gone = []
+    for (name,) in warehouse.fetchall(f"SHOW PARTITIONS {table}"):
+        parts = dict(part.split("=", 1) for part in name.split("/"))
+        time = where.this.name if where is not None else next(iter(parts))
+        if low <= parts[time] <= high:
+            gone.append(", ".join(f"`{key}` = {_value(value)}" for key, value in parts.items()))
+    for first in range(0, len(gone), PARTITIONS_AT_ONCE):
+        some = ", ".join(f"PARTITION ({part})" for part in gone[first : first + PARTITIONS_AT_ONCE])
+        warehouse.execute(f"ALTER TABLE {table} DROP IF EXISTS {some}")
+
+
+def _value(folder: str) -> str:
+    """A partition's value as its folder is named."""
+    return "NULL" if folder == "__HIVE_DEFAULT_PARTITION__" else text(unquote(folder))
+
+
+def _day(bound: exp.Expression) -> str:
+    """`CAST('2025-01-31' AS DATE)` → `2025-01-31`."""
+    return str(bound.find(exp.Literal).this)[:10]
+
+
+def drop_models(context: Any) -> None:
+    """Drops all tables and views of the project's models, of every environment: of a new state they would be in the way.
+
+    Args:
+        context: SQLMesh's, with the project loaded.
+    """
+    schemas = {name for model in context.models.values() if not model.kind.is_external for name in _schemas(model)}
+    for (schema,) in context.engine_adapter.fetchall("SHOW SCHEMAS"):
+        if any(schema == name or schema.startswith(f"{name}__") for name in schemas):
+            context.engine_adapter.execute(f"DROP SCHEMA `{schema}` CASCADE")
+
+
+def _schemas(model: Any) -> tuple[str, str]:
+    """Of its views, and of its tables."""
+    return model.schema_name, model.physical_schema
+
+
 def spark_type(kind: str) -> str:
     """`STRUCT(at TIMESTAMP)[]` → `ARRAY<STRUCT<at: TIMESTAMP_NTZ>>`."""
-    return DataType.build(kind, dialect="duckdb").sql("spark")
+    return str(exp.DataType.build(kind, dialect="duckdb").sql("spark"))
 
 
 def spark_uri(uri: str) -> str:

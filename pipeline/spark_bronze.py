@@ -26,14 +26,13 @@ from ingest.settings import settings
 from ingest.store import Store
 from pipeline.bronze import POSITIONS, column_queries
 from pipeline.damage import altered
-from pipeline.spark import spark_type, spark_uri, text
+from pipeline.spark import PARTITIONS_AT_ONCE, spark_type, spark_uri, text
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
 FILES = "bronze_files"
 """Schema of the external tables. Nobody reads them but the views."""
-PARTITIONS_AT_ONCE = 1000
 
 
 def register(warehouse: EngineAdapter) -> None:
@@ -132,7 +131,7 @@ def _view(contract: Contract, tables: dict[str, list[LakeFile]]) -> str:
 
 
 def _spark(expression: str) -> str:
-    return sqlglot.parse_one(expression, dialect="duckdb").sql("spark")
+    return str(sqlglot.parse_one(expression, dialect="duckdb").sql("spark"))
 
 
 def _partition(path: str) -> str:

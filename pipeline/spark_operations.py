@@ -106,4 +106,4 @@ def _external(warehouse: EngineAdapter, table: str, columns: dict[str, str], pla
 
 
 def _spark(query: str) -> str:
-    return sqlglot.transpile(query, read="duckdb", write="spark")[0]
+    return str(sqlglot.transpile(query, read="duckdb", write="spark")[0])

@@ -1,0 +1,97 @@
+"""One Spark for the whole session, emptied for each test: its start takes longer than most tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlmesh.core.console import NoopConsole, set_console
+
+from ingest.settings import settings
+from tests.home import Home, copy_project, keep_domain
+
+# Without a lasting metastore, and without asking the disk to be sure of what no test reads again.
+TEST_CONF = {
+    "spark.master": "local[2]",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.driver.memory": "1g",
+    "spark.driver.extraJavaOptions": "-Dderby.system.durability=test -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "spark.log.level": "ERROR",
+    # compiling takes longer than these few rows
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
+
+
+@pytest.fixture(scope="session")
+def spark_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of Spark's metastore and tables; PYSPARK_SUBMIT_ARGS leads every Spark of the session to it."""
+    pytest.importorskip("pyspark", reason="Spark: pyspark is not installed, the extra `spark`")
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("Spark: no Java")
+    from pyspark.sql import SparkSession
+
+    folder = tmp_path_factory.mktemp("spark")
+    confs = TEST_CONF | {
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'metastore'};create=true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ARGUMENTS, " ".join(f'--conf "{key}={value}"' for key, value in confs.items()))
+        yield folder
+        if session := SparkSession.getActiveSession():
+            session.stop()
+
+
+@pytest.fixture(scope="session")
+def engagement_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's SQLMesh side with the models of engagement alone; read-only."""
+    folder = copy_project(tmp_path_factory.mktemp("project") / "engagement")
+    keep_domain(folder, "engagement")
+    return folder
+
+
+class SparkHome(Home):
+    """A home whose warehouse is Spark."""
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query in DuckDB's dialect."""
+        return [tuple(row) for row in spark().sql(sqlglot.transpile(query, read="duckdb", write="spark")[0]).collect()]
+
+
+@pytest.fixture
+def spark_home(
+    spark_folder: Path, engagement_project: Path, clean_settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Home]:
+    """A lake whose models run on Spark, with the models of engagement alone; nothing is there yet."""
+    monkeypatch.setenv("LAKE_GATEWAY", "spark")
+    monkeypatch.setattr("tests.home.PROJECT", engagement_project)
+    monkeypatch.setattr("pipeline.project.PROJECT", engagement_project)
+    monkeypatch.setenv(ARGUMENTS, os.environ[ARGUMENTS])
+    settings.cache_clear()
+    set_console(NoopConsole())
+    yield SparkHome()
+    empty()
+
+
+def empty() -> None:
+    """Drops all that the session's Spark holds."""
+    session = spark()
+    if session is not None:
+        for (schema,) in session.sql("SHOW SCHEMAS").collect():
+            if schema != "default":
+                session.sql(f"DROP SCHEMA `{schema}` CASCADE")
+
+
+def spark() -> Any:
+    """The session's Spark; None before anybody has used it."""
+    from pyspark.sql import SparkSession
+
+    return SparkSession.getActiveSession()
