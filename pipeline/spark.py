@@ -148,7 +148,7 @@ def _day(bound: exp.Expression) -> str:
 
 
 def drop_models(context: Any) -> None:
-    """Drops all tables and views of the project's models, of every environment: of a new state they would be in the way.
+    """Drops the tables and views of the models, of every environment: to a new state they would be in the way.
 
     Args:
         context: SQLMesh's, with the project loaded.

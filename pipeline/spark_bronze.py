@@ -54,7 +54,7 @@ def register(warehouse: EngineAdapter) -> None:
         files = live.bronze_files()
         tables = _by_table(contract, lake.uri, files)
         wanted |= set(tables)
-        query = _view(contract, tables)
+        query = feed_view(contract, tables)
         fingerprint = hashlib.sha256(query.encode()).hexdigest()
         if damaged := list(altered(lake, contract.feed, files)):
             raise DamagedLake(lake.uri, contract.feed, damaged)
@@ -114,7 +114,7 @@ def _by_table(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> d
     return dict(sorted(found.items()))
 
 
-def _view(contract: Contract, tables: dict[str, list[LakeFile]]) -> str:
+def feed_view(contract: Contract, tables: dict[str, list[LakeFile]]) -> str:
     """SELECT over the live files with the contract's columns, in order and typed."""
     parts = []
     for table, files in tables.items():

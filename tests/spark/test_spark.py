@@ -1,0 +1,215 @@
+"""Spark as the engine: bronze shows the live files alone, and the pipeline gives the gold of plain Python.
+
+All tests that use Spark in this process stand in this file, so that one Spark serves them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmesh.core.config import Config, load_configs
+
+from ingest.compact import compact
+from ingest.contract import Column, contracts
+from ingest.errors import DamagedLake
+from ingest.ledger import Ledger
+from ingest.settings import PROJECT, settings
+from ingest.store import Store
+from pipeline.bronze import bronze_query
+from pipeline.duck import connect
+from pipeline.rebuild import rebuild
+from pipeline.spark import configure
+from pipeline.spark_bronze import FILES, register
+from pipeline.verify import verify_feed
+from tests.engagement import cycle, expected, gold, play, plays, seen
+from tests.home import Home
+from tests.spark.conftest import spark
+
+
+def land(home: Home) -> None:
+    """A play on each of three days, with its account and its activity."""
+    for day in (1, 2, 3):
+        home.put("events", f"{day}.json", play(f"e{day}", f"2026-01-0{day}"), play(f"f{day}", f"2026-01-0{day}", "u2"))
+    home.put("users", "users.json", {"user_id": "u1", "country_code": "fr"})
+    home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game"})
+
+
+def register_bronze() -> None:
+    """What `before_all` does, without a plan."""
+    configure(settings())
+    gateway = load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"]
+    register(gateway.connection.create_engine_adapter())
+
+
+def plain(value: Any) -> Any:
+    """Structs as dictionaries, in whichever engine's words they came."""
+    if hasattr(value, "asDict"):
+        return plain(value.asDict())
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def in_spark(feed: str) -> list[Any]:
+    """The rows of a feed as Spark shows them."""
+    return sorted((plain(list(row)) for row in spark().sql(f"SELECT * FROM bronze.{feed}").collect()), key=repr)
+
+
+def in_duckdb(home: Home, feed: str) -> list[Any]:
+    """The same as DuckDB reads them from the live files."""
+    contract, lake_uri = contracts()[feed], home.options.lake_uri
+    query = bronze_query(contract, lake_uri, Ledger(Store(lake_uri), feed).live_files())
+    with connect(home.options) as reader:
+        return sorted((plain(list(row)) for row in reader.execute(query).fetchall()), key=repr)
+
+
+def live_paths(home: Home, feed: str) -> list[Path]:
+    lake = Path(home.options.lake_uri)
+    return [lake / file.path for file in Ledger(Store(str(lake)), feed).live_files()]
+
+
+def test_bronze_shows_the_live_files_alone(spark_home: Home) -> None:
+    home = spark_home
+    register_bronze()
+    assert in_spark("events") == []
+    land(home)
+    home.put("events", "odd.json", {**play("odd", "2026-01-02"), "surprise": {"b": [1, "é'\\"]}}, b"no json")
+    home.ingest()
+    register_bronze()
+    rows = in_duckdb(home, "events")
+    assert len(rows) == 7
+    assert in_spark("events") == rows
+
+    # what a load in flight, or a crash, leaves in the same folder; the second could not even be opened
+    first = live_paths(home, "events")[0]
+    shutil.copy(first, first.with_name("00000000T000000-uncommitted-0.parquet"))
+    first.with_name("00000000T000000-torn-0.parquet").write_bytes(b"PAR1 and no more")
+    assert in_spark("events") == rows
+    register_bronze()
+    assert in_spark("events") == rows
+
+    # copy-on-write and compaction leave the replaced files for a while
+    home.put("events", "2.json", play("e2", "2026-01-04"))
+    home.put("events", "more.json", play("more", "2026-01-01"))
+    home.ingest()
+    register_bronze()
+    rows = in_duckdb(home, "events")
+    assert in_spark("events") == rows
+    lake = Store(home.options.lake_uri)
+    before = set(live_paths(home, "events"))
+    compact(lake, Ledger(lake, "events"), dt.datetime.now(dt.UTC))
+    assert before - set(live_paths(home, "events"))
+    assert in_spark("events") == rows
+    register_bronze()
+    assert in_spark("events") == rows == in_duckdb(home, "events")
+
+
+def test_dates_that_a_query_leaves_out_are_not_even_listed(spark_home: Home) -> None:
+    land(spark_home)
+    spark_home.ingest()
+    register_bronze()
+    query = "SELECT event_id FROM bronze.events WHERE event_date BETWEEN DATE '2026-01-02' AND DATE '2026-01-03'"
+    frame = spark().sql(query)
+    assert sorted(row.event_id for row in frame.collect()) == ["e2", "e3", "f2", "f3"]
+    plan = frame._jdf.queryExecution().executedPlan().toString()
+    (scan,) = re.findall(r"FileScan parquet .*", plan)
+    assert "PartitionFilters: [isnotnull(event_date" in scan
+    assert "InMemoryFileIndex(2 paths)" in scan  # of three folders
+
+
+def test_a_live_file_that_is_gone_is_an_error_not_fewer_rows(spark_home: Home) -> None:
+    land(spark_home)
+    spark_home.ingest()
+    live_paths(spark_home, "events")[1].unlink()
+    with pytest.raises(DamagedLake, match="is missing"):
+        register_bronze()
+
+
+def test_only_what_changed_is_registered_again(spark_home: Home) -> None:
+    home = spark_home
+    land(home)
+    home.ingest()
+    register_bronze()
+    (table,) = [row.tableName for row in spark().sql(f"SHOW TABLES IN {FILES}").collect() if "events" in row.tableName]
+    spark().sql(f"ALTER TABLE {FILES}.{table} DROP PARTITION (event_date = '2026-01-01')")
+    register_bronze()  # nothing came: nothing is looked at
+    assert len(in_spark("events")) == 4
+    home.put("events", "4.json", play("e4", "2026-01-04"))
+    home.put("events", "3.json", play("e3", "2026-01-04"))
+    home.ingest()
+    register_bronze()
+    partitions = [row.partition for row in spark().sql(f"SHOW PARTITIONS {FILES}.{table}").collect()]
+    assert [name.rsplit("=", 1)[1] for name in partitions] == ["2026-01-01", "2026-01-02", "2026-01-04"]
+    assert in_spark("events") == in_duckdb(home, "events")
+
+
+def test_files_of_an_older_contract_are_read_by_the_new_one(spark_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = spark_home
+    extra = {"score": 7, "ratio": 0.5, "seen_at": "2026-01-01T12:00:00+02:00", "tags": ["a", "b"]}
+    odd = {"score": "7.5", "ratio": "x", "seen_at": "2026-01-01 12:00:00", "tags": 3}
+    home.put("events", "1.json", {**play("e1", "2026-01-01"), **extra}, {**play("e2", "2026-01-01"), **odd})
+    home.put("events", "2.json", play("e3", "2026-01-01", device="x"), play("e4", "2026-01-02"))
+    home.ingest()
+    contract = contracts()["events"]
+    columns = []
+    for column in contract.columns:
+        if column.name == "data":
+            members = (*column.fields, Column(name="device", type="string", description="x"))
+            column = column.model_copy(update={"fields": members})
+        columns.append(column)
+    columns += [
+        Column(name="score", type="integer", description="x"),
+        Column(name="ratio", type="double", description="x"),
+        Column(name="seen_at", type="timestamp", description="x"),
+        Column(name="tags", type="string", repeated=True, description="x"),
+    ]
+    newer = contract.model_copy(update={"columns": tuple(columns)})
+    known = contracts() | {"events": newer}
+    for module in ("pipeline.spark_bronze", "tests.spark.test_spark"):
+        monkeypatch.setattr(f"{module}.contracts", lambda: known)
+    register_bronze()
+    rows = in_duckdb(home, "events")
+    assert in_spark("events") == rows
+    found = {row.event_id: row for row in spark().sql("SELECT * FROM bronze.events").collect()}
+    assert (found["e1"].score, found["e1"].ratio, found["e1"].tags) == (7, 0.5, ["a", "b"])
+    assert found["e1"].seen_at == dt.datetime(2026, 1, 1, 10)
+    assert (found["e2"].score, found["e2"].ratio, found["e2"].tags) == (None, None, None)
+    assert found["e3"].data.device == "x"
+    assert found["e4"].data.device is None
+
+
+def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
+    home = spark_home
+    land(home)
+    home.ingest()
+    home.plan()
+    assert gold(home) == expected(home)
+    assert cycle(home).outcome == "published"
+    assert seen(home) == expected(home)
+
+    home.put("events", "late.json", play("late", "2026-01-02"), play("new", "2026-01-05"))
+    home.put("users", "late.json", {"user_id": "u2", "country_code": "us"})
+    done = cycle(home)
+    assert (done.outcome, done.errors) == ("published", [])
+    assert seen(home) == gold(home) == expected(home)
+
+    # all plays of one day move to another: nothing of the day may stay
+    home.put("events", "3.json", play("e3", "2026-01-02"))
+    done = cycle(home)
+    assert (done.outcome, done.errors) == ("published", [])
+    assert plays(seen(home)) == {"2026-01-01": 2, "2026-01-02": 4, "2026-01-05": 1}
+    assert seen(home) == gold(home) == expected(home)
+    assert cycle(home).outcome == "unchanged"
+    assert home.rows("SELECT outcome, COUNT(*) FROM ops.runs GROUP BY 1 ORDER BY 1") == [
+        ("published", 3),
+        ("unchanged", 1),
+    ]
+    assert all(not verify_feed(contract, home.options).differences for contract in contracts().values())
+
+    assert rebuild(home.options).outcome == "published"
+    assert seen(home) == gold(home) == expected(home)
