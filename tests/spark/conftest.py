@@ -15,12 +15,11 @@ from sqlmesh.core.console import NoopConsole, set_console
 from ingest.settings import settings
 from tests.home import Home, copy_project, keep_domain
 
-# Without a lasting metastore, and without asking the disk to be sure of what no test reads again.
 TEST_CONF = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "1",
     "spark.driver.memory": "1g",
-    "spark.driver.extraJavaOptions": "-Dderby.system.durability=test -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
     "spark.log.level": "ERROR",
     # compiling takes longer than these few rows
     "spark.sql.codegen.wholeStage": "false",
@@ -39,15 +38,20 @@ def spark_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     from pyspark.sql import SparkSession
 
     folder = tmp_path_factory.mktemp("spark")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ARGUMENTS, arguments(folder))
+        yield folder
+        if session := SparkSession.getActiveSession():
+            session.stop()
+
+
+def arguments(folder: Path) -> str:
+    """PYSPARK_SUBMIT_ARGS of a small Spark with metastore and tables in a folder."""
     confs = TEST_CONF | {
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'metastore'};create=true",
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(ARGUMENTS, " ".join(f'--conf "{key}={value}"' for key, value in confs.items()))
-        yield folder
-        if session := SparkSession.getActiveSession():
-            session.stop()
+    return " ".join(f'--conf "{key}={value}"' for key, value in confs.items())
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +83,13 @@ def spark_home(
     set_console(NoopConsole())
     yield SparkHome()
     empty()
+
+
+@pytest.fixture
+def own_spark(spark_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of what the Sparks of this test's processes keep: the session's own has its metastore for itself."""
+    monkeypatch.setenv(ARGUMENTS, arguments(tmp_path / "spark"))
+    return tmp_path / "spark"
 
 
 def empty() -> None:

@@ -95,8 +95,9 @@ def test_bronze_shows_the_live_files_alone(spark_home: Home) -> None:
 
     # copy-on-write and compaction leave the replaced files for a while
     home.put("events", "2.json", play("e2", "2026-01-04"))
-    home.put("events", "more.json", play("more", "2026-01-01"))
-    home.ingest()
+    for number in range(3):
+        home.put("events", f"more{number}.json", play(f"more{number}", "2026-01-01"))
+        home.ingest()
     register_bronze()
     rows = in_duckdb(home, "events")
     assert in_spark("events") == rows

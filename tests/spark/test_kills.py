@@ -1,0 +1,73 @@
+"""Runs on Spark that die while they write: whatever they leave, the next one is right. Each Spark is a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.engagement import expected, play, seen
+from tests.home import Home
+
+DEADLINE = 300
+STAGED = "sqlmesh__*/*/.spark-staging-*"
+
+
+def command(project: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tests.worker", "--project", str(project), *arguments]
+
+
+def wait_until_it_writes(run: subprocess.Popen[str], warehouse: Path, tables: int, known: set[Path]) -> None:
+    """Waits until Spark has begun to write so many tables.
+
+    Args:
+        known: what killed runs have left.
+    """
+    deadline = time.monotonic() + DEADLINE
+    met: set[Path] = set()
+    while len(met) < tables:
+        assert run.poll() is None, "the run ended too early"
+        assert time.monotonic() < deadline
+        met |= {path.parent for path in warehouse.glob(STAGED) if path not in known}
+        time.sleep(0.005)
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    """Starts a run whose processes, Python and Java, can be killed together."""
+    return subprocess.Popen(
+        arguments, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_a_run_that_dies_while_it_writes_is_healed_by_the_next(
+    own_spark: Path, spark_home: Home, engagement_project: Path
+) -> None:
+    home = spark_home
+    for day in (1, 2, 3):
+        home.put("events", f"{day}.json", play(f"e{day}", f"2026-01-0{day}"))
+    home.put("users", "users.json", {"user_id": "u1", "country_code": "fr"})
+    home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game"})
+    home.ingest()
+    plan = command(engagement_project, "sqlmesh", "plan", "--auto-apply", "--no-prompts", "--skip-tests")
+    subprocess.run(plan, check=True, capture_output=True, timeout=DEADLINE)
+    run = command(engagement_project, "lake", "run")
+    warehouse = own_spark / "warehouse"
+    for number, tables in ((1, 1), (2, 3)):
+        home.put("events", f"late{number}.json", play(f"late{number}", "2026-01-02"))
+        home.put("events", "3.json", play("e3", f"2026-01-0{3 + number}"))
+        known = set(warehouse.glob(STAGED))
+        with start(run) as dying:
+            wait_until_it_writes(dying, warehouse, tables, known)
+            os.killpg(dying.pid, signal.SIGKILL)
+    known = set(warehouse.glob(STAGED))
+    with start(run) as first:
+        wait_until_it_writes(first, warehouse, 1, known)
+        second = subprocess.run(run, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        told, _ = first.communicate(timeout=DEADLINE)
+    assert first.returncode == 0, told
+    assert second.returncode == 1
+    assert "another cycle is in progress" in second.stderr
+    assert seen(home) == expected(home)
