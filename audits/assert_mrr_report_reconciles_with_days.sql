@@ -10,7 +10,7 @@ AUDIT (
 WITH last_days AS (
   SELECT
     DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE AS month_date,
-    SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(20, 6) * exchange_rates.rate, 6)) AS mrr
+    SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(19, 6) * exchange_rates.rate, 6)) AS mrr
   FROM gold.fct_mrr_daily AS fct_mrr_daily
   INNER JOIN silver.exchange_rates AS exchange_rates
     ON fct_mrr_daily.currency = exchange_rates.currency

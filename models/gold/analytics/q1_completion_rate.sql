@@ -30,7 +30,7 @@ SELECT
   theme_exits.theme::TEXT AS theme, /* What a child learns with the activity */
   ROUND(
     (
-      100 * theme_exits.completed_count::DOUBLE / theme_exits.exit_count
+      100 * theme_exits.completed_count::DOUBLE / NULLIF(theme_exits.exit_count, 0)
     )::DECIMAL(18, 12),
     2
   )::DOUBLE AS completion_rate_pct, /* Exits that were completed, percent, two digits */

@@ -18,15 +18,15 @@ MODEL (
 WITH month_subscriptions AS (
   SELECT
     subscriptions.user_id AS user_id,
-    subscriptions.subscription_date::DATE AS subscription_date,
+    STRPTIME(subscriptions.subscription_date, '%Y-%m-%d')::DATE AS subscription_date,
     subscriptions.platform AS platform
   FROM seeds.subscriptions AS subscriptions
   WHERE
-    DATE_TRUNC('MONTH', subscriptions.subscription_date::DATE)::DATE = @VAR('subscription_impact_month')::DATE
+    DATE_TRUNC('MONTH', STRPTIME(subscriptions.subscription_date, '%Y-%m-%d'))::DATE = @VAR('subscription_impact_month')::DATE
 ), completed_exits AS (
   SELECT
     activity_events.user_id AS user_id,
-    activity_events.created_at::TIMESTAMP::DATE AS event_date
+    STRPTIME(activity_events.created_at, '%Y-%m-%d %H:%M:%S')::DATE AS event_date
   FROM seeds.activity_events AS activity_events
   WHERE
     activity_events.event_type = 'activity_exit' AND activity_events.completed

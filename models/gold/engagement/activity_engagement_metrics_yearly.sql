@@ -42,7 +42,7 @@ SELECT
   SUM(daily_metrics.total_time_spent)::DOUBLE AS total_time_spent, /* Seconds as reported, additive */
   ROUND(
     (
-      SUM(daily_metrics.completed_plays)::DOUBLE / SUM(daily_metrics.activities_played)
+      SUM(daily_metrics.completed_plays)::DOUBLE / NULLIF(SUM(daily_metrics.activities_played), 0)
     )::DECIMAL(18, 15),
     3
   )::DOUBLE AS completion_rate, /* Share of plays that were completed, 0 to 1, three digits, from the additive columns */

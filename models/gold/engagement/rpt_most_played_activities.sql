@@ -35,12 +35,12 @@ SELECT
   RANK() OVER (ORDER BY activity_totals.plays DESC)::BIGINT AS plays_rank, /* 1 for the most played; equal plays share a rank */
   activity_totals.plays::BIGINT AS plays, /* Plays over all days */
   (
-    activity_totals.plays::DOUBLE / SUM(activity_totals.plays) OVER ()
+    activity_totals.plays::DOUBLE / NULLIF(SUM(activity_totals.plays) OVER (), 0)
   )::DOUBLE AS plays_share, /* Share of the plays of all activities, 0 to 1 */
   activity_totals.completed_plays::BIGINT AS completed_plays, /* Completed plays over all days */
   ROUND(
     (
-      activity_totals.completed_plays::DOUBLE / activity_totals.plays
+      activity_totals.completed_plays::DOUBLE / NULLIF(activity_totals.plays, 0)
     )::DECIMAL(18, 15),
     3
   )::DOUBLE AS completion_rate, /* Share of plays that were completed, 0 to 1, three digits */

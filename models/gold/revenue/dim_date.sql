@@ -21,9 +21,7 @@ SELECT
   EXTRACT(QUARTER FROM days.date_day)::INT AS quarter, /* Quarter of the year, 1 to 4 */
   EXTRACT(MONTH FROM days.date_day)::INT AS month, /* Month of the year, 1 to 12 */
   EXTRACT(DAY FROM days.date_day)::INT AS day_of_month, /* Day of the month, 1 to 31 */
-  (
-    DATE_DIFF('DAY', DATE_TRUNC('WEEK', days.date_day)::DATE, days.date_day::DATE) + 1
-  )::INT AS day_of_week, /* Day of the week, 1 for Monday to 7 for Sunday */
+  @DAY_OF_WEEK(days.date_day)::INT AS day_of_week, /* Day of the week, 1 for Monday to 7 for Sunday */
   DATE_TRUNC('WEEK', days.date_day)::DATE AS week_date, /* Monday of its week */
   DATE_TRUNC('MONTH', days.date_day)::DATE AS month_date, /* First day of its month */
   DATE_TRUNC('QUARTER', days.date_day)::DATE AS quarter_date, /* First day of its quarter */

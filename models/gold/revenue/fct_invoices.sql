@@ -81,7 +81,7 @@ SELECT
     ELSE 0
   END::DECIMAL(18, 4) AS open_amount, /* What is still to be paid of an open one, tax included, likewise */
   ROUND(
-    @MAJOR_UNITS(summed_invoices.net, currencies.digits)::DECIMAL(20, 6) * exchange_rates.rate,
+    @MAJOR_UNITS(summed_invoices.net, currencies.digits)::DECIMAL(19, 6) * exchange_rates.rate,
     6
   )::DECIMAL(18, 6) AS net_amount_reporting, /* net_amount in the reporting currency at the rate of the month of issue, additive; NULL for drafts */
   DATE_DIFF('DAY', invoices.issued_at::DATE, invoices.paid_at::DATE)::INT AS days_to_pay, /* Days from issue to payment; NULL until paid */

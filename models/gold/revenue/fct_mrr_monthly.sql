@@ -66,9 +66,9 @@ WITH complete_months AS (
     balances.account_id AS account_id,
     COUNT(*) AS balance_count,
     COUNT(rates.rate) AS rate_count,
-    SUM(ROUND(balances.opening_mrr::DECIMAL(20, 6) * earlier_rates.rate, 6)) AS opening_mrr,
-    SUM(ROUND(balances.opening_mrr::DECIMAL(20, 6) * rates.rate, 6)) AS opening_mrr_at_rate,
-    SUM(ROUND(balances.closing_mrr::DECIMAL(20, 6) * rates.rate, 6)) AS closing_mrr
+    SUM(ROUND(balances.opening_mrr::DECIMAL(19, 6) * earlier_rates.rate, 6)) AS opening_mrr,
+    SUM(ROUND(balances.opening_mrr::DECIMAL(19, 6) * rates.rate, 6)) AS opening_mrr_at_rate,
+    SUM(ROUND(balances.closing_mrr::DECIMAL(19, 6) * rates.rate, 6)) AS closing_mrr
   FROM balances AS balances
   LEFT JOIN silver.exchange_rates AS rates
     ON balances.currency = rates.currency

@@ -47,17 +47,21 @@ WITH cohorts AS (
 )
 SELECT
   cohorts.cohort_month_date::DATE AS cohort_month_date, /* First month that its customers closed above 0, by its first day */
-  DATE_DIFF('MONTH', cohorts.cohort_month_date, rpt_mrr_monthly.month_date)::INT AS month_number, /* Months since then; 0 is the month itself */
+  DATE_DIFF(
+    'MONTH',
+    DATE_TRUNC('MONTH', cohorts.cohort_month_date),
+    DATE_TRUNC('MONTH', rpt_mrr_monthly.month_date)
+  )::INT AS month_number, /* Months since then; 0 is the month itself */
   rpt_mrr_monthly.month_date::DATE AS month_date, /* The month that is told, by its first day */
   cohorts.accounts::BIGINT AS accounts, /* Customers of the cohort */
   COALESCE(retained.accounts, 0)::BIGINT AS retained_accounts, /* Those of them with MRR at the end of the month, the returned ones too */
   (
-    COALESCE(retained.accounts, 0)::DOUBLE / cohorts.accounts::DOUBLE
+    COALESCE(retained.accounts, 0)::DOUBLE / NULLIF(cohorts.accounts, 0)::DOUBLE
   )::DOUBLE AS retained_share, /* The second over the first, 0 to 1 */
   cohorts.opening_mrr::DECIMAL(18, 6) AS opening_mrr, /* Their MRR at the end of month 0, reporting currency */
   COALESCE(retained.mrr, 0)::DECIMAL(18, 6) AS retained_mrr, /* Their MRR at the end of the month, reporting currency */
   (
-    COALESCE(retained.mrr, 0)::DOUBLE / cohorts.opening_mrr::DOUBLE
+    COALESCE(retained.mrr, 0)::DOUBLE / NULLIF(cohorts.opening_mrr, 0)::DOUBLE
   )::DOUBLE AS revenue_retained /* The second over the first; may exceed 1 */
 FROM cohorts AS cohorts
 INNER JOIN gold.rpt_mrr_monthly AS rpt_mrr_monthly

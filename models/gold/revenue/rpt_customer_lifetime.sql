@@ -56,7 +56,7 @@ WITH cohort_accounts AS (
   QUALIFY
     ROW_NUMBER() OVER (
       PARTITION BY cohort_accounts.account_id
-      ORDER BY subscriptions.mrr::DECIMAL(20, 6) * exchange_rates.rate DESC, subscriptions.plan_id, subscriptions.subscription_id
+      ORDER BY subscriptions.mrr::DECIMAL(19, 6) * exchange_rates.rate DESC, subscriptions.plan_id, subscriptions.subscription_id
     ) = 1
 ), last_month AS (
   SELECT
@@ -120,7 +120,7 @@ SELECT
   group_totals.churn_count::BIGINT AS churn_count, /* Months in which they left, additive */
   group_totals.mrr_to_date::DECIMAL(18, 6) AS mrr_to_date, /* Sum of their closing MRR over all months, reporting currency, additive */
   (
-    group_totals.mrr_to_date::DOUBLE / group_totals.customer_months::DOUBLE
+    group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE
   )::DOUBLE AS arpa, /* MRR per customer and month, reporting currency */
   (
     group_totals.churn_count::DOUBLE / NULLIF(group_totals.opening_months, 0)::DOUBLE
@@ -129,6 +129,6 @@ SELECT
     group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
   )::DOUBLE AS lifetime_months, /* Expected lifetime at that rate, months; NULL until somebody left */
   (
-    group_totals.mrr_to_date::DOUBLE / group_totals.customer_months::DOUBLE * @gross_margin_percent::DOUBLE / 100.0::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
+    group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE * @gross_margin_percent::DOUBLE / 100.0::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
   )::DOUBLE AS lifetime_value /* arpa × gross margin ÷ monthly churn rate, reporting currency (Skok, SaaS Metrics 2.0); NULL until somebody left */
 FROM group_totals AS group_totals

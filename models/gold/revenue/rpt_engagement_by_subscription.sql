@@ -104,10 +104,10 @@ SELECT
   band_totals.plays::BIGINT AS plays, /* Plays in the month before, additive */
   band_totals.capped_seconds::DOUBLE AS capped_seconds, /* Time played in the month before, seconds with each play up to play_cap_seconds, additive */
   (
-    band_totals.retained_accounts::DOUBLE / band_totals.accounts::DOUBLE
+    band_totals.retained_accounts::DOUBLE / NULLIF(band_totals.accounts, 0)::DOUBLE
   )::DOUBLE AS retained_share, /* Share of the customers that stayed, 0 to 1 */
   (
-    month_totals.retained_accounts::DOUBLE / month_totals.accounts::DOUBLE
+    month_totals.retained_accounts::DOUBLE / NULLIF(month_totals.accounts, 0)::DOUBLE
   )::DOUBLE AS month_retained_share /* The same over all customers of the month, to compare with */
 FROM band_totals AS band_totals
 INNER JOIN month_totals AS month_totals

@@ -36,7 +36,7 @@ WITH days AS (
     COUNT(DISTINCT fct_mrr_daily.account_id) AS accounts,
     CASE
       WHEN COUNT(*) = COUNT(day_rates.rate)
-      THEN SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(20, 6) * day_rates.rate, 6))
+      THEN SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(19, 6) * day_rates.rate, 6))
     END AS mrr
   FROM gold.fct_mrr_daily AS fct_mrr_daily
   LEFT JOIN day_rates AS day_rates

@@ -78,7 +78,7 @@ SELECT
   month_amounts.one_off_amount::DECIMAL(18, 4) AS one_off_amount, /* The same of what is no plan */
   month_amounts.refund_amount::DECIMAL(18, 4) AS refund_amount, /* What was paid back in the month, without tax, negative */
   month_amounts.recognised_amount::DECIMAL(18, 4) AS recognised_amount, /* Revenue of the month: the sum of the five */
-  ROUND(month_amounts.recognised_amount::DECIMAL(20, 6) * exchange_rates.rate, 6)::DECIMAL(18, 6) AS recognised_amount_reporting, /* The same in the reporting currency at the rate of the month, additive */
+  ROUND(month_amounts.recognised_amount::DECIMAL(19, 6) * exchange_rates.rate, 6)::DECIMAL(18, 6) AS recognised_amount_reporting, /* The same in the reporting currency at the rate of the month, additive */
   month_amounts.invoiced_amount::DECIMAL(18, 4) AS invoiced_amount, /* Invoices issued in the month, without tax, additive within a currency */
   SUM(
     month_amounts.invoiced_amount - month_amounts.recognised_amount + month_amounts.refund_amount

@@ -27,9 +27,17 @@ SELECT
   COALESCE(newest_objects.object_count, 0)::BIGINT AS object_count, /* Source objects ever loaded */
   newest_objects.newest_object_at::TIMESTAMP AS newest_object_at, /* When its newest object was written, UTC; NULL before the first */
   feeds.freshness_seconds::BIGINT AS freshness_seconds, /* How old that may be by the contract, seconds */
-  DATE_DIFF('SECOND', newest_objects.newest_object_at, CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::BIGINT AS age_seconds, /* How old it is now, seconds */
+  DATE_DIFF(
+    'SECOND',
+    DATE_TRUNC('SECOND', newest_objects.newest_object_at),
+    DATE_TRUNC('SECOND', CURRENT_TIMESTAMP AT TIME ZONE 'UTC')
+  )::BIGINT AS age_seconds, /* How old it is now, seconds */
   COALESCE(
-    DATE_DIFF('SECOND', newest_objects.newest_object_at, CURRENT_TIMESTAMP AT TIME ZONE 'UTC') > feeds.freshness_seconds,
+    DATE_DIFF(
+      'SECOND',
+      DATE_TRUNC('SECOND', newest_objects.newest_object_at),
+      DATE_TRUNC('SECOND', CURRENT_TIMESTAMP AT TIME ZONE 'UTC')
+    ) > feeds.freshness_seconds,
     TRUE
   )::BOOLEAN AS is_late /* Whether the contract is broken; a feed without objects is late */
 FROM operations.feeds AS feeds

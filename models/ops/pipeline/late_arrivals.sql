@@ -40,7 +40,7 @@ WITH current_versions AS (
     days_late.feed AS feed,
     days_late.days AS days,
     days_late.row_count AS row_count,
-    SUM(days_late.row_count) OVER (PARTITION BY days_late.feed ORDER BY days_late.days)::DOUBLE / SUM(days_late.row_count) OVER (PARTITION BY days_late.feed) AS share
+    SUM(days_late.row_count) OVER (PARTITION BY days_late.feed ORDER BY days_late.days)::DOUBLE / NULLIF(SUM(days_late.row_count) OVER (PARTITION BY days_late.feed), 0) AS share
   FROM days_late AS days_late
 )
 SELECT

@@ -18,7 +18,7 @@ MODEL (
 SELECT
   objects.feed::TEXT AS feed, /* Feed, as its contract is named */
   objects.load_id::TEXT AS load_id, /* Load that committed the objects, column _load_id of bronze */
-  STRPTIME(LEFT(objects.load_id, 15), '%Y%m%dT%H%M%S')::TIMESTAMP AS started_at, /* When the load began, UTC */
+  STRPTIME(REPLACE(LEFT(objects.load_id, 15), 'T', ''), '%Y%m%d%H%M%S')::TIMESTAMP AS started_at, /* When the load began, UTC */
   COUNT(DISTINCT objects.source_file)::BIGINT AS object_count, /* Source objects */
   SUM(objects.size)::BIGINT AS byte_count, /* Stored bytes of the objects */
   SUM(objects.records)::BIGINT AS record_count, /* Records in them that are not blank */

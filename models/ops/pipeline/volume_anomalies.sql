@@ -45,7 +45,7 @@ WITH current_versions AS (
     ON daily_rows.feed = earlier_rows.feed
     AND earlier_rows.event_date < daily_rows.event_date
     AND earlier_rows.event_date >= daily_rows.event_date - INTERVAL '56' DAY
-    AND DAYOFWEEK(earlier_rows.event_date) = DAYOFWEEK(daily_rows.event_date)
+    AND @DAY_OF_WEEK(earlier_rows.event_date) = @DAY_OF_WEEK(daily_rows.event_date)
   GROUP BY
     daily_rows.feed,
     daily_rows.event_date
@@ -56,7 +56,7 @@ SELECT
   usual_rows.row_count::BIGINT AS row_count, /* Rows of bronze on that date */
   usual_rows.usual_count::DOUBLE AS usual_count, /* Median of the same weekday in the eight weeks before, three of them at least */
   (
-    usual_rows.row_count::DOUBLE / usual_rows.usual_count
+    usual_rows.row_count::DOUBLE / NULLIF(usual_rows.usual_count, 0)
   )::DOUBLE AS ratio /* The one over the other */
 FROM usual_rows AS usual_rows
 WHERE

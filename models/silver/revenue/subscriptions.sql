@@ -123,9 +123,7 @@ WITH dated_changes AS (
     subscription_changes.quantity AS quantity,
     @HALF_UP(
       subscription_changes.unit_amount * subscription_changes.quantity * (
-        10000 - (
-          COALESCE(subscription_changes.discount_percent, 0) * 100
-        )::BIGINT
+        10000 - ROUND(COALESCE(subscription_changes.discount_percent, 0) * 100)::BIGINT
       ) * @TEN_THOUSANDTHS(currencies.digits),
       CASE subscription_changes.billing_interval WHEN 'year' THEN 1200 ELSE 100 END
     ) AS millionths,
