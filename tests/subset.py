@@ -32,7 +32,7 @@ SCALARS = [
     "-7 // 2",
     "-7 % 3",
     "ABS(-2)",
-    "SIGN(-2)",
+    "SIGN(-2)::INT",
     "CEIL(1.2)::INT",
     "FLOOR(-1.2)::INT",
     "ROUND(-2.5::DECIMAL(5, 1))::INT",
