@@ -35,6 +35,7 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
         return []
     # Imported here: SQLMesh stores with the environment all that a macro finds at module level.
     from pipeline import bronze, operations
+    from pipeline.duck import lake_statements
 
     warehouse = evaluator.engine_adapter
     if warehouse.dialect == "spark":
@@ -43,4 +44,8 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
         spark_bronze.register(warehouse)
         spark_operations.register(warehouse)
         return []
+    for statement in lake_statements(
+        settings()
+    ):  # by ourselves: SQLMesh would log what it cannot parse, credentials too
+        warehouse.cursor.execute(statement)
     return [*bronze.registration(), *operations.registration()]

@@ -13,7 +13,6 @@ from ingest.ledger import Ledger
 from ingest.schema import partitions, sql_columns, sql_type
 from ingest.settings import settings
 from ingest.store import Store
-from pipeline.duck import lake_statements
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
@@ -27,7 +26,7 @@ def registration() -> list[str]:
     """
     lake_uri = settings().lake_uri
     lake = Store(lake_uri)
-    statements = [*lake_statements(settings()), "CREATE SCHEMA IF NOT EXISTS bronze"]
+    statements = ["CREATE SCHEMA IF NOT EXISTS bronze"]
     positions = []
     for contract in contracts().values():
         live = Ledger(lake, contract.feed).live()

@@ -344,7 +344,7 @@ def test_files_of_a_killed_publication_go_once_their_number_is_taken(
 
 @pytest.mark.s3
 def test_publication_on_s3_switches_at_once_and_readers_keep_theirs(
-    s3_home: Home, monkeypatch: pytest.MonkeyPatch
+    s3_home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PUBLISHED_URI", f"{s3_home.options.lake_uri}/published")
     settings.cache_clear()
@@ -361,6 +361,7 @@ def test_publication_on_s3_switches_at_once_and_readers_keep_theirs(
         s3_home.put("events", "late.json", event("e4", "2026-01-05"))
         assert cycle(s3_home).outcome == "published"
         assert early.execute(count).fetchone() == (2, 2)
+    assert "SECRET" not in caplog.text, "statements with credentials are not logged"
     assert plays(s3_home) == {"2026-01-05": 2, "2026-02-03": 1}
     assert published(DAILY).df()["activities_played"].sum() == 3
     assert Published(s3_home.options).roll_back() == 1
