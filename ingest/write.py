@@ -25,7 +25,10 @@ from ingest.schema import LINEAGE, QUARANTINE, bronze_schema, encodings, partiti
 from ingest.store import Store
 
 GROUP_ROWS = 120_000
-HELD_ROWS = 250_000
+FAIR_GROUP_ROWS = 5_000
+"""Fewer rows make a row group that costs more than it holds; compaction would have to mend it."""
+FEW_HELD_ROWS, HELD_ROWS = 40_000, 250_000
+"""More than a few held rows are written as soon as that makes a fair row group; more than so many in any case."""
 OPEN_WRITERS = 64
 HELD_REJECTS = 20_000
 _EPOCH = dt.date(1970, 1, 1)
@@ -99,8 +102,11 @@ class LoadWriter:
             self._held_rows[day] += part.num_rows
             if self._held_rows[day] >= GROUP_ROWS:
                 self._flush(day)
-        while sum(self._held_rows.values()) > HELD_ROWS:
-            self._flush(max(self._held_rows, key=self._held_rows.__getitem__))
+        while (held := sum(self._held_rows.values())) > FEW_HELD_ROWS:
+            day = max(self._held_rows, key=self._held_rows.__getitem__)
+            if held <= HELD_ROWS and self._held_rows[day] < FAIR_GROUP_ROWS:
+                break
+            self._flush(day)
 
     def dates_of(self, source: int) -> Iterable[tuple[dt.date, int]]:
         """(event date, bronze rows) of one object; nothing for entity feeds."""
