@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-postgres setup-spark lock lint test demo demo-steps demo-s3 bench torture histories businesses kills clean
+.PHONY: help setup setup-postgres setup-spark setup-spark-s3a lock lint test demo demo-steps demo-s3 bench torture histories businesses kills clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -36,6 +36,11 @@ setup-postgres: setup ## add what SQLMesh's state in Postgres needs
 setup-spark: setup ## add Spark, for the gateway spark (needs Java 17)
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-spark.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-spark.lock; fi
+
+setup-spark-s3a: setup-spark ## add Hadoop's reader of S3, for Spark (needs Maven; 280 MB)
+	@for artifact in org.apache.hadoop:hadoop-aws:3.3.4 com.amazonaws:aws-java-sdk-bundle:1.12.262; do \
+	  mvn -q -B dependency:copy -Dartifact=$$artifact -DoutputDirectory=$(CURDIR)/.venv/jars || exit 1; \
+	done
 
 lock: ## resolve pyproject.toml anew into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -1,21 +1,22 @@
-"""Bronze of many dates made known to Spark: the partitions that the ledger names, against MSCK REPAIR TABLE.
+"""Bronze of many dates made known to Spark: by listing when it is read, and as partitions of the metastore.
 
-    python -m benchmarks.spark_partitions --partitions 10000    # needs the extra `spark` and Java 17
+    python -m benchmarks.spark_partitions --partitions 10000 --told 1000    # needs the extra `spark` and Java 17
 
-A feed with one small file on each of so many dates is registered; then one more date comes, and is registered again.
-Beside it, what the view over so many names costs whoever reads two dates of it, and what listing the live files costs,
-which registration does so that none can be missing unseen.
+A feed with one small file on each of so many dates is registered and two of its dates are read; then one more date
+comes, and it is done again. The metastore is told of fewer dates, one by one or by MSCK REPAIR TABLE: what that costs
+grows with their number.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,55 +33,86 @@ from ingest.store import Store
 from ingest.write import columns_json
 from pipeline.damage import altered
 from pipeline.spark import configure, spark_uri, text
-from pipeline.spark_bronze import feed_view, register_files
+from pipeline.spark_bronze import parts_of, register_files
+from pipeline.spark_views import show
 
 FIRST, LOADED = dt.date(1999, 1, 1), dt.date(2026, 1, 1)
 
 
 def main() -> None:
-    """Measures both in one Spark and prints the table."""
+    """Measures all in one Spark and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--partitions", type=int, default=10_000)
+    parser.add_argument("--told", type=int, default=1_000)
     chosen = parser.parse_args()
     contract = contracts()["events"]
     with tempfile.TemporaryDirectory() as home:
         configure(Settings(lake_home=home))
-        warehouse = SparkConnectionConfig(config={"spark.sql.legacy.createHiveTableByDefault": "false"})
-        adapter = warehouse.create_engine_adapter()
+        connection = SparkConnectionConfig(config={"spark.sql.legacy.createHiveTableByDefault": "false"})
+        adapter = connection.create_engine_adapter()
+        adapter.execute("CREATE SCHEMA measured")
         lake = Path(home) / "lake"
         files = [_file(contract, lake, number) for number in range(chosen.partitions + 1)]
-        some = files[:-1]
-        adapter.execute("CREATE SCHEMA measured")
-        register_files(adapter, "measured.warm_up", contract, str(lake), some[:1])
-        spent = {
-            "the ledger's partitions": [
-                _seconds(lambda: register_files(adapter, "measured.explicit", contract, str(lake), some)),
-                _seconds(lambda: register_files(adapter, "measured.explicit", contract, str(lake), files)),
+        _listed(adapter, contract, lake, "measured.warm_up", files[:1])
+        rows = {
+            f"{chosen.partitions:,}, listed when read": [
+                _seconds(lambda: _listed(adapter, contract, lake, "measured.listed", files[:-1])),
+                _seconds(lambda: _listed(adapter, contract, lake, "measured.listed", files)),
             ]
         }
-        _create_like(adapter, contract, lake, "measured.repaired")
-        found = _seconds(lambda: adapter.execute("MSCK REPAIR TABLE measured.repaired"))
-        for file in (files[-1],):  # MSCK has found it already: it is to come a second time
-            adapter.execute(
-                f"ALTER TABLE measured.repaired DROP PARTITION (ingest_date='{LOADED}', event_date='{file.event_date}')"
-            )
-        again = _seconds(lambda: adapter.execute("MSCK REPAIR TABLE measured.repaired"))
-        spent["MSCK REPAIR TABLE"] = [found, again]
-        tables = {"measured.explicit": files}
-        view = _seconds(
-            lambda: adapter.execute(f"CREATE OR REPLACE VIEW measured.seen AS {feed_view(contract, tables)}")
-        )
-        query = f"SELECT COUNT(*) FROM measured.seen WHERE event_date >= DATE '{files[-2].event_date}'"
-        counted: list[Any] = []
-        read = min(_seconds(lambda: counted.append(adapter.fetchone(query))) for _ in range(3))
-        assert counted[-1] == (2,), counted
-        listed = _seconds(lambda: list(altered(Store(str(lake)), contract.feed, files)))
-    print(f"### {chosen.partitions:,} partitions ({this_machine()})\n")
-    print("| | all, s | one more, s |\n|---|---|---|")
-    for name, times in spent.items():
+        fewer = Path(home) / "fewer"
+        some = [_file(contract, fewer, number) for number in range(chosen.told + 1)]
+        for name, tell in {"ADD PARTITION": _added, "MSCK REPAIR TABLE": _repaired}.items():
+            table = f"measured.{name.split()[0].lower()}"
+            _create(adapter, contract, fewer, table)
+            rows[f"{chosen.told:,}, {name}"] = [
+                _seconds(partial(tell, adapter, table, some[:-1])),
+                _seconds(partial(tell, adapter, table, some)),
+            ]
+        store = Store(str(lake))
+        listing = _seconds(lambda: list(altered(store, contract.feed, files)))
+        again = min(_seconds(lambda: _read(adapter, "measured.listed", files)) for _ in range(3))
+    print(f"### Dates of a feed on Spark ({this_machine()})\n")
+    print("| dates | all, s | one more, s |\n|---|---|---|")
+    for name, times in rows.items():
         print(f"| {name} | {' | '.join(f'{value:.1f}' for value in times)} |")
-    print(f"\nThe view: {view:.1f} s. Two dates of it: {read:.1f} s. The listing: {listed:.1f} s.", flush=True)
-    sys.stdout.flush()
+    print(f"\nLooking for each live file: {listing:.1f} s. Two dates read once more: {again:.1f} s.")
+
+
+def _listed(adapter: Any, contract: Contract, lake: Path, table: str, files: list[LakeFile]) -> None:
+    """As the project does it, and two dates read: that is when Spark lists."""
+    register_files(adapter, table, contract, str(lake), json.loads(files[0].columns))
+    show(adapter, f"{table}_seen", parts_of(contract, {table: files}), f"{table}_part")
+    _read(adapter, table, files)
+
+
+def _read(adapter: Any, table: str, files: list[LakeFile]) -> None:
+    first = files[-2:][0].event_date
+    rows = adapter.fetchone(f"SELECT COUNT(*) FROM {table}_seen WHERE event_date >= DATE '{first}'")
+    assert rows == (len(files[-2:]),), rows
+
+
+def _create(adapter: Any, contract: Contract, lake: Path, table: str) -> None:
+    """An external table whose partitions are those that the metastore is told of."""
+    adapter.execute(
+        f"CREATE TABLE {table} (event_id STRING, ingest_date DATE, event_date DATE) USING PARQUET "
+        f"PARTITIONED BY (ingest_date, event_date) LOCATION {text(f'{spark_uri(str(lake))}/bronze/{contract.feed}')}"
+    )
+
+
+def _added(adapter: Any, table: str, files: list[LakeFile]) -> None:
+    known = {row[0] for row in adapter.fetchall(f"SHOW PARTITIONS {table}")}
+    new = [file for file in files if f"ingest_date={LOADED}/event_date={file.event_date}" not in known]
+    specs = " ".join(f"PARTITION (ingest_date = '{LOADED}', event_date = '{file.event_date}')" for file in new)
+    adapter.execute(f"ALTER TABLE {table} ADD {specs}")
+
+
+def _repaired(adapter: Any, table: str, files: list[LakeFile]) -> None:
+    """The last file is there from the beginning: so that it comes as new, its partition is dropped first."""
+    if adapter.fetchall(f"SHOW PARTITIONS {table}"):
+        spec = f"ingest_date = '{LOADED}', event_date = '{files[-1].event_date}'"
+        adapter.execute(f"ALTER TABLE {table} DROP PARTITION ({spec})")
+    adapter.execute(f"MSCK REPAIR TABLE {table}")
 
 
 def _seconds(work: Callable[[], Any]) -> float:
@@ -99,13 +131,6 @@ def _file(contract: Contract, lake: Path, number: int) -> LakeFile:
         pq.write_table(pa.Table.from_pylist([{}], schema=bronze_schema(contract)), first)
     os.link(first, target)
     return LakeFile(path, 1, first.stat().st_size, LOADED, day, ("load",), columns_json(contract))
-
-
-def _create_like(adapter: Any, contract: Contract, lake: Path, table: str) -> None:
-    """An external table over the same folders that knows no partition yet."""
-    adapter.execute(
-        f"CREATE TABLE {table} LIKE measured.warm_up LOCATION {text(f'{spark_uri(str(lake))}/bronze/{contract.feed}')}"
-    )
 
 
 if __name__ == "__main__":

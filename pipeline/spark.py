@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
 PARTITIONS_AT_ONCE = 1000
-"""How many partitions one statement adds or drops."""
+"""How many partitions one statement drops."""
 ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
 """The variable from which pyspark takes the arguments of spark-submit when it starts a Spark of its own."""
 
@@ -36,9 +36,10 @@ def defaults(options: Settings) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "4",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "16",
         "spark.sql.warehouse.dir": str(home / "warehouse"),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home / 'metastore'};create=true",
-        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={home / 'derby.log'}",
+        "spark.driver.defaultJavaOptions": f"-Dderby.stream.error.file={home / 'derby.log'}",
     }
     if options.aws_endpoint_url:
         found |= {
@@ -67,16 +68,13 @@ def configure(options: Settings) -> None:
 
 def _said(arguments: list[str]) -> Iterator[str]:
     """Properties that arguments of spark-submit set."""
-    options = {"--master": "spark.master", "--name": "spark.app.name", "--driver-java-options": _JAVA_OPTIONS}
+    options = {"--master": "spark.master", "--name": "spark.app.name"}
     for place, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
         if name in ("--conf", "-c"):
             yield (value or " ".join(arguments[place + 1 : place + 2])).partition("=")[0]
         elif name in options:
             yield options[name]
-
-
-_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 
 
 def _said_in_file() -> Iterator[str]:

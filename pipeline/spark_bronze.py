@@ -1,18 +1,22 @@
 """Bronze as Spark sees it: a view per feed over exactly the files that are live at one ledger position.
 
 Spark reads folders, and a bronze folder also holds what must not be seen: files of loads that are not committed, files
-that a crash left, files that compaction has replaced. So each feed gets an external table over its folders, with the
-partitions that the ledger knows, and the view lets pass the live files alone, by name. Spark drops the others while it
-lists the folders: they are never opened. A live file that is gone would be dropped as silently, so registration looks
-for each of them first.
+that a crash left, files that compaction has replaced. So each feed gets an external table over its folders, and the
+view lets pass the live files alone, by name. Spark drops the others while it lists the folders: they are never opened.
+A live file that is gone would be dropped as silently, so registration looks for each of them first.
+
+The metastore knows no partitions of these tables: it would take minutes to tell it of many, one by one or with MSCK
+REPAIR TABLE alike (benchmarks/README.md). A session lists the folders once, on S3 in a request per thousand files.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -26,19 +30,21 @@ from ingest.settings import settings
 from ingest.store import Store
 from pipeline.bronze import POSITIONS, column_queries
 from pipeline.damage import altered
-from pipeline.spark import PARTITIONS_AT_ONCE, spark_type, spark_uri, text
+from pipeline.spark import spark_type, spark_uri, text
+from pipeline.spark_views import drop_others, live, part_views, show
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
 FILES = "bronze_files"
 """Schema of the external tables. Nobody reads them but the views."""
+_IN_METASTORE = "spark.sql.hive.manageFilesourcePartitions"
 
 
 def register(warehouse: EngineAdapter) -> None:
     """Makes the bronze of now visible in the warehouse: one view per feed, pinned by the names of its files.
 
-    What is registered already stays: the cost is that of the partitions that came or went.
+    What is registered already stays.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
@@ -50,48 +56,45 @@ def register(warehouse: EngineAdapter) -> None:
     known = _registered(warehouse)
     positions, wanted = [], set()
     for contract in contracts().values():
-        live = Ledger(lake, contract.feed).live()
-        files = live.bronze_files()
-        tables = _by_table(contract, lake.uri, files)
-        wanted |= set(tables)
-        query = feed_view(contract, tables)
-        fingerprint = hashlib.sha256(query.encode()).hexdigest()
+        state = Ledger(lake, contract.feed).live()
+        files = state.bronze_files()
+        tables = by_table(contract, lake.uri, files)
+        parts = parts_of(contract, tables)
+        fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
         if damaged := list(altered(lake, contract.feed, files)):
             raise DamagedLake(lake.uri, contract.feed, damaged)
+        wanted |= {*tables, *part_views(f"{FILES}.{contract.feed}", parts)}
         if known.get(contract.feed) != fingerprint:
             for table, held in tables.items():
-                register_files(warehouse, table, contract, lake.uri, held)
-            warehouse.execute(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
-        row = f"SELECT '{contract.feed}' AS feed, CAST({live.position} AS BIGINT) AS position"
+                register_files(warehouse, table, contract, lake.uri, json.loads(held[0].columns))
+            show(warehouse, contract.table, parts, f"{FILES}.{contract.feed}")
+        row = f"SELECT '{contract.feed}' AS feed, CAST({state.position} AS BIGINT) AS position"
         positions.append(f"{row}, '{fingerprint}' AS fingerprint")
     if positions:
         warehouse.execute(f"CREATE OR REPLACE VIEW {POSITIONS} AS {' UNION ALL '.join(positions)}")
-    for name in _tables(warehouse) - {table.split(".")[1] for table in wanted}:
-        warehouse.execute(f"DROP TABLE {FILES}.{name}")
+    drop_others(warehouse, FILES, wanted)
 
 
 def register_files(
-    warehouse: EngineAdapter, table: str, contract: Contract, lake_uri: str, files: Collection[LakeFile]
+    warehouse: EngineAdapter, table: str, contract: Contract, lake_uri: str, columns: Mapping[str, str]
 ) -> None:
-    """An external table over the folders of files of one shape, with just the partitions that hold a live one.
+    """An external table over the feed's folders, for its files of one shape.
 
-    MSCK REPAIR would list every folder of the feed on each run, and find folders that hold nothing live.
+    Args:
+        columns: the shape, name to SQL type, without the columns of the partitions.
     """
     hive = partitions(contract)
-    columns = [*json.loads(next(iter(files)).columns).items(), *((name, "DATE") for name in hive)]
-    shown = ", ".join(f"`{name}` {spark_type(kind)}" for name, kind in columns)
-    warehouse.execute(
-        f"CREATE TABLE IF NOT EXISTS {table} ({shown}) USING PARQUET PARTITIONED BY ({', '.join(hive)}) "
-        f"LOCATION {text(f'{spark_uri(lake_uri)}/bronze/{contract.feed}')}"
-    )
-    there = {row[0] for row in warehouse.fetchall(f"SHOW PARTITIONS {table}")}
-    wanted = {"/".join(part for part in file.path.split("/")[2:-1]) for file in files}
-    for verb, changed in (("ADD IF NOT EXISTS", wanted - there), ("DROP IF EXISTS", there - wanted)):
-        specs = [_partition(name) for name in sorted(changed)]
-        for first in range(0, len(specs), PARTITIONS_AT_ONCE):
-            some = specs[first : first + PARTITIONS_AT_ONCE]
-            warehouse.execute(f"ALTER TABLE {table} {verb} {(' ' if verb[0] == 'A' else ', ').join(some)}")
-    warehouse.execute(f"REFRESH TABLE {table}")  # Spark remembers the files of a folder that it has listed
+    typed = [*columns.items(), *((name, "DATE") for name in hive)]
+    shown = ", ".join(f"`{name}` {spark_type(kind)}" for name, kind in typed)
+    warehouse.execute(f"SET {_IN_METASTORE} = false")  # what a table is made with, it keeps
+    try:
+        warehouse.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} ({shown}) USING PARQUET PARTITIONED BY ({', '.join(hive)}) "
+            f"LOCATION {text(f'{spark_uri(lake_uri)}/bronze/{contract.feed}')}"
+        )
+    finally:
+        warehouse.execute(f"SET {_IN_METASTORE} = true")
+    warehouse.execute(f"REFRESH TABLE {table}")  # Spark remembers the folders that it has listed
 
 
 def _registered(warehouse: EngineAdapter) -> dict[str, str]:
@@ -101,11 +104,7 @@ def _registered(warehouse: EngineAdapter) -> dict[str, str]:
     return dict(warehouse.fetchall(f"SELECT feed, fingerprint FROM {POSITIONS}"))
 
 
-def _tables(warehouse: EngineAdapter) -> set[str]:
-    return {row[1] for row in warehouse.fetchall(f"SHOW TABLES IN {FILES}")}
-
-
-def _by_table(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> dict[str, list[LakeFile]]:
+def by_table(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> dict[str, list[LakeFile]]:
     """Files by the external table that shows them: one for each shape, since contracts evolve."""
     found = defaultdict(list)
     for file in files:
@@ -114,27 +113,34 @@ def _by_table(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> d
     return dict(sorted(found.items()))
 
 
-def feed_view(contract: Contract, tables: dict[str, list[LakeFile]]) -> str:
-    """SELECT over the live files with the contract's columns, in order and typed."""
+def parts_of(contract: Contract, tables: Mapping[str, Sequence[LakeFile]]) -> list[str]:
+    """SELECTs over the live files with the contract's columns, in order and typed; together they are the feed.
+
+    Each is of one year, so that new files change few of them, and says its dates, so that Spark need not look at it for
+    others.
+    """
     parts = []
     for table, files in tables.items():
         columns = column_queries(contract, json.loads(files[0].columns))
-        names = ", ".join(sorted(text(file.path.rsplit("/", 1)[1]) for file in files))
         chosen = ", ".join(
             f"CAST({_spark(query)} AS {spark_type(kind)}) AS `{name}`" for (name, kind, query) in columns
         )
-        parts.append(f"SELECT {chosen} FROM {table} AS bronze WHERE bronze._metadata.file_name IN ({names})")
-    if parts:
-        return " UNION ALL ".join(parts)
-    empty = ", ".join(f"CAST(NULL AS {spark_type(kind)}) AS `{name}`" for name, kind, _ in sql_columns(contract))
-    return f"SELECT {empty} WHERE FALSE"
+        query = f"SELECT {chosen} FROM {table} AS bronze"
+        time = partitions(contract)[-1]
+        for year, some in groupby(sorted(files, key=_date), key=lambda file: _date(file).year):
+            dates = f"bronze.{time} BETWEEN DATE '{year}-01-01' AND DATE '{year}-12-31'"
+            names = [file.path.rsplit("/", 1)[1] for file in some]
+            parts += [f"{query} WHERE {dates} AND {named}" for named in live("bronze", names, len(query))]
+    if not parts:
+        empty = ", ".join(f"CAST(NULL AS {spark_type(kind)}) AS `{name}`" for name, kind, _ in sql_columns(contract))
+        return [f"SELECT {empty} WHERE FALSE"]
+    return parts
+
+
+def _date(file: LakeFile) -> dt.date:
+    """The date that its innermost folder is named for."""
+    return file.event_date or file.ingest_date
 
 
 def _spark(expression: str) -> str:
     return str(sqlglot.parse_one(expression, dialect="duckdb").sql("spark"))
-
-
-def _partition(path: str) -> str:
-    """`ingest_date=2025-01-02/event_date=2025-01-01` → `PARTITION (ingest_date = '2025-01-02', …)`."""
-    pairs = (part.split("=", 1) for part in path.split("/"))
-    return f"PARTITION ({', '.join(f'{name} = {text(value)}' for name, value in pairs)})"

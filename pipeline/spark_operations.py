@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -14,6 +14,7 @@ from ingest.settings import settings
 from ingest.store import Store
 from pipeline.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, feeds_query, nothing
 from pipeline.spark import spark_type, spark_uri, text
+from pipeline.spark_views import live, part_views, show
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
@@ -53,7 +54,9 @@ def register(warehouse: EngineAdapter) -> None:
     for name, columns in (("runs", RUNS), ("audits", AUDITS)):
         shown = ", ".join(f"`{column}` {spark_type(kind)}" for column, kind in columns.items())
         warehouse.execute(f"CREATE TABLE IF NOT EXISTS operations.{name} ({shown}) USING PARQUET")
-    objects, rejects = [], []
+    objects: list[str] = []
+    rejects: list[str] = []
+    views: set[str] = set()
     for contract in known:
         ledger = Ledger(lake, contract.feed)
         if not ledger.position():
@@ -61,15 +64,20 @@ def register(warehouse: EngineAdapter) -> None:
         objects.append(_objects(warehouse, contract.feed, f"{spark_uri(lake.uri)}/{ledger.prefix}"))
         paths = sorted(ledger.live().files)
         for layer, is_discarded in ((OPEN, False), (DISCARDED, True)):
-            live = [path for path in paths if path.startswith(layer)]
-            if live:
-                rejects.append(_rejects(warehouse, contract.feed, lake.uri, live, is_discarded))
-    for name, query in (
-        ("feeds", _spark(feeds_query(known))),
-        ("objects", " UNION ALL ".join(objects) or _spark(nothing(OBJECTS))),
-        ("quarantine", " UNION ALL ".join(rejects) or _spark(nothing(QUARANTINE))),
+            names = [path for path in paths if path.startswith(layer)]
+            if names:
+                rejects += _rejects(warehouse, contract.feed, lake.uri, names, is_discarded)
+    for name, parts in (
+        ("feeds", [_spark(feeds_query(known))]),
+        ("objects", objects or [_spark(nothing(OBJECTS))]),
+        ("quarantine", rejects or [_spark(nothing(QUARANTINE))]),
     ):
-        warehouse.execute(f"CREATE OR REPLACE VIEW operations.{name} AS {query}")
+        prefix = f"{FILES}.{name}_part"
+        views |= set(part_views(prefix, parts))
+        show(warehouse, f"operations.{name}", parts, prefix)
+    for row in warehouse.fetchall(f"SHOW VIEWS IN {FILES}"):
+        if f"{FILES}.{row[1]}" not in views:
+            warehouse.execute(f"DROP VIEW {FILES}.{row[1]}")
 
 
 def _objects(warehouse: EngineAdapter, feed: str, place: str) -> str:
@@ -83,17 +91,18 @@ def _objects(warehouse: EngineAdapter, feed: str, place: str) -> str:
     )
 
 
-def _rejects(warehouse: EngineAdapter, feed: str, lake_uri: str, paths: Iterable[str], is_discarded: bool) -> str:
-    layer = next(iter(paths)).split("/", 1)[0]
+def _rejects(
+    warehouse: EngineAdapter, feed: str, lake_uri: str, paths: Sequence[str], is_discarded: bool
+) -> Iterator[str]:
+    layer = paths[0].split("/", 1)[0]
     table = f"{FILES}.{layer}_{feed}"
     _external(warehouse, table, _REJECTS, f"{spark_uri(lake_uri)}/{layer}/{feed}")
-    names = ", ".join(text(path.rsplit("/", 1)[1]) for path in paths)
-    return (
-        f"SELECT '{feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
-        "_ingested_at AS ingested_at, reason, `column` AS column_path, "
-        f"{str(is_discarded).upper()} AS is_discarded FROM {table} AS rejected "
-        f"WHERE rejected._metadata.file_name IN ({names})"
-    )
+    for names in live("rejected", [path.rsplit("/", 1)[1] for path in paths], 500):
+        yield (
+            f"SELECT '{feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
+            "_ingested_at AS ingested_at, reason, `column` AS column_path, "
+            f"{str(is_discarded).upper()} AS is_discarded FROM {table} AS rejected WHERE {names}"
+        )
 
 
 def _external(warehouse: EngineAdapter, table: str, columns: dict[str, str], place: str) -> None:

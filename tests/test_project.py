@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ingest.settings import PROJECT, Settings, read_settings
+from pipeline.spark import ARGUMENTS
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 QUOTED_PATH = re.compile(
@@ -142,7 +143,7 @@ def test_env_example_explains_what_is_read_and_nothing_else() -> None:
     settings = {AWS_NAMES.get(name, name.upper()) for name in Settings.model_fields}
     sqlmesh = set(re.findall(r"env_var\('(\w+)'", (PROJECT / "config.yaml").read_text(encoding="utf-8")))
     compose = set(re.findall(r"\$\{(\w+)", (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")))
-    assert set(offered()) == settings | sqlmesh | compose
+    assert set(offered()) == settings | sqlmesh | compose | {ARGUMENTS}
 
 
 def test_env_example_shows_the_defaults_and_the_local_store(

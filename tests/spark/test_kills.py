@@ -9,6 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
+
+from pipeline.run import one_cycle
 from tests.engagement import expected, play, seen
 from tests.home import Home
 
@@ -55,19 +58,29 @@ def test_a_run_that_dies_while_it_writes_is_healed_by_the_next(
     subprocess.run(plan, check=True, capture_output=True, timeout=DEADLINE)
     run = command(engagement_project, "lake", "run")
     warehouse = own_spark / "warehouse"
-    for number, tables in ((1, 1), (2, 3)):
-        home.put("events", f"late{number}.json", play(f"late{number}", "2026-01-02"))
-        home.put("events", "3.json", play("e3", f"2026-01-0{3 + number}"))
-        known = set(warehouse.glob(STAGED))
-        with start(run) as dying:
-            wait_until_it_writes(dying, warehouse, tables, known)
-            os.killpg(dying.pid, signal.SIGKILL)
-    known = set(warehouse.glob(STAGED))
-    with start(run) as first:
-        wait_until_it_writes(first, warehouse, 1, known)
-        second = subprocess.run(run, capture_output=True, text=True, timeout=DEADLINE, check=False)
-        told, _ = first.communicate(timeout=DEADLINE)
-    assert first.returncode == 0, told
+    home.put("events", "late.json", play("late", "2026-01-02"))
+    home.put("events", "3.json", play("e3", "2026-01-04"))
+    with start(run) as dying:
+        wait_until_it_writes(dying, warehouse, 3, set(warehouse.glob(STAGED)))
+        os.killpg(dying.pid, signal.SIGKILL)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert seen(home) == expected(home)
+
+
+def test_two_at_once_on_one_state_are_one_that_leaves(
+    own_spark: Path, spark_home: Home, engagement_project: Path
+) -> None:
+    options = spark_home.options
+    with one_cycle(options, 0):  # another `lake run`
+        second = subprocess.run(
+            command(engagement_project, "lake", "run"), capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
     assert second.returncode == 1
     assert "another cycle is in progress" in second.stderr
-    assert seen(home) == expected(home)
+    with duckdb.connect(options.state_path):  # another `sqlmesh run`
+        second = subprocess.run(
+            command(engagement_project, "sqlmesh", "run"), capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+    assert second.returncode == 1
+    assert "Could not set lock" in second.stdout + second.stderr
