@@ -89,32 +89,51 @@ def _said_in_file() -> Iterator[str]:
 
 
 def install() -> None:
-    """Makes SQLMesh's Spark replace dates as a whole, those that have no rows any more too.
+    """Mends two things in SQLMesh's Spark.
 
     Its INSERT OVERWRITE replaces the partitions for which it brings rows. A date whose last row went (its object was
     overwritten, its records were discarded) would keep what it had. So the partitions that are written anew go first,
     as rows do on other engines by DELETE and INSERT.
+
+    Rows of seeds come as pandas holds them, and Spark refuses what that made of them: an integer beside a NULL is a
+    float there, and a decimal has lost its digits. They go as text, and are cast to what the model says.
     """
     from sqlmesh.core.engine_adapter.spark import SparkEngineAdapter
 
-    method = SparkEngineAdapter._insert_overwrite_by_condition
-    if hasattr(method, "__wrapped__"):
+    overwrite, frame = SparkEngineAdapter._insert_overwrite_by_condition, SparkEngineAdapter._ensure_pyspark_df
+    if hasattr(overwrite, "__wrapped__"):
         return
 
-    @wraps(method)
+    @wraps(overwrite)
     def replacing(
-        self: Any,
-        table_name: Any,
-        source_queries: Any,
-        columns: Any = None,
-        where: Any = None,
-        *args: Any,
-        **named: Any,
+        self: Any, table: Any, queries: Any, columns: Any = None, where: Any = None, *args: Any, **named: Any
     ) -> Any:
-        _drop_partitions(self, table_name, where)
-        return method(self, table_name, source_queries, columns, where, *args, **named)
+        _drop_partitions(self, table, where)
+        return overwrite(self, table, queries, columns, where, *args, **named)
+
+    @wraps(frame)
+    def as_text(self: Any, rows: Any, columns: Any = None, source_columns: Any = None) -> Any:
+        pandas = self.try_get_pandas_df(rows)
+        if (
+            pandas is not None
+            and columns
+            and not any(kind.is_type(*exp.DataType.NESTED_TYPES) for kind in columns.values())
+        ):
+            names = [name for name in columns if name in (source_columns or columns)]
+            rows = self.spark.createDataFrame(_texts(pandas[names]), ", ".join(f"`{name}` STRING" for name in names))
+        return frame(self, rows, columns, source_columns=source_columns)
 
     SparkEngineAdapter._insert_overwrite_by_condition = replacing
+    SparkEngineAdapter._ensure_pyspark_df = as_text
+
+
+def _texts(rows: Any) -> list[list[str | None]]:
+    """The rows of a pandas frame as text; what is missing is None."""
+    missing = rows.isna().to_numpy()
+    return [
+        [None if absent else str(value) for value, absent in zip(row, gone, strict=True)]
+        for row, gone in zip(rows.itertuples(index=False, name=None), missing, strict=True)
+    ]
 
 
 def _drop_partitions(warehouse: EngineAdapter, table_name: Any, where: exp.Between | None) -> None:

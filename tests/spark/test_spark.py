@@ -8,10 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from sqlglot import exp
 from sqlmesh.core.config import Config, load_configs
 
 from ingest.compact import compact
@@ -23,7 +26,7 @@ from ingest.store import Store
 from pipeline.bronze import bronze_query
 from pipeline.duck import connect
 from pipeline.rebuild import rebuild
-from pipeline.spark import configure
+from pipeline.spark import configure, install
 from pipeline.spark_bronze import register
 from pipeline.verify import verify_feed
 from tests.engagement import cycle, expected, gold, play, plays, seen
@@ -42,8 +45,12 @@ def land(home: Home) -> None:
 def register_bronze() -> None:
     """What `before_all` does, without a plan."""
     configure(settings())
-    gateway = load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"]
-    register(gateway.connection.create_engine_adapter())
+    register(warehouse())
+
+
+def warehouse() -> Any:
+    """The engine as SQLMesh would use it."""
+    return load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"].connection.create_engine_adapter()
 
 
 def plain(value: Any) -> Any:
@@ -218,6 +225,39 @@ def test_files_of_an_older_contract_are_read_by_the_new_one(spark_home: Home, mo
     assert (found["e2"].score, found["e2"].ratio, found["e2"].tags) == (None, None, None)
     assert found["e3"].data.device == "x"
     assert found["e4"].data.device is None
+
+
+def test_rows_of_seeds_keep_their_types(spark_home: Home) -> None:
+    register_bronze()
+    install()
+    columns = {
+        name: exp.DataType.build(kind, dialect="duckdb")
+        for name, kind in {
+            "n": "INT",
+            "rate": "DECIMAL(18, 6)",
+            "at": "TIMESTAMP",
+            "day": "DATE",
+            "ok": "BOOLEAN",
+        }.items()
+    }
+    rows = pd.DataFrame(
+        {
+            "ok": [True, None],
+            "n": [130.0, None],
+            "rate": [0.9212, 1e-05],
+            "at": [pd.Timestamp("2025-01-01 10:00:00.5"), pd.NaT],
+            "day": [pd.Timestamp("2025-01-01"), pd.NaT],
+        }
+    )
+    adapter = warehouse()
+    adapter.create_schema("seeded")
+    adapter.create_table("seeded.rates", columns)
+    adapter.insert_append("seeded.rates", rows, columns)
+    first = (130, Decimal("0.921200"), dt.datetime(2025, 1, 1, 10, 0, 0, 500_000), dt.date(2025, 1, 1), True)
+    assert adapter.fetchall("SELECT * FROM seeded.rates ORDER BY n NULLS LAST") == [
+        first,
+        (None, Decimal("0.000010"), None, None, None),
+    ]
 
 
 def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
