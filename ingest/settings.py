@@ -47,7 +47,7 @@ def _local(value: str) -> str:
 def _gateway_home(data: dict[str, Any]) -> str:
     """The folder of what belongs to one gateway alone: its state tells what its warehouse holds."""
     home = data.get("lake_home", "data")
-    return f"{home}/spark" if data.get("lake_gateway") == "spark" else str(home)
+    return f"{home}/spark" if data.get("lake_gateway", "").startswith("spark") else str(home)
 
 
 def _landing(value: str) -> str:
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
             notification targets of SQLMesh, see config.yaml.
         lake_start: first day (UTC) of the history that the models cover.
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
-        pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the gateway postgres_state.
+        pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the gateways that end so.
             What is empty is left to libpq, which reads its other PG variables itself.
         aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
     """
@@ -149,12 +149,12 @@ class Settings(BaseSettings):
     @property
     def has_postgres_state(self) -> bool:
         """Whether SQLMesh's state, and ours beside it, lies in Postgres instead of a DuckDB file."""
-        return self.lake_gateway == "postgres_state"
+        return self.lake_gateway in ("postgres_state", "spark_postgres_state")
 
     @property
     def has_spark(self) -> bool:
         """Whether Spark computes, and holds silver and gold, instead of DuckDB."""
-        return self.lake_gateway == "spark"
+        return self.lake_gateway in ("spark", "spark_postgres_state")
 
     @property
     def limits(self) -> Limits:

@@ -125,7 +125,7 @@ def _must_be_the_same_warehouse(state: State, warehouse: Any, options: Settings)
     found = (warehouse.fetchone(f"SELECT id FROM {name}") or (None,))[0] if warehouse.table_exists(name) else None
     if known is not None and known[0] != found:
         raise ConfigError(
-            f"{state.name} tells what the warehouse {known[1]} holds, and {options.warehouse_path} is another one; "
+            f"{state.name} tells what the warehouse {known[1]} holds, and {_place(options)} is another one; "
             "mend WAREHOUSE_PATH, give this warehouse a state of its own (PGDATABASE), or, if the old one is lost, run "
             "`lake rebuild`"
         )
@@ -134,8 +134,13 @@ def _must_be_the_same_warehouse(state: State, warehouse: Any, options: Settings)
         warehouse.execute("CREATE SCHEMA IF NOT EXISTS operations")
         warehouse.execute(f"CREATE TABLE {name} AS SELECT '{found}' AS id")
     if known is None:
-        place = f"{socket.gethostname()}:{options.warehouse_path}"
-        state.execute("INSERT INTO lakemesh.warehouse VALUES (?, ?)", [found, place])
+        state.execute("INSERT INTO lakemesh.warehouse VALUES (?, ?)", [found, _place(options, socket.gethostname())])
+
+
+def _place(options: Settings, host: str = "") -> str:
+    """The warehouse as messages name it."""
+    path = f"Spark of {options.lake_home}" if options.has_spark else options.warehouse_path
+    return f"{host}:{path}" if host else path
 
 
 def now_ms() -> int:

@@ -68,6 +68,20 @@ def test_sqlmesh_and_lake_mean_the_same_postgres(
     assert (state.password, state.database) == (options.pgpassword, options.pgdatabase)
 
 
+@pytest.mark.parametrize("variables", [{}, {"LAKE_HOME": "elsewhere"}, {"STATE_PATH": "/srv/two.duckdb"}])
+def test_sqlmesh_and_lake_mean_the_same_state_of_spark(
+    clean_settings: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    pytest.importorskip("pyspark", reason="Spark: pyspark is not installed, the extra `spark`")
+    monkeypatch.delenv("LAKE_HOME")
+    for name, value in (variables | {"LAKE_GATEWAY": "spark"}).items():
+        monkeypatch.setenv(name, value)
+    gateway = load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"]
+    assert str(PROJECT / gateway.state_connection.database) == read_settings().state_path
+    must = {"spark.sql.session.timeZone": "UTC", "spark.sql.sources.partitionOverwriteMode": "dynamic"}
+    assert must.items() <= gateway.connection.config.items()
+
+
 def test_ignored_names_are_globs_and_regular_expressions_and_walk_no_tree() -> None:
     patterns = load_configs(None, Config, [PROJECT])[PROJECT].ignore_patterns
     assert patterns

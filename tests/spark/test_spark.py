@@ -6,6 +6,8 @@ All tests that use Spark in this process stand in this file, so that one Spark s
 from __future__ import annotations
 
 import datetime as dt
+import os
+import random
 import re
 import shutil
 from decimal import Decimal
@@ -32,6 +34,9 @@ from pipeline.verify import verify_feed
 from tests.engagement import cycle, expected, gold, play, plays, seen
 from tests.home import Home
 from tests.spark.conftest import spark
+
+ROUNDS = int(os.environ.get("HISTORIES", "2"))
+"""How many random rounds of arrivals, each with a cycle."""
 
 
 def land(home: Home) -> None:
@@ -260,6 +265,19 @@ def test_rows_of_seeds_keep_their_types(spark_home: Home) -> None:
     ]
 
 
+def arrive(home: Home, dice: random.Random) -> None:
+    """Objects in random order: plays of any date, sent twice or corrected, objects with new content, accounts."""
+    for number in range(dice.randint(3, 6)):
+        day = dt.date(2025, 12, 28) + dt.timedelta(days=dice.randint(0, 12))
+        name, user = f"r{dice.randint(0, 5)}", f"u{dice.randint(1, 3)}"
+        records = [play(name, str(day), user, duration=float(dice.choice((5, 60, 7200)))) for _ in range(2)]
+        home.put("events", f"{dice.choice(('1', 'late', number))}.json", *records)
+        if dice.random() < 0.4:
+            home.put(
+                "users", f"{user}-{dice.random()}.json", {"user_id": user, "country_code": dice.choice(("fr", "us"))}
+            )
+
+
 def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
     home = spark_home
     land(home)
@@ -282,8 +300,13 @@ def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
     assert plays(seen(home)) == {"2026-01-01": 2, "2026-01-02": 4, "2026-01-05": 1}
     assert seen(home) == gold(home) == expected(home)
     assert cycle(home).outcome == "unchanged"
+
+    for seed in range(ROUNDS):
+        arrive(home, random.Random(seed))
+        assert cycle(home).outcome == "published"
+        assert seen(home) == gold(home) == expected(home), f"round {seed}"
     assert home.rows("SELECT outcome, COUNT(*) FROM ops.runs GROUP BY 1 ORDER BY 1") == [
-        ("published", 3),
+        ("published", 3 + ROUNDS),
         ("unchanged", 1),
     ]
     assert all(not verify_feed(contract, home.options).differences for contract in contracts().values())
