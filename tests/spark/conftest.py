@@ -48,6 +48,8 @@ def spark_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def arguments(folder: Path) -> str:
     """PYSPARK_SUBMIT_ARGS of a small Spark with metastore and tables in a folder."""
     confs = TEST_CONF | {
+        "spark.driver.extraJavaOptions": f"{TEST_CONF['spark.driver.extraJavaOptions']} "
+        f"-Dderby.stream.error.file={folder / 'derby.log'}",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'metastore'};create=true",
     }
