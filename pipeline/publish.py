@@ -187,11 +187,11 @@ def _table(change: Change, gold: set[str]) -> PublishedTable:
         query=query,
         grain=tuple(dict.fromkeys(column.name for grain in model.grains for column in grain.find_all(exp.Column))),
         time_column=model.time_column.column.name if model.time_column else "",
-        not_null=tuple(name for name in kinds if name in _never_null(model)),
+        not_null=tuple(name for name in kinds if name in never_null(model)),
     )
 
 
-def _never_null(model: Any) -> set[str]:
+def never_null(model: Any) -> set[str]:
     """Columns that the audit `not_null` checks in every row, and that stop the cycle when they are NULL."""
     return {
         column.name

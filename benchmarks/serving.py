@@ -1,0 +1,458 @@
+"""The ten questions of a dashboard, asked of the published files, of Postgres, and of the events themselves.
+
+    python -m benchmarks.serving --events 100000000 --days 1096 --folder /somewhere/with/30/GB
+
+The history is made where gold begins: silver.activity_events_enriched, in a DuckDB file like the warehouse, from hashes
+of a running number (the same events in every run), with the shares of devices and apps that `lake sample` has; 50,000
+users, 600 activities, few of them with most plays. Gold is what the models' own SQL makes of it, published month by month
+in the layout of `lake publish`, and brought into a PostgreSQL of its own by the code of `lake publish --to postgres`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from benchmarks.measure import this_machine
+from ingest.settings import PROJECT, Settings, read_settings, settings
+from pipeline.catalog import write_catalog
+from pipeline.publish import never_null
+from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+from pipeline.serve import serve
+from sample.devices import APPS, PLATFORMS
+from sample.plays import COLLECTIONS
+from sample.users import COUNTRIES
+from tests.postgres_server import serve_postgres
+
+LAST = dt.date(2026, 10, 31)
+USERS, ACTIVITIES, SLOTS = 50_000, 600, 4096
+DAILY, POPULARITY = "gold.activity_engagement_metrics", "gold.activity_popularity_daily"
+MODELS = (DAILY, POPULARITY, f"{DAILY}_monthly", f"{DAILY}_weekly", "gold.rpt_most_played_activities")
+SILVER = "silver.activity_events_enriched"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a dashboard asks.
+
+    Attributes:
+        gold: the query; `{day}`, `{since}` (its days before that) and `{country}` are filled in, other ones each time.
+        silver: the same of the events.
+        postgres: of Postgres, where it is asked of another table: what is a view for DuckDB is a table there.
+    """
+
+    name: str
+    days: int
+    gold: str
+    silver: str
+    postgres: str = ""
+
+
+def _daily(columns: str, rest: str, of_events: str) -> tuple[str, str]:
+    """A question to the daily table, and to the events with what its measures are there."""
+    events = columns
+    for measure, found in (
+        ("SUM(activities_played)", "COUNT(event_id)"),
+        ("SUM(completed_plays)", "COUNT(CASE WHEN completed_flag THEN event_id END)"),
+        ("SUM(total_time_spent)", "SUM(duration_seconds)"),
+    ):
+        events = events.replace(measure, found)
+    return f"SELECT {columns} FROM {DAILY} {rest}", f"SELECT {events} FROM {SILVER} {of_events or rest}"
+
+
+_RANGE = "WHERE date > DATE '{since}' AND date <= DATE '{day}'"
+_WHO = f"{_RANGE} AND country_code = '{{country}}'"
+QUESTIONS = (
+    Question(
+        "plays and time per day, 30 days",
+        30,
+        *_daily("date, SUM(activities_played), SUM(total_time_spent)", f"{_RANGE} GROUP BY date ORDER BY date", ""),
+    ),
+    Question(
+        "one day beside the day a week before",
+        7,
+        *_daily(
+            "date, SUM(activities_played), SUM(completed_plays)",
+            "WHERE date IN (DATE '{since}', DATE '{day}') GROUP BY date",
+            "",
+        ),
+    ),
+    Question(
+        "plays by country, 7 days",
+        7,
+        *_daily(
+            "country_code, SUM(activities_played) AS plays", f"{_RANGE} GROUP BY country_code ORDER BY plays DESC", ""
+        ),
+    ),
+    Question(
+        "plays by system and app in a country, 30 days",
+        30,
+        *_daily("os_name, app_version, SUM(activities_played)", f"{_WHO} GROUP BY os_name, app_version", ""),
+    ),
+    Question(
+        "share completed per day and status in a country, 90 days",
+        90,
+        *_daily(
+            "date, subscription_status, SUM(completed_plays)::DOUBLE PRECISION / SUM(activities_played)",
+            f"{_WHO} GROUP BY date, subscription_status ORDER BY date",
+            "",
+        ),
+    ),
+    Question(
+        "plays per month, all history",
+        0,
+        f"SELECT DATE_TRUNC('MONTH', date), SUM(activities_played) FROM {DAILY} GROUP BY 1 ORDER BY 1",
+        f"SELECT DATE_TRUNC('MONTH', date), COUNT(event_id) FROM {SILVER} GROUP BY 1 ORDER BY 1",
+        f"SELECT month_date, SUM(activities_played) FROM {DAILY}_monthly GROUP BY month_date ORDER BY month_date",
+    ),
+    Question(
+        "kinds of activity per week, a year, in a country",
+        364,
+        f"SELECT DATE_TRUNC('WEEK', date), activity_type, SUM(activities_played) FROM {DAILY} {_WHO} GROUP BY 1, 2",
+        f"SELECT DATE_TRUNC('WEEK', date), activity_type, COUNT(event_id) FROM {SILVER} {_WHO} GROUP BY 1, 2",
+        f"SELECT week_date, activity_type, SUM(activities_played) FROM {DAILY}_weekly "
+        "WHERE week_date > DATE '{since}' AND week_date <= DATE '{day}' AND country_code = '{country}' GROUP BY 1, 2",
+    ),
+    Question(
+        "twenty most played activities, 7 days",
+        7,
+        f"SELECT activity_id, MAX(activity_name), SUM(plays) AS plays FROM {POPULARITY} {_RANGE} GROUP BY activity_id "
+        "ORDER BY plays DESC LIMIT 20",
+        f"SELECT activity_id, MAX(activity_name), COUNT(event_id) AS plays FROM {SILVER} {_RANGE} GROUP BY activity_id "
+        "ORDER BY plays DESC LIMIT 20",
+    ),
+    Question(
+        "one activity per day, 90 days",
+        90,
+        f"SELECT date, plays, user_count FROM {POPULARITY} {_RANGE} AND activity_id = 'activity_007' ORDER BY date",
+        f"SELECT date, COUNT(event_id), COUNT(DISTINCT user_id) FROM {SILVER} {_RANGE} "
+        "AND activity_id = 'activity_007' GROUP BY date ORDER BY date",
+    ),
+    Question(
+        "ten most played activities ever",
+        0,
+        "SELECT activity_name, plays, plays_share FROM gold.rpt_most_played_activities ORDER BY plays_rank LIMIT 10",
+        f"SELECT activity_id, COUNT(event_id) AS plays FROM {SILVER} GROUP BY activity_id ORDER BY plays DESC LIMIT 10",
+    ),
+)
+
+
+def main() -> None:
+    """Makes the history, publishes and serves it, asks, and prints a table."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--events", type=int, default=1_000_000)
+    arguments.add_argument("--days", type=int, default=90)
+    arguments.add_argument("--rounds", type=int, default=20, help="times that each question is asked")
+    arguments.add_argument("--silver-rounds", type=int, default=3, help="of the events, which takes longer")
+    arguments.add_argument("--folder", type=Path, help="keeps history and files here, for another run")
+    options = arguments.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="lakemesh-serving-"))
+    try:
+        _run(folder, options.events, options.days, options.rounds, options.silver_rounds)
+    finally:
+        if options.folder is None:
+            shutil.rmtree(folder)
+
+
+def _run(folder: Path, events: int, days: int, rounds: int, silver_rounds: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with _settings(folder, SERVING_DSN="") as options:
+        history = folder / "warehouse.duckdb"
+        if not history.exists():
+            with _told("silver made"):
+                draft = history.with_suffix(".draft")
+                draft.unlink(missing_ok=True)
+                _make_silver(draft, events, days)
+                draft.rename(history)
+        if not Published(options).numbers():
+            with _told("gold made and published"):
+                _publish(history, options, days)
+        Published(options).point_to(1)
+        files = [file for table in Published(options).state(1).tables.values() for file in table.files]
+        print(f"{events:,} events on {days} days ({this_machine()})")
+        print(
+            f"silver {history.stat().st_size / 1e9:.2f} GB; published {sum(file.bytes for file in files) / 1e9:.2f} GB"
+        )
+        for name, table in Published(options).state(1).tables.items():
+            print(f"{name}: {f'{table.rows:,} rows' if table.files else 'a view'}", flush=True)
+    with serve_postgres() as server:
+        given = {name.removeprefix("PG").lower(): value for name, value in server.variables.items()}
+        import psycopg2
+
+        dsn = str(psycopg2.extensions.make_dsn(**given, dbname="postgres"))
+        with _settings(folder, SERVING_DSN=dsn) as options:
+            with _told("first state brought into Postgres"):
+                done = serve(options)
+            print(f"{sum(change.written for change in done.changes.values()):,} rows written", flush=True)
+            with _told("same state again"):
+                serve(options)
+            if len(Published(options).numbers()) < 2:
+                _publish(history, options, days, LAST - dt.timedelta(days=min(40, days - 1)))
+            Published(options).point_to(2)
+            with _told("a state with another day"):
+                done = serve(options)
+            for name, change in done.changes.items():
+                print(f"{name}: {change.deleted:,} rows deleted, {change.written:,} written", flush=True)
+            _compare(history, options, dsn, days, rounds, silver_rounds)
+
+
+def _compare(history: Path, options: Settings, dsn: str, days: int, rounds: int, silver_rounds: int) -> None:
+    import psycopg2
+
+    session = psycopg2.connect(dsn)
+    session.autocommit = True
+    cursor = session.cursor()
+
+    def of_postgres(query: str) -> None:
+        cursor.execute(query)
+        cursor.fetchall()
+
+    with Published(options).connect() as published, duckdb.connect(str(history), read_only=True) as warehouse:
+        asked: dict[str, tuple[Callable[[str], object], str, int]] = {
+            "published": (lambda query: published.execute(query).fetchall(), "gold", rounds),
+            "Postgres": (of_postgres, "postgres", rounds),
+            "events": (lambda query: warehouse.execute(query).fetchall(), "silver", silver_rounds),
+        }
+        times: dict[str, list[list[float]]] = {name: [[] for _ in QUESTIONS] for name in asked}
+        for round_number in range(-1, rounds):  # the first round warms up, and does not count
+            for place, question in enumerate(QUESTIONS):
+                for name, (ask, layer, wanted) in asked.items():
+                    if round_number >= wanted:
+                        continue
+                    started = time.perf_counter()
+                    ask(_filled(getattr(question, layer) or question.gold, question, days, round_number))
+                    if round_number >= 0:
+                        times[name][place].append(time.perf_counter() - started)
+    session.close()
+    print("\n| question | published ms, median | p95 | Postgres ms, median | p95 | events ms, median |")
+    print("|---|---|---|---|---|---|")
+    for place, question in enumerate(QUESTIONS):
+        print(_line(question.name, *(times[name][place] for name in asked)))
+    print(_line("all ten", *([second for taken in times[name] for second in taken] for name in asked)), flush=True)
+
+
+def _line(name: str, published: Sequence[float], postgres: Sequence[float], events: Sequence[float]) -> str:
+    cells = [text for taken in (published, postgres) for text in (_ms(statistics.median(taken)), _ms(_p95(taken)))]
+    return f"| {name} | {' | '.join(cells)} | {_ms(statistics.median(events))} |"
+
+
+def _p95(taken: Sequence[float]) -> float:
+    """The smallest time that 95 % of the answers did not exceed."""
+    return sorted(taken)[-(-len(taken) * 95 // 100) - 1]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.1f}" if seconds < 0.1 else f"{seconds * 1000:,.0f}"
+
+
+def _filled(query: str, question: Question, days: int, round_number: int) -> str:
+    """A question about another day and country each time."""
+    day = LAST - dt.timedelta(days=(round_number * 37) % max(1, days // 3) if round_number >= 0 else 0)
+    since = max(day - dt.timedelta(days=question.days), LAST - dt.timedelta(days=days))
+    return query.format(day=day, since=since, country=COUNTRIES[round_number % len(COUNTRIES)])
+
+
+def _make_silver(path: Path, events: int, days: int) -> None:
+    """Users with a country, a device, an app and a status by month; each plays activities of a fixed catalogue."""
+    platforms = [
+        (f"{name}|{version}", weight) for name, found in PLATFORMS.items() for version, weight in found.items()
+    ]
+    with duckdb.connect(str(path)) as writer:
+        writer.execute("SET preserve_insertion_order = false")
+        for name, weights in (
+            ("platforms", platforms),
+            ("apps", list(APPS.items())),
+            ("collections", [(name, 60 if name else 6900) for name in COLLECTIONS]),
+            ("countries", [(country, 1) for country in COUNTRIES]),
+        ):
+            _fill_slots(writer, name, weights)
+        writer.execute(
+            f"CREATE TEMP TABLE users AS SELECT i, 'user_' || i AS user_id, 'child_' || i AS child_id, "
+            "countries.value AS country_code, SPLIT_PART(platforms.value, '|', 1) AS os_name, "
+            "SPLIT_PART(platforms.value, '|', 2) AS os_version, apps.value AS app_version "
+            f"FROM RANGE({USERS}) AS numbers(i) JOIN platforms ON platforms.slot = HASH(i, 1) % {SLOTS} "
+            f"JOIN apps ON apps.slot = HASH(i, 2) % {SLOTS} JOIN countries ON countries.slot = HASH(i, 3) % {SLOTS}"
+        )
+        writer.execute(
+            "CREATE SCHEMA silver; CREATE TABLE silver.activities AS "
+            "SELECT FORMAT('activity_{:03d}', i) AS activity_id, "
+            "'Title of ' || i AS activity_name, "
+            "['game', 'video', 'traceable', 'audiobook'][1 + i % 4] AS activity_type, "
+            f"'subtype_' || i % 9 AS activity_subtype FROM RANGE({ACTIVITIES}) AS numbers(i)"
+        )
+        writer.execute("CREATE TEMP TABLE activities AS SELECT rowid AS i, activities.* FROM silver.activities")
+        per_day = events / days
+        statement = (
+            "SELECT 'event_' || numbers.i AS event_id, users.user_id, activities.activity_id, "
+            "numbers.day + TO_SECONDS((HASH(numbers.i, 4) % 86400)::BIGINT) AS occurred_at, "
+            "(HASH(numbers.i, 5) % 90000) / 100.0::DOUBLE AS duration_seconds, "
+            "HASH(numbers.i, 6) % 100 < 61 AS completed_flag, users.os_name, users.os_version, users.app_version, "
+            "collections.value AS collection_id, activities.activity_name, activities.activity_type, "
+            "activities.activity_subtype, users.country_code, ['subscribed', 'trial', 'free', 'lapsed'][1 + "
+            "(HASH(users.i, MONTH(numbers.day)) % 4)::INTEGER] AS subscription_status, numbers.day AS date, "
+            "users.child_id "
+            "FROM (SELECT i, (DATE '{first}' + FLOOR(i / {per_day})::INTEGER)::DATE AS day, "
+            "((HASH(i, 7) % 1000000) / 1e6) ** 2 AS who, ((HASH(i, 8) % 1000000) / 1e6) ** 3 AS what "
+            "FROM RANGE({start}, {end}) AS made(i)) AS numbers "
+            f"JOIN users ON users.i = (numbers.who * {USERS})::BIGINT % {USERS} "
+            f"JOIN activities ON activities.i = (numbers.what * {ACTIVITIES})::BIGINT % {ACTIVITIES} "
+            f"JOIN collections ON collections.slot = HASH(numbers.i, 9) % {SLOTS}"
+        )
+        first = LAST - dt.timedelta(days=days - 1)
+        for place, start in enumerate(range(0, days, 30)):
+            rows = {"start": int(start * per_day), "end": int(min(start + 30, days) * per_day)}
+            query = statement.format(first=first, per_day=per_day, **rows)
+            writer.execute(f"{'INSERT INTO' if place else 'CREATE TABLE'} {SILVER} {'' if place else 'AS '}{query}")
+
+
+def _fill_slots(writer: duckdb.DuckDBPyConnection, name: str, weights: list[tuple[str, int]]) -> None:
+    """A table of so many slots, each value in as many as its weight asks for."""
+    total, position = sum(weight for _, weight in weights), 0
+    slots: list[str] = []
+    for value, weight in weights:
+        position += weight
+        slots += [value] * (SLOTS * position // total - len(slots))
+    writer.execute(f"CREATE TEMP TABLE {name} (slot UBIGINT, value TEXT)")
+    writer.execute(f"INSERT INTO {name} SELECT UNNEST(RANGE({SLOTS})), UNNEST($1::TEXT[])", [slots])
+
+
+def _publish(history: Path, options: Settings, days: int, late: dt.date | None = None) -> None:
+    """Gold by the models' own SQL, a file per month, as `lake publish` writes it.
+
+    Args:
+        late: for a second state, in which each group of this day has one play more; files of other months are shared.
+    """
+    published = Published(options)
+    before = published.newest()
+    number = before.number + 1 if before else 1
+    tables: dict[str, PublishedTable] = {}
+    with _models() as models, duckdb.connect() as reader:
+        reader.execute(f"ATTACH '{history}' AS history (READ_ONLY)")
+        reader.execute("CREATE SCHEMA gold")
+        for name, model in models.items():
+            table = _table(name, model)
+            if not table.query:
+                shared = {file.part: file for file in before.tables[name].files} if before else {}
+                files = []
+                for part, start, end in _months(days) if table.time_column else [("", LAST, LAST)]:
+                    if part in shared and late and part and part != f"{late:%Y-%m}":
+                        files.append(shared[part])
+                        continue
+                    query = _plain(model.render_query_or_raise(start=start, end=end)).replace(
+                        "silver.", "history.silver."
+                    )
+                    if late and table.time_column:
+                        plays = "plays" if name == POPULARITY else "activities_played"
+                        more = f"({plays} + (date = DATE '{late}')::BIGINT)::BIGINT"
+                        query = f"SELECT * REPLACE ({more} AS {plays}) FROM ({query}) AS found"
+                    files.append(_write(reader, published, table, number, part, query))
+                table = replace(table, files=tuple(file for file in files if file.rows))
+                paths = [f"{published.store.uri}/{file.key}" for file in table.files]
+                reader.execute(f"CREATE VIEW {name} AS SELECT * FROM READ_PARQUET({paths})")
+            tables[name] = table
+    state = State(number, dt.datetime.now(dt.UTC), "benchmark", {"events": number}, number, tables)
+    catalog = Path(options.lake_home) / "catalog.duckdb"
+    catalog.unlink(missing_ok=True)
+    write_catalog(published, catalog, state)
+    published.store.put(catalog_key(number), catalog.read_bytes())
+    catalog.unlink()
+    published.store.put_new(manifest_key(number), state.to_json())
+    published.point_to(number)
+
+
+@contextmanager
+def _models() -> Iterator[dict[str, Any]]:
+    """The project's models that are measured."""
+    from sqlmesh import Context
+
+    context = Context(paths=str(PROJECT))
+    yield {name: context.get_model(name, raise_if_missing=True) for name in MODELS}
+    context.close()
+
+
+def _table(name: str, model: Any) -> PublishedTable:
+    kinds = model.columns_to_types_or_raise.items()
+    reads_gold_alone = all(".gold." in parent.replace('"', "") for parent in model.depends_on)
+    return PublishedTable(
+        name,
+        "1",
+        model.description,
+        tuple((column, kind.sql("duckdb"), model.column_descriptions.get(column, "")) for column, kind in kinds),
+        query=_plain(model.render_query_or_raise()) if model.kind.is_view and reads_gold_alone else "",
+        grain=tuple(column.name for grain in model.grains for column in grain.find_all(exp.Column)),
+        time_column=model.time_column.column.name if model.time_column else "",
+        not_null=tuple(sorted(never_null(model))),
+    )
+
+
+def _plain(query: exp.Query) -> str:
+    """A query with tables named as in the files of this benchmark: `gold.x`."""
+    found = query.copy()
+    for table in found.find_all(exp.Table):
+        table.set("catalog", None)
+    return str(found.sql("duckdb", comments=False)).replace('"gold".', "gold.").replace('"silver".', "silver.")
+
+
+def _months(days: int) -> Iterator[tuple[str, dt.date, dt.date]]:
+    """Each month of the history: its part, its first and its last day."""
+    day = (LAST - dt.timedelta(days=days - 1)).replace(day=1)
+    while day <= LAST:
+        after = (day + dt.timedelta(days=31)).replace(day=1)
+        yield f"{day:%Y-%m}", day, after - dt.timedelta(days=1)
+        day = after
+
+
+def _write(
+    reader: duckdb.DuckDBPyConnection, published: Published, table: PublishedTable, number: int, part: str, query: str
+) -> PublishedFile:
+    key = f"tables/{table.name}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
+    path = published.store.stage(key)
+    order = ", ".join(f'"{column}"' for column in table.grain)
+    (rows,) = reader.execute(
+        f"COPY (SELECT * FROM ({query}) AS found ORDER BY {order}) TO '{path}' "
+        "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
+    ).fetchone() or (0,)
+    size = path.stat().st_size
+    published.store.publish({key: path})
+    return PublishedFile(key, part, int(rows), size)
+
+
+@contextmanager
+def _settings(folder: Path, **variables: str) -> Iterator[Settings]:
+    """A lake's settings in a folder, for SQLMesh too, and none of this machine's."""
+    (folder / "dotenv").touch()
+    given = {"LAKE_HOME": str(folder), "SQLMESH_DOTENV_PATH": str(folder / "dotenv"), "LAKE_GATEWAY": ""}
+    before = {name: os.environ.get(name) for name in given | variables}
+    os.environ.update(given | variables)
+    settings.cache_clear()
+    try:
+        yield read_settings()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        settings.cache_clear()
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    print(f"{what} in {time.perf_counter() - started:,.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
