@@ -4,8 +4,8 @@
 
 The history is made where gold begins: silver.activity_events_enriched, in a DuckDB file like the warehouse, from hashes
 of a running number (the same events in every run), with the shares of devices and apps that `lake sample` has; 50,000
-users, 600 activities, few of them with most plays. Gold is what the models' own SQL makes of it, published month by month
-in the layout of `lake publish`, and brought into a PostgreSQL of its own by the code of `lake publish --to postgres`.
+users and 600 activities, few of them with most plays. Gold is what the models' own SQL makes of it, published in files
+of months as `lake publish` does, and brought into a PostgreSQL of its own by the code of `lake publish --to postgres`.
 """
 
 from __future__ import annotations

@@ -71,12 +71,13 @@ class Wanted:
         name = table.name.split(".")[-1]
         columns = {column: postgres_type(kind, f"{table.name}.{column}") for column, kind, _ in table.columns}
         keys = []
-        if table.grain:
+        grain = table.grain if set(table.grain) <= columns.keys() else ()
+        if grain:
             alike = "UNIQUE NULLS NOT DISTINCT" if server_version >= 150000 else "UNIQUE"
-            kind = "PRIMARY KEY" if set(table.grain) <= set(table.not_null) else alike
-            keys.append(Key(name, kind, table.grain))
-        dated = [table.time_column] if table.time_column else [item for item in table.grain if columns[item] in _DATES]
-        keys += [Key(name, "INDEX", (column,)) for column in dated if table.grain[:1] != (column,)]
+            kind = "PRIMARY KEY" if set(grain) <= set(table.not_null) else alike
+            keys.append(Key(name, kind, grain))
+        dated = [table.time_column] if table.time_column else [item for item in grain if columns[item] in _DATES]
+        keys += [Key(name, "INDEX", (column,)) for column in dated if grain[:1] != (column,)]
         comments = {"": table.description} | {column: comment for column, _, comment in table.columns}
         told = {column: comment for column, comment in comments.items() if comment}
         return cls(name, columns, frozenset(table.not_null), tuple(keys), told)

@@ -16,7 +16,7 @@ from pipeline.computing import compute_lock
 from pipeline.invalidate import invalidate
 from pipeline.project import PROD, Computed, Progress, open_project
 from pipeline.prove import audit_and_publish
-from pipeline.run import one_cycle
+from pipeline.run import one_cycle, serve_too
 from pipeline.spark import drop_models
 from pipeline.summary import RunSummary
 
@@ -71,6 +71,7 @@ def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: 
                 from pipeline.postgres_state import drop_aside
 
                 drop_aside(options)
+    serve_too(options, summary, wait_seconds)
     return summary
 
 

@@ -87,7 +87,7 @@ class GoldStates:
             with duckdb.connect() as writer:
                 writer.execute("SET TimeZone = 'UTC'")
                 writer.execute(f"COPY (SELECT {casts} FROM ({query})) TO '{path}' (FORMAT parquet)")
-                (rows,) = writer.execute(f"SELECT COUNT(*) FROM '{path}'").fetchone() or (0,)
+                (rows,) = writer.fetchone() or (0,)
             size = path.stat().st_size
             self.published.store.publish({key: path})
             self._files[name, part, query] = PublishedFile(key, part, rows, size)

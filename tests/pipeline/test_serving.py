@@ -24,6 +24,7 @@ from pipeline.cli import main
 from pipeline.postgres import LOCKS
 from pipeline.postgres_rows import Change, Rows
 from pipeline.postgres_types import as_text, postgres_type
+from pipeline.published import manifest_key
 from pipeline.serve import serve
 from pipeline.serving_session import Unservable, lock_key
 from tests.gold_states import GoldStates, Table
@@ -655,3 +656,41 @@ def test_reader_that_keeps_a_table_delays_only_its_change_of_shape(bi: Bi, monke
     reader.close()
     serve(bi.options)
     must_be_equal(bi, "daily")
+
+
+def test_state_that_an_older_version_published_has_keys_from_the_next_one_on(bi: Bi) -> None:
+    # GIVEN a manifest of the format before grains were in it
+    bi.gold.publish(daily=daily("2026-01"))
+    store, key = bi.gold.published.store, manifest_key(1)
+    manifest = json.loads(store.get(key)) | {"format": 1}
+    for table in manifest["tables"].values():
+        for name in ("grain", "time_column", "not_null"):
+            del table[name]
+    store.put(key, json.dumps(manifest).encode())
+    keys = "SELECT COUNT(*) FROM pg_constraint WHERE conrelid = 'gold.daily'::regclass"
+
+    # THEN it is served without them, and they come without its rows being written again
+    assert serve(bi.options).changes["gold.daily"].written == 84
+    assert bi.rows(keys) == [(0,)]
+    before = places(bi, "daily")
+    bi.gold.publish(daily=daily("2026-01"))
+    assert serve(bi.options).changes == {}
+    assert bi.rows(keys) == [(1,)]
+    assert places(bi, "daily") == before
+
+    # AND one of a newer version is refused
+    store.put(manifest_key(2), json.dumps(json.loads(store.get(manifest_key(2))) | {"format": 3}).encode())
+    with pytest.raises(ConfigError, match="written by a newer Lakemesh"):
+        serve(bi.options)
+
+
+@pytest.mark.s3
+def test_states_on_s3_are_brought_as_well(bi: Bi, s3_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (s3_server | {"PUBLISHED_URI": f"s3://shared/{uuid.uuid4().hex}"}).items():
+        monkeypatch.setenv(name, value)
+    there = replace(bi, options=read_settings(), gold=GoldStates(read_settings()))
+    for months in (("2026-01", "2026-02"), ("2026-01", "2026-02*2")):
+        there.gold.publish(daily=daily(*months), monthly=MONTHLY)
+        done = serve(there.options)
+        must_be_equal(there, "daily", "monthly")
+    assert done.changes == {"gold.daily": Change(3, 3), "gold.monthly": Change(3, 3)}
