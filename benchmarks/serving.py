@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving --events 100000000 --days 1096 --folder /somewhere/with/30/GB
 
-The history is made where gold begins: silver.activity_events_enriched, in a DuckDB file like the warehouse, from hashes
+The history is made where gold begins: silver.activity_events_enriched, as Parquet files of thirty days, from hashes
 of a running number (the same events in every run), with the shares of devices and apps that `lake sample` has; 50,000
 users and 600 activities, few of them with most plays. Gold is what the models' own SQL makes of it, published in files
 of months as `lake publish` does, and brought into a PostgreSQL of its own by the code of `lake publish --to postgres`.
@@ -171,11 +171,12 @@ def main() -> None:
 def _run(folder: Path, events: int, days: int, rounds: int, silver_rounds: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with _settings(folder, SERVING_DSN="") as options:
-        history = folder / "warehouse.duckdb"
+        history = folder / "silver"
         if not history.exists():
-            with _told("silver made"):
-                draft = history.with_suffix(".draft")
-                draft.unlink(missing_ok=True)
+            with _told("events made"):
+                draft = folder / "silver.draft"
+                shutil.rmtree(draft, ignore_errors=True)
+                draft.mkdir()
                 _make_silver(draft, events, days)
                 draft.rename(history)
         if not Published(options).numbers():
@@ -221,11 +222,11 @@ def _compare(history: Path, options: Settings, dsn: str, days: int, rounds: int,
         cursor.execute(query)
         cursor.fetchall()
 
-    with Published(options).connect() as published, duckdb.connect(str(history), read_only=True) as warehouse:
+    with Published(options).connect() as published, _silver(history) as silver:
         asked: dict[str, tuple[Callable[[str], object], str, int]] = {
             "published": (lambda query: published.execute(query).fetchall(), "gold", rounds),
             "Postgres": (of_postgres, "postgres", rounds),
-            "events": (lambda query: warehouse.execute(query).fetchall(), "silver", silver_rounds),
+            "events": (lambda query: silver.execute(query).fetchall(), "silver", silver_rounds),
         }
         times: dict[str, list[list[float]]] = {name: [[] for _ in QUESTIONS] for name in asked}
         for round_number in range(-1, rounds):  # the first round warms up, and does not count
@@ -266,13 +267,12 @@ def _filled(query: str, question: Question, days: int, round_number: int) -> str
     return query.format(day=day, since=since, country=COUNTRIES[round_number % len(COUNTRIES)])
 
 
-def _make_silver(path: Path, events: int, days: int) -> None:
+def _make_silver(folder: Path, events: int, days: int) -> None:
     """Users with a country, a device, an app and a status by month; each plays activities of a fixed catalogue."""
     platforms = [
         (f"{name}|{version}", weight) for name, found in PLATFORMS.items() for version, weight in found.items()
     ]
-    with duckdb.connect(str(path)) as writer:
-        writer.execute("SET preserve_insertion_order = false")
+    with duckdb.connect() as writer:
         for name, weights in (
             ("platforms", platforms),
             ("apps", list(APPS.items())),
@@ -288,13 +288,12 @@ def _make_silver(path: Path, events: int, days: int) -> None:
             f"JOIN apps ON apps.slot = HASH(i, 2) % {SLOTS} JOIN countries ON countries.slot = HASH(i, 3) % {SLOTS}"
         )
         writer.execute(
-            "CREATE SCHEMA silver; CREATE TABLE silver.activities AS "
-            "SELECT FORMAT('activity_{:03d}', i) AS activity_id, "
+            "CREATE TEMP TABLE activities AS SELECT i, FORMAT('activity_{:03d}', i) AS activity_id, "
             "'Title of ' || i AS activity_name, "
             "['game', 'video', 'traceable', 'audiobook'][1 + i % 4] AS activity_type, "
             f"'subtype_' || i % 9 AS activity_subtype FROM RANGE({ACTIVITIES}) AS numbers(i)"
         )
-        writer.execute("CREATE TEMP TABLE activities AS SELECT rowid AS i, activities.* FROM silver.activities")
+        writer.execute(f"COPY (SELECT * EXCLUDE i FROM activities) TO '{folder}/activities.parquet' (FORMAT parquet)")
         per_day = events / days
         statement = (
             "SELECT 'event_' || numbers.i AS event_id, users.user_id, activities.activity_id, "
@@ -313,10 +312,19 @@ def _make_silver(path: Path, events: int, days: int) -> None:
             f"JOIN collections ON collections.slot = HASH(numbers.i, 9) % {SLOTS}"
         )
         first = LAST - dt.timedelta(days=days - 1)
-        for place, start in enumerate(range(0, days, 30)):
+        for start in range(0, days, 30):
             rows = {"start": int(start * per_day), "end": int(min(start + 30, days) * per_day)}
             query = statement.format(first=first, per_day=per_day, **rows)
-            writer.execute(f"{'INSERT INTO' if place else 'CREATE TABLE'} {SILVER} {'' if place else 'AS '}{query}")
+            writer.execute(f"COPY ({query}) TO '{folder}/events-{start:05d}.parquet' (FORMAT parquet)")
+
+
+def _silver(folder: Path) -> duckdb.DuckDBPyConnection:
+    """A connection that sees the events where the models look for them."""
+    reader = duckdb.connect()
+    reader.execute("CREATE SCHEMA silver")
+    reader.execute(f"CREATE VIEW {SILVER} AS SELECT * FROM READ_PARQUET('{folder}/events-*.parquet')")
+    reader.execute(f"CREATE VIEW silver.activities AS SELECT * FROM READ_PARQUET('{folder}/activities.parquet')")
+    return reader
 
 
 def _fill_slots(writer: duckdb.DuckDBPyConnection, name: str, weights: list[tuple[str, int]]) -> None:
@@ -340,8 +348,7 @@ def _publish(history: Path, options: Settings, days: int, late: dt.date | None =
     before = published.newest()
     number = before.number + 1 if before else 1
     tables: dict[str, PublishedTable] = {}
-    with _models() as models, duckdb.connect() as reader:
-        reader.execute(f"ATTACH '{history}' AS history (READ_ONLY)")
+    with _models() as models, _silver(history) as reader:
         reader.execute("CREATE SCHEMA gold")
         for name, model in models.items():
             table = _table(name, model)
@@ -352,9 +359,7 @@ def _publish(history: Path, options: Settings, days: int, late: dt.date | None =
                     if part in shared and late and part and part != f"{late:%Y-%m}":
                         files.append(shared[part])
                         continue
-                    query = _plain(model.render_query_or_raise(start=start, end=end)).replace(
-                        "silver.", "history.silver."
-                    )
+                    query = _plain(model.render_query_or_raise(start=start, end=end))
                     if late and table.time_column:
                         plays = "plays" if name == POPULARITY else "activities_played"
                         more = f"({plays} + (date = DATE '{late}')::BIGINT)::BIGINT"
