@@ -112,7 +112,7 @@ def test_documented_address_leads_to_the_postgres_of_its_profile(services: dict[
     for name in (".env.example", "docs/serving.md"):
         assert address in (PROJECT / name).read_text(encoding="utf-8"), name
     assert postgres["profiles"] == ["postgres"], "nobody gets it without asking"
-    assert [name for name, service in services.items() if "profiles" in service] == ["postgres"]
+    assert [name for name, service in services.items() if "profiles" in service] == ["postgres", "spark"]
     assert postgres["healthcheck"]["test"][-4:] == ["-U", user, "-d", database]
 
 
