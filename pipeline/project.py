@@ -103,6 +103,8 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
         self.errors.append(" ".join(message.split()))
 
     def log_warning(self, short_message: str, long_message: str | None = None, *_: Any, **__: Any) -> None:
+        if "not recommended for storing SQLMesh state" in short_message:
+            return  # of a DuckDB file beside Spark; docs/spark.md says what it can, and the other way
         self.warnings.append(" ".join((long_message or short_message).split())[:1000])
 
 

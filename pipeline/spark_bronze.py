@@ -23,7 +23,7 @@ import sqlglot
 
 from ingest.contract import Contract, contracts
 from ingest.entry import LakeFile
-from ingest.errors import DamagedLake
+from ingest.errors import ConfigError, DamagedLake
 from ingest.ledger import Ledger
 from ingest.schema import partitions, sql_columns
 from ingest.settings import settings
@@ -82,6 +82,9 @@ def register_files(
 
     Args:
         columns: the shape, name to SQL type, without the columns of the partitions.
+
+    Raises:
+        ConfigError: Spark cannot read from S3.
     """
     hive = partitions(contract)
     typed = [*columns.items(), *((name, "DATE") for name in hive)]
@@ -92,6 +95,13 @@ def register_files(
             f"CREATE TABLE IF NOT EXISTS {table} ({shown}) USING PARQUET PARTITIONED BY ({', '.join(hive)}) "
             f"LOCATION {text(f'{spark_uri(lake_uri)}/bronze/{contract.feed}')}"
         )
+    except Exception as error:  # Java's own, through several layers: the text tells
+        if "S3AFileSystem not found" not in str(error):
+            raise
+        raise ConfigError(
+            f"{lake_uri}: this Spark cannot read from S3; expected Hadoop's reader of it. Say "
+            "PYSPARK_SUBMIT_ARGS='--packages org.apache.hadoop:hadoop-aws:3.3.4', see docs/spark.md"
+        ) from error
     finally:
         warehouse.execute(f"SET {_IN_METASTORE} = true")
     warehouse.execute(f"REFRESH TABLE {table}")  # Spark remembers the folders that it has listed

@@ -21,7 +21,7 @@ from sqlmesh.core.config import Config, load_configs
 
 from ingest.compact import compact
 from ingest.contract import Column, contracts
-from ingest.errors import DamagedLake
+from ingest.errors import ConfigError, DamagedLake
 from ingest.ledger import Ledger
 from ingest.settings import PROJECT, settings
 from ingest.store import Store
@@ -29,7 +29,7 @@ from pipeline.bronze import bronze_query
 from pipeline.duck import connect
 from pipeline.rebuild import rebuild
 from pipeline.spark import configure, install
-from pipeline.spark_bronze import register
+from pipeline.spark_bronze import register, register_files
 from pipeline.verify import verify_feed
 from tests.engagement import cycle, expected, gold, play, plays, seen
 from tests.home import Home
@@ -148,6 +148,12 @@ def test_a_live_file_that_is_gone_is_an_error_not_fewer_rows(spark_home: Home) -
     live_paths(spark_home, "events")[1].unlink()
     with pytest.raises(DamagedLake, match="is missing"):
         register_bronze()
+
+
+def test_a_spark_that_cannot_read_s3_says_what_it_lacks(spark_home: Home) -> None:
+    register_bronze()
+    with pytest.raises(ConfigError, match="--packages org"):
+        register_files(warehouse(), "bronze_files.far", contracts()["events"], "s3://lake", {"event_id": "TEXT"})
 
 
 def test_only_what_changed_is_registered_again(spark_home: Home) -> None:
