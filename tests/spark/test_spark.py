@@ -311,7 +311,7 @@ def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
         arrive(home, random.Random(seed))
         assert cycle(home).outcome == "published"
         assert seen(home) == gold(home) == expected(home), f"round {seed}"
-    assert home.rows("SELECT outcome, COUNT(*) FROM ops.runs GROUP BY 1 ORDER BY 1") == [
+    assert home.rows("SELECT outcome, COUNT(*) FROM operations.runs GROUP BY 1 ORDER BY 1") == [
         ("published", 3 + ROUNDS),
         ("unchanged", 1),
     ]
