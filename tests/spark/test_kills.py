@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from pipeline.run import one_cycle
 from tests.engagement import expected, play, seen
 from tests.home import Home
 
-DEADLINE = 300
+DEADLINE = 600
 STAGED = "sqlmesh__*/*/.spark-staging-*"
 
 
@@ -45,6 +46,7 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.timeout(1800)
 def test_a_run_that_dies_while_it_writes_is_healed_by_the_next(
     own_spark: Path, spark_home: Home, engagement_project: Path
 ) -> None:
