@@ -80,6 +80,7 @@ def test_two_at_once_on_one_state_are_one_that_leaves(
         )
     assert second.returncode == 1
     assert "another cycle is in progress" in second.stderr
+    Path(options.state_path).parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(options.state_path):  # another `sqlmesh run`
         second = subprocess.run(
             command(engagement_project, "sqlmesh", "run"), capture_output=True, text=True, timeout=DEADLINE, check=False
