@@ -14,6 +14,6 @@ def quantile(evaluator: MacroEvaluator, values: exp.Expression, share: exp.Expre
     `@QUANTILE(x, 0.9)` → `QUANTILE_CONT(CAST(x AS DOUBLE), 0.9)` on DuckDB, `PERCENTILE(…)` on Spark
     """
     engine = evaluator.locals.get("engine_adapter")
-    is_spark = engine.dialect == "spark" if engine else evaluator.gateway == "spark"
+    is_spark = engine.dialect == "spark" if engine else (evaluator.gateway or "").startswith("spark")
     name = "PERCENTILE" if is_spark else "QUANTILE_CONT"
     return exp.func(name, exp.cast(values.copy(), "DOUBLE"), share.copy(), dialect="spark" if is_spark else "duckdb")
