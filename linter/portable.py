@@ -202,6 +202,8 @@ def _condition(node: exp.Expression) -> str | None:
         return "@DAY_OF_WEEK(day) or @EPOCH_SECONDS(time): Spark has no such part, or another"
     if isinstance(node, exp.StrToTime) and _has_letters(node.args["format"]):
         return "REPLACE around the text, and a format of signs alone: Spark takes letters in it for parts of a time"
+    if isinstance(node, exp.Explode) and not isinstance(node.parent, exp.Alias | exp.Select):
+        return "UNNEST(…) AS name, and what is done with it in a query around: Spark makes rows of columns alone"
     if isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and not _is_cast_or_compared(node):
         return f"{_shown(node)}::DATE (or ::TIMESTAMP): the type differs"
     if isinstance(node, exp.Left | exp.Right) and not _is_positive(node.expression):

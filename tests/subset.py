@@ -251,6 +251,7 @@ DIFFERENT = {
     f"PIVOT (SELECT x, y {NUMBERS}) ON x IN (1, 2) USING SUM(y)": f"SELECT SUM(CASE WHEN x = 1 THEN y END) {NUMBERS}",
     "SELECT t.x FROM (VALUES (1)) AS t(x) ASOF JOIN (VALUES (1)) AS u(x) ON t.x >= u.x": "SELECT t.x "
     "FROM (VALUES (1)) AS t(x) INNER JOIN (VALUES (1)) AS u(x) ON t.x >= u.x",
+    "SELECT UNNEST([1, 2])::BIGINT AS n": "SELECT s.n::BIGINT AS n FROM (SELECT UNNEST([1, 2]) AS n) AS s ORDER BY n",
     # numbers
     "1::DOUBLE / 0": "1::DOUBLE / NULLIF(0, 0)",
     f"SELECT 7::DOUBLE / x {NUMBERS}": f"SELECT 7::DOUBLE / NULLIF(x, 0) AS z {NUMBERS} ORDER BY z",

@@ -256,7 +256,7 @@ SELECT
     SELECT COUNT(*) FROM silver.activity_events AS events
     WHERE events.event_date BETWEEN days.date - INTERVAL '6' DAY AND days.date
   )::BIGINT AS plays /* Plays of the seven days that end with it */
-FROM (SELECT UNNEST(GENERATE_SERIES(@start_date, @end_date, INTERVAL '1' DAY))::DATE AS date) AS days
+FROM (SELECT UNNEST(GENERATE_SERIES(@start_date, @end_date, INTERVAL '1' DAY)) AS date) AS days
 """
 
 
