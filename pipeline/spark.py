@@ -131,9 +131,14 @@ def _texts(rows: Any) -> list[list[str | None]]:
     """The rows of a pandas frame as text; what is missing is None."""
     missing = rows.isna().to_numpy()
     return [
-        [None if absent else str(value) for value, absent in zip(row, gone, strict=True)]
+        [None if absent else _text(value) for value, absent in zip(row, gone, strict=True)]
         for row, gone in zip(rows.itertuples(index=False, name=None), missing, strict=True)
     ]
+
+
+def _text(value: Any) -> str:
+    """A value as text that Spark casts back: a whole number without a point, with one it is no integer in ANSI mode."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _drop_partitions(warehouse: EngineAdapter, table_name: Any, where: exp.Between | None) -> None:
