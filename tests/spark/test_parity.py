@@ -22,7 +22,7 @@ SAMPLE = (
     "sample --end 2025-11-30 --days 40 --events 1500 --accounts 60 --late 0.05 --duplicates 0.02 --malformed 0.01 "
     "--unknown-fields 0.05 --unknown-users 0.01 --plan-changes 0.1 --refunds 0.1 --churn 0.1"
 )
-START = "2025-08-15"  # in mid-month, so that a month is not complete
+START = "2025-09-20"  # in mid-month, so that a month is not complete
 NOW = "2025-12-02 00:10:00"
 OF_NOW = {"age_seconds"}
 """Columns that tell the time between then and now, which passes between two plans."""
