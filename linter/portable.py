@@ -109,7 +109,7 @@ class PortableSql(Rule):
         for name, arguments in model.audits:
             for argument in arguments.values():
                 yield from written_faults(argument)
-            if own := self.context._audits.get(name):
+            if own := self.context._audits.get(name):  # SQLMesh shows those of models nowhere else
                 yield from written_faults(own.query)
         if not isinstance(model, SqlModel):
             return

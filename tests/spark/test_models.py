@@ -18,6 +18,8 @@ from sqlmesh.core.engine_adapter.spark import SparkEngineAdapter
 
 from tests.spark.engines import spark_connection
 
+pytestmark = pytest.mark.timeout(1800)  # a busy machine takes several times as long
+
 
 class FixtureSpark(SparkEngineAdapter):
     """Spark that takes and gives the rows of unit tests as DuckDB does.

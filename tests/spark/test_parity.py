@@ -18,6 +18,8 @@ from tests.home import Home
 from tests.spark.conftest import empty
 from tests.spark.engines import plain, same
 
+pytestmark = pytest.mark.timeout(1800)  # a busy machine takes several times as long
+
 SAMPLE = (
     "sample --end 2025-11-30 --days 40 --events 1500 --accounts 60 --late 0.05 --duplicates 0.02 --malformed 0.01 "
     "--unknown-fields 0.05 --unknown-users 0.01 --plan-changes 0.1 --refunds 0.1 --churn 0.1"
