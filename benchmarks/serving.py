@@ -159,20 +159,30 @@ def main() -> None:
     arguments.add_argument("--days", type=int, default=90)
     arguments.add_argument("--rounds", type=int, default=20, help="times that each question is asked")
     arguments.add_argument("--silver-rounds", type=int, default=3, help="of the events, which takes longer")
+    arguments.add_argument("--postgres", action=argparse.BooleanOptionalAction, default=True, help="ask it as well")
     arguments.add_argument("--folder", type=Path, help="keeps history and files here, for another run")
     options = arguments.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lakemesh-serving-"))
     try:
-        _run(folder, options.events, options.days, options.rounds, options.silver_rounds)
+        _make(folder, options.events, options.days)
+        if options.postgres:
+            with serve_postgres() as server:
+                given = {name.removeprefix("PG").lower(): value for name, value in server.variables.items()}
+                dsn = " ".join(f"{name}={_quoted(value)}" for name, value in (given | {"dbname": "postgres"}).items())
+                _serve(folder, options.days, dsn)
+                _compare(folder, options.days, options.rounds, options.silver_rounds, dsn)
+        else:
+            _compare(folder, options.days, options.rounds, options.silver_rounds)
     finally:
         if options.folder is None:
             shutil.rmtree(folder)
 
 
-def _run(folder: Path, events: int, days: int, rounds: int, silver_rounds: int) -> None:
+def _make(folder: Path, events: int, days: int) -> None:
+    """History and first state, where they are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
+    history = folder / "silver"
     with _settings(folder, SERVING_DSN="") as options:
-        history = folder / "silver"
         if not history.exists():
             with _told("events made"):
                 draft = folder / "silver.draft"
@@ -184,72 +194,78 @@ def _run(folder: Path, events: int, days: int, rounds: int, silver_rounds: int) 
             with _told("gold made and published"):
                 _publish(history, options, days)
         Published(options).point_to(1)
-        files = [file for table in Published(options).state(1).tables.values() for file in table.files]
-        print(f"{events:,} events on {days} days ({this_machine()})")
-        print(
-            f"silver {history.stat().st_size / 1e9:.2f} GB; published {sum(file.bytes for file in files) / 1e9:.2f} GB"
-        )
-        for name, table in Published(options).state(1).tables.items():
-            print(f"{name}: {f'{table.rows:,} rows' if table.files else 'a view'}", flush=True)
-    with serve_postgres() as server:
-        given = {name.removeprefix("PG").lower(): value for name, value in server.variables.items()}
+        tables = Published(options).state(1).tables
+    sizes = [sum(path.stat().st_size for path in history.iterdir())]
+    sizes.append(sum(file.bytes for table in tables.values() for file in table.files))
+    print(f"{events:,} events on {days} days ({this_machine()})")
+    print(f"events {sizes[0] / 1e9:.2f} GB, published {sizes[1] / 1e9:.3f} GB")
+    for name, table in tables.items():
+        print(f"{name}: {f'{table.rows:,} rows' if table.files else 'a view'}", flush=True)
+
+
+def _serve(folder: Path, days: int, dsn: str) -> None:
+    """Brings two states into Postgres, the second with another day."""
+    with _settings(folder, SERVING_DSN=dsn) as options:
+        with _told("first state brought into Postgres"):
+            done = serve(options)
+        print(f"{sum(change.written for change in done.changes.values()):,} rows written", flush=True)
+        with _told("same state again"):
+            serve(options)
+        if len(Published(options).numbers()) < 2:
+            _publish(folder / "silver", options, days, _last(days) - dt.timedelta(days=min(40, days - 1)))
+        Published(options).point_to(2)
+        with _told("a state with another day"):
+            done = serve(options)
+        for name, change in done.changes.items():
+            print(f"{name}: {change.deleted:,} rows deleted, {change.written:,} written", flush=True)
+
+
+def _compare(folder: Path, days: int, rounds: int, silver_rounds: int, dsn: str = "") -> None:
+    """Asks all in turn, so that a drifting machine hits all alike, and prints a table."""
+    with _settings(folder, SERVING_DSN=dsn) as options:
+        published, silver = Published(options).connect(), _silver(folder / "silver")
+    asked: dict[str, tuple[Callable[[str], object], str, int]] = {
+        "published": (lambda query: published.execute(query).fetchall(), "gold", rounds),
+        "events": (lambda query: silver.execute(query).fetchall(), "silver", silver_rounds),
+    }
+    if dsn:
         import psycopg2
 
-        dsn = str(psycopg2.extensions.make_dsn(**given, dbname="postgres"))
-        with _settings(folder, SERVING_DSN=dsn) as options:
-            with _told("first state brought into Postgres"):
-                done = serve(options)
-            print(f"{sum(change.written for change in done.changes.values()):,} rows written", flush=True)
-            with _told("same state again"):
-                serve(options)
-            if len(Published(options).numbers()) < 2:
-                _publish(history, options, days, _last(days) - dt.timedelta(days=min(40, days - 1)))
-            Published(options).point_to(2)
-            with _told("a state with another day"):
-                done = serve(options)
-            for name, change in done.changes.items():
-                print(f"{name}: {change.deleted:,} rows deleted, {change.written:,} written", flush=True)
-            _compare(history, options, dsn, days, rounds, silver_rounds)
+        session = psycopg2.connect(dsn)
+        session.autocommit = True
+        cursor = session.cursor()
 
+        def of_postgres(query: str) -> None:
+            cursor.execute(query)
+            cursor.fetchall()
 
-def _compare(history: Path, options: Settings, dsn: str, days: int, rounds: int, silver_rounds: int) -> None:
-    import psycopg2
-
-    session = psycopg2.connect(dsn)
-    session.autocommit = True
-    cursor = session.cursor()
-
-    def of_postgres(query: str) -> None:
-        cursor.execute(query)
-        cursor.fetchall()
-
-    with Published(options).connect() as published, _silver(history) as silver:
-        asked: dict[str, tuple[Callable[[str], object], str, int]] = {
-            "published": (lambda query: published.execute(query).fetchall(), "gold", rounds),
-            "Postgres": (of_postgres, "postgres", rounds),
-            "events": (lambda query: silver.execute(query).fetchall(), "silver", silver_rounds),
-        }
-        times: dict[str, list[list[float]]] = {name: [[] for _ in QUESTIONS] for name in asked}
-        for round_number in range(-1, rounds):  # the first round warms up, and does not count
-            for place, question in enumerate(QUESTIONS):
-                for name, (ask, layer, wanted) in asked.items():
-                    if round_number >= wanted:
-                        continue
+        asked["Postgres"] = of_postgres, "postgres", rounds
+    times: dict[str, list[list[float]]] = {name: [[] for _ in QUESTIONS] for name in asked}
+    for round_number in range(-1, rounds):  # the first round warms up, and does not count
+        for place, question in enumerate(QUESTIONS):
+            for name, (ask, layer, wanted) in asked.items():
+                if round_number < wanted:
+                    query = _filled(getattr(question, layer) or question.gold, question, days, round_number)
                     started = time.perf_counter()
-                    ask(_filled(getattr(question, layer) or question.gold, question, days, round_number))
+                    ask(query)
                     if round_number >= 0:
                         times[name][place].append(time.perf_counter() - started)
-    session.close()
-    print("\n| question | published ms, median | p95 | Postgres ms, median | p95 | events ms, median |")
-    print("|---|---|---|---|---|---|")
+    print(f"\n| question | {' | '.join(f'{name} ms, median | p95' for name in asked)} |")
+    print("|---" * (1 + 2 * len(asked)) + "|")
     for place, question in enumerate(QUESTIONS):
-        print(_line(question.name, *(times[name][place] for name in asked)))
-    print(_line("all ten", *([second for taken in times[name] for second in taken] for name in asked)), flush=True)
+        print(_line(question.name, [times[name][place] for name in asked]))
+    print(_line("all ten", [[second for taken in times[name] for second in taken] for name in asked]), flush=True)
 
 
-def _line(name: str, published: Sequence[float], postgres: Sequence[float], events: Sequence[float]) -> str:
-    cells = [text for taken in (published, postgres) for text in (_ms(statistics.median(taken)), _ms(_p95(taken)))]
-    return f"| {name} | {' | '.join(cells)} | {_ms(statistics.median(events))} |"
+def _line(name: str, taken_by: Sequence[Sequence[float]]) -> str:
+    cells = [text for taken in taken_by for text in (_ms(statistics.median(taken)), _ms(_p95(taken)))]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _quoted(value: str) -> str:
+    """A value as libpq's connection strings take it."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _p95(taken: Sequence[float]) -> float:
