@@ -29,7 +29,7 @@ setup: .venv/.ready ## make .venv from the hashed lock
 	fi
 	@touch $@
 
-setup-postgres: setup ## add what SQLMesh's state in Postgres needs
+setup-postgres: setup ## add the driver for the state in Postgres, and for serving from it
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-postgres.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-postgres.lock; fi
 

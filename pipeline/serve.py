@@ -71,7 +71,6 @@ def serve(options: Settings, wait_seconds: float = 0.0) -> Served:
     session, place = connect(options)
     with telling(place), tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
         try:
-            session.autocommit = False
             with session.cursor() as cursor:
                 lock(session, cursor, options, wait_seconds, place)
                 state = published.current()  # now that nobody else can bring another one
