@@ -377,10 +377,11 @@ def _publish(history: Path, options: Settings, days: int, late: dt.date | None =
                         files.append(shared[part])
                         continue
                     query = _plain(model.render_query_or_raise(start=start, end=end))
-                    if late and table.time_column:
+                    if late and table.time_column:  # what the models computed of other days stays as it is
                         plays = "plays" if name == POPULARITY else "activities_played"
                         more = f"({plays} + (date = DATE '{late}')::BIGINT)::BIGINT"
-                        query = f"SELECT * REPLACE ({more} AS {plays}) FROM ({query}) AS found"
+                        path = f"{published.store.uri}/{shared[part].key}"
+                        query = f"SELECT * REPLACE ({more} AS {plays}) FROM READ_PARQUET('{path}') AS found"
                     files.append(_write(reader, published, table, number, part, query))
                 table = replace(table, files=tuple(file for file in files if file.rows))
                 paths = [f"{published.store.uri}/{file.key}" for file in table.files]
