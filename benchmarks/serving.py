@@ -63,6 +63,29 @@ class Question:
     postgres: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Who is asked.
+
+    Attributes:
+        cpu: its CPU time so far, of all its threads, seconds.
+        layer: which of a question's queries it gets.
+    """
+
+    ask: Callable[[str], object]
+    cpu: Callable[[], float]
+    layer: str
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one answer took, in seconds."""
+
+    wall: float
+    cpu: float
+
+
 def _daily(columns: str, rest: str, of_events: str) -> tuple[str, str]:
     """A question to the daily table, and to the events with what its measures are there."""
     events = columns
@@ -224,41 +247,65 @@ def _compare(folder: Path, days: int, rounds: int, silver_rounds: int, dsn: str 
     """Asks all in turn, so that a drifting machine hits all alike, and prints a table."""
     with _settings(folder, SERVING_DSN=dsn) as options:
         published, silver = Published(options).connect(), _silver(folder / "silver")
-    asked: dict[str, tuple[Callable[[str], object], str, int]] = {
-        "published": (lambda query: published.execute(query).fetchall(), "gold", rounds),
-        "events": (lambda query: silver.execute(query).fetchall(), "silver", silver_rounds),
+    asked = {
+        "published": Contender(lambda query: published.execute(query).fetchall(), time.process_time, "gold", rounds),
+        "events": Contender(lambda query: silver.execute(query).fetchall(), time.process_time, "silver", silver_rounds),
     }
     if dsn:
-        import psycopg2
-
-        session = psycopg2.connect(dsn)
-        session.autocommit = True
-        cursor = session.cursor()
-
-        def of_postgres(query: str) -> None:
-            cursor.execute(query)
-            cursor.fetchall()
-
-        asked["Postgres"] = of_postgres, "postgres", rounds
-    times: dict[str, list[list[float]]] = {name: [[] for _ in QUESTIONS] for name in asked}
+        asked["Postgres"] = _postgres(dsn, rounds)
+    taken: dict[str, list[list[Taken]]] = {name: [[] for _ in QUESTIONS] for name in asked}
     for round_number in range(-1, rounds):  # the first round warms up, and does not count
         for place, question in enumerate(QUESTIONS):
-            for name, (ask, layer, wanted) in asked.items():
-                if round_number < wanted:
-                    query = _filled(getattr(question, layer) or question.gold, question, days, round_number)
-                    started = time.perf_counter()
-                    ask(query)
+            for name, contender in asked.items():
+                if round_number < contender.rounds and (round_number >= 0 or contender.rounds > 1):
+                    query = getattr(question, contender.layer) or question.gold
+                    one = _measured(contender, _filled(query, question, days, round_number))
                     if round_number >= 0:
-                        times[name][place].append(time.perf_counter() - started)
-    print(f"\n| question | {' | '.join(f'{name} ms, median | p95' for name in asked)} |")
-    print("|---" * (1 + 2 * len(asked)) + "|")
+                        taken[name][place].append(one)
+    print(f"\n| question | {' | '.join(f'{name} ms, median | p95 | CPU' for name in asked)} |")
+    print("|---" * (1 + 3 * len(asked)) + "|")
     for place, question in enumerate(QUESTIONS):
-        print(_line(question.name, [times[name][place] for name in asked]))
-    print(_line("all ten", [[second for taken in times[name] for second in taken] for name in asked]), flush=True)
+        print(_line(question.name, [taken[name][place] for name in asked]))
+    print(_line("all ten", [[one for some in taken[name] for one in some] for name in asked]), flush=True)
 
 
-def _line(name: str, taken_by: Sequence[Sequence[float]]) -> str:
-    cells = [text for taken in taken_by for text in (_ms(statistics.median(taken)), _ms(_p95(taken)))]
+def _postgres(dsn: str, rounds: int) -> Contender:
+    """Asks in one process, as a server with many readers does, whose CPU time the system tells in hundredths."""
+    import psycopg2
+
+    session = psycopg2.connect(dsn)
+    session.autocommit = True
+    cursor = session.cursor()
+    cursor.execute("SET max_parallel_workers_per_gather = 0")
+    process = Path(f"/proc/{session.info.backend_pid}/stat")
+
+    def ask(query: str) -> None:
+        cursor.execute(query)
+        cursor.fetchall()
+
+    def cpu() -> float:
+        user, system = process.read_text().rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    return Contender(ask, cpu, "postgres", rounds)
+
+
+def _measured(contender: Contender, query: str) -> Taken:
+    cpu, started = contender.cpu(), time.perf_counter()
+    contender.ask(query)
+    return Taken(time.perf_counter() - started, contender.cpu() - cpu)
+
+
+def _line(name: str, taken_by: Sequence[Sequence[Taken]]) -> str:
+    cells = [
+        _ms(seconds)
+        for taken in taken_by
+        for seconds in (
+            statistics.median(one.wall for one in taken),
+            _p95([one.wall for one in taken]),
+            statistics.mean(one.cpu for one in taken),
+        )
+    ]
     return f"| {name} | {' | '.join(cells)} |"
 
 
