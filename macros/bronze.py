@@ -34,6 +34,7 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
     if evaluator.runtime_stage != "before_all":
         return []
     # Imported here: SQLMesh stores with the environment all that a macro finds at module level.
+    from ingest.settings import read_settings
     from pipeline import bronze, operations
     from pipeline.duck import lake_statements
 
@@ -44,8 +45,7 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
         spark_bronze.register(warehouse)
         spark_operations.register(warehouse)
         return []
-    for statement in lake_statements(
-        settings()
-    ):  # by ourselves: SQLMesh would log what it cannot parse, credentials too
+    # Not as the result: SQLMesh would log what it cannot parse, and these hold credentials.
+    for statement in lake_statements(read_settings()):
         warehouse.cursor.execute(statement)
     return [*bronze.registration(), *operations.registration()]
