@@ -33,7 +33,7 @@ from ingest.settings import PROJECT, Settings, read_settings, settings
 from pipeline.catalog import write_catalog
 from pipeline.publish import never_null
 from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
-from pipeline.serve import serve
+from pipeline.serving.serve import serve
 from sample.devices import APPS, PLATFORMS
 from sample.plays import COLLECTIONS
 from sample.users import COUNTRIES

@@ -32,9 +32,9 @@ from ingest.settings import Settings
 from ingest.store import Store
 from ingest.write import columns_json
 from pipeline.damage import altered
-from pipeline.spark import configure, spark_uri, text
-from pipeline.spark_bronze import parts_of, register_files
-from pipeline.spark_views import show
+from pipeline.spark.bronze import parts_of, register_files
+from pipeline.spark.session import configure, spark_uri, text
+from pipeline.spark.views import show
 
 FIRST, LOADED = dt.date(1999, 1, 1), dt.date(2026, 1, 1)
 

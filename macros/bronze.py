@@ -40,7 +40,8 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
 
     warehouse = evaluator.engine_adapter
     if warehouse.dialect == "spark":
-        from pipeline import spark_bronze, spark_operations
+        from pipeline.spark import bronze as spark_bronze
+        from pipeline.spark import operations as spark_operations
 
         spark_bronze.register(warehouse)
         spark_operations.register(warehouse)

@@ -17,7 +17,7 @@ from pipeline.invalidate import invalidate
 from pipeline.project import PROD, Computed, Progress, open_project
 from pipeline.prove import audit_and_publish
 from pipeline.run import one_cycle, serve_too
-from pipeline.spark import drop_models
+from pipeline.spark.session import drop_models
 from pipeline.summary import RunSummary
 
 LOST = ".before-rebuild"

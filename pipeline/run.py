@@ -96,7 +96,7 @@ def serve_too(options: Settings, summary: RunSummary, wait_seconds: float) -> No
     """
     if not options.serving_dsn or not Published(options).pointer():
         return
-    from pipeline.serve import serve  # which needs the extra `postgres`
+    from pipeline.serving.serve import serve  # which needs the extra `postgres`
 
     with summary.stage("serve"):
         try:

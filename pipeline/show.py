@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a s
     from pipeline.published import Published, State
     from pipeline.quarantine import ReplaySummary
     from pipeline.recover import Recovery
-    from pipeline.serve import Served
+    from pipeline.serving.serve import Served
     from pipeline.status import FeedStatus
     from pipeline.summary import RunSummary
     from pipeline.verify import FeedVerdict

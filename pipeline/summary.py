@@ -15,7 +15,7 @@ from pipeline.cycle import IngestSummary
 from pipeline.project import Computed
 
 if TYPE_CHECKING:
-    from pipeline.serve import Served
+    from pipeline.serving.serve import Served
 
 
 @dataclass(slots=True)

@@ -111,7 +111,7 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
     """
     from ingest.settings import settings
     from pipeline.published import Published
-    from pipeline.serve import serve
+    from pipeline.serving.serve import serve
     from pipeline.show import show_served, show_states
 
     published = Published(settings())

@@ -22,11 +22,11 @@ from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings, read_settings, settings
 from pipeline.cli import main
 from pipeline.postgres import LOCKS
-from pipeline.postgres_rows import Change, Rows
-from pipeline.postgres_types import as_text, postgres_type
 from pipeline.published import manifest_key
-from pipeline.serve import serve
-from pipeline.serving_session import Unservable, lock_key
+from pipeline.serving.rows import Change, Rows
+from pipeline.serving.serve import serve
+from pipeline.serving.session import Unservable, lock_key
+from pipeline.serving.types import as_text, postgres_type
 from tests.gold_states import GoldStates, Table
 from tests.postgres_server import Postgres
 
@@ -594,7 +594,7 @@ def test_killed_at_any_point_the_old_state_stays_and_the_next_one_comes(bi: Bi) 
     serve(bi.options)
     chance = random.Random(4)
     processes = multiprocessing.get_context("forkserver")  # each begins at once, with the modules loaded
-    processes.set_forkserver_preload(["pipeline.serve"])
+    processes.set_forkserver_preload(["pipeline.serving.serve"])
     states = set()
     for number in range(2, 7):
         bi.gold.publish(one=table(number), two=table(number))
@@ -637,7 +637,7 @@ def test_a_connection_that_is_cut_keeps_the_old_state(bi: Bi, monkeypatch: pytes
 
 
 def test_reader_that_keeps_a_table_delays_only_its_change_of_shape(bi: Bi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.serve.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("pipeline.serving.serve.LOCK_SECONDS", 0.2)
     bi.gold.publish(daily=daily("2026-01"), plan=plan())
     serve(bi.options)
     reader = bi.connect()

@@ -28,8 +28,8 @@ from ingest.store import Store
 from pipeline.bronze import bronze_query
 from pipeline.duck import connect
 from pipeline.rebuild import rebuild
-from pipeline.spark import configure, install
-from pipeline.spark_bronze import register, register_files
+from pipeline.spark.bronze import register, register_files
+from pipeline.spark.session import configure, install
 from pipeline.verify import verify_feed
 from tests.engagement import cycle, expected, gold, play, plays, seen
 from tests.home import Home
@@ -181,7 +181,7 @@ def description(feed: str) -> list[Any]:
 
 def test_many_files_are_named_by_views_of_their_own(spark_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home = spark_home
-    monkeypatch.setattr("pipeline.spark_views.MAX_TEXT", 2600)
+    monkeypatch.setattr("pipeline.spark.views.MAX_TEXT", 2600)
     for year in (2023, 2024, 2025):
         for day in (1, 2):
             home.put("events", f"{year}-{day}.json", play(f"e{year}-{day}", f"{year}-01-0{day}"))
@@ -225,7 +225,7 @@ def test_files_of_an_older_contract_are_read_by_the_new_one(spark_home: Home, mo
     ]
     newer = contract.model_copy(update={"columns": tuple(columns)})
     known = contracts() | {"events": newer}
-    for module in ("pipeline.spark_bronze", "tests.spark.test_spark"):
+    for module in ("pipeline.spark.bronze", "tests.spark.test_spark"):
         monkeypatch.setattr(f"{module}.contracts", lambda: known)
     register_bronze()
     rows = in_duckdb(home, "events")

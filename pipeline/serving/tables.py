@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.postgres_types import postgres_type
 from pipeline.published import PublishedTable
+from pipeline.serving.types import postgres_type
 
 if TYPE_CHECKING:
     from psycopg2.sql import Composable

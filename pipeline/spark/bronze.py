@@ -30,8 +30,8 @@ from ingest.settings import settings
 from ingest.store import Store
 from pipeline.bronze import POSITIONS, column_queries
 from pipeline.damage import altered
-from pipeline.spark import spark_type, spark_uri, text
-from pipeline.spark_views import drop_others, live, part_views, show
+from pipeline.spark.session import spark_type, spark_uri, text
+from pipeline.spark.views import drop_others, live, part_views, show
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.spark import text
+from pipeline.spark.session import text
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from ingest.errors import ConfigError
 from ingest.settings import Settings
 from pipeline import postgres
-from pipeline.differences import Differences
-from pipeline.postgres_rows import TEMPORARY, Change, Rows
-from pipeline.postgres_tables import Actual, Reshaping, Wanted, actual_tables, add_key, comment_on, create_table
-from pipeline.postgres_types import NO_NUL
 from pipeline.published import Published, State
-from pipeline.served_state import ServedState
-from pipeline.serving_session import LOCK_SECONDS, connect, lock, telling
+from pipeline.serving.differences import Differences
+from pipeline.serving.rows import TEMPORARY, Change, Rows
+from pipeline.serving.session import LOCK_SECONDS, connect, lock, telling
+from pipeline.serving.state import ServedState
+from pipeline.serving.tables import Actual, Reshaping, Wanted, actual_tables, add_key, comment_on, create_table
+from pipeline.serving.types import NO_NUL
 
 if TYPE_CHECKING:
     from psycopg2.sql import Composable

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.differences import Differences, Slices
-from pipeline.postgres_types import NULL
+from pipeline.serving.differences import Differences, Slices
+from pipeline.serving.types import NULL
 
 if TYPE_CHECKING:
     from psycopg2.sql import Composable

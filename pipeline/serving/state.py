@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ingest.errors import ConfigError
-from pipeline.postgres_tables import OURS, actual_tables
 from pipeline.published import State
+from pipeline.serving.tables import OURS, actual_tables
 
 if TYPE_CHECKING:
     from psycopg2.sql import Composable

@@ -13,8 +13,8 @@ from ingest.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
 from ingest.store import Store
 from pipeline.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, feeds_query, nothing
-from pipeline.spark import spark_type, spark_uri, text
-from pipeline.spark_views import live, part_views, show
+from pipeline.spark.session import spark_type, spark_uri, text
+from pipeline.spark.views import live, part_views, show
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter

@@ -12,8 +12,8 @@ import duckdb
 from ingest.errors import RetriableError
 from pipeline.catalog import create_views, parents, quoted
 from pipeline.duck import connect, parquet
-from pipeline.postgres_types import NULL, as_text, is_text, nul_count
 from pipeline.published import Published, PublishedTable, State
+from pipeline.serving.types import NULL, as_text, is_text, nul_count
 
 BEFORE, AFTER = "before", "after"
 _OLD, _NEW, _SLICES = "old_rows", "new_rows", "slices"

@@ -1,0 +1,1 @@
+"""The published state of gold in Postgres, for BI tools."""
