@@ -193,3 +193,40 @@ class OtherDatesAreDeclared(Rule):
                 "(the dates after it) or affects_onward, or partition the window by the date"
             )
         return None
+
+
+class OuterJoinsCompareSides(Rule):
+    """The condition of an outer join compares its two sides: with anything else DuckDB tries each pair of rows."""
+
+    def check_model(self, model: Model) -> RuleViolation | None:
+        if _own(model) is None or not isinstance(model, SqlModel) or not isinstance(model.query, exp.Query):
+            return None
+        for join in model.query.find_all(exp.Join):
+            condition = join.args.get("on")
+            if not join.side or condition is None:
+                continue
+            condition = condition.unnest()
+            for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
+                if not _is_hashed(part.unnest(), join.alias_or_name):
+                    return self.violation(
+                        f"{model.name}: joins {join.alias_or_name} by {part.sql('duckdb')}, for which DuckDB tries "
+                        "every pair of rows; write comparisons between the two sides, with AND between them, for "
+                        "instance x < COALESCE(t.valid_to, DATE '9999-12-31')"
+                    )
+        return None
+
+
+def _is_hashed(part: exp.Expression, joined: str) -> bool:
+    """Whether a part of an outer join's condition compares its sides, or is about the joined rows alone."""
+    if isinstance(part, exp.Not):
+        return _is_hashed(part.this.unnest(), joined)
+    if isinstance(part, MacroFunc) or _tables(part) == {joined}:
+        return True
+    if not isinstance(part, exp.Predicate) or not isinstance(part, exp.Binary | exp.Between):
+        return False
+    sides = [_tables(side) for side in part.iter_expressions()]
+    return joined in set().union(*sides) and all(side in ({joined}, set()) or joined not in side for side in sides)
+
+
+def _tables(part: exp.Expression) -> set[str]:
+    return {column.table for column in part.find_all(exp.Column)}

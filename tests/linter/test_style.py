@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import duckdb
 import pytest
 from sqlmesh import Context
 from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
@@ -86,7 +87,7 @@ def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[
 
 
 def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
-    assert len(rules()) == 7
+    assert len(rules()) == 8
     assert faults(tmp_path, GOOD) == {}
 
 
@@ -189,6 +190,46 @@ def test_gold_that_reads_bronze_is_refused(tmp_path: Path) -> None:
 def test_layer_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     sql = GOOD.replace("silver", "platinum")
     assert "unknown layer" in faults(tmp_path, sql, "platinum/web/clicks.sql")["layerorder"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_fine"),
+    [
+        ("clicks.page_id = pages.page_id", True),
+        ("(clicks.page_id = pages.page_id AND clicks.click_date < COALESCE(pages.valid_to, DATE '9999-12-31'))", True),
+        ("clicks.click_date BETWEEN pages.valid_from AND pages.valid_to", True),
+        ("clicks.page_id = pages.page_id AND pages.is_open AND NOT pages.kind IN ('a', 'b')", True),
+        ("clicks.page_id = pages.page_id AND NOT clicks.click_date >= pages.valid_to", True),
+        ("clicks.page_id = pages.page_id AND (clicks.click_date < pages.valid_to OR pages.valid_to IS NULL)", False),
+        ("clicks.page_id = pages.page_id AND clicks.page_id > 5", False),
+        ("clicks.page_id IN (pages.page_id, pages.other_id)", False),
+        ("clicks.page_id + pages.page_id > 5", False),
+    ],
+)
+def test_outer_joins_are_hashed(tmp_path: Path, condition: str, is_fine: bool) -> None:
+    join = f"FROM bronze.clicks AS clicks\nLEFT JOIN bronze.pages AS pages ON {condition}"
+    found = faults(tmp_path, GOOD.replace("FROM bronze.clicks AS clicks", join))
+    assert list(found) == ([] if is_fine else ["outerjoinscomparesides"])
+    inner = faults(tmp_path / "inner", GOOD.replace("FROM bronze.clicks AS clicks", join.replace("LEFT", "INNER")))
+    assert inner == {}
+    if not is_fine:
+        assert "joins pages by" in found["outerjoinscomparesides"]
+        assert plan_of(condition) == "BLOCKWISE_NL_JOIN"
+    else:
+        assert plan_of(condition) != "BLOCKWISE_NL_JOIN"
+
+
+def plan_of(condition: str) -> str:
+    """The join that DuckDB makes of it."""
+    with duckdb.connect() as engine:
+        engine.execute("CREATE TABLE clicks AS SELECT 1 AS page_id, DATE '2026-01-01' AS click_date")
+        engine.execute(
+            "CREATE TABLE pages AS SELECT 1 AS page_id, 2 AS other_id, 'a' AS kind, TRUE AS is_open, "
+            "DATE '2026-01-01' AS valid_from, DATE '2026-02-01' AS valid_to"
+        )
+        query = f"EXPLAIN SELECT COUNT(*) FROM clicks LEFT JOIN pages ON {condition}"
+        (plan,) = [row[1] for row in engine.execute(query).fetchall()]
+    return next(word for line in plan.splitlines() if (word := line.strip(" │")).endswith("_JOIN"))
 
 
 def test_rules_are_enabled_in_the_project() -> None:

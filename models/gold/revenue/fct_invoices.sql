@@ -100,6 +100,4 @@ LEFT JOIN seeds.currencies AS currencies
 LEFT JOIN silver.exchange_rates AS exchange_rates
   ON invoices.currency = exchange_rates.currency
   AND invoices.issued_at >= exchange_rates.valid_from
-  AND (
-    invoices.issued_at < exchange_rates.valid_to OR exchange_rates.valid_to IS NULL
-  )
+  AND invoices.issued_at < COALESCE(exchange_rates.valid_to, '9999-12-31'::DATE)

@@ -73,20 +73,15 @@ WITH complete_months AS (
   LEFT JOIN silver.exchange_rates AS rates
     ON balances.currency = rates.currency
     AND balances.month_date >= rates.valid_from
-    AND (
-      balances.month_date < rates.valid_to OR rates.valid_to IS NULL
-    )
+    AND balances.month_date < COALESCE(rates.valid_to, '9999-12-31'::DATE)
   LEFT JOIN silver.exchange_rates AS earlier_rates
     ON balances.currency = earlier_rates.currency
     AND (
       balances.month_date - INTERVAL '1' MONTH
     )::DATE >= earlier_rates.valid_from
     AND (
-      (
-        balances.month_date - INTERVAL '1' MONTH
-      )::DATE < earlier_rates.valid_to
-      OR earlier_rates.valid_to IS NULL
-    )
+      balances.month_date - INTERVAL '1' MONTH
+    )::DATE < COALESCE(earlier_rates.valid_to, '9999-12-31'::DATE)
   GROUP BY
     balances.month_date,
     balances.account_id

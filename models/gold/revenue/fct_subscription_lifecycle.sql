@@ -70,9 +70,7 @@ WITH boundaries AS (
   LEFT JOIN silver.subscriptions AS subscriptions
     ON segments.account_id = subscriptions.account_id
     AND subscriptions.valid_from <= segments.entered_at
-    AND (
-      subscriptions.valid_to > segments.entered_at OR subscriptions.valid_to IS NULL
-    )
+    AND COALESCE(subscriptions.valid_to, '9999-12-31'::TIMESTAMP) > segments.entered_at
   GROUP BY
     segments.account_id,
     segments.entered_at,

@@ -93,7 +93,4 @@ LEFT JOIN complete_months AS complete_months
 LEFT JOIN silver.exchange_rates AS exchange_rates
   ON month_amounts.currency = exchange_rates.currency
   AND month_amounts.month_date >= exchange_rates.valid_from
-  AND (
-    month_amounts.month_date < exchange_rates.valid_to
-    OR exchange_rates.valid_to IS NULL
-  )
+  AND month_amounts.month_date < COALESCE(exchange_rates.valid_to, '9999-12-31'::DATE)
