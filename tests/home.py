@@ -143,11 +143,12 @@ def template(folder: Path, project: Path) -> Iterator[Home]:
 
 
 def copy_home(prepared: Home, home: Home) -> Home:
-    """Gives a home all that a prepared one has; landing and lake as links, since what identifies an object stays."""
+    """Gives a home all that a prepared one has; the landing as links, since what identifies an object stays."""
     home.options_home.mkdir(parents=True, exist_ok=True)
     for item in prepared.options_home.iterdir():
         if item.is_dir():
-            shutil.copytree(item, home.options_home / item.name, copy_function=os.link)
+            copy = os.link if item.name == "landing" else shutil.copy2
+            shutil.copytree(item, home.options_home / item.name, copy_function=copy)
         else:
             shutil.copy(item, home.options_home / item.name)
     return home

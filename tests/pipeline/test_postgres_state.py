@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -33,7 +32,7 @@ from pipeline.run import run_cycle
 from pipeline.state import open_state
 from pipeline.summary import RunSummary
 from tests.conftest import settings_of
-from tests.home import PostgresHome
+from tests.home import PostgresHome, copy_home
 from tests.postgres_server import Postgres
 
 GOLD = "gold.activity_engagement_metrics"
@@ -70,9 +69,7 @@ def planned(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def shared(planned: PostgresHome, postgres_home: PostgresHome) -> PostgresHome:
     """Three days, planned and up to date."""
-    for name in ("landing", "lake"):  # as links: what identifies an object stays the same
-        shutil.copytree(planned.options_home / name, postgres_home.options_home / name, copy_function=os.link)
-    shutil.copy(planned.options.warehouse_path, postgres_home.options.warehouse_path)
+    copy_home(planned, postgres_home)
     postgres_home.server.sql("postgres", f"DROP DATABASE {postgres_home.database}")
     postgres_home.server.sql("postgres", f"CREATE DATABASE {postgres_home.database} TEMPLATE {planned.database}")
     return postgres_home
