@@ -11,10 +11,9 @@ import pytest
 from sqlglot import exp, parse_one
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlmesh import Context
-from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
-from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.settings import PROJECT
+from tests.linter.projects import project_of
 from tests.subset import DIFFERENT, QUERIES, SCALARS, query
 
 MODEL = """MODEL (
@@ -124,21 +123,9 @@ def test_divisors_that_are_never_zero(project: Context, divisor: str) -> None:
 def violations(folder: Path, column: str, audit: str = NOT_NULL, **files: str) -> list[str]:
     """Messages of the rule about a model of a project of its own, whose upstream has types."""
     files = {"models/clicks.sql": MODEL.format(column=column, audit=audit), "external_models.yaml": TABLES, **files}
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    set_console(NoopConsole())
-    config = Config(
-        model_defaults=ModelDefaultsConfig(dialect="duckdb"),
-        gateways={"": GatewayConfig(connection=DuckDBConnectionConfig())},
-    )
-    context = Context(paths=str(folder), config=config)
-    try:
+    with project_of(folder, files) as context:
         rule = PORTABLE.PortableSql(context)
         return [item.violation_msg for model in context.models.values() for item in rule.check_model(model)]
-    finally:
-        context.close()
 
 
 @pytest.mark.parametrize(

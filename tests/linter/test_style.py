@@ -7,13 +7,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from sqlmesh import Context
-from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
-from sqlmesh.core.console import NoopConsole, set_console
 from sqlmesh.core.linter.definition import RuleSet
 from sqlmesh.core.linter.rule import Rule
 
 from ingest.settings import PROJECT
+from tests.linter.projects import project_of
 
 GOOD = """MODEL (
   name silver.clicks,
@@ -65,16 +63,7 @@ ROLLING = "MAX(clicks.click_id) OVER (PARTITION BY clicks.page ORDER BY clicks.c
 
 def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[str, str]:
     """Rule → message, of one model in a project of its own."""
-    path = folder / "models" / file
-    path.parent.mkdir(parents=True)
-    path.write_text(sql)
-    set_console(NoopConsole())
-    config = Config(
-        model_defaults=ModelDefaultsConfig(dialect="duckdb"),
-        gateways={"": GatewayConfig(connection=DuckDBConnectionConfig())},
-    )
-    context = Context(paths=str(folder), config=config)
-    try:
+    with project_of(folder, {f"models/{file}": sql}) as context:
         (model,) = context.models.values()
         found = {}
         for rule in rules().values():
@@ -82,8 +71,6 @@ def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[
             if violation:
                 found[rule.name] = violation.violation_msg
         return found
-    finally:
-        context.close()
 
 
 def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:

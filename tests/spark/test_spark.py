@@ -34,6 +34,7 @@ from pipeline.verify import verify_feed
 from tests.engagement import cycle, expected, gold, play, plays, seen
 from tests.home import Home
 from tests.spark.conftest import spark
+from tests.spark.engines import plain
 
 ROUNDS = int(os.environ.get("HISTORIES", "2"))
 """How many random rounds of arrivals, each with a cycle."""
@@ -56,15 +57,6 @@ def register_bronze() -> None:
 def warehouse() -> Any:
     """The engine as SQLMesh would use it."""
     return load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"].connection.create_engine_adapter()
-
-
-def plain(value: Any) -> Any:
-    """Structs as dictionaries, in whichever engine's words they came."""
-    if hasattr(value, "asDict"):
-        return plain(value.asDict())
-    if isinstance(value, dict):
-        return {name: plain(member) for name, member in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def in_spark(feed: str) -> list[Any]:
