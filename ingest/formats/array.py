@@ -57,7 +57,8 @@ def _is_cut_off(text: bytes) -> bool:
     """Whether it is the beginning of an array, rather than lines of which the first is odd."""
     lines = (line.strip() for line in text.split(b"\n"))
     nonblank = (line for line in lines if line)
-    next(nonblank, b"")
+    if _is_json(next(nonblank, b"")):  # an array that is closed in its line, and more lines
+        return False
     second = next(nonblank, b"")
     return not (second.startswith(b"{") and second.endswith(b"}") and _is_json(second))
 

@@ -196,6 +196,14 @@ def test_bad_element_of_an_array_does_not_spoil_the_others(lake: Any, event: Mak
     assert [row["_source_line"] for row in lake.quarantine()] == [2]
 
 
+@pytest.mark.parametrize("before", [b"", b"\n \n"])
+def test_lines_of_which_the_first_are_arrays_are_lines(lake: Any, event: Make, before: bytes) -> None:
+    arrays = [json.dumps([event(name)]).encode() + b"\n" for name in ("a", "b")]
+    lake.landing("events").put("a.json", before + b"".join(arrays) + as_lines([event("good")]))
+    assert lake.ingest().reasons == (("unparsable", 2),)
+    assert [row["event_id"] for row in lake.bronze()] == ["good"]
+
+
 def test_array_that_is_cut_off_is_corrupt_as_a_whole(lake: Any, event: Make) -> None:
     lake.landing("events").put("a.json", json.dumps([event("a"), event("b")], indent=1).encode()[:-9])
     assert lake.ingest().reasons == (("corrupt_object", 1),)
