@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Cost, compare, measure, report, this_machine
+from benchmarks.plays import write_plays
 
 PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -50,13 +48,13 @@ def main() -> None:
             for name, gateway in ENGINES.items()
         }
         for command in (sample, [LAKE, "ingest"]):
-            _run(command, environments["DuckDB"] | {"LAKE_HOME": str(landed)})
+            measure([command], environments["DuckDB"] | {"LAKE_HOME": str(landed)})
         homes = {name: Path(folder) / name for name in ENGINES}
         for name, home in homes.items():
             shutil.copytree(landed, home)
             (home / "state.duckdb").unlink(missing_ok=True)
             environments[name]["LAKE_HOME"] = str(home)
-            _run([LAKE, "ingest"], environments[name])
+            measure([[LAKE, "ingest"]], environments[name])
         print(f"{options.events:,} events on {options.days} days, {options.accounts} customers ({this_machine()})\n")
         for title, contender in (
             ("A query", _query),
@@ -78,7 +76,7 @@ def _plan(home: Path, environment: dict[str, str]) -> Callable[[], Cost]:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        _run([LAKE, "ingest"], environment)  # a new state
+        measure([[LAKE, "ingest"]], environment)  # a new state
         return _measured(PLAN, environment)
 
     return first
@@ -87,24 +85,10 @@ def _plan(home: Path, environment: dict[str, str]) -> Callable[[], Cost]:
 def _cycle(home: Path, environment: dict[str, str]) -> Callable[[], Cost]:
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     numbers = iter(range(1_000_000))
-    _run([LAKE, "run"], environment)
+    measure([[LAKE, "run"]], environment)
 
     def cycle() -> Cost:
-        number = next(numbers)
-        lines = [
-            json.dumps(
-                {
-                    "event_id": f"new-{number}-{place}",
-                    "name": "activity_exit",
-                    "occurred_at": f"{yesterday} 10:00:00",
-                    "user_id": f"new-{place}",
-                    "data": {"activity_id": "a", "duration": 60.0, "completed": True, "collection_id": ""},
-                }
-            )
-            for place in range(PLAYS)
-        ]
-        path = home / "landing" / "raw-events" / f"new-{number}.json"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_plays(home / "landing", f"new-{next(numbers)}", yesterday, PLAYS)
         return _measured([LAKE, "run"], environment)
 
     return cycle
@@ -112,12 +96,6 @@ def _cycle(home: Path, environment: dict[str, str]) -> Callable[[], Cost]:
 
 def _measured(command: list[str], environment: dict[str, str]) -> Cost:
     return measure([[*TREE, *command]], environment)
-
-
-def _run(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
 
 
 if __name__ == "__main__":

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.measure import Cost, compare, measure, report, this_machine
+from benchmarks.plays import write_plays
 
 PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -45,30 +43,12 @@ def _costs(home: Path, events: int, days: int, rounds: int) -> dict[str, Cost]:
     sample = [lake, "sample", "--events", str(events), "--days", str(days), "--events-per-file", "1000"]
     sample += ["--accounts", "0"]
     plan = [str(BIN / "sqlmesh"), "-p", str(PROJECT), "plan", "--auto-apply", "--no-prompts", "--skip-tests"]
-    for command in (sample, [lake, "ingest"], plan, [lake, "run"]):
-        done = subprocess.run(
-            command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
-        )
-        if done.returncode:
-            sys.exit(f"{' '.join(command)} failed:\n{done.stderr.decode()[-2000:]}")
+    measure([sample, [lake, "ingest"], plan, [lake, "run"]], environment)
     late = today - dt.timedelta(days=min(days - 1, 29))
     numbers = iter(range(1_000_000))
 
     def a_month_late() -> Cost:
-        number = next(numbers)
-        lines = [
-            json.dumps(
-                {
-                    "event_id": f"late-{number}-{place}",
-                    "name": "activity_exit",
-                    "occurred_at": f"{late} 10:00:00",
-                    "user_id": f"late-{place}",
-                    "data": {"activity_id": "a", "duration": 60.0, "completed": True, "collection_id": ""},
-                }
-            )
-            for place in range(LATE_EVENTS)
-        ]
-        (home / "landing" / "raw-events" / f"late-{number}.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_plays(home / "landing", f"late-{next(numbers)}", late, LATE_EVENTS)
         return measure([[lake, "run"]], environment)
 
     return compare(

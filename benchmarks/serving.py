@@ -18,32 +18,27 @@ import shutil
 import statistics
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import duckdb
-from sqlglot import exp
-
+from benchmarks.dashboard_history import (
+    DAILY,
+    FIRST,
+    POPULARITY,
+    SILVER,
+    last_day,
+    make_silver,
+    publish_gold,
+    silver,
+)
 from benchmarks.measure import this_machine
-from ingest.settings import PROJECT, Settings, read_settings, settings
-from pipeline.catalog import write_catalog
-from pipeline.publish import never_null
-from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+from ingest.settings import Settings, read_settings, settings
+from pipeline.published import Published
 from pipeline.serving.serve import serve
-from sample.devices import APPS, PLATFORMS
-from sample.plays import COLLECTIONS
 from sample.users import COUNTRIES
 from tests.postgres_server import serve_postgres
-
-FIRST = dt.date(2023, 11, 1)
-USERS, ACTIVITIES, SLOTS = 50_000, 600, 4096
-DAILY, POPULARITY = "gold.activity_engagement_metrics", "gold.activity_popularity_daily"
-MODELS = (DAILY, POPULARITY, f"{DAILY}_monthly", f"{DAILY}_weekly", "gold.rpt_most_played_activities")
-SILVER = "silver.activity_events_enriched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +206,11 @@ def _make(folder: Path, events: int, days: int) -> None:
                 draft = folder / "silver.draft"
                 shutil.rmtree(draft, ignore_errors=True)
                 draft.mkdir()
-                _make_silver(draft, events, days)
+                make_silver(draft, events, days)
                 draft.rename(history)
         if not Published(options).numbers():
             with _told("gold made and published"):
-                _publish(history, options, days)
+                publish_gold(history, options, days)
         Published(options).point_to(1)
         tables = Published(options).state(1).tables
     sizes = [sum(path.stat().st_size for path in history.iterdir())]
@@ -235,7 +230,7 @@ def _serve(folder: Path, days: int, dsn: str) -> None:
         with _told("same state again"):
             serve(options)
         if len(Published(options).numbers()) < 2:
-            _publish(folder / "silver", options, days, _last(days) - dt.timedelta(days=min(40, days - 1)))
+            publish_gold(folder / "silver", options, days, last_day(days) - dt.timedelta(days=min(40, days - 1)))
         Published(options).point_to(2)
         with _told("a state with another day"):
             done = serve(options)
@@ -246,10 +241,10 @@ def _serve(folder: Path, days: int, dsn: str) -> None:
 def _compare(folder: Path, days: int, rounds: int, silver_rounds: int, dsn: str = "") -> None:
     """Asks all in turn, so that a drifting machine hits all alike, and prints a table."""
     with _settings(folder, SERVING_DSN=dsn) as options:
-        published, silver = Published(options).connect(), _silver(folder / "silver")
+        published, events = Published(options).connect(), silver(folder / "silver")
     asked = {
         "published": Contender(lambda query: published.execute(query).fetchall(), time.process_time, "gold", rounds),
-        "events": Contender(lambda query: silver.execute(query).fetchall(), time.process_time, "silver", silver_rounds),
+        "events": Contender(lambda query: events.execute(query).fetchall(), time.process_time, "silver", silver_rounds),
     }
     if dsn:
         asked["Postgres"] = _postgres(dsn, rounds)
@@ -326,183 +321,9 @@ def _ms(seconds: float) -> str:
 
 def _filled(query: str, question: Question, days: int, round_number: int) -> str:
     """A question about another day and country each time."""
-    day = _last(days) - dt.timedelta(days=(round_number * 37) % max(1, days // 3) if round_number >= 0 else 0)
+    day = last_day(days) - dt.timedelta(days=(round_number * 37) % max(1, days // 3) if round_number >= 0 else 0)
     since = max(day - dt.timedelta(days=question.days), FIRST - dt.timedelta(days=1))
     return query.format(day=day, since=since, country=COUNTRIES[round_number % len(COUNTRIES)])
-
-
-def _make_silver(folder: Path, events: int, days: int) -> None:
-    """Users with a country, a device, an app and a status by month; each plays activities of a fixed catalogue."""
-    platforms = [
-        (f"{name}|{version}", weight) for name, found in PLATFORMS.items() for version, weight in found.items()
-    ]
-    with duckdb.connect() as writer:
-        for name, weights in (
-            ("platforms", platforms),
-            ("apps", list(APPS.items())),
-            ("collections", [(name, 60 if name else 6900) for name in COLLECTIONS]),
-            ("countries", [(country, 1) for country in COUNTRIES]),
-        ):
-            _fill_slots(writer, name, weights)
-        writer.execute(
-            f"CREATE TEMP TABLE users AS SELECT i, 'user_' || i AS user_id, "
-            "countries.value AS country_code, SPLIT_PART(platforms.value, '|', 1) AS os_name, "
-            "SPLIT_PART(platforms.value, '|', 2) AS os_version, apps.value AS app_version "
-            f"FROM RANGE({USERS}) AS numbers(i) JOIN platforms ON platforms.slot = HASH(i, 1) % {SLOTS} "
-            f"JOIN apps ON apps.slot = HASH(i, 2) % {SLOTS} JOIN countries ON countries.slot = HASH(i, 3) % {SLOTS}"
-        )
-        writer.execute(
-            "CREATE TEMP TABLE activities AS SELECT i, FORMAT('activity_{:03d}', i) AS activity_id, "
-            "'Title of ' || i AS activity_name, "
-            "['game', 'video', 'traceable', 'audiobook'][1 + i % 4] AS activity_type, "
-            f"'subtype_' || i % 9 AS activity_subtype FROM RANGE({ACTIVITIES}) AS numbers(i)"
-        )
-        writer.execute(f"COPY (SELECT * EXCLUDE i FROM activities) TO '{folder}/activities.parquet' (FORMAT parquet)")
-        per_day = events / days
-        # the bits of one hash: who plays (20), what (20), from where (12), and whether to the end
-        statement = (
-            "SELECT 'event_' || numbers.i AS event_id, users.user_id, activities.activity_id, "
-            "(numbers.bits % 90000) / 100.0::DOUBLE AS duration_seconds, "
-            "(numbers.bits >> 52) % 100 < 61 AS completed_flag, "
-            "users.os_name, users.os_version, users.app_version, collections.value AS collection_id, "
-            "activities.activity_name, activities.activity_type, activities.activity_subtype, users.country_code, "
-            "CASE (users.i + MONTH(numbers.day)) % 4 WHEN 0 THEN 'subscribed' WHEN 1 THEN 'trial' WHEN 2 THEN 'free' "
-            "ELSE 'lapsed' END AS subscription_status, numbers.day AS date "
-            "FROM (SELECT i, HASH(i) AS bits, (DATE '{first}' + FLOOR(i / {per_day})::INTEGER)::DATE AS day, "
-            "(HASH(i) & 1048575) / 1048576.0::DOUBLE AS who, ((HASH(i) >> 20) & 1048575) / 1048576.0::DOUBLE AS what "
-            "FROM RANGE({start}, {end}) AS made(i)) AS numbers "
-            f"JOIN users ON users.i = FLOOR(numbers.who * numbers.who * {USERS})::BIGINT "
-            "JOIN activities "
-            f"ON activities.i = FLOOR(numbers.what * numbers.what * numbers.what * {ACTIVITIES})::BIGINT "
-            "JOIN collections ON collections.slot = (numbers.bits >> 40) & 4095"
-        )
-        for start in range(0, days, 30):
-            rows = {"start": int(start * per_day), "end": int(min(start + 30, days) * per_day)}
-            query = statement.format(first=FIRST, per_day=per_day, **rows)
-            writer.execute(f"COPY ({query}) TO '{folder}/events-{start:05d}.parquet' (FORMAT parquet)")
-
-
-def _silver(folder: Path) -> duckdb.DuckDBPyConnection:
-    """A connection that sees the events where the models look for them."""
-    reader = duckdb.connect()
-    reader.execute("CREATE SCHEMA silver")
-    reader.execute(f"CREATE VIEW {SILVER} AS SELECT * FROM READ_PARQUET('{folder}/events-*.parquet')")
-    reader.execute(f"CREATE VIEW silver.activities AS SELECT * FROM READ_PARQUET('{folder}/activities.parquet')")
-    return reader
-
-
-def _fill_slots(writer: duckdb.DuckDBPyConnection, name: str, weights: list[tuple[str, int]]) -> None:
-    """A table of so many slots, each value in as many as its weight asks for."""
-    total, position = sum(weight for _, weight in weights), 0
-    slots: list[str] = []
-    for value, weight in weights:
-        position += weight
-        slots += [value] * (SLOTS * position // total - len(slots))
-    writer.execute(f"CREATE TEMP TABLE {name} (slot UBIGINT, value TEXT)")
-    writer.execute(f"INSERT INTO {name} SELECT UNNEST(RANGE({SLOTS})), UNNEST($1::TEXT[])", [slots])
-
-
-def _publish(history: Path, options: Settings, days: int, late: dt.date | None = None) -> None:
-    """Gold by the models' own SQL, a file per month, as `lake publish` writes it.
-
-    Args:
-        late: for a second state, in which each group of this day has one play more; files of other months are shared.
-    """
-    published = Published(options)
-    before = published.newest()
-    number = before.number + 1 if before else 1
-    tables: dict[str, PublishedTable] = {}
-    with _models() as models, _silver(history) as reader:
-        reader.execute("CREATE SCHEMA gold")
-        for name, model in models.items():
-            table = _table(name, model)
-            if not table.query:
-                shared = {file.part: file for file in before.tables[name].files} if before else {}
-                files = []
-                for part, start, end in _months(days) if table.time_column else [("", FIRST, _last(days))]:
-                    if part in shared and late and part and part != f"{late:%Y-%m}":
-                        files.append(shared[part])
-                        continue
-                    query = _plain(model.render_query_or_raise(start=start, end=end))
-                    if late and table.time_column:  # what the models computed of other days stays as it is
-                        plays = "plays" if name == POPULARITY else "activities_played"
-                        more = f"({plays} + (date = DATE '{late}')::BIGINT)::BIGINT"
-                        path = f"{published.store.uri}/{shared[part].key}"
-                        query = f"SELECT * REPLACE ({more} AS {plays}) FROM READ_PARQUET('{path}') AS found"
-                    files.append(_write(reader, published, table, number, part, query))
-                table = replace(table, files=tuple(file for file in files if file.rows))
-                paths = [f"{published.store.uri}/{file.key}" for file in table.files]
-                reader.execute(f"CREATE VIEW {name} AS SELECT * FROM READ_PARQUET({paths})")
-            tables[name] = table
-    state = State(number, dt.datetime.now(dt.UTC), "benchmark", {"events": number}, number, tables)
-    catalog = Path(options.lake_home) / "catalog.duckdb"
-    catalog.unlink(missing_ok=True)
-    write_catalog(published, catalog, state)
-    published.store.put(catalog_key(number), catalog.read_bytes())
-    catalog.unlink()
-    published.store.put_new(manifest_key(number), state.to_json())
-    published.point_to(number)
-
-
-@contextmanager
-def _models() -> Iterator[dict[str, Any]]:
-    """The project's models that are measured."""
-    from sqlmesh import Context
-
-    context = Context(paths=str(PROJECT))
-    yield {name: context.get_model(name, raise_if_missing=True) for name in MODELS}
-    context.close()
-
-
-def _table(name: str, model: Any) -> PublishedTable:
-    kinds = model.columns_to_types_or_raise.items()
-    reads_gold_alone = all(".gold." in parent.replace('"', "") for parent in model.depends_on)
-    return PublishedTable(
-        name,
-        "1",
-        model.description,
-        tuple((column, kind.sql("duckdb"), model.column_descriptions.get(column, "")) for column, kind in kinds),
-        query=_plain(model.render_query_or_raise()) if model.kind.is_view and reads_gold_alone else "",
-        grain=tuple(column.name for grain in model.grains for column in grain.find_all(exp.Column)),
-        time_column=model.time_column.column.name if model.time_column else "",
-        not_null=tuple(sorted(never_null(model))),
-    )
-
-
-def _plain(query: exp.Query) -> str:
-    """A query with tables named as in the files of this benchmark: `gold.x`."""
-    found = query.copy()
-    for table in found.find_all(exp.Table):
-        table.set("catalog", None)
-    return str(found.sql("duckdb", comments=False)).replace('"gold".', "gold.").replace('"silver".', "silver.")
-
-
-def _last(days: int) -> dt.date:
-    return FIRST + dt.timedelta(days=days - 1)
-
-
-def _months(days: int) -> Iterator[tuple[str, dt.date, dt.date]]:
-    """Each month of the history: its part, its first and its last day."""
-    day = FIRST
-    while day <= _last(days):
-        after = (day + dt.timedelta(days=31)).replace(day=1)
-        yield f"{day:%Y-%m}", day, after - dt.timedelta(days=1)
-        day = after
-
-
-def _write(
-    reader: duckdb.DuckDBPyConnection, published: Published, table: PublishedTable, number: int, part: str, query: str
-) -> PublishedFile:
-    key = f"tables/{table.name}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
-    path = published.store.stage(key)
-    order = ", ".join(f'"{column}"' for column in table.grain)
-    (rows,) = reader.execute(
-        f"COPY (SELECT * FROM ({query}) AS found ORDER BY {order}) TO '{path}' "
-        "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
-    ).fetchone() or (0,)
-    size = path.stat().st_size
-    published.store.publish({key: path})
-    return PublishedFile(key, part, int(rows), size)
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from sqlglot import exp
 
 from pipeline.duck import connect
 from pipeline.published import Published, PublishedTable, State
-
-DIALECT = "duckdb"
+from pipeline.warehouse import DIALECT
 
 
 def write_catalog(published: Published, path: Path, state: State) -> None:

@@ -96,7 +96,7 @@ def publish(
     # tables first: a view that reads other things than published tables is stored like a table
     for name, change in changed.items():
         old = before.tables.get(name) if before else None
-        table = _table(change, gold)
+        table = described(change.name, str(change.snapshot.version), change.snapshot.model, gold)
         if not table.query:
             files, written = _files(published, warehouse, change, old, about.number)
             staged |= written
@@ -172,26 +172,31 @@ def _files_of(state: State) -> Iterable[PublishedFile]:
     return (file for table in state.tables.values() for file in table.files)
 
 
-def _table(change: Change, gold: set[str]) -> PublishedTable:
-    model = change.snapshot.model
+def described(name: str, version: str, model: Any, gold: set[str]) -> PublishedTable:
+    """A model as the manifest tells it, without files yet; with its query when it is a view of published tables alone.
+
+    Args:
+        name: `gold.<table>`.
+        gold: names of all that is published.
+    """
     kinds = model.columns_to_types_or_raise
     columns = tuple((name, kind.sql(DIALECT), model.column_descriptions.get(name, "")) for name, kind in kinds.items())
     query = ""
-    if change.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
-        query = _over_published(model.render_query_or_raise())
+    if model.kind.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
+        query = over_published(model.render_query_or_raise())
     return PublishedTable(
-        change.name,
-        str(change.snapshot.version),
+        name,
+        version,
         model.description or "",
         columns,
         query=query,
         grain=tuple(dict.fromkeys(column.name for grain in model.grains for column in grain.find_all(exp.Column))),
         time_column=model.time_column.column.name if model.time_column else "",
-        not_null=tuple(name for name in kinds if name in never_null(model)),
+        not_null=tuple(name for name in kinds if name in _never_null(model)),
     )
 
 
-def never_null(model: Any) -> set[str]:
+def _never_null(model: Any) -> set[str]:
     """Columns that the audit `not_null` checks in every row, and that stop the cycle when they are NULL."""
     return {
         column.name
@@ -201,8 +206,8 @@ def never_null(model: Any) -> set[str]:
     }
 
 
-def _over_published(query: exp.Query) -> str:
-    """A view's query with tables named as the catalog names them: `gold.x`."""
+def over_published(query: exp.Query) -> str:
+    """A query with tables named as the catalog names them: `gold.x`."""
     found = query.copy()
     for table in found.find_all(exp.Table):
         table.set("catalog", None)

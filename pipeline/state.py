@@ -117,5 +117,5 @@ def must_be_the_same_lake(state: State, lake: Store) -> None:
             f"{state.name} belongs to the lake {known[1]}, not to {lake.uri}; give this lake a state and a warehouse "
             "of its own (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH; PGDATABASE for Postgres), or mend LAKE_URI"
         )
-    if known is not None and known[1] != lake.uri:  # it was moved, and messages should name where it lies
+    elif known[1] != lake.uri:  # it was moved, and messages should name where it lies
         state.execute("UPDATE lakemesh.lake SET uri = ?", [lake.uri])

@@ -76,6 +76,12 @@ def engagement(engagement_project: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return use_project(engagement_project, monkeypatch)
 
 
+@pytest.fixture
+def branch(engagement: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of that project, to be changed; everything is done with it."""
+    return use_project(shutil.copytree(engagement, tmp_path / "branch"), monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variables that lead to one S3 server for the whole session; name your buckets so that nobody shares them."""

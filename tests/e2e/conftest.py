@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.engagement import cycle, play
-from tests.home import Home, copy_home, template, use_project
+from tests.home import Home, copy_home, template
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +34,3 @@ def running(production: Home) -> Home:
     """The same after its first cycle."""
     assert cycle(production).outcome == "published"
     return production
-
-
-@pytest.fixture
-def branch(engagement: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A copy of that project, to be changed; everything is done with it."""
-    return use_project(shutil.copytree(engagement, tmp_path / "branch"), monkeypatch)

@@ -9,9 +9,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from ingest import load
+from ingest import load, write
 from ingest.contract import contracts
 from ingest.errors import ConfigError, RetriableError
 from ingest.limits import Limits
@@ -36,6 +37,30 @@ def test_every_record_arrives_once_with_its_lineage(lake: Any, event: Any) -> No
     assert {row["_load_id"] for row in rows} == set(report.loads)
     assert rows[0]["data"]["duration"] == 1.5
     assert rows[0]["context"]["os"] == {"name": "iOS", "version": "14.2"}
+
+
+def test_held_rows_are_written_once_that_makes_a_fair_row_group_and_are_never_too_many(
+    lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, rows in (("FAIR_GROUP_ROWS", 5), ("FEW_HELD_ROWS", 10), ("HELD_ROWS", 40)):
+        monkeypatch.setattr(write, name, rows)
+    monkeypatch.setattr(load, "CHUNK_BYTES", 1)
+    add, held = write.LoadWriter.add, []
+
+    def watched(self: write.LoadWriter, parsed: Any) -> None:
+        add(self, parsed)
+        held.append(dict(self._held_rows))
+
+    monkeypatch.setattr(write.LoadWriter, "add", watched)
+    days = [f"2026-01-0{1 + n % 3}" for n in range(20)] + [f"2026-02-{1 + n % 25:02}" for n in range(20)]
+    for place, day in enumerate(days):
+        lake.put("events", f"{place:02}.json", *(event(f"{place}-{n}", f"{day} 01:00:00") for n in range(3)))
+
+    assert lake.ingest().rows == len(lake.bronze()) == 120
+    assert all(sum(rows.values()) <= 10 or max(rows.values()) < 5 for rows in held)
+    assert 10 < max(sum(rows.values()) for rows in held) <= 40
+    early = [pq.read_metadata(path) for path in lake.parquet() if "2026-01-" in str(path)]
+    assert all(file.num_row_groups > 1 and file.row_group(0).num_rows >= 5 for file in early)
 
 
 def test_a_second_run_adds_nothing(lake: Any, event: Any) -> None:

@@ -1,14 +1,18 @@
-"""Projects of a model or two, as SQLMesh loads them."""
+"""Projects of a model or two, and the rules of linter/, as SQLMesh loads them."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from sqlmesh import Context
 from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
 from sqlmesh.core.console import NoopConsole, set_console
+
+from ingest.settings import PROJECT
 
 
 @contextmanager
@@ -28,3 +32,13 @@ def project_of(folder: Path, files: dict[str, str]) -> Iterator[Context]:
         yield context
     finally:
         context.close()
+
+
+def rules_of(name: str) -> ModuleType:
+    """`linter/<name>.py`, loaded by its path."""
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "linter" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

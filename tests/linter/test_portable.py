@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from sqlglot import exp, parse_one
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlmesh import Context
 
-from ingest.settings import PROJECT
-from tests.linter.projects import project_of
+from tests.linter.projects import project_of, rules_of
 from tests.subset import DIFFERENT, QUERIES, SCALARS, query
 
 MODEL = """MODEL (
@@ -50,17 +47,7 @@ SELECT clicks.value FROM silver.clicks AS clicks WHERE {condition}
 """
 
 
-def portable() -> ModuleType:
-    """linter/portable.py, loaded as SQLMesh does: by path."""
-    spec = importlib.util.spec_from_file_location("portable", PROJECT / "linter" / "portable.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PORTABLE = portable()
+PORTABLE = rules_of("portable")
 
 
 def faults(project: Context, expression: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import duckdb
@@ -11,7 +10,7 @@ from sqlmesh.core.linter.definition import RuleSet
 from sqlmesh.core.linter.rule import Rule
 
 from ingest.settings import PROJECT
-from tests.linter.projects import project_of
+from tests.linter.projects import project_of, rules_of
 
 GOOD = """MODEL (
   name silver.clicks,
@@ -35,13 +34,8 @@ WHERE
 
 
 def rules() -> RuleSet:
-    """The rules of linter/style.py, loaded as SQLMesh does: by path."""
-    spec = importlib.util.spec_from_file_location("style", PROJECT / "linter" / "style.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    own = [item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Rule)]
+    """The rules of linter/style.py."""
+    own = [item for item in vars(rules_of("style")).values() if isinstance(item, type) and issubclass(item, Rule)]
     return RuleSet(rule for rule in own if rule is not Rule)
 
 

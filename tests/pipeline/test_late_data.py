@@ -16,7 +16,7 @@ from ingest.contract import contracts
 from ingest.settings import settings
 from pipeline.cycle import ingest_all
 from pipeline.maintain import maintain_feed
-from tests.home import Home, copy_home, template, use_project
+from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
 
@@ -260,14 +260,8 @@ FROM (SELECT UNNEST(GENERATE_SERIES(@start_date, @end_date, INTERVAL '1' DAY)) A
 """
 
 
-@pytest.fixture
-def project(engagement_project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A copy of the project's SQLMesh side, to be changed as on a branch."""
-    return use_project(shutil.copytree(engagement_project, tmp_path / "project"), monkeypatch)
-
-
-def test_rolling_window_is_recomputed_for_the_dates_after_a_late_event(home: Home, project: Path) -> None:
-    (project / "models/gold/engagement/fct_plays_7_days.sql").write_text(ROLLING)
+def test_rolling_window_is_recomputed_for_the_dates_after_a_late_event(home: Home, branch: Path) -> None:
+    (branch / "models/gold/engagement/fct_plays_7_days.sql").write_text(ROLLING)
     home.put("events", "a.json", event("a", "2026-01-02"))
     home.ingest()
     home.plan()
@@ -279,9 +273,9 @@ def test_rolling_window_is_recomputed_for_the_dates_after_a_late_event(home: Hom
     assert [rows[f"2026-01-{day:02}"] for day in (1, 2, 4, 5, 8, 9, 11, 12)] == [0, 1, 1, 2, 2, 1, 1, 0]
 
 
-def test_environment_promoted_or_reverted_after_late_data_brings_no_old_rows(settled: Home, project: Path) -> None:
+def test_environment_promoted_or_reverted_after_late_data_brings_no_old_rows(settled: Home, branch: Path) -> None:
     """A changed model has a version, so intervals, of its own: late data makes those of every version stale."""
-    model = project / "models/silver/engagement/activity_events.sql"
+    model = branch / "models/silver/engagement/activity_events.sql"
     before, count = model.read_text(), f"SELECT COUNT(*) FROM {DAILY[0]}"
     ((rows,),) = settled.rows(count)
     model.write_text(before.replace("events.data.source::TEXT", "UPPER(events.data.source)::TEXT"))
