@@ -3,8 +3,8 @@
     python -m benchmarks.spark_partitions --partitions 10000 --told 1000    # needs the extra `spark` and Java 17
 
 A feed with one small file on each of so many dates is registered and two of its dates are read; then one more date
-comes, and it is done again. The metastore is told of fewer dates, one by one or by MSCK REPAIR TABLE: what that costs
-grows with their number.
+comes, and it is done again: dates that one load brought, and dates of a load each. The metastore is told of fewer
+dates, one by one or by MSCK REPAIR TABLE: what that costs grows with their number.
 """
 
 from __future__ import annotations
@@ -51,17 +51,19 @@ def main() -> None:
         connection = SparkConnectionConfig(config={"spark.sql.legacy.createHiveTableByDefault": "false"})
         adapter = connection.create_engine_adapter()
         adapter.execute("CREATE SCHEMA measured")
-        lake = Path(home) / "lake"
-        files = [_file(contract, lake, number) for number in range(chosen.partitions + 1)]
-        _listed(adapter, contract, lake, "measured.warm_up", files[:1])
-        rows = {
-            f"{chosen.partitions:,}, listed when read": [
-                _seconds(lambda: _listed(adapter, contract, lake, "measured.listed", files[:-1])),
-                _seconds(lambda: _listed(adapter, contract, lake, "measured.listed", files)),
+        warm = Path(home) / "warm"
+        _listed(adapter, contract, warm, "measured.warm_up", _files(contract, warm, 1, loads=1))
+        rows, again = {}, []
+        for loads in (1, chosen.partitions):
+            lake, table = Path(home) / f"lake{loads}", f"measured.listed{loads}"
+            files = _files(contract, lake, chosen.partitions + 1, loads)
+            rows[f"{chosen.partitions:,} of {loads:,} loads, listed when read"] = [
+                _seconds(partial(_listed, adapter, contract, lake, table, files[:-1])),
+                _seconds(partial(_listed, adapter, contract, lake, table, files)),
             ]
-        }
+            again.append(min(_seconds(partial(_read, adapter, table, files)) for _ in range(3)))
         fewer = Path(home) / "fewer"
-        some = [_file(contract, fewer, number) for number in range(chosen.told + 1)]
+        some = _files(contract, fewer, chosen.told + 1, loads=1)
         for name, tell in {"ADD PARTITION": _added, "MSCK REPAIR TABLE": _repaired}.items():
             table = f"measured.{name.split()[0].lower()}"
             _create(adapter, contract, fewer, table)
@@ -70,19 +72,21 @@ def main() -> None:
                 _seconds(partial(tell, adapter, table, some)),
             ]
         store = Store(str(lake))
-        listing = _seconds(lambda: list(altered(store, contract.feed, files)))
-        again = min(_seconds(lambda: _read(adapter, "measured.listed", files)) for _ in range(3))
+        listing = _seconds(lambda: list(altered(files, store.list(f"bronze/{contract.feed}"))))
     print(f"### Dates of a feed on Spark ({this_machine()})\n")
     print("| dates | all, s | one more, s |\n|---|---|---|")
     for name, times in rows.items():
         print(f"| {name} | {' | '.join(f'{value:.1f}' for value in times)} |")
-    print(f"\nLooking for each live file: {listing:.1f} s. Two dates read once more: {again:.1f} s.")
+    print(
+        f"\nLooking for each live file: {listing:.1f} s. Two dates read once more: {again[0]:.1f} s, {again[1]:.1f} s."
+    )
 
 
 def _listed(adapter: Any, contract: Contract, lake: Path, table: str, files: list[LakeFile]) -> None:
     """As the project does it, and two dates read: that is when Spark lists."""
     register_files(adapter, table, contract, str(lake), json.loads(files[0].columns))
-    show(adapter, f"{table}_seen", parts_of(contract, {table: files}), f"{table}_part")
+    parts = parts_of(contract, {table: files}, [file.path for file in files])
+    show(adapter, f"{table}_seen", parts, f"{table}_part")
     _read(adapter, table, files)
 
 
@@ -121,16 +125,20 @@ def _seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def _file(contract: Contract, lake: Path, number: int) -> LakeFile:
-    """A file with one row on a date of its own."""
-    day = FIRST + dt.timedelta(days=number)
-    path = f"bronze/{contract.feed}/ingest_date={LOADED}/event_date={day}/{number}.parquet"
-    target, first = lake / path, lake / "row.parquet"
-    target.parent.mkdir(parents=True)
-    if not first.exists():
-        pq.write_table(pa.Table.from_pylist([{}], schema=bronze_schema(contract)), first)
-    os.link(first, target)
-    return LakeFile(path, 1, first.stat().st_size, LOADED, day, ("load",), columns_json(contract))
+def _files(contract: Contract, lake: Path, dates: int, loads: int) -> list[LakeFile]:
+    """A file with one row on each date, the last one by a load of its own."""
+    row = lake / "row.parquet"
+    lake.mkdir()
+    pq.write_table(pa.Table.from_pylist([{}], schema=bronze_schema(contract)), row)
+    found = []
+    for number in range(dates):
+        load = f"20260101T000000-{number if number == dates - 1 else number % loads:012x}"
+        day = FIRST + dt.timedelta(days=number)
+        path = f"bronze/{contract.feed}/ingest_date={LOADED}/event_date={day}/{load}-{number}.parquet"
+        (lake / path).parent.mkdir(parents=True)
+        os.link(row, lake / path)
+        found.append(LakeFile(path, 1, row.stat().st_size, LOADED, day, (load,), columns_json(contract)))
+    return found
 
 
 if __name__ == "__main__":

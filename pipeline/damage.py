@@ -12,7 +12,7 @@ from ingest.contract import Contract
 from ingest.entry import LakeFile
 from ingest.errors import DamagedLake
 from ingest.ledger import Ledger
-from ingest.store import Store
+from ingest.store import Store, StoredObject
 
 
 def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt.date] = ()) -> DamagedLake | None:
@@ -25,7 +25,7 @@ def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt
     """
     live = {contract.feed: Ledger(lake, contract.feed).live().bronze_files() for contract in contracts}
     for feed, files in live.items():
-        if found := list(altered(lake, feed, files)):
+        if found := list(altered(files, lake.list(f"bronze/{feed}"))):
             return DamagedLake(lake.uri, feed, found)
     for feed, files in live.items():
         read = [file for file in files if file.event_date is None or file.event_date in dates]
@@ -51,11 +51,15 @@ def unreadable(lake: Store, path: str, deep: bool = False) -> str:
     return ""
 
 
-def altered(lake: Store, feed: str, files: Iterable[LakeFile]) -> Iterator[tuple[str, str]]:
-    """Live bronze files that are not there as the ledger says: path, and what is wrong."""
-    there = {item.key: item.size for item in lake.list(f"bronze/{feed}")}
+def altered(files: Iterable[LakeFile], found: Iterable[StoredObject]) -> Iterator[tuple[str, str]]:
+    """Live bronze files that are not there as the ledger says: path, and what is wrong.
+
+    Args:
+        found: what the store has of them, listed after the ledger was read.
+    """
+    sizes = {item.key: item.size for item in found}
     for file in sorted(files, key=lambda file: file.path):
-        size = there.get(file.path)
+        size = sizes.get(file.path)
         if size is None:
             yield file.path, "is missing"
         elif size != file.bytes:

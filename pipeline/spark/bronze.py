@@ -2,8 +2,10 @@
 
 Spark reads folders, and a bronze folder also holds what must not be seen: files of loads that are not committed, files
 that a crash left, files that compaction has replaced. So each feed gets an external table over its folders, and the
-view lets pass the live files alone, by name. Spark drops the others while it lists the folders: they are never opened.
-A live file that is gone would be dropped as silently, so registration looks for each of them first.
+view lets pass the live files alone, by the load that wrote them, which their names begin with. A load writes all of its
+files before it is committed, and never again: so once it is, its files that are there and not live are known, and the
+view leaves them out by name. Spark drops the others while it lists the folders: they are never opened. A live file that
+is gone would be dropped as silently, so registration looks for each of them first.
 
 The metastore knows no partitions of these tables: it would take minutes to tell it of many, one by one or with MSCK
 REPAIR TABLE alike (benchmarks/README.md). A session lists the folders once, on S3 in a request per thousand files.
@@ -11,12 +13,10 @@ REPAIR TABLE alike (benchmarks/README.md). A session lists the folders once, on 
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -31,7 +31,7 @@ from ingest.store import Store
 from pipeline.bronze import POSITIONS, column_queries
 from pipeline.damage import altered
 from pipeline.spark.session import spark_type, spark_uri, text
-from pipeline.spark.views import drop_others, live, part_views, show
+from pipeline.spark.views import drop_others, live_by_load, part_views, show
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
@@ -42,7 +42,7 @@ _IN_METASTORE = "spark.sql.hive.manageFilesourcePartitions"
 
 
 def register(warehouse: EngineAdapter) -> None:
-    """Makes the bronze of now visible in the warehouse: one view per feed, pinned by the names of its files.
+    """Makes the bronze of now visible in the warehouse: one view per feed, pinned by its loads.
 
     What is registered already stays.
 
@@ -58,11 +58,12 @@ def register(warehouse: EngineAdapter) -> None:
     for contract in contracts().values():
         state = Ledger(lake, contract.feed).live()
         files = state.bronze_files()
-        tables = by_table(contract, lake.uri, files)
-        parts = parts_of(contract, tables)
-        fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
-        if damaged := list(altered(lake, contract.feed, files)):
+        found = list(lake.list(f"bronze/{contract.feed}"))  # after the ledger, so that its loads are complete
+        if damaged := list(altered(files, found)):
             raise DamagedLake(lake.uri, contract.feed, damaged)
+        tables = by_table(contract, lake.uri, files)
+        parts = parts_of(contract, tables, [item.key for item in found])
+        fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
         wanted |= {*tables, *part_views(f"{FILES}.{contract.feed}", parts)}
         if known.get(contract.feed) != fingerprint:
             for table, held in tables.items():
@@ -123,33 +124,32 @@ def by_table(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> di
     return dict(sorted(found.items()))
 
 
-def parts_of(contract: Contract, tables: Mapping[str, Sequence[LakeFile]]) -> list[str]:
+def parts_of(contract: Contract, tables: Mapping[str, Sequence[LakeFile]], found: Iterable[str]) -> list[str]:
     """SELECTs over the live files with the contract's columns, in order and typed; together they are the feed.
 
-    Each is of one year, so that new files change few of them, and says its dates, so that Spark need not look at it for
-    others.
+    Args:
+        tables: live files by the external table that shows them.
+        found: paths of all files that are in the feed's folders, live or not.
     """
     parts = []
+    others = {_name(path) for path in found}.difference(_name(file.path) for files in tables.values() for file in files)
     for table, files in tables.items():
         columns = column_queries(contract, json.loads(files[0].columns))
         chosen = ", ".join(
             f"CAST({_spark(query)} AS {spark_type(kind)}) AS `{name}`" for (name, kind, query) in columns
         )
         query = f"SELECT {chosen} FROM {table} AS bronze"
-        time = partitions(contract)[-1]
-        for year, some in groupby(sorted(files, key=_date), key=lambda file: _date(file).year):
-            dates = f"bronze.{time} BETWEEN DATE '{year}-01-01' AND DATE '{year}-12-31'"
-            names = [file.path.rsplit("/", 1)[1] for file in some]
-            parts += [f"{query} WHERE {dates} AND {named}" for named in live("bronze", names, len(query))]
+        elsewhere = {_name(file.path) for shown, some in tables.items() if shown != table for file in some}
+        names = [_name(file.path) for file in files]
+        parts += [f"{query} WHERE {named}" for named in live_by_load("bronze", names, others | elsewhere, len(query))]
     if not parts:
         empty = ", ".join(f"CAST(NULL AS {spark_type(kind)}) AS `{name}`" for name, kind, _ in sql_columns(contract))
         return [f"SELECT {empty} WHERE FALSE"]
     return parts
 
 
-def _date(file: LakeFile) -> dt.date:
-    """The date that its innermost folder is named for."""
-    return file.event_date or file.ingest_date
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[1]
 
 
 def _spark(expression: str) -> str:

@@ -7,6 +7,7 @@ stand already stay.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 MAX_TEXT = 30_000
 
 
+FEW = 100
+"""Of a load with more files than this that must not be seen, the others are named one by one."""
+
+_Piece = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Loads whose files pass, files that pass, and files of those loads that do not."""
+
+
 def live(alias: str, names: Iterable[str], used: int = 0) -> Iterator[str]:
     """Conditions that let pass files by their names, each short enough for a part.
 
@@ -25,14 +33,56 @@ def live(alias: str, names: Iterable[str], used: int = 0) -> Iterator[str]:
         alias: of the table whose files they are.
         used: characters that the part has besides.
     """
-    held: list[str] = []
-    for name in sorted(map(text, names)):
-        if held and used + sum(map(len, held)) + 2 * len(held) + len(name) + 200 > MAX_TEXT:
-            yield f"{alias}._metadata.file_name IN ({', '.join(held)})"
-            held = []
-        held.append(name)
+    return _conditions(alias, (((), (name,), ()) for name in sorted(names)), used)
+
+
+def live_by_load(alias: str, names: Iterable[str], others: Iterable[str], used: int = 0) -> Iterator[str]:
+    """Conditions that let pass files by the loads that wrote them: names are `<load>-<number>.parquet`.
+
+    Args:
+        alias: of the table whose files they are.
+        names: the files that pass.
+        others: all others that are there, or will be, of the same loads.
+        used: characters that the part has besides.
+    """
+    return _conditions(alias, _pieces(names, others), used)
+
+
+def _pieces(names: Iterable[str], others: Iterable[str]) -> Iterator[_Piece]:
+    wanted, unwanted = _by_load(names), _by_load(others)
+    for load, files in wanted.items():
+        if len(unwanted[load]) <= FEW:
+            yield (load,), (), tuple(unwanted[load])
+        else:
+            yield from (((), (name,), ()) for name in files)
+
+
+def _by_load(names: Iterable[str]) -> dict[str, list[str]]:
+    found = defaultdict(list)
+    for name in sorted(names):
+        found[name.rsplit("-", 1)[0]].append(name)
+    return found
+
+
+def _conditions(alias: str, pieces: Iterable[_Piece], used: int) -> Iterator[str]:
+    held: list[_Piece] = []
+    size = empty = used + len(_condition(alias, [(("",), ("",), ("",))]))
+    for piece in pieces:
+        added = sum(len(text(name)) + 2 for kind in piece for name in kind)
+        if held and size + added > MAX_TEXT:
+            yield _condition(alias, held)
+            held, size = [], empty
+        held.append(piece)
+        size += added
     if held:
-        yield f"{alias}._metadata.file_name IN ({', '.join(held)})"
+        yield _condition(alias, held)
+
+
+def _condition(alias: str, pieces: Sequence[_Piece]) -> str:
+    file = f"{alias}._metadata.file_name"
+    loads, names, others = (", ".join(text(name) for piece in pieces for name in piece[kind]) for kind in range(3))
+    passing = [f"SUBSTRING_INDEX({file}, '-', 2) IN ({loads})"] * bool(loads) + [f"{file} IN ({names})"] * bool(names)
+    return f"({' OR '.join(passing)})" + f" AND NOT {file} IN ({others})" * bool(others)
 
 
 def part_views(prefix: str, parts: Sequence[str]) -> list[str]:
