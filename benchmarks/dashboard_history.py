@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,9 @@ import duckdb
 from ingest.settings import PROJECT, Settings
 from pipeline.catalog import write_catalog
 from pipeline.publish import described, over_published
-from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, file_key, manifest_key
+from pipeline.rollups import store_rollups
+from pipeline.warehouse import FILE_FORMAT
 from sample.devices import APPS, PLATFORMS
 from sample.plays import COLLECTIONS
 from sample.users import COUNTRIES
@@ -130,6 +131,7 @@ def publish_gold(history: Path, options: Settings, days: int, late: dt.date | No
                 paths = [f"{published.store.uri}/{file.key}" for file in table.files]
                 reader.execute(f"CREATE VIEW {name} AS SELECT * FROM READ_PARQUET({paths})")
             tables[name] = table
+    tables |= store_rollups(published, tables, before, number)
     state = State(number, dt.datetime.now(dt.UTC), "benchmark", {"events": number}, number, tables)
     catalog = Path(options.lake_home) / "catalog.duckdb"
     catalog.unlink(missing_ok=True)
@@ -166,12 +168,11 @@ def _months(days: int) -> Iterator[tuple[str, dt.date, dt.date]]:
 def _write(
     reader: duckdb.DuckDBPyConnection, published: Published, table: PublishedTable, number: int, part: str, query: str
 ) -> PublishedFile:
-    key = f"tables/{table.name}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
+    key = file_key(table.name, number, part)
     path = published.store.stage(key)
     order = ", ".join(f'"{column}"' for column in table.grain)
     (rows,) = reader.execute(
-        f"COPY (SELECT * FROM ({query}) AS found ORDER BY {order}) TO '{path}' "
-        "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
+        f"COPY (SELECT * FROM ({query}) AS found ORDER BY {order}) TO '{path}' {FILE_FORMAT}"
     ).fetchone() or (0,)
     size = path.stat().st_size
     published.store.publish({key: path})

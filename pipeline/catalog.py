@@ -30,7 +30,7 @@ def write_catalog(published: Published, path: Path, state: State) -> None:
 
 
 def create_views(reader: duckdb.DuckDBPyConnection, published: Published, tables: Iterable[PublishedTable]) -> None:
-    """Makes a view of each table in the current database of a connection."""
+    """Makes or replaces a view of each table in the current database of a connection."""
     waiting = list(tables)
     for schema in sorted({table.name.split(".")[0] for table in waiting}):
         reader.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
@@ -38,7 +38,7 @@ def create_views(reader: duckdb.DuckDBPyConnection, published: Published, tables
         names = {table.name for table in waiting}
         table = next(item for item in waiting if not parents(item) & (names - {item.name}))
         waiting.remove(table)
-        reader.execute(f"CREATE VIEW {quoted(table.name)} AS {_query(published, table)}")
+        reader.execute(f"CREATE OR REPLACE VIEW {quoted(table.name)} AS {_query(published, table)}")
 
 
 def parents(table: PublishedTable) -> set[str]:

@@ -17,7 +17,7 @@ from pipeline.bronze import registered_positions
 from pipeline.computing import must_still_hold
 from pipeline.duck import connect
 from pipeline.project import Project
-from pipeline.publish import Change, changes, prune, publish
+from pipeline.publish import Change, changes, is_told_alike, prune, publish
 from pipeline.published import Published, State
 from pipeline.state import State as StateDatabase
 from pipeline.state import open_state, settled_positions
@@ -97,11 +97,12 @@ def audit_and_publish(
 
 
 def _is_same(before: State | None, changed: Mapping[str, Change]) -> bool:
-    """Whether nothing was computed since the newest state; a view alone changes with what it reads."""
+    """Whether nothing was computed or described anew since the newest state; views change with what they read."""
     return (
         before is not None
         and not _has_other_versions(before, changed)
         and not any(item.recomputed.changed and not item.is_view for item in changed.values())
+        and all(is_told_alike(item, before.tables[name], set(changed)) for name, item in changed.items())
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from pipeline import history
 from pipeline.catalog import write_catalog
 from pipeline.history import Recomputed
 from pipeline.project import plain_name
-from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, file_key, manifest_key
+from pipeline.rollups import store_rollups, within
 from pipeline.state import State as StateDatabase
 from pipeline.warehouse import DIALECT, export, select
 
@@ -108,6 +108,7 @@ def publish(
                 dates[name] = ("all",)
         tables[name] = table
     store.publish(staged)
+    tables |= store_rollups(published, tables, before, about.number)
     state = replace(about, tables=tables, dates=dates)
     with tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
         path = Path(folder) / "catalog.duckdb"
@@ -196,6 +197,17 @@ def described(name: str, version: str, model: Any, gold: set[str]) -> PublishedT
     )
 
 
+def is_told_alike(change: Change, old: PublishedTable, gold: set[str]) -> bool:
+    """Whether a published table says of itself what the model says now: version, columns, comments, query, grain.
+
+    Args:
+        gold: names of all that is published.
+    """
+    new = described(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+    then = replace(old, files=(), query=old.query or old.rollup, rollup="")
+    return replace(then, time_column="") == replace(new, time_column="")
+
+
 def _never_null(model: Any) -> set[str]:
     """Columns that the audit `not_null` checks in every row, and that stop the cycle when they are NULL."""
     return {
@@ -228,14 +240,14 @@ def _files(
         written = [_export(published, warehouse, change, number, "", "TRUE")]
         kept: list[PublishedFile] = []
     else:
-        column = time.column.sql(DIALECT, identify=True)
+        column = time.column.name
         if old is None or recomputed.dates is None:
             months = _months(warehouse, change, column)
             kept = []
         else:
             months = sorted({f"{day:%Y-%m}" for day in recomputed.dates})
             kept = [file for file in old.files if file.part not in months]
-        written = [_export(published, warehouse, change, number, month, _within(column, month)) for month in months]
+        written = [_export(published, warehouse, change, number, month, within(column, month)) for month in months]
     files = [file for _, file in written if file.rows]
     for path, file in written:
         if not file.rows:
@@ -245,21 +257,15 @@ def _files(
 
 
 def _months(warehouse: EngineAdapter, change: Change, column: str) -> list[str]:
-    query = f"SELECT DISTINCT STRFTIME({column}, '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1"
+    query = f"SELECT DISTINCT STRFTIME(\"{column}\", '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1"
     _, rows = select(warehouse, exp.maybe_parse(query, dialect=DIALECT))
     return [part for (part,) in rows]
-
-
-def _within(column: str, month: str) -> str:
-    first = dt.date.fromisoformat(f"{month}-01")
-    after = (first + dt.timedelta(days=31)).replace(day=1)
-    return f"{column} >= DATE '{first}' AND {column} < DATE '{after}'"
 
 
 def _export(
     published: Published, warehouse: EngineAdapter, change: Change, number: int, part: str, where: str
 ) -> tuple[Path, PublishedFile]:
-    key = f"tables/{change.name}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
+    key = file_key(change.name, number, part)
     path = published.store.stage(key)
     kinds = change.snapshot.model.columns_to_types_or_raise
     columns = ", ".join(f'"{name}"' for name in kinds)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -24,8 +25,8 @@ from ingest.settings import Settings, settings
 from ingest.store import Store
 from pipeline.duck import connect
 
-FORMAT_VERSION = 2
-"""2 adds what a database needs beside columns: grain, time column and which columns are never NULL."""
+FORMAT_VERSION = 3
+"""2 adds what a database needs beside columns: grain, time column and which columns are never NULL; 3 adds rollups."""
 CURRENT, CURRENT_CATALOG = "current.json", "current.duckdb"
 
 
@@ -54,6 +55,7 @@ class PublishedTable:
         grain: columns of which no two rows have the same values; empty when the model names none.
         time_column: the column by whose months its files are divided; empty for others.
         not_null: columns that a blocking audit keeps free of NULL.
+        rollup: of a table that sums another one by periods, the SELECT that does, see pipeline/rollups.py.
     """
 
     name: str
@@ -65,6 +67,7 @@ class PublishedTable:
     grain: tuple[str, ...] = ()
     time_column: str = ""
     not_null: tuple[str, ...] = ()
+    rollup: str = ""
 
     @property
     def rows(self) -> int:
@@ -127,6 +130,17 @@ class State:
         fields = {"published_at": dt.datetime.fromisoformat(raw["published_at"]), "tables": tables}
         fields |= {"audits": tuple(raw["audits"]), "dates": {key: tuple(days) for key, days in raw["dates"].items()}}
         return cls(**raw | fields)
+
+
+def file_key(table: str, number: int, part: str) -> str:
+    """Where a new file of a table lies.
+
+    Args:
+        table: its name with schema.
+        number: of the state that it is written for.
+        part: as PublishedFile has it.
+    """
+    return f"tables/{table}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
 
 
 def manifest_key(number: int) -> str:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 DIALECT = "duckdb"
 SPARK = "spark"
-_FORMAT = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
+FILE_FORMAT = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
+"""How published files are written."""
 
 
 def is_spark(warehouse: EngineAdapter) -> bool:
@@ -68,7 +69,7 @@ def export(warehouse: EngineAdapter, query: exp.Select, columns: Mapping[str, ex
 
     What Spark computed comes over the driver, as Arrow; DuckDB writes the file either way, so that it is the same.
     """
-    target = f"'{str(path).replace(chr(39), chr(39) * 2)}' {_FORMAT}"
+    target = f"'{str(path).replace(chr(39), chr(39) * 2)}' {FILE_FORMAT}"
     if not is_spark(warehouse):
         cursor = warehouse.cursor
         cursor.execute(f"COPY ({query.sql(DIALECT)}) TO {target}")

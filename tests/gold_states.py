@@ -15,6 +15,7 @@ import duckdb
 from ingest.settings import Settings
 from pipeline.catalog import write_catalog
 from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+from pipeline.rollups import store_rollups
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Table:
     time_column: str = ""
     not_null: tuple[str, ...] = ()
     description: str = "One row per thing."
+    version: str = "1"
 
 
 class GoldStates:
@@ -41,17 +43,23 @@ class GoldStates:
 
     Attributes:
         lake_id: of the lake that they are said to be of.
+
+    Args:
+        rolls_up: whether rollups become files, as `lake publish` makes them.
     """
 
-    def __init__(self, options: Settings, lake_id: str = "lake-1") -> None:
+    def __init__(self, options: Settings, lake_id: str = "lake-1", rolls_up: bool = False) -> None:
         self.published = Published(options)
         self.lake_id = lake_id
+        self._rolls_up = rolls_up
         self._files: dict[tuple[str, str, str], PublishedFile] = {}
 
     def publish(self, **tables: Table) -> State:
         """Makes `gold.<name>` of each table the state that readers get."""
         number = max(self.published.numbers(), default=0) + 1
         found = {f"gold.{name}": self._table(f"gold.{name}", table, number) for name, table in tables.items()}
+        if self._rolls_up:
+            found |= store_rollups(self.published, found, self.published.newest(), number)
         state = State(number, dt.datetime.now(dt.UTC), self.lake_id, {"events": number}, number, found)
         store = self.published.store
         with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +77,7 @@ class GoldStates:
 
     def _table(self, name: str, table: Table, number: int) -> PublishedTable:
         columns = tuple((column, kind, f"What {column} is") for column, kind in table.columns.items())
-        about = PublishedTable(name, str(number), table.description, columns, query=table.query)
+        about = PublishedTable(name, table.version, table.description, columns, query=table.query)
         files = tuple(self._file(name, part, query, table) for part, query in sorted(table.parts.items()))
         return replace(
             about,

@@ -20,6 +20,7 @@ import tests.home
 from ingest.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.store import Store
+from pipeline.published import Published
 from pipeline.summary import RunSummary
 from tests.engagement import GOLD, cycle, expected, gold, play, plays, seen
 from tests.home import Home, free_port
@@ -123,6 +124,22 @@ def test_model_reverted_after_its_old_version_expired_is_whole(running: Home, br
 
     must_publish(running)
     assert running.rows(f"SELECT DISTINCT os_name FROM {GOLD}") == [("iOS",)]
+
+
+def test_another_description_reaches_readers_at_the_cost_of_a_catalog(running: Home, branch: Path) -> None:
+    """Rule: a state tells what the models say of themselves, and shares the files of the state before."""
+    before = Published(running.options).state(1)
+    change(branch, "One row per day, country", "One row per date, country")
+    running.plan()
+
+    done = must_publish(running)
+
+    after = Published(running.options).state(2)
+    of_silver = {"gold.rpt_most_played_activities"}  # a view of what is not published is written each time
+    assert (done.computed, done.published_dates.keys()) == ({}, of_silver)
+    assert {name for name, table in after.tables.items() if table.files != before.tables[name].files} == of_silver
+    assert after.tables[GOLD].description.startswith("One row per date, country")
+    assert cycle(running).outcome == "unchanged"
 
 
 def test_late_data_reaches_intervals_whose_snapshot_expired(running: Home, branch: Path) -> None:

@@ -22,7 +22,7 @@ from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings, read_settings, settings
 from pipeline.cli import main
 from pipeline.postgres import LOCKS
-from pipeline.published import manifest_key
+from pipeline.published import FORMAT_VERSION, manifest_key
 from pipeline.serving.rows import Change, Rows
 from pipeline.serving.serve import serve
 from pipeline.serving.session import Unservable, lock_key
@@ -679,7 +679,9 @@ def test_state_that_an_older_version_published_has_keys_from_the_next_one_on(bi:
     assert places(bi, "daily") == before
 
     # AND one of a newer version is refused
-    store.put(manifest_key(2), json.dumps(json.loads(store.get(manifest_key(2))) | {"format": 3}).encode())
+    store.put(
+        manifest_key(2), json.dumps(json.loads(store.get(manifest_key(2))) | {"format": FORMAT_VERSION + 1}).encode()
+    )
     with pytest.raises(ConfigError, match="written by a newer Lakemesh"):
         serve(bi.options)
 
