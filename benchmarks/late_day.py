@@ -2,24 +2,32 @@
 
     python -m benchmarks.late_day --per-day 6700 --days 30 365 --rounds 3
 
-For each length of history a lake with so many days is planned and published; then, in turn, `lake run` after 100 events
-that are a month late, `lake run` with nothing new, and as the peer `lake rebuild`, which computes everything anew.
+For each length of history a lake with so many days is planned and published, as of some days ago. Then, in turn, the
+cycle of the day after with that day's events, the same in a project whose models compute the last three days again
+each time (SQLMesh's `lookback 3`, which is how pipelines without invalidation take late data, and sees none that is
+older), a cycle with 100 events that are a month late, one with nothing new, and `lake rebuild`, which computes all.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import itertools
+import os
+import re
+import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Cost, compare, measure, report, this_machine
 from benchmarks.plays import write_plays
 
 PROJECT = Path(__file__).resolve().parents[1]
-BIN = Path(sys.executable).parent
 LATE_EVENTS = 100
+LOOKBACK_DAYS = 3
+SAMPLE = ("--events-per-file", "1000", "--accounts", "0")
 
 
 def main() -> None:
@@ -31,34 +39,85 @@ def main() -> None:
     options = arguments.parse_args()
     for days in options.days:
         with tempfile.TemporaryDirectory() as folder:
-            results = _costs(Path(folder), options.per_day * days, days, options.rounds)
+            results = _costs(Path(folder), options.per_day, days, options.rounds)
         print(report(f"{options.per_day * days:,} events on {days} days ({this_machine()})", results))
         print()
 
 
-def _costs(home: Path, events: int, days: int, rounds: int) -> dict[str, Cost]:
-    today = dt.datetime.now(dt.UTC).date()
-    environment = {"LAKE_HOME": str(home), "SQLMESH_DOTENV_PATH": "", "LAKE_START": str(today - dt.timedelta(days + 1))}
-    lake = str(BIN / "lake")
-    sample = [lake, "sample", "--events", str(events), "--days", str(days), "--events-per-file", "1000"]
-    sample += ["--accounts", "0"]
-    plan = [str(BIN / "sqlmesh"), "-p", str(PROJECT), "plan", "--auto-apply", "--no-prompts", "--skip-tests"]
-    measure([sample, [lake, "ingest"], plan, [lake, "run"]], environment)
+class _Lake:
+    """A lake with its project, on a day that goes on by one with each next day's cycle.
+
+    Args:
+        today: the first one.
+    """
+
+    def __init__(self, home: Path, project: Path, today: dt.date, environment: dict[str, str]) -> None:
+        self.home = home
+        self.today = today
+        self._environment = environment | {"LAKE_HOME": str(home), "PYTHONPATH": str(project)}
+        self._project = project
+
+    def at(self, *arguments: str) -> Cost:
+        """Runs a command of the project in the morning of the day."""
+        return measure([self._command(*arguments)], self._environment)
+
+    def next_day(self, per_day: int) -> Cost:
+        """The cycle of the day after, with the events of the day that has ended."""
+        self.today += dt.timedelta(days=1)
+        seed = str(self.today.toordinal())
+        self.at("lake", "sample", "--events", str(per_day), "--days", "1", "--seed", seed, *SAMPLE)
+        return self.at("lake", "run")
+
+    def plan(self) -> None:
+        """A first state."""
+        for command in (["lake", "ingest"], ["sqlmesh", "plan", "--auto-apply", "--no-prompts", "--skip-tests"]):
+            self.at(*command)
+        self.at("lake", "run")
+
+    def _command(self, name: str, *arguments: str) -> list[str]:
+        paths = ["-p", str(self._project)] if name == "sqlmesh" else []
+        return [sys.executable, "-P", "-m", "benchmarks.at", f"{self.today}T06:00", name, *paths, *arguments]
+
+
+def _costs(folder: Path, per_day: int, days: int, rounds: int) -> dict[str, Cost]:
+    today = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=rounds)
+    environment = {"SQLMESH_DOTENV_PATH": "", "LAKE_START": str(today - dt.timedelta(days + 1))}
+    ours = _Lake(folder / "ours", PROJECT, today, environment)
+    peer = _Lake(folder / "peer", _with_lookback(folder / "project"), today, environment)
+    ours.at("lake", "sample", "--events", str(per_day * days), "--days", str(days), *SAMPLE)
+    for part in ("landing", "lake"):
+        if part == "lake":
+            ours.plan()
+        shutil.copytree(ours.home / part, peer.home / part, copy_function=os.link)
+    peer.plan()
     late = today - dt.timedelta(days=min(days - 1, 29))
-    numbers = iter(range(1_000_000))
+    numbers = itertools.count()
 
     def a_month_late() -> Cost:
-        write_plays(home / "landing", f"late-{next(numbers)}", late, LATE_EVENTS)
-        return measure([[lake, "run"]], environment)
+        write_plays(ours.home / "landing", f"late-{next(numbers)}", late, LATE_EVENTS)
+        return ours.at("lake", "run")
 
-    return compare(
-        {
-            f"lake run, {LATE_EVENTS} events a month late": a_month_late,
-            "lake run, nothing new": lambda: measure([[lake, "run"]], environment),
-            "lake rebuild": lambda: measure([[lake, "rebuild", "--yes"]], environment),
-        },
-        rounds,
-    )
+    contenders: dict[str, Callable[[], Cost]] = {
+        "lake run, the next day": lambda: ours.next_day(per_day),
+        f"the same with a lookback of {LOOKBACK_DAYS} days": lambda: peer.next_day(per_day),
+        f"lake run, {LATE_EVENTS} events a month late": a_month_late,
+        "lake run, nothing new": lambda: ours.at("lake", "run"),
+        "lake rebuild": lambda: ours.at("lake", "rebuild", "--yes"),
+    }
+    return compare(contenders, rounds)
+
+
+def _with_lookback(target: Path) -> Path:
+    """A copy of the project whose incremental models compute some days before each new one again."""
+    shutil.copytree(PROJECT, target, ignore=shutil.ignore_patterns(".*", "data", "logs", "build", "*.egg-info"))
+    changed = 0
+    for path in sorted((target / "models").rglob("*.sql")):
+        text, found = re.subn(r"(INCREMENTAL_BY_TIME_RANGE \()", rf"\1 lookback {LOOKBACK_DAYS},", path.read_text())
+        path.write_text(text)
+        changed += found
+    if not changed:
+        sys.exit(f"{target}/models: no incremental model was found")
+    return target
 
 
 if __name__ == "__main__":

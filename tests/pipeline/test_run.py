@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -286,8 +287,10 @@ def test_cycle_before_the_first_plan_says_what_to_do(home: Home) -> None:
 
 def test_summary_is_json_for_machines(running: Home) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"), b"{")
+    started = time.monotonic()
     result = CliRunner().invoke(main, ["run", "--json"])
     summary = json.loads(result.stdout)
+    assert sum(summary["seconds"].values()) <= time.monotonic() - started, "no stage contains another"
     assert summary["outcome"] == "published"
     assert summary["ingest"]["dates"]["events"] == ["2026-01-05"]
     assert summary["computed"]["silver.activity_events"]["dates"] == ["2026-01-05"]

@@ -1,0 +1,32 @@
+"""Runs a command of the project at another time.
+
+python -m benchmarks.at 2026-11-01T06:00 lake run
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+
+import time_machine
+
+
+def main() -> None:
+    """The time stands first, in UTC; what follows is the command, `lake` or `sqlmesh`."""
+    moment = dt.datetime.fromisoformat(sys.argv[1]).replace(tzinfo=dt.UTC)
+    name, sys.argv = sys.argv[2], sys.argv[2:]
+    with time_machine.travel(moment):
+        if name == "lake":
+            from pipeline.cli import main as lake
+
+            lake()
+        elif name == "sqlmesh":
+            from sqlmesh.cli.main import cli
+
+            cli()
+        else:
+            sys.exit(f"{name}: expected lake or sqlmesh")
+
+
+if __name__ == "__main__":
+    main()
