@@ -12,29 +12,15 @@ MODEL (
   )
 );
 
-WITH current_versions AS (
+WITH days_late AS (
   SELECT
-    objects.feed AS feed,
-    objects.modified_at AS modified_at,
-    objects.event_dates AS event_dates
-  FROM operations.objects AS objects
-  QUALIFY
-    ROW_NUMBER() OVER (PARTITION BY objects.feed, objects.source_file ORDER BY objects.position DESC) = 1
-), dated_rows AS (
-  SELECT
-    current_versions.feed AS feed,
-    current_versions.modified_at AS modified_at,
-    UNNEST(current_versions.event_dates) AS dated
-  FROM current_versions AS current_versions
-), days_late AS (
-  SELECT
-    dated_rows.feed AS feed,
-    GREATEST(DATE_DIFF('DAY', dated_rows.dated.event_date, dated_rows.modified_at::DATE), 0) AS days,
-    SUM(dated_rows.dated.rows) AS row_count
-  FROM dated_rows AS dated_rows
+    object_dates.feed AS feed,
+    GREATEST(DATE_DIFF('DAY', object_dates.event_date, object_dates.modified_at::DATE), 0) AS days,
+    SUM(object_dates.row_count) AS row_count
+  FROM ops.object_dates AS object_dates
   GROUP BY
-    dated_rows.feed,
-    GREATEST(DATE_DIFF('DAY', dated_rows.dated.event_date, dated_rows.modified_at::DATE), 0)
+    object_dates.feed,
+    GREATEST(DATE_DIFF('DAY', object_dates.event_date, object_dates.modified_at::DATE), 0)
 ), shares AS (
   SELECT
     days_late.feed AS feed,

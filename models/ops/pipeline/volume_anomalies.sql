@@ -12,27 +12,15 @@ MODEL (
   )
 );
 
-WITH current_versions AS (
+WITH daily_rows AS (
   SELECT
-    objects.feed AS feed,
-    objects.event_dates AS event_dates
-  FROM operations.objects AS objects
-  QUALIFY
-    ROW_NUMBER() OVER (PARTITION BY objects.feed, objects.source_file ORDER BY objects.position DESC) = 1
-), dated_rows AS (
-  SELECT
-    current_versions.feed AS feed,
-    UNNEST(current_versions.event_dates) AS dated
-  FROM current_versions AS current_versions
-), daily_rows AS (
-  SELECT
-    dated_rows.feed AS feed,
-    dated_rows.dated.event_date AS event_date,
-    SUM(dated_rows.dated.rows) AS row_count
-  FROM dated_rows AS dated_rows
+    object_dates.feed AS feed,
+    object_dates.event_date AS event_date,
+    SUM(object_dates.row_count) AS row_count
+  FROM ops.object_dates AS object_dates
   GROUP BY
-    dated_rows.feed,
-    dated_rows.dated.event_date
+    object_dates.feed,
+    object_dates.event_date
 ), usual_rows AS (
   SELECT
     daily_rows.feed AS feed,
