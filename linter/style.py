@@ -18,7 +18,7 @@ READS = {
     "seeds": set(),
     "silver": {"bronze", "seeds", "silver"},
     "gold": {"seeds", "silver", "gold"},
-    "ops": {"operations", "ops"},
+    "ops": {"operations", "gold", "ops"},
 }
 """Layers, and the layers that each may read."""
 PREFIXES = ("dim_", "fct_", "rpt_")

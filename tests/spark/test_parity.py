@@ -28,7 +28,7 @@ START = "2025-09-20"  # in mid-month, so that a month is not complete
 NOW = "2025-12-02 00:10:00"
 OF_NOW = {"age_seconds"}
 """Columns that tell the time between then and now, which passes between two plans."""
-MAY_BE_EMPTY = {"ops.runs", "ops.audit_results", "ops.volume_anomalies"}
+MAY_BE_EMPTY = {"ops.runs", "ops.audit_results", "ops.share_anomalies", "ops.volume_anomalies"}
 
 Rows = list[tuple[Any, ...]]
 
