@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ingest.clean import load_of
 from pipeline.spark.session import text
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _pieces(names: Iterable[str], others: Iterable[str]) -> Iterator[_Piece]:
 def _by_load(names: Iterable[str]) -> dict[str, list[str]]:
     found = defaultdict(list)
     for name in sorted(names):
-        found[name.rsplit("-", 1)[0]].append(name)
+        found[load_of(name)].append(name)
     return found
 
 
