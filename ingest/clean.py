@@ -55,7 +55,7 @@ def load_of(path: str) -> str:
     >>> load_of("bronze/events/ingest_date=2026-01-10/20260110T120000-0123456789ab.parquet")
     '20260110T120000-0123456789ab'
     """
-    return "-".join(path.rsplit("/", 1)[1].removesuffix(".parquet").split("-")[:2])
+    return "-".join(path.rsplit("/", 1)[-1].removesuffix(".parquet").split("-")[:2])
 
 
 def _reachable(ledger: Ledger, horizon: dt.datetime) -> tuple[set[str], int]:
