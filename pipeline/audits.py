@@ -20,7 +20,7 @@ from pipeline.warehouse import DIALECT, select
 
 BY_DATE, WARNING = "by_date", "warning"
 """Scopes of standalone audits, in their `defaults` because SQLMesh takes no tags there. by_date: what it finds on a
-date depends on rows of that date alone. warning: it blocks nothing. Without one it blocks, and runs over all dates."""
+date depends on rows of that date alone. warning: it blocks nothing, and can wait. Any other blocks over all dates."""
 SHOWN_ROWS, SHOWN_OBJECTS = 5, 20
 
 
@@ -49,12 +49,15 @@ def standalone_audits(
     scopes: Mapping[str, str],
     warehouse: EngineAdapter,
     dates: Collection[dt.date] | None,
+    computed: Collection[str] = (),
 ) -> list[Outcome]:
     """Runs production's standalone audits.
 
     Args:
         scopes: by name of the audit.
-        dates: audits by date look at these alone and the others are left out; None for all over all dates.
+        dates: audits by date look at these alone; None for all audits over all dates.
+        computed: with dates, the tables that were computed anew, by SQLMesh's full name: an audit that blocks and is
+            not by date looks at all dates when it reads one of them.
     """
     found = []
     for snapshot in snapshots.values():
@@ -62,11 +65,13 @@ def standalone_audits(
         if snapshot.is_model or audit.skip:
             continue
         scope = scopes.get(audit.name, "")
-        if dates is not None and (scope != BY_DATE or not dates):
+        narrowed = dates if scope == BY_DATE else None
+        is_due = bool(dates) if scope == BY_DATE else scope != WARNING and not audit.depends_on.isdisjoint(computed)
+        if dates is not None and not is_due:
             continue
-        query = _physical(audit.render_audit_query(), snapshots, dates)
+        query = _physical(audit.render_audit_query(), snapshots, narrowed)
         rows, examples = offenders(warehouse, query)
-        looked_at = "all dates" if dates is None else "changed dates"
+        looked_at = "all dates" if narrowed is None else "changed dates"
         found.append(Outcome(audit.name, looked_at, rows, examples, (), bool(rows) and scope != WARNING))
     return found
 

@@ -179,11 +179,13 @@ class Project:
     def run(self, now: dt.datetime) -> bool:
         """Computes what is missing, by the models' schedules; whether all of it succeeded.
 
+        Standalone audits are left to what follows: SQLMesh would run each over all dates, once a day.
+
         Raises:
             RetriableError: SQLMesh could not run at all.
         """
         try:
-            status = self.context.run(execution_time=now, end=now, skip_janitor=True)
+            status = self.context.run(execution_time=now, end=now, skip_janitor=True, select_models=["*"])
         except SQLMeshError as error:
             raise RetriableError(f"the run could not begin: {' '.join(str(error).split())}") from error
         return not status.is_failure and not self.console.errors

@@ -130,7 +130,7 @@ def _audit(
     state: StateDatabase,
     now: dt.datetime,
 ) -> None:
-    """Standalone audits over the dates that changed since the newest state; now and then over all.
+    """Standalone audits over what changed since the newest state; now and then all of them over all dates.
 
     Over all as well when readers get another version of a table: it may have been computed long ago, on a branch.
 
@@ -138,15 +138,18 @@ def _audit(
         Unproven: one that blocks found rows.
     """
     dates: set[dt.date] | None = set()
+    computed: set[str] = set()
     for snapshot in snapshots.values():
         if before is None or dates is None or not snapshot.is_model:
             continue
+        recomputed = history.since(state, snapshot.name, str(snapshot.version), before.sequence)
+        if recomputed.changed:
+            computed.add(snapshot.name)
         if snapshot.model.kind.is_incremental_by_time_range:
-            recomputed = history.since(state, snapshot.name, str(snapshot.version), before.sequence)
             dates = None if recomputed.dates is None else dates | recomputed.dates
     if before is None or _has_other_versions(before, changed) or _is_due(state, options, now):
         dates = None
-    found = standalone_audits(snapshots, project.audit_scopes(), project.context.engine_adapter, dates)
+    found = standalone_audits(snapshots, project.audit_scopes(), project.context.engine_adapter, dates, computed)
     failing = [item for item in found if item.rows]
     if failing:
         published = before.positions if before else {}

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from ingest.settings import settings
+from tests.engagement import cycle, play
 from tests.home import Home
 
 MRR = "gold.fct_mrr_daily"
@@ -156,3 +157,20 @@ def test_address_of_a_customer_makes_no_date_of_mrr_stale(business: Home) -> Non
     assert business.run() == "SUCCESS"
     countries = rows(business, "SELECT country_code FROM gold.dim_account WHERE account_id = 'a1' ORDER BY valid_from")
     assert countries == [(None,), ("fr",)]
+
+
+def test_audit_over_all_dates_runs_when_what_it_reads_was_computed(business: Home) -> None:
+    """Else a state would be published that its audit has never seen, until the next one over everything."""
+    mrr = ("assert_mrr_report_reconciles_with_days", "all dates")
+    assert mrr in {(audit.name, audit.scope) for audit in cycle(business).audits}
+
+    business.put("events", "late.json", play("late", "2026-01-20"))
+    done = cycle(business)
+    assert done.outcome == "published"
+    assert {audit.scope for audit in done.audits} == {"changed dates"}
+
+    business.put("subscriptions", "2.json", change("s1", 2, "2026-02-05T00:00:00Z", quantity=2))
+    done = cycle(business)
+    assert done.outcome == "published"
+    assert mrr in {(audit.name, audit.scope) for audit in done.audits}
+    assert "assert_revenue_references_are_known" not in {audit.name for audit in done.audits}, "a warning can wait"
