@@ -100,7 +100,7 @@ def test_environment_is_made_told_and_removed(running: Home, checkout: Path, job
     assert f"## Environment `pr_{NUMBER}`" in told
     assert f"`gold__pr_{NUMBER}.activity_engagement_metrics` (Non-breaking)" in told
     assert "**Models needing backfill:**" in told
-    schemas = {f"{layer}__pr_{NUMBER}" for layer in ("gold", "silver")}
+    schemas = {f"{layer}__pr_{NUMBER}" for layer in ("gold", "ops", "silver")}
     assert environments(running) == {"prod": set(), f"pr_{NUMBER}": schemas}
     table = GOLD.replace(".", f"__pr_{NUMBER}.")
     assert running.rows(f"SELECT SUM(long_plays)::INT, COUNT(*) FROM {table}") == [(0, 3)]
