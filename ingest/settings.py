@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     serving_dsn: str = Field(default="", repr=False)
     serving_schema: Annotated[str, AfterValidator(_schema)] = "gold"
     serving_role: str = ""
-    full_audit_hours: float = Field(default=168, ge=0)
+    full_audit_hours: float = Field(default=24, ge=0)
     notify_webhook_url: str = Field(default="", repr=False)
     lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)
     lake_load_bytes: int = Field(default=DEFAULT.load_bytes, ge=1)

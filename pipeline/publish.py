@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
-from sqlmesh.core.dialect import MacroVar
 from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.snapshot import Snapshot
 
@@ -210,20 +209,13 @@ def is_told_alike(change: Change, old: PublishedTable, gold: set[str]) -> bool:
 
 
 def _never_null(model: Any) -> set[str]:
-    """Columns that the audit `not_null` checks, and that stop the cycle when they are NULL.
-
-    One with a condition counts if that depends on when it is asked: what it leaves out it has seen before.
-    """
+    """Columns that the audit `not_null` checks in every row, and that stop the cycle when they are NULL."""
     return {
         column.name
         for name, arguments in model.audits
-        if name == "not_null" and "blocking" not in arguments and _is_of_now(arguments.get("condition"))
+        if name == "not_null" and not arguments.keys() & {"condition", "blocking"}
         for column in arguments["columns"].find_all(exp.Column)
     }
-
-
-def _is_of_now(condition: exp.Expression | None) -> bool:
-    return condition is None or any(item.name.startswith("execution_") for item in condition.find_all(MacroVar))
 
 
 def over_published(query: exp.Query) -> str:

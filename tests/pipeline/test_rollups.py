@@ -7,9 +7,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import pytest
-from sqlglot import exp
 from sqlmesh import Context
 
 from ingest.settings import read_settings
@@ -143,19 +141,12 @@ def test_rows_are_those_of_the_view_and_only_touched_parts_are_written(seed: int
         before = after
 
 
-@pytest.mark.parametrize(
-    ("name", "start"), [("weekly", "2026-01-26"), ("monthly", "2026-01-01"), ("yearly", "2026-01-01")]
-)
-def test_audits_of_a_rollup_look_at_the_period_that_grows(project: Context, name: str, start: str) -> None:
-    """Or each day they would sum all of history."""
+@pytest.mark.parametrize("name", ["weekly", "monthly", "yearly"])
+def test_audits_of_the_projects_rollups_look_at_all_of_their_rows(project: Context, name: str) -> None:
+    """Late data changes old periods, and another version all of them."""
     model = project.get_model(f"gold.activity_engagement_metrics_{name}", raise_if_missing=True)
-    for audit, arguments in model.audits_with_args:
-        query = model.render_audit_query(audit, **arguments, execution_time="2026-02-01 06:00:00")
-        (condition,) = query.find_all(exp.GTE)
-        with duckdb.connect() as reader:
-            assert reader.execute(f"SELECT {condition.expression.sql('duckdb')}").fetchone() == (
-                dt.date.fromisoformat(start),
-            )
+    assert {audit.name for audit, _ in model.audits_with_args} == {"not_null", "accepted_range"}
+    assert all("condition" not in arguments for _, arguments in model.audits_with_args)
     told = described(model.fqn, "1", model, {"gold.activity_engagement_metrics"})
     assert {f"{name.removesuffix('ly')}_date", "activities_played"} <= set(told.not_null)
 

@@ -23,15 +23,9 @@ MODEL (
         activities_played,
         completion_rate,
         completed_plays
-      ),
-      condition := month_date >= DATE_TRUNC('MONTH', @execution_date - INTERVAL '1' DAY)::DATE
+      )
     ),
-    accepted_range(
-      "column" := completion_rate,
-      min_v := 0,
-      max_v := 1,
-      condition := month_date >= DATE_TRUNC('MONTH', @execution_date - INTERVAL '1' DAY)::DATE
-    )
+    accepted_range("column" := completion_rate, min_v := 0, max_v := 1)
   )
 );
 

@@ -16,54 +16,56 @@ MODEL (
   )
 );
 
-WITH member_plays AS (
+WITH computed AS (
   SELECT
     metrics.date AS date,
+    metrics.activity_type AS activity_type,
+    metrics.country_code AS country_code,
+    metrics.os_name AS os_name,
+    metrics.subscription_status AS subscription_status,
+    metrics.activities_played AS activities_played
+  FROM gold.activity_engagement_metrics AS metrics
+  WHERE
+    metrics.date BETWEEN @start_date AND @end_date
+), members AS (
+  SELECT
+    computed.date AS date,
     'activity_type' AS dimension,
-    COALESCE(metrics.activity_type, '') AS member,
-    SUM(metrics.activities_played) AS plays
-  FROM gold.activity_engagement_metrics AS metrics
-  WHERE
-    metrics.date BETWEEN @start_date AND @end_date
-  GROUP BY
-    metrics.date,
-    COALESCE(metrics.activity_type, '')
+    COALESCE(computed.activity_type, '') AS member,
+    computed.activities_played AS plays
+  FROM computed AS computed
   UNION ALL
   SELECT
-    metrics.date AS date,
+    computed.date AS date,
     'country_code' AS dimension,
-    COALESCE(metrics.country_code, '') AS member,
-    SUM(metrics.activities_played) AS plays
-  FROM gold.activity_engagement_metrics AS metrics
-  WHERE
-    metrics.date BETWEEN @start_date AND @end_date
-  GROUP BY
-    metrics.date,
-    COALESCE(metrics.country_code, '')
+    COALESCE(computed.country_code, '') AS member,
+    computed.activities_played AS plays
+  FROM computed AS computed
   UNION ALL
   SELECT
-    metrics.date AS date,
+    computed.date AS date,
     'os_name' AS dimension,
-    COALESCE(metrics.os_name, '') AS member,
-    SUM(metrics.activities_played) AS plays
-  FROM gold.activity_engagement_metrics AS metrics
-  WHERE
-    metrics.date BETWEEN @start_date AND @end_date
-  GROUP BY
-    metrics.date,
-    COALESCE(metrics.os_name, '')
+    COALESCE(computed.os_name, '') AS member,
+    computed.activities_played AS plays
+  FROM computed AS computed
   UNION ALL
   SELECT
-    metrics.date AS date,
+    computed.date AS date,
     'subscription_status' AS dimension,
-    COALESCE(metrics.subscription_status, '') AS member,
-    SUM(metrics.activities_played) AS plays
-  FROM gold.activity_engagement_metrics AS metrics
-  WHERE
-    metrics.date BETWEEN @start_date AND @end_date
+    COALESCE(computed.subscription_status, '') AS member,
+    computed.activities_played AS plays
+  FROM computed AS computed
+), member_plays AS (
+  SELECT
+    members.date AS date,
+    members.dimension AS dimension,
+    members.member AS member,
+    SUM(members.plays) AS plays
+  FROM members AS members
   GROUP BY
-    metrics.date,
-    COALESCE(metrics.subscription_status, '')
+    members.date,
+    members.dimension,
+    members.member
 )
 SELECT
   member_plays.date::DATE AS date, /* UTC date of the plays */
