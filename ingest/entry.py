@@ -3,6 +3,7 @@
 Rows are actions:
 
     object   one version of one source object was loaded (or seen again): counts, event dates, hash
+    range    consecutive offsets of one partition of a topic were loaded: counts, event dates
     add      a bronze or quarantine file is live from here on
     remove   a file is live no more
     abandon  the load of that id must never commit; its files may be deleted
@@ -24,10 +25,13 @@ import pyarrow.parquet as pq
 
 from ingest.errors import ConfigError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Format 1 has no ranges, and none of its objects has dropped, erased or skipped records."""
 LAYERS = ("bronze", "quarantine", "discarded")
 VERSION_KEY = b"lakemesh.ledger_format"
 NEWEST_KEY = b"lakemesh.newest_object_at"
+OFFSETS_KEY = b"lakemesh.next_offsets"
 _LOAD_KEY, _COMMITTED_KEY = b"lakemesh.load_id", b"lakemesh.committed_at"
 _DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
 _OBJECT = {
@@ -42,6 +46,31 @@ _OBJECT = {
     "event_dates": _DATES,
     "contract_version": pa.int64(),
     "load_id": pa.string(),
+    "dropped": pa.int64(),
+    "erased": pa.int64(),
+    "skipped": pa.int64(),
+}
+_SINCE_2 = ("dropped", "erased", "skipped")
+_RANGE = {
+    "cluster_id": pa.string(),
+    "topic_id": pa.string(),
+    "topic": pa.string(),
+    "partition": pa.int32(),
+    "first_offset": pa.int64(),
+    "last_offset": pa.int64(),
+    "size": pa.int64(),
+    "modified_at": pa.timestamp("us", "UTC"),
+    "records": pa.int64(),
+    "rows": pa.int64(),
+    "quarantined": pa.int64(),
+    "nulls": pa.int64(),
+    "gaps": pa.int64(),
+    "event_dates": _DATES,
+    "contract_version": pa.int64(),
+    "load_id": pa.string(),
+    "dropped": pa.int64(),
+    "erased": pa.int64(),
+    "skipped": pa.int64(),
 }
 _FILE = {
     "path": pa.string(),
@@ -52,7 +81,13 @@ _FILE = {
     "loads": pa.list_(pa.string()),
     "columns": pa.string(),
 }
-_COLUMNS = {"object": list(_OBJECT), "add": list(_FILE), "remove": ["path"], "abandon": ["abandoned"]}
+_COLUMNS = {
+    "object": list(_OBJECT),
+    "range": list(_RANGE),
+    "add": list(_FILE),
+    "remove": ["path"],
+    "abandon": ["abandoned"],
+}
 PART_OF_THE_LOG = "restore the ledger from its back-up, or run `lake ledger rebuild`"
 BESIDE_THE_LOG = "delete it: it only spares reading, the log itself says the same"
 METADATA = {VERSION_KEY: str(FORMAT_VERSION).encode()}
@@ -61,7 +96,7 @@ FILE_SCHEMA = pa.schema(list(_FILE.items()), metadata=METADATA)
 _SCHEMA = pa.schema(
     [
         ("action", pa.string()),
-        *(_OBJECT | _FILE).items(),
+        *(_OBJECT | _RANGE | _FILE).items(),
         ("abandoned", pa.string()),
     ],
     metadata=METADATA,
@@ -74,8 +109,11 @@ class LoadedObject:
 
     Attributes:
         source_file: bucket/key.
-        records: non-blank records; always rows + quarantined.
+        records: non-blank records; always rows + quarantined + dropped + erased + skipped.
         event_dates: (UTC date, rows) of its bronze rows; empty for entity feeds.
+        dropped: records taken out because the object should never have been loaded (`lake drop`).
+        erased: records taken out to forget a person.
+        skipped: records that are counted and are no rows by their kind, as tombstones and transaction markers.
     """
 
     source_file: str
@@ -89,6 +127,65 @@ class LoadedObject:
     event_dates: tuple[tuple[dt.date, int], ...]
     contract_version: int
     load_id: str
+    dropped: int = 0
+    erased: int = 0
+    skipped: int = 0
+
+    @property
+    def is_conserved(self) -> bool:
+        """Whether every record is accounted for."""
+        return self.records == self.rows + self.quarantined + self.dropped + self.erased + self.skipped
+
+
+Partition = tuple[str, str, int]
+"""A partition of a topic for ever: cluster id, topic id (a topic that is made again gets another), number."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """Consecutive offsets of one partition as a load committed them.
+
+    Attributes:
+        topic: its name, for people; the id is what counts.
+        size: bytes of the values.
+        modified_at: time of its newest message.
+        records: messages with a value; always rows + quarantined + dropped + erased + skipped.
+        nulls: messages without a value.
+        gaps: offsets that were never delivered: control records, aborted transactions, compaction.
+        event_dates, dropped, erased, skipped: as of a LoadedObject.
+    """
+
+    cluster_id: str
+    topic_id: str
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    size: int
+    modified_at: dt.datetime
+    records: int
+    rows: int
+    quarantined: int
+    nulls: int
+    gaps: int
+    event_dates: tuple[tuple[dt.date, int], ...]
+    contract_version: int
+    load_id: str
+    dropped: int = 0
+    erased: int = 0
+    skipped: int = 0
+
+    @property
+    def place(self) -> Partition:
+        """The partition."""
+        return self.cluster_id, self.topic_id, self.partition
+
+    @property
+    def is_conserved(self) -> bool:
+        """Whether every offset and every record is accounted for."""
+        offsets = self.last_offset - self.first_offset + 1
+        counted = self.rows + self.quarantined + self.dropped + self.erased + self.skipped
+        return offsets == self.records + self.nulls + self.gaps and self.records == counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +213,7 @@ class Entry:
     """What one commit says.
 
     Attributes:
+        ranges: at most one of each partition; the commit of the entry is the commit of their offsets.
         newest_object_at: when the newest of its objects was written, known also where the objects were not read.
     """
 
@@ -125,18 +223,22 @@ class Entry:
     added: tuple[LakeFile, ...] = ()
     removed: tuple[str, ...] = ()
     abandoned: tuple[str, ...] = ()
+    ranges: tuple[OffsetRange, ...] = ()
     newest_object_at: dt.datetime | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.objects:
-            object.__setattr__(self, "newest_object_at", max(item.modified_at for item in self.objects))
+        sources: tuple[LoadedObject | OffsetRange, ...] = (*self.objects, *self.ranges)
+        if sources:
+            object.__setattr__(self, "newest_object_at", max(item.modified_at for item in sources))
 
     def conflicts_with(self, other: Entry) -> bool:
         """Whether `other`, committed first, makes this entry wrong."""
         mine = {item.source_file for item in self.objects}
+        places = {item.place for item in self.ranges}
         return (
             self.load_id in other.abandoned
             or any(item.source_file in mine for item in other.objects)
+            or any(item.place in places for item in other.ranges)
             or not set(self.removed).isdisjoint(other.removed)
         )
 
@@ -151,6 +253,7 @@ class Entry:
                 ("add", files_table(self.added)),
                 ("remove", pa.table({"path": pa.array(self.removed, pa.string())})),
                 ("abandon", pa.table({"abandoned": pa.array(self.abandoned, pa.string())})),
+                ("range", _ranges_table(self.ranges)),
                 ("object", objects_table(self.objects)),
             ):
                 if table.num_rows:
@@ -184,6 +287,7 @@ class Entry:
                 added=tuple(item for table in rows["add"] for item in files_of(table)),
                 removed=tuple(path for table in rows["remove"] for path in table.column("path").to_pylist()),
                 abandoned=tuple(load for table in rows["abandon"] for load in table.column("abandoned").to_pylist()),
+                ranges=tuple(item for table in rows["range"] for item in _ranges_of(table)),
                 newest_object_at=stamped(about),
             )
 
@@ -223,25 +327,51 @@ def must_be_readable(schema: pa.Schema, name: str) -> None:
         ConfigError: a newer version of Lakemesh wrote it.
     """
     version = int((schema.metadata or {}).get(VERSION_KEY, b"0"))
-    if version != FORMAT_VERSION:
-        raise ConfigError(
-            f"{name} has ledger format {version}, this version reads {FORMAT_VERSION}; install a newer Lakemesh"
-        )
+    if version not in READABLE_VERSIONS:
+        known = " and ".join(map(str, READABLE_VERSIONS))
+        raise ConfigError(f"{name} has ledger format {version}, this version reads {known}; install a newer Lakemesh")
 
 
 def objects_table(objects: Sequence[LoadedObject]) -> pa.Table:
     """Objects as columns."""
-    dates = [[{"event_date": day, "rows": rows} for day, rows in item.event_dates] for item in objects]
-    columns = {name: [getattr(item, name) for item in objects] for name in _OBJECT} | {"event_dates": dates}
-    return pa.table([pa.array(columns[name], kind) for name, kind in _OBJECT.items()], schema=OBJECT_SCHEMA)
+    return pa.table(_columns(objects, _OBJECT), schema=OBJECT_SCHEMA)
 
 
 def objects_of(table: pa.Table) -> Iterable[LoadedObject]:
-    """Objects from columns."""
-    columns = [table.column(name).to_pylist() for name in _OBJECT]
-    place = list(_OBJECT).index("event_dates")
-    columns[place] = [tuple((item["event_date"], item["rows"]) for item in dates) for dates in columns[place]]
-    return map(LoadedObject, *columns)
+    """Objects from columns, of format 1 too."""
+    return map(LoadedObject, *_values(up_to_date(table), _OBJECT))
+
+
+def up_to_date(objects: pa.Table) -> pa.Table:
+    """Objects as columns of the format of now, whatever format they were written in."""
+    for name in _SINCE_2:
+        if name not in objects.column_names:
+            objects = objects.append_column(name, pa.repeat(pa.scalar(0, pa.int64()), len(objects)))
+    return objects.replace_schema_metadata(METADATA)
+
+
+def _ranges_table(ranges: Sequence[OffsetRange]) -> pa.Table:
+    return pa.table(_columns(ranges, _RANGE), names=list(_RANGE))
+
+
+def _ranges_of(table: pa.Table) -> Iterable[OffsetRange]:
+    return map(OffsetRange, *_values(table, _RANGE))
+
+
+def _columns(items: Sequence[Any], kinds: Mapping[str, pa.DataType]) -> list[pa.Array]:
+    """The attributes of objects or ranges as arrays."""
+    dates = [[{"event_date": day, "rows": rows} for day, rows in item.event_dates] for item in items]
+    columns = {name: [getattr(item, name) for item in items] for name in kinds} | {"event_dates": dates}
+    return [pa.array(columns[name], kind) for name, kind in kinds.items()]
+
+
+def _values(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> list[list[Any]]:
+    """The columns of objects or ranges as attributes."""
+    columns: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in kinds}
+    columns["event_dates"] = [
+        tuple((item["event_date"], item["rows"]) for item in dates) for dates in columns["event_dates"]
+    ]
+    return list(columns.values())
 
 
 def files_table(files: Sequence[LakeFile]) -> pa.Table:

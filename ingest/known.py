@@ -21,6 +21,7 @@ from ingest.entry import (
     objects_of,
     objects_table,
     readable,
+    up_to_date,
 )
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class KnownObjects(Mapping[str, LoadedObject]):
             mine = pa.array(self._recent, pa.string())
             with self._open() as parquet:
                 for group in range(parquet.num_row_groups):
-                    table = parquet.read_row_group(group)
+                    table = up_to_date(parquet.read_row_group(group))
                     yield table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=mine)))
         if self._recent:
             yield objects_table(list(self._recent.values()))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -22,8 +23,10 @@ import pyarrow.parquet as pq
 
 from ingest.entry import (
     BESIDE_THE_LOG,
+    OFFSETS_KEY,
     Entry,
     LakeFile,
+    Partition,
     files_of,
     files_table,
     must_be_readable,
@@ -57,12 +60,14 @@ class LedgerState:
         objects: the current version of each source object.
         files: live files by path.
         newest_object_at: when the newest object that was ever loaded was written; None before the first.
+        next_offsets: of each partition of a topic the offset that the next load begins with.
     """
 
     position: int = 0
     objects: KnownObjects = field(default_factory=KnownObjects)
     files: dict[str, LakeFile] = field(default_factory=dict)
     newest_object_at: dt.datetime | None = None
+    next_offsets: dict[Partition, int] = field(default_factory=dict)
 
     def apply(self, sequence: int, entry: Entry) -> None:
         """Moves the state one entry on."""
@@ -71,13 +76,14 @@ class LedgerState:
         for path in entry.removed:
             del self.files[path]
         self.files.update((file.path, file) for file in entry.added)
+        self.next_offsets.update((item.place, item.last_offset + 1) for item in entry.ranges)
         times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
         self.newest_object_at = max(times, default=None)
         self.position = sequence
 
     def copy(self) -> LedgerState:
         """A state that can be moved on without touching this one."""
-        return replace(self, objects=self.objects.copy(), files=dict(self.files))
+        return replace(self, objects=self.objects.copy(), files=dict(self.files), next_offsets=dict(self.next_offsets))
 
     def bronze_files(self) -> list[LakeFile]:
         """Live bronze files in path order."""
@@ -128,6 +134,8 @@ class Ledger:
                 parquet = pq.ParquetFile(source)
                 must_be_readable(parquet.schema_arrow, name)
                 state.newest_object_at = stamped(parquet.schema_arrow.metadata)
+                offsets = json.loads(parquet.schema_arrow.metadata.get(OFFSETS_KEY, b"[]"))
+                state.next_offsets = {(cluster, topic, number): n for cluster, topic, number, n in offsets}
                 state.files = {file.path: file for file in files_of(parquet.read())}
             state.objects = KnownObjects(self.store, self._checkpoint_key(checkpoint, "objects"))
         for sequence, entry in self._entries(checkpoint, position, with_objects):
@@ -201,6 +209,8 @@ class Ledger:
         sink = io.BytesIO()
         table = files_table(list(state.files.values()))
         about = {key: value.encode() for key, value in stamp(state.newest_object_at).items()}
+        if state.next_offsets:
+            about[OFFSETS_KEY] = json.dumps([[*place, n] for place, n in sorted(state.next_offsets.items())]).encode()
         table = table.replace_schema_metadata(table.schema.metadata | about)
         pq.write_table(table, sink, compression="zstd", write_statistics=False)
         self.store.put(self._checkpoint_key(state.position, "files"), sink.getvalue())
@@ -287,5 +297,8 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
             changed = True
             for version in (before, item):
                 dates.update(day for day, _ in (version.event_dates if version else ()))
+        for span in entry.ranges:
+            changed = changed or span.rows > 0
+            dates.update(day for day, _ in span.event_dates)
         state.apply(sequence, entry)
     return Touched(changed, frozenset(dates))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.entry import Entry, LakeFile, LoadedObject
+from ingest import ledger as ledger_module
+from ingest.entry import Entry, LakeFile, LoadedObject, OffsetRange
 from ingest.errors import ConfigError, ConflictError
 from ingest.ledger import Ledger, LedgerState, Touched, touched
 from ingest.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 DAY = dt.date(2026, 1, 2)
+FORMAT_1 = Path(__file__).parents[1] / "data/ledger_format_1"
+"""Three entries and a checkpoint at the second, as the last version with format 1 wrote them."""
 
 
 def loaded(name: str, load_id: str = "L1", days: tuple[dt.date, ...] = (DAY,), etag: str = "1") -> LoadedObject:
@@ -34,6 +38,14 @@ def entry(load_id: str, *names: str, **fields: Any) -> Entry:
     return Entry(load_id, NOW, tuple(loaded(name, load_id) for name in names), **fields)
 
 
+def span(partition: int, first: int, last: int, load_id: str = "L1") -> OffsetRange:
+    count = last - first + 1
+    dates = ((DAY, count - 3),)
+    return OffsetRange(
+        "c", "t", "clicks", partition, first, last, 99, NOW, count - 2, count - 3, 1, 1, 1, dates, 1, load_id
+    )
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger(Store(str(tmp_path)), "events")
@@ -47,17 +59,69 @@ def test_entry_survives_the_round_trip() -> None:
         (file("bronze/events/a.parquet"), replace(file("bronze/events/b.parquet"), event_date=None)),
         ("bronze/events/old.parquet",),
         ("L0",),
+        (span(0, 0, 9), span(1, 5, 9)),
     )
     assert Entry.from_bytes(whole.to_bytes(), "entry") == whole
 
 
 def test_entry_of_a_newer_format_is_refused() -> None:
     table = pq.read_table(pa.BufferReader(entry("L1", "b/x").to_bytes()))
-    table = table.replace_schema_metadata({"lakemesh.ledger_format": "2"})
+    table = table.replace_schema_metadata({"lakemesh.ledger_format": "3"})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    with pytest.raises(ConfigError, match="ledger format 2, this version reads 1"):
+    with pytest.raises(ConfigError, match="ledger format 3, this version reads 1 and 2"):
         Entry.from_bytes(sink.getvalue().to_pybytes(), "entry")
+
+
+def test_records_and_offsets_are_conserved() -> None:
+    whole = loaded("b/x")
+    assert whole.is_conserved
+    assert not replace(whole, rows=0, event_dates=()).is_conserved
+    assert replace(whole, rows=0, quarantined=0, dropped=1, erased=1, event_dates=()).is_conserved
+    assert replace(whole, records=3, skipped=1).is_conserved
+    assert span(0, 0, 9).is_conserved
+    assert not replace(span(0, 0, 9), last_offset=10).is_conserved
+    assert not replace(span(0, 0, 9), quarantined=0).is_conserved
+
+
+@pytest.mark.parametrize("position", [1, 2, 3])
+def test_ledger_of_format_1_reads_as_before(position: int) -> None:
+    state = Ledger(Store(str(FORMAT_1)), "events").state(position)
+    names = ["b/x", "b/y", "b/z"][:position]
+    assert sorted(state.objects) == names
+    assert state.objects.lookup(names) == {name: loaded(name, f"L{n}") for n, name in enumerate(names, 1)}
+    live = [1] if position == 1 else [2] if position == 2 else [2, 3]
+    assert list(state.files) == [f"bronze/events/{number}.parquet" for number in live]
+    assert (state.newest_object_at, state.next_offsets) == (NOW, {})
+
+
+def test_ledger_of_format_1_goes_on_in_format_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(FORMAT_1, tmp_path / "lake")
+    ledger = Ledger(Store(str(tmp_path / "lake")), "events")
+    known = replace(loaded("b/y", "L4"), rows=0, quarantined=0, dropped=2, event_dates=())
+    ledger.commit(Entry("L4", NOW, (known,), ranges=(span(0, 0, 9, "L4"),)), 3)
+    monkeypatch.setattr(ledger_module, "CHECKPOINT_ENTRIES", 1)
+    assert ledger.checkpoint(ledger.state())
+
+    state = Ledger(ledger.store, "events").state()
+    assert dict(state.objects) == {"b/x": loaded("b/x"), "b/y": known, "b/z": loaded("b/z", "L3")}
+    assert state.next_offsets == {("c", "t", 0): 10}
+
+
+def test_entry_commits_the_offsets_of_its_ranges(ledger: Ledger) -> None:
+    ledger.commit(Entry("L1", NOW, ranges=(span(0, 0, 9), span(1, 0, 4))), 0)
+    ledger.commit(Entry("L2", NOW, ranges=(span(0, 10, 19, "L2"),)), 1)
+
+    assert ledger.state().next_offsets == {("c", "t", 0): 20, ("c", "t", 1): 5}
+    assert ledger.state(1).next_offsets == {("c", "t", 0): 10, ("c", "t", 1): 5}
+    assert ledger.state().newest_object_at == NOW
+
+
+def test_of_two_writers_with_the_same_partition_the_second_plans_again(ledger: Ledger) -> None:
+    ledger.commit(Entry("L1", NOW, ranges=(span(0, 0, 9),)), 0)
+    ledger.commit(Entry("L2", NOW, ranges=(span(1, 0, 9, "L2"),)), 0)
+    with pytest.raises(ConflictError):
+        ledger.commit(Entry("L3", NOW, ranges=(span(0, 0, 5, "L3"),)), 0)
 
 
 def test_state_at_a_position_ignores_what_came_later(ledger: Ledger) -> None:
@@ -130,3 +194,4 @@ def test_touched_dates_are_those_shown_and_those_hidden() -> None:
     assert touched(state.copy(), [(2, seen_again)]) == Touched(False, frozenset())
     compacted = Entry("L4", NOW, added=(file("bronze/events/1.parquet"),))
     assert touched(state.copy(), [(2, compacted)]) == Touched(False, frozenset())
+    assert touched(state.copy(), [(2, Entry("L5", NOW, ranges=(span(0, 0, 9),)))]) == Touched(True, frozenset({DAY}))
