@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
@@ -14,11 +15,16 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ingest.errors import ConfigError
-from ingest.source import Completeness, Source, Strict
+from ingest.keywords import KEYWORDS
+from ingest.source import LONGEST_SECONDS, Completeness, Source, Strict
 
 CONTRACTS = Path(__file__).resolve().parent / "contracts"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_TYPE = re.compile(r"string|boolean|integer|double|date|timestamp|struct|decimal\(\d{1,2}, ?\d{1,2}\)")
+_TYPE = re.compile(r"string|boolean|integer|double|date|timestamp|struct|decimal\((\d{1,2}), ?(\d{1,2})\)")
+MAX_DIGITS = 38
+"""Of a decimal."""
+MAX_LEVELS = 31
+"""Of structs and lists within each other; with the record itself half of what a parser follows (parse.MAX_NESTING)."""
 
 
 def _name(value: str) -> str:
@@ -28,11 +34,20 @@ def _name(value: str) -> str:
 
 
 def _type(value: str) -> str:
-    if not _TYPE.fullmatch(value):
+    found = _TYPE.fullmatch(value)
+    if not found:
         raise ValueError(
             f"'{value}' is no type; expected string, boolean, integer, double, decimal(p, s), date, timestamp or struct"
         )
+    if found[1] and not (1 <= int(found[1]) <= MAX_DIGITS and int(found[2]) <= int(found[1])):
+        raise ValueError(f"'{value}' is no type; expected decimal(p, s) with p from 1 to {MAX_DIGITS}, and s up to p")
     return value
+
+
+def _feed(value: str) -> str:
+    if value in KEYWORDS | {"values"}:
+        raise ValueError(f"'{value}' is a word of SQL, and a table is named by it; expected another name")
+    return _name(value)
 
 
 class Kind(StrEnum):
@@ -93,9 +108,9 @@ class Contract(Strict):
             failed; the data is kept either way.
     """
 
-    feed: Annotated[str, AfterValidator(_name)]
+    feed: Annotated[str, AfterValidator(_feed)]
     domain: Annotated[str, AfterValidator(_name)]
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, lt=1 << 31)
     kind: Kind
     owner: str
     description: str = Field(min_length=1)
@@ -105,8 +120,8 @@ class Contract(Strict):
     latest_by: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
     epoch: dt.date = dt.date(2000, 1, 1)
-    clock_skew_seconds: int = Field(default=86_400, ge=0)
-    freshness_seconds: int = Field(ge=1)
+    clock_skew_seconds: int = Field(default=86_400, ge=0, le=LONGEST_SECONDS)
+    freshness_seconds: int = Field(ge=1, le=LONGEST_SECONDS)
     completeness: Completeness | None = None
     unknown_fields: str = Field(default="rescue", pattern="^(rescue|evolve|freeze)$")
     bad_records: str = Field(default="quarantine", pattern="^quarantine$")
@@ -149,11 +164,29 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        paths = [path for path, _ in self.walk()]
-        if double := {path for path in paths if paths.count(path) > 1}:
+        times = Counter(path for path, _ in self.walk())
+        if double := {path for path, count in times.items() if count > 1}:
             raise ValueError(f"columns declared twice: {sorted(double)}")
-        for path in (*self.key, *self.latest_by, *(reference.column for reference in self.references)):
-            self.leaf(path)
+        taken = {"ingest_date", "event_date"} if self.kind is Kind.EVENT else {"ingest_date"}
+        if reserved := sorted(taken & times.keys()):
+            raise ValueError(f"columns {reserved} are named as the partitions of bronze are; expected other names")
+        lists: dict[str, int] = {}  # how many lists a value lies in, its own included
+        for path, column in self.walk():
+            lists[path] = lists.get(path.rpartition(".")[0], 0) + column.repeated
+            if path.count(".") + 1 + lists[path] > MAX_LEVELS:
+                raise ValueError(f"column '{path}' lies deeper than {MAX_LEVELS} levels of structs and lists")
+        for name, named in (
+            ("key", self.key),
+            ("event_time", (self.event_time,) if self.event_time else ()),
+            ("latest_by", self.latest_by),
+            ("dates", self.dates),
+            ("references", tuple(reference.column for reference in self.references)),
+        ):
+            if several := [path for path in named if self.leaf(path).type == "struct" or lists[path]]:
+                raise ValueError(
+                    f"{name}: '{several[0]}' is a struct, a list or within a list; expected a column with one value in "
+                    "each record"
+                )
         if optional := [path for path in self.key if not self.leaf(path).required]:
             raise ValueError(f"key columns must be required: {optional}")
         if self.kind is Kind.ENTITY and self.event_time:

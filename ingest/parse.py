@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from ingest.arrays import as_numpy
+from ingest.arrays import as_numpy, one
 from ingest.contract import Column, Contract
 from ingest.read import Piece
 from ingest.schema import record_schema
@@ -82,7 +82,8 @@ class Parser:
         epoch = dt.datetime.combine(contract.epoch, dt.time(), dt.UTC)
         self._earliest = int(epoch.timestamp() * 1e6)
         self._required = [path for path, column in contract.walk() if column.required]
-        times = "|".join(column.name for _, column in contract.walk() if column.type == "timestamp")
+        others = {column.name for _, column in contract.walk() if column.type == "string"}  # whose texts stay whole
+        times = "|".join({column.name for _, column in contract.walk() if column.type == "timestamp"} - others)
         self._nanoseconds = re.compile(rf'("(?:{times})"\s*:\s*"[^"]*\.\d{{6}})\d+'.encode()) if times else None
 
     def empty(self) -> pa.Table:
@@ -283,12 +284,10 @@ class Parser:
                 rejected[int(kept[place])] = ("unknown_field", names[0], detail)
                 bad[place] = True
         for path in self._required:
-            values = rows
-            for part in path.split("."):
-                values = pc.struct_field(values, part) if not isinstance(values, pa.Table) else values.column(part)
-            if values.null_count:
-                missing = np.flatnonzero(as_numpy(pc.is_null(values)))
-                reject(missing, "missing_required", path, lambda _: "expected a value")
+            missing, in_list = _lacking(rows, path)
+            if len(missing):
+                detail = "expected a value in each element" if in_list else "expected a value"
+                reject(missing, "missing_required", path, lambda _, detail=detail: detail)
         if self.contract.event_time and len(kept):
             column = rows.column(self.contract.event_time)
             micros = as_numpy(pc.fill_null(column.cast(pa.int64()), self._earliest))
@@ -300,6 +299,27 @@ class Parser:
             )
             reject(early, "event_time_before_epoch", name, lambda p: f"{column[p]} lies before {self.contract.epoch}")
         return ~bad if bad.any() else None
+
+
+def _lacking(rows: pa.Table, path: str) -> tuple[Indices, bool]:
+    """(rows without a value at a dotted path, whether it lies within a list).
+
+    Within a list every element needs one; a list that is null or empty has no element that could lack it.
+    """
+    first, *members = path.split(".")
+    values = rows.column(first)
+    owners: Indices | None = None
+    for member in members:
+        if pa.types.is_list(values.type):
+            whole = one(values)
+            parents = as_numpy(pc.list_parent_indices(whole))
+            owners = parents if owners is None else owners[parents]
+            values = pc.list_flatten(whole)
+        values = pc.struct_field(values, member)
+    if not values.null_count:
+        return np.empty(0, dtype=np.int64), owners is not None
+    missing: Indices = np.flatnonzero(as_numpy(pc.is_null(values)))
+    return (missing, False) if owners is None else (np.unique(owners[missing]), True)
 
 
 def _whole_objects(data: npt.NDArray[np.uint8], starts: Indices, ends: Indices) -> bool:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import yaml
 
 from ingest.contract import Column, Contract, Kind
+from ingest.keywords import KEYWORDS
 
 LINEAGE: dict[str, tuple[pa.DataType, str, str]] = {
     "_source_file": (pa.string(), "TEXT", "Object that held the record: bucket/key."),
@@ -79,10 +80,14 @@ def bronze_schema(contract: Contract) -> pa.Schema:
 def sql_type(column: Column) -> str:
     """The column's type in DuckDB's dialect."""
     if column.type == "struct":
-        kind = f"STRUCT({', '.join(f'{member.name} {sql_type(member)}' for member in column.fields)})"
+        kind = f"STRUCT({', '.join(f'{_quoted(member.name)} {sql_type(member)}' for member in column.fields)})"
     else:
         kind = _SQL.get(column.type, column.type.upper())
     return f"{kind}[]" if column.repeated else kind
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if name in KEYWORDS else name
 
 
 def partitions(contract: Contract) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 MARKER = "_SUCCESS"
 """The name of an object without records, as Hadoop's jobs leave it in a folder that is finished."""
+LONGEST_SECONDS = 10**10
+"""Of any time in a contract, some 300 years: more is a mistake, and no calendar has it."""
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
 
@@ -52,7 +54,7 @@ class Retire(Strict):
         to: bucket, or bucket/prefix, that they are moved to, as `<to>/<source bucket>/<key>`; outside every feed.
     """
 
-    after_days: int = Field(ge=1)
+    after_days: int = Field(ge=1, le=LONGEST_SECONDS // 86_400)
     action: str = Field(pattern="^(delete|move|tag)$")
     to: str | None = Field(default=None, pattern=rf"^{BUCKET}(/[^/]+)*$")
 
@@ -75,9 +77,9 @@ class Completeness(Strict):
         deadline_seconds: so long after its end a day is computed all the same, and it is said.
     """
 
-    after_seconds: int | None = Field(default=None, ge=0)
+    after_seconds: int | None = Field(default=None, ge=0, le=LONGEST_SECONDS)
     marker: Annotated[str, AfterValidator(_marker)] | None = None
-    deadline_seconds: int = Field(ge=0)
+    deadline_seconds: int = Field(ge=0, le=LONGEST_SECONDS)
 
     @model_validator(mode="after")
     def _one_sign(self) -> Self:
@@ -102,7 +104,7 @@ class Source(Strict):
     format: str = Field(default="auto", pattern="^(auto|csv)$")
     date_prefix: Annotated[str, AfterValidator(_date_prefix)] | None = None
     recent_days: int | None = Field(default=None, ge=1, le=366)
-    full_sweep_hours: float = Field(default=24, ge=0)
+    full_sweep_hours: float = Field(default=24, ge=0, le=LONGEST_SECONDS // 3600)
     retire: Retire | None = None
 
     @model_validator(mode="after")

@@ -74,8 +74,9 @@ class LoadWriter:
         self._columns = columns_json(contract)
         leaves = _leaves(record_schema(contract))
         special = encodings(contract)
-        self._dictionary = [path for path in (*leaves, *LINEAGE) if _dotted(path) not in special]
-        kinds = {path: special.get(_dotted(path)) for path in (*leaves, LINE)}
+        leaves |= {name: name for name in LINEAGE}
+        self._dictionary = [path for path, dotted in leaves.items() if dotted not in special]
+        kinds = {path: special.get(dotted) for path, dotted in leaves.items()}
         self._encodings = {path: kind for path, kind in kinds.items() if kind}
         self._held: dict[int | None, list[pa.Table]] = defaultdict(list)
         self._held_rows: dict[int | None, int] = defaultdict(int)
@@ -255,18 +256,21 @@ class LoadWriter:
         self._rejects = []
 
 
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Parquet paths of the leaves, as `use_dictionary` wants them."""
-    parquet = pq.ParquetFile(_empty(schema)).schema
-    return [parquet.column(number).path for number in range(len(parquet.names))]
+def _leaves(schema: pa.Schema) -> dict[str, str]:
+    """Parquet's paths of the leaves, as `use_dictionary` wants them, with the contract's: `lines.list.element.tax` is
+    `lines.tax`.
+    """
+    found: dict[str, str] = {}
 
+    def below(kind: pa.DataType, path: str, dotted: str) -> None:
+        if pa.types.is_list(kind):
+            below(kind.value_type, f"{path}.list.element", dotted)
+        elif pa.types.is_struct(kind):
+            for member in kind:
+                below(member.type, f"{path}.{member.name}", f"{dotted}.{member.name}")
+        else:
+            found[path] = dotted
 
-def _empty(schema: pa.Schema) -> pa.BufferReader:
-    sink = pa.BufferOutputStream()
-    pq.write_table(schema.empty_table(), sink)
-    return pa.BufferReader(sink.getvalue())
-
-
-def _dotted(path: str) -> str:
-    """`lines.list.element.tax` (Parquet) as the contract says it: `lines.tax`."""
-    return path.replace(".list.element", "")
+    for item in schema:
+        below(item.type, item.name, item.name)
+    return found
