@@ -32,6 +32,7 @@ LAYERS = ("bronze", "quarantine", "discarded")
 VERSION_KEY = b"lakemesh.ledger_format"
 NEWEST_KEY = b"lakemesh.newest_object_at"
 OFFSETS_KEY = b"lakemesh.next_offsets"
+CONTRACT_KEY = b"lakemesh.contract"
 _LOAD_KEY, _COMMITTED_KEY = b"lakemesh.load_id", b"lakemesh.committed_at"
 _DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
 _OBJECT = {
@@ -215,6 +216,7 @@ class Entry:
     Attributes:
         ranges: at most one of each partition; the commit of the entry is the commit of their offsets.
         newest_object_at: when the newest of its objects was written, known also where the objects were not read.
+        contract: the contract that its objects were loaded by, where the log does not have it yet (see evolution.py).
     """
 
     load_id: str
@@ -225,20 +227,31 @@ class Entry:
     abandoned: tuple[str, ...] = ()
     ranges: tuple[OffsetRange, ...] = ()
     newest_object_at: dt.datetime | None = field(default=None, compare=False)
+    contract: str = ""
 
     def __post_init__(self) -> None:
         sources: tuple[LoadedObject | OffsetRange, ...] = (*self.objects, *self.ranges)
         if sources:
             object.__setattr__(self, "newest_object_at", max(item.modified_at for item in sources))
 
+    @property
+    def names_sources(self) -> bool:
+        """Whether it says anything of objects or ranges; compaction and cleaning do not."""
+        return bool(self.objects or self.ranges)
+
     def conflicts_with(self, other: Entry) -> bool:
-        """Whether `other`, committed first, makes this entry wrong."""
+        """Whether `other`, committed first, makes this entry wrong.
+
+        A load that changes the contract, and one by another contract beside it, are planned again: each is checked
+        against what the other loaded.
+        """
         mine = {item.source_file for item in self.objects}
         places = {item.place for item in self.ranges}
         return (
             self.load_id in other.abandoned
             or any(item.source_file in mine for item in other.objects)
             or any(item.place in places for item in other.ranges)
+            or (self.contract != other.contract and self.names_sources and other.names_sources)
             or not set(self.removed).isdisjoint(other.removed)
         )
 
@@ -246,7 +259,7 @@ class Entry:
         """The entry as Parquet."""
         sink = io.BytesIO()
         about = {_LOAD_KEY: self.load_id, _COMMITTED_KEY: self.committed_at.isoformat()}
-        about |= stamp(self.newest_object_at)
+        about |= stamp(self.newest_object_at) | ({CONTRACT_KEY: self.contract} if self.contract else {})
         schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in about.items()})
         with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=["action"]) as writer:
             for action, table in (
@@ -289,6 +302,7 @@ class Entry:
                 abandoned=tuple(load for table in rows["abandon"] for load in table.column("abandoned").to_pylist()),
                 ranges=tuple(item for table in rows["range"] for item in _ranges_of(table)),
                 newest_object_at=stamped(about),
+                contract=about.get(CONTRACT_KEY, b"").decode(),
             )
 
 

@@ -2,6 +2,7 @@
 
     IngestError
     ├── ConfigError        fix a setting, a contract or a permission, then run again   (exit 2)
+    │   └── ContractRefused  a contract does not read what its feed loaded before      (exit 2, only that feed stops)
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
     ├── TooManyBadRecords  more was quarantined than the contract allows: mend producer or contract     (exit 1)
     ├── OverwriteRefused   an object has new content, and its contract says refuse: look at it          (exit 1)
@@ -24,6 +25,17 @@ class IngestError(Exception):
 
 class ConfigError(IngestError):
     """A setting, contract, credential or folder is wrong. Nothing was changed."""
+
+
+class ContractRefused(ConfigError):  # noqa: N818  it is the contract that erred
+    """A contract was changed so that rows loaded before would be lost or read wrongly. The feed is not loaded."""
+
+    def __init__(self, feed: str, faults: Sequence[str]) -> None:
+        super().__init__(
+            f"{feed}: the contract does not follow what was loaded before: {'; '.join(faults)}. Only this feed stops, "
+            "and its bronze reads as before; docs/contracts.md lists the changes that are allowed and the ways out"
+        )
+        self.faults = tuple(faults)
 
 
 class RetriableError(IngestError):

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from ingest.entry import (
     BESIDE_THE_LOG,
+    CONTRACT_KEY,
     OFFSETS_KEY,
     Entry,
     LakeFile,
@@ -61,6 +62,7 @@ class LedgerState:
         files: live files by path.
         newest_object_at: when the newest object that was ever loaded was written; None before the first.
         next_offsets: of each partition of a topic the offset that the next load begins with.
+        contract: the contract that the newest loads were made by; empty when it was never recorded (see evolution.py).
     """
 
     position: int = 0
@@ -68,6 +70,7 @@ class LedgerState:
     files: dict[str, LakeFile] = field(default_factory=dict)
     newest_object_at: dt.datetime | None = None
     next_offsets: dict[Partition, int] = field(default_factory=dict)
+    contract: str = ""
 
     def apply(self, sequence: int, entry: Entry) -> None:
         """Moves the state one entry on."""
@@ -79,6 +82,7 @@ class LedgerState:
         self.next_offsets.update((item.place, item.last_offset + 1) for item in entry.ranges)
         times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
         self.newest_object_at = max(times, default=None)
+        self.contract = entry.contract or self.contract
         self.position = sequence
 
     def copy(self) -> LedgerState:
@@ -134,6 +138,7 @@ class Ledger:
                 parquet = pq.ParquetFile(source)
                 must_be_readable(parquet.schema_arrow, name)
                 state.newest_object_at = stamped(parquet.schema_arrow.metadata)
+                state.contract = parquet.schema_arrow.metadata.get(CONTRACT_KEY, b"").decode()
                 offsets = json.loads(parquet.schema_arrow.metadata.get(OFFSETS_KEY, b"[]"))
                 state.next_offsets = {(cluster, topic, number): n for cluster, topic, number, n in offsets}
                 state.files = {file.path: file for file in files_of(parquet.read())}
@@ -209,6 +214,8 @@ class Ledger:
         sink = io.BytesIO()
         table = files_table(list(state.files.values()))
         about = {key: value.encode() for key, value in stamp(state.newest_object_at).items()}
+        if state.contract:
+            about[CONTRACT_KEY] = state.contract.encode()
         if state.next_offsets:
             about[OFFSETS_KEY] = json.dumps([[*place, n] for place, n in sorted(state.next_offsets.items())]).encode()
         table = table.replace_schema_metadata(table.schema.metadata | about)

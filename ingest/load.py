@@ -13,6 +13,7 @@ from ingest.contract import Contract
 from ingest.discover import Waiting, discover
 from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConflictError, CorruptObject, IngestError
+from ingest.evolution import must_follow, unrecorded
 from ingest.ledger import Ledger, LedgerState
 from ingest.limits import DEFAULT, Limits
 from ingest.parse import RESCUED, Parsed, Parser, Reject
@@ -92,11 +93,12 @@ def ingest_feed(
         hints: keys that notifications named; only they are looked at, unless a full sweep is due.
 
     Raises:
-        ConfigError: a setting, right or bucket is wrong.
+        ConfigError: a setting, right or bucket is wrong, or the contract does not read what was loaded before.
         RetriableError: a store cannot be reached or the disk is full.
     """
     ledger = Ledger(lake, contract.feed)
     state = ledger.state()
+    must_follow(contract, lake, state)
     scope = choose_scope(contract, landing, lake, state.position, now(), full, hints)
     report = FeedReport(contract.feed, scope=scope.kind, hinted=len(hints or ()))
     corrupt: dict[str, str] = {}
@@ -152,6 +154,7 @@ def ingest_feed(
                 record_sweep(lake, contract, landing, scope.started_at, state.position)
             break
         state = ledger.state()
+        must_follow(contract, lake, state)
     return replace(
         report,
         position=state.position,
@@ -257,7 +260,14 @@ class _Load:
             for number, item in enumerate(self.objects)
             if number in unchanged
         ]
-        return Entry(self.load_id, self.started_at, tuple(objects), (*added, *rewrite.added), tuple(rewrite.removed))
+        return Entry(
+            self.load_id,
+            self.started_at,
+            tuple(objects),
+            (*added, *rewrite.added),
+            tuple(rewrite.removed),
+            contract=unrecorded(self.contract, self.state),
+        )
 
     def discard(self) -> None:
         """Removes the files of a load that will not commit."""

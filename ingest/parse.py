@@ -395,12 +395,15 @@ def _project_array(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _collect(text: bytes, columns: tuple[Column, ...], prefix: str, found: dict[str, msgspec.Raw]) -> None:
-    """Puts the unknown fields of a JSON object into `found`, by dotted path, their JSON text untouched."""
+    r"""Puts the unknown fields of a JSON object into `found`, by dotted path, their JSON text untouched.
+
+    A dot in a name is written `\.`: the field `a.b` is no member of `a`, and no later contract reads it as one.
+    """
     known = {column.name: column for column in columns}
     for name, value in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items():
         column = known.get(name)
         if column is None:
-            found[prefix + name] = msgspec.Raw(bytes(value))
+            found[prefix + name.replace(".", r"\.")] = msgspec.Raw(bytes(value))
         elif column.fields:
             raw = bytes(value).strip()
             if raw[:1] == b"{":

@@ -47,7 +47,7 @@ class Field:
     @property
     def obstacle(self) -> str:
         """Why it cannot become a column; empty when it can."""
-        if not _NAME.fullmatch(self.path.rsplit(".", 1)[-1]):
+        if "\\" in self.path or not _NAME.fullmatch(self.path.rsplit(".", 1)[-1]):  # a backslash: a dot in a name
             return "its name is no lower_snake_case"
         if self.shape in ("", "mixed"):
             return "its values are all null" if not self.shape else "its values are of several types"

@@ -14,6 +14,7 @@ from ingest.contract import Contract
 from ingest.discover import Waiting
 from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConflictError, RetriableError
+from ingest.evolution import must_follow
 from ingest.ledger import Ledger
 from ingest.parse import LINE, SOURCE, Parsed, Parser
 from ingest.quarantine import INCOMPLETE, Wanted, tables, without
@@ -44,6 +45,7 @@ def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wa
         wanted: which records to try.
 
     Raises:
+        ContractRefused: the contract does not read what was loaded before.
         RetriableError: other writers changed the same objects again and again.
     """
     for _ in range(ATTEMPTS):
@@ -57,6 +59,7 @@ def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wa
 
 def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Wanted) -> Replay:
     state = ledger.state()
+    unrecorded = must_follow(contract, lake, state)
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
     chosen = [
         (file, table.filter(mask))
@@ -100,7 +103,7 @@ def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, w
             for place, item in enumerate(objects)
             if writer.rows[place]
         ]
-        entry = Entry(load_id, now, tuple(moved), (*added, *rewritten), tuple(removed))
+        entry = Entry(load_id, now, tuple(moved), (*added, *rewritten), tuple(removed), contract=unrecorded)
     except BaseException:
         _discard(lake, writer, rewritten)
         raise

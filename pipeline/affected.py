@@ -11,7 +11,7 @@ import duckdb
 from ingest.contract import Contract, Kind
 from ingest.ledger import Ledger, LedgerState, touched
 from ingest.store import Store
-from pipeline.bronze import bronze_query
+from pipeline.bronze import bronze_query, readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ def feed_changes(
         entries = ledger.entries(before[feed].position, positions[feed])
         found = touched(after[feed], entries)
         changed[feed], dates[feed] = found.changed, set(found.dates)
+    contracts = {feed: readable(contract, lake, after[feed]) for feed, contract in contracts.items()}
     changes = []
     for feed, contract in contracts.items():
         is_everywhere = False
@@ -106,9 +107,9 @@ def _dates_of_facts(
                     seen.add(other.feed)
                     files = {file.path: file for state in (before, after) for file in state[other.feed].bronze_files()}
                     query, path = bronze_query(other, lake_uri, files.values()), _quoted(reference.column)
-                    table = f"keys_of_{other.feed}"
+                    table, key = f"keys_of_{other.feed}", _quoted(other.key[0])
                     connection.execute(
-                        f'CREATE OR REPLACE TEMP TABLE {table} AS SELECT DISTINCT entities."{other.key[0]}" AS id '
+                        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT DISTINCT entities.{key} AS id "
                         f"FROM ({query}) AS entities WHERE entities.{path} IN (SELECT id FROM {keys})"
                     )
                     waiting.append((other.feed, table))
@@ -133,16 +134,19 @@ def _changed_versions(
         for file in state.bronze_files()
         if file.path not in other.files
     ]
-    keys = ", ".join(map(_quoted, contract.key))
+    keys = ", ".join(f"bronze.{_quoted(path)}" for path in contract.key)
+    moved_keys = ", ".join(f"bronze.{_quoted(path)} AS key_{number}" for number, path in enumerate(contract.key))
+    same = " AND ".join(f"bronze.{_quoted(path)} = moved.key_{number}" for number, path in enumerate(contract.key))
     names = ", ".join(f'"{column.name}"' for column in contract.columns)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT {keys} FROM ({bronze_query(contract, lake_uri, moved)})"
+        f"CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT {moved_keys} "
+        f"FROM ({bronze_query(contract, lake_uri, moved)}) AS bronze"
     )
     latest = {}
     for name, state in (("before", before), ("after", after)):
         query = bronze_query(contract, lake_uri, state.bronze_files())
         latest[name] = (
-            f"SELECT {names} FROM ({query}) AS bronze SEMI JOIN moved USING ({keys}) "
+            f"SELECT {names} FROM ({query}) AS bronze SEMI JOIN moved ON {same} "
             f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {latest_first(contract)}) = 1"
         )
     connection.execute(
@@ -158,7 +162,7 @@ def _changed_versions(
 
 def latest_first(contract: Contract) -> str:
     """ORDER BY terms that put the winning version of a key first: never the order of arrival."""
-    terms = [f'"{name}" DESC NULLS LAST' for name in contract.latest_by]
+    terms = [f"{_quoted(path)} DESC NULLS LAST" for path in contract.latest_by]
     return ", ".join([*terms, *(f"{name} DESC" for name in ("_source_modified_at", "_source_file", "_source_line"))])
 
 

@@ -15,7 +15,7 @@ from sqlmesh.core.snapshot import Snapshot
 from ingest.contract import Contract, Kind
 from ingest.ledger import Ledger
 from ingest.store import Store
-from pipeline.bronze import bronze_query
+from pipeline.bronze import bronze_query, readable
 from pipeline.warehouse import DIALECT, select
 
 BY_DATE, WARNING = "by_date", "warning"
@@ -109,9 +109,11 @@ def suspects(
     older: set[str] = set()
     for contract in contracts:
         ledger = Ledger(lake, contract.feed)
+        live = ledger.live()
+        contract = readable(contract, lake, live)
         key = contract.key[0]
         values = sorted({str(row[key]) for row in rows if row.get(key) is not None})
-        near = [file for file in ledger.live_files() if file.event_date is None or not days or file.event_date in days]
+        near = [file for file in live.bronze_files() if file.event_date is None or not days or file.event_date in days]
         if values and near:
             query = (
                 f"SELECT DISTINCT _source_file FROM ({bronze_query(contract, lake.uri, near)}) AS bronze "

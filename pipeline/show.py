@@ -235,7 +235,14 @@ def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
     for item in verdicts:
         numbers = (f"{getattr(item, name):,}" for name in counted)
         table.add_row(item.feed, *numbers, "differs" if item.differences else "agrees")
-    return _text(table, *(f"{item.feed}: {line}" for item in verdicts for line in item.differences))
+    lines = [f"{item.feed}: {line}" for item in verdicts for line in item.differences]
+    lines += [
+        f"{item.feed}: {item.rejudged:,} records that an older contract loaded would be judged otherwise by the "
+        "contract of now; `lake quarantine replay` takes those that it accepts"
+        for item in verdicts
+        if item.rejudged
+    ]
+    return _text(table, *lines)
 
 
 def show_maintenance(done: Sequence[Maintenance], swept: Cleaning | None = None) -> str:

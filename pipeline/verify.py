@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +18,8 @@ import pyarrow.parquet as pq
 from ingest.contract import Contract
 from ingest.discover import Listed, compare
 from ingest.entry import LAYERS
+from ingest.errors import ContractRefused
+from ingest.evolution import file_types, must_follow
 from ingest.known import CHANGED, NEW, SAME
 from ingest.ledger import Ledger, LedgerState
 from ingest.load import ingest_feed
@@ -21,10 +27,12 @@ from ingest.quarantine import DISCARDED, OPEN
 from ingest.retired import is_retired, read_retired
 from ingest.settings import Settings
 from ingest.store import Store
-from pipeline.bronze import bronze_query
+from pipeline.bronze import bronze_query, readable
 from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
 
+_QUOTED = re.compile(r"'[^']*'")
+_INDEX = re.compile(r"\[\d+\]")
 SHOWN = 20
 """At most so many differences of a kind are named, the rest is counted."""
 
@@ -38,6 +46,8 @@ class FeedVerdict:
         retired: loaded objects that `lake maintain` took out of the landing.
         gone: loaded objects that the landing has no more, and nobody knows why; their rows stay.
         orphans: files that no ledger entry names, left by a crash; nobody reads them.
+        rejudged: records of objects that an older contract loaded, and that the contract of now accepts or rejects
+            otherwise; they stay as they were judged.
         differences: one line each; empty means that all is well.
     """
 
@@ -51,6 +61,7 @@ class FeedVerdict:
     retired: int = 0
     gone: int = 0
     orphans: int = 0
+    rejudged: int = 0
     differences: list[str] = field(default_factory=list)
 
     def differ(self, kind: str, items: list[str]) -> None:
@@ -79,12 +90,25 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     verdict.retired = _count_retired(contract.feed, lake, state, listed) if absent else 0
     verdict.gone = absent - verdict.retired
     _compare_files(contract, lake, state, verdict, deep)
-    with connect(options) as connection:
-        _compare_objects(connection, contract, lake, state, verdict)
-        if deep and not verdict.differences:
-            same = listed.names.filter(pa.array(listed.status == SAME))
-            _compare_content(connection, contract, options, landing, state, same, verdict)
+    try:
+        with connect(options) as connection:
+            _compare_objects(connection, readable(contract, lake, state), lake, state, verdict)
+            _compare_contract(contract, lake, state, verdict)
+            if deep and not verdict.differences:
+                same = listed.names.filter(pa.array(listed.status == SAME))
+                _compare_content(connection, contract, options, landing, state, same, verdict)
+    except duckdb.Error as error:
+        reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # it may quote a value
+        verdict.differ("bronze cannot be read", [reason[:300]])
     return verdict
+
+
+def _compare_contract(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict) -> None:
+    """The contract of now reads what was loaded before."""
+    try:
+        must_follow(contract, lake, state)
+    except ContractRefused as refused:
+        verdict.differ("contract", list(refused.faults))
 
 
 def _count_retired(feed: str, lake: Store, state: LedgerState, listed: Listed) -> int:
@@ -174,19 +198,59 @@ def _compare_content(
         ingest_feed(contract, landing, scratch, options.lake_start)
         anew = Ledger(scratch, contract.feed).state()
         connection.register("same", pa.table({"_source_file": same}))
+        promoted = {path for path, _ in contract.walk()}
+        promoted.update(path for file in state.bronze_files() for path in file_types(file.columns))
+        connection.create_function("still_unknown", partial(_still_unknown, promoted), ["VARCHAR"], "VARCHAR")
         named = [f'"{column.name}"' for column in contract.columns]
-        columns = ", ".join([*named, "_source_file", "_source_line", "_rescued_data"])
+        columns = ", ".join([*named, "_source_file", "_source_line", "NULLIF(still_unknown(_rescued_data), '')"])
         lakes = ((options.lake_uri, state), (folder, anew))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]
         bad = [f"SELECT _source_file, _source_line, reason FROM {quarantine_query(uri, one)}" for uri, one in lakes]
-        for kind, (kept, loaded) in (("row", rows), ("bad record", bad)):
-            for text, first, second in (("in the lake", kept, loaded), ("in the source", loaded, kept)):
-                found = connection.execute(
-                    "SELECT _source_file, _source_line FROM ("
-                    f"FROM ({first}) SEMI JOIN same USING (_source_file) EXCEPT ALL "
-                    f"FROM ({second}) SEMI JOIN same USING (_source_file)) ORDER BY ALL"
-                ).fetchall()
-                verdict.differ(f"{kind} only {text}", [f"{name} line {line}" for name, line in found])
+        found = {
+            (kind, text): connection.execute(
+                "SELECT _source_file, _source_line FROM ("
+                f"FROM ({first}) SEMI JOIN same USING (_source_file) EXCEPT ALL "
+                f"FROM ({second}) SEMI JOIN same USING (_source_file)) ORDER BY ALL"
+            ).fetchall()
+            for kind, (kept, loaded) in (("row", rows), ("bad record", bad))
+            for text, first, second in (("in the lake", kept, loaded), ("in the source", loaded, kept))
+        }
+        of_older = _rejudged(found, _loaded_by_older(contract, state))
+        verdict.rejudged = len(of_older)
+        for (kind, text), places in found.items():
+            shown = [f"{name} line {line}" for name, line in places if (name, line) not in of_older]
+            verdict.differ(f"{kind} only {text}", shown)
+
+
+def _still_unknown(known: Collection[str], rescued: str) -> str:
+    """`_rescued_data` without what is a column now: rows of before keep it there too. Empty when nothing is left."""
+    fields = msgspec.json.decode(rescued, type=dict[str, msgspec.Raw])
+    left = {path: value for path, value in fields.items() if _INDEX.sub("", path) not in known}
+    if len(left) == len(fields):
+        return rescued
+    return msgspec.json.encode(left).decode() if left else ""
+
+
+def _loaded_by_older(contract: Contract, state: LedgerState) -> set[str]:
+    """The objects that an older version of the contract loaded."""
+    names: set[str] = set()
+    for table in state.objects.tables():
+        older = table.filter(pc.less(table.column("contract_version"), contract.version))
+        names.update(older.column("source_file").to_pylist())
+    return names
+
+
+def _rejudged(
+    found: Mapping[tuple[str, str], Collection[tuple[str, int]]], names: Collection[str]
+) -> set[tuple[str, int]]:
+    """Lines of the named objects that are a row in one place and rejected in the other, or rejected for two reasons."""
+    rows, bad = (
+        {text: set(found[kind, text]) for text in ("in the lake", "in the source")} for kind in ("row", "bad record")
+    )
+    accepted = rows["in the source"] & bad["in the lake"]
+    rejected = rows["in the lake"] & bad["in the source"]
+    reasons = bad["in the lake"] & bad["in the source"]
+    return {(name, line) for name, line in accepted | rejected | reasons if name in names}
 
 
 def quarantine_query(uri: str, state: LedgerState) -> str:

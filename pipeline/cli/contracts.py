@@ -12,19 +12,30 @@ from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
 
 @click.group(invoke_without_command=True)
 @click.option("--write", is_flag=True, help="Write external_models/bronze.yaml anew.")
+@click.option("--offline", is_flag=True, help="Do not look at the lake: what was loaded before is not compared.")
 @click.pass_context
-def contracts(context: click.Context, write: bool) -> None:
-    """Check the data contracts, and that external_models/ follows from them."""
+def contracts(context: click.Context, write: bool, offline: bool) -> None:
+    """Check the data contracts, that they read what was loaded before, and that external_models/ follows from them.
+
+    What was loaded before is what the ledger of the lake says, if there is a lake.
+    """
     if not context.invoked_subcommand:
-        _check_contracts(write)
+        _check_contracts(write, offline)
 
 
 @exits
-def _check_contracts(write: bool) -> int:
+def _check_contracts(write: bool, offline: bool = False) -> int:
     from ingest.contract import contracts as all_contracts
     from ingest.schema import external_models
+    from ingest.settings import settings
+    from pipeline.changes import contract_changes
 
     known = all_contracts()
+    refused = [] if offline else contract_changes(known.values(), settings())
+    for error in refused:
+        click.echo(f"error: {error}", err=True)
+    if refused:
+        return 2
     path = PROJECT / "external_models" / "bronze.yaml"
     generated = external_models(list(known.values()))
     if write:

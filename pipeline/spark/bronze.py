@@ -28,7 +28,7 @@ from ingest.ledger import Ledger
 from ingest.schema import partitions, sql_columns
 from ingest.settings import settings
 from ingest.store import Store
-from pipeline.bronze import POSITIONS, column_queries
+from pipeline.bronze import POSITIONS, SPARK, column_queries, readable
 from pipeline.damage import altered
 from pipeline.spark.session import spark_type, spark_uri, text
 from pipeline.spark.views import drop_others, live_by_load, part_views, show
@@ -61,6 +61,7 @@ def register(warehouse: EngineAdapter) -> None:
         found = list(lake.list(f"bronze/{contract.feed}"))  # after the ledger, so that its loads are complete
         if damaged := list(altered(files, found)):
             raise DamagedLake(lake.uri, contract.feed, damaged)
+        contract = readable(contract, lake, state)
         tables = by_table(contract, lake.uri, files)
         parts = parts_of(contract, tables, [item.key for item in found])
         fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
@@ -134,7 +135,7 @@ def parts_of(contract: Contract, tables: Mapping[str, Sequence[LakeFile]], found
     parts = []
     others = {_name(path) for path in found}.difference(_name(file.path) for files in tables.values() for file in files)
     for table, files in tables.items():
-        columns = column_queries(contract, json.loads(files[0].columns))
+        columns = column_queries(contract, files[0].columns, SPARK)
         chosen = ", ".join(
             f"CAST({_spark(query)} AS {spark_type(kind)}) AS `{name}`" for (name, kind, query) in columns
         )

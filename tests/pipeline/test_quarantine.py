@@ -28,7 +28,7 @@ def test_replayed_records_reach_gold_through_their_dates(home: Home, monkeypatch
 
     events = contracts()["events"]
     columns = tuple(column.model_copy(update={"required": False}) for column in events.columns)
-    mended = contracts() | {"events": events.model_copy(update={"columns": columns})}
+    mended = contracts() | {"events": events.model_copy(update={"columns": columns, "version": 2})}
     monkeypatch.setattr(quarantine, "select", lambda _: [mended["events"]])
     shown = CliRunner().invoke(main, ["quarantine", "replay", "events", "--json"])
 
