@@ -12,7 +12,7 @@ RUN pip install --no-cache-dir --require-hashes -r requirements.lock \
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
     && useradd --create-home lake \
-    && mkdir /data \
+    && mkdir -m 0700 /data \
     && chown -R lake /data /lakemesh
 USER lake
 CMD ["lake", "run"]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingest.errors import ConfigError, RetriableError
+from ingest.folders import make_folder
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def file_lock(path: Path, busy: str, wait_seconds: float = 0.0) -> Iterator[None
         ConfigError: the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle = path.open("w")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected a folder that this user can write") from error

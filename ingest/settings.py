@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +63,14 @@ def _schema(value: str) -> str:
     return value
 
 
+def _mode(value: int | str) -> int:
+    if isinstance(value, int):
+        return value
+    if not re.fullmatch("(0o?)?7[0-7]{2}", value):
+        raise ValueError(f"'{value}' is no mode of folders; expected octal digits, the owner's a 7, as in 0750")
+    return int(value, 8)
+
+
 def _day(value: dt.date | str) -> dt.date:
     if isinstance(value, dt.date):
         return value
@@ -76,6 +85,7 @@ class Settings(BaseSettings):
 
     Attributes:
         lake_home: folder of everything that the embedded default writes.
+        lake_folder_mode: permission bits, in octal, of each folder that is made; folders that exist keep theirs.
         lake_gateway: the gateway of config.yaml; it says where warehouse and state lie.
         landing_uri: template of the raw objects' place, with `{bucket}`.
         lake_uri: bronze, quarantine and ledger.
@@ -84,6 +94,7 @@ class Settings(BaseSettings):
         state_path: DuckDB file with SQLMesh's state and the settled ledger positions; each gateway has its own.
         state_lock_seconds: how long to wait for a process that holds the state or computes.
         published_uri: the published states of gold, for readers.
+        published_folder_mode: the same for the folders of the published states; LAKE_FOLDER_MODE unless it is set.
         published_states: how many of them are kept.
         serving_dsn: Postgres that gets each published state as well, as libpq takes it (`postgresql://…` or `host=…`);
             empty for none. What it leaves out is taken from libpq's PG variables.
@@ -102,6 +113,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     lake_home: Annotated[str, AfterValidator(_local)] = Field(default="data", validate_default=True)
+    lake_folder_mode: Annotated[int, BeforeValidator(_mode)] = 0o700
     lake_gateway: str = "local"
     landing_uri: Annotated[str, NoDecode, AfterValidator(_landing)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/landing/{{bucket}}", validate_default=True
@@ -121,6 +133,9 @@ class Settings(BaseSettings):
     )
     published_uri: Annotated[str, AfterValidator(_absolute)] = Field(
         default_factory=lambda data: f"{data.get('lake_home', 'data')}/published", validate_default=True
+    )
+    published_folder_mode: Annotated[int, BeforeValidator(_mode)] = Field(
+        default_factory=lambda data: data.get("lake_folder_mode", 0o700)
     )
     published_states: int = Field(default=30, ge=2)
     serving_dsn: str = Field(default="", repr=False)

@@ -35,6 +35,7 @@ from obstore.store import LocalStore, S3Store
 
 from ingest.bucket import Bucket
 from ingest.errors import ConfigError, RetriableError
+from ingest.folders import make_folder
 from ingest.listing import LISTING, list_columns
 from ingest.settings import Settings, settings
 
@@ -114,12 +115,17 @@ class _Remote(io.RawIOBase):
 
 
 class Store:
-    """A folder or an S3 bucket (with optional prefix)."""
+    """A folder or an S3 bucket (with optional prefix).
 
-    def __init__(self, uri: str, options: Settings | None = None) -> None:
+    Args:
+        folder_mode: permission bits of folders that are made in it; by default those of LAKE_FOLDER_MODE.
+    """
+
+    def __init__(self, uri: str, options: Settings | None = None, folder_mode: int | None = None) -> None:
         self.uri = uri
         self.root: Path | None = None
         self._made: set[Path] = set()
+        self._folder_mode = options.lake_folder_mode if folder_mode is None and options else folder_mode
         self._staging: Path | None = None
         self.bucket: Bucket | None = None
         if uri.startswith("s3://"):
@@ -280,7 +286,7 @@ class Store:
             self._staging = self._staging or Path(tempfile.mkdtemp(prefix="lakemesh-"))
             return self._staging / uuid.uuid4().hex
         path = self.root / key
-        self._made |= _make_folder(path.parent)
+        self._made |= self._make_folder(path.parent)
         return path
 
     def publish(self, staged: dict[str, Path]) -> None:
@@ -336,7 +342,7 @@ class Store:
     def _link(self, key: str, data: bytes, *, replace: bool) -> bool:
         assert self.root is not None
         path = self.root / key
-        changed = _make_folder(path.parent) | {path.parent}
+        changed = self._make_folder(path.parent) | {path.parent}
         draft = path.with_name(f"{path.name}#{uuid.uuid4().hex}")  # object_store hides names with `#` and a suffix
         try:
             with draft.open("xb") as file:
@@ -356,6 +362,12 @@ class Store:
         finally:
             draft.unlink(missing_ok=True)
         return True
+
+    def _make_folder(self, folder: Path) -> set[Path]:
+        try:
+            return make_folder(folder, self._folder_mode)
+        except OSError as error:
+            raise _local_error(error, folder) from error
 
     def _upload(self, key: str, path: Path) -> None:
         with path.open("rb") as file:
@@ -418,18 +430,6 @@ class Store:
             raise RetriableError(
                 f"{place}: the store did not answer properly; check AWS_ENDPOINT_URL and try again: {reason}"
             ) from error
-
-
-def _make_folder(folder: Path) -> set[Path]:
-    """Makes a folder with its parents, and gives the folders whose entries became new: all want an fsync."""
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    if not missing:
-        return set()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _local_error(error, folder) from error
-    return {*missing, missing[-1].parent}
 
 
 def _local_error(error: OSError, path: Path) -> ConfigError | RetriableError:

@@ -9,12 +9,13 @@ from sqlmesh.core.macros import MacroEvaluator
 from sqlmesh.utils.errors import SQLMeshError
 
 from ingest.errors import IngestError
+from ingest.folders import make_folder
 from ingest.settings import settings
 
 # SQLMesh imports this file before it opens its databases, and DuckDB makes files but no folders.
 try:
     for _file in (settings().warehouse_path, settings().state_path):
-        Path(_file).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(_file).parent)
 except IngestError as _error:
     raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line
 except OSError as _error:

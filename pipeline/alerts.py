@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.contract import Contract, Kind, contracts
 from ingest.errors import IngestError
+from ingest.folders import make_folder
 from ingest.ledger import Ledger
 from ingest.settings import Settings
 from ingest.store import Store
@@ -128,7 +129,7 @@ def tell(problems: Mapping[str, str], senders: Iterable[Sender], options: Settin
         else:
             told[name] = {"since": since, "told": now.isoformat()}
     if told != known:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, options.lake_folder_mode)
         draft = path.with_suffix(".draft")
         draft.write_text(json.dumps(told, indent=2), encoding="utf-8")
         draft.replace(path)

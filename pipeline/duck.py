@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import duckdb
@@ -49,10 +51,24 @@ def lake_statements(options: Settings, uri: str = "") -> list[str]:
     return [f"LOAD '{httpfs_path()}'", f"CREATE OR REPLACE SECRET lakemesh ({quoted})"]
 
 
+def in_memory() -> duckdb.DuckDBPyConnection:
+    """An in-memory connection in UTC. What exceeds memory goes to a folder that only this process's user can enter.
+
+    DuckDB's default is a folder `.tmp` where the process stands, open to everybody and shared with other processes.
+    """
+    connection = duckdb.connect(":memory:", config={"temp_directory": _temporary_folder().name})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+@cache
+def _temporary_folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="lakemesh-")  # removed when the process ends
+
+
 def connect(options: Settings, uri: str = "") -> duckdb.DuckDBPyConnection:
     """An in-memory connection in UTC that can read the lake, or another address."""
-    connection = duckdb.connect(":memory:")
-    connection.execute("SET TimeZone = 'UTC'")
+    connection = in_memory()
     for statement in lake_statements(options, uri):
         connection.execute(statement)
     return connection

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from ingest.errors import ConfigError, RetriableError
+from ingest.folders import make_folder
 from ingest.settings import Settings
 from pipeline.state import TABLES, Row, State
 
@@ -70,7 +71,7 @@ class DuckState(State):
 def _open(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + wait_seconds
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"{path.parent}: {error.strerror}; expected a folder that this user can write") from error
     while True:

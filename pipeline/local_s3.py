@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ingest.contract import contracts
 from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.folders import make_folder
 from ingest.settings import Settings, read_settings
 from pipeline.init_s3 import create_buckets
 
@@ -66,7 +67,7 @@ def serve(folder: Path, buckets: Sequence[str]) -> Iterator[dict[str, str]]:
     program = rclone()
     key, secret = secrets.token_hex(10), secrets.token_hex(20)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}; expected a folder that this user can write") from error
     # no RCLONE_* of the user's: the server is the same on every machine; not as arguments: those anybody can read

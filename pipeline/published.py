@@ -162,7 +162,7 @@ class Published:
 
     def __init__(self, options: Settings | None = None) -> None:
         self.options = options or settings()
-        self.store = Store(self.options.published_uri, self.options)
+        self.store = Store(self.options.published_uri, self.options, self.options.published_folder_mode)
 
     def numbers(self) -> list[int]:
         """The states that are kept, oldest first."""

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 from sqlglot import exp
+
+from pipeline.duck import in_memory
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
@@ -77,8 +78,7 @@ def export(warehouse: EngineAdapter, query: exp.Select, columns: Mapping[str, ex
     order = query.args.pop("order", None)
     rows = _arrow(warehouse, query)
     typed = ", ".join(f'CAST("{name}" AS {kind.sql(DIALECT)}) AS "{name}"' for name, kind in columns.items())
-    with duckdb.connect(":memory:") as writer:
-        writer.execute("SET TimeZone = 'UTC'")
+    with in_memory() as writer:
         writer.register("spark_rows", rows)
         ordered = order.sql(DIALECT) if order else ""
         writer.execute(f"COPY (SELECT {typed} FROM spark_rows {ordered}) TO {target}")

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from sqlglot import exp
 
+from ingest.folders import make_folder
 from ingest.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def configure(options: Settings) -> None:
     ]
     rest = given if given[-1:] == ["pyspark-shell"] else [*given, "pyspark-shell"]
     os.environ[ARGUMENTS] = shlex.join([*ours, *rest])
-    (Path(options.lake_home) / "spark").mkdir(parents=True, exist_ok=True)
+    make_folder(Path(options.lake_home) / "spark", options.lake_folder_mode)
 
 
 def _said(arguments: list[str]) -> Iterator[str]:

@@ -1,0 +1,39 @@
+"""Folders of the lake. Their mode keeps other users of the machine out, whatever the umask of what writes the files."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from ingest.settings import settings
+
+_PERMISSIONS = 0o777
+
+
+def make_folder(folder: Path, mode: int | None = None) -> set[Path]:
+    """Make a folder and its missing parents, all with one mode. A folder that exists keeps its own.
+
+    Args:
+        mode: permission bits; by default those of the setting LAKE_FOLDER_MODE.
+
+    Returns:
+        The folders whose entries are new, which need an fsync for the new folder to be durable; empty when it existed.
+
+    Raises:
+        OSError: a folder cannot be made, or something else has its name.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    wanted = settings().lake_folder_mode if mode is None and missing else mode or 0
+    for path in reversed(missing):
+        try:
+            path.mkdir(wanted)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+            continue  # another process was faster
+        found = path.stat().st_mode
+        if found & _PERMISSIONS != wanted:  # the umask took something off
+            with suppress(PermissionError):  # a file system whose modes are those of its mount
+                path.chmod(wanted | found & stat.S_ISGID)
+    return {*missing, missing[-1].parent} if missing else set()
