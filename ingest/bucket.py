@@ -67,7 +67,7 @@ def s3_client(options: Settings, attempts: int = 5) -> Any:
 def _listing_client(options: Settings) -> Any:
     """A client whose listings come as the bytes of the answer: botocore takes ten times longer to parse them."""
     client = s3_client(options)
-    client.meta.events.register("before-parse.s3.ListObjectsV2", _keep_body)
+    client.meta.events.register("before-parse.*.ListObjectsV2", _keep_body)  # so it comes before those of `s3`
     return client
 
 
@@ -347,7 +347,8 @@ def _page(body: bytes, root_prefix: str) -> Page:
     items = root.findall(f"{space}Contents")
 
     def texts(name: str) -> list[str]:
-        return [item.findtext(space + name) or "" for item in items]
+        found = [item.text or "" for item in root.iter(space + name)]
+        return found if len(found) == len(items) else [item.findtext(space + name) or "" for item in items]
 
     def key(text: str) -> str:
         if is_encoded and ("%" in text or "+" in text):

@@ -15,6 +15,7 @@ import pytest
 from ingest import load, write
 from ingest.contract import contracts
 from ingest.errors import ConfigError, RetriableError
+from ingest.landing import Landing
 from ingest.limits import Limits
 from ingest.load import ingest_feed
 from ingest.read import STUCK_IN_A_ROW
