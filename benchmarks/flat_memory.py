@@ -25,12 +25,13 @@ FEED = "events"
 def ingest() -> None:
     """The measured part, in a process of its own."""
     from ingest.contract import contracts
+    from ingest.landing import Landing
     from ingest.load import ingest_feed
     from ingest.settings import settings
     from ingest.store import Store
 
     options, contract = settings(), contracts()[FEED]
-    landing = Store(options.landing(contract.source.bucket), options)
+    landing = Landing(options.landing(contract.source.bucket), options)
     print(ingest_feed(contract, landing, Store(options.lake_uri, options), options.lake_start).rows)
 
 

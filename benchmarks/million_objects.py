@@ -19,6 +19,7 @@ from benchmarks.measure import Cost, compare, measure, report, this_machine
 from ingest.contract import contracts
 from ingest.discover import discover
 from ingest.entry import Entry, LakeFile, LoadedObject
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.store import Store
 
@@ -35,14 +36,14 @@ def imports(home: Path) -> None:
 
 def listing(home: Path) -> None:
     """The landing as columns, as `discover` lists it."""
-    table = Store(str(home / "landing")).listing()
+    table = Landing(str(home / "landing")).listing()
     print(table.num_rows)
 
 
 def finding(home: Path) -> None:
     """The ledger's state and the listing, compared."""
     state = Ledger(Store(str(home / "lake")), FEED).state()
-    print(len(discover(contracts()[FEED], Store(str(home / "landing")), state)))
+    print(len(discover(contracts()[FEED], Landing(str(home / "landing")), state)))
 
 
 def files(home: Path) -> None:

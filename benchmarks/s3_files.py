@@ -33,13 +33,14 @@ BUCKET = "bench-raw-events"
 def ours() -> None:
     """Landing to bronze, with ledger, lineage and quarantine."""
     from ingest.contract import contracts
+    from ingest.landing import Landing
     from ingest.load import ingest_feed
     from ingest.settings import settings
     from ingest.store import Store
 
     options = settings()
     lake = Store(f"{options.lake_uri}/{uuid.uuid4().hex}", options)
-    report = ingest_feed(contracts()[FEED], Store(options.landing("raw-events"), options), lake, options.lake_start)
+    report = ingest_feed(contracts()[FEED], Landing(options.landing("raw-events"), options), lake, options.lake_start)
     lake.close()
     print(report.objects)
 

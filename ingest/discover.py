@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,16 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.arrays import as_numpy
 from ingest.contract import Contract
 from ingest.known import CHANGED, SAME
+from ingest.landing import Landing
 from ingest.ledger import LedgerState
-from ingest.source import MARKER
-from ingest.store import Store, StoredObject
+from ingest.names import NotLoaded, classify
+from ingest.store import StoredObject
 from ingest.sweep import Scope
 
-HEAD_THREADS = 32
-_IGNORED = (MARKER, ".DS_Store")
 BATCH_OBJECTS = 10_000
 
 
@@ -46,16 +43,31 @@ class Listed:
     Attributes:
         table: key, etag, size, modified_at.
         status: NEW, SAME or CHANGED.
+        ignored: what rules ignore, by rule; not in the table.
+        unloadable: what cannot be loaded, by reason; not in the table.
+        left_out: keys of both.
     """
 
     bucket: str
     table: pa.Table
     status: npt.NDArray[np.int8]
+    ignored: tuple[NotLoaded, ...] = ()
+    unloadable: tuple[NotLoaded, ...] = ()
+    left_out: pa.Array | None = None
 
     @property
     def names(self) -> pa.Array:
         """bucket/key of each."""
-        return pc.binary_join_element_wise(self.bucket, self.table.column("key"), "/").combine_chunks()
+        return self._named(self.table.column("key").combine_chunks())
+
+    @property
+    def all_names(self) -> pa.Array:
+        """The same, and of those that are not loaded too."""
+        left_out = self._named(self.left_out) if self.left_out is not None else pa.array([], pa.string())
+        return pa.concat_arrays([self.names, left_out])
+
+    def _named(self, keys: pa.Array) -> pa.Array:
+        return pc.binary_join_element_wise(self.bucket, keys, "/")
 
     def versions(self, *status: int) -> list[StoredObject]:
         """The objects of the given status, in key order."""
@@ -69,10 +81,14 @@ class Backlog:
 
     Attributes:
         table: key, etag, size, modified_at and replaces.
+        ignored: what rules ignore, by rule; it does not wait.
+        unloadable: what cannot be loaded, by reason; it does not wait.
     """
 
     bucket: str
     table: pa.Table
+    ignored: tuple[NotLoaded, ...] = ()
+    unloadable: tuple[NotLoaded, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -99,7 +115,7 @@ class Backlog:
         return replace(self, table=self.table.filter(pc.equal(self.table.column("replaces"), replaces)))
 
 
-def discover(contract: Contract, landing: Store, state: LedgerState, scope: Scope | None = None) -> Backlog:
+def discover(contract: Contract, landing: Landing, state: LedgerState, scope: Scope | None = None) -> Backlog:
     """The feed's waiting objects, in key order: all of them, or those within the scope.
 
     Raises:
@@ -107,48 +123,20 @@ def discover(contract: Contract, landing: Store, state: LedgerState, scope: Scop
         RetriableError: the store cannot be reached.
     """
     table = scope.table(contract, landing) if scope else landing.listing(contract.source.folder)
-    listed = compare_table(contract, landing, state, table)
+    listed = _compared(contract, state, table)
     places = np.flatnonzero(listed.status != SAME)
     replaces = pa.array(listed.status[places] == CHANGED)
     waiting = listed.table.take(pa.array(places)).append_column("replaces", replaces)
-    return Backlog(contract.source.bucket, waiting.sort_by("key"))
+    return Backlog(contract.source.bucket, waiting.sort_by("key"), listed.ignored, listed.unloadable)
 
 
-def compare(contract: Contract, landing: Store, state: LedgerState) -> Listed:
+def compare(contract: Contract, landing: Landing, state: LedgerState) -> Listed:
     """Lists the feed's objects, and looks each up in the ledger."""
-    return compare_table(contract, landing, state, landing.listing(contract.source.folder))
+    return _compared(contract, state, landing.listing(contract.source.folder))
 
 
-def compare_table(contract: Contract, landing: Store, state: LedgerState, table: pa.Table) -> Listed:
-    """Looks up what was listed, without what is no object of the feed: markers of folders and of finished jobs."""
-    for ending in ("/", *_IGNORED):
-        is_marker = pc.ends_with(table.column("key"), ending)
-        table = table.filter(pc.invert(is_marker)) if pc.any(is_marker).as_py() else table
-    listed = _looked_up(contract, state, table)
-    markers = _folder_markers(landing, listed)
-    return _looked_up(contract, state, table.filter(pc.invert(markers))) if markers is not None else listed
-
-
-def _looked_up(contract: Contract, state: LedgerState, table: pa.Table) -> Listed:
-    bucket = contract.source.bucket
-    return Listed(bucket, table, state.objects.status(bucket, table.column("key"), table.column("etag")))
-
-
-def _folder_markers(landing: Store, listed: Listed) -> pa.Array | None:
-    """Which of the listed are empty `folder/` keys of S3; None when none is.
-
-    The listing shows such a key without its slash, as an empty object that nobody finds under that name.
-    """
-    if landing.root is not None:
-        return None
-    sizes = as_numpy(listed.table.column("size"))
-    doubtful = np.flatnonzero((sizes == 0) & (listed.status != SAME))
-    if not len(doubtful):
-        return None
-    versions = [StoredObject(**row) for row in listed.table.take(pa.array(doubtful)).to_pylist()]
-    with ThreadPoolExecutor(HEAD_THREADS) as pool:
-        found = list(pool.map(landing.find, (version.key for version in versions)))
-    is_marker = np.zeros(len(sizes), dtype=bool)
-    pairs = zip(versions, found, strict=True)
-    is_marker[doubtful] = [there is None or there.etag != version.etag for version, there in pairs]
-    return pa.array(is_marker)
+def _compared(contract: Contract, state: LedgerState, listed: pa.Table) -> Listed:
+    """Sorts out what was listed, and looks the data up in the ledger."""
+    found, bucket = classify(contract.source, listed), contract.source.bucket
+    status = state.objects.status(bucket, found.table.column("key"), found.table.column("etag"))
+    return Listed(bucket, found.table, status, found.ignored, found.unloadable, found.left_out)

@@ -6,8 +6,10 @@
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
     ├── TooManyBadRecords  more was quarantined than the contract allows: mend producer or contract     (exit 1)
     ├── OverwriteRefused   an object has new content, and its contract says refuse: look at it          (exit 1)
+    ├── UnloadableObjects  objects without a usable name or place, all others are loaded: rename or ignore them (exit 1)
     ├── StuckObjects       some objects could not be read, all others are loaded: run again, look at them (exit 1)
     ├── DamagedLake        files of the lake are missing or unreadable: restore them, or load them anew (exit 1)
+    ├── ObjectRefused      one object is listed but not given, however often: it counts as stuck (handled inside)
     ├── ConflictError      another ingester took these objects first: plan again       (handled inside)
     └── CorruptObject      one object cannot be decoded: it is quarantined as a whole  (handled inside)
 
@@ -16,7 +18,9 @@ A single bad record is no exception: it becomes a row of the quarantine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from ingest.text import printable
 
 
 class IngestError(Exception):
@@ -62,15 +66,30 @@ class OverwriteRefused(IngestError):  # noqa: N818  it is the producer that erre
         )
 
 
+class UnloadableObjects(IngestError):  # noqa: N818  all else is loaded
+    """Objects that cannot be named or must not be followed."""
+
+    def __init__(self, feed: str, reasons: Iterable[object]) -> None:
+        """Takes the reasons with their objects, each as names.NotLoaded prints itself."""
+        super().__init__(
+            f"{feed}: some objects cannot be loaded: {'; '.join(map(str, reasons))}. Rename or remove them, or name "
+            "them in the contract's source.ignore; they do not hold up the others"
+        )
+
+
+class ObjectRefused(IngestError):  # noqa: N818  handled by reporting the object
+    """The store lists an object, but does not give it, however often it is asked; it gives others."""
+
+
 class StuckObjects(IngestError):  # noqa: N818  all else is loaded
     """Objects that the store lists but does not hand out."""
 
     def __init__(self, feed: str, stuck: Mapping[str, str]) -> None:
-        first, reason = next(iter(stuck.items()))
+        name, reason = next(iter(stuck.items()))
         more = f" and {len(stuck) - 1:,} more" if len(stuck) > 1 else ""
         super().__init__(
-            f"{feed}: {first}{more} could not be read, all others are loaded; run it again, and look at that object "
-            f"if it stays so: {reason}"
+            f"{feed}: {printable(name)}{more} could not be read, all others are loaded; run it again, and look at that "
+            f"object if it stays so: {printable(reason)}"
         )
 
 

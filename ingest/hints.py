@@ -19,6 +19,7 @@ from urllib.parse import unquote_plus
 
 from ingest.contract import Contract
 from ingest.errors import ConfigError
+from ingest.names import key_problem
 
 MAX_DOCUMENTS = 50_000
 MAX_BYTES = 16 << 20
@@ -50,7 +51,7 @@ class Spool:
 
     Attributes:
         hints: objects created, as the documents say, doubles included.
-        ignored: records of other events, and keys that no object can have.
+        ignored: records of other events, and keys that no object can be loaded from.
         malformed: files that are no event documents.
         elsewhere: objects that no feed reads.
         left: documents for the next run; there are too many.
@@ -212,5 +213,4 @@ def _object(record: Any) -> tuple[str, str] | None:
         return None
     if not isinstance(event, str) or not isinstance(bucket, str) or CREATED not in event:
         return None
-    odd = {"", ".", ".."} & set(key.split("/")) or any(character < " " or character == "\x7f" for character in key)
-    return None if odd or size > MAX_KEY_BYTES else (bucket, key)
+    return (bucket, key) if key and key_problem(key) is None and size <= MAX_KEY_BYTES else None

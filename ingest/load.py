@@ -14,8 +14,10 @@ from ingest.discover import Waiting, discover
 from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConflictError, CorruptObject, IngestError
 from ingest.evolution import must_follow, unrecorded
+from ingest.landing import Landing
 from ingest.ledger import Ledger, LedgerState
 from ingest.limits import DEFAULT, Limits
+from ingest.names import NotLoaded
 from ingest.parse import RESCUED, Parsed, Parser, Reject
 from ingest.plan import plan_loads
 from ingest.read import Broken, LongLine, ObjectEnd, Piece, StreamFailed, Unread, read_pieces
@@ -44,6 +46,8 @@ class FeedReport:
         changed_meanwhile: objects left for the next run, because they changed while they were read.
         stuck: objects that the store lists but fails to give, with what it says; left for the next run.
         reasons: quarantined records by reason.
+        ignored: objects that a rule ignores, by rule.
+        unloadable: objects that cannot be loaded, by reason.
         before_start: bronze rows dated before LAKE_START, which no model covers.
         position: the ledger's position afterwards.
         loads: ids of the committed loads.
@@ -71,11 +75,18 @@ class FeedReport:
     scope: str = "full"
     hinted: int = 0
     absent: int = 0
+    ignored: tuple[NotLoaded, ...] = ()
+    unloadable: tuple[NotLoaded, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of what was looked at is left for the next run or for somebody to look at."""
+        return not (self.changed_meanwhile or self.refused or self.stuck or self.unloadable)
 
 
 def ingest_feed(
     contract: Contract,
-    landing: Store,
+    landing: Landing,
     lake: Store,
     lake_start: dt.date,
     progress: Progress | None = None,
@@ -107,6 +118,7 @@ def ingest_feed(
     announced = False
     while True:
         waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
+        report = replace(report, ignored=waiting.ignored, unloadable=waiting.unloadable)
         if contract.overwritten == "refuse":
             report = replace(report, refused=len(waiting.by_replacing(True)))
             waiting = waiting.by_replacing(False)
@@ -150,18 +162,13 @@ def ingest_feed(
                 len(entry.objects),
             )
         else:
-            if scope.kind == "full" and state.position and not changed and not stuck and not report.refused:
+            report = replace(report, changed_meanwhile=len(changed), stuck=tuple(sorted(stuck.items())))
+            if scope.kind == "full" and state.position and report.is_whole:
                 record_sweep(lake, contract, landing, scope.started_at, state.position)
             break
         state = ledger.state()
         must_follow(contract, lake, state)
-    return replace(
-        report,
-        position=state.position,
-        changed_meanwhile=len(changed),
-        stuck=tuple(sorted(stuck.items())),
-        absent=scope.absent,
-    )
+    return replace(report, position=state.position, absent=scope.absent)
 
 
 class _Load:
@@ -170,7 +177,7 @@ class _Load:
     def __init__(
         self,
         contract: Contract,
-        landing: Store,
+        landing: Landing,
         lake: Store,
         state: LedgerState,
         objects: list[Waiting],

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from ingest.contract import Contract
 from ingest.discover import Waiting
-from ingest.errors import CorruptObject, IngestError
+from ingest.errors import CorruptObject, IngestError, ObjectRefused
 from ingest.formats import json_lines
+from ingest.landing import Landing
 from ingest.limits import DEFAULT, Limits
-from ingest.store import BLOCK_BYTES, ObjectChanged, Store
+from ingest.store import BLOCK_BYTES, ObjectChanged
 
 STUCK_IN_A_ROW = 8
 KEPT_BYTES = 64 << 10
@@ -90,7 +91,7 @@ class StreamFailed(Exception):  # noqa: N818  handled by planning again without 
         self.source_file, self.reason = source_file, reason
 
 
-def fetch(landing: Store, waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[tuple[int, _Blocks]]:
+def fetch(landing: Landing, waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[tuple[int, _Blocks]]:
     """(index, blocks) of each object in order; instead of blocks, why there are none.
 
     From an object store, small objects are fetched ahead by threads, within the limits. A larger one is streamed when
@@ -134,7 +135,9 @@ def _is_large(item: Waiting) -> bool:
     return item.version.size > BLOCK_BYTES
 
 
-def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting], limits: Limits = DEFAULT) -> Iterator[Part]:
+def read_pieces(
+    landing: Landing, contract: Contract, waiting: list[Waiting], limits: Limits = DEFAULT
+) -> Iterator[Part]:
     """Every object as pieces of at most about BLOCK_BYTES, followed by its end.
 
     Raises:
@@ -161,7 +164,8 @@ def read_pieces(landing: Store, contract: Contract, waiting: list[Waiting], limi
                 for _ in stored:  # what a broken object's decoder left
                     pass
                 yield ObjectEnd(source, digest.hexdigest())
-        stuck = stuck + 1 if isinstance(failed, IngestError) else 0
+        if not isinstance(failed, ObjectRefused):  # that one says nothing of the store
+            stuck = stuck + 1 if isinstance(failed, IngestError) else 0
         if isinstance(failed, IngestError) and stuck >= STUCK_IN_A_ROW:
             raise failed
 

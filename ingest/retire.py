@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,7 +22,9 @@ from ingest.discover import compare
 from ingest.entry import LAYERS
 from ingest.errors import ConfigError, RetriableError
 from ingest.known import SAME
+from ingest.landing import Landing
 from ingest.ledger import Ledger, LedgerState
+from ingest.names import draft_of
 from ingest.quarantine import DISCARDED, INCOMPLETE, OPEN
 from ingest.retired import is_retired, read_retired, record_retired
 from ingest.store import ObjectChanged, Store, StoredObject
@@ -57,7 +58,7 @@ class Retirement:
 
 
 def plan_retirement(
-    contract: Contract, landing: Store, lake: Store, now: dt.datetime, limit: int = MAX_OBJECTS
+    contract: Contract, landing: Landing, lake: Store, now: dt.datetime, limit: int = MAX_OBJECTS
 ) -> list[StoredObject]:
     """The objects that may be retired now, at most `limit`, in key order; changes nothing.
 
@@ -94,7 +95,12 @@ def plan_retirement(
 
 
 def retire(
-    contract: Contract, landing: Store, lake: Store, target: Store | None, now: dt.datetime, limit: int = MAX_OBJECTS
+    contract: Contract,
+    landing: Landing,
+    lake: Store,
+    target: Landing | None,
+    now: dt.datetime,
+    limit: int = MAX_OBJECTS,
 ) -> Retirement:
     """Retires what may be. Safe beside ingesters and producers, to repeat and to interrupt.
 
@@ -131,7 +137,7 @@ def retire(
     return Retirement(rule.action, objects, size, changed, conditional)
 
 
-def _is_conditional(landing: Store, lake: Store) -> bool:
+def _is_conditional(landing: Landing, lake: Store) -> bool:
     """Tried in the lake, never in the landing; files have no conditions, and microseconds suffice."""
     if landing.bucket is None:
         return True
@@ -144,7 +150,7 @@ def moved_to(contract: Contract, key: str) -> str | None:
     return f"{rule.to}/{contract.source.bucket}/{key}" if rule and rule.to else None
 
 
-def _retire_one(contract: Contract, landing: Store, target: Store | None, version: StoredObject) -> bool:
+def _retire_one(contract: Contract, landing: Landing, target: Landing | None, version: StoredObject) -> bool:
     """Whether it was done; False when the object is another one by now."""
     rule = contract.source.retire
     assert rule is not None
@@ -159,10 +165,10 @@ def _retire_one(contract: Contract, landing: Store, target: Store | None, versio
             _copy(landing, version, target, place)
         except ObjectChanged:
             return False
-    return _delete(landing, version)
+    return landing.remove(version)
 
 
-def _copy(landing: Store, version: StoredObject, target: Store, place: str) -> None:
+def _copy(landing: Landing, version: StoredObject, target: Landing, place: str) -> None:
     """Copies exactly this version.
 
     Raises:
@@ -173,7 +179,7 @@ def _copy(landing: Store, version: StoredObject, target: Store, place: str) -> N
         if not landing.bucket.copy(version.key, version.etag, version.size, target.bucket, place):
             raise ObjectChanged(version.key)
     else:
-        draft = target.stage(f"{place}#{uuid.uuid4().hex}")
+        draft = target.stage(draft_of(place))
         try:
             with draft.open("xb") as file:
                 file.writelines(landing.read(version))
@@ -188,17 +194,6 @@ def _copy(landing: Store, version: StoredObject, target: Store, place: str) -> N
     if copied is None or copied.size != version.size:
         size = "missing" if copied is None else f"{copied.size} bytes"
         raise RetriableError(f"{target.uri}/{place}: the copy is {size}, expected {version.size}; nothing was deleted")
-
-
-def _delete(landing: Store, version: StoredObject) -> bool:
-    """Deletes exactly this version; False when it is not there any more."""
-    found = landing.find(version.key)
-    if found is None or (found.etag, found.size) != (version.etag, version.size):
-        return False
-    if landing.bucket is not None:
-        return landing.bucket.delete(version.key, version.etag)
-    landing.delete([version.key])
-    return True
 
 
 def _etags(table: pa.Table) -> pa.Array:

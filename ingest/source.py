@@ -13,6 +13,8 @@ MARKER = "_SUCCESS"
 """The name of an object without records, as Hadoop's jobs leave it in a folder that is finished."""
 LONGEST_SECONDS = 10**10
 """Of any time in a contract, some 300 years: more is a mistake, and no calendar has it."""
+BY_CONTRACT = "source.ignore: "
+"""Begins the name of a rule that a contract gave; its pattern follows."""
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
 
@@ -34,6 +36,46 @@ def _date_prefix(value: str) -> str:
     shown = value.format(date=dt.date(2000, 1, 1))
     if not shown.endswith("/") or {"", ".", ".."} & set(shown[:-1].split("/")):
         raise ValueError(f"'{value}' must name a folder below the feed's prefix: no slash first, one at the end")
+    return value
+
+
+def glob_regex(pattern: str) -> str:
+    r"""A glob pattern as a regular expression for RE2 and `re` (with `(?s)`), without anchors.
+
+    `*` is any run of characters, slashes included, `?` one character, `[abc]`, `[a-z]` and `[!a]` one of a set, as in
+    Python's fnmatch; an unclosed bracket stands for itself. RE2 takes linear time whatever the pattern and the text.
+
+    >>> print(glob_regex("*.tmp"), glob_regex("a?[!0-9]/[x"), glob_regex("[[]b]"))
+    .*\.tmp a.[^0-9]/\[x [\[]b\]
+    """
+    out, at = [], 0
+    while at < len(pattern):
+        character = pattern[at]
+        at += 1
+        if character in "*?":
+            out.append(".*" if character == "*" else ".")
+            continue
+        negated = character == "[" and pattern.startswith("!", at)
+        end = pattern.find("]", at + negated + 1) if character == "[" else -1
+        if end < 0:
+            out.append(re.escape(character))
+            continue
+        members = re.sub(r"([\\\[\]^&~|])", r"\\\1", pattern[at + negated : end])
+        out.append(f"[{'^' if negated else ''}{members}]")
+        at = end + 1
+    return "".join(out)
+
+
+def _ignore(value: str) -> str:
+    """Checks a pattern of `source.ignore`."""
+    if not value.strip("*"):
+        raise ValueError(f"ignore: '{value}' names every object; expected a pattern such as *.tmp or _temporary/*")
+    try:
+        re.compile(glob_regex(value))
+    except re.error as error:
+        raise ValueError(
+            f"ignore: '{value}' is no pattern: {error}; expected for instance *.tmp or part-[0-9]*"
+        ) from None
     return value
 
 
@@ -97,6 +139,9 @@ class Source(Strict):
         recent_days: how many days, today (UTC) included.
         full_sweep_hours: how long an object that lies elsewhere, or that no hint named, may wait at most.
         retire: off unless given.
+        ignore: glob patterns of objects that are not loaded, however many there are; each is matched against the whole
+            key below the prefix as it is printed (bytes that are no UTF-8 and control characters as `\\x..`), and `*`
+            matches slashes too: `*.tmp`, `_temporary/*`.
     """
 
     bucket: str = Field(pattern=rf"^{BUCKET}$")
@@ -106,6 +151,7 @@ class Source(Strict):
     recent_days: int | None = Field(default=None, ge=1, le=366)
     full_sweep_hours: float = Field(default=24, ge=0, le=LONGEST_SECONDS // 3600)
     retire: Retire | None = None
+    ignore: tuple[Annotated[str, AfterValidator(_ignore)], ...] = ()
 
     @model_validator(mode="after")
     def _recent(self) -> Self:

@@ -1,7 +1,7 @@
 """One way to list, get and put, on a local folder and on S3 alike (obstore, that is Rust's object_store).
 
-Local folders differ in two points only: small files are read without the detour through the async runtime (7 µs
-instead of 50 µs of CPU each), and what is written is fsynced before it counts.
+Local folders differ in one point only: what is written is fsynced before it counts. What others write, the raw objects,
+landing.py lists and reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
-import pyarrow as pa
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
@@ -36,7 +35,7 @@ from obstore.store import LocalStore, S3Store
 from ingest.bucket import Bucket
 from ingest.errors import ConfigError, RetriableError
 from ingest.folders import make_folder
-from ingest.listing import LISTING, list_columns
+from ingest.names import draft_of, is_draft
 from ingest.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -77,9 +76,8 @@ class StoredObject:
     modified_at: dt.datetime
 
 
-def _local_etag(status: os.stat_result) -> str:
-    """The etag that object_store gives to a local file: inode, modification time in µs and size, in hex."""
-    return f"{status.st_ino:x}-{status.st_mtime_ns // 1000:x}-{status.st_size:x}"
+def _version(meta: ObjectMeta) -> StoredObject:
+    return StoredObject(meta["path"], (meta["e_tag"] or "").strip('"'), meta["size"], meta["last_modified"])
 
 
 def _fsync(path: Path) -> None:
@@ -154,23 +152,14 @@ class Store:
             ConfigError: no such bucket, or no right to list it.
             RetriableError: the store cannot be reached.
         """
-        for batch in self._batches(prefix, after):
-            for meta in batch:
-                yield StoredObject(meta["path"], (meta["e_tag"] or "").strip('"'), meta["size"], meta["last_modified"])
-
-    def listing(self, prefix: str = "") -> pa.Table:
-        """The same as columns key, etag, size, modified_at, in no order; from S3 by many threads at once."""
-        if self.root is not None and not (self.root / prefix).is_dir():
-            return LISTING.empty_table()
-        with self._translated(prefix or "/"):
-            return self._patiently(prefix, lambda: list_columns(self._obstore, prefix))
-
-    def _batches(self, prefix: str, after: str | None) -> Iterator[Sequence[ObjectMeta]]:
         if self.root is not None and not (self.root / prefix).is_dir():
             return
+        offset = after if self.root is None else None
         with self._translated(prefix or "/"):
-            offset = after if self.root is None else None
-            yield from obstore.list(self._obstore, prefix=prefix or None, offset=offset, chunk_size=5000)
+            for batch in obstore.list(self._obstore, prefix=prefix or None, offset=offset, chunk_size=5000):
+                for meta in batch:
+                    if not is_draft(meta["path"]):
+                        yield _version(meta)
 
     def find(self, key: str) -> StoredObject | None:
         """The current version of one object, None when there is none."""
@@ -181,56 +170,7 @@ class Store:
                 meta = self._patiently(key, lambda: obstore.head(self._obstore, key))
             except FileNotFoundError:
                 return None
-        return StoredObject(meta["path"], (meta["e_tag"] or "").strip('"'), meta["size"], meta["last_modified"])
-
-    def listed_at(self, key: str) -> dt.datetime | None:
-        """When an object was modified, as a listing says it: `find` may know only whole seconds; None: not there."""
-        if self.bucket is not None:
-            return self.bucket.listed_at(key)
-        found = self.find(key)
-        return found.modified_at if found else None
-
-    def read(self, version: StoredObject) -> Iterator[bytes]:
-        """The bytes of exactly this version, in blocks.
-
-        Raises:
-            ObjectChanged: it was overwritten or deleted since it was listed.
-        """
-        if self.root is not None:
-            yield from self._read_local(version)
-            return
-
-        def get() -> Any:
-            return obstore.get(self._obstore, version.key, options={"if_match": f'"{version.etag}"'})
-
-        with self._translated(version.key):
-            try:
-                result = self._patiently(version.key, get)
-                if (result.meta["e_tag"] or "").strip('"') != version.etag:  # some stores ignore If-Match
-                    raise ObjectChanged(version.key)
-                if version.size <= BLOCK_BYTES:
-                    yield bytes(result.bytes())
-                else:
-                    yield from (bytes(block) for block in result.stream(min_chunk_size=BLOCK_BYTES))
-            except (FileNotFoundError, PreconditionError):
-                raise ObjectChanged(version.key) from None
-
-    def _read_local(self, version: StoredObject) -> Iterator[bytes]:
-        try:
-            file = os.open(f"{self.root}/{version.key}", os.O_RDONLY)
-            try:
-                if _local_etag(os.fstat(file)) != version.etag:
-                    raise ObjectChanged(version.key)
-                left = version.size
-                while left > 0 and (block := os.read(file, min(left, BLOCK_BYTES))):
-                    left -= len(block)
-                    yield block
-            finally:
-                os.close(file)
-        except FileNotFoundError:
-            raise ObjectChanged(version.key) from None
-        except OSError as error:
-            raise _local_error(error, Path(f"{self.root}/{version.key}")) from error
+        return _version(meta)
 
     def get(self, key: str) -> bytes:
         """A whole small object.
@@ -303,7 +243,7 @@ class Store:
             for folder in {path.parent for path in staged.values()} | self._made:
                 _fsync(folder)
         except OSError as error:
-            raise _local_error(error, self.root) from error
+            raise local_error(error, self.root) from error
         self._made.clear()
 
     def discard(self, staged: Iterable[Path]) -> None:
@@ -343,7 +283,7 @@ class Store:
         assert self.root is not None
         path = self.root / key
         changed = self._make_folder(path.parent) | {path.parent}
-        draft = path.with_name(f"{path.name}#{uuid.uuid4().hex}")  # object_store hides names with `#` and a suffix
+        draft = self.root / draft_of(key)
         try:
             with draft.open("xb") as file:
                 file.write(data)
@@ -358,7 +298,7 @@ class Store:
         except FileExistsError:
             return False
         except OSError as error:
-            raise _local_error(error, path) from error
+            raise local_error(error, path) from error
         finally:
             draft.unlink(missing_ok=True)
         return True
@@ -367,7 +307,7 @@ class Store:
         try:
             return make_folder(folder, self._folder_mode)
         except OSError as error:
-            raise _local_error(error, folder) from error
+            raise local_error(error, folder) from error
 
     def _upload(self, key: str, path: Path) -> None:
         with path.open("rb") as file:
@@ -401,7 +341,7 @@ class Store:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise _local_error(error, Path(error.filename or self.root or tempfile.gettempdir())) from error
+            raise local_error(error, Path(error.filename or self.root or tempfile.gettempdir())) from error
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
@@ -432,7 +372,8 @@ class Store:
             ) from error
 
 
-def _local_error(error: OSError, path: Path) -> ConfigError | RetriableError:
+def local_error(error: OSError, path: Path) -> ConfigError | RetriableError:
+    """What an error of the local file system means for the caller, in one line."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
         return ConfigError(f"{path}: {reason}; expected a folder that this user can read and write")

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
 from ingest.contract import Contract
 from ingest.errors import RetriableError
-from ingest.listing import LISTING
+from ingest.landing import Landing
+from ingest.names import LISTED
 from ingest.store import Store, StoredObject
 
 THREADS = 32
@@ -39,7 +39,7 @@ class Sweep:
     source: str
     position: int
 
-    def is_valid(self, contract: Contract, landing: Store, position: int, now: dt.datetime) -> bool:
+    def is_valid(self, contract: Contract, landing: Landing, position: int, now: dt.datetime) -> bool:
         """Whether it is of this place, of this ledger, and young enough by the contract."""
         age = now - self.started_at
         return (
@@ -59,7 +59,7 @@ def last_sweep(lake: Store, feed: str) -> Sweep | None:
         return None
 
 
-def record_sweep(lake: Store, contract: Contract, landing: Store, started_at: dt.datetime, position: int) -> None:
+def record_sweep(lake: Store, contract: Contract, landing: Landing, started_at: dt.datetime, position: int) -> None:
     """Notes that a full sweep is done, loads and all."""
     said = {"started_at": started_at.isoformat(), "source": _place(contract, landing), "position": position}
     lake.put(_key(contract.feed), json.dumps(said).encode())
@@ -69,7 +69,7 @@ def _key(feed: str) -> str:
     return f"ledger/{feed}/_sweep"
 
 
-def _place(contract: Contract, landing: Store) -> str:
+def _place(contract: Contract, landing: Landing) -> str:
     return f"{landing.uri}/{contract.source.folder}"
 
 
@@ -94,8 +94,8 @@ class Scope:
         """`full`, `recent` or `hinted`."""
         return "full" if self.folders is None and self.keys is None else "recent" if self.keys is None else "hinted"
 
-    def table(self, contract: Contract, landing: Store) -> pa.Table:
-        """What is there: key, etag, size, modified_at, in no order."""
+    def table(self, contract: Contract, landing: Landing) -> pa.Table:
+        """What is there, as columns names.LISTED, in no order."""
         if self.keys is not None:
             found = _look_up(landing, self.keys)
             self.absent = len(self.keys) - len(found)
@@ -108,7 +108,7 @@ class Scope:
 
 def choose_scope(
     contract: Contract,
-    landing: Store,
+    landing: Landing,
     lake: Store,
     position: int,
     now: dt.datetime,
@@ -130,33 +130,24 @@ def choose_scope(
     return Scope(now, keys=tuple(dict.fromkeys(hints))) if hints is not None else Scope(now, folders=folders)
 
 
-def _look_up(landing: Store, keys: Collection[str]) -> pa.Table:
+def _look_up(landing: Landing, keys: Collection[str]) -> pa.Table:
     """The objects of the given names that are there, exactly as a listing shows them."""
     with ThreadPoolExecutor(THREADS) as pool:
-        looked_up = pool.map(lambda key: _find(landing, key), (key for key in keys if _is_possible(landing, key)))
-        found = [version for version in looked_up if version is not None]
+        seen = [item for item in pool.map(lambda key: _look(landing, key), keys) if item is not None]
+        found = [version for version, problem in seen if problem is None]
         # The time is part of what bronze says, and some stores tell it in full only in a listing.
         if any(landing.listed_at(version.key) not in {None, version.modified_at} for version in found[:SAMPLE]):
             times = pool.map(landing.listed_at, (version.key for version in found))
             pairs = zip(found, times, strict=True)
             found = [replace(version, modified_at=time) for version, time in pairs if time is not None]
-    return _table(found)
+    rows = [(version, None) for version in found] + [(version, problem) for version, problem in seen if problem]
+    return pa.Table.from_pylist([asdict(version) | {"problem": problem} for version, problem in rows], schema=LISTED)
 
 
-def _find(landing: Store, key: str) -> StoredObject | None:
+def _look(landing: Landing, key: str) -> tuple[StoredObject, str | None] | None:
     try:
-        return landing.find(key)
+        return landing.look(key)
     except RetriableError:  # some stores answer so to a name that they cannot have: then no listing shows it
         if landing.listed_at(key) is None:
             return None
         raise
-
-
-def _is_possible(landing: Store, key: str) -> bool:
-    """Whether a file system can have a file of that name; a wrong hint must not end the ingest."""
-    return landing.root is None or os.path.isfile(landing.root / key)  # noqa: PTH113  Path.is_file raises for long names
-
-
-def _table(found: list[StoredObject]) -> pa.Table:
-    columns = {field.name: [getattr(version, field.name) for version in found] for field in LISTING}
-    return pa.table(columns, schema=LISTING)

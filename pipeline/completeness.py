@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ingest.contract import Contract
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.settings import Settings
 from ingest.store import Store
@@ -57,7 +58,7 @@ def judge(contract: Contract, days: Collection[dt.date], options: Settings) -> V
     if rule is None or not recent:
         return Verdict()
     if rule.marker:
-        landing = Store(options.landing(contract.source.bucket), options)
+        landing = Landing(options.landing(contract.source.bucket), options)
         prefix = f"{contract.source.folder}/" if contract.source.folder else ""
         marker = rule.marker
         incomplete = {day for day in recent if landing.find(prefix + marker.format(date=day)) is None}

@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.contract import contracts, select
-from ingest.errors import ConfigError, IngestError, OverwriteRefused, StuckObjects, TooManyBadRecords
+from ingest.errors import (
+    ConfigError,
+    IngestError,
+    OverwriteRefused,
+    StuckObjects,
+    TooManyBadRecords,
+    UnloadableObjects,
+)
 from ingest.hints import finish, read_spool
+from ingest.landing import Landing
 from ingest.load import FeedReport, Progress, ingest_feed
 from ingest.settings import Settings, settings
-from ingest.store import Store
 from pipeline.invalidate import invalidate
 from pipeline.lake import writable_lake
+from pipeline.landings import absent, judge_absent
 
 
 @dataclass(slots=True)
@@ -68,9 +76,14 @@ def ingest_all(
     spool = read_spool(Path(options.notifications_path), contracts().values()) if hinted else None
     with writable_lake(options) as (lake, note):
         summary.notes += [note] if note else []
+        missing = []
         for contract in chosen:
             try:
-                landing = Store(options.landing(contract.source.bucket), options)
+                if place := absent(contract, options):
+                    missing.append(place)
+                    if place.known and not place.empties:
+                        continue
+                landing = Landing(options.landing(contract.source.bucket), options)
                 report = ingest_feed(
                     contract,
                     landing,
@@ -92,6 +105,8 @@ def ingest_all(
                     f"{contract.feed}: {report.rescued:,} records hold fields that the contract does not know; "
                     f"`lake contracts propose {contract.feed}` shows the change"
                 )
+            if report.unloadable:
+                summary.failed(UnloadableObjects(contract.feed, report.unloadable))
             if report.stuck:
                 summary.failed(StuckObjects(contract.feed, dict(report.stuck)))
             if report.refused:
@@ -101,9 +116,13 @@ def ingest_all(
                     f"{contract.feed}: {report.before_start} rows are older than LAKE_START {options.lake_start}; "
                     "they are in bronze, but no model covers them"
                 )
+        mistakes, notes = judge_absent(missing, len(chosen))
+        summary.notes += notes
+        for mistake in mistakes:
+            summary.failed(mistake)
         if spool:
             summary.notes.append(spool.note())
-            whole = [feed.feed for feed in summary.feeds if not feed.changed_meanwhile + feed.refused + len(feed.stuck)]
+            whole = [feed.feed for feed in summary.feeds if feed.is_whole]
             finish(spool, contracts().values(), whole)
         try:
             done = invalidate(options, lake, contracts())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from ingest.clean import Cleaning, clean
 from ingest.compact import Compaction, compact
 from ingest.contract import Contract
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.retire import Retirement, moved_to, plan_retirement, retire
 from ingest.settings import Settings
@@ -40,8 +41,8 @@ def maintain_feed(contract: Contract, options: Settings, grace: dt.timedelta) ->
         ledger.checkpoint(ledger.state())
         rule = contract.source.retire
         if rule:
-            landing = Store(options.landing(contract.source.bucket), options)
-            target = Store(options.landing(rule.to.split("/", 1)[0]), options) if rule.to else None
+            landing = Landing(options.landing(contract.source.bucket), options)
+            target = Landing(options.landing(rule.to.split("/", 1)[0]), options) if rule.to else None
             done = replace(done, retirement=retire(contract, landing, lake, target, now))
     return done
 
@@ -55,7 +56,7 @@ def retirable(contract: Contract, options: Settings) -> Iterator[tuple[str, str,
     """
     rule = contract.source.retire
     if rule:
-        landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+        landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
         for version in plan_retirement(contract, landing, lake, dt.datetime.now(dt.UTC)):
             name = f"{contract.source.bucket}/{version.key}"
             yield rule.action, name, moved_to(contract, version.key), version.size

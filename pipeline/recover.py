@@ -24,6 +24,7 @@ from ingest.contract import Contract, Kind
 from ingest.discover import compare
 from ingest.entry import LAYERS, Entry, LakeFile, LoadedObject
 from ingest.errors import ConfigError
+from ingest.landing import Landing
 from ingest.ledger import Ledger, LedgerState
 from ingest.parquet import parquet_file
 from ingest.settings import Settings
@@ -72,7 +73,7 @@ def rebuild_ledger(contract: Contract, options: Settings, force: bool = False) -
     with writable_lake(options) as (lake, _), lake.disk_errors():
         ledger = Ledger(lake, contract.feed)
         draft = f"{ledger.prefix}/{Ledger.DRAFT}"
-        landing = Store(options.landing(contract.source.bucket), options)
+        landing = Landing(options.landing(contract.source.bucket), options)
         names = compare(contract, landing, LedgerState()).names
         if lake.find(draft) is None:
             if _is_whole(ledger) and not force:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ingest.landing import Landing
 from ingest.load import Progress
 from ingest.settings import Settings, settings
-from ingest.store import Store
 from sample.objects import BUCKETS
 from sample.options import SampleOptions
 from sample.write import SampleSummary, write_objects
@@ -21,6 +21,10 @@ def write_sample(options: SampleOptions, progress: Progress, lake: Settings | No
         RetriableError: the store cannot be reached; the next run goes on from there.
     """
     lake = lake or settings()
-    stores = {bucket: Store(lake.landing(bucket), lake) for bucket in BUCKETS}
-    sizes = {(bucket, item.key): item.size for bucket, store in stores.items() for item in store.list()}
+    stores = {bucket: Landing(lake.landing(bucket), lake) for bucket in BUCKETS}
+    sizes: dict[tuple[str, str], int] = {}
+    for bucket, store in stores.items():
+        listed = store.listing()
+        pairs = zip(listed.column("key").to_pylist(), listed.column("size").to_pylist(), strict=True)
+        sizes |= {(bucket, key): size for key, size in pairs}
     return write_objects(options, lambda bucket, key, body: stores[bucket].put(key, body), sizes, progress)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a s
     from ingest.clean import Cleaning
     from ingest.contract import Contract
     from ingest.load import Progress as Report
+    from ingest.names import NotLoaded
     from ingest.quarantine import BadRecord, Group
     from pipeline.cycle import IngestSummary
     from pipeline.maintain import Maintenance
@@ -106,7 +107,7 @@ def _table(*headers: str) -> Table:
 
 def _text(*items: Any) -> str:
     out = StringIO()
-    console = Console(file=out, width=120, highlight=False)
+    console = Console(file=out, width=120, highlight=False, markup=False, emoji=False)
     for item in items:
         console.print(item)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
@@ -131,6 +132,7 @@ def show_ingest(summary: IngestSummary) -> str:
             items.append(
                 f"quarantined in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.reasons)
             )
+        items += _ignored(feed.feed, feed.ignored)
         if feed.scope == "recent":
             items.append(f"{feed.feed}: only the folders of the recent days were listed; --full lists everything")
         if feed.scope == "hinted":
@@ -193,7 +195,12 @@ def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
         )
         for day in feed.days:
             days.add_row(feed.feed, str(day.ingest_date), f"{day.rows:,}", f"{day.quarantined:,}")
-    return _text(table, "", days)
+    return _text(table, *(line for feed in feeds for line in _ignored(feed.feed, feed.ignored)), "", days)
+
+
+def _ignored(feed: str, reasons: Sequence[NotLoaded]) -> list[str]:
+    """A line on what rules ignore, if anything."""
+    return [f"{feed}: ignored by rule: {'; '.join(map(str, reasons))}"] if reasons else []
 
 
 def _ago(now: dt.datetime, then: dt.datetime | None) -> str:
@@ -235,7 +242,8 @@ def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
     for item in verdicts:
         numbers = (f"{getattr(item, name):,}" for name in counted)
         table.add_row(item.feed, *numbers, "differs" if item.differences else "agrees")
-    lines = [f"{item.feed}: {line}" for item in verdicts for line in item.differences]
+    lines = [line for item in verdicts for line in _ignored(item.feed, item.ignored)]
+    lines += [f"{item.feed}: {line}" for item in verdicts for line in item.differences]
     lines += [
         f"{item.feed}: {item.rejudged:,} records that an older contract loaded would be judged otherwise by the "
         "contract of now; `lake quarantine replay` takes those that it accepts"

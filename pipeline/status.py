@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingest.contract import Contract, select
-from ingest.discover import discover
+from ingest.contract import Contract
+from ingest.discover import Backlog, discover
 from ingest.entry import LakeFile
+from ingest.landing import Landing
 from ingest.ledger import Ledger
+from ingest.names import NotLoaded
 from ingest.settings import Settings
 from ingest.store import Store
 from ingest.sweep import last_sweep
+from pipeline.landings import Absent, absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class FeedStatus:
         last_commit_at: time of the newest ledger entry; None before the first.
         last_sweep_at: when the last full listing began of which all is loaded; None when nobody knows.
         days: the newest dates of loading, newest first.
+        ignored: objects in the landing that a rule ignores, by rule.
+        unloadable: objects in the landing that cannot be loaded, by reason.
+        absent: the feed's place in the landing, if that is not there.
     """
 
     feed: str
@@ -58,20 +63,20 @@ class FeedStatus:
     last_commit_at: dt.datetime | None
     last_sweep_at: dt.datetime | None
     days: tuple[DayStatus, ...]
+    ignored: tuple[NotLoaded, ...] = ()
+    unloadable: tuple[NotLoaded, ...] = ()
+    absent: Absent | None = None
 
 
-def waiting_objects(feeds: tuple[str, ...], options: Settings) -> Iterator[tuple[str, int]]:
-    """(bucket/key, bytes) of each object that the next ingest would load, feed by feed, in the order of loading.
+def waiting_objects(contract: Contract, options: Settings) -> Backlog:
+    """What the next ingest would load, in the order of loading, and what it would not.
 
     Raises:
-        ConfigError: a feed is unknown, a bucket is missing or access is refused.
+        ConfigError: a bucket is missing or access is refused.
         RetriableError: a store cannot be reached.
     """
-    lake = Store(options.lake_uri, options)
-    for contract in select(feeds):
-        landing = Store(options.landing(contract.source.bucket), options)
-        for item in discover(contract, landing, Ledger(lake, contract.feed).state()):
-            yield item.source_file, item.version.size
+    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    return discover(contract, landing, Ledger(lake, contract.feed).state())
 
 
 def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedStatus:
@@ -81,10 +86,12 @@ def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedSta
         ConfigError: a bucket is missing or access is refused.
         RetriableError: a store cannot be reached.
     """
-    landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    place = absent(contract, options)
     ledger = Ledger(lake, contract.feed)
     state = ledger.state()
-    waiting = [item.version for item in discover(contract, landing, state)]
+    found = discover(contract, landing, state)
+    waiting = [item.version for item in found]
     bronze = state.bronze_files()
     quarantine = [file for path, file in state.files.items() if path.startswith("quarantine/")]
     return FeedStatus(
@@ -101,6 +108,9 @@ def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedSta
         ledger.committed_at(state.position) if state.position else None,
         sweep.started_at if (sweep := last_sweep(lake, contract.feed)) else None,
         _by_day(bronze, quarantine)[:days],
+        found.ignored,
+        found.unloadable,
+        place,
     )
 
 

@@ -21,8 +21,10 @@ from ingest.entry import LAYERS
 from ingest.errors import ContractRefused
 from ingest.evolution import file_types, must_follow
 from ingest.known import CHANGED, NEW, SAME
+from ingest.landing import Landing
 from ingest.ledger import Ledger, LedgerState
 from ingest.load import ingest_feed
+from ingest.names import NotLoaded
 from ingest.quarantine import DISCARDED, OPEN
 from ingest.retired import is_retired, read_retired
 from ingest.settings import Settings
@@ -30,6 +32,7 @@ from ingest.store import Store
 from pipeline.bronze import bronze_query, readable
 from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
+from pipeline.landings import Absent, absent
 
 _QUOTED = re.compile(r"'[^']*'")
 _INDEX = re.compile(r"\[\d+\]")
@@ -45,6 +48,9 @@ class FeedVerdict:
         waiting: objects that are not loaded in their current version; the next ingest takes them.
         retired: loaded objects that `lake maintain` took out of the landing.
         gone: loaded objects that the landing has no more, and nobody knows why; their rows stay.
+        ignored: objects in the landing that a rule ignores, by rule.
+        unloadable: objects in the landing that cannot be loaded, by reason; each is a difference too.
+        absent: the feed's place in the landing, if that is not there.
         orphans: files that no ledger entry names, left by a crash; nobody reads them.
         rejudged: records of objects that an older contract loaded, and that the contract of now accepts or rejects
             otherwise; they stay as they were judged.
@@ -62,6 +68,9 @@ class FeedVerdict:
     gone: int = 0
     orphans: int = 0
     rejudged: int = 0
+    ignored: tuple[NotLoaded, ...] = ()
+    unloadable: tuple[NotLoaded, ...] = ()
+    absent: Absent | None = None
     differences: list[str] = field(default_factory=list)
 
     def differ(self, kind: str, items: list[str]) -> None:
@@ -81,14 +90,14 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
         ConfigError: a bucket is missing or access is refused.
         RetriableError: a store cannot be reached.
     """
-    landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    place = absent(contract, options)
     state = Ledger(lake, contract.feed).state()
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
     listed = compare(contract, landing, state)
     verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
-    absent = verdict.objects - int((listed.status != NEW).sum())
-    verdict.retired = _count_retired(contract.feed, lake, state, listed) if absent else 0
-    verdict.gone = absent - verdict.retired
+    verdict.ignored, verdict.unloadable, verdict.absent = listed.ignored, listed.unloadable, place
+    verdict.retired, verdict.gone = _count_away(contract.feed, lake, state, listed)
     _compare_files(contract, lake, state, verdict, deep)
     try:
         with connect(options) as connection:
@@ -100,6 +109,7 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     except duckdb.Error as error:
         reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # it may quote a value
         verdict.differ("bronze cannot be read", [reason[:300]])
+    verdict.differ("cannot be loaded", [str(reason) for reason in listed.unloadable])
     return verdict
 
 
@@ -111,14 +121,19 @@ def _compare_contract(contract: Contract, lake: Store, state: LedgerState, verdi
         verdict.differ("contract", list(refused.faults))
 
 
-def _count_retired(feed: str, lake: Store, state: LedgerState, listed: Listed) -> int:
-    """How many of the objects that the landing has no more were retired in the version that was loaded."""
-    retired, count = read_retired(lake, feed), 0
+def _count_away(feed: str, lake: Store, state: LedgerState, listed: Listed) -> tuple[int, int]:
+    """How many objects the landing has no more: those retired in the version that was loaded, and the others."""
+    names, retired, gone = listed.all_names, None, 0
+    count = 0
     for table in state.objects.tables():
-        away = table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=listed.names)))
-        names, etags = (away.column(name).combine_chunks() for name in ("source_file", "etag"))
-        count += int(pc.sum(is_retired(retired, names, etags)).as_py() or 0)
-    return count
+        away = table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=names)))
+        if not len(away):
+            continue
+        retired = read_retired(lake, feed) if retired is None else retired
+        columns = (away.column(name).combine_chunks() for name in ("source_file", "etag"))
+        explained = int(pc.sum(is_retired(retired, *columns)).as_py() or 0)
+        count, gone = count + explained, gone + len(away) - explained
+    return count, gone
 
 
 def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict, deep: bool) -> None:
@@ -187,7 +202,7 @@ def _compare_content(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
     options: Settings,
-    landing: Store,
+    landing: Landing,
     state: LedgerState,
     same: pa.Array,
     verdict: FeedVerdict,

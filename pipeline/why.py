@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from ingest.contract import contracts
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.contract import Contract, contracts
 from ingest.entry import LakeFile, LoadedObject
 from ingest.errors import ConfigError
+from ingest.landing import Landing
 from ingest.ledger import Ledger
+from ingest.names import LISTED, REASONS, classify
 from ingest.quarantine import DISCARDED, OPEN, because
 from ingest.retired import read_retired
 from ingest.settings import Settings
@@ -50,6 +55,7 @@ class Life:
         steps: every time it was loaded or seen again, oldest first.
         files: live files that hold rows of its current version.
         bad_lines: its quarantined records.
+        excluded: the rule that ignores it, or why it cannot be loaded; None for most.
         retired: how `lake maintain` took its current version out of the landing; None when it did not.
     """
 
@@ -60,10 +66,13 @@ class Life:
     files: tuple[str, ...]
     bad_lines: tuple[BadLine, ...]
     retired: str | None = None
+    excluded: str | None = None
 
     @property
     def state(self) -> str:
         """In words, for people."""
+        if self.excluded:
+            return f"{self.excluded}; its rows stay" if self.steps else self.excluded
         if self.listed is None and self.retired:
             return f"{self.retired}; its rows stay"
         if self.listed is None:
@@ -95,16 +104,37 @@ def life_of(name: str, options: Settings) -> Life:
             for item in entry.objects
             if item.source_file == name
         )
-        listed = Store(options.landing(bucket), options).find(key)
-        if not steps and listed is None:
+        listed, excluded = _in_landing(contract, Landing(options.landing(bucket), options), key)
+        if not steps and listed is None and excluded is None:
             continue
         load_id = steps[-1].version.load_id if steps else ""
         live = [file for file in ledger.state().files.values() if load_id in file.loads]
         files, bad_lines = _rows_of(options, lake, live, name)
-        retired = _retirement(lake, contract.feed, name, steps) if listed is None else None
-        return Life(contract.feed, name, listed, steps, files, bad_lines, retired)
+        retired = _retirement(lake, contract.feed, name, steps) if listed is None and steps else None
+        return Life(contract.feed, name, listed, steps, files, bad_lines, retired, excluded)
     buckets = ", ".join(sorted({contract.source.bucket for contract in contracts().values()}))
     raise ConfigError(f"{name}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}")
+
+
+def _in_landing(contract: Contract, landing: Landing, key: str) -> tuple[StoredObject | None, str | None]:
+    """The object in the landing, and the rule or reason by which it is not loaded.
+
+    Args:
+        key: as in the landing, or as it was printed where that differs.
+    """
+    seen = landing.look(key)
+    if seen is None:
+        folder = key.rpartition("/")[0]
+        listed = landing.listing(folder) if "\\" in key else LISTED.empty_table()
+        listed = listed.filter(pc.and_(pc.equal(listed.column("key"), key), pc.is_valid(listed.column("problem"))))
+    else:
+        listed = pa.Table.from_pylist([asdict(seen[0]) | {"problem": seen[1]}], schema=LISTED)
+    found = classify(contract.source, listed)
+    for reason in found.ignored:
+        return (seen[0] if seen else None), f"ignored by rule {reason.reason}"
+    for reason in found.unloadable:
+        return None, f"cannot be loaded: {REASONS[reason.reason]}"
+    return (seen[0] if seen else None), None
 
 
 def _retirement(lake: Store, feed: str, name: str, steps: tuple[Step, ...]) -> str | None:

@@ -17,8 +17,8 @@ from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.contract import contracts
+from ingest.landing import Landing
 from ingest.settings import PROJECT, read_settings, settings
-from ingest.store import Store
 from pipeline.cycle import IngestSummary, ingest_all
 from tests.postgres_server import Postgres
 
@@ -34,8 +34,8 @@ class Home:
         """The folder of everything."""
         return Path(self.options.lake_home)
 
-    def landing(self, feed: str) -> Store:
-        return Store(self.options.landing(contracts()[feed].source.bucket), self.options)
+    def landing(self, feed: str) -> Landing:
+        return Landing(self.options.landing(contracts()[feed].source.bucket), self.options)
 
     def put(self, feed: str, key: str, *records: dict[str, Any] | bytes) -> None:
         """Writes one landing object of JSON lines."""

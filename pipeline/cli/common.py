@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ingest.errors import ConfigError, IngestError
+
+if TYPE_CHECKING:
+    from ingest.contract import Contract
+
+_Answer = TypeVar("_Answer")
 
 
 def exits(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -32,6 +37,27 @@ def exits(command: Callable[..., int | None]) -> Callable[..., None]:
         sys.exit(code)
 
     return run
+
+
+def ask_each(feeds: Iterable[Contract], ask: Callable[[Contract], _Answer]) -> tuple[list[_Answer], list[IngestError]]:
+    """Asks something of each feed; one that fails does not keep the others from answering."""
+    answers: list[_Answer] = []
+    errors: list[IngestError] = []
+    for contract in feeds:
+        try:
+            answers.append(ask(contract))
+        except IngestError as error:
+            errors.append(error)
+    return answers, errors
+
+
+def told(errors: Iterable[IngestError]) -> int:
+    """Prints errors, a line each; the exit code."""
+    code = 0
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+        code = max(code, 2 if isinstance(error, ConfigError) else 1)
+    return code
 
 
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")

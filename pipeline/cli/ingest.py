@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
+from ingest.errors import IngestError
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, told
 
 
 @click.command()
@@ -30,18 +31,40 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
 
     lean_process()
     if dry_run:
-        from ingest.settings import settings
-        from pipeline.status import waiting_objects
-
-        for name, size in waiting_objects(feeds, settings()):
-            click.echo(json.dumps({"object": name, "bytes": size}) if as_json else f"{size:>14,}  {name}")
-        return 0
+        return _dry_run(feeds, as_json)
     with IngestProgress(sys.stderr) as progress:
         summary = ingest_all(feeds, progress.feed, full=full, hinted=hinted)
     click.echo(as_json_text(asdict(summary)) if as_json else show_ingest(summary))
     for error in summary.errors:
         click.echo(f"error: {error}", err=True)
     return summary.exit_code
+
+
+def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
+    from ingest.contract import select
+    from ingest.errors import UnloadableObjects
+    from ingest.settings import settings
+    from ingest.text import printable
+    from pipeline.landings import absent, judge_absent
+    from pipeline.status import waiting_objects
+
+    chosen = select(feeds)
+    missing, errors = [], []
+    for contract in chosen:
+        try:
+            missing += [place] if (place := absent(contract, settings())) else []
+            found = waiting_objects(contract, settings())
+        except IngestError as error:
+            errors.append(error)
+            continue
+        for item in found:
+            row = {"object": item.source_file, "bytes": item.version.size}
+            click.echo(json.dumps(row) if as_json else f"{item.version.size:>14,}  {printable(item.source_file)}")
+        errors += [UnloadableObjects(contract.feed, found.unloadable)] if found.unloadable else []
+    mistakes, notes = judge_absent(missing, len(chosen))
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    return told([*errors, *mistakes])
 
 
 @click.command()

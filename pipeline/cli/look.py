@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
+from pipeline.cli.common import as_json_text, ask_each, exits, feed_arguments, json_option, told
 
 
 @click.command()
@@ -16,16 +16,23 @@ from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
 @json_option
 @exits
 def status(feeds: tuple[str, ...], days: int, as_json: bool) -> int:
-    """Show what waits in the landing, what is loaded, and since when."""
+    """Show what waits in the landing, what is loaded, and since when; exit 1 for objects that cannot be loaded."""
     from ingest.contract import select
+    from ingest.errors import UnloadableObjects
     from ingest.settings import settings
+    from pipeline.landings import judge_absent
     from pipeline.show import show_status
     from pipeline.status import feed_status
 
-    found = [feed_status(contract, settings(), days) for contract in select(feeds)]
+    chosen = select(feeds)
+    found, errors = ask_each(chosen, lambda contract: feed_status(contract, settings(), days))
     text = as_json_text([asdict(feed) for feed in found]) if as_json else show_status(found, dt.datetime.now(dt.UTC))
     click.echo(text)
-    return 0
+    mistakes, notes = judge_absent([feed.absent for feed in found if feed.absent], len(chosen))
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    unloadable = [UnloadableObjects(feed.feed, feed.unloadable) for feed in found if feed.unloadable]
+    return told([*errors, *mistakes, *unloadable])
 
 
 @click.command()
@@ -55,9 +62,14 @@ def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
     """Check that landing, ledger and lake tell the same story; exit 1 and the differences otherwise."""
     from ingest.contract import select
     from ingest.settings import settings
+    from pipeline.landings import judge_absent
     from pipeline.show import show_verdicts
     from pipeline.verify import verify_feed
 
-    verdicts = [verify_feed(contract, settings(), deep) for contract in select(feeds)]
+    chosen = select(feeds)
+    verdicts, errors = ask_each(chosen, lambda contract: verify_feed(contract, settings(), deep))
     click.echo(as_json_text([asdict(verdict) for verdict in verdicts]) if as_json else show_verdicts(verdicts))
-    return int(any(verdict.differences for verdict in verdicts))
+    mistakes, notes = judge_absent([item.absent for item in verdicts if item.absent], len(chosen))
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    return max(told([*errors, *mistakes]), int(any(verdict.differences for verdict in verdicts)))

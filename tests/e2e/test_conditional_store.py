@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ingest.contract import contracts
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.store import ObjectChanged, Store
@@ -34,7 +35,7 @@ def test_of_many_writers_of_one_name_exactly_one_wins(conditional_home: Home) ->
 
 
 def test_version_that_was_overwritten_after_its_listing_is_not_read(conditional_home: Home) -> None:
-    store = Store("s3://raw-users", conditional_home.options)
+    store = Landing("s3://raw-users", conditional_home.options)
     store.put("a.json", b"old")
     (listed,) = store.list()
     store.put("a.json", b"new")

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from ingest.contract import contracts
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.load import FeedReport, ingest_feed
 from ingest.store import Store
@@ -32,8 +33,8 @@ class Lake:
         """Changes fields of a feed's contract."""
         self.contracts[feed] = self.contracts[feed].model_copy(update=fields)
 
-    def landing(self, feed: str) -> Store:
-        return Store(str(self.home / "landing" / self.contracts[feed].source.bucket))
+    def landing(self, feed: str) -> Landing:
+        return Landing(str(self.home / "landing" / self.contracts[feed].source.bucket))
 
     def put(self, feed: str, key: str, *records: dict[str, Any] | bytes) -> None:
         """Writes one landing object of JSON lines."""

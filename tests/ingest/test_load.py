@@ -15,6 +15,7 @@ import pytest
 from ingest import load, write
 from ingest.contract import contracts
 from ingest.errors import ConfigError, RetriableError
+from ingest.landing import Landing
 from ingest.limits import Limits
 from ingest.load import ingest_feed
 from ingest.read import STUCK_IN_A_ROW
@@ -257,8 +258,8 @@ def test_object_deleted_after_it_was_listed_is_left_out_and_reported(
     assert [row["event_id"] for row in lake.bronze()] == ["e2"]
 
 
-class Stubborn(Store):
-    """A store that lists some objects and fails to give them: at once, or after so many blocks."""
+class Stubborn(Landing):
+    """A landing that lists some objects and fails to give them: at once, or after so many blocks."""
 
     def __init__(self, uri: str, keys: set[str], blocks: int = 0) -> None:
         super().__init__(uri)
@@ -279,7 +280,7 @@ def test_stuck_object_holds_up_nobody_and_is_loaded_once_it_can_be_read(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch, blocks: int, held: int
 ) -> None:
     monkeypatch.setattr("ingest.read.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.store.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.landing.BLOCK_BYTES", 1000)
     monkeypatch.setattr("ingest.read.HELD_BYTES", held)
     for name in ("a", "b", "c"):
         lake.put("events", f"{name}.json", *(event(f"{name}{n}") for n in range(20)))
@@ -329,7 +330,7 @@ def test_large_object_is_streamed_with_right_line_numbers(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.read.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.store.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.landing.BLOCK_BYTES", 1000)
     lake.put("events", "a.json", *(event(f"e{n}") for n in range(50)), b"bad", event("last"))
 
     assert lake.ingest().rows == 51

@@ -22,6 +22,7 @@ from ingest.contract import Contract, contracts
 from ingest.entry import LoadedObject
 from ingest.errors import ConfigError, RetriableError
 from ingest.known import KnownObjects
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.retire import Retirement, plan_retirement, retire
 from ingest.source import Retire
@@ -61,8 +62,8 @@ class Old:
         return plain.model_copy(update={"source": plain.source.model_copy(update={"retire": rule})})
 
     @property
-    def archive(self) -> Store:
-        return Store(self.home.options.landing("raw-archive"), self.home.options)
+    def archive(self) -> Landing:
+        return Landing(self.home.options.landing("raw-archive"), self.home.options)
 
     def retire(self, now: dt.datetime = LATER, **options: Any) -> Retirement:
         return retire(self.contract, self.landing, self.lake, self.archive, now, **options)
@@ -190,9 +191,10 @@ def test_large_object_is_copied_in_parts(conditional_home: Home, monkeypatch: py
 def test_crash_before_or_after_any_deed_is_harmless(old: Old, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old.contract = old.by(action)
     monkeypatch.setattr(retiring, "THREADS", 1)
-    for place in ("_delete", "_copy") if action == "move" else ("_delete",):
+    remove, copy = (Landing, "remove"), (retiring, "_copy")
+    for place in (remove, copy) if action == "move" else (remove,):
         with monkeypatch.context() as crash:
-            crash.setattr(retiring, place, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+            crash.setattr(*place, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
             with pytest.raises(KeyboardInterrupt):
                 old.retire()
         assert old.names() == NAMES
@@ -249,8 +251,8 @@ def test_nothing_leaves_while_a_file_of_the_lake_is_missing(local: Old) -> None:
 def test_copy_of_another_size_ends_it_before_anything_is_deleted(local: Old, monkeypatch: pytest.MonkeyPatch) -> None:
     local.home.put("activities", "a.json", {"activity_id": "longer than before"})
     local.home.ingest("activities")
-    real = Store.read
-    monkeypatch.setattr(Store, "read", lambda self, version: iter(list(real(self, version))[1:]))
+    real = Landing.read
+    monkeypatch.setattr(Landing, "read", lambda self, version: iter(list(real(self, version))[1:]))
     with pytest.raises(RetriableError, match="the copy is 0 bytes"):
         moved(local).retire()
     assert "a.json" in local.names()

@@ -9,6 +9,7 @@ import pytest
 
 from ingest.contract import Contract, contracts
 from ingest.errors import ConfigError
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.load import FeedReport, ingest_feed
 from ingest.store import Store
@@ -61,8 +62,8 @@ def test_between_sweeps_only_recent_folders_are_listed(dated: Dated, monkeypatch
     dated.put("2026/03/09/z.json")
     dated.now += HOUR
     listed = []
-    original = Store.listing
-    monkeypatch.setattr(Store, "listing", lambda self, prefix="": listed.append(prefix) or original(self, prefix))
+    original = Landing.listing
+    monkeypatch.setattr(Landing, "listing", lambda self, prefix="": listed.append(prefix) or original(self, prefix))
 
     report = dated.ingest()
 
@@ -181,9 +182,9 @@ def test_status_says_when_the_last_sweep_was(dated: Dated) -> None:
 
 
 def test_error_on_one_folder_is_an_error(dated: Dated, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Store, prefix: str = "") -> None:
+    def refuse(self: Landing, prefix: str = "") -> None:
         raise ConfigError(prefix)
 
-    monkeypatch.setattr(Store, "listing", refuse)
+    monkeypatch.setattr(Landing, "listing", refuse)
     with pytest.raises(ConfigError):
         dated.ingest()

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from ingest.contract import Contract
+from ingest.landing import Landing
 from ingest.load import ingest_feed
 from ingest.store import Store
 from pipeline.affected import FeedChange, feed_changes
@@ -45,7 +46,7 @@ class Seats:
             }
             | fields
         )
-        self.lake, self.landing = Store(str(home / "lake")), Store(str(home / "raw-seats"))
+        self.lake, self.landing = Store(str(home / "lake")), Landing(str(home / "raw-seats"))
         self.settled: dict[str, int] = {}
 
     def load(self, key: str, *records: dict[str, Any]) -> FeedChange:
