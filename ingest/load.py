@@ -20,7 +20,7 @@ from ingest.plan import plan_loads
 from ingest.read import Broken, LongLine, ObjectEnd, Piece, StreamFailed, Unread, read_pieces
 from ingest.rewrite import rewrite_without
 from ingest.store import ObjectChanged, Store
-from ingest.sweep import choose_scope, record_sweep
+from ingest.sweep import Scope, choose_scope, record_sweep
 from ingest.write import LoadWriter
 
 CHUNK_BYTES = 4 << 20
@@ -46,7 +46,7 @@ class FeedReport:
         before_start: bronze rows dated before LAKE_START, which no model covers.
         position: the ledger's position afterwards.
         loads: ids of the committed loads.
-        scope: what was looked at: `full`, `recent` folders or `hinted` objects.
+        scope: what was looked at: `full`, `recent` folders, `hinted` objects or `listed` versions.
         hinted: objects that hints named.
         absent: hinted objects that are not there.
     """
@@ -82,6 +82,7 @@ def ingest_feed(
     limits: Limits = DEFAULT,
     full: bool = False,
     hints: Collection[str] | None = None,
+    scope: Scope | None = None,
 ) -> FeedReport:
     """Loads everything that waits. Safe to repeat, to interrupt at any point and to run beside other ingesters.
 
@@ -90,6 +91,7 @@ def ingest_feed(
         progress: called with (objects, bytes) as they are read; first with the negative totals that wait.
         full: lists everything, whatever the contract says.
         hints: keys that notifications named; only they are looked at, unless a full sweep is due.
+        scope: what to look at, whatever contract, ledger and hints say.
 
     Raises:
         ConfigError: a setting, right or bucket is wrong.
@@ -97,7 +99,7 @@ def ingest_feed(
     """
     ledger = Ledger(lake, contract.feed)
     state = ledger.state()
-    scope = choose_scope(contract, landing, lake, state.position, now(), full, hints)
+    scope = scope or choose_scope(contract, landing, lake, state.position, now(), full, hints)
     report = FeedReport(contract.feed, scope=scope.kind, hinted=len(hints or ()))
     corrupt: dict[str, str] = {}
     changed: set[str] = set()
