@@ -268,7 +268,7 @@ class Touched:
     """What entries show or hide.
 
     Attributes:
-        changed: whether any row appeared or vanished; compaction alone changes nothing.
+        changed: whether any row appeared or vanished; compaction, discarded records and objects without rows change none.
         dates: event dates of those rows; empty for entity feeds.
     """
 
@@ -294,8 +294,8 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
                 changed = changed or before.rows != item.rows
                 dates.update(day for day, _ in set(before.event_dates) ^ set(item.event_dates))
                 continue
-            changed = True
             for version in (before, item):
+                changed = changed or (version is not None and version.rows > 0)
                 dates.update(day for day, _ in (version.event_dates if version else ()))
         for span in entry.ranges:
             changed = changed or span.rows > 0
