@@ -268,7 +268,7 @@ class Touched:
     """What entries show or hide.
 
     Attributes:
-        changed: whether any row appeared or vanished; compaction, discarded records and objects without rows change none.
+        changed: whether any row appeared or vanished; compaction and objects without rows change nothing.
         dates: event dates of those rows; empty for entity feeds.
     """
 

@@ -40,6 +40,8 @@ class FeedStatus:
         objects: source objects that the ledger knows.
         files: live bronze files.
         bytes: their size.
+        dropped: records of objects that `lake drop` took out.
+        erased, skipped: as of a LoadedObject.
         last_commit_at: time of the newest ledger entry; None before the first.
         last_sweep_at: when the last full listing began of which all is loaded; None when nobody knows.
         days: the newest dates of loading, newest first.
@@ -58,6 +60,9 @@ class FeedStatus:
     last_commit_at: dt.datetime | None
     last_sweep_at: dt.datetime | None
     days: tuple[DayStatus, ...]
+    dropped: int = 0
+    erased: int = 0
+    skipped: int = 0
 
 
 def waiting_objects(feeds: tuple[str, ...], options: Settings) -> Iterator[tuple[str, int]]:
@@ -101,6 +106,7 @@ def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedSta
         ledger.committed_at(state.position) if state.position else None,
         sweep.started_at if (sweep := last_sweep(lake, contract.feed)) else None,
         _by_day(bronze, quarantine)[:days],
+        **state.objects.sums("dropped", "erased", "skipped"),
     )
 
 

@@ -218,8 +218,7 @@ def _compare_content(
 
 def _known(state: LedgerState, *columns: str) -> pa.Table:
     """The given columns of all objects that the ledger knows."""
-    tables = [table.select(columns) for table in state.objects.tables()]
-    return pa.concat_tables([OBJECT_SCHEMA.empty_table().select(columns), *tables])
+    return pa.concat_tables([OBJECT_SCHEMA.empty_table().select(columns), *state.objects.tables(columns)])
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, names: pa.Array, state: LedgerState, again: LedgerState) -> None:

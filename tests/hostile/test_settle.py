@@ -1,4 +1,4 @@
-"""After maintenance, `sqlmesh run` and `lake publish`: positions that change no row need nothing else to be published."""
+"""After maintenance, `sqlmesh run` and `lake publish`: positions that change no row settle by themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
