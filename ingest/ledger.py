@@ -29,6 +29,7 @@ from ingest.entry import (
     Partition,
     files_of,
     files_table,
+    format_of,
     must_be_readable,
     readable,
     stamp,
@@ -153,6 +154,20 @@ class Ledger:
     def committed_at(self, position: int) -> dt.datetime:
         """When an entry was committed, by its writer's clock."""
         return self._entry(position, with_objects=False).committed_at
+
+    def first_of_format(self, version: int) -> int:
+        """The first entry of this format or a newer one; one more than the newest entry when there is none.
+
+        Who writes an older format cannot read a newer one, and so never appends to it: a few footers tell.
+        """
+        older, newer = 0, self.position() + 1
+        while newer - older > 1:
+            middle = 1 if not older and newer > 2 else (older + newer) // 2  # most logs never changed their format
+            key = self._key(middle)
+            with self.store.open(key) as source, readable(f"{self.store.uri}/{key}"):
+                is_older = format_of(pq.read_schema(source)) < version
+            older, newer = (middle, newer) if is_older else (older, middle)
+        return newer
 
     def _entries(self, after: int, until: int | None, with_objects: bool) -> Iterator[tuple[int, Entry]]:
         sequences = self._sequences(after)

@@ -107,8 +107,7 @@ def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Se
     for name in wanted:
         if name in known:
             continue
-        bucket, _, key = name.partition("/")
-        if bucket in sources and key and Store(options.landing(bucket), options).find(key):
+        if _is_in_the_landing(name, sources, options):
             raise ConfigError(
                 f"{name} was never loaded, so there is nothing to drop; delete it from the landing before the next "
                 "`lake ingest`. Nothing was dropped"
@@ -117,3 +116,11 @@ def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Se
             f"{name}: no ledger knows it; expected bucket/key of a loaded object, as in the column _source_file, with "
             f"a bucket of {', '.join(sorted(sources))}. Nothing was dropped"
         )
+
+
+def _is_in_the_landing(name: str, buckets: Collection[str], options: Settings) -> bool:
+    bucket, _, key = name.partition("/")
+    try:
+        return bucket in buckets and Store(options.landing(bucket), options).find(key) is not None
+    except IngestError:  # a name that no object can have, or a store that is away: no ledger knows it either way
+        return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ingest.contract import Contract, select
 from ingest.discover import discover
-from ingest.entry import LakeFile
+from ingest.entry import SINCE_2, LakeFile
 from ingest.ledger import Ledger
 from ingest.settings import Settings
 from ingest.store import Store
@@ -106,7 +106,7 @@ def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedSta
         ledger.committed_at(state.position) if state.position else None,
         sweep.started_at if (sweep := last_sweep(lake, contract.feed)) else None,
         _by_day(bronze, quarantine)[:days],
-        **state.objects.sums("dropped", "erased", "skipped"),
+        **state.objects.sums(*SINCE_2),
     )
 
 

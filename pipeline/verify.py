@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ingest.contract import Contract
 from ingest.discover import Listed, compare
-from ingest.entry import LAYERS, OBJECT_SCHEMA
+from ingest.entry import LAYERS, OBJECT_SCHEMA, SINCE_2
 from ingest.known import CHANGED, NEW, SAME
 from ingest.ledger import Ledger, LedgerState
 from ingest.load import ingest_feed
@@ -29,7 +29,7 @@ from pipeline.duck import connect, parquet
 
 SHOWN = 20
 """At most so many differences of a kind are named, the rest is counted."""
-COUNTS = ("records", "rows", "quarantined", "dropped", "erased", "skipped")
+COUNTS = ("records", "rows", "quarantined", *SINCE_2)
 """What an object's records are: the first is the sum of the others."""
 
 
