@@ -51,7 +51,8 @@ _OBJECT = {
     "erased": pa.int64(),
     "skipped": pa.int64(),
 }
-_SINCE_2 = ("dropped", "erased", "skipped")
+SINCE_2 = ("dropped", "erased", "skipped")
+"""Counts of an object that format 1 lacks; there they are 0."""
 _RANGE = {
     "cluster_id": pa.string(),
     "topic_id": pa.string(),
@@ -340,10 +341,15 @@ def must_be_readable(schema: pa.Schema, name: str) -> None:
     Raises:
         ConfigError: a newer version of Lakemesh wrote it.
     """
-    version = int((schema.metadata or {}).get(VERSION_KEY, b"0"))
+    version = format_of(schema)
     if version not in READABLE_VERSIONS:
         known = " and ".join(map(str, READABLE_VERSIONS))
         raise ConfigError(f"{name} has ledger format {version}, this version reads {known}; install a newer Lakemesh")
+
+
+def format_of(schema: pa.Schema) -> int:
+    """The format's version that a file of the ledger was written in."""
+    return int((schema.metadata or {}).get(VERSION_KEY, b"0"))
 
 
 def objects_table(objects: Sequence[LoadedObject]) -> pa.Table:
@@ -358,7 +364,7 @@ def objects_of(table: pa.Table) -> Iterable[LoadedObject]:
 
 def up_to_date(objects: pa.Table) -> pa.Table:
     """Objects as columns of the format of now, whatever format they were written in."""
-    for name in _SINCE_2:
+    for name in SINCE_2:
         if name not in objects.column_names:
             objects = objects.append_column(name, pa.repeat(pa.scalar(0, pa.int64()), len(objects)))
     return objects.replace_schema_metadata(METADATA)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -107,16 +107,25 @@ class KnownObjects(Mapping[str, LoadedObject]):
         both = pc.sum(pc.is_in(known, value_set=pa.array(self._recent, pa.string()))).as_py() or 0
         return len(known) + len(self._recent) - int(both)
 
-    def tables(self) -> Iterator[pa.Table]:
-        """Everything known, as columns, in pieces of bounded size."""
+    def tables(self, columns: Sequence[str] = OBJECT_SCHEMA.names) -> Iterator[pa.Table]:
+        """Everything known, as columns, in pieces of bounded size; with `columns` no more than these."""
         if self._checkpoint:
             mine = pa.array(self._recent, pa.string())
             with self._open() as parquet:
                 for group in range(parquet.num_row_groups):
-                    table = up_to_date(parquet.read_row_group(group))
-                    yield table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=mine)))
+                    table = up_to_date(parquet.read_row_group(group, columns=["source_file", *columns]))
+                    table = table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=mine)))
+                    yield table.select(columns)
         if self._recent:
-            yield objects_table(list(self._recent.values()))
+            yield objects_table(list(self._recent.values())).select(columns)
+
+    def sums(self, *columns: str) -> dict[str, int]:
+        """The sums of whole numbers of everything known, by name; only what is asked for is read."""
+        found = dict.fromkeys(columns, 0)
+        for table in self.tables(columns):
+            for name in columns:
+                found[name] += pc.sum(table.column(name)).as_py() or 0
+        return found
 
     def write(self, path: str) -> None:
         """Writes everything known as a checkpoint, with full row groups."""

@@ -30,6 +30,7 @@ from ingest.entry import (
     Partition,
     files_of,
     files_table,
+    format_of,
     must_be_readable,
     readable,
     stamp,
@@ -159,6 +160,20 @@ class Ledger:
         """When an entry was committed, by its writer's clock."""
         return self._entry(position, with_objects=False).committed_at
 
+    def first_of_format(self, version: int) -> int:
+        """The first entry of this format or a newer one; one more than the newest entry when there is none.
+
+        Who writes an older format cannot read a newer one, and so never appends to it: a few footers tell.
+        """
+        older, newer = 0, self.position() + 1
+        while newer - older > 1:
+            middle = 1 if not older and newer > 2 else (older + newer) // 2  # most logs never changed their format
+            key = self._key(middle)
+            with self.store.open(key) as source, readable(f"{self.store.uri}/{key}"):
+                is_older = format_of(pq.read_schema(source)) < version
+            older, newer = (middle, newer) if is_older else (older, middle)
+        return newer
+
     def _entries(self, after: int, until: int | None, with_objects: bool) -> Iterator[tuple[int, Entry]]:
         sequences = self._sequences(after)
         newest = after + len(sequences)
@@ -275,7 +290,7 @@ class Touched:
     """What entries show or hide.
 
     Attributes:
-        changed: whether any row appeared or vanished; compaction alone changes nothing.
+        changed: whether any row appeared or vanished; compaction and objects without rows change nothing.
         dates: event dates of those rows; empty for entity feeds.
     """
 
@@ -301,8 +316,8 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
                 changed = changed or before.rows != item.rows
                 dates.update(day for day, _ in set(before.event_dates) ^ set(item.event_dates))
                 continue
-            changed = True
             for version in (before, item):
+                changed = changed or (version is not None and version.rows > 0)
                 dates.update(day for day, _ in (version.event_dates if version else ()))
         for span in entry.ranges:
             changed = changed or span.rows > 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ingest.contract import Contract
 from ingest.discover import Waiting, discover
+from ingest.dropped import Dropped, read_dropped
 from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConflictError, CorruptObject, IngestError
 from ingest.evolution import must_follow, unrecorded
@@ -23,7 +24,7 @@ from ingest.plan import plan_loads
 from ingest.read import Broken, LongLine, ObjectEnd, Piece, StreamFailed, Unread, read_pieces
 from ingest.rewrite import rewrite_without
 from ingest.store import ObjectChanged, Store
-from ingest.sweep import choose_scope, record_sweep
+from ingest.sweep import Scope, choose_scope, record_sweep
 from ingest.write import LoadWriter
 
 CHUNK_BYTES = 4 << 20
@@ -39,6 +40,7 @@ class FeedReport:
         objects: object versions that were committed.
         bytes: their stored size.
         records: non-blank records in them = rows + quarantined.
+        dropped: objects that are a version which was dropped; their records stay out.
         rescued: rows with fields that the contract does not know.
         replaced: how many of the objects took the place of an older version.
         unchanged: objects with a new etag but the same content.
@@ -51,7 +53,7 @@ class FeedReport:
         before_start: bronze rows dated before LAKE_START, which no model covers.
         position: the ledger's position afterwards.
         loads: ids of the committed loads.
-        scope: what was looked at: `full`, `recent` folders or `hinted` objects.
+        scope: what was looked at: `full`, `recent` folders, `hinted` objects or `listed` versions.
         hinted: objects that hints named.
         absent: hinted objects that are not there.
     """
@@ -62,6 +64,7 @@ class FeedReport:
     records: int = 0
     rows: int = 0
     quarantined: int = 0
+    dropped: int = 0
     rescued: int = 0
     replaced: int = 0
     unchanged: int = 0
@@ -94,6 +97,7 @@ def ingest_feed(
     limits: Limits = DEFAULT,
     full: bool = False,
     hints: Collection[str] | None = None,
+    scope: Scope | None = None,
 ) -> FeedReport:
     """Loads everything that waits. Safe to repeat, to interrupt at any point and to run beside other ingesters.
 
@@ -102,6 +106,7 @@ def ingest_feed(
         progress: called with (objects, bytes) as they are read; first with the negative totals that wait.
         full: lists everything, whatever the contract says.
         hints: keys that notifications named; only they are looked at, unless a full sweep is due.
+        scope: what to look at, whatever contract, ledger and hints say.
 
     Raises:
         ConfigError: a setting, right or bucket is wrong, or the contract does not read what was loaded before.
@@ -110,7 +115,7 @@ def ingest_feed(
     ledger = Ledger(lake, contract.feed)
     state = ledger.state()
     must_follow(contract, lake, state)
-    scope = choose_scope(contract, landing, lake, state.position, now(), full, hints)
+    scope = scope or choose_scope(contract, landing, lake, state.position, now(), full, hints)
     report = FeedReport(contract.feed, scope=scope.kind, hinted=len(hints or ()))
     corrupt: dict[str, str] = {}
     changed: set[str] = set()
@@ -119,14 +124,17 @@ def ingest_feed(
     while True:
         waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
         report = replace(report, ignored=waiting.ignored, unloadable=waiting.unloadable)
-        if contract.overwritten == "refuse":
-            report = replace(report, refused=len(waiting.by_replacing(True)))
-            waiting = waiting.by_replacing(False)
+        dropped = read_dropped(lake, contract.feed) if len(waiting) else {}
+        if contract.overwritten == "refuse":  # where the old version was dropped nothing is overwritten
+            free = [name for name, item in state.objects.lookup(dropped).items() if item.dropped]
+            refused = waiting.by_replacing(True).without(free)
+            report = replace(report, refused=len(refused))
+            waiting = waiting.without([item.source_file for item in refused])
         if progress and not announced:
             progress(-len(waiting), -waiting.bytes)
             announced = True
         for objects in plan_loads(waiting, limits):
-            load = _Load(contract, landing, lake, state, objects, corrupt, now(), limits)
+            load = _Load(contract, landing, lake, state, objects, corrupt, dropped, now(), limits)
             try:
                 entry = load.run(progress)
                 changed |= load.changed
@@ -182,12 +190,13 @@ class _Load:
         state: LedgerState,
         objects: list[Waiting],
         corrupt: dict[str, str],
+        dropped: Dropped,
         started_at: dt.datetime,
         limits: Limits,
     ) -> None:
         self.load_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
         self.contract, self.landing, self.lake, self.state = contract, landing, lake, state
-        self.objects, self.corrupt, self.started_at = objects, corrupt, started_at
+        self.objects, self.corrupt, self.dropped, self.started_at = objects, corrupt, dropped, started_at
         self.before = state.objects.lookup(item.source_file for item in objects if item.replaces)
         self.limits = limits
         self.changed: set[str] = set()
@@ -209,11 +218,11 @@ class _Load:
 
     def _run(self, progress: Progress | None) -> Entry | None:
         parser = Parser(self.contract, [item.version.modified_at for item in self.objects])
-        unchanged = self._unchanged()
+        known = self._known_content()
         chunk: list[Piece] = []
         size = 0
         reading = [
-            item for number, item in enumerate(self.objects) if number not in unchanged and not self._is_corrupt(item)
+            item for number, item in enumerate(self.objects) if number not in known and not self._is_corrupt(item)
         ]
         numbers = {item.source_file: number for number, item in enumerate(self.objects)}
         for part in read_pieces(self.landing, self.contract, reading, self.limits):
@@ -247,26 +256,22 @@ class _Load:
         if chunk:
             self._take(parser.parse(chunk))
         for number, item in enumerate(self.objects):
-            if self._is_corrupt(item):
+            if self._is_corrupt(item) and number not in known:
                 self.hashes[number] = hashlib.sha256(b"".join(self.landing.read(item.version))).hexdigest()
                 detail = self.corrupt[item.source_file]
                 self._take(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, detail, b"")]))
-        if not self.hashes and not unchanged:
+        if not self.hashes and not known:
             return None
         added = self.writer.finish()
         replaced = {
             item.source_file: self.before[item.source_file]
             for number, item in enumerate(self.objects)
-            if item.replaces and number in self.hashes
+            if item.replaces and (number in self.hashes or self._is_other(known.get(number)))
         }
         rewrite = rewrite_without(self.lake, self.state, replaced, self.load_id)
         self.rewritten = rewrite.added
         objects = [self._loaded(number) for number in sorted(self.hashes)]
-        objects += [
-            replace(self.before[item.source_file], etag=item.version.etag)
-            for number, item in enumerate(self.objects)
-            if number in unchanged
-        ]
+        objects += [replace(version, etag=self.objects[number].version.etag) for number, version in known.items()]
         return Entry(
             self.load_id,
             self.started_at,
@@ -290,11 +295,13 @@ class _Load:
     def _is_corrupt(self, item: Waiting) -> bool:
         return item.source_file in self.corrupt
 
-    def _unchanged(self) -> set[int]:
-        """Objects that were written again with the same bytes."""
-        same = set()
+    def _known_content(self) -> dict[int, LoadedObject]:
+        """Objects with the bytes of a version that was loaded or dropped under the same key, and that version."""
+        found = {}
         for number, item in enumerate(self.objects):
-            if not item.replaces:
+            versions = [self.before[item.source_file]] if item.replaces else []
+            versions += [note.version for note in self.dropped.get(item.source_file, ())]
+            if not versions:
                 continue
             digest = hashlib.sha256()
             try:
@@ -302,9 +309,14 @@ class _Load:
                     digest.update(block)
             except (ObjectChanged, IngestError):
                 continue  # found again when it is read in full
-            if digest.hexdigest() == self.before[item.source_file].content_hash:
-                same.add(number)
-        return same
+            content = digest.hexdigest()
+            if same := next((version for version in versions if version.content_hash == content), None):
+                found[number] = same
+        return found
+
+    def _is_other(self, version: LoadedObject | None) -> bool:
+        """Whether a version that came again takes the place of another one."""
+        return version is not None and version.content_hash != self.before[version.source_file].content_hash
 
     def _loaded(self, number: int) -> LoadedObject:
         item, rows = self.objects[number], int(self.writer.rows[number])
@@ -336,6 +348,7 @@ def _add(report: FeedReport, entry: Entry, load: _Load, lake_start: dt.date) -> 
         records=report.records + sum(item.records for item in fresh),
         rows=report.rows + sum(item.rows for item in fresh),
         quarantined=report.quarantined + sum(item.quarantined for item in fresh),
+        dropped=report.dropped + sum(item.dropped > 0 for item in entry.objects),
         rescued=report.rescued + load.rescued,
         replaced=report.replaced + sum(item.source_file in load.before for item in fresh),
         unchanged=report.unchanged + len(entry.objects) - len(fresh),

@@ -2,8 +2,9 @@
 
 An object is retired only when the ledger holds exactly the version that the landing shows, with every record accounted
 for and kept in the lake, when the lake's files are all there, and when the version is still the same immediately before
-the deed. What is about to leave is noted first, so a crash at any point leaves an object that is either still there or
-explained; an object that was copied but not deleted is copied again.
+the deed. The records of a dropped object are kept nowhere, so it stays. What is about to leave is noted first, so a
+crash at any point leaves an object that is either still there or explained; an object that was copied but not deleted
+is copied again.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def plan_retirement(
         known = state.objects.lookup(f"{contract.source.bucket}/{version.key}" for version in versions)
         for version in versions:
             item = known[f"{contract.source.bucket}/{version.key}"]
-            is_whole = item.records == item.rows + item.quarantined and item.size == version.size and version.etag
+            is_whole = item.is_conserved and not item.dropped and item.size == version.size and version.etag
             if is_whole and item.etag == version.etag and item.source_file not in kept:
                 found.append(version)
         if len(found) >= limit:

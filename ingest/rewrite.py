@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,8 +35,25 @@ def rewrite_without(lake: Store, state: LedgerState, replaced: Mapping[str, Load
     result = Rewrite()
     if not replaced:
         return result
+    staged: dict[str, Path] = {}
+    try:
+        _rewrite(lake, state, replaced, load_id, result, staged)
+        lake.publish(staged)
+    except BaseException:
+        lake.discard(staged.values())
+        raise
+    return result
+
+
+def _rewrite(
+    lake: Store,
+    state: LedgerState,
+    replaced: Mapping[str, LoadedObject],
+    load_id: str,
+    result: Rewrite,
+    staged: dict[str, Path],
+) -> None:
     loads = {item.load_id for item in replaced.values()}
-    staged = {}
     for file in sorted(state.files.values(), key=lambda file: file.path):
         if loads.isdisjoint(file.loads):
             continue
@@ -61,8 +79,6 @@ def rewrite_without(lake: Store, state: LedgerState, replaced: Mapping[str, Load
             result.added.append(LakeFile(key, rows, size, file.ingest_date, file.event_date, file.loads, file.columns))
         else:
             lake.discard([path])
-    lake.publish(staged)
-    return result
 
 
 def _holds(parquet: pq.ParquetFile, group: int, wanted: pa.Array) -> bool:

@@ -81,21 +81,27 @@ class Scope:
         started_at: when the look began, UTC.
         folders: only these are listed.
         keys: only these are looked up, without a listing.
+        listed: only these versions are read, as an earlier listing showed them: key, etag, size, modified_at.
         absent: how many of `keys` were not there.
     """
 
     started_at: dt.datetime
     folders: Collection[str] | None = None
     keys: Collection[str] | None = None
+    listed: pa.Table | None = None
     absent: int = 0
 
     @property
     def kind(self) -> str:
-        """`full`, `recent` or `hinted`."""
+        """`full`, `recent`, `hinted` or `listed`."""
+        if self.listed is not None:
+            return "listed"
         return "full" if self.folders is None and self.keys is None else "recent" if self.keys is None else "hinted"
 
     def table(self, contract: Contract, landing: Landing) -> pa.Table:
         """What is there, as columns names.LISTED, in no order."""
+        if self.listed is not None:
+            return self.listed.append_column("problem", pa.nulls(len(self.listed), pa.string()))
         if self.keys is not None:
             found = _look_up(landing, self.keys)
             self.absent = len(self.keys) - len(found)

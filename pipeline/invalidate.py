@@ -19,6 +19,7 @@ import duckdb
 
 from ingest.contract import Contract
 from ingest.errors import RetriableError
+from ingest.ledger import Ledger, touched
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline import history
@@ -81,18 +82,62 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
             moved = [change for change in changes if settled.get(change.feed) != change.position]
             with state.changing(intervals=True):
                 models = remove_intervals(state, [change for change in moved if change.changed])
-                now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-                for change in moved:
-                    state.execute(
-                        "INSERT INTO lakemesh.settled VALUES (?, ?, ?) ON CONFLICT (feed) "
-                        "DO UPDATE SET position = excluded.position, settled_at = excluded.settled_at",
-                        [change.feed, change.position, now],
-                    )
+                _settle(state, {change.feed: change.position for change in moved})
     return Invalidation(
         {change.feed: tuple(sorted(change.dates)) for change in moved},
         tuple(sorted(models)),
         {change.feed: change.position for change in changes},
     )
+
+
+def settle_unchanged(options: Settings, lake: Store, shown: Mapping[str, int]) -> list[str]:
+    """Settles the positions that models saw, of the feeds in which no row changed since the settled ones.
+
+    Compaction, clean-up and discarded records move a feed's position and leave its rows as they were: nothing has to be
+    computed because of them.
+
+    Args:
+        shown: the ledger position by feed that models saw.
+
+    Returns:
+        The other feeds whose models saw more than is settled: dates of theirs are not marked yet.
+
+    Raises:
+        RetriableError: another process computes on the state, or it is out of reach.
+        ConfigError: the state belongs to another lake, or a ledger is shorter than what models saw.
+    """
+    with open_state(options) as state:
+        if not _ahead(state, shown):
+            return []
+        must_be_the_same_lake(state, lake)
+        behind, unchanged = [], {}
+        with compute_lock(options):
+            for feed, settled in _ahead(state, shown).items():
+                ledger = Ledger(lake, feed)
+                if touched(ledger.state(settled), ledger.entries(settled, shown[feed])).changed:
+                    behind.append(feed)
+                else:
+                    unchanged[feed] = shown[feed]
+            if unchanged:
+                with state.changing():
+                    _settle(state, unchanged)
+    return sorted(behind)
+
+
+def _ahead(state: State, shown: Mapping[str, int]) -> dict[str, int]:
+    """The settled position of each feed of which models saw a later one."""
+    settled = settled_positions(state)
+    return {feed: settled.get(feed, 0) for feed, position in shown.items() if position > settled.get(feed, 0)}
+
+
+def _settle(state: State, positions: Mapping[str, int]) -> None:
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    for feed, position in positions.items():
+        state.execute(
+            "INSERT INTO lakemesh.settled VALUES (?, ?, ?) ON CONFLICT (feed) "
+            "DO UPDATE SET position = excluded.position, settled_at = excluded.settled_at",
+            [feed, position, now],
+        )
 
 
 def _changes(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ingest.contract import Contract, contracts
+from ingest.entry import SINCE_2
 from ingest.ledger import Ledger
 from ingest.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
@@ -42,6 +43,9 @@ OBJECTS = {
     "records": "BIGINT",
     "rows": "BIGINT",
     "quarantined": "BIGINT",
+    "dropped": "BIGINT",
+    "erased": "BIGINT",
+    "skipped": "BIGINT",
     "event_dates": "STRUCT(event_date DATE, rows BIGINT)[]",
 }
 QUARANTINE = {
@@ -111,14 +115,29 @@ def _objects(known: list[Contract], lake: Store) -> str:
     parts = []
     for contract in known:
         ledger = Ledger(lake, contract.feed)
-        if ledger.position():
-            entries = _text(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet")
-            parts.append(
-                f"SELECT '{contract.feed}' AS feed, LEFT(PARSE_FILENAME(filename), 20)::BIGINT AS position, load_id, "
-                "source_file, etag, size, modified_at AT TIME ZONE 'UTC' AS modified_at, records, rows, quarantined, "
-                f"event_dates FROM READ_PARQUET({entries}, filename = TRUE) AS entries WHERE action = 'object'"
-            )
+        position, first = ledger.position(), ledger.first_of_format(2)
+        if first == 1 and position:
+            parts.append(_versions(contract, _text(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet"), SINCE_2))
+            continue
+        for sequences, counts in ((range(1, first), ()), (range(first, position + 1), SINCE_2)):
+            if sequences:
+                entries = _paths(lake, (f"{ledger.prefix}/{number:020d}.parquet" for number in sequences))
+                parts.append(_versions(contract, f"[{entries}]", counts))
     return " UNION ALL ".join(parts) or nothing(OBJECTS)
+
+
+def _versions(contract: Contract, entries: str, counts: Collection[str]) -> str:
+    """The objects of entries of one format.
+
+    Args:
+        counts: those of SINCE_2 that the format has.
+    """
+    since_2 = ", ".join(name if name in counts else f"0::BIGINT AS {name}" for name in SINCE_2)
+    return (
+        f"SELECT '{contract.feed}' AS feed, LEFT(PARSE_FILENAME(filename), 20)::BIGINT AS position, load_id, "
+        "source_file, etag, size, modified_at AT TIME ZONE 'UTC' AS modified_at, records, rows, quarantined, "
+        f"{since_2}, event_dates FROM READ_PARQUET({entries}, filename = TRUE) AS entries WHERE action = 'object'"
+    )
 
 
 def _quarantine(known: list[Contract], lake: Store) -> str:

@@ -16,6 +16,7 @@ from pipeline.audits import Outcome, offenders, standalone_audits, suspects
 from pipeline.bronze import registered_positions
 from pipeline.computing import must_still_hold
 from pipeline.duck import connect
+from pipeline.invalidate import settle_unchanged
 from pipeline.project import Project
 from pipeline.publish import Change, changes, is_told_alike, prune, publish
 from pipeline.published import Published, State
@@ -113,11 +114,12 @@ def _has_other_versions(before: State, changed: Mapping[str, Change]) -> bool:
 
 
 def feeds_behind(project: Project, options: Settings) -> list[str]:
-    """Feeds of which the run saw newer loads than those whose dates are marked: their other dates are stale."""
-    with open_state(options) as state:
-        settled = settled_positions(state)
+    """Feeds of which the run saw newer loads than those whose dates are marked: their other dates are stale.
+
+    Positions that change no row, as those of maintenance, are settled by this.
+    """
     shown = registered_positions(project.context.engine_adapter)
-    return sorted(feed for feed, position in shown.items() if position > settled.get(feed, 0))
+    return settle_unchanged(options, Store(options.lake_uri, options), shown)
 
 
 def _audit(

@@ -3,7 +3,7 @@
 What the landing still holds is loaded anew by the next ingest: that is always right, at the cost of a first ingest.
 Of objects that the landing has no more, the rows in the lake are all there is: they are taken over. Without a ledger
 nobody knows which files are live, so replaced files, compacted originals and leftovers of crashes lie among them: of
-each object the newest version counts, and of each line what was written last.
+each object the newest version counts, and of each line what was written last. What was dropped stays dropped.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from ingest.clean import load_of
 from ingest.contract import Contract, Kind
 from ingest.discover import compare
+from ingest.dropped import Dropped, read_dropped
 from ingest.entry import LAYERS, Entry, LakeFile, LoadedObject
 from ingest.errors import ConfigError
 from ingest.landing import Landing
@@ -33,6 +34,8 @@ from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
 from pipeline.lake import writable_lake
 from pipeline.state import open_state
+
+_DROPPED = pa.schema([("name", pa.string()), ("etag", pa.string()), ("modified_at", pa.timestamp("us"))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +130,35 @@ def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
 def _entry(contract: Contract, lake: Store, options: Settings, listed: pa.Array, now: dt.datetime) -> Entry:
     """The first entry of the new log: the objects that are gone from the landing, in files of their own."""
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    notes = read_dropped(lake, contract.feed)
     paths = [path for path in _files(lake, contract.feed) if not unreadable(lake, path, deep=True)]
-    if not paths:
-        return Entry(load_id, now)
-    with connect(options) as connection:
-        kept = _kept_lines(connection, lake, paths, listed)
-        rows: dict[str, list[int]] = defaultdict(list)
-        for path, row in connection.execute("SELECT path, row FROM kept ORDER BY path, row").fetchall():
-            rows[path].append(row)
-        added = [_copy(connection, lake, path, rows[path], load_id) for path in sorted(rows)]
-    return Entry(load_id, now, tuple(_object(contract, load_id, row) for row in kept), tuple(added))
+    objects: list[LoadedObject] = []
+    added: list[LakeFile] = []
+    if paths:
+        with connect(options) as connection:
+            kept = _kept_lines(connection, lake, paths, listed, notes)
+            rows: dict[str, list[int]] = defaultdict(list)
+            for path, row in connection.execute("SELECT path, row FROM kept ORDER BY path, row").fetchall():
+                rows[path].append(row)
+            added = [_copy(connection, lake, path, rows[path], load_id) for path in sorted(rows)]
+            objects = [_object(contract, load_id, row) for row in kept]
+    elsewhere = {item.source_file for item in objects} | set(listed.to_pylist() if notes else ())
+    objects += [versions[-1].version for name, versions in sorted(notes.items()) if name not in elsewhere]
+    return Entry(load_id, now, tuple(objects), tuple(added))
 
 
 def _kept_lines(
-    connection: duckdb.DuckDBPyConnection, lake: Store, paths: list[str], listed: pa.Array
+    connection: duckdb.DuckDBPyConnection, lake: Store, paths: list[str], listed: pa.Array, notes: Dropped
 ) -> list[dict[str, Any]]:
     """Puts (path, row) of each line to keep into the table `kept`, and sums them up by object."""
     connection.register("listed", pa.table({"name": listed}))
+    dropped = [
+        {"name": name, "etag": etag, "modified_at": item.version.modified_at.replace(tzinfo=None)}
+        for name, items in notes.items()
+        for item in items
+        for etag in item.etags
+    ]
+    connection.register("dropped", pa.Table.from_pylist(dropped, _DROPPED))
     writers = {path: load_of(path) for path in paths}
     connection.register("writers", pa.table({"path": list(writers), "writer": list(writers.values())}))
     quoted = ", ".join("'" + f"{lake.uri}/{path}".replace("'", "''") + "'" for path in paths)
@@ -154,7 +169,9 @@ def _kept_lines(
         "writers.path, 'event_date=([^/]+)', 1), '') AS DATE), DATE '1970-01-01') END AS day "
         f"FROM READ_PARQUET([{quoted}], union_by_name = TRUE, filename = TRUE, file_row_number = TRUE, "
         "hive_partitioning = FALSE) AS files JOIN writers ON files.filename = ? || '/' || writers.path "
-        "WHERE _source_file NOT IN (SELECT name FROM listed)",
+        "WHERE _source_file NOT IN (SELECT name FROM listed) "
+        "AND NOT EXISTS (SELECT 1 FROM dropped WHERE name = _source_file "
+        "AND (etag = _source_etag OR modified_at > _source_modified_at))",  # nor what was replaced by a dropped version
         [lake.uri],
     )
     connection.execute(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a s
     from ingest.names import NotLoaded
     from ingest.quarantine import BadRecord, Group
     from pipeline.cycle import IngestSummary
+    from pipeline.drop import DropSummary
     from pipeline.maintain import Maintenance
     from pipeline.published import Published, State
     from pipeline.quarantine import ReplaySummary
@@ -137,6 +138,10 @@ def show_ingest(summary: IngestSummary) -> str:
             items.append(f"{feed.feed}: only the folders of the recent days were listed; --full lists everything")
         if feed.scope == "hinted":
             items.append(f"{feed.feed}: {feed.hinted:,} hinted objects were looked up, {feed.absent:,} are not there")
+        if feed.dropped:
+            items.append(
+                f"{feed.feed}: {feed.dropped:,} objects are versions that were dropped; their records stay out"
+            )
         if feed.changed_meanwhile:
             items.append(f"{feed.feed}: {feed.changed_meanwhile:,} objects changed while read, left for the next run")
     items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
@@ -178,12 +183,11 @@ def show_sample(summary: SampleSummary, options: SampleOptions) -> str:
 
 def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
     """The state of the feeds for people."""
-    table = _table(
-        "feed", "waiting", "bytes", "oldest", "objects", "rows", "quarantined", "files", "last commit", "full sweep"
-    )
+    counted = ["objects", *_counted(("rows", "quarantined"), feeds), "files"]
+    table = _table("feed", "waiting", "bytes", "oldest", *counted, "last commit", "full sweep")
     days = _table("feed", "loaded on", "rows", "quarantined")
     for feed in feeds:
-        numbers = (feed.objects, feed.rows, feed.quarantined, feed.files)
+        numbers = (getattr(feed, name) for name in counted)
         table.add_row(
             feed.feed,
             f"{feed.waiting:,}",
@@ -203,6 +207,11 @@ def _ignored(feed: str, reasons: Sequence[NotLoaded]) -> list[str]:
     return [f"{feed}: ignored by rule: {'; '.join(map(str, reasons))}"] if reasons else []
 
 
+def _counted(names: Sequence[str], items: Sequence[Any]) -> list[str]:
+    """The given counts, and of the rare ones those that any item has."""
+    return [*names, *(name for name in ("dropped", "erased", "skipped") if any(getattr(item, name) for item in items))]
+
+
 def _ago(now: dt.datetime, then: dt.datetime | None) -> str:
     if then is None:
         return "-"
@@ -219,10 +228,11 @@ def show_life(life: Life) -> str:
     if life.listed:
         listed = life.listed
         items.append(f"in the landing: {listed.size:,} bytes of {listed.modified_at}, etag {listed.etag}")
-    table = _table("entry", "committed", "load", "etag", "bytes", "records", "rows", "quarantined", "event dates")
+    counted = _counted(("records", "rows", "quarantined"), [step.version for step in life.steps])
+    table = _table("entry", "committed", "load", "etag", "bytes", *counted, "event dates")
     for step in life.steps:
         item = step.version
-        numbers = (item.size, item.records, item.rows, item.quarantined)
+        numbers = (item.size, *(getattr(item, name) for name in counted))
         dates = show_dates([day for day, _ in item.event_dates])
         texts = (f"{step.committed_at:%Y-%m-%d %H:%M:%S}", item.load_id, item.etag, *(f"{n:,}" for n in numbers), dates)
         table.add_row(str(step.position), *texts)
@@ -237,7 +247,8 @@ def show_life(life: Life) -> str:
 
 def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
     """What `lake verify` found, for people."""
-    counted = ("objects", "records", "rows", "quarantined", "files", "waiting", "retired", "gone", "orphans")
+    records = _counted(("records", "rows", "quarantined"), verdicts)
+    counted = ("objects", *records, "files", "waiting", "retired", "gone", "orphans")
     table = _table("feed", *counted, "verdict")
     for item in verdicts:
         numbers = (f"{getattr(item, name):,}" for name in counted)
@@ -311,6 +322,20 @@ def show_discarded(done: Mapping[str, int]) -> str:
     for feed, records in done.items():
         table.add_row(feed, f"{records:,}")
     return _text(table)
+
+
+def show_drop(summary: DropSummary) -> str:
+    """What was dropped, for people."""
+    table = _table("object", "feed", "rows", "quarantined")
+    items: list[Any] = [table]
+    for done in summary.feeds:
+        for item in done.objects:
+            table.add_row(item.source_file, done.feed, f"{item.rows:,}", f"{item.quarantined:,}")
+        items += [f"{name} has no rows and no rejected records: nothing to drop" for name in done.empty]
+    items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
+    if summary.models:
+        items.append("to recompute with `sqlmesh run`: " + ", ".join(summary.models))
+    return _text(*items)
 
 
 def run_as_dict(summary: RunSummary) -> dict[str, Any]:

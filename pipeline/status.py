@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ingest.contract import Contract
 from ingest.discover import Backlog, discover
-from ingest.entry import LakeFile
+from ingest.entry import SINCE_2, LakeFile
 from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.names import NotLoaded
@@ -42,6 +42,8 @@ class FeedStatus:
         objects: source objects that the ledger knows.
         files: live bronze files.
         bytes: their size.
+        dropped: records of objects that `lake drop` took out.
+        erased, skipped: as of a LoadedObject.
         last_commit_at: time of the newest ledger entry; None before the first.
         last_sweep_at: when the last full listing began of which all is loaded; None when nobody knows.
         days: the newest dates of loading, newest first.
@@ -66,6 +68,9 @@ class FeedStatus:
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
     absent: Absent | None = None
+    dropped: int = 0
+    erased: int = 0
+    skipped: int = 0
 
 
 def waiting_objects(contract: Contract, options: Settings) -> Backlog:
@@ -108,9 +113,10 @@ def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedSta
         ledger.committed_at(state.position) if state.position else None,
         sweep.started_at if (sweep := last_sweep(lake, contract.feed)) else None,
         _by_day(bronze, quarantine)[:days],
-        found.ignored,
-        found.unloadable,
-        place,
+        ignored=found.ignored,
+        unloadable=found.unloadable,
+        absent=place,
+        **state.objects.sums(*SINCE_2),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import tempfile
 from collections.abc import Collection, Mapping
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ingest.contract import Contract
 from ingest.discover import Listed, compare
-from ingest.entry import LAYERS
+from ingest.entry import LAYERS, OBJECT_SCHEMA, SINCE_2
 from ingest.errors import ContractRefused
 from ingest.evolution import file_types, must_follow
 from ingest.known import CHANGED, NEW, SAME
@@ -29,6 +30,7 @@ from ingest.quarantine import DISCARDED, OPEN
 from ingest.retired import is_retired, read_retired
 from ingest.settings import Settings
 from ingest.store import Store
+from ingest.sweep import Scope
 from pipeline.bronze import bronze_query, readable
 from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
@@ -38,6 +40,8 @@ _QUOTED = re.compile(r"'[^']*'")
 _INDEX = re.compile(r"\[\d+\]")
 SHOWN = 20
 """At most so many differences of a kind are named, the rest is counted."""
+COUNTS = ("records", "rows", "quarantined", *SINCE_2)
+"""What an object's records are: the first is the sum of the others."""
 
 
 @dataclass(slots=True)
@@ -45,6 +49,9 @@ class FeedVerdict:
     """What was compared, and every difference.
 
     Attributes:
+        records: non-blank records of the loaded objects; always rows + quarantined + dropped + erased + skipped.
+        dropped: records of objects that `lake drop` took out.
+        erased, skipped: as of a LoadedObject.
         waiting: objects that are not loaded in their current version; the next ingest takes them.
         retired: loaded objects that `lake maintain` took out of the landing.
         gone: loaded objects that the landing has no more, and nobody knows why; their rows stay.
@@ -62,6 +69,9 @@ class FeedVerdict:
     records: int = 0
     rows: int = 0
     quarantined: int = 0
+    dropped: int = 0
+    erased: int = 0
+    skipped: int = 0
     files: int = 0
     waiting: int = 0
     retired: int = 0
@@ -84,7 +94,8 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     """Compares landing, ledger and Parquet files of one feed; changes nothing.
 
     Args:
-        deep: reads every source object again and compares each row with bronze.
+        deep: reads every source object again and compares each row with bronze. Compared is the version that the
+            ledger holds: an object that is overwritten or deleted meanwhile counts as waiting or gone.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
@@ -94,23 +105,29 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     place = absent(contract, options)
     state = Ledger(lake, contract.feed).state()
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
-    listed = compare(contract, landing, state)
-    verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
-    verdict.ignored, verdict.unloadable, verdict.absent = listed.ignored, listed.unloadable, place
-    verdict.retired, verdict.gone = _count_away(contract.feed, lake, state, listed)
+    listed = _list(contract, landing, lake, state, verdict)
+    verdict.absent = place
     _compare_files(contract, lake, state, verdict, deep)
     try:
         with connect(options) as connection:
             _compare_objects(connection, readable(contract, lake, state), lake, state, verdict)
             _compare_contract(contract, lake, state, verdict)
             if deep and not verdict.differences:
-                same = listed.names.filter(pa.array(listed.status == SAME))
-                _compare_content(connection, contract, options, landing, state, same, verdict)
+                _compare_content(connection, contract, options, landing, lake, state, listed, verdict)
     except duckdb.Error as error:
         reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # it may quote a value
         verdict.differ("bronze cannot be read", [reason[:300]])
     verdict.differ("cannot be loaded", [str(reason) for reason in listed.unloadable])
     return verdict
+
+
+def _list(contract: Contract, landing: Landing, lake: Store, state: LedgerState, verdict: FeedVerdict) -> Listed:
+    """Lists the landing, and counts what waits, was retired or is gone."""
+    listed = compare(contract, landing, state)
+    verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
+    verdict.ignored, verdict.unloadable = listed.ignored, listed.unloadable
+    verdict.retired, verdict.gone = _count_away(contract.feed, lake, state, listed)
+    return listed
 
 
 def _compare_contract(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict) -> None:
@@ -163,12 +180,10 @@ def _compare_objects(
     """Each object has as many rows, in as many different lines, as the ledger says."""
     if verdict.differences:
         return  # a missing file would make each of its objects differ
-    columns = ["source_file", "records", "rows", "quarantined"]
-    tables = [table.select(columns) for table in state.objects.tables()]
-    ledger = pa.concat_tables(tables) if tables else None
-    if ledger is None:
+    ledger = _known(state, "source_file", *COUNTS)
+    if not len(ledger):
         return
-    for name in ("records", "rows", "quarantined"):
+    for name in COUNTS:
         setattr(verdict, name, pc.sum(ledger.column(name)).as_py())
     connection.register("ledger", ledger)
     sources = {
@@ -186,7 +201,8 @@ def _compare_objects(
         f"FROM {counts} FULL JOIN ledger USING (source_file) "
         "WHERE COALESCE(bronze.n, 0) <> COALESCE(ledger.rows, 0) OR bronze.n <> bronze.lines "
         "OR COALESCE(quarantine.n, 0) <> COALESCE(ledger.quarantined, 0) "
-        "OR ledger.records <> ledger.rows + ledger.quarantined OR ledger.records IS NULL ORDER BY 1"
+        f"OR ledger.records <> {' + '.join(f'ledger.{name}' for name in COUNTS[1:])} OR ledger.records IS NULL "
+        "ORDER BY 1"
     ).fetchall()
     verdict.differ(
         "object differs",
@@ -203,29 +219,41 @@ def _compare_content(
     contract: Contract,
     options: Settings,
     landing: Landing,
+    lake: Store,
     state: LedgerState,
-    same: pa.Array,
+    listed: Listed,
     verdict: FeedVerdict,
 ) -> None:
-    """Loads the landing anew into a scratch lake, and compares row by row."""
+    """Loads the versions that the ledger holds once more, into a scratch lake, and compares row by row."""
+    known = _known(state, "source_file", "dropped")
+    dropped = known.filter(pc.greater(known.column("dropped"), 0)).column("source_file")
+    wanted = pc.and_(pa.array(listed.status == SAME), pc.invert(pc.is_in(listed.names, value_set=dropped)))
+    versions = listed.table.filter(wanted)
     with tempfile.TemporaryDirectory(prefix="lakemesh-verify-") as folder:
         scratch = Store(folder)
-        ingest_feed(contract, landing, scratch, options.lake_start)
-        anew = Ledger(scratch, contract.feed).state()
-        connection.register("same", pa.table({"_source_file": same}))
+        scope = Scope(dt.datetime.now(dt.UTC), listed=versions)
+        report = ingest_feed(contract, landing, scratch, options.lake_start, scope=scope)
+        again = Ledger(scratch, contract.feed).state()
+        _choose(connection, listed.names.filter(wanted), state, again)
+        if connection.execute("SELECT 1 FROM chosen WHERE NOT is_same LIMIT 1").fetchone():
+            listed = _list(contract, landing, lake, state, verdict)
+            stuck = dict(report.stuck)
+            unread = _keep_unchanged(connection, listed)
+            verdict.differ("object cannot be read", [f"{name} {stuck[name]}" for name in unread if name in stuck])
+            verdict.waiting += sum(name not in stuck for name in unread)
         promoted = {path for path, _ in contract.walk()}
         promoted.update(path for file in state.bronze_files() for path in file_types(file.columns))
         connection.create_function("still_unknown", partial(_still_unknown, promoted), ["VARCHAR"], "VARCHAR")
         named = [f'"{column.name}"' for column in contract.columns]
         columns = ", ".join([*named, "_source_file", "_source_line", "NULLIF(still_unknown(_rescued_data), '')"])
-        lakes = ((options.lake_uri, state), (folder, anew))
+        lakes = ((options.lake_uri, state), (folder, again))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]
         bad = [f"SELECT _source_file, _source_line, reason FROM {quarantine_query(uri, one)}" for uri, one in lakes]
         found = {
             (kind, text): connection.execute(
                 "SELECT _source_file, _source_line FROM ("
-                f"FROM ({first}) SEMI JOIN same USING (_source_file) EXCEPT ALL "
-                f"FROM ({second}) SEMI JOIN same USING (_source_file)) ORDER BY ALL"
+                f"FROM ({first}) SEMI JOIN chosen USING (_source_file) EXCEPT ALL "
+                f"FROM ({second}) SEMI JOIN chosen USING (_source_file)) ORDER BY ALL"
             ).fetchall()
             for kind, (kept, loaded) in (("row", rows), ("bad record", bad))
             for text, first, second in (("in the lake", kept, loaded), ("in the source", loaded, kept))
@@ -266,6 +294,47 @@ def _rejudged(
     rejected = rows["in the lake"] & bad["in the source"]
     reasons = bad["in the lake"] & bad["in the source"]
     return {(name, line) for name, line in accepted | rejected | reasons if name in names}
+
+
+def _known(state: LedgerState, *columns: str) -> pa.Table:
+    """The given columns of all objects that the ledger knows."""
+    return pa.concat_tables([OBJECT_SCHEMA.empty_table().select(columns), *state.objects.tables(columns)])
+
+
+def _choose(connection: duckdb.DuckDBPyConnection, names: pa.Array, state: LedgerState, again: LedgerState) -> None:
+    """Puts the objects to compare into the table `chosen`: whether they were read (`is_read`), with the same content.
+
+    The same etag is not enough: an object that is overwritten in place while it is read gives some of both contents.
+    """
+    connection.register("wanted", pa.table({"source_file": names}))
+    for name, one in (("kept", state), ("again", again)):
+        connection.register(name, _known(one, "source_file", "content_hash"))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE chosen AS SELECT wanted.source_file AS _source_file, "
+        "again.content_hash IS NOT NULL AS is_read, "
+        "COALESCE(again.content_hash = kept.content_hash, FALSE) AS is_same "
+        "FROM wanted JOIN kept USING (source_file) LEFT JOIN again USING (source_file)"
+    )
+    for name in ("wanted", "kept", "again"):
+        connection.unregister(name)
+
+
+def _keep_unchanged(connection: duckdb.DuckDBPyConnection, listed: Listed) -> list[str]:
+    """Takes out of `chosen` what was not read with the same content, unless the landing still has that version.
+
+    Returns:
+        Those that the landing still has and that could not be read.
+    """
+    connection.register("unchanged", pa.table({"_source_file": listed.names.filter(pa.array(listed.status == SAME))}))
+    unread = connection.execute(
+        "SELECT _source_file FROM chosen SEMI JOIN unchanged USING (_source_file) WHERE NOT is_read ORDER BY ALL"
+    ).fetchall()
+    connection.execute(
+        "DELETE FROM chosen WHERE NOT is_same "
+        "AND NOT (is_read AND _source_file IN (SELECT _source_file FROM unchanged))"
+    )
+    connection.unregister("unchanged")
+    return [name for (name,) in unread]
 
 
 def quarantine_query(uri: str, state: LedgerState) -> str:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contract import Contract, contracts
+from ingest.dropped import read_dropped, why_dropped
 from ingest.entry import LakeFile, LoadedObject
 from ingest.errors import ConfigError
 from ingest.landing import Landing
@@ -57,6 +58,7 @@ class Life:
         bad_lines: its quarantined records.
         excluded: the rule that ignores it, or why it cannot be loaded; None for most.
         retired: how `lake maintain` took its current version out of the landing; None when it did not.
+        dropped: when and why the records of its loaded version were dropped; None when they were not.
     """
 
     feed: str
@@ -67,10 +69,16 @@ class Life:
     bad_lines: tuple[BadLine, ...]
     retired: str | None = None
     excluded: str | None = None
+    dropped: str | None = None
 
     @property
     def state(self) -> str:
         """In words, for people."""
+        if self.dropped and self.listed is None:
+            return f"{self.dropped}; gone from the landing"
+        if self.dropped and self.listed:
+            is_same = self.steps[-1].version.etag == self.listed.etag
+            return self.dropped if is_same else f"{self.dropped}; overwritten, its new version waits"
         if self.excluded:
             return f"{self.excluded}; its rows stay" if self.steps else self.excluded
         if self.listed is None and self.retired:
@@ -111,7 +119,8 @@ def life_of(name: str, options: Settings) -> Life:
         live = [file for file in ledger.state().files.values() if load_id in file.loads]
         files, bad_lines = _rows_of(options, lake, live, name)
         retired = _retirement(lake, contract.feed, name, steps) if listed is None and steps else None
-        return Life(contract.feed, name, listed, steps, files, bad_lines, retired, excluded)
+        dropped = _drop(lake, contract.feed, steps) if steps else None
+        return Life(contract.feed, name, listed, steps, files, bad_lines, retired, excluded, dropped)
     buckets = ", ".join(sorted({contract.source.bucket for contract in contracts().values()}))
     raise ConfigError(f"{name}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}")
 
@@ -143,6 +152,17 @@ def _retirement(lake: Store, feed: str, name: str, steps: tuple[Step, ...]) -> s
             place = f" to {note['moved_to']}" if note["moved_to"] else ""
             return f"retired from the landing on {note['at']:%Y-%m-%d} ({note['action']}{place})"
     return None
+
+
+def _drop(lake: Store, feed: str, steps: tuple[Step, ...]) -> str | None:
+    version = steps[-1].version
+    if not version.dropped:
+        return None
+    note = why_dropped(read_dropped(lake, feed), version)
+    if note is None:
+        step = next(step for step in reversed(steps) if step.version.dropped)
+        return f"dropped on {step.committed_at:%Y-%m-%d}, nobody noted why"
+    return f"dropped on {note.at:%Y-%m-%d}: {note.because}"
 
 
 def _rows_of(

@@ -12,6 +12,7 @@ import click
 
 from ingest.lean import collect_rarely
 from pipeline.cli.contracts import contracts
+from pipeline.cli.drop import drop
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
 from pipeline.cli.quarantine import quarantine
@@ -31,5 +32,19 @@ def main(verbose: bool) -> None:
     collect_rarely()
 
 
-for _command in (sample, run, ingest, publish, status, why, verify, quarantine, contracts, maintain, rebuild, ledger):
+for _command in (
+    sample,
+    run,
+    ingest,
+    publish,
+    status,
+    why,
+    verify,
+    quarantine,
+    drop,
+    contracts,
+    maintain,
+    rebuild,
+    ledger,
+):
     main.add_command(_command)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlglot
 
 from ingest.contract import contracts
+from ingest.entry import SINCE_2
 from ingest.ledger import Ledger
 from ingest.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
@@ -30,6 +31,7 @@ _ENTRIES = {
     "records": "BIGINT",
     "rows": "BIGINT",
     "quarantined": "BIGINT",
+    **dict.fromkeys(SINCE_2, "BIGINT"),
     "event_dates": "ARRAY<STRUCT<event_date: DATE, rows: BIGINT>>",
 }
 _REJECTS = {
@@ -83,10 +85,11 @@ def register(warehouse: EngineAdapter) -> None:
 def _objects(warehouse: EngineAdapter, feed: str, place: str) -> str:
     table = f"{FILES}.ledger_{feed}"
     _external(warehouse, table, _ENTRIES, place)
+    since_2 = ", ".join(f"COALESCE({name}, 0) AS {name}" for name in SINCE_2)  # entries of format 1 lack them
     return (
         f"SELECT '{feed}' AS feed, CAST(LEFT(entries._metadata.file_name, 20) AS BIGINT) AS position, load_id, "
         "source_file, etag, size, CAST(modified_at AS TIMESTAMP_NTZ) AS modified_at, records, rows, quarantined, "
-        f"event_dates FROM {table} AS entries WHERE action = 'object' "
+        f"{since_2}, event_dates FROM {table} AS entries WHERE action = 'object' "
         "AND entries._metadata.file_name RLIKE '^[0-9]{20}[.]parquet$'"
     )
 

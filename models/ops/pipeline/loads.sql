@@ -9,9 +9,11 @@ MODEL (
   audits (
     not_null(columns := (feed, load_id, started_at, object_count, record_count)),
     unique_combination_of_columns(columns := (feed, load_id)),
-    forall(criteria := (
-      record_count = row_count + quarantined_count
-    ))
+    forall(
+      criteria := (
+        record_count = row_count + quarantined_count + dropped_count + erased_count + skipped_count
+      )
+    )
   )
 );
 
@@ -24,6 +26,9 @@ SELECT
   SUM(objects.records)::BIGINT AS record_count, /* Records in them that are not blank */
   SUM(objects.rows)::BIGINT AS row_count, /* Records that are rows of bronze */
   SUM(objects.quarantined)::BIGINT AS quarantined_count, /* Records that were rejected */
+  SUM(objects.dropped)::BIGINT AS dropped_count, /* Records of objects that were taken out of the lake */
+  SUM(objects.erased)::BIGINT AS erased_count, /* Records that were taken out to forget a person */
+  SUM(objects.skipped)::BIGINT AS skipped_count, /* Records that are no rows by their kind */
   MIN(objects.modified_at)::TIMESTAMP AS oldest_object_at, /* When the oldest object was written, UTC */
   MAX(objects.modified_at)::TIMESTAMP AS newest_object_at /* When the newest object was written, UTC */
 FROM (
@@ -35,6 +40,9 @@ FROM (
     versions.records,
     versions.rows,
     versions.quarantined,
+    versions.dropped,
+    versions.erased,
+    versions.skipped,
     versions.modified_at
   FROM operations.objects AS versions
   QUALIFY

@@ -1,0 +1,33 @@
+"""`lake drop`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from pipeline.cli.common import as_json_text, exits, json_option
+
+
+@click.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.option("--because", required=True, help="Why; `lake why KEY` shows it.")
+@click.confirmation_option(prompt="Take the rows and rejected records of these objects out of the lake?")
+@json_option
+@exits
+def drop(keys: tuple[str, ...], because: str, as_json: bool) -> int:
+    """Take objects that should never have been loaded out of the lake, and mark their dates for recomputation.
+
+    KEY is bucket/key, as in the column _source_file. The rows and rejected records of its loaded version vanish in one
+    commit; this version does not load again, other content under the key does. The object in the landing stays as it
+    is, and may be deleted before or after.
+    """
+    from ingest.settings import settings
+    from pipeline.drop import drop_all
+    from pipeline.show import show_drop
+
+    summary = drop_all(keys, because, settings())
+    click.echo(as_json_text(asdict(summary)) if as_json else show_drop(summary))
+    for error in summary.errors:
+        click.echo(f"error: {error}", err=True)
+    return summary.exit_code
