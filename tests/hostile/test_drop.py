@@ -308,7 +308,7 @@ def test_discard_and_replay_beside_it_bring_nothing_back(loaded: Home, monkeypat
     before_the_commit(monkeypatch, lambda: drop_here(loaded))
     assert discard(store(loaded), ledger(loaded), dt.datetime.now(dt.UTC), "noise", Wanted()) == 1
     columns = tuple(column.model_copy(update={"required": False}) for column in EVENTS.columns)
-    lenient = EVENTS.model_copy(update={"columns": columns})
+    lenient = EVENTS.model_copy(update={"columns": columns, "version": EVENTS.version + 1})
     loaded.put("events", "later.json", {"event_id": "l1", "occurred_at": "2026-01-01T10:00:00Z"})
     loaded.ingest()
     before_the_commit(monkeypatch, lambda: drop_here(loaded, "raw-events/later.json"))
