@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from ingest.contract import Column, Contract, contracts
 from ingest.entry import LakeFile
 from ingest.ledger import Ledger
-from ingest.schema import partitions, sql_columns, sql_type
+from ingest.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.settings import settings
 from ingest.store import Store
 
@@ -126,7 +127,7 @@ def _promoted(column: Column, path: str, kind: str) -> str:
     """The value that a record had before the contract knew the column; NULL when it is not of the column's type."""
     field = f"'$.\"{path}\"'"
     if column.fields or column.repeated:
-        return f"TRY_CAST(JSON_EXTRACT(bronze._rescued_data, {field}) AS {kind})"
+        return _in_range(column, f"TRY_CAST(JSON_EXTRACT(bronze._rescued_data, {field}) AS {kind})")
     text = f"JSON_EXTRACT_STRING(bronze._rescued_data, {field})"
     if column.type == "timestamp":  # a plain cast would drop the offset
         return (
@@ -135,7 +136,32 @@ def _promoted(column: Column, path: str, kind: str) -> str:
         )
     if column.type == "integer":  # a plain cast would round
         return f"CASE WHEN REGEXP_MATCHES({text}, '^-?[0-9]+$') THEN TRY_CAST({text} AS {kind}) END"
-    return f"TRY_CAST({text} AS {kind})"
+    if column.type.startswith("decimal"):  # a plain cast would round
+        precision, scale = map(int, re.findall(r"\d+", column.type))
+        exact = f"TRY_CAST({text} AS DECIMAL(38, {38 - precision + scale}))"
+        return f"CASE WHEN TRY_CAST({text} AS {kind}) = {exact} THEN TRY_CAST({text} AS {kind}) END"
+    return _in_range(column, f"TRY_CAST({text} AS {kind})")
+
+
+def _in_range(column: Column, value: str, depth: int = 0) -> str:
+    """The value with NULL in place of each double that no record may bring; a cast makes infinity of 400 digits."""
+    if not _has_double(column):
+        return value
+    if column.repeated:
+        item = f"item_{depth}"
+        inner = _in_range(column.model_copy(update={"repeated": False}), item, depth + 1)
+        return f"LIST_TRANSFORM({value}, {item} -> {inner})"
+    if not column.fields:
+        return f"CASE WHEN ABS({value}) <= {MAX_DOUBLE:g} THEN {value} END"
+    packed = ", ".join(
+        f"{_quote(member.name)} := {_in_range(member, f'({value}).{_quote(member.name)}', depth)}"
+        for member in column.fields
+    )
+    return f"CASE WHEN NOT {value} IS NULL THEN STRUCT_PACK({packed}) END"
+
+
+def _has_double(column: Column) -> bool:
+    return column.type == "double" or any(_has_double(member) for member in column.fields)
 
 
 def _quote(name: str) -> str:
