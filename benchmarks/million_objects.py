@@ -68,7 +68,7 @@ CONTENDERS: dict[str, Callable[[Path], None]] = {
 
 def make(home: Path, objects: int, entries: int) -> None:
     """A landing of empty files, a ledger that knows them all, and ten files more."""
-    landing, lake = Store(str(home / "landing")), Store(str(home / "lake"))
+    landing, lake = Landing(str(home / "landing")), Store(str(home / "lake"))
     _touch(home / "landing", 0, objects)
     versions = list(landing.list())
     log = Ledger(lake, FEED)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+Indices = npt.NDArray[np.int64]
 
 
 def one(values: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -18,12 +18,32 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from ingest.contract import CONTRACTS, Contract, load_contract
+from ingest.fields import NO_JSON
 from ingest.ledger import LedgerState
+from ingest.schema import MAX_DOUBLE
 from ingest.store import Store
 
+MAX_SEEN = 10_000
+"""Fields that one look keeps in mind, members included; what appears after so many is not counted."""
+MAX_PROPOSED = 100
+"""Columns of one proposal, members included: what somebody can review."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _INDEX = re.compile(r"\[\d+\]")
 _INT64 = 1 << 63
+_value = msgspec.json.Decoder(float_hook=float).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(slots=True)
+class Room:
+    """How many more fields may be kept in mind."""
+
+    left: int
+
+    def take(self) -> bool:
+        """Whether there was room for one more."""
+        self.left -= 1
+        return self.left >= 0
 
 
 @dataclass(slots=True)
@@ -36,6 +56,7 @@ class Field:
         shape: what its values are: a column type, `struct` or `mixed`; empty when all are null.
         repeated: its values are lists.
         members: of a struct, by name.
+        crowded: it has more members than could be kept in mind.
     """
 
     path: str
@@ -43,6 +64,7 @@ class Field:
     shape: str = ""
     repeated: bool = False
     members: dict[str, Field] | None = None
+    crowded: bool = False
 
     @property
     def obstacle(self) -> str:
@@ -50,11 +72,20 @@ class Field:
         if "\\" in self.path or not _NAME.fullmatch(self.path.rsplit(".", 1)[-1]):  # a backslash: a dot in a name
             return "its name is no lower_snake_case"
         if self.shape in ("", "mixed"):
-            return "its values are all null" if not self.shape else "its values are of several types"
-        below = [field for field in (self.members or {}).values() if field.obstacle]
-        return f"{below[0].path}: {below[0].obstacle}" if below else ""
+            return "its values are of several types, or too large" if self.shape else "its values are all null"
+        if self.crowded or self.size > MAX_PROPOSED:
+            return f"it has more than {MAX_PROPOSED} members"
+        for field in (self.members or {}).values():
+            if obstacle := field.obstacle:
+                return f"{field.path}: {obstacle}"
+        return ""
 
-    def see(self, value: Any) -> None:
+    @property
+    def size(self) -> int:
+        """The columns that it would be, its members included."""
+        return 1 + sum(field.size for field in (self.members or {}).values())
+
+    def see(self, value: Any, room: Room) -> None:
         """Takes one value into account."""
         if isinstance(value, list):
             self._become("mixed" if self.shape and not self.repeated else self.shape)
@@ -63,18 +94,23 @@ class Field:
                 if isinstance(item, list):
                     self._become("mixed")  # no column holds lists of lists
                 else:
-                    self._see_one(item)
+                    self._see_one(item, room)
         elif value is not None:
             if self.repeated:
                 self._become("mixed")
-            self._see_one(value)
+            self._see_one(value, room)
 
-    def _see_one(self, value: Any) -> None:
+    def _see_one(self, value: Any, room: Room) -> None:
         if isinstance(value, dict):
             self._become("struct")
-            self.members = self.members or {}
+            self.members = {} if self.members is None else self.members
             for name, member in value.items():
-                self.members.setdefault(name, Field(f"{self.path}.{name}")).see(member)
+                if name not in self.members:
+                    if not room.take():
+                        self.crowded = True
+                        continue
+                    self.members[name] = Field(f"{self.path}.{name}")
+                self.members[name].see(member, room)
         elif value is not None:
             self._become(_type_of(value))
 
@@ -99,22 +135,46 @@ class Field:
         return entry
 
 
-def unknown_fields(lake: Store, state: LedgerState) -> list[Field]:
-    """Every field in the feed's visible `_rescued_data`, the most frequent first."""
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a look through the rescued fields found.
+
+    Attributes:
+        fields: the most frequent first.
+        is_complete: whether there were no more than MAX_SEEN.
+    """
+
+    fields: list[Field]
+    is_complete: bool
+
+
+def unknown_fields(lake: Store, state: LedgerState) -> Survey:
+    """The fields in the feed's visible `_rescued_data`, MAX_SEEN at most."""
     found: dict[str, Field] = {}
+    room = Room(MAX_SEEN)
     for rescued in _rescued(lake, state):
         seen = set()
-        for path, value in msgspec.json.decode(rescued).items():
+        for path, raw in _fields(rescued).items():
             name = _INDEX.sub("", path)
-            field = found.setdefault(name, Field(name))
-            field.see(value)
+            if name not in found:
+                if not room.take():
+                    continue
+                found[name] = Field(name)
+            field = found[name]
+            try:
+                field.see(_value(raw), room)
+            except NO_JSON:  # an integer of thousands of digits
+                field.shape = "mixed"
             field.records += name not in seen
             seen.add(name)
-    return sorted(found.values(), key=lambda field: (-field.records, field.path))
+    return Survey(sorted(found.values(), key=lambda field: (-field.records, field.path)), room.left >= 0)
 
 
 def proposal(contract: Contract, fields: list[Field], folder: Path = CONTRACTS) -> tuple[Path, str, str]:
     """The contract's file with a column more for each field that can be one, its version raised.
+
+    Args:
+        fields: what may be added; of more than MAX_PROPOSED columns the first.
 
     Returns:
         The file, its new text, and the difference as a patch; the patch is empty when nothing is to be added.
@@ -125,14 +185,21 @@ def proposal(contract: Contract, fields: list[Field], folder: Path = CONTRACTS) 
     yaml.width, yaml.preserve_quotes = 120, True
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(before)
-    added = [field for field in fields if not field.obstacle and _place(document, field.path) is not None]
-    for field in added:
-        place = _place(document, field.path)
-        assert place is not None
+    places = dict(_places(document["columns"], ""))
+    declared = {f"{prefix}{item['name']}" for prefix, columns in places.items() for item in columns}
+    added = False
+    left = MAX_PROPOSED
+    for field in fields:
+        parent, dot, _ = field.path.rpartition(".")
+        place = places.get(parent + dot)
+        if place is None or field.path in declared or field.obstacle or field.size > left:
+            continue
         entry = CommentedMap(field.column())
         if not field.members:
             entry.fa.set_flow_style()
         place.append(entry)
+        left -= field.size
+        added = True
     if not added:
         return path, before, ""
     document["version"] = contract.version + 1
@@ -168,15 +235,12 @@ def _rescued(lake: Store, state: LedgerState) -> Iterator[str]:
                 yield from pc.drop_null(texts).to_pylist()
 
 
-def _place(document: Any, path: str) -> Any:
-    """The list of columns that a field belongs to; None when its parents are no structs of the contract."""
-    columns = document["columns"]
-    *parents, name = path.split(".")
-    for parent in parents:
-        columns = next((item.get("fields") for item in columns if item["name"] == parent), None)
-        if columns is None:
-            return None
-    return None if any(item["name"] == name for item in columns) else columns
+def _places(columns: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """(prefix of the paths, list of columns) of each level of a contract's document."""
+    yield prefix, columns
+    for item in columns:
+        if "fields" in item:
+            yield from _places(item["fields"], f"{prefix}{item['name']}.")
 
 
 def _type_of(value: Any) -> str:
@@ -185,10 +249,10 @@ def _type_of(value: Any) -> str:
     if isinstance(value, int):
         return "integer" if -_INT64 <= value < _INT64 else "mixed"
     if isinstance(value, float):
-        return "double"
+        return "double" if abs(value) <= MAX_DOUBLE else "mixed"
     for kind, parse in (("date", dt.date.fromisoformat), ("timestamp", dt.datetime.fromisoformat)):
         try:
-            if len(value) >= 10 and value[4:5] == "-":
+            if 10 <= len(value) <= 40 and value[4:5] == "-":
                 parse(value)
                 return kind
         except ValueError:

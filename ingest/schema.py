@@ -13,6 +13,8 @@ import yaml
 from ingest.contract import Column, Contract, Kind
 from ingest.keywords import KEYWORDS
 
+MAX_DOUBLE = 1e150
+"""Greatest magnitude of a double in bronze: no square of one and no sum of a billion of them is infinite."""
 LINEAGE: dict[str, tuple[pa.DataType, str, str]] = {
     "_source_file": (pa.string(), "TEXT", "Object that held the record: bucket/key."),
     "_source_etag": (pa.string(), "TEXT", "Version of that object as the store names it."),

@@ -15,7 +15,7 @@ from ingest.entry import LakeFile
 from ingest.errors import ContractRefused
 from ingest.evolution import Types, as_loaded, file_types, is_wider, must_follow, types_of
 from ingest.ledger import Ledger, LedgerState
-from ingest.schema import partitions, sql_columns, sql_type
+from ingest.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.settings import settings
 from ingest.store import Store
 
@@ -258,12 +258,8 @@ def _exact(kind: str, text: str) -> str:
         patterns[kind] = f"^-?[0-9]+([.][0-9]{{0,{scale}}}0*)?$"
     if kind not in patterns:
         return text
-    bounded = f" AND ABS({cast}) <= {GREATEST_DOUBLE}" if kind == "double" else ""
+    bounded = f" AND ABS({cast}) <= {MAX_DOUBLE:g}" if kind == "double" else ""
     return f"CASE WHEN REGEXP_MATCHES({text}, '{patterns[kind]}'){bounded} THEN {cast} END"
-
-
-GREATEST_DOUBLE = "1e150"
-"""A greater double reaches no bronze."""
 
 
 def _quote(name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ingest.contract import select
 from ingest.ledger import Ledger
-from ingest.propose import proposal, unknown_fields, write
+from ingest.propose import MAX_PROPOSED, MAX_SEEN, proposal, unknown_fields, write
 from ingest.settings import Settings
 from ingest.store import Store
 
@@ -18,12 +18,14 @@ class Proposal:
     Attributes:
         columns: dotted paths with the number of records that bring them.
         unfit: fields that cannot be columns, and why; they stay in `_rescued_data`.
+        notes: which limits left something out, for people.
         patch: the change of the contract's file; empty for none.
     """
 
     feed: str
     columns: dict[str, int]
     unfit: tuple[str, ...]
+    notes: tuple[str, ...]
     patch: str
 
 
@@ -40,11 +42,20 @@ def propose(feeds: tuple[str, ...], options: Settings, in_place: bool = False) -
     lake = Store(options.lake_uri, options)
     found = []
     for contract in select(feeds):
-        fields = unknown_fields(lake, Ledger(lake, contract.feed).state())
+        survey = unknown_fields(lake, Ledger(lake, contract.feed).state())
+        fields = survey.fields
         path, text, patch = proposal(contract, fields)
         if patch and in_place:
             write(path, text)
         unfit = tuple(f"{item.path} ({item.records:,} records): {item.obstacle}" for item in fields if item.obstacle)
         fit = {item.path: item.records for item in fields if not item.obstacle}
-        found.append(Proposal(contract.feed, fit, unfit, patch))
+        notes = []
+        if not survey.is_complete:
+            notes.append(f"more than {MAX_SEEN:,} unknown fields; those that appeared after so many are left out")
+        if sum(item.size for item in fields if not item.obstacle) > MAX_PROPOSED:
+            notes.append(
+                f"only the most frequent fields are proposed, at most {MAX_PROPOSED} columns at a time; "
+                "add these and run it again for more"
+            )
+        found.append(Proposal(contract.feed, fit, unfit, tuple(notes), patch))
     return found

@@ -9,6 +9,8 @@ import click
 from ingest.settings import PROJECT
 from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
 
+_SHOWN = 20
+
 
 @click.group(invoke_without_command=True)
 @click.option("--write", is_flag=True, help="Write external_models/bronze.yaml anew.")
@@ -81,8 +83,12 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int
         click.echo(as_json_text([asdict(item) for item in proposals]))
         return 0
     for item in proposals:
-        for unfit in item.unfit:
+        for unfit in item.unfit[:_SHOWN]:
             click.echo(f"{item.feed}: {unfit}", err=True)
+        if len(item.unfit) > _SHOWN:
+            click.echo(f"{item.feed}: {len(item.unfit) - _SHOWN:,} more cannot be columns; --json lists them", err=True)
+        for note in item.notes:
+            click.echo(f"{item.feed}: {note}", err=True)
         click.echo(item.patch or f"{item.feed}: nothing to propose", nl=not item.patch)
     if write:
         known.cache_clear()

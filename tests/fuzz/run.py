@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from ingest.contract import load_contract
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.load import ingest_feed
 from ingest.settings import PROJECT
@@ -105,7 +106,7 @@ def check_here(items: Sequence[Landed]) -> Outcome:
         write_home(home, items)
         for path in sorted((home / "contracts" / "fuzz").glob("*.yaml")):
             contract = load_contract(path)
-            landing = Store(str(home / "landing" / contract.source.bucket))
+            landing = Landing(str(home / "landing" / contract.source.bucket))
             ingest_feed(contract, landing, Store(str(home / "lake")), contract.epoch)
         return compare(items, home)
 

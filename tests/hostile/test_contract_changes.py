@@ -17,6 +17,7 @@ from ingest.contract import Contract, load_contracts
 from ingest.entry import Entry
 from ingest.errors import ConflictError, ContractRefused
 from ingest.evolution import Record
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.load import ingest_feed
 from ingest.propose import unknown_fields
@@ -345,7 +346,7 @@ class Feed:
     """One feed in this process."""
 
     def __init__(self, folder: Path) -> None:
-        self.landing, self.lake = Store(f"{folder}/landing/raw-clicks"), Store(f"{folder}/lake")
+        self.landing, self.lake = Landing(f"{folder}/landing/raw-clicks"), Store(f"{folder}/lake")
         self.ledger = Ledger(self.lake, "clicks")
         self.options = Settings(lake_home=str(folder))
 

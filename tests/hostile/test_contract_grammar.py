@@ -24,6 +24,7 @@ from sqlmesh.core.model import create_external_model
 from ingest.contract import Contract
 from ingest.evolution import Record, Type, file_types, types_of
 from ingest.keywords import KEYWORDS
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.load import ingest_feed
 from ingest.quarantine import Wanted, bad_records
@@ -159,7 +160,7 @@ def check(contract: Contract, dice: random.Random) -> None:
     variants = list(itertools.islice(without(full), 500))
     records = [{}, record(contract.columns, False), full, *dice.sample(variants, min(len(variants), 40))]
     with tempfile.TemporaryDirectory() as folder:
-        landing, lake = Store(f"{folder}/raw-clicks"), Store(f"{folder}/lake")
+        landing, lake = Landing(f"{folder}/raw-clicks"), Store(f"{folder}/lake")
         landing.put("a.json", b"".join(json.dumps(item).encode() + b"\n" for item in records))
 
         report = ingest_feed(contract, landing, lake, START)

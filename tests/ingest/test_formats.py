@@ -6,6 +6,7 @@ import datetime as dt
 import gzip
 import io
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import read
+from ingest.contract import Column
 from ingest.formats import unpack
 
 Make = Callable[..., dict[str, Any]]
@@ -225,6 +227,169 @@ def test_csv_row_with_a_stray_quote_and_a_large_cell_leave_the_others_alone(lake
     (bad,) = lake.quarantine()
     assert (bad["_source_line"], bad["reason"]) == (3, "unparsable")
     assert b'x\\"y,activity_exit' in bad["raw"]
+
+
+CSV = "event_id,name,occurred_at,user_id,data.duration"
+ROW = "activity_exit,2026-01-02 10:00:00,u"
+
+
+def put_csv(lake: Any, text: str | bytes, key: str = "a.csv") -> Any:
+    data = text.encode() if isinstance(text, str) else text
+    lake.landing("events").put(key, gzip.compress(data) if key.endswith(".gz") else data)
+    return lake.ingest()
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n", " \n", "\n\n\t\n"])
+def test_csv_header_is_the_first_row_that_is_not_blank(lake: Any, blank: str) -> None:
+    put_csv(lake, f"{blank}{CSV}\ne1,{ROW},1.5\n")
+    rows = lake.bronze(columns="event_id, data.duration AS d, _source_line AS n")
+    assert [tuple(row.values()) for row in rows] == [("e1", 1.5, blank.count("\n") + 2)]
+    assert lake.quarantine() == []
+
+
+@pytest.mark.parametrize("form", ["json", "array", "pretty"])
+@pytest.mark.parametrize("key", ["a.csv", "a.csv.gz", "a.CSV"])
+def test_json_under_the_name_of_csv_is_json(lake: Any, event: Make, form: str, key: str) -> None:
+    report = put_csv(lake, FORMATS[form]([event("e1"), event("e2")]), key)
+    assert (report.rows, report.quarantined) == (2, 0)
+
+
+def test_bad_first_line_of_json_under_the_name_of_csv_costs_no_other_line(lake: Any, event: Make) -> None:
+    report = put_csv(lake, b' \n{"event_id": "cut\n' + as_lines([event("e1")]))
+    assert (report.rows, report.reasons) == (1, (("unparsable", 1),))
+
+
+def test_contract_that_says_csv_reads_csv_whatever_it_begins_with(lake: Any) -> None:
+    lake.agree("events", source=lake.contracts["events"].source.model_copy(update={"format": "csv"}))
+    put_csv(lake, '{"odd"},' + f"{CSV}\nx,e1,{ROW},1\n", "plain")
+    assert [row["event_id"] for row in lake.bronze()] == ["e1"]
+
+
+@pytest.mark.parametrize("first", [b"\xef", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n", b"\xef\xbb\xbfevent_id"])
+def test_byte_order_mark_is_no_part_of_a_packed_csv_however_it_is_cut(lake: Any, first: bytes) -> None:
+    whole = b"\xef\xbb\xbf" + (b"\n" if first.endswith(b"\n") else b"") + f"{CSV}\ne1,{ROW},1\n".encode()
+    lake.landing("events").put("a.csv.gz", gzip.compress(first) + gzip.compress(whole.removeprefix(first)))
+    assert lake.ingest().rows == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "reason"),
+    [
+        (" 1.5 ", 1.5, None),
+        ("-0.25e1", -2.5, None),
+        ("null", None, None),
+        ("1e150", 1e150, None),
+        ("12345678901234567890.5", 12345678901234567890.5, None),
+        ("1e151", None, "number_out_of_range"),
+        ("1e400", None, "number_out_of_range"),
+        ("9" * 400, None, "number_out_of_range"),
+        ("9" * 5000, None, "number_out_of_range"),
+        ("NaN", None, "wrong_type"),
+        ("inf", None, "wrong_type"),
+        ("1_0", None, "wrong_type"),
+        ("+1", None, "wrong_type"),
+        ("01", None, "wrong_type"),
+        ("1.", None, "wrong_type"),
+        ("\u0663", None, "wrong_type"),
+        ("[" * 1000, None, "wrong_type"),
+        ("[" * 100_000 + "]" * 100_000, None, "wrong_type"),
+        ('"{""a"": 1}"', None, "wrong_type"),
+        ('"1}, ""x"": {""y"": 1"', None, "wrong_type"),
+    ],
+)
+def test_csv_cell_is_the_number_that_it_spells_or_is_quarantined(
+    lake: Any, cell: str, value: float | None, reason: str | None
+) -> None:
+    put_csv(lake, f"{CSV}\nodd,{ROW},{cell}\ngood,{ROW},1\n")
+    found = {
+        row["event_id"]: (row["d"], row["r"])
+        for row in lake.bronze(columns="event_id, data.duration d, _rescued_data r")
+    }
+    assert found == {"good": (1.0, None)} | ({} if reason else {"odd": (value, None)})
+    assert [(row["reason"], row["column"]) for row in lake.quarantine()] == (
+        [(reason, "data.duration")] if reason else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "reason"),
+    [
+        ('"[""a"", null]"', ["a", None], None),
+        ('"[""a"",\r\n""b""]"', ["a", "b"], None),
+        ("[]", [], None),
+        ("[1]", None, "wrong_type"),
+        ("[" * 1000, None, "wrong_type"),
+        ('"[""a\nb""]"', None, "wrong_type"),
+        ('"[""a""], ""x"": [1]"', None, "wrong_type"),
+        (b"[\xff]", None, "invalid_utf8"),
+    ],
+)
+def test_csv_cell_is_the_list_that_it_spells_or_is_quarantined(
+    lake: Any, cell: Any, value: Any, reason: str | None
+) -> None:
+    columns = (*lake.contracts["events"].columns, Column(name="tags", type="string", repeated=True, description="d"))
+    lake.agree("events", columns=columns)
+    cell = cell if isinstance(cell, bytes) else cell.encode()
+    put_csv(lake, f"{CSV},tags\nodd,{ROW},,".encode() + cell + f"\ngood,{ROW},,\n".encode())
+    found = {row["event_id"]: row["tags"] for row in lake.bronze(columns="event_id, tags")}
+    assert found == {"good": None} | ({} if reason else {"odd": value})
+    assert [row["reason"] for row in lake.quarantine()] == [reason] * bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("header", "detail"),
+    [
+        (".".join("a" * 400), "400 levels, expected at most 64"),
+        (".".join("a" * 1501), "3,001 characters, expected at most 1,000"),
+        (",".join(f"c{number}" for number in range(10_001)), "10,001 columns, expected at most 10,000"),
+        (",".join(f"c{number}" for number in range(80_000)), "80,000 columns, expected at most 10,000"),
+        (b"event_id,\xff", "no UTF-8"),
+        ('event_id,"open', "CSV, from line 1"),
+    ],
+)
+def test_csv_header_beyond_a_limit_makes_the_object_corrupt(lake: Any, header: Any, detail: str) -> None:
+    header = header if isinstance(header, bytes) else header.encode()
+    report = put_csv(lake, header + b"\n1\n")
+    assert report.reasons == (("corrupt_object", 1),)
+    assert detail in lake.quarantine()[0]["detail"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_csv_with_as_many_columns_as_are_allowed_is_read(lake: Any, end: str) -> None:
+    more = 10_000 - 5
+    names, ones = (",".join(f"{what}{number}" for number in range(more)) for what in ("c", "1"))
+    put_csv(lake, f"{CSV},{names}{end}e1,{ROW},1,{ones}{end}e2,{ROW},2,{',' * (more - 1)}{end}")
+    (full, empty) = lake.bronze(columns="_rescued_data AS r, _source_line AS n")
+    assert (len(json.loads(full["r"])), empty["r"], full["n"], empty["n"]) == (more, None, 2, 3)
+
+
+@pytest.mark.parametrize("block", [1 << 20, 999])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("size", range(2040, 2056, 3))
+def test_csv_row_that_is_too_long_is_passed_over(
+    lake: Any, monkeypatch: pytest.MonkeyPatch, end: str, size: int, block: int
+) -> None:
+    monkeypatch.setattr("ingest.store.BLOCK_BYTES", block)
+    lake.agree("events", max_line_bytes=1024)
+    for long in ("x" * size, '"' + "x" * size + '"', "x" * 500 + '""' + "x" * size):
+        put_csv(lake, end.join([CSV, f"e1,{ROW},1", f"{long},{ROW},2", f"e3,{ROW},3", ""]), f"{uuid.uuid4()}.csv")
+    found = [tuple(row.values()) for row in lake.bronze(columns="event_id, data.duration AS d, _source_line AS n")]
+    assert found == [("e1", 1.0, 2), ("e3", 3.0, 4)] * 3
+    assert [(row["_source_line"], row["reason"]) for row in lake.quarantine()] == [(3, "line_too_long")] * 3
+
+
+@pytest.mark.parametrize("quoted", ['"' + "x" * 2000 + '\ne9,{row},9\n"', '"' + "x\n" * 2000 + '"', '"' + "x\n" * 2000])
+def test_csv_text_is_never_taken_for_rows(lake: Any, quoted: str) -> None:
+    lake.agree("events", max_line_bytes=1024)
+    report = put_csv(lake, f"{CSV}\ne1,{ROW},1\n{quoted.format(row=ROW)},{ROW},2\n")
+    assert report.reasons == (("corrupt_object", 1),)
+    assert "quote" in lake.quarantine()[0]["detail"]
+
+
+def test_csv_text_that_is_no_utf8_is_quarantined_alone(lake: Any) -> None:
+    put_csv(lake, f"{CSV}\ne1,{ROW},1\n".encode() + f"e2,{ROW},".replace("u,", "\xff,").encode("latin-1") + b"1\n")
+    assert [row["event_id"] for row in lake.bronze()] == ["e1"]
+    assert [(row["reason"], b"\xff" in row["raw"]) for row in lake.quarantine()] == [("invalid_utf8", True)]
 
 
 def parquet_of(**columns: pa.Array) -> bytes:

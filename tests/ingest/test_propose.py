@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from ingest import propose
 from ingest.contract import CONTRACTS, Column, load_contract
 from ingest.errors import ConfigError
-from ingest.propose import Field, proposal, unknown_fields
+from ingest.propose import Field, Room, proposal, unknown_fields
 
 Make = Callable[..., dict[str, Any]]
 
@@ -20,7 +22,7 @@ Make = Callable[..., dict[str, Any]]
 def seen(*values: Any) -> Field:
     field = Field("x")
     for value in values:
-        field.see(value)
+        field.see(value, Room(100))
     return field
 
 
@@ -66,7 +68,7 @@ def test_proposal_adds_columns_where_they_belong_and_touches_nothing_else(
     lake.put("events", "a.json", event("e1", tags=["x"], score=1), event("e2", score=1.5, data=data), event("e3"))
     lake.ingest()
 
-    fields = unknown_fields(lake.store, lake.ledger().state())
+    fields = unknown_fields(lake.store, lake.ledger().state()).fields
     path, text, patch = proposal(lake.contracts["events"], fields, contracts_folder)
 
     assert [(field.path, field.records, field.obstacle) for field in fields] == [
@@ -91,9 +93,9 @@ def test_proposal_adds_columns_where_they_belong_and_touches_nothing_else(
 def test_nothing_unknown_is_no_proposal(lake: Any, event: Make, contracts_folder: Path) -> None:
     lake.put("events", "a.json", event())
     lake.ingest()
-    assert (
-        proposal(lake.contracts["events"], unknown_fields(lake.store, lake.ledger().state()), contracts_folder)[2] == ""
-    )
+    survey = unknown_fields(lake.store, lake.ledger().state())
+    assert survey.is_complete
+    assert proposal(lake.contracts["events"], survey.fields, contracts_folder)[2] == ""
 
 
 def test_invalid_proposal_leaves_the_contract_alone(contracts_folder: Path) -> None:
@@ -169,3 +171,116 @@ def test_frozen_contract_refuses_records_with_unknown_fields(lake: Any, event: M
 def test_records_with_unknown_fields_are_counted(lake: Any, event: Make) -> None:
     lake.put("events", "a.json", event("e1", x=1), event("e2"), event("e3", data={"y": 1}))
     assert lake.ingest().rescued == 2
+
+
+def test_no_more_columns_are_proposed_than_somebody_can_review(
+    lake: Any, event: Make, contracts_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(propose, "MAX_SEEN", 1200)
+    wide = {f"wide_{number}": number for number in range(propose.MAX_PROPOSED)}
+    often = {f"often_{number}": 1 for number in range(60)}
+    small = {"small": {f"m{number}": 1 for number in range(30)}}
+    records = [event(f"e{number}", **often, **small, wide=wide) for number in range(3)]
+    records += [event(f"r{record}", **{f"rare_{record}_{number}": 1 for number in range(500)}) for record in range(3)]
+    lake.put("events", "a.json", *records)
+    lake.ingest()
+
+    survey = unknown_fields(lake.store, lake.ledger().state())
+    path, text, _ = proposal(lake.contracts["events"], survey.fields, contracts_folder)
+
+    assert not survey.is_complete
+    assert {field.path: field.obstacle for field in survey.fields if field.obstacle} == {
+        "wide": "it has more than 100 members"
+    }
+    before, after = load_contract(path), propose.write(path, text)
+    added = [name for name, _ in after.walk() if name not in {name for name, _ in before.walk()}]
+    assert len(added) == propose.MAX_PROPOSED
+    assert {*often, "small", "small.m29"} <= set(added)
+
+
+def test_struct_with_more_members_than_are_kept_in_mind_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room(5)
+    field = Field("x")
+    for number in range(9):
+        field.see({f"m{number}": number}, room)
+    assert (field.obstacle, len(field.members or {})) == ("it has more than 100 members", 5)
+
+
+def test_obstacle_deep_in_a_field_is_found_at_once() -> None:
+    value: Any = 1
+    for _ in range(60):
+        value = {"camelCase": value}
+    assert seen(value).obstacle.endswith("its name is no lower_snake_case")
+
+
+@pytest.mark.parametrize("number", ["1.7976931348623159e308", "9" * 400, "9" * 5000, "1e151"])
+def test_numbers_too_large_for_any_column_are_rescued_and_never_proposed(
+    lake: Any, event: Make, contracts_folder: Path, number: str
+) -> None:
+    text = json.dumps(event("e1", fine=1))[:-1] + f', "large": {number}, "nested": {{"large": {number}}}}}'
+    lake.put("events", "a.json", text.encode())
+    assert lake.ingest().rows == 1
+    survey = unknown_fields(lake.store, lake.ledger().state())
+    patch = proposal(lake.contracts["events"], survey.fields, contracts_folder)[2]
+    assert "+  - {name: fine" in patch
+    assert "large" not in patch
+    lake.agree("events", unknown_fields="freeze")
+    lake.put("events", "b.json", text.encode())
+    assert lake.ingest().reasons == (("unknown_field", 1),)
+
+
+def test_promoted_number_that_no_record_may_bring_is_null(lake: Any, event: Make) -> None:
+    huge = "9" * 400
+    lists = f'"list": [1, {huge}, 1e200, -2.5], "rows": [{{"n": 1.7976931348623159e308, "m": "x"}}, {{"n": 2}}]'
+    for name, number in (
+        ("odd", huge),
+        ("text", '"inf"'),
+        ("odd_text", '"nan"'),
+        ("large", "-1e200"),
+        ("fine", "-1e150"),
+    ):
+        data = f'"data": {{"inner": {number}, "box": {{"n": {number}, "m": "x"}}}}'
+        text = json.dumps(event(name) | {"data": None})[:-1] + f', "score": {number}, "price": 1.239, {lists}, {data}}}'
+        lake.put("events", f"{name}.json", text.replace('"data": null, ', "").encode())
+    assert lake.ingest().rows == 5
+
+    def column(name: str, kind: str, **fields: Any) -> Column:
+        return Column(name=name, type=kind, description="d", **fields)
+
+    members = (column("n", "double"), column("m", "string"))
+    columns = [
+        item.model_copy(
+            update={"fields": (*item.fields, column("inner", "double"), column("box", "struct", fields=members))}
+        )
+        if item.name == "data"
+        else item
+        for item in lake.contracts["events"].columns
+    ]
+    columns += [
+        column("score", "double"),
+        column("price", "decimal(5, 2)"),
+        column("list", "double", repeated=True),
+        column("rows", "struct", repeated=True, fields=members),
+    ]
+    lake.agree("events", columns=tuple(columns), version=2)
+
+    found = lake.bronze(columns="event_id, score, price, list, rows, data.inner AS inner, data.box AS box")
+
+    for row in found:
+        number = -1e150 if row["event_id"] == "fine" else None
+        assert (row["score"], row["inner"], row["box"]) == (number, number, {"n": number, "m": "x"}), row["event_id"]
+        assert row["list"] == [1.0, None, None, -2.5]
+        assert row["rows"] == [{"n": None, "m": "x"}, {"n": 2.0, "m": None}]
+        assert row["price"] is None
+
+
+def test_promoted_decimal_is_exact_or_null(lake: Any, event: Make) -> None:
+    texts = ["1.23", "-999.99", "1.230", "1e2", "1.235", "1000", '"x"', "9" * 400]
+    for number, text in enumerate(texts):
+        record = json.dumps(event(f"e{number}"))[:-1] + f', "price": {text}}}'
+        lake.put("events", f"{number}.json", record.encode())
+    lake.ingest()
+    price = Column(name="price", type="decimal(5, 2)", description="d")
+    lake.agree("events", columns=(*lake.contracts["events"].columns, price), version=2)
+    expected = [Decimal(text) for text in ("1.23", "-999.99", "1.23", "100.00")] + [None] * 4
+    assert [row["price"] for row in lake.bronze(columns="price, _source_file, _source_line")] == expected
