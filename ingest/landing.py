@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ class Landing(Store):
             return not self.bucket.has_prefix or not self.bucket.is_empty()
         assert self.root is not None
         try:
-            is_folder = self.root.stat() and self.root.is_dir()
-        except FileNotFoundError:
+            is_folder = stat.S_ISDIR(self.root.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise local_error(error, self.root) from error
