@@ -25,6 +25,9 @@ _GAVE_WAY = local.ABSENT | {errno.ELOOP, errno.ENXIO}
 """What the system says of a file that is not there any more, or is something else by now."""
 
 
+_UNKNOWN = "\ufffd"
+
+
 class Landing(Store):
     """A folder or an S3 bucket (with optional prefix) in which nothing is trusted: no name, no link, no kind of file.
 
@@ -162,11 +165,15 @@ class Landing(Store):
                 raise self._absence(version) from None
 
     def _absence(self, version: StoredObject) -> ObjectChanged | ObjectRefused:
-        """What it means that the store does not give an object that it listed: only a new listing tells."""
+        """What it means that the store does not give an object that it listed: only a new listing tells.
+
+        But not of U+FFFD, which stands for what a store could not write in its answer.
+        """
         assert self.bucket is not None
-        seen = self.bucket.listed(version.key)
-        if seen is None or seen[0] != version.etag:
-            return ObjectChanged(version.key)
+        if _UNKNOWN not in version.key:
+            seen = self.bucket.listed(version.key)
+            if seen is None or seen[0] != version.etag:
+                return ObjectChanged(version.key)
         return ObjectRefused(
             f"{self.uri} ({printable(version.key)}): the store lists this key and version, but does not give it; "
             "write the object under another name, or name it in the contract's source.ignore"
@@ -176,7 +183,8 @@ class Landing(Store):
         try:
             file = local.open_file(str(self.root), version.key)
             try:
-                if local.etag_of(os.fstat(file)) != version.etag:
+                status = os.fstat(file)
+                if not stat.S_ISREG(status.st_mode) or local.etag_of(status) != version.etag:
                     raise ObjectChanged(version.key)
                 left = version.size
                 while left > 0 and (block := os.read(file, min(left, BLOCK_BYTES))):

@@ -171,7 +171,7 @@ def _built_in(listed: pa.Table) -> Iterable[tuple[str, pa.Array]]:
     drafts = pc.match_substring_regex(keys, rf"(?:\A|/){_DRAFT.pattern}\z")
     if pc.any(drafts).as_py():
         yield DRAFT_RULE, drafts
-    markers = pc.and_(pc.ends_with(keys, "/"), pc.equal(listed.column("size"), 0))
+    markers = pc.and_(pc.or_(pc.ends_with(keys, "/"), pc.equal(keys, "")), pc.equal(listed.column("size"), 0))
     markers = pc.and_(markers, pc.is_null(listed.column("problem")))
     if pc.any(markers).as_py():
         yield FOLDER_RULE, markers
