@@ -47,7 +47,7 @@ class FeedStatus:
         days: the newest dates of loading, newest first.
         ignored: objects in the landing that a rule ignores, by rule.
         unloadable: objects in the landing that cannot be loaded, by reason.
-        absent: the feed's place in the landing, if that is not there.
+        no_landing: the feed's place in the landing, if that is not there.
     """
 
     feed: str
@@ -65,7 +65,7 @@ class FeedStatus:
     days: tuple[DayStatus, ...]
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
-    absent: Absent | None = None
+    no_landing: Absent | None = None
 
 
 def waiting_objects(contract: Contract, options: Settings) -> Backlog:

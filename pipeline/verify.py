@@ -42,7 +42,7 @@ class FeedVerdict:
         gone: loaded objects that the landing has no more, and nobody knows why; their rows stay.
         ignored: objects in the landing that a rule ignores, by rule.
         unloadable: objects in the landing that cannot be loaded, by reason; each is a difference too.
-        absent: the feed's place in the landing, if that is not there.
+        no_landing: the feed's place in the landing, if that is not there.
         orphans: files that no ledger entry names, left by a crash; nobody reads them.
         differences: one line each; empty means that all is well.
     """
@@ -59,7 +59,7 @@ class FeedVerdict:
     orphans: int = 0
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
-    absent: Absent | None = None
+    no_landing: Absent | None = None
     differences: list[str] = field(default_factory=list)
 
     def differ(self, kind: str, items: list[str]) -> None:
@@ -85,7 +85,7 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
     listed = compare(contract, landing, state)
     verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
-    verdict.ignored, verdict.unloadable, verdict.absent = listed.ignored, listed.unloadable, place
+    verdict.ignored, verdict.unloadable, verdict.no_landing = listed.ignored, listed.unloadable, place
     verdict.retired, verdict.gone = _count_away(contract.feed, lake, state, listed)
     _compare_files(contract, lake, state, verdict, deep)
     with connect(options) as connection:
