@@ -17,7 +17,7 @@ from obstore.exceptions import PreconditionError
 from ingest import local
 from ingest.errors import ConfigError, ObjectRefused
 from ingest.listing import list_columns
-from ingest.names import LISTED, key_problem
+from ingest.names import LISTED, NOT_UTF8, key_problem
 from ingest.store import BLOCK_BYTES, ObjectChanged, Store, StoredObject, local_error
 from ingest.text import printable
 
@@ -81,8 +81,8 @@ class Landing(Store):
             if problem is None and _is_plain(key):
                 found = super().find(key)
                 return (found, None) if found else None
-            seen = self.bucket.listed(key)
-            return (StoredObject(key, *seen), problem) if seen else None
+            seen = None if problem == NOT_UTF8 else self.bucket.listed(key)
+            return (StoredObject(printable(key) if problem else key, *seen), problem) if seen else None
         assert self.root is not None
         try:
             status = local.look(str(self.root), key)
@@ -195,9 +195,9 @@ class Landing(Store):
         except local.Refused:  # a link by now, as the next listing says
             raise ObjectChanged(version.key) from None
         except PermissionError:
+            place = printable(f"{self.root}/{version.key}")
             raise ObjectRefused(
-                f"{self.root}/{version.key}: permission denied; let this user read it, or name it in the contract's "
-                "source.ignore"
+                f"{place}: permission denied; let this user read it, or name it in the contract's source.ignore"
             ) from None
         except OSError as error:
             if error.errno in _GAVE_WAY:

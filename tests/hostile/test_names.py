@@ -120,7 +120,9 @@ def test_name_that_is_no_text_is_reported_escaped_until_the_contract_ignores_it(
         assert [character for character in shown if ord(character) < 32 and character != "\n"] == []
     for command in ("status", "verify"):
         assert counts(house.lake(command, "events", "--json").said[0]["unloadable"]) == expected
-    assert house.lake("why", "raw-events/caf\\xe9.json").out.endswith("a name that is not UTF-8\n")
+    for typed in ("caf\\xe9.json", os.fsdecode(b"caf\xe9.json")):
+        assert house.lake("why", f"raw-events/{typed}").out.endswith("a name that is not UTF-8\n")
+    assert house.lake("why", os.fsdecode(b"raw-events/none\xe9")).err.startswith("error: raw-events/none\\xe9: neither")
 
     ignoring = house.with_source("events", ignore=["*\\x*", "odd*/*"])
     healed = ignoring.lake("ingest", "events", "--json")

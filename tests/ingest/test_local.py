@@ -142,6 +142,19 @@ def test_keys_lead_nowhere_else(bucket: Path, tmp_path: Path) -> None:
         assert landing.listed_at(key) is None
 
 
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("/etc/passwd", "link_outside"), ("/none", "link_outside"), ("none", "link_dangling"), ("odd", "link_loop")],
+)
+def test_look_at_a_link_says_what_a_listing_says(bucket: Path, target: str, reason: str) -> None:
+    (bucket / "odd").symlink_to(target)
+    landing = Landing(str(bucket))
+    seen = landing.look("odd")
+    assert seen is not None
+    assert (seen[1], landing.find("odd")) == (reason, None)
+    assert [row["problem"] for row in rows(landing.listing()) if row["key"] == "odd"] == [reason]
+
+
 def test_deleting_a_link_keeps_its_target(bucket: Path) -> None:
     landing = Landing(str(bucket))
     for key in ("link.json", "linked/b.json"):
