@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from obstore.exceptions import PreconditionError
 from ingest import local
 from ingest.errors import ConfigError, ObjectRefused
 from ingest.listing import list_columns
-from ingest.names import LISTED, key_problem
+from ingest.names import LISTED, NOT_UTF8, key_problem
 from ingest.store import BLOCK_BYTES, ObjectChanged, Store, StoredObject, local_error
 from ingest.text import printable
 
 _GAVE_WAY = local.ABSENT | {errno.ELOOP, errno.ENXIO}
 """What the system says of a file that is not there any more, or is something else by now."""
+
+
+_UNKNOWN = "\ufffd"
 
 
 class Landing(Store):
@@ -41,8 +45,8 @@ class Landing(Store):
             return not self.bucket.has_prefix or not self.bucket.is_empty()
         assert self.root is not None
         try:
-            is_folder = self.root.stat() and self.root.is_dir()
-        except FileNotFoundError:
+            is_folder = stat.S_ISDIR(self.root.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise local_error(error, self.root) from error
@@ -77,8 +81,8 @@ class Landing(Store):
             if problem is None and _is_plain(key):
                 found = super().find(key)
                 return (found, None) if found else None
-            seen = self.bucket.listed(key)
-            return (StoredObject(key, *seen), problem) if seen else None
+            seen = None if problem == NOT_UTF8 else self.bucket.listed(key)
+            return (StoredObject(printable(key) if problem else key, *seen), problem) if seen else None
         assert self.root is not None
         try:
             status = local.look(str(self.root), key)
@@ -161,11 +165,15 @@ class Landing(Store):
                 raise self._absence(version) from None
 
     def _absence(self, version: StoredObject) -> ObjectChanged | ObjectRefused:
-        """What it means that the store does not give an object that it listed: only a new listing tells."""
+        """What it means that the store does not give an object that it listed: only a new listing tells.
+
+        But not of U+FFFD, which stands for what a store could not write in its answer.
+        """
         assert self.bucket is not None
-        seen = self.bucket.listed(version.key)
-        if seen is None or seen[0] != version.etag:
-            return ObjectChanged(version.key)
+        if _UNKNOWN not in version.key:
+            seen = self.bucket.listed(version.key)
+            if seen is None or seen[0] != version.etag:
+                return ObjectChanged(version.key)
         return ObjectRefused(
             f"{self.uri} ({printable(version.key)}): the store lists this key and version, but does not give it; "
             "write the object under another name, or name it in the contract's source.ignore"
@@ -175,7 +183,8 @@ class Landing(Store):
         try:
             file = local.open_file(str(self.root), version.key)
             try:
-                if local.etag_of(os.fstat(file)) != version.etag:
+                status = os.fstat(file)
+                if not stat.S_ISREG(status.st_mode) or local.etag_of(status) != version.etag:
                     raise ObjectChanged(version.key)
                 left = version.size
                 while left > 0 and (block := os.read(file, min(left, BLOCK_BYTES))):
@@ -186,9 +195,9 @@ class Landing(Store):
         except local.Refused:  # a link by now, as the next listing says
             raise ObjectChanged(version.key) from None
         except PermissionError:
+            place = printable(f"{self.root}/{version.key}")
             raise ObjectRefused(
-                f"{self.root}/{version.key}: permission denied; let this user read it, or name it in the contract's "
-                "source.ignore"
+                f"{place}: permission denied; let this user read it, or name it in the contract's source.ignore"
             ) from None
         except OSError as error:
             if error.errno in _GAVE_WAY:

@@ -85,9 +85,12 @@ def look(root: str, key: str) -> os.stat_result | None:
     try:
         status = _at(root, key, _status)
     except OSError as error:
-        if error.errno in ABSENT:
-            return None
-        raise
+        if error.errno not in ABSENT:
+            raise
+        if os.path.islink(path := f"{root}/{key}"):  # noqa: PTH114  Path.is_symlink raises for what it cannot look at
+            _must_be_below(os.path.realpath(root), os.path.realpath(path))
+            raise Refused(LINK_DANGLING) from None
+        return None
     if stat.S_ISDIR(status.st_mode):
         return None
     if not stat.S_ISREG(status.st_mode):

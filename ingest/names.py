@@ -168,10 +168,11 @@ def _built_in(listed: pa.Table) -> Iterable[tuple[str, pa.Array]]:
         mask = pc.or_(pc.equal(keys, name), pc.ends_with(keys, f"/{name}"))
         if pc.any(mask).as_py():
             yield name, mask
-    drafts = pc.match_substring_regex(keys, rf"(?:\A|/){_DRAFT.pattern}\z")
-    if pc.any(drafts).as_py():
-        yield DRAFT_RULE, drafts
-    markers = pc.and_(pc.ends_with(keys, "/"), pc.equal(listed.column("size"), 0))
+    if pc.any(pc.match_substring(keys, DRAFT)).as_py():
+        drafts = pc.match_substring_regex(keys, rf"(?:\A|/){_DRAFT.pattern}\z")
+        if pc.any(drafts).as_py():
+            yield DRAFT_RULE, drafts
+    markers = pc.and_(pc.or_(pc.ends_with(keys, "/"), pc.equal(keys, "")), pc.equal(listed.column("size"), 0))
     markers = pc.and_(markers, pc.is_null(listed.column("problem")))
     if pc.any(markers).as_py():
         yield FOLDER_RULE, markers

@@ -37,6 +37,7 @@ from ingest.errors import ConfigError, RetriableError
 from ingest.folders import make_folder
 from ingest.names import draft_of, is_draft
 from ingest.settings import Settings, settings
+from ingest.text import printable
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -353,7 +354,7 @@ class Store:
             is_known = any(word in text for word in _BAD_KEY) or isinstance(error, BaseError | FileNotFoundError)
             if (isinstance(error, FileNotFoundError) and "NoSuchBucket" not in text) or not is_known:
                 raise
-            place = f"{self.uri} ({key})"
+            place = f"{self.uri} ({printable(key)})"
             if "NoSuchBucket" in text:
                 raise ConfigError(f"{self.uri}: no such bucket; create it or mend LANDING_URI / LAKE_URI") from None
             if isinstance(error, PermissionDeniedError | UnauthenticatedError) or any(w in text for w in _FORBIDDEN):
@@ -374,10 +375,10 @@ class Store:
 
 def local_error(error: OSError, path: Path) -> ConfigError | RetriableError:
     """What an error of the local file system means for the caller, in one line."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    reason, place = os.strerror(error.errno) if error.errno else str(error), printable(str(path))
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
-        return ConfigError(f"{path}: {reason}; expected a folder that this user can read and write")
-    return RetriableError(f"{path}: {reason}; nothing half done is visible, run it again once that is mended")
+        return ConfigError(f"{place}: {reason}; expected a folder that this user can read and write")
+    return RetriableError(f"{place}: {reason}; nothing half done is visible, run it again once that is mended")
 
 
 def _s3(uri: str, options: Settings) -> S3Store:

@@ -49,7 +49,7 @@ class FeedStatus:
         days: the newest dates of loading, newest first.
         ignored: objects in the landing that a rule ignores, by rule.
         unloadable: objects in the landing that cannot be loaded, by reason.
-        absent: the feed's place in the landing, if that is not there.
+        no_landing: the feed's place in the landing, if that is not there.
     """
 
     feed: str
@@ -67,7 +67,7 @@ class FeedStatus:
     days: tuple[DayStatus, ...]
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
-    absent: Absent | None = None
+    no_landing: Absent | None = None
     dropped: int = 0
     erased: int = 0
     skipped: int = 0
@@ -115,7 +115,7 @@ def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedSta
         _by_day(bronze, quarantine)[:days],
         ignored=found.ignored,
         unloadable=found.unloadable,
-        absent=place,
+        no_landing=place,
         **state.objects.sums(*SINCE_2),
     )
 

@@ -57,7 +57,7 @@ class FeedVerdict:
         gone: loaded objects that the landing has no more, and nobody knows why; their rows stay.
         ignored: objects in the landing that a rule ignores, by rule.
         unloadable: objects in the landing that cannot be loaded, by reason; each is a difference too.
-        absent: the feed's place in the landing, if that is not there.
+        no_landing: the feed's place in the landing, if that is not there.
         orphans: files that no ledger entry names, left by a crash; nobody reads them.
         rejudged: records of objects that an older contract loaded, and that the contract of now accepts or rejects
             otherwise; they stay as they were judged.
@@ -80,7 +80,7 @@ class FeedVerdict:
     rejudged: int = 0
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
-    absent: Absent | None = None
+    no_landing: Absent | None = None
     differences: list[str] = field(default_factory=list)
 
     def differ(self, kind: str, items: list[str]) -> None:
@@ -106,7 +106,7 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     state = Ledger(lake, contract.feed).state()
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
     listed = _list(contract, landing, lake, state, verdict)
-    verdict.absent = place
+    verdict.no_landing = place
     _compare_files(contract, lake, state, verdict, deep)
     try:
         with connect(options) as connection:

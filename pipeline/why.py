@@ -19,6 +19,7 @@ from ingest.quarantine import DISCARDED, OPEN, because
 from ingest.retired import read_retired
 from ingest.settings import Settings
 from ingest.store import Store, StoredObject
+from ingest.text import printable
 from pipeline.duck import connect, parquet
 
 
@@ -120,9 +121,12 @@ def life_of(name: str, options: Settings) -> Life:
         files, bad_lines = _rows_of(options, lake, live, name)
         retired = _retirement(lake, contract.feed, name, steps) if listed is None and steps else None
         dropped = _drop(lake, contract.feed, steps) if steps else None
-        return Life(contract.feed, name, listed, steps, files, bad_lines, retired, excluded, dropped)
+        shown = printable(name) if excluded else name
+        return Life(contract.feed, shown, listed, steps, files, bad_lines, retired, excluded, dropped)
     buckets = ", ".join(sorted({contract.source.bucket for contract in contracts().values()}))
-    raise ConfigError(f"{name}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}")
+    raise ConfigError(
+        f"{printable(name)}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}"
+    )
 
 
 def _in_landing(contract: Contract, landing: Landing, key: str) -> tuple[StoredObject | None, str | None]:
@@ -133,9 +137,9 @@ def _in_landing(contract: Contract, landing: Landing, key: str) -> tuple[StoredO
     """
     seen = landing.look(key)
     if seen is None:
-        folder = key.rpartition("/")[0]
-        listed = landing.listing(folder) if "\\" in key else LISTED.empty_table()
-        listed = listed.filter(pc.and_(pc.equal(listed.column("key"), key), pc.is_valid(listed.column("problem"))))
+        shown = printable(key)
+        listed = landing.listing(contract.source.folder) if "\\" in shown else LISTED.empty_table()
+        listed = listed.filter(pc.and_(pc.equal(listed.column("key"), shown), pc.is_valid(listed.column("problem"))))
     else:
         listed = pa.Table.from_pylist([asdict(seen[0]) | {"problem": seen[1]}], schema=LISTED)
     found = classify(contract.source, listed)

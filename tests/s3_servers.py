@@ -1,4 +1,4 @@
-"""Real S3 servers that honour conditional writes, for the tests: versitygw and MinIO over a local folder."""
+"""Real S3 servers for the tests: versitygw and MinIO honour conditional writes, moto takes any key as it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Server:
 
     Attributes:
         package: what `go install` takes.
-        arguments: its command line, with `{address}` and `{folder}`.
+        arguments: its command line, with `{address}`, `{port}` and `{folder}`.
         environment: how it is told who may come in.
     """
 
@@ -45,14 +45,20 @@ SERVERS = {
 }
 
 
+MOTO = Server("moto[s3] flask flask-cors", ("-H", "127.0.0.1", "-p", "{port}"), {})
+"""Stores every key as it is, in memory; those over a folder cannot: `x/`, `a//b`, `../x`, control characters."""
+START_SECONDS = 60
+
+
 @contextmanager
 def serve_program(program: str, server: Server, folder: Path, buckets: Sequence[str]) -> Iterator[dict[str, str]]:
     """Runs a server while the body runs; yields the variables that lead a lake to it."""
     folder.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+        port = free.getsockname()[1]
+    address = f"127.0.0.1:{port}"
     with subprocess.Popen(
-        [program, *(argument.format(address=address, folder=folder) for argument in server.arguments)],
+        [program, *(item.format(address=address, port=port, folder=folder) for item in server.arguments)],
         env=os.environ | server.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -67,7 +73,7 @@ def serve_program(program: str, server: Server, folder: Path, buckets: Sequence[
             "NO_PROXY": "127.0.0.1",
         }
         try:
-            create_buckets(Settings.model_validate(variables), buckets, 20)
+            create_buckets(Settings.model_validate(variables), buckets, START_SECONDS)
             yield variables
         finally:
             process.terminate()

@@ -28,7 +28,7 @@ def status(feeds: tuple[str, ...], days: int, as_json: bool) -> int:
     found, errors = ask_each(chosen, lambda contract: feed_status(contract, settings(), days))
     text = as_json_text([asdict(feed) for feed in found]) if as_json else show_status(found, dt.datetime.now(dt.UTC))
     click.echo(text)
-    mistakes, notes = judge_absent([feed.absent for feed in found if feed.absent], len(chosen))
+    mistakes, notes = judge_absent([feed.no_landing for feed in found if feed.no_landing], len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)
     unloadable = [UnloadableObjects(feed.feed, feed.unloadable) for feed in found if feed.unloadable]
@@ -69,7 +69,7 @@ def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
     chosen = select(feeds)
     verdicts, errors = ask_each(chosen, lambda contract: verify_feed(contract, settings(), deep))
     click.echo(as_json_text([asdict(verdict) for verdict in verdicts]) if as_json else show_verdicts(verdicts))
-    mistakes, notes = judge_absent([item.absent for item in verdicts if item.absent], len(chosen))
+    mistakes, notes = judge_absent([item.no_landing for item in verdicts if item.no_landing], len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)
     return max(told([*errors, *mistakes]), int(any(verdict.differences for verdict in verdicts)))

@@ -177,3 +177,17 @@ def test_lost_warehouse_or_state_is_named_before_anything_is_computed(running: H
     assert seen(running) == before
     assert lake("rebuild", "--yes").exit_code == 0
     assert seen(running) == expected(running)
+
+
+def test_landing_that_is_away_is_misuse_and_readers_keep_their_state(running: Home) -> None:
+    """Rule: a landing whose objects were loaded is missed when it is not there, instead of being taken for empty."""
+    before, landing = seen(running), running.options_home / "landing"
+    landing.rename(running.options_home / "away")
+
+    failed = lake("run")
+
+    assert failed.exit_code == 2
+    assert "landing/raw-events is not there, but 3 of its objects are loaded; check LANDING_URI" in failed.stderr
+    assert seen(running) == before
+    (running.options_home / "away").rename(landing)
+    assert lake("run").exit_code == 0

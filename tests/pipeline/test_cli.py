@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ingest.contract import contracts
-from ingest.settings import PROJECT, settings
+from ingest.settings import PROJECT, Settings, settings
+from ingest.store import Store
 from pipeline.cli import main
 from tests.home import Home
 
@@ -35,7 +36,16 @@ def lake(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     return run
 
 
-def test_empty_landing_is_done_at_once(lake: Lake) -> None:
+@pytest.fixture
+def landing(clean_settings: Path) -> Path:
+    """A landing with the empty folder of one bucket."""
+    (clean_settings / "landing" / "raw-users").mkdir(parents=True)
+    return clean_settings / "landing"
+
+
+def test_empty_landing_is_done_at_once(lake: Lake, landing: Path) -> None:
+    for contract in contracts().values():
+        (landing / contract.source.bucket).mkdir(parents=True, exist_ok=True)
     result = lake("ingest", "--json")
     assert result.exit_code == 0
     feeds = {feed["feed"]: feed["objects"] for feed in json.loads(result.stdout)["feeds"]}
@@ -53,8 +63,10 @@ def test_empty_landing_is_done_at_once(lake: Lake) -> None:
         ({"STATE_PATH": "/dev/null/state.duckdb"}, "/dev/null: File exists; expected a folder that this user can"),
     ],
 )
-def test_wrong_setting_is_one_line_and_exit_2(lake: Lake, variables: dict[str, str], message: str) -> None:
-    result = lake("ingest", **variables)
+def test_wrong_setting_is_one_line_and_exit_2(
+    lake: Lake, landing: Path, variables: dict[str, str], message: str
+) -> None:
+    result = lake("ingest", **{"LANDING_URI": f"{landing}/{{bucket}}"} | variables)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {message}")
     assert result.stderr.count("\n") == 1
@@ -96,6 +108,7 @@ def test_wrong_credentials_are_one_line_and_exit_2(lake: Lake, s3_server: dict[s
 
 @pytest.mark.s3
 def test_store_without_conditional_writes_is_said_and_locked(lake: Lake, s3_server: dict[str, str]) -> None:
+    Store("s3://shared/raw-users", Settings.model_validate(s3_server)).put("a.json", b'{"user_id": "u1"}')
     result = lake(
         "ingest", "users", **s3_server | {"LAKE_URI": "s3://shared/cli", "LANDING_URI": "s3://shared/{bucket}"}
     )

@@ -49,6 +49,7 @@ def test_lake_that_is_right_agrees(loaded: Home, deep: bool) -> None:
 
 
 def test_empty_lake_agrees(home: Home) -> None:
+    Path(home.options.landing("raw-events")).mkdir(parents=True)
     assert verify(home, deep=True) == FeedVerdict("events")
 
 

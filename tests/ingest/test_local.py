@@ -1,0 +1,211 @@
+"""A local landing is listed as object_store lists it, and never read outside its folder, whatever becomes a link."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pyarrow as pa
+import pytest
+from obstore.store import LocalStore
+
+from ingest import local
+from ingest.landing import Landing
+from ingest.names import LISTED, classify, key_problem
+from ingest.source import Source, glob_regex
+from ingest.store import ObjectChanged, StoredObject
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    folder = tmp_path / "landing" / "raw"
+    (folder / "deep" / "er").mkdir(parents=True)
+    for name in ("a.json", "deep/b.json", "deep/er/ü %20+.json", "~x", "a:b", "back\\slash", "empty"):
+        (folder / name).write_bytes(name.encode() if name != "empty" else b"")
+    (folder / "link.json").symlink_to("deep/b.json")
+    (folder / "linked").symlink_to("deep")
+    return folder
+
+
+def rows(table: pa.Table) -> list[dict[str, Any]]:
+    return table.sort_by("key").to_pylist()
+
+
+@pytest.mark.parametrize("prefix", ["", "deep", "deep/er", "linked", "none"])
+def test_listing_has_the_keys_and_versions_of_object_store(bucket: Path, prefix: str) -> None:
+    listed = rows(Landing(str(bucket)).listing(prefix))
+    expected = [
+        {
+            "key": meta["path"],
+            "etag": str(meta["e_tag"]).strip('"'),
+            "size": meta["size"],
+            "modified_at": meta["last_modified"],
+            "problem": None,
+        }
+        for batch in (obstore.list(LocalStore(bucket), prefix=prefix or None) if prefix != "none" else ())
+        for meta in batch
+    ]
+    assert listed == sorted(expected, key=lambda row: row["key"])
+
+
+def test_listing_in_batches_is_the_listing(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bucket / "odd\n").touch()
+    (bucket / "loop").symlink_to(".")
+    whole = rows(local.scan(str(bucket)))
+    monkeypatch.setattr(local, "BATCH", 2)
+    assert rows(local.scan(str(bucket))) == whole
+    assert [row["problem"] for row in whole if row["problem"]] == ["link_loop", "control_character"]
+
+
+def test_links_between_folders_cost_one_walk_each(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / "x.json").touch()
+        for other in range(12):
+            (tmp_path / f"{number}" / f"to-{other}").symlink_to(f"../{other}")
+    table = local.scan(str(tmp_path))
+    reasons = table.column("problem").value_counts().to_pylist()
+    assert {item["values"]: item["counts"] for item in reasons} == {
+        None: 12 + 12 * 11,
+        "link_loop": 12,
+        "link_nested": 12 * 11 * 12,
+    }
+
+
+def exchanged(bucket: Path, outside: Path) -> dict[str, Callable[[], object]]:
+    """What somebody may put in the place of deep/b.json between its listing and its opening."""
+
+    def link_file(target: Path) -> None:
+        (bucket / "deep/b.json").unlink()
+        (bucket / "deep/b.json").symlink_to(target)
+
+    def link_folder(target: Path) -> None:
+        shutil.move(bucket / "deep", bucket / "aside")
+        (bucket / "deep").symlink_to(target)
+
+    def pipe() -> None:
+        (bucket / "deep/b.json").unlink()
+        os.mkfifo(bucket / "deep/b.json")
+
+    return {
+        "link to a file": lambda: link_file(outside / "b.json"),
+        "link to a file, relative": lambda: link_file(Path("../../../outside/b.json")),
+        "link to a folder": lambda: link_folder(outside),
+        "pipe": pipe,
+        "folder": lambda: ((bucket / "deep/b.json").unlink(), (bucket / "deep/b.json").mkdir()),
+        "file in place of the folder": lambda: (shutil.rmtree(bucket / "deep"), (bucket / "deep").touch()),
+        "nothing": lambda: (bucket / "deep/b.json").unlink(),
+    }
+
+
+@pytest.mark.parametrize("deed", list(exchanged(Path(), Path())))
+def test_what_is_exchanged_after_the_listing_is_not_read(
+    bucket: Path, deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when it looks like the listed version: here any two files have the same etag."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "b.json").write_bytes(b"secret")
+    monkeypatch.setattr(local, "etag_of", lambda status: "same")
+    landing = Landing(str(bucket))
+    listed = landing.find("deep/b.json")
+    assert listed is not None
+    exchanged(bucket, outside)[deed]()
+
+    with pytest.raises(ObjectChanged):
+        list(landing.read(listed))
+    assert landing.find("deep/b.json") is None
+    assert not landing.remove(listed)
+    assert (outside / "b.json").read_bytes() == b"secret"
+
+
+def test_keys_lead_nowhere_else(bucket: Path, tmp_path: Path) -> None:
+    (tmp_path / "landing" / "secret").touch()
+    landing = Landing(str(bucket))
+    for key in (
+        "../secret",
+        "deep/../a.json",
+        "/a.json",
+        "deep//b.json",
+        "a.json/",
+        "",
+        ".",
+        "a\0b",
+        "x" * 5000,
+        "deep",
+    ):
+        assert landing.look(key) is None, key
+        assert landing.listed_at(key) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("/etc/passwd", "link_outside"), ("/none", "link_outside"), ("none", "link_dangling"), ("odd", "link_loop")],
+)
+def test_look_at_a_link_says_what_a_listing_says(bucket: Path, target: str, reason: str) -> None:
+    (bucket / "odd").symlink_to(target)
+    landing = Landing(str(bucket))
+    seen = landing.look("odd")
+    assert seen is not None
+    assert (seen[1], landing.find("odd")) == (reason, None)
+    assert [row["problem"] for row in rows(landing.listing()) if row["key"] == "odd"] == [reason]
+
+
+def test_deleting_a_link_keeps_its_target(bucket: Path) -> None:
+    landing = Landing(str(bucket))
+    for key in ("link.json", "linked/b.json"):
+        version = landing.find(key)
+        assert version is not None
+        stale = StoredObject(key, "0-0-0", version.size, version.modified_at)
+        assert (landing.remove(stale), landing.remove(version), landing.find(key)) == (False, True, None)
+        assert (bucket / "deep/b.json").exists() == (key == "link.json")
+
+
+def test_times_beyond_the_calendar_become_its_ends() -> None:
+    for seconds, year in ((-(10**11), 1), (0, 1970), (10**12, 9999)):
+        status = os.stat_result((0, 5, 0, 0, 0, 0, 7, 0, seconds, 0), {"st_mtime_ns": seconds * 10**9})
+        assert local.modified_at(status).year == year
+
+
+@pytest.mark.parametrize(
+    ("pattern", "keys", "others"),
+    [
+        ("*.tmp", ["a.tmp", "deep/b.tmp", ".tmp"], ["a.tmp.json", "tmp"]),
+        ("_temporary/*", ["_temporary/a", "_temporary/"], ["a/_temporary/b"]),
+        ("part-[0-9]?", ["part-1a", "part-99"], ["part-a1", "part-1"]),
+        ("[!a-c]", ["d", "!"], ["a", "dd"]),
+        ("[]a]", ["]", "a"], ["b", "[]a]"]),
+        ("[[]/red]x", ["[/red]x"], ["/red]x"]),
+        ("a[", ["a["], ["a"]),
+        ("(a|b)+\\d.$", ["(a|b)+\\d.$"], ["a", "aa1x"]),
+        ("caf\\xe9?", ["caf\\xe9s"], ["café"]),
+        ("*" * 40 + "x" + "*" * 40 + "y", ["xy", "a x b y"], ["x" * 30_000]),
+        ("ü?", ["üb"], ["ub"]),
+    ],
+)
+def test_patterns_of_ignore(pattern: str, keys: list[str], others: list[str]) -> None:
+    source = Source(bucket="raw", prefix="in/", ignore=(pattern,))
+    table = pa.Table.from_pylist([{"key": f"in/{key}", "size": 1} for key in [*keys, *others]], schema=LISTED)
+    found = classify(source, table)
+    assert sorted(found.table.column("key").to_pylist()) == sorted(f"in/{key}" for key in others)
+    assert [(item.reason, item.objects) for item in found.ignored] == [(f"source.ignore: {pattern}", len(keys))]
+
+
+@pytest.mark.parametrize("pattern", ["", "*", "***", "[z-a]"])
+def test_pattern_that_ignores_everything_or_is_none_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="ignore"):
+        Source(bucket="raw", ignore=(pattern,))
+    assert isinstance(glob_regex(pattern), str)
+
+
+def test_many_objects_are_counted_and_few_named() -> None:
+    keys = [f"{number:04}/_SUCCESS" for number in range(1000)]
+    table = pa.Table.from_pylist([{"key": key, "size": 0} for key in reversed(keys)], schema=LISTED)
+    (rule,) = classify(Source(bucket="raw"), table).ignored
+    assert (rule.objects, rule.examples) == (1000, tuple(keys[:5]))
+    assert str(rule).endswith("0004/_SUCCESS, …)")
+    assert key_problem("deep/_SUCCESS") is None
