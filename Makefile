@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-postgres setup-spark setup-spark-s3a lock lint test demo demo-steps demo-s3 bench torture histories businesses kills models-spark clean
+.PHONY: help setup setup-postgres setup-spark setup-spark-s3a lock lint test demo demo-steps demo-s3 bench torture histories businesses fuzz kills models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -95,6 +95,9 @@ histories: setup ## 200 random histories: incremental equals rebuilt (an hour)
 
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (a quarter of an hour)
 	BUSINESSES=20 pytest -q tests/e2e/test_revenue_parity.py
+
+fuzz: setup ## 10,000 random objects against a plain account of their records (half an hour)
+	python -m tests.fuzz --objects 10000
 
 kills: setup ## 200 kills of lake run beside a reader (a quarter of an hour)
 	KILLS=200 pytest -q -s tests/e2e/test_kills.py
