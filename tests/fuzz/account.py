@@ -1,15 +1,17 @@
 """What an object holds, by the rules, in plain Python. Nothing of the project is imported: this is the second opinion.
 
 An object
-- is ignored when its whole base name is `_SUCCESS` or `.DS_Store`, and cannot be named when its key holds control
-  characters or is no UTF-8;
+- is ignored when its whole base name is `_SUCCESS` or `.DS_Store`, and cannot be named when its key holds a control
+  character of ASCII or is no UTF-8;
 - is plain, gzip or zstd by its first bytes, not by its name. Members and frames that follow one another are one body,
   zeros after a gzip member are padding. What ends early or is damaged is corrupt: one bad record, number 0;
 - is of the first format in formats.py that recognises its body, from which one byte order mark was taken.
 
 A record is good when it is one JSON object (RFC 8259, UTF-8, no NaN or Infinity, no lone surrogate) in which
-- no object has a key twice, at any depth, and no two unknown fields have the same path;
-- at most LEVELS objects and arrays are nested, in at most LINE_BYTES;
+- no object that the contract knows has a key twice, and no two unknown fields have the same path; within the value of
+  an unknown field, which is kept as it was written, a key may stand twice;
+- at most LEVELS objects and arrays are nested, in at most LINE_BYTES, and at most FIELDS fields are unknown, members of
+  their values included, where the items of an array share theirs;
 - each field that the contract knows is null, or what its type takes: string a text; boolean true or false; integer a
   number without fraction or exponent within 64 bits; double a number at most LARGEST from zero; decimal(p, s) a number,
   or a text that holds one, that fits without rounding; date a text `YYYY-MM-DD`; timestamp such a text, then perhaps
@@ -33,7 +35,7 @@ from typing import Any
 
 import pyarrow as pa
 
-LEVELS, LINE_BYTES, LARGEST = 64, 16 << 20, 1e150
+LEVELS, LINE_BYTES, FIELDS, LARGEST = 64, 16 << 20, 10_000, 1e150
 BLANK = b" \t\r\n"
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{},]', re.DOTALL)
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
@@ -54,6 +56,10 @@ class Number(str):
     """A number as it was written."""
 
 
+class Twice(tuple[Any, ...]):
+    """The members of an object in which a key stands twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """What becomes of one object.
@@ -69,9 +75,14 @@ class Account:
     bad: dict[int, bytes | None] = field(default_factory=dict)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether it has no lone surrogates, as which Python gives bytes that are no UTF-8."""
+    return not re.search(r"[\ud800-\udfff]", text)
+
+
 def fate(key: str) -> str:
     """What the name of an object decides; bytes that are no UTF-8 stand in it as lone surrogates."""
-    if any(ord(letter) < 32 or 127 <= ord(letter) < 160 or 0xD800 <= ord(letter) < 0xE000 for letter in key):
+    if not is_utf8(key) or re.search(r"[\x00-\x1f\x7f]", key):
         return "unnameable"
     return "ignored" if key.rsplit("/", 1)[-1] in ("_SUCCESS", ".DS_Store") else "loaded"
 
@@ -116,10 +127,8 @@ def decode(text: bytes) -> Any:
         Bad: it is none.
     """
 
-    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) != len(pairs):
-            raise Bad("a key twice")
-        return dict(pairs)
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Twice:
+        return dict(pairs) if len(dict(pairs)) == len(pairs) else Twice(pairs)
 
     def refuse(name: str) -> Any:
         raise Bad(name)
@@ -151,6 +160,8 @@ def judge(text: bytes, contract: Contract, modified_at: int) -> dict[str, Any]:
     values = _members(record, contract["columns"], "", unknown)
     if unknown and contract.get("unknown_fields") == "freeze":
         raise Bad("unknown field")
+    if len({field for name in unknown for field in _fields(unknown[name], (re.sub(r"\[\d+\]", "", name),))}) > FIELDS:
+        raise Bad("too many fields")
     if at := contract.get("event_time"):
         epoch = _micros(str(contract.get("epoch", "2000-01-01")))
         if not epoch <= values[at] <= modified_at + contract.get("clock_skew_seconds", 86_400) * 1_000_000:
@@ -165,6 +176,14 @@ def _members(record: Any, columns: list[Contract], path: str, unknown: dict[str,
             raise Bad("a path twice")
         unknown[path + name] = record[name]
     return values
+
+
+def _fields(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, item in value.items() if isinstance(value, dict) else value if isinstance(value, Twice) else ():
+        yield from _fields(item, (*path, name))
+    for item in value if isinstance(value, list) else ():
+        yield from _fields(item, path)
 
 
 def _value(value: Any, column: Contract, path: str, unknown: dict[str, Any]) -> Any:

@@ -79,7 +79,7 @@ def record(draw: st.DrawFn, columns: list[Contract]) -> str:
         elif change == "twice":
             pairs.append((pairs[place][0], good(columns[place])))
         elif change == "many":
-            pairs += [(f'"n{number}"', "1") for number in range(draw(st.sampled_from([50, 990, 3_000])))]
+            pairs += [(f'"n{number}"', "1") for number in range(draw(st.sampled_from([50, 3_000, 9_999, 10_001])))]
         else:
             pairs.insert(place, (f'"{draw(st.sampled_from(VALUES["unknown"]))}"', draw(anything)))
     between = draw(st.sampled_from([",", ", ", " ,\t"]))

@@ -93,9 +93,10 @@ def check(items: Sequence[Landed], home: Path) -> Outcome:
                 f"-: {name} ended with {ended.returncode}: {ended.stdout[-400:]} {ended.stderr[-400:]}"
             )
     status, _, _ = lake(home, "status", "--json")
-    for number, item in enumerate(items):
-        if account_of(item).fate == "ignored" and json.dumps(item.key)[1:-1] not in status.stdout:
-            outcome.faults.append(f"{number}: ignored, and `lake status` does not say so")
+    for kind, name in (("ignored", "ignored"), ("unnameable", "unloadable")):
+        said = sum(reason["objects"] for feed in json.loads(status.stdout) for reason in feed[name])
+        if said != outcome.counts[kind]:
+            outcome.faults.append(f"-: `lake status` says that {said} objects are {name}, not {outcome.counts[kind]}")
     return outcome
 
 
