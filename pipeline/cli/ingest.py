@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, show_error
+from pipeline.redact import redacted
 
 
 @click.command()
@@ -38,9 +39,10 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
         return 0
     with IngestProgress(sys.stderr) as progress:
         summary = ingest_all(feeds, progress.feed, full=full, hinted=hinted)
+    summary = redacted(summary)
     click.echo(as_json_text(asdict(summary)) if as_json else show_ingest(summary))
     for error in summary.errors:
-        click.echo(f"error: {error}", err=True)
+        show_error(error)
     return summary.exit_code
 
 
