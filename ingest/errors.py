@@ -4,6 +4,8 @@
     ├── ConfigError        fix a setting, a contract or a permission, then run again   (exit 2)
     │   └── ContractRefused  a contract does not read what its feed loaded before      (exit 2, only that feed stops)
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
+    │   └── Busy           another process does the same: wait for it                  (exit 1)
+    ├── Unexpected         nobody foresaw this error: report it                        (exit 1)
     ├── TooManyBadRecords  more was quarantined than the contract allows: mend producer or contract     (exit 1)
     ├── OverwriteRefused   an object has new content, and its contract says refuse: look at it          (exit 1)
     ├── UnloadableObjects  objects without a usable name or place, all others are loaded: rename or ignore them (exit 1)
@@ -18,9 +20,15 @@ A single bad record is no exception: it becomes a row of the quarantine.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 
 from ingest.text import printable
+
+LOG = logging.getLogger(__name__)
+SHOWN_FRAMES = 30
+"""How much of a traceback is logged: its end. That of a RecursionError has a thousand frames."""
 
 
 class IngestError(Exception):
@@ -44,6 +52,42 @@ class ContractRefused(ConfigError):  # noqa: N818  it is the contract that erred
 
 class RetriableError(IngestError):
     """Something outside was unavailable. Nothing was lost: run the command again."""
+
+
+class Busy(RetriableError):  # noqa: N818  nothing is wrong: somebody else is at work
+    """Another process holds a lock that this one needs. It does the work, or will be done with it soon."""
+
+
+class Unexpected(IngestError):  # noqa: N818  it wraps the error
+    """An exception that nobody foresaw, in one step: a defect of Lakemesh or of a library that it uses.
+
+    Args:
+        place: the feed, object, model or step that it belongs to.
+        error: what was raised; its first line is shown.
+    """
+
+    def __init__(self, place: str, error: BaseException) -> None:
+        super().__init__(
+            f"{place}: unexpected {described(error)}; a defect, please report it with the logged traceback"
+        )
+
+
+def described(error: BaseException) -> str:
+    """An exception in one short line: `KeyError: 'a'`, at most 300 characters of its text."""
+    text = " ".join(str(error).split())[:300].rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def is_defect(error: BaseException) -> bool:
+    """Whether nobody foresaw an exception: it is none of ours, and not the end of the process. Rust's panics count."""
+    if isinstance(error, Exception):
+        return not isinstance(error, IngestError)
+    return type(error).__name__ == "PanicException"
+
+
+def log_traceback(place: str, error: BaseException) -> None:
+    """Logs where an exception comes from."""
+    LOG.error("event=unexpected place=%s\n%s", place, "".join(traceback.format_exception(error, limit=-SHOWN_FRAMES)))
 
 
 class TooManyBadRecords(IngestError):  # noqa: N818  it is the data that erred: the load is done, and kept

@@ -13,7 +13,7 @@ from ingest.contract import Contract
 from ingest.discover import Waiting, discover
 from ingest.dropped import Dropped, read_dropped
 from ingest.entry import Entry, LakeFile, LoadedObject
-from ingest.errors import ConflictError, CorruptObject, IngestError
+from ingest.errors import ConflictError, CorruptObject, IngestError, described, is_defect, log_traceback
 from ingest.evolution import must_follow, unrecorded
 from ingest.landing import Landing
 from ingest.ledger import Ledger, LedgerState
@@ -28,6 +28,8 @@ from ingest.sweep import Scope, choose_scope, record_sweep
 from ingest.write import LoadWriter
 
 CHUNK_BYTES = 4 << 20
+MOST_ATTEMPTS = 128
+"""How often an ingest of a feed halves a load that met a defect: enough to find a dozen objects in a full load."""
 LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
@@ -46,7 +48,8 @@ class FeedReport:
         unchanged: objects with a new etag but the same content.
         refused: overwritten objects that the contract does not let in.
         changed_meanwhile: objects left for the next run, because they changed while they were read.
-        stuck: objects that the store lists but fails to give, with what it says; left for the next run.
+        stuck: objects that the store lists but fails to give, or that meet a defect of ours, with what is said of them;
+            left for the next run.
         reasons: quarantined records by reason.
         ignored: objects that a rule ignores, by rule.
         unloadable: objects that cannot be loaded, by reason.
@@ -120,6 +123,7 @@ def ingest_feed(
     corrupt: dict[str, str] = {}
     changed: set[str] = set()
     stuck: dict[str, str] = {}
+    attempts = MOST_ATTEMPTS
     announced = False
     while True:
         waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
@@ -133,7 +137,9 @@ def ingest_feed(
         if progress and not announced:
             progress(-len(waiting), -waiting.bytes)
             announced = True
-        for objects in plan_loads(waiting, limits):
+        planned = plan_loads(waiting, limits)
+        halves: list[list[Waiting]] = []
+        while objects := halves.pop() if halves else next(planned, None):
             load = _Load(contract, landing, lake, state, objects, corrupt, dropped, now(), limits)
             try:
                 entry = load.run(progress)
@@ -152,6 +158,16 @@ def ingest_feed(
                     stuck[error.source_file] = str(error.reason)
                 LOG.info("replan feed=%s load=%s because=%s", contract.feed, load.load_id, type(error).__name__)
                 break
+            except _BrokenLoad as error:
+                if attempts and len(objects) > 1:
+                    middle = len(objects) // 2
+                    halves += [objects[middle:], objects[:middle]]
+                    attempts -= 1
+                else:
+                    if str(error) not in stuck.values():  # each kind once
+                        log_traceback(objects[0].source_file, error.error)
+                    stuck |= {item.source_file: str(error) for item in objects}
+                continue
             # After any other error of the commit nobody knows whether it was made, or still will be: the files stay.
             # If it was not they are orphans, which `lake maintain` abandons and removes.
             report = _add(report, entry, load, lake_start)
@@ -177,6 +193,15 @@ def ingest_feed(
         state = ledger.state()
         must_follow(contract, lake, state)
     return replace(report, position=state.position, absent=scope.absent)
+
+
+class _BrokenLoad(Exception):  # noqa: N818  it never leaves this module
+    """A defect that objects of a load meet; which of them shows when they are loaded apart."""
+
+    def __init__(self, error: BaseException, size: int) -> None:
+        among = f"it, or one of {size - 1:,} others that were loaded with it, meets an " if size > 1 else ""
+        super().__init__(f"{among}unexpected {described(error)}; a defect, please report it with the logged traceback")
+        self.error = error
 
 
 class _Load:
@@ -212,8 +237,10 @@ class _Load:
         try:
             with self.lake.disk_errors():
                 return self._run(progress)
-        except BaseException:
+        except BaseException as error:
             self.discard()
+            if is_defect(error) and not isinstance(error, ObjectChanged | StreamFailed):
+                raise _BrokenLoad(error, len(self.objects)) from error
             raise
 
     def _run(self, progress: Progress | None) -> Entry | None:

@@ -81,7 +81,7 @@ def _day(value: dt.date | str) -> dt.date:
 
 
 class Settings(BaseSettings):
-    """Where everything lies. Fields are environment variables in upper case.
+    """Where everything lies. Fields are environment variables in upper case; those without `repr` are secrets.
 
     Attributes:
         lake_home: folder of everything that the embedded default writes.
@@ -101,8 +101,10 @@ class Settings(BaseSettings):
         serving_schema: the schema there that is Lakemesh's own.
         serving_role: the role there that may read it, and nothing else; empty for none.
         full_audit_hours: how old the last audit of whole tables may be; between, only what changed is audited.
-        notify_webhook_url: where alerts of `lake run` are posted as JSON; empty for nowhere. Slack and e-mail are
-            notification targets of SQLMesh, see config.yaml.
+        notify_webhook_url: where alerts of `lake run` are posted as JSON; empty for nowhere.
+        slack_webhook_url: an incoming webhook of Slack that gets them as well; empty for none.
+        smtp_host, smtp_port, smtp_user, smtp_password, smtp_sender, smtp_recipients: a mail server over TLS that sends
+            them; no host for none, recipients separated by commas. `sqlmesh` uses Slack and mail too, see config.yaml.
         lake_start: first day (UTC) of the history that the models cover.
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
         pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the gateways that end so.
@@ -143,6 +145,13 @@ class Settings(BaseSettings):
     serving_role: str = ""
     full_audit_hours: float = Field(default=24, ge=0)
     notify_webhook_url: str = Field(default="", repr=False)
+    slack_webhook_url: str = Field(default="", repr=False)
+    smtp_host: str = ""
+    smtp_port: int = Field(default=465, ge=1, le=65535)
+    smtp_user: str = ""
+    smtp_password: str = Field(default="", repr=False)
+    smtp_sender: str = ""
+    smtp_recipients: str = ""
     lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)
     lake_load_bytes: int = Field(default=DEFAULT.load_bytes, ge=1)
     lake_load_objects: int = Field(default=DEFAULT.load_objects, ge=1)
@@ -195,6 +204,12 @@ def read_settings() -> Settings:
         name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         reason = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{name}: {reason}. Mend it in the environment or in .env (see .env.example)") from None
+
+
+def secrets() -> dict[str, str]:
+    """The settings that nobody may see, by variable, as they are set now: whether or not all settings are valid."""
+    names = [name.upper() for name, field in Settings.model_fields.items() if not field.repr]
+    return {name: value for name in names if (value := os.environ.get(name))}
 
 
 @cache

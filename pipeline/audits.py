@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.snapshot import Snapshot
 
 from ingest.contract import Contract, Kind
+from ingest.errors import IngestError
 from ingest.ledger import Ledger
 from ingest.store import Store
 from pipeline.bronze import bronze_query, readable
+from pipeline.contain import contained
 from pipeline.warehouse import DIALECT, select
 
 BY_DATE, WARNING = "by_date", "warning"
@@ -34,6 +36,7 @@ class Outcome:
         examples: the first SHOWN_ROWS of them.
         sources: objects that may have brought them, as bucket/key.
         blocks: whether nothing is published because of it.
+        is_broken: whether it could not be run, so that nobody knows what it would find.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Outcome:
     examples: tuple[dict[str, Any], ...] = ()
     sources: tuple[str, ...] = ()
     blocks: bool = False
+    is_broken: bool = False
 
 
 def standalone_audits(
@@ -49,12 +53,14 @@ def standalone_audits(
     scopes: Mapping[str, str],
     warehouse: EngineAdapter,
     dates: Collection[dt.date] | None,
+    failed: Callable[[IngestError], None],
     computed: Collection[str] = (),
 ) -> list[Outcome]:
-    """Runs production's standalone audits.
+    """Runs production's standalone audits. One that cannot be run does not keep the others from it.
 
     Args:
         scopes: by name of the audit.
+        failed: gets why an audit could not be run.
         dates: audits by date look at these alone; None for all audits over all dates.
         computed: with dates, the tables that were computed anew, by SQLMesh's full name: an audit that blocks and is
             not by date looks at all dates when it reads one of them.
@@ -69,10 +75,13 @@ def standalone_audits(
         is_due = bool(dates) if scope == BY_DATE else scope != WARNING and not audit.depends_on.isdisjoint(computed)
         if dates is not None and not is_due:
             continue
-        query = _physical(audit.render_audit_query(), snapshots, narrowed)
-        rows, examples = offenders(warehouse, query)
         looked_at = "all dates" if narrowed is None else "changed dates"
-        found.append(Outcome(audit.name, looked_at, rows, examples, (), bool(rows) and scope != WARNING))
+        with contained(f"audit {audit.name}", failed) as step:
+            query = _physical(audit.render_audit_query(), snapshots, narrowed)
+            rows, examples = offenders(warehouse, query)
+            found.append(Outcome(audit.name, looked_at, rows, examples, (), bool(rows) and scope != WARNING))
+        if step.error:
+            found.append(Outcome(audit.name, looked_at, 0, blocks=scope != WARNING, is_broken=True))
     return found
 
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.errors import Busy, ConfigError, IngestError, RetriableError
+from ingest.lock import not_inherited
 from ingest.settings import Settings, settings
 from pipeline import history
 from pipeline.state import State, open_state, settled_positions
@@ -182,7 +183,8 @@ def _compute_lock(options: Settings) -> Iterator[None]:
             with open_state(options) as state:
                 settled = settled_positions(state)
                 put_in_order(state)
-            yield
+            with not_inherited(session.fileno()):
+                yield
             with open_state(options) as state:
                 history.collect(state)  # before anybody else can join the rows
         finally:
@@ -215,7 +217,8 @@ def _cycle_lock(options: Settings, wait_seconds: float) -> Iterator[None]:
 
     session = _acquired(options, Lock.CYCLE, wait_seconds, "has a cycle in progress; wait for it, or use --wait")
     try:
-        yield
+        with not_inherited(session.fileno()):
+            yield
     finally:
         release(session, Lock.CYCLE)
 
@@ -224,7 +227,8 @@ def _acquired(options: Settings, lock: Lock, wait_seconds: float, busy: str) -> 
     """A session that holds a lock.
 
     Raises:
-        RetriableError: another one has it for longer than that.
+        Busy: another one has it for longer than that.
+        RetriableError: the server cannot be reached.
     """
     from pipeline.postgres import acquire, connect, holder, is_from_driver, place, reason
 
@@ -232,7 +236,7 @@ def _acquired(options: Settings, lock: Lock, wait_seconds: float, busy: str) -> 
     try:
         if acquire(session, lock, wait_seconds):
             return session
-        raise RetriableError(f"{place(options)}: {holder(session, lock)}, {busy}")
+        raise Busy(f"{place(options)}: {holder(session, lock)}, {busy}")
     except BaseException as error:
         session.close()
         if isinstance(error, Exception) and is_from_driver(error):

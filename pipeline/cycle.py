@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ingest.contract import contracts, select
@@ -20,6 +21,7 @@ from ingest.hints import finish, read_spool
 from ingest.landing import Landing
 from ingest.load import FeedReport, Progress, ingest_feed
 from ingest.settings import Settings, settings
+from pipeline.contain import contained
 from pipeline.invalidate import invalidate
 from pipeline.lake import writable_lake
 from pipeline.landings import absent, judge_absent
@@ -35,6 +37,8 @@ class IngestSummary:
         models: models that the next run recomputes in part.
         notes: what an operator should know.
         errors: one line per feed or step that failed; the others were done.
+        failed_feeds: feeds of which nothing, or not all, was loaded; errors says why.
+        is_marked: whether the touched dates are marked for recomputation.
         exit_code: 0 done, 1 failed, 2 misuse.
     """
 
@@ -43,11 +47,14 @@ class IngestSummary:
     models: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    failed_feeds: list[str] = field(default_factory=list)
+    is_marked: bool = True
     exit_code: int = 0
 
-    def failed(self, error: IngestError) -> None:
-        """Notes an error without stopping the rest."""
-        self.errors.append(str(error))
+    def failed(self, error: IngestError, feed: str = "") -> None:
+        """Notes an error, of a feed if one is named, without stopping the rest."""
+        text = str(error)
+        self.errors.append(text if text.startswith(feed) else f"{feed}: {text}")
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
 
 
@@ -78,7 +85,7 @@ def ingest_all(
         summary.notes += [note] if note else []
         missing = []
         for contract in chosen:
-            try:
+            with contained(contract.feed, partial(summary.failed, feed=contract.feed)) as loading:
                 if place := absent(contract, options):
                     missing.append(place)
                     if place.known and not place.empties:
@@ -94,8 +101,8 @@ def ingest_all(
                     full=full,
                     hints=spool.keys(contract) if spool else None,
                 )
-            except IngestError as error:
-                summary.failed(error)
+            if loading.error:
+                summary.failed_feeds.append(contract.feed)
                 continue
             summary.feeds.append(report)
             if report.quarantined > contract.max_quarantined_share * report.records:
@@ -108,6 +115,7 @@ def ingest_all(
             if report.unloadable:
                 summary.failed(UnloadableObjects(contract.feed, report.unloadable))
             if report.stuck:
+                summary.failed_feeds.append(contract.feed)
                 summary.failed(StuckObjects(contract.feed, dict(report.stuck)))
             if report.refused:
                 summary.failed(OverwriteRefused(contract.feed, report.refused))
@@ -123,11 +131,10 @@ def ingest_all(
         if spool:
             summary.notes.append(spool.note())
             whole = [feed.feed for feed in summary.feeds if feed.is_whole]
-            finish(spool, contracts().values(), whole)
-        try:
+            with contained("the spool of notifications", summary.failed):
+                finish(spool, contracts().values(), whole)
+        with contained("the marking of dates", summary.failed) as marking:
             done = invalidate(options, lake, contracts())
-        except IngestError as error:
-            summary.failed(error)
-        else:
             summary.dates, summary.models = done.dates, done.models
+        summary.is_marked = marking.error is None
     return summary

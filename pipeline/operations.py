@@ -12,6 +12,7 @@ from ingest.ledger import Ledger
 from ingest.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
 from ingest.store import Store
+from pipeline.redact import redact
 from pipeline.warehouse import insert
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
         sum(feed.rows for feed in feeds),
         sum(len(done.dates) for done in summary.computed.values()),
         sum(summary.seconds.values()),
-        "\n".join(summary.errors),
+        redact("\n".join(summary.errors)),
     )
     insert(warehouse, "operations.runs", RUNS, [cycle])
     audits = [(run_id, item.name, item.scope, item.rows, item.blocks) for item in summary.audits]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
 from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
 from sqlmesh.core.notification_target import NotificationTargetManager
@@ -17,9 +18,9 @@ from sqlmesh.core.snapshot import Snapshot
 from sqlmesh.core.snapshot.definition import Interval, missing_intervals
 from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
-from ingest.errors import ConfigError, RetriableError
-from ingest.settings import PROJECT, settings
-from pipeline.alerts import Sender, sqlmesh_target
+from ingest.errors import ConfigError, IngestError, RetriableError, log_traceback
+from ingest.settings import PROJECT, Settings, settings
+from pipeline.alerts import Channel, sqlmesh_target
 from pipeline.computing import compute_lock, prepare
 from pipeline.postgres import is_from_driver, reason
 from pipeline.warehouse import tables
@@ -95,7 +96,11 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
         for error in errors:
             cause = error.__cause__ or error
             name = plain_name(str(getattr(error.node, "snapshot_name", error.node)))
-            self.errors.append(f"{name}: {' '.join(str(cause).split())[:1000]}")
+            kind = ""
+            if not isinstance(cause, SQLMeshError | IngestError | duckdb.Error):
+                kind = f"{type(cause).__name__}: "
+                log_traceback(name, cause)
+            self.errors.append(f"{name}: {kind}{' '.join(str(cause).split())[:1000]}")
             if isinstance(cause, NodeAuditsErrors):
                 self.failed_audits += cause.errors
 
@@ -190,11 +195,17 @@ class Project:
             raise RetriableError(f"the run could not begin: {' '.join(str(error).split())}") from error
         return not status.is_failure and not self.console.errors
 
-    def senders(self) -> list[Sender]:
-        """SQLMesh's notification targets, see config.yaml; emptied, so that each is told of alerts once."""
-        targets = [target for target in self.context.notification_targets if target.is_configured]
+    def channels(self, options: Settings) -> list[Channel]:
+        """SQLMesh's notification targets but those of our settings; emptied, so that it sends nothing itself."""
+        found = [target for target in self.context.notification_targets if target.is_configured]
         self.context.notification_targets = []
-        return [sqlmesh_target(target) for target in targets]
+        ours = {("slack_webhook", options.slack_webhook_url), ("smtp", options.smtp_host)}
+        others = [
+            target
+            for target in found
+            if (target.type_, getattr(target, "url", None) or getattr(target, "host", None)) not in ours
+        ]
+        return [sqlmesh_target(target, number) for number, target in enumerate(others, 1)]
 
     def clean_up(self) -> None:
         """SQLMesh's own house-keeping: environments and tables that expired, and its record of intervals."""

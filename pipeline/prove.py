@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest.contract import contracts
@@ -29,72 +29,121 @@ class Unproven(IngestError):  # noqa: N818  it is the data that erred: what read
     """Gold is not fit to be published; the message says why, and readers keep the state that they have."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """Gold that is fit to be published.
+
+    Attributes:
+        before: the newest state, whether readers get it or not.
+        sequence, positions, lake_id: see `State`.
+        is_same: whether nothing differs from that state.
+    """
+
+    before: State | None
+    changed: Mapping[str, Change]
+    sequence: int
+    positions: Mapping[str, int]
+    lake_id: str
+    is_same: bool
+
+
 def audit_and_publish(
     project: Project, options: Settings, summary: RunSummary, now: dt.datetime, release: bool = False
 ) -> None:
     """Publishes gold as it stands, if nothing is missing and every audit that blocks finds nothing.
 
     Args:
-        summary: gets the outcome, and the error when gold is not fit.
+        summary: gets the outcome, the state that readers have afterwards, and an error for whatever went wrong.
         release: whether the hold of a rollback ends.
-
-    Raises:
-        RetriableError: the lock of a shared state was lost on the way.
     """
     published = Published(options)
-    pointer, before = published.pointer(), published.newest()
-    summary.state = pointer.get("state")
-    try:
-        snapshots = project.snapshots()
-        if behind := feeds_behind(project, options):
-            raise Unproven(
-                f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first"
-            )
-        missing, summary.held = project.missing(now)
-        if missing:
-            named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
-            raise Unproven(f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`")
-        with open_state(options) as state, summary.stage("audit"):
-            if before is not None and not history.continues(state, before.number, before.sequence):
-                before = replace(before, sequence=history.UNKNOWN)
-            changed = changes(snapshots, before, state)
-            sequence = history.newest(state)
-            positions = settled_positions(state)
-            (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
-            is_same = _is_same(before, changed)
-            if not is_same:
-                _audit(project, options, summary, snapshots, changed, before, state, now)
-        must_still_hold(options)
-        if is_same and before is not None:
-            if pointer.get("state") != before.number and (release or not pointer.get("held")):
-                published.point_to(before.number)  # a crash came before it, or a rollback ends
-                summary.outcome, summary.state = "published", before.number
-            else:
-                summary.outcome = "held" if pointer.get("held") else "unchanged"
-            return
-        with summary.stage("publish"):
-            number = before.number + 1 if before else 1
-            about = State(
-                number,
-                now,
-                lake_id or "",
-                positions,
-                sequence,
-                {},
-                tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in summary.audits),
-            )
-            held = bool(pointer.get("held")) and not release
-            with open_state(options) as state:
-                history.publishing(state, number - 1, number, sequence)
-            done = publish(published, project.context.engine_adapter, changed, before, about, held)
-            summary.published_dates = done.dates
-            summary.outcome = "held" if held else "published"
-            summary.state = pointer["state"] if held else done.number
+    with summary.contained("the published states") as looking:
+        summary.look(published)
+    proof = None
+    with summary.contained("the audits"):
+        proof = _prove(project, options, summary, now, published)
+    if proof is None:
+        return
+    state_before = summary.state
+    with summary.contained("the publication") as publishing:
+        _publish(proof, project, options, summary, now, published, release)
+    if publishing.error and not looking.error:
+        with summary.contained("the published states"):
+            summary.look(published)
+            if summary.state is not None and summary.state != state_before:  # it failed after readers were switched
+                summary.outcome = "published"
+                summary.published_dates = published.state(summary.state).dates
+
+
+def _prove(project: Project, options: Settings, summary: RunSummary, now: dt.datetime, published: Published) -> _Proof:
+    """Audits what changed since the newest state.
+
+    Raises:
+        Unproven: something is missing, or an audit that blocks found rows or could not be run.
+        RetriableError: the lock of a shared state was lost on the way.
+    """
+    before = published.newest()
+    snapshots = project.snapshots()
+    if behind := feeds_behind(project, options):
+        raise Unproven(f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first")
+    missing, summary.held = project.missing(now)
+    if missing:
+        named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
+        raise Unproven(f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`")
+    with open_state(options) as state, summary.stage("audit"):
+        if before is not None and not history.continues(state, before.number, before.sequence):
+            before = replace(before, sequence=history.UNKNOWN)
+        changed = changes(snapshots, before, state)
+        sequence = history.newest(state)
+        positions = settled_positions(state)
+        (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
+        is_same = _is_same(before, changed)
+        if not is_same:
+            _audit(project, options, summary, snapshots, changed, before, state, now)
+    must_still_hold(options)
+    return _Proof(before, changed, sequence, positions, lake_id or "", is_same)
+
+
+def _publish(
+    proof: _Proof,
+    project: Project,
+    options: Settings,
+    summary: RunSummary,
+    now: dt.datetime,
+    published: Published,
+    release: bool,
+) -> None:
+    """Gives readers what is proven, unless they have it or are kept where they are."""
+    pointer, before = published.pointer(), proof.before
+    if proof.is_same and before is not None:
+        if pointer.get("state") != before.number and (release or not pointer.get("held")):
+            published.point_to(before.number)  # a crash came before it, or a rollback ends
+            summary.outcome, summary.state = "published", before.number
+        else:
+            summary.outcome = "held" if pointer.get("held") else "unchanged"
+        return
+    with summary.stage("publish"):
+        number = before.number + 1 if before else 1
+        about = State(
+            number,
+            now,
+            proof.lake_id,
+            proof.positions,
+            proof.sequence,
+            {},
+            tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in summary.audits),
+        )
+        held = bool(pointer.get("held")) and not release
+        with open_state(options) as state:
+            history.publishing(state, number - 1, number, proof.sequence)
+        done = publish(published, project.context.engine_adapter, proof.changed, before, about, held)
+        summary.published_dates = done.dates
+        summary.outcome = "held" if held else "published"
+        summary.state = pointer["state"] if held else done.number
+        with summary.contained("old published states"):
             prune(published, options.published_states, now)
             with open_state(options) as state:
                 history.forget(state, done.sequence)
-    except Unproven as error:
-        summary.failed(error)
 
 
 def _is_same(before: State | None, changed: Mapping[str, Change]) -> bool:
@@ -151,23 +200,20 @@ def _audit(
             dates = None if recomputed.dates is None else dates | recomputed.dates
     if before is None or _has_other_versions(before, changed) or _is_due(state, options, now):
         dates = None
-    found = standalone_audits(snapshots, project.audit_scopes(), project.context.engine_adapter, dates, computed)
-    failing = [item for item in found if item.rows]
-    if failing:
-        published = before.positions if before else {}
-        with connect(options) as reader:
-            lake = Store(options.lake_uri, options)
-            found = [
-                replace(item, sources=suspects(lake, contracts().values(), published, item.examples, reader))
-                if item.rows
-                else item
-                for item in found
-            ]
-    summary.audits += found
+    adapter = project.context.engine_adapter
+    found = standalone_audits(snapshots, project.audit_scopes(), adapter, dates, summary.failed, computed)
+    sources: dict[str, tuple[str, ...]] = {}
+    if failing := [item for item in found if item.rows]:
+        with summary.contained("the objects that audits found rows of"), connect(options) as reader:
+            published, lake = before.positions if before else {}, Store(options.lake_uri, options)
+            for item in failing:
+                sources[item.name] = suspects(lake, contracts().values(), published, item.examples, reader)
+    found = [replace(item, sources=sources.get(item.name, ())) for item in found]
+    summary.audits += [item for item in found if not item.is_broken]
     if blocking := [item for item in found if item.blocks]:
-        told = "; ".join(_told(item) for item in blocking)
         raise Unproven(
-            f"{told}. Readers keep the state that they have; mend the data or the model, the next cycle tries again"
+            f"{'; '.join(_told(item) for item in blocking)}. Readers keep the state that they have; fix the data or "
+            "the model, the next cycle tries again"
         )
     if dates is None:
         state.execute(
@@ -183,21 +229,27 @@ def _is_due(state: StateDatabase, options: Settings, now: dt.datetime) -> bool:
     return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=options.full_audit_hours)
 
 
-def failed_audits(project: Project, options: Settings) -> list[Outcome]:
+def failed_audits(project: Project, options: Settings, summary: RunSummary) -> list[Outcome]:
     """The blocking audits that stopped a model, with rows and the objects that brought them."""
     found = []
-    published = Published(options).current()
     with connect(options) as reader:
+        published = Published(options).current()
         lake = Store(options.lake_uri, options)
         for error in project.console.failed_audits:
-            _, examples = offenders(project.context.engine_adapter, error.query)
-            sources = suspects(lake, contracts().values(), published.positions if published else {}, examples, reader)
             name = f"{error.model_name}: {error.audit_name}"
-            found.append(Outcome(name, "computed dates", error.count, examples, sources, True))
+            outcome = Outcome(name, "computed dates", error.count, blocks=True)
+            with summary.contained(f"the rows that audit {name} found"):
+                _, examples = offenders(project.context.engine_adapter, error.query)
+                outcome = replace(outcome, examples=examples)
+                positions = published.positions if published else {}
+                outcome = replace(outcome, sources=suspects(lake, contracts().values(), positions, examples, reader))
+            found.append(outcome)
     return found
 
 
 def _told(item: Outcome) -> str:
+    if item.is_broken:
+        return f"audit {item.name} could not be run"
     sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
     return f"audit {item.name} found {item.rows:,} rows, for instance {dict(item.examples[0])}{sources}"
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ingest.contract import contracts
-from ingest.errors import DamagedLake, IngestError, RetriableError
+from ingest.errors import Busy, DamagedLake, RetriableError
 from ingest.load import Progress as IngestProgress
 from ingest.lock import file_lock
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline import history
-from pipeline.alerts import alerting
+from pipeline.alerts import Channel, alerting
 from pipeline.computing import cycle_lock
 from pipeline.cycle import IngestSummary, ingest_all
 from pipeline.damage import lake_damage
@@ -39,35 +40,36 @@ def run_cycle(
 ) -> RunSummary:
     """Ingests what waits, computes what is missing, audits what changed, and publishes it if all of that is well.
 
-    A feed that fails does not hold up the others; what was loaded and computed stays, and the next cycle goes on.
+    What fails, foreseen or not, is an error of the summary and reported, and stops nothing that does not need it: what
+    was loaded and computed stays, and the next cycle goes on.
 
     Args:
         feeds: the feeds to ingest, all without names.
         wait_seconds: how long to wait for another cycle on this lake.
 
     Raises:
-        RetriableError: another cycle is in progress, or something is out of reach.
-        ConfigError: a setting is wrong, or there is no production yet.
+        Busy: another cycle is in progress.
     """
-    summary = RunSummary(now())
-    with one_cycle(options, wait_seconds), alerting(options, summary, now) as targets:
+    summary = RunSummary(now(), "failed")
+
+    def work(channels: list[Channel]) -> None:
         for _ in range(ATTEMPTS):
-            with summary.stage("ingest"):
+            with summary.stage("ingest"), summary.contained("ingest") as loading:
                 summary.ingest = _joined(summary.ingest, ingest_all(feeds, ingesting, options))
-            with summary.stage("load project"), open_project(computing) as project:
-                targets += project.senders()
-                is_over = _run_and_publish(project, options, summary, now())
+            if loading.error:  # of the lake itself: there is nothing to compute from
+                return
+            is_over = True
+            with summary.stage("load project"), summary.contained("the project"), open_project(computing) as project:
+                channels += project.channels(options)
+                with summary.contained("the run"):
+                    is_over = _run_and_publish(project, options, summary, now())
                 if is_over:
-                    summary.take_over(summary.ingest)
-                    record(project.context.engine_adapter, summary)
+                    _record(project, summary)
             if is_over:
-                break
-        else:
-            summary.failed(
-                RetriableError("loads keep being committed while models are computed; the next cycle goes on")
-            )
-        serve_too(options, summary, wait_seconds)
-    return summary
+                return
+        summary.failed(RetriableError("loads keep being committed while models are computed; the next cycle goes on"))
+
+    return _cycle(work, options, summary, wait_seconds, now)
 
 
 def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0) -> RunSummary:
@@ -76,34 +78,76 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
     It also ends the hold of a rollback.
 
     Raises:
-        RetriableError, ConfigError: as `run_cycle`.
+        Busy: as `run_cycle`.
     """
-    summary = RunSummary(now)
-    with one_cycle(options, wait_seconds), alerting(options, summary, lambda: now) as targets:
-        with open_project() as project:
-            targets += project.senders()
-            project.must_have_tables()
-            audit_and_publish(project, options, summary, now, release=True)
-            record(project.context.engine_adapter, summary)
-        serve_too(options, summary, wait_seconds)
-    return summary
+    summary = RunSummary(now, "failed")
+
+    def work(channels: list[Channel]) -> None:
+        with summary.contained("the project"), open_project() as project:
+            channels += project.channels(options)
+            with summary.contained("the publication"):
+                project.must_have_tables()
+                summary.outcome = "not published"
+                audit_and_publish(project, options, summary, now, release=True)
+            _record(project, summary)
+
+    return _cycle(work, options, summary, wait_seconds, lambda: now)
 
 
 def serve_too(options: Settings, summary: RunSummary, wait_seconds: float) -> None:
     """Brings the state that readers of the files have into Postgres, where one is set.
 
-    Whatever became of the cycle: an earlier one may have failed to. What fails is told, and tried by the next one.
+    Whatever became of the cycle: an earlier one may have failed to. What fails is reported, and tried by the next one.
     """
-    if not options.serving_dsn or not Published(options).pointer():
+    if not options.serving_dsn:
         return
-    from pipeline.serving.serve import serve  # which needs the extra `postgres`
+    with summary.stage("serve"), summary.contained("serving") as serving:
+        if not Published(options).pointer():
+            return
+        from pipeline.serving.serve import serve  # which needs the extra `postgres`
 
-    with summary.stage("serve"):
-        try:
-            summary.served = serve(options, max(wait_seconds, options.state_lock_seconds))
-        except IngestError as error:
-            summary.failed(error)
-            summary.unserved = str(error)
+        summary.served = serve(options, max(wait_seconds, options.state_lock_seconds))
+    summary.unserved = str(serving.error or "")
+
+
+def _cycle(
+    work: Callable[[list[Channel]], None],
+    options: Settings,
+    summary: RunSummary,
+    wait_seconds: float,
+    now: Callable[[], dt.datetime],
+) -> RunSummary:
+    """Does the work of one cycle while no other one is in progress, and reports what went wrong.
+
+    Args:
+        work: gets the channels that alerts go to, and may add some.
+
+    Raises:
+        Busy: another one is in progress.
+    """
+    with alerting(options, summary, now) as channels:
+        with summary.contained("the cycle", but=(Busy,)) as cycle, one_cycle(options, wait_seconds):
+            _look(options, summary)
+            work(channels)
+            serve_too(options, summary, wait_seconds)
+        if cycle.error:
+            _look(options, summary)
+        if summary.ingest:
+            summary.take_over(summary.ingest)
+    return summary
+
+
+def _look(options: Settings, summary: RunSummary) -> None:
+    with summary.contained("the published states"):
+        summary.look(Published(options))
+
+
+def _record(project: Project, summary: RunSummary) -> None:
+    """Notes the cycle in the warehouse."""
+    if summary.ingest:
+        summary.take_over(summary.ingest)
+    with summary.contained("the record of the cycle"):
+        record(project.context.engine_adapter, summary)
 
 
 @contextmanager
@@ -122,7 +166,9 @@ def one_cycle(options: Settings, wait_seconds: float) -> Iterator[None]:
 def _run_and_publish(project: Project, options: Settings, summary: RunSummary, now: dt.datetime) -> bool:
     """Whether the cycle is over: False when a load came in between, so that it has to begin again."""
     project.must_have_tables()
-    with summary.stage("run"):
+    summary.outcome = "not published"
+    is_complete = False
+    with summary.stage("run"), summary.contained("the run") as running:
         try:
             is_complete = project.run(now)
         except RetriableError as error:
@@ -137,19 +183,22 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
     if not is_complete:
         summary.errors += project.console.errors
         summary.exit_code = max(summary.exit_code, 1)
-        summary.audits += failed_audits(project, options)
-        if not project.console.failed_audits and (damage := _damage(project, options, now)):
-            summary.failed(damage)
+        with summary.contained("the audits that failed"):
+            summary.audits += failed_audits(project, options, summary)
+        with summary.contained("the look for damaged files"):
+            if not (running.error or project.console.failed_audits) and (damage := _damage(project, options, now)):
+                summary.failed(damage)
         return True
-    if feeds_behind(project, options):
+    # what could not be marked stays so: there is nothing to wait for, and the publication says what it lacks
+    if summary.ingest and summary.ingest.is_marked and feeds_behind(project, options):
         return False
-    try:
-        audit_and_publish(project, options, summary, now)
-    finally:
-        with summary.stage("house-keeping"):
-            project.clean_up()
-            with open_state(options) as state:
-                history.collect(state)
+    audit_and_publish(project, options, summary, now)
+    if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
+        summary.outcome = "not published"  # what was loaded is new, and waits for its dates to be marked
+    with summary.stage("house-keeping"), summary.contained("house-keeping"):
+        project.clean_up()
+        with open_state(options) as state:
+            history.collect(state)
     return True
 
 
@@ -170,4 +219,4 @@ def _joined(before: IngestSummary | None, after: IngestSummary) -> IngestSummary
     }
     models = tuple(sorted({*before.models, *after.models}))
     notes = list(dict.fromkeys([*before.notes, *after.notes]))
-    return IngestSummary([*before.feeds, *after.feeds], dates, models, notes, after.errors, after.exit_code)
+    return replace(after, feeds=[*before.feeds, *after.feeds], dates=dates, models=models, notes=notes)

@@ -121,8 +121,8 @@ def show_dates(dates: Sequence[dt.date], most: int = 3) -> str:
     return f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
 
 
-def show_ingest(summary: IngestSummary) -> str:
-    """The summary of `lake ingest` for people."""
+def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmesh run`") -> str:
+    """The summary of `lake ingest` for people; `marked` says what happens to models whose dates are marked."""
     table = _table("feed", "objects", "bytes", "records", "rows", "quarantined", "replaced", "position")
     for feed in summary.feeds:
         numbers = (feed.objects, feed.bytes, feed.records, feed.rows, feed.quarantined, feed.replaced, feed.position)
@@ -146,7 +146,7 @@ def show_ingest(summary: IngestSummary) -> str:
             items.append(f"{feed.feed}: {feed.changed_meanwhile:,} objects changed while read, left for the next run")
     items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
     if summary.models:
-        items.append("to recompute with `sqlmesh run`: " + ", ".join(summary.models))
+        items.append(f"{marked}: " + ", ".join(summary.models))
     items += [f"note: {note}" for note in summary.notes]
     return _text(*items)
 
@@ -350,7 +350,7 @@ def show_run(summary: RunSummary) -> str:
     """The summary of `lake run` and `lake publish` for people."""
     items: list[Any] = []
     if summary.ingest:
-        items.append(show_ingest(summary.ingest))
+        items.append(show_ingest(summary.ingest, "marked for recomputation"))
     for name, done in summary.computed.items():
         failed = f", {done.failed_audits} audits found rows" if done.failed_audits else ""
         items.append(f"computed {name}: {show_dates(sorted(done.dates))}{failed}")
@@ -369,14 +369,20 @@ def show_run(summary: RunSummary) -> str:
     items += [f"{passed} standalone audits passed"] * bool(passed)
     words = {
         "published": f"published state {summary.state}",
-        "unchanged": f"nothing new: readers have state {summary.state}",
+        "unchanged": f"nothing new to publish: readers have state {summary.state}",
         "held": f"readers are held at state {summary.state} since a rollback; `lake publish` goes on",
-        "not published": f"not published: readers keep {f'state {summary.state}' if summary.state else 'nothing'}",
     }
-    items.append(words[summary.outcome])
+    items.append(words.get(summary.outcome, f"not published: {_kept(summary)}"))
     items += [show_served(summary.served)] if summary.served else []
     items.append(", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
     return _text(*items)
+
+
+def _kept(summary: RunSummary) -> str:
+    """What readers have after a cycle that gave them nothing new."""
+    if not summary.is_state_known:
+        return "readers keep what they have; which state that is cannot be read"
+    return f"readers keep state {summary.state}" if summary.state else "readers have no state yet"
 
 
 def show_served(served: Served) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.errors import ConfigError, IngestError
-from pipeline.audits import Outcome
-from pipeline.cycle import IngestSummary
-from pipeline.project import Computed
+from pipeline.contain import Step, contained
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a cycle that cannot begin has a summary too, and must not load SQLMesh for it
+    from pipeline.audits import Outcome
+    from pipeline.cycle import IngestSummary
+    from pipeline.project import Computed
+    from pipeline.published import Published
     from pipeline.serving.serve import Served
 
 
@@ -23,9 +25,11 @@ class RunSummary:
     """What one cycle did.
 
     Attributes:
-        outcome: `published`, `unchanged` (nothing new to publish), `held` (a rollback keeps readers where they are) or
-            `not published`.
-        state: number of the state that readers get; None before the first.
+        outcome: `published`, `unchanged` (nothing new to publish), `held` (a rollback keeps readers where they are),
+            `not published`, or `failed` when the cycle could not begin.
+        state: number of the state that readers get, whatever became of the cycle; None before the first, and when
+            the published states cannot be read.
+        is_state_known: whether the published states could be read.
         ingest: what was loaded; None when only publishing was asked for.
         computed: the dates that were computed, by model.
         broken_promises: what feeds owe by their contracts, by the name of the alert.
@@ -43,6 +47,7 @@ class RunSummary:
     started_at: dt.datetime
     outcome: str = "not published"
     state: int | None = None
+    is_state_known: bool = False
     ingest: IngestSummary | None = None
     computed: dict[str, Computed] = field(default_factory=dict)
     broken_promises: Mapping[str, str] = field(default_factory=dict)
@@ -57,14 +62,29 @@ class RunSummary:
     exit_code: int = 0
 
     def failed(self, error: IngestError) -> None:
-        """Notes an error."""
-        self.errors.append(str(error))
+        """Notes an error, once however often it is met."""
+        if str(error) not in self.errors:
+            self.errors.append(str(error))
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
 
     def take_over(self, ingest: IngestSummary) -> None:
-        """Counts what went wrong with ingesting as the cycle's."""
-        self.errors += ingest.errors
+        """Counts what went wrong with ingesting as the cycle's; safe to repeat."""
+        self.errors += [error for error in ingest.errors if error not in self.errors]
         self.exit_code = max(self.exit_code, ingest.exit_code)
+
+    def contained(self, place: str, but: tuple[type[IngestError], ...] = ()) -> AbstractContextManager[Step]:
+        """Runs the body as a step that fails alone, see pipeline/contain.py."""
+        return contained(place, self.failed, but)
+
+    def look(self, published: Published) -> None:
+        """Reads which state readers get.
+
+        Raises:
+            ConfigError, RetriableError: the published states cannot be read.
+        """
+        self.state, self.is_state_known = None, False
+        self.state = published.pointer().get("state")
+        self.is_state_known = True
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -3,4 +3,4 @@
 import os
 
 # SQLMesh forks to parse models. A process with threads (Arrow's, Tokio's, DuckDB's) must not: children crash at random.
-os.environ["MAX_FORK_WORKERS"] = "1"
+os.environ.setdefault("MAX_FORK_WORKERS", "1")

@@ -1,10 +1,13 @@
 """`lake` or `sqlmesh` in a process of its own to which something happens.
 
-    python -m tests.worker [--project FOLDER] [--at MOMENT kill|stop] [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
+    python -m tests.worker [--project FOLDER] [--at MOMENT kill|stop] [--fail FUNCTION EXCEPTION WORD]…
+        [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
 
 MOMENT is `before` or `after` and a function, `before:pipeline.cycle:invalidate`, or a statement on the state database,
-`before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. With --ahead its
-clock shows so many seconds more, or fewer. It waits one second for a locked state, so that the tests need not.
+`before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. A FUNCTION that is
+to fail raises an exception (`KeyError`, `ingest.errors:ConfigError`) at each call whose arguments show WORD, which may
+be empty. With --ahead its clock shows so many seconds more, or fewer. It waits one second for a locked state, so that
+the tests need not.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import time_machine
 
 import pipeline.duck_state
-from ingest.settings import PROJECT
+from ingest.settings import PROJECT, secrets
 
 
 def happen(action: str) -> None:
@@ -44,6 +48,37 @@ def around(original: Callable[..., Any], when: str, action: str) -> Callable[...
         return result
 
     return call
+
+
+class Leak(Exception):  # noqa: N818  what it is, not what went wrong
+    """An exception that shows all secrets of the settings."""
+
+    def __init__(self, _: str) -> None:
+        super().__init__(" | ".join([*secrets().values(), *map(quote, secrets().values())]))
+
+
+def failing(original: Callable[..., Any], kind: type[BaseException], word: str) -> Callable[..., Any]:
+    """A function that fails whenever its arguments show a word."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if word in repr((arguments, options)):
+            raise kind("injected")
+        return original(*arguments, **options)
+
+    return call
+
+
+def fail(place: str, kind: str, word: str) -> None:
+    """Lets a function fail."""
+    target, name = located(place)
+    error = pkgutil.resolve_name(kind if ":" in kind else f"builtins:{kind}")
+    setattr(target, name, failing(getattr(target, name), error, word))
+
+
+def located(place: str) -> tuple[Any, str]:
+    """The module or class of a function, and its name there."""
+    owner, _, name = place.rpartition(".") if "." in place.split(":")[1] else place.rpartition(":")
+    return pkgutil.resolve_name(owner), name
 
 
 class Watched:
@@ -67,8 +102,7 @@ def prepare(moment: str, action: str) -> None:
         opened = pipeline.duck_state._open
         pipeline.duck_state._open = lambda *arguments: Watched(opened(*arguments), place, when, action)
         return
-    owner, _, name = place.rpartition(".") if "." in place.split(":")[1] else place.rpartition(":")
-    target = pkgutil.resolve_name(owner)
+    target, name = located(place)
     setattr(target, name, around(getattr(target, name), when, action))
 
 
@@ -77,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--project", default=str(PROJECT))
     parser.add_argument("--at", nargs=2, metavar=("MOMENT", "ACTION"))
+    parser.add_argument("--fail", nargs=3, action="append", default=[], metavar=("FUNCTION", "EXCEPTION", "WORD"))
     parser.add_argument("--ahead", type=float, default=0.0)
     parser.add_argument("program", choices=["lake", "sqlmesh"])
     options, arguments = parser.parse_known_args()
@@ -90,6 +125,8 @@ def main() -> None:
         from sqlmesh.cli.main import cli as command
     if options.at:
         prepare(*options.at)
+    for fault in options.fail:
+        fail(*fault)
     place = ["--paths", options.project] if options.program == "sqlmesh" else []
     sys.argv = [options.program, *place, *arguments]
     now = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=options.ahead)

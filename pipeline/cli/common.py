@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ingest.errors import ConfigError, IngestError
+from pipeline.contain import contained, named
+from pipeline.interrupt import interruptible, must_go_on
+from pipeline.redact import redact
 
 if TYPE_CHECKING:
     from ingest.contract import Contract
@@ -19,21 +22,20 @@ _Answer = TypeVar("_Answer")
 
 
 def exits(command: Callable[..., int | None]) -> Callable[..., None]:
-    """Ends the process with the promised code and one line for each error of ours."""
+    """Ends the process with the promised code and one line for each error."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
         try:
-            code = command(*args, **options) or 0
-        except ConfigError as error:
-            click.echo(f"error: {error}", err=True)
-            code = 2
-        except IngestError as error:
-            click.echo(f"error: {error}", err=True)
-            code = 1
+            with interruptible():
+                code = _uninterrupted(command, args, options)
         except KeyboardInterrupt:
             click.echo("interrupted: nothing half done is visible, run it again", err=True)
             code = 1
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            code = show_error(named("lake", error))
         sys.exit(code)
 
     return run
@@ -44,20 +46,28 @@ def ask_each(feeds: Iterable[Contract], ask: Callable[[Contract], _Answer]) -> t
     answers: list[_Answer] = []
     errors: list[IngestError] = []
     for contract in feeds:
-        try:
+        with contained(contract.feed, errors.append):
             answers.append(ask(contract))
-        except IngestError as error:
-            errors.append(error)
     return answers, errors
 
 
-def told(errors: Iterable[IngestError]) -> int:
+def _uninterrupted(command: Callable[..., int | None], args: Any, options: Any) -> int:
+    try:
+        return command(*args, **options) or 0
+    except Exception as error:
+        must_go_on(error)  # what a library made of the interrupt
+        raise
+
+
+def show_errors(errors: Iterable[IngestError]) -> int:
     """Prints errors, a line each; the exit code."""
-    code = 0
-    for error in errors:
-        click.echo(f"error: {error}", err=True)
-        code = max(code, 2 if isinstance(error, ConfigError) else 1)
-    return code
+    return max(map(show_error, errors), default=0)
+
+
+def show_error(error: IngestError | str) -> int:
+    """Prints an error as one line; the exit code that it asks for."""
+    click.echo(redact(f"error: {error}"), err=True)
+    return 2 if isinstance(error, ConfigError) else 1
 
 
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")
@@ -68,3 +78,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print it as 
 def as_json_text(value: Any) -> str:
     """What `--json` prints."""
     return json.dumps(value, indent=2, default=str, ensure_ascii=False)
+
+
+def as_json_line(value: Any) -> str:
+    """The same in one line, for what is printed again and again: JSON Lines."""
+    return json.dumps(value, default=str, ensure_ascii=False)

@@ -10,7 +10,8 @@ from dataclasses import asdict
 import click
 
 from ingest.errors import IngestError
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, told
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, show_error, show_errors
+from pipeline.redact import redacted
 
 
 @click.command()
@@ -34,9 +35,10 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
         return _dry_run(feeds, as_json)
     with IngestProgress(sys.stderr) as progress:
         summary = ingest_all(feeds, progress.feed, full=full, hinted=hinted)
+    summary = redacted(summary)
     click.echo(as_json_text(asdict(summary)) if as_json else show_ingest(summary))
     for error in summary.errors:
-        click.echo(f"error: {error}", err=True)
+        show_error(error)
     return summary.exit_code
 
 
@@ -64,7 +66,7 @@ def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
     mistakes, notes = judge_absent(missing, len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    return told([*errors, *mistakes])
+    return show_errors([*errors, *mistakes])
 
 
 @click.command()

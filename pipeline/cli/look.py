@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.cli.common import as_json_text, ask_each, exits, feed_arguments, json_option, told
+from pipeline.cli.common import as_json_text, ask_each, exits, feed_arguments, json_option, show_errors
 
 
 @click.command()
@@ -32,7 +32,7 @@ def status(feeds: tuple[str, ...], days: int, as_json: bool) -> int:
     for note in notes:
         click.echo(f"note: {note}", err=True)
     unloadable = [UnloadableObjects(feed.feed, feed.unloadable) for feed in found if feed.unloadable]
-    return told([*errors, *mistakes, *unloadable])
+    return show_errors([*errors, *mistakes, *unloadable])
 
 
 @click.command()
@@ -72,4 +72,4 @@ def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
     mistakes, notes = judge_absent([item.no_landing for item in verdicts if item.no_landing], len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    return max(told([*errors, *mistakes]), int(any(verdict.differences for verdict in verdicts)))
+    return max(show_errors([*errors, *mistakes]), int(any(verdict.differences for verdict in verdicts)))

@@ -6,15 +6,16 @@ import datetime as dt
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ingest.errors import ConfigError, IngestError
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
-
-if TYPE_CHECKING:
-    from pipeline.summary import RunSummary
+from ingest.errors import ConfigError, RetriableError
+from pipeline.cli.common import as_json_line, as_json_text, exits, feed_arguments, json_option, show_error
+from pipeline.contain import named
+from pipeline.interrupt import interruptible, must_go_on
+from pipeline.redact import redacted
+from pipeline.summary import RunSummary
 
 POSTGRES = "postgres"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -59,34 +60,69 @@ def run(feeds: tuple[str, ...], every: float | None, wait: float, as_json: bool)
 
     Nothing is published unless every date is computed and every audit passed; readers keep what they have until then.
     """
-    code = _cycle(feeds, wait, as_json)
-    while every is not None:
+    if every is None:
+        return _cycle(feeds, wait, as_json)
+    try:
+        with interruptible(code=0):
+            _go_on(feeds, every, wait, as_json)
+    except KeyboardInterrupt:
+        click.echo("stopped: nothing half done is visible, the next start goes on", err=True)
+    return 0
+
+
+def _go_on(feeds: tuple[str, ...], every: float, wait: float, as_json: bool) -> None:
+    """A cycle after the other, whatever becomes of each; only what is wrong before the first one ends it."""
+    from ingest.contract import select
+    from ingest.settings import settings
+
+    settings()
+    if feeds:
+        select(feeds)
+    while True:
+        _cycle(feeds, wait, as_json)
+        wait = max(wait, every)
         time.sleep(every - time.time() % every)
-        try:
-            code = _cycle(feeds, max(wait, every), as_json)
-        except ConfigError:
-            raise
-        except IngestError as error:
-            click.echo(f"error: {error}", err=True)
-    return code
 
 
 def _cycle(feeds: tuple[str, ...], wait: float, as_json: bool) -> int:
-    from ingest.settings import settings
-    from pipeline.run import run_cycle
-    from pipeline.show import CycleProgress
+    """One cycle; its exit code. Whatever becomes of it, it is one line of JSON."""
+    began = RunSummary(dt.datetime.now(dt.UTC), "failed")
+    try:
+        from ingest.settings import settings
+        from pipeline.run import run_cycle
+        from pipeline.show import CycleProgress
 
-    with CycleProgress(sys.stderr) as progress:
-        summary = run_cycle(feeds, settings(), progress.feed, progress.model, wait)
+        with CycleProgress(sys.stderr) as progress:
+            summary = run_cycle(feeds, settings(), progress.feed, progress.model, wait)
+    except KeyboardInterrupt:
+        began.failed(RetriableError("interrupted: nothing half done is visible, run it again"))
+        _print_line(began, as_json)
+        raise
+    except Exception as error:  # before the cycle began: a setting, or another cycle that is in progress
+        must_go_on(error)
+        failed = named("lake run", error)
+        began.failed(failed)
+        _print_line(began, as_json)
+        return show_error(failed)
     return _tell(summary, as_json)
 
 
-def _tell(summary: RunSummary, as_json: bool) -> int:
-    from pipeline.show import run_as_dict, show_run
+def _print_line(summary: RunSummary, as_json: bool) -> None:
+    from pipeline.show import run_as_dict
 
-    click.echo(as_json_text(run_as_dict(summary)) if as_json else show_run(summary))
+    if as_json:
+        click.echo(as_json_line(redacted(run_as_dict(summary))))
+
+
+def _tell(summary: RunSummary, as_json: bool) -> int:
+    """Prints what a cycle did, and its errors; its exit code."""
+    from pipeline.show import show_run
+
+    _print_line(summary, as_json)
+    if not as_json:
+        click.echo(show_run(redacted(summary)))
     for error in summary.errors:
-        click.echo(f"error: {error}", err=True)
+        show_error(error)
     return summary.exit_code
 
 
