@@ -199,7 +199,7 @@ def _compare_content(
             listed = _list(contract, landing, lake, state, verdict)
             stuck = dict(report.stuck)
             unread = _keep_unchanged(connection, listed)
-            verdict.differ("object cannot be read", [f"{name} {stuck[name]}" for name in unread if name in stuck])
+            verdict.differ("object cannot be read", [f"{name}: {stuck[name]}" for name in unread if name in stuck])
             verdict.waiting += sum(name not in stuck for name in unread)
         named = [f'"{column.name}"' for column in contract.columns]
         columns = ", ".join([*named, "_source_file", "_source_line", "_rescued_data"])
