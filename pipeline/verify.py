@@ -239,7 +239,7 @@ def _compare_content(
             listed = _list(contract, landing, lake, state, verdict)
             stuck = dict(report.stuck)
             unread = _keep_unchanged(connection, listed)
-            verdict.differ("object cannot be read", [f"{name} {stuck[name]}" for name in unread if name in stuck])
+            verdict.differ("object cannot be read", [f"{name}: {stuck[name]}" for name in unread if name in stuck])
             verdict.waiting += sum(name not in stuck for name in unread)
         promoted = {path for path, _ in contract.walk()}
         promoted.update(path for file in state.bronze_files() for path in file_types(file.columns))
