@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -27,7 +28,8 @@ TOO_MANY: Verdict = (
     f"expected at most {MAX_FIELDS:,} fields that the contract does not know, their members included",
 )
 
-_INDEX = re.compile(r"\[\d+\]")
+# A key, a text or a bracket of valid JSON.
+_TOKEN = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?|[\[\]{}]', re.DOTALL)
 _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -75,6 +77,7 @@ class Fields:
     def __init__(self, columns: tuple[Column, ...]) -> None:
         self._decode = msgspec.json.Decoder(_closed("record", columns)).decode
         self._known = {column.name: Fields(column.fields) if column.fields else None for column in columns}
+        self._paths = _paths(columns)
 
     def unknown(self, text: bytes) -> str | None:
         """The unknown fields of a record that Arrow takes, as a JSON object of dotted path to value; None for none.
@@ -88,21 +91,23 @@ class Fields:
             return None
         if is_deeper_than(text, MAX_NESTING):
             raise Refused(TOO_DEEP)
+        if self._has_too_many(text):
+            raise Refused(TOO_MANY)
         found: dict[str, msgspec.Raw] = {}
         try:
             self._collect(text, "", found)
-            if text.count(b":") > MAX_FIELDS and _exceeds(found, MAX_FIELDS):
-                raise Refused(TOO_MANY)
         except NO_JSON as error:
             raise Refused(("unparsable", None, str(error))) from None
         return msgspec.json.encode(found).decode() if found else None
 
-    def twice(self, text: bytes, prefix: str = "") -> str | None:
-        """Dotted path of a known field that is given twice, members of lists without their index; None for none.
+    def fault(self, text: bytes) -> Verdict | None:
+        """The verdict on valid JSON that has too many fields, or gives a known one twice; None when it does not."""
+        if self._has_too_many(text):
+            return TOO_MANY
+        path = self._twice(text, "")
+        return twice(path) if path else None
 
-        Raises:
-            any of NO_JSON: the text is no JSON object.
-        """
+    def _twice(self, text: bytes, prefix: str) -> str | None:
         seen = set()
         for name, value in members(text):
             if name in seen:
@@ -110,9 +115,12 @@ class Fields:
             if name in self._known:
                 seen.add(name)
             for _, level, item in self._below(name, value):
-                if path := level.twice(item, f"{prefix}{name}."):
+                if path := level._twice(item, f"{prefix}{name}."):
                     return path
         return None
+
+    def _has_too_many(self, text: bytes) -> bool:
+        return text.count(b":") > MAX_FIELDS and _exceeds(text, deepcopy(self._paths), MAX_FIELDS)
 
     def _knows(self, text: bytes) -> bool:
         try:
@@ -160,27 +168,37 @@ def _closed(name: str, columns: tuple[Column, ...]) -> type[msgspec.Struct]:
     return msgspec.defstruct(name, fields, rename=rename, gc=False, forbid_unknown_fields=True)
 
 
-def _exceeds(found: dict[str, msgspec.Raw], limit: int) -> bool:
-    """Whether the fields and the members of their values are more than `limit` paths."""
-    paths: dict[str, Any] = {}
-    count = 0
-    waiting: list[tuple[bytes, dict[str, Any]]] = []
+def _paths(columns: tuple[Column, ...]) -> dict[bytes, Any]:
+    return {column.name.encode(): _paths(column.fields) for column in columns}
 
-    def see(name: str, value: bytes, place: dict[str, Any]) -> None:
-        nonlocal count
-        if name not in place:
-            count += 1
-            place[name] = {}
-        if value[:1] in b"{[":
-            waiting.append((value, place[name]))
 
-    for path, value in found.items():
-        see(_INDEX.sub("", path), bytes(value), paths)
-    while waiting and count <= limit:
-        text, place = waiting.pop()
-        if text[:1] == b"{":
-            for name, member in members(text):
-                see(name, member, place)
-        else:
-            waiting += [(item, place) for item in items(text) if item[:1] in b"{["]
-    return count > limit
+def _exceeds(text: bytes, paths: dict[bytes, Any], limit: int) -> bool:
+    """Whether a JSON object has more than `limit` paths beside the given ones, or so many members in one object.
+
+    It is read token by token: the members of a wide object take fifty times the memory of its text.
+
+    Args:
+        paths: known names, each with those below it; others are added.
+    """
+    below, new = paths, 0
+    places: list[dict[bytes, Any]] = []
+    members_of: list[int] = []
+    for token in _TOKEN.finditer(text):
+        if token[2]:
+            members_of[-1] += 1
+            name, here = token[1], places[-1]
+            if b"\\" in name:
+                name = msgspec.json.decode(b'"' + name + b'"').encode()
+            if name not in here:
+                here[name] = {}
+                new += 1
+            below = here[name]
+            if new > limit or members_of[-1] > limit + len(paths):
+                return True
+        elif token[0] in b"{[":
+            places.append(below)
+            members_of.append(0)
+        elif token[0] in b"}]":
+            below = places.pop()  # the items of a list share it
+            members_of.pop()
+    return False

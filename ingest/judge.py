@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ingest.contract import Column, Contract
-from ingest.fields import MAX_NESTING, NO_JSON, TOO_DEEP, Fields, Verdict, items, members, twice
+from ingest.fields import MAX_NESTING, NO_JSON, TOO_DEEP, Fields, Verdict, items, members
 from ingest.tokens import is_deeper_than
 from ingest.typed import REFUSALS, TypedReader
 
@@ -57,8 +57,8 @@ class Judge:
 
     def why(self, text: bytes, refusal: Exception) -> Verdict:
         """Why Arrow refuses a line of which msgspec says nothing, or nothing certain."""
-        if path := self._fields.twice(text):
-            return twice(path)
+        if fault := self._fields.fault(text):
+            return fault
         column, detail = self._claim(text)
         claimed = column
         if column is None or self._types[column] in ("timestamp", "date"):  # msgspec refuses times that Arrow takes
@@ -71,11 +71,6 @@ class Judge:
         if "Number out of range" in detail or "Number too big" in detail:
             return "number_out_of_range", column, detail
         return "wrong_type" if column else "unparsable", column, detail
-
-    def twice(self, text: bytes) -> Verdict | None:
-        """The verdict on a line that gives a field of the contract twice, None when it does not."""
-        path = self._fields.twice(text)
-        return twice(path) if path else None
 
     def _claim(self, text: bytes) -> tuple[str | None, str | None]:
         """The column that msgspec refuses and what it says; None for nothing.

@@ -165,7 +165,7 @@ class Parser:
                     half = len(part) // 2
                     parts = [part[:half], part[half:]]
                     if "specified twice" in str(refusal):  # cheaper to find than by bisection
-                        verdicts = {index: self._judge.twice(text) for index, text in zip(part, texts, strict=True)}
+                        verdicts = {index: self._fields.fault(text) for index, text in zip(part, texts, strict=True)}
                         if found := {index: verdict for index, verdict in verdicts.items() if verdict}:
                             rejected |= found
                             parts = [[index for index in part if index not in found]]
