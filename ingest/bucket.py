@@ -35,6 +35,7 @@ _NO_TEXT = re.compile(
 )
 """What XML 1.0 cannot hold, and a store that does not encode its keys sends all the same."""
 
+_LOCK = threading.Lock()
 _Answer = TypeVar("_Answer")
 
 
@@ -63,9 +64,14 @@ def s3_client(options: Settings, attempts: int = 5) -> Any:
     )
 
 
-@lru_cache(maxsize=4)
 def _listing_client(options: Settings) -> Any:
     """A client whose listings come as the bytes of the answer: botocore takes ten times longer to parse them."""
+    with _LOCK:  # making one takes half a second, and many threads ask at once
+        return _new_listing_client(options)
+
+
+@lru_cache(maxsize=4)
+def _new_listing_client(options: Settings) -> Any:
     client = s3_client(options)
     client.meta.events.register("before-parse.*.ListObjectsV2", _keep_body)  # so it comes before those of `s3`
     return client

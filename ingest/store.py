@@ -32,7 +32,7 @@ from obstore.exceptions import (
 )
 from obstore.store import LocalStore, S3Store
 
-from ingest.bucket import Bucket
+from ingest.bucket import LONGEST_WAIT_SECONDS, WAITS, Bucket
 from ingest.errors import ConfigError, RetriableError
 from ingest.folders import make_folder
 from ingest.names import draft_of, is_draft
@@ -47,9 +47,6 @@ WHOLE_BYTES = 32 << 20
 ANSWER_SECONDS = 60.0
 """A request to S3 that takes longer is given up, and sent again where that is harmless."""
 _BAD_KEY = ("empty path segment", "illegal character sequence")
-WAITS = 4
-"""How often a store that asks to be left alone is asked again, after obstore's own retries."""
-LONGEST_WAIT_SECONDS = 120.0
 _SLOW_DOWN = ("503 Service", "429 Too", "SlowDown", "TooManyRequests")
 _FORBIDDEN = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
