@@ -1,0 +1,113 @@
+"""A lake that readers have a state of, made once and copied for each test, and `lake` as a process on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tests.home
+from ingest.settings import PROJECT
+from pipeline.published import Published
+from tests.engagement import cycle, play
+from tests.home import Home, copy_home, template
+from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver
+
+
+class Lake:
+    """`lake` as a process of its own on a home.
+
+    Attributes:
+        faults: functions that fail, as tests/worker.py takes them: (function, exception, word in its arguments).
+        stops_at: the moment at which the process stops until it is told to go on, see there; empty for none.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.faults: list[tuple[str, str, str]] = []
+        self.stops_at = ""
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        faults = [word for fault in self.faults for word in ("--fail", *fault)]
+        worker = [sys.executable, "-m", "tests.worker", "--project", str(tests.home.PROJECT)]
+        at = ["--at", self.stops_at, "stop"] if self.stops_at else []
+        return [*worker, *faults, *at, "lake", *arguments]
+
+    def __call__(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Runs it to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=PROJECT,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def run(self, *arguments: str, **variables: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+        """`lake run --json`: its one line, and the process."""
+        done = self("run", "--json", *arguments, **variables)
+        (line,) = done.stdout.splitlines()
+        return json.loads(line), done
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Starts it."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self.command(*arguments), cwd=PROJECT, env=os.environ | variables, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def state(self) -> int | None:
+        """The state that readers get."""
+        return Published(self.home.options).pointer().get("state")
+
+
+@pytest.fixture(scope="session")
+def published_once(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A lake with a play on each of the first three days of 2026, planned and published as state 1."""
+    with template(tmp_path_factory.mktemp("published"), engagement_project) as home:
+        for day in (1, 2, 3):
+            home.put("events", f"{day}.json", play(f"e{day}", f"2026-01-0{day}"))
+        home.put("users", "users.json", {"user_id": "u1", "country_code": "fr"})
+        home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game"})
+        home.ingest()
+        home.plan()
+        assert cycle(home).outcome == "published"
+    return home
+
+
+@pytest.fixture
+def lake(published_once: Home, engagement: Path, home: Home) -> Lake:
+    """`lake` on a copy of it."""
+    return Lake(copy_home(published_once, home))
+
+
+@pytest.fixture
+def empty_lake(home: Home) -> Lake:
+    """`lake` on a home without anything."""
+    return Lake(home)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with serve_receiver() as found:
+        yield found
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> Iterator[MailServer]:
+    with serve_mail(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def late_play(lake: Lake) -> Callable[[str], None]:
+    """Lands a play of the first of January."""
+    return lambda name: lake.home.put("events", f"{name}.json", play(name, "2026-01-01"))

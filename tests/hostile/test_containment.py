@@ -1,0 +1,151 @@
+"""An exception that nobody foresaw stops only what it belongs to: it is named, reported, and all else goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from ingest.ledger import Ledger
+from ingest.store import Store
+from tests.engagement import play
+from tests.hostile.conftest import Lake
+from tests.receivers import Receiver
+
+PARSE = "ingest.load:Parser.parse"
+
+
+def events(lake: Lake, number: int, *bad: int) -> None:
+    """Lands objects of one play each; those of some numbers hold the word poison."""
+    for item in range(number):
+        lake.home.put("events", f"{item:02}.json", play(f"{'poison' if item in bad else 'e'}{item}", "2026-01-01"))
+
+
+def loaded(lake: Lake, feed: str = "events") -> set[str]:
+    """Names of the objects of a feed that the ledger has."""
+    state = Ledger(Store(lake.home.options.lake_uri, lake.home.options), feed).state()
+    return {item.source_file.rpartition("/")[2] for item in state.objects.values()}
+
+
+@pytest.mark.parametrize("kind", ["RecursionError", "MemoryError", "pyarrow:ArrowInvalid", "KeyError"])
+def test_an_object_that_meets_a_defect_is_named_and_all_others_load(empty_lake: Lake, kind: str) -> None:
+    events(empty_lake, 40, 7, 23)
+    empty_lake.home.put("users", "u.json", {"user_id": "u1"})
+    empty_lake.faults = [(PARSE, kind, "poison")]
+
+    done = empty_lake("ingest", "--json")
+
+    summary = json.loads(done.stdout)
+    (report,) = (feed for feed in summary["feeds"] if feed["feed"] == "events")
+    assert (done.returncode, report["objects"], report["rows"]) == (1, 38, 38)
+    assert [name for name, _ in report["stuck"]] == ["raw-events/07.json", "raw-events/23.json"]
+    for _, reason in report["stuck"]:
+        text = "'injected'" if kind == "KeyError" else "injected"
+        assert reason.startswith(f"unexpected {kind.rpartition(':')[2]}: {text}; a defect, please report it")
+    assert summary["failed_feeds"] == ["events"]
+    assert summary["dates"]["events"] == ["2026-01-01"], "what was loaded is marked"
+    assert loaded(empty_lake, "users") == {"u.json"}
+    (error,) = summary["errors"]
+    assert error.startswith("events: raw-events/07.json and 1 more could not be read")
+    assert done.stderr.count("Traceback") == 1, "once, not once for each object"
+    assert f"error: {error}" in done.stderr
+
+    # WHEN the defect is fixed, THEN the same command loads them
+    empty_lake.faults = []
+    assert empty_lake("ingest").returncode == 0
+    assert len(loaded(empty_lake)) == 40
+
+
+def test_a_feed_that_meets_a_defect_with_every_object_is_left_in_bounded_time(empty_lake: Lake) -> None:
+    for item in range(300):
+        empty_lake.home.put("events", f"{item:03}.json", play(f"e{item}", "2026-01-01"))
+    empty_lake.home.put("users", "u.json", {"user_id": "u1"})
+    empty_lake.faults = [(PARSE, "ZeroDivisionError", "activity_exit")]
+    done = empty_lake("ingest", "--json")
+    summary = json.loads(done.stdout)
+    (report,) = (feed for feed in summary["feeds"] if feed["feed"] == "events")
+    assert (done.returncode, report["objects"], len(report["stuck"])) == (1, 0, 300)
+    assert "it, or one of 2 others that were loaded with it, meets an unexpected ZeroDivisionError" in str(report)
+    assert loaded(empty_lake, "users") == {"u.json"}
+
+
+@pytest.mark.parametrize("place", ["ingest.load:discover", "ingest.load:Ledger.commit", "pipeline.cycle:ingest_feed"])
+def test_a_feed_that_meets_a_defect_keeps_no_other_from_loading(empty_lake: Lake, place: str) -> None:
+    events(empty_lake, 2)
+    empty_lake.home.put("users", "u.json", {"user_id": "u1"})
+    empty_lake.faults = [(place, "IndexError", "raw-events")]
+    done = empty_lake("ingest", "--json")
+    summary = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert summary["errors"] == [
+        "events: unexpected IndexError: injected; a defect, please report it with the logged traceback"
+    ]
+    assert (loaded(empty_lake), loaded(empty_lake, "users")) == (set(), {"u.json"})
+    assert summary["is_marked"]
+
+
+def test_whatever_fails_beside_gold_keeps_it_from_nobody(
+    lake: Lake, receiver: Receiver, late_play: Callable[[str], None]
+) -> None:
+    """A feed, the promises of another, the house-keeping, the record, old states, Postgres, and one channel at once."""
+    late_play("late")
+    lake.faults = [
+        ("pipeline.cycle:ingest_feed", "KeyError", "(Contract(feed='activities'"),
+        ("pipeline.alerts:broken_promises", "OverflowError", "([Contract(feed='users'"),
+        ("pipeline.project:Project.clean_up", "AttributeError", ""),
+        ("pipeline.run:record", "TypeError", ""),
+        ("pipeline.prove:prune", "ValueError", ""),
+        ("pipeline.serving.serve:connect", "UnicodeError", ""),
+        ("smtplib:SMTP_SSL", "RuntimeError", ""),
+    ]
+    variables = {"SMTP_HOST": "127.0.0.1", "SMTP_SENDER": "a@example.org", "SMTP_RECIPIENTS": "b@example.org"}
+
+    summary, done = lake.run(
+        NOTIFY_WEBHOOK_URL=receiver.url, SERVING_DSN="host=127.0.0.1 port=1 dbname=bi", **variables
+    )
+
+    assert (summary["outcome"], summary["state"], lake.state(), done.returncode) == ("published", 2, 2, 1)
+    assert summary["exit_code"] == 1
+    defects = {error.split(": unexpected ")[0]: error for error in summary["errors"]}
+    assert set(defects) == {
+        "activities",
+        "the promises of users",
+        "house-keeping",
+        "the record of the cycle",
+        "old published states",
+        "serving",
+    }
+    assert summary["unserved"] == defects["serving"]
+    assert done.stderr.count("Traceback") == len(defects)
+    assert any("could not be reported by mail: RuntimeError: injected" in warning for warning in summary["warnings"])
+    problems = {item["name"]: item["message"] for item in receiver.got}
+    assert {"cycle", "serving"} <= set(problems)
+    assert "activities: unexpected KeyError: 'injected'" in problems["cycle"]
+    assert "freshness/users" not in problems
+
+
+def test_the_channel_of_alerts_itself_meets_a_defect(lake: Lake) -> None:
+    lake.faults = [("pipeline.alerts:tell", "RecursionError", "")]
+    summary, done = lake.run()
+    assert (summary["outcome"], done.returncode) == ("unchanged", 1)
+    assert [error.split(" injected")[0] for error in summary["errors"]] == ["alerts: unexpected RecursionError:"]
+
+
+def test_a_loop_goes_on_whatever_happens(lake: Lake, receiver: Receiver) -> None:
+    """The first exception comes before there is a project, the second in all that follows; each cycle is one line."""
+    lake.faults = [("pipeline.project:Context", "KeyError", "")]
+    with lake.start("run", "--json", "--every", "1s", NOTIFY_WEBHOOK_URL=receiver.url) as loop:
+        assert loop.stdout is not None
+        lines = [json.loads(loop.stdout.readline()) for _ in range(3)]
+        assert loop.poll() is None
+        loop.send_signal(signal.SIGTERM)
+        loop.communicate(timeout=30)
+    for line in lines:
+        assert (line["outcome"], line["exit_code"], line["state"]) == ("failed", 1, 1)
+        assert line["errors"] == [
+            "the project: unexpected KeyError: 'injected'; a defect, please report it with the logged traceback"
+        ]
+    assert [item["event"] for item in receiver.got if item["name"] == "cycle"] == ["problem"], "once"
+    assert loop.returncode == 0
