@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import os
 import tempfile
 from dataclasses import dataclass, field
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contract import Contract
 from ingest.discover import Listed, compare
-from ingest.entry import LAYERS, OBJECT_SCHEMA, SINCE_2
-from ingest.known import CHANGED, NEW, SAME
+from ingest.entry import LAYERS, SINCE_2
+from ingest.known import CHANGED, NEW
 from ingest.ledger import Ledger, LedgerState
-from ingest.load import ingest_feed
-from ingest.quarantine import DISCARDED, OPEN
 from ingest.retired import is_retired, read_retired
 from ingest.settings import Settings
 from ingest.store import Store
-from ingest.sweep import Scope
 from pipeline.bronze import bronze_query
 from pipeline.damage import unreadable
-from pipeline.duck import connect, parquet
+from pipeline.deep import SHOWN, compare_content, objects, quarantine_query
+from pipeline.duck import connect
 
-SHOWN = 20
-"""At most so many differences of a kind are named, the rest is counted."""
+MEMORY, THREADS = "1GB", 4
+"""What the comparison of rows takes at most; the rest of it lies on disk meanwhile."""
 COUNTS = ("records", "rows", "quarantined", *SINCE_2)
 """What an object's records are: the first is the sum of the others."""
 
@@ -63,11 +60,15 @@ class FeedVerdict:
     orphans: int = 0
     differences: list[str] = field(default_factory=list)
 
-    def differ(self, kind: str, items: list[str]) -> None:
-        """Notes the differences of one kind."""
+    def differ(self, kind: str, items: list[str], count: int | None = None) -> None:
+        """Notes the differences of one kind.
+
+        Args:
+            count: how many there are, when `items` are only the first of them.
+        """
         self.differences += [f"{kind}: {item}" for item in items[:SHOWN]]
-        if len(items) > SHOWN:
-            self.differences.append(f"{kind}: {len(items) - SHOWN} more")
+        if (count or len(items)) > SHOWN:
+            self.differences.append(f"{kind}: {(count or len(items)) - SHOWN} more")
 
 
 def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> FeedVerdict:
@@ -84,23 +85,31 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
     state = Ledger(lake, contract.feed).state()
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
-    listed = _list(contract, landing, lake, state, verdict)
+    listed = compare(contract, landing, state)
+    _count(contract, lake, state, listed, verdict)
     _compare_files(contract, lake, state, verdict, deep)
-    with connect(options) as connection:
+    with connect(options) as connection, tempfile.TemporaryDirectory(prefix="lakemesh-spill-") as spill:
+        connection.execute(f"SET memory_limit = '{MEMORY}'")
+        connection.execute(f"SET threads = {min(THREADS, os.cpu_count() or 1)}")
+        connection.execute("SET temp_directory = ?", [spill])
+        connection.execute("SET preserve_insertion_order = FALSE")
         _compare_objects(connection, contract, lake, state, verdict)
         if deep and not verdict.differences:
-            _compare_content(connection, contract, options, landing, lake, state, listed, verdict)
+            content = compare_content(connection, contract, options, landing, state, listed)
+            if content.listed:
+                _count(contract, lake, state, content.listed, verdict)
+                verdict.waiting += content.unread
+            for kind, items, count in content.differences:
+                verdict.differ(kind, items, count)
     return verdict
 
 
-def _list(contract: Contract, landing: Store, lake: Store, state: LedgerState, verdict: FeedVerdict) -> Listed:
-    """Lists the landing, and counts what waits, was retired or is gone."""
-    listed = compare(contract, landing, state)
+def _count(contract: Contract, lake: Store, state: LedgerState, listed: Listed, verdict: FeedVerdict) -> None:
+    """Counts what waits, was retired or is gone."""
     verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
     absent = verdict.objects - int((listed.status != NEW).sum())
     verdict.retired = _count_retired(contract.feed, lake, state, listed) if absent else 0
     verdict.gone = absent - verdict.retired
-    return listed
 
 
 def _count_retired(feed: str, lake: Store, state: LedgerState, listed: Listed) -> int:
@@ -140,7 +149,7 @@ def _compare_objects(
     """Each object has as many rows, in as many different lines, as the ledger says."""
     if verdict.differences:
         return  # a missing file would make each of its objects differ
-    ledger = _known(state, "source_file", *COUNTS)
+    ledger = objects(state, "source_file", *COUNTS)
     if not len(ledger):
         return
     for name in COUNTS:
@@ -172,94 +181,3 @@ def _compare_objects(
             for name, records, said, found, lines, said_bad, bad in rows
         ],
     )
-
-
-def _compare_content(
-    connection: duckdb.DuckDBPyConnection,
-    contract: Contract,
-    options: Settings,
-    landing: Store,
-    lake: Store,
-    state: LedgerState,
-    listed: Listed,
-    verdict: FeedVerdict,
-) -> None:
-    """Loads the versions that the ledger holds once more, into a scratch lake, and compares row by row."""
-    known = _known(state, "source_file", "dropped")
-    dropped = known.filter(pc.greater(known.column("dropped"), 0)).column("source_file")
-    wanted = pc.and_(pa.array(listed.status == SAME), pc.invert(pc.is_in(listed.names, value_set=dropped)))
-    versions = listed.table.filter(wanted)
-    with tempfile.TemporaryDirectory(prefix="lakemesh-verify-") as folder:
-        scratch = Store(folder)
-        scope = Scope(dt.datetime.now(dt.UTC), listed=versions)
-        report = ingest_feed(contract, landing, scratch, options.lake_start, scope=scope)
-        again = Ledger(scratch, contract.feed).state()
-        _choose(connection, listed.names.filter(wanted), state, again)
-        if connection.execute("SELECT 1 FROM chosen WHERE NOT is_same LIMIT 1").fetchone():
-            listed = _list(contract, landing, lake, state, verdict)
-            stuck = dict(report.stuck)
-            unread = _keep_unchanged(connection, listed)
-            verdict.differ("object cannot be read", [f"{name}: {stuck[name]}" for name in unread if name in stuck])
-            verdict.waiting += sum(name not in stuck for name in unread)
-        named = [f'"{column.name}"' for column in contract.columns]
-        columns = ", ".join([*named, "_source_file", "_source_line", "_rescued_data"])
-        lakes = ((options.lake_uri, state), (folder, again))
-        rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]
-        bad = [f"SELECT _source_file, _source_line, reason FROM {quarantine_query(uri, one)}" for uri, one in lakes]
-        for kind, (kept, loaded) in (("row", rows), ("bad record", bad)):
-            for text, first, second in (("in the lake", kept, loaded), ("in the source", loaded, kept)):
-                found = connection.execute(
-                    "SELECT _source_file, _source_line FROM ("
-                    f"FROM ({first}) SEMI JOIN chosen USING (_source_file) EXCEPT ALL "
-                    f"FROM ({second}) SEMI JOIN chosen USING (_source_file)) ORDER BY ALL"
-                ).fetchall()
-                verdict.differ(f"{kind} only {text}", [f"{name} line {line}" for name, line in found])
-
-
-def _known(state: LedgerState, *columns: str) -> pa.Table:
-    """The given columns of all objects that the ledger knows."""
-    return pa.concat_tables([OBJECT_SCHEMA.empty_table().select(columns), *state.objects.tables(columns)])
-
-
-def _choose(connection: duckdb.DuckDBPyConnection, names: pa.Array, state: LedgerState, again: LedgerState) -> None:
-    """Puts the objects to compare into the table `chosen`: whether they were read (`is_read`), with the same content.
-
-    The same etag is not enough: an object that is overwritten in place while it is read gives some of both contents.
-    """
-    connection.register("wanted", pa.table({"source_file": names}))
-    for name, one in (("kept", state), ("again", again)):
-        connection.register(name, _known(one, "source_file", "content_hash"))
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE chosen AS SELECT wanted.source_file AS _source_file, "
-        "again.content_hash IS NOT NULL AS is_read, "
-        "COALESCE(again.content_hash = kept.content_hash, FALSE) AS is_same "
-        "FROM wanted JOIN kept USING (source_file) LEFT JOIN again USING (source_file)"
-    )
-    for name in ("wanted", "kept", "again"):
-        connection.unregister(name)
-
-
-def _keep_unchanged(connection: duckdb.DuckDBPyConnection, listed: Listed) -> list[str]:
-    """Takes out of `chosen` what was not read with the same content, unless the landing still has that version.
-
-    Returns:
-        Those that the landing still has and that could not be read.
-    """
-    connection.register("unchanged", pa.table({"_source_file": listed.names.filter(pa.array(listed.status == SAME))}))
-    unread = connection.execute(
-        "SELECT _source_file FROM chosen SEMI JOIN unchanged USING (_source_file) WHERE NOT is_read ORDER BY ALL"
-    ).fetchall()
-    connection.execute(
-        "DELETE FROM chosen WHERE NOT is_same "
-        "AND NOT (is_read AND _source_file IN (SELECT _source_file FROM unchanged))"
-    )
-    connection.unregister("unchanged")
-    return [name for (name,) in unread]
-
-
-def quarantine_query(uri: str, state: LedgerState) -> str:
-    """A relation of the live quarantined records, discarded ones included."""
-    paths = sorted(path for path in state.files if path.startswith((OPEN, DISCARDED)))
-    if not paths:
-        return "(SELECT '' AS _source_file, 0 AS _source_line, '' AS reason LIMIT 0)"
-    return parquet(uri, paths)
