@@ -19,7 +19,8 @@ from ingest.ledger import Ledger
 from ingest.load import ingest_feed
 from ingest.settings import PROJECT
 from ingest.store import Store, StoredObject
-from pipeline import verify
+from pipeline import deep
+from pipeline.verify import verify_feed
 from tests.engagement import play
 from tests.home import Home
 
@@ -135,7 +136,7 @@ def after_the_listing(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Non
             happens()
             return ingest_feed(*arguments, **options)
 
-        patch.setattr(verify, "ingest_feed", meanwhile)
+        patch.setattr(deep, "ingest_feed", meanwhile)
         yield
 
 
@@ -153,7 +154,7 @@ def test_changed_and_deleted_objects_are_counted_as_they_are_then(
         loaded.put("events", "new.json", play("newer", "2026-01-05"))
 
     with after_the_listing(monkeypatch, change):
-        found = verify.verify_feed(EVENTS, loaded.options, deep=True)
+        found = verify_feed(EVENTS, loaded.options, deep=True)
     assert (found.differences, found.waiting, found.gone) == ([], 4, 1)
 
 
@@ -167,7 +168,7 @@ def test_rows_of_unchanged_objects_are_compared_all_the_same(loaded: Home, monke
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     with after_the_listing(monkeypatch, lambda: loaded.put("events", "0000.json", play("new", "2026-01-05"))):
-        found = verify.verify_feed(EVENTS, loaded.options, deep=True)
+        found = verify_feed(EVENTS, loaded.options, deep=True)
 
     assert found.differences == [
         "row only in the lake: raw-events/0005.json line 1",
@@ -186,7 +187,7 @@ def test_object_that_cannot_be_read_is_a_difference(loaded: Home, monkeypatch: p
         return original(self, version)
 
     monkeypatch.setattr(Store, "read", read)
-    found = verify.verify_feed(EVENTS, loaded.options, deep=True)
+    found = verify_feed(EVENTS, loaded.options, deep=True)
     (difference,) = found.differences
     assert difference == "object cannot be read: raw-events/0007.json: 0007.json: the disk is worn out"
     assert found.waiting == 0
@@ -201,7 +202,7 @@ def test_objects_that_wait_are_not_read(loaded: Home, monkeypatch: pytest.Monkey
         scratch.append(report.objects)
         return report
 
-    monkeypatch.setattr(verify, "ingest_feed", reading)
-    found = verify.verify_feed(EVENTS, loaded.options, deep=True)
+    monkeypatch.setattr(deep, "ingest_feed", reading)
+    found = verify_feed(EVENTS, loaded.options, deep=True)
     assert (found.waiting, scratch, found.differences) == (1, [OBJECTS], [])
     assert len(Ledger(Store(loaded.options.lake_uri), "events").state().objects) == OBJECTS
