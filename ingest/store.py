@@ -242,7 +242,8 @@ class Store:
     def open(self, key: str) -> Iterator[Any]:
         """A seekable binary file to read one object from."""
         if self.root is not None:
-            with (self.root / key).open("rb") as file:
+            # Arrow's own kind: a thread of it that still holds one of Python's when the process ends aborts it
+            with pa.OSFile(str(self.root / key)) as file:
                 yield file
         else:
             with self._translated(key):
