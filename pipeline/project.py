@@ -19,6 +19,7 @@ from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import PROJECT, settings
+from ingest.text import printable
 from pipeline.alerts import Sender, sqlmesh_target
 from pipeline.computing import compute_lock, prepare
 from pipeline.postgres import is_from_driver, reason
@@ -95,17 +96,17 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
         for error in errors:
             cause = error.__cause__ or error
             name = plain_name(str(getattr(error.node, "snapshot_name", error.node)))
-            self.errors.append(f"{name}: {' '.join(str(cause).split())[:1000]}")
+            self.errors.append(f"{name}: {printable(' '.join(str(cause).split())[:1000])}")
             if isinstance(cause, NodeAuditsErrors):
                 self.failed_audits += cause.errors
 
     def log_error(self, message: str) -> None:
-        self.errors.append(" ".join(message.split()))
+        self.errors.append(printable(" ".join(message.split())))
 
     def log_warning(self, short_message: str, long_message: str | None = None, *_: Any, **__: Any) -> None:
         if "not recommended for storing SQLMesh state" in short_message:
             return  # of a DuckDB file beside Spark; docs/spark.md says what it can, and the other way
-        self.warnings.append(" ".join((long_message or short_message).split())[:1000])
+        self.warnings.append(printable(" ".join((long_message or short_message).split())[:1000]))
 
 
 class Project:

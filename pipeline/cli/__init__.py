@@ -17,17 +17,16 @@ from pipeline.cli.look import status, verify, why
 from pipeline.cli.quarantine import quarantine
 from pipeline.cli.run import publish, rebuild, run
 from pipeline.cli.sample import sample
+from pipeline.terminal import PlainFormatter
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Log each step to stderr.")
 def main(verbose: bool) -> None:
     """Lakemesh: small raw files in object storage become audited gold tables."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        stream=sys.stderr,
-        format="ts=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("ts=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     collect_rarely()
 
 

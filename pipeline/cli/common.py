@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError, IngestError
+from pipeline.terminal import escaped_json
 
 
 def exits(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -36,9 +37,10 @@ def exits(command: Callable[..., int | None]) -> Callable[..., None]:
 
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")
 """Feeds by name, `events` or `engagement/events`; all without."""
+raw_option = click.option("--raw", is_flag=True, help="Show personal and unknown values of rejected records too.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for machines.")
 
 
 def as_json_text(value: Any) -> str:
     """What `--json` prints."""
-    return json.dumps(value, indent=2, default=str, ensure_ascii=False)
+    return escaped_json(json.dumps(value, indent=2, default=str, ensure_ascii=False))

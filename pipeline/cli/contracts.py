@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from ingest.settings import PROJECT
+from ingest.text import printable
 from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
 
 
@@ -82,7 +83,7 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int
         return 0
     for item in proposals:
         for unfit in item.unfit:
-            click.echo(f"{item.feed}: {unfit}", err=True)
+            click.echo(f"{item.feed}: {printable(unfit)}", err=True)
         click.echo(item.patch or f"{item.feed}: nothing to propose", nl=not item.patch)
     if write:
         known.cache_clear()

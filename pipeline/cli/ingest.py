@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import click
 
+from ingest.text import printable
 from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
 
 
@@ -34,7 +35,7 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
         from pipeline.status import waiting_objects
 
         for name, size in waiting_objects(feeds, settings()):
-            click.echo(json.dumps({"object": name, "bytes": size}) if as_json else f"{size:>14,}  {name}")
+            click.echo(json.dumps({"object": name, "bytes": size}) if as_json else f"{size:>14,}  {printable(name)}")
         return 0
     with IngestProgress(sys.stderr) as progress:
         summary = ingest_all(feeds, progress.feed, full=full, hinted=hinted)
@@ -70,7 +71,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
             for action, name, place, size in retirable(contract, settings()):
                 row = {"action": action, "object": name, "to": place, "bytes": size}
                 text = f"{action:<6} {size:>14,}  {name}" + (f"  ->  {place}" if place else "")
-                click.echo(json.dumps(row, ensure_ascii=False) if as_json else text)
+                click.echo(json.dumps(row) if as_json else printable(text))
         return 0
     grace = dt.timedelta(hours=grace_hours)
     done = [maintain_feed(contract, settings(), grace) for contract in select(feeds)]
