@@ -110,10 +110,17 @@ def test_damaged_memory_is_no_obstacle(home: Home, receiver: Receiver) -> None:
 def test_late_and_incomplete_feeds_are_broken_promises(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completeness, "utc_now", lambda: NOW)
     events = [contracts()["events"]]
-    assert broken_promises(events, home.options, NOW)["freshness/events"] == (
-        "events is late: it has no object yet, the contract promises 26.0 hours; ask engagement"
+    assert "freshness/events" not in broken_promises(events, home.options, NOW), "a new feed is not late at once"
+    assert "freshness/events" not in broken_promises(events, home.options, NOW + dt.timedelta(hours=26))
+    overdue = NOW + dt.timedelta(hours=26, seconds=1)
+    promised = "the contract promises 26.0 hours; ask engagement"
+    assert broken_promises(events, home.options, overdue)["freshness/events"] == (
+        f"events is late: no object of it is loaded yet, and none waits, {promised}"
     )
     home.put("events", "a.json", {"event_id": "e"})
+    assert broken_promises(events, home.options, overdue)["freshness/events"] == (
+        f"events is late: no object of it is loaded yet, and one waits, {promised}"
+    )
     home.ingest("events")
     written = home.landing("events").find("a.json")
     assert written
@@ -122,8 +129,9 @@ def test_late_and_incomplete_feeds_are_broken_promises(home: Home, monkeypatch: 
     late = broken_promises(events, home.options, at + dt.timedelta(hours=30))["freshness/events"]
     assert late.startswith("events is late: its newest object is 30.0 hours old")
 
-    monkeypatch.setattr(completeness, "utc_now", lambda: at + dt.timedelta(days=2))
-    found = broken_promises(events, home.options, at + dt.timedelta(days=2))["completeness/events"]
+    afterwards = at + dt.timedelta(days=2, hours=6)  # the deadline lies six hours after the end of a day
+    monkeypatch.setattr(completeness, "utc_now", lambda: afterwards)
+    found = broken_promises(events, home.options, afterwards)["completeness/events"]
     assert f"{(at + dt.timedelta(days=1)).date()} passed the deadline of 21,600 s" in found
 
 
