@@ -32,7 +32,13 @@ SHOWN_FRAMES = 30
 
 
 class IngestError(Exception):
-    """Base of all errors that Lakemesh raises on purpose. The message names the object and the next step."""
+    """Base of all errors that Lakemesh raises on purpose. The message names the object and the next step.
+
+    Its text can be printed anywhere: what is odd in the name or the content of an object is escaped.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class ConfigError(IngestError):

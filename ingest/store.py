@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
+import pyarrow as pa
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
@@ -186,7 +187,8 @@ class Store:
     def open(self, key: str) -> Iterator[Any]:
         """A seekable binary file to read one object from."""
         if self.root is not None:
-            with (self.root / key).open("rb") as file:
+            # Arrow's own kind: a thread of it that still holds one of Python's when the process ends aborts it
+            with pa.OSFile(str(self.root / key)) as file:
                 yield file
         else:
             with self._translated(key):

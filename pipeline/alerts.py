@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingest.contract import Contract, Kind, contracts
-from ingest.errors import described
+from ingest.discover import discover
+from ingest.errors import IngestError, described
 from ingest.folders import make_folder
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline.completeness import TOLD_DAYS, judge
+from pipeline.first_seen import first_seen
 from pipeline.redact import redact
 
 if TYPE_CHECKING:
@@ -100,8 +103,8 @@ def broken_promises(promised_by: Iterable[Contract], options: Settings, now: dt.
     for contract in promised_by:
         newest = Ledger(lake, contract.feed).live().newest_object_at
         promised = dt.timedelta(seconds=contract.freshness_seconds)
-        if newest is None or now - newest > promised:
-            told = f"its newest object is {_age(now - newest)} old" if newest else "no object of it is loaded yet"
+        if now - (newest or first_seen(lake, contract.feed, now)) > promised:
+            told = f"its newest object is {_age(now - newest)} old" if newest else _unloaded(contract, options, lake)
             found[f"freshness/{contract.feed}"] = (
                 f"{contract.feed} is late: {told}, the contract promises {_age(promised)}; ask {contract.owner}"
             )
@@ -111,6 +114,17 @@ def broken_promises(promised_by: Iterable[Contract], options: Settings, now: dt.
             if warning := verdict.warning(contract):
                 found[f"completeness/{contract.feed}"] = warning
     return found
+
+
+def _unloaded(contract: Contract, options: Settings, lake: Store) -> str:
+    """What there is of a feed of which nothing is loaded."""
+    try:
+        landing = Landing(options.landing(contract.source.bucket), options)
+        waiting = len(discover(contract, landing, Ledger(lake, contract.feed).state()))
+    except IngestError:  # what is wrong with the landing, ingest reports
+        return "no object of it is loaded yet, and its landing cannot be listed"
+    words = {0: "none waits", 1: "one waits"}.get(waiting, f"{waiting:,} wait")
+    return f"no object of it is loaded yet, and {words}"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from ingest.ledger import Ledger
 from ingest.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
 from ingest.store import Store
+from pipeline.first_seen import seen_without_objects
 from pipeline.redact import redact
 from pipeline.warehouse import insert
 
@@ -68,11 +70,12 @@ def registration() -> list[str]:
     """
     lake = Store(settings().lake_uri)
     known = list(contracts().values())
+    seen = seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))
     return [
         "CREATE SCHEMA IF NOT EXISTS operations",
         f"CREATE TABLE IF NOT EXISTS operations.runs ({_typed(RUNS)})",
         f"CREATE TABLE IF NOT EXISTS operations.audits ({_typed(AUDITS)})",
-        f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known)}",
+        f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known, seen)}",
         f"CREATE OR REPLACE VIEW operations.objects AS {_objects(known, lake)}",
         f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(known, lake)}",
     ]
@@ -101,14 +104,18 @@ def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
     insert(warehouse, "operations.audits", AUDITS, audits)
 
 
-def feeds_query(known: list[Contract]) -> str:
-    """The contracts as a relation."""
+def feeds_query(known: list[Contract], seen: Mapping[str, dt.datetime]) -> str:
+    """The contracts as a relation.
+
+    Args:
+        seen: since when feeds are known that have no object yet.
+    """
     rows = (
         f"('{item.feed}', '{item.domain}', '{item.kind}', {_text(item.owner)}, {item.freshness_seconds}, "
-        f"{item.max_quarantined_share})"
+        f"{item.max_quarantined_share}, CAST({_time(seen.get(item.feed))} AS TIMESTAMP))"
         for item in known
     )
-    names = "feed, domain, kind, owner, freshness_seconds, max_quarantined_share"
+    names = "feed, domain, kind, owner, freshness_seconds, max_quarantined_share, first_seen_at"
     return f"SELECT * FROM (VALUES {', '.join(rows)}) AS feeds({names})"
 
 
@@ -168,6 +175,10 @@ def nothing(columns: Mapping[str, str]) -> str:
 
 def _typed(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+def _time(at: dt.datetime | None) -> str:
+    return _text(f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}") if at else "NULL"
 
 
 def _text(value: str) -> str:

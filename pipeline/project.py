@@ -20,6 +20,7 @@ from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
 from ingest.errors import ConfigError, IngestError, RetriableError, log_traceback
 from ingest.settings import PROJECT, Settings, settings
+from ingest.text import printable
 from pipeline.alerts import Channel, sqlmesh_target
 from pipeline.computing import compute_lock, prepare
 from pipeline.postgres import is_from_driver, reason
@@ -100,17 +101,17 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
             if not isinstance(cause, SQLMeshError | IngestError | duckdb.Error):
                 kind = f"{type(cause).__name__}: "
                 log_traceback(name, cause)
-            self.errors.append(f"{name}: {kind}{' '.join(str(cause).split())[:1000]}")
+            self.errors.append(f"{name}: {kind}{printable(' '.join(str(cause).split())[:1000])}")
             if isinstance(cause, NodeAuditsErrors):
                 self.failed_audits += cause.errors
 
     def log_error(self, message: str) -> None:
-        self.errors.append(" ".join(message.split()))
+        self.errors.append(printable(" ".join(message.split())))
 
     def log_warning(self, short_message: str, long_message: str | None = None, *_: Any, **__: Any) -> None:
         if "not recommended for storing SQLMesh state" in short_message:
             return  # of a DuckDB file beside Spark; docs/spark.md says what it can, and the other way
-        self.warnings.append(" ".join((long_message or short_message).split())[:1000])
+        self.warnings.append(printable(" ".join((long_message or short_message).split())[:1000]))
 
 
 class Project:

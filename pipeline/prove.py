@@ -17,6 +17,7 @@ from pipeline.bronze import registered_positions
 from pipeline.computing import must_still_hold
 from pipeline.duck import connect
 from pipeline.invalidate import settle_unchanged
+from pipeline.masking import masked_row
 from pipeline.project import Project
 from pipeline.publish import Change, changes, is_told_alike, prune, publish
 from pipeline.published import Published, State
@@ -251,7 +252,7 @@ def _told(item: Outcome) -> str:
     if item.is_broken:
         return f"audit {item.name} could not be run"
     sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
-    return f"audit {item.name} found {item.rows:,} rows, for instance {dict(item.examples[0])}{sources}"
+    return f"audit {item.name} found {item.rows:,} rows, for instance {masked_row(item.examples[0])}{sources}"
 
 
 def _range(dates: list[dt.date]) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from ingest.settings import secrets
+from pipeline.terminal import PlainFormatter
 
 HIDDEN = "***"
 SHORTEST = 5
@@ -64,8 +65,8 @@ def redacted(value: Value) -> Value:
     return cast(Value, found)
 
 
-class RedactingFormatter(logging.Formatter):
-    """Lines of the log without secrets, tracebacks included."""
+class RedactingFormatter(PlainFormatter):
+    """Lines of the log without secrets and control sequences, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""

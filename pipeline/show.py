@@ -1,4 +1,7 @@
-"""What the commands print for people, and their progress bars."""
+"""What the commands print for people, and their progress bars.
+
+Names and contents of objects are data: shown as they are, never as markup, with what a terminal would obey escaped.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+from ingest.text import printable
+from pipeline.masking import masked_row
+from pipeline.terminal import plain
 
 if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a second
     from ingest.clean import Cleaning
@@ -48,12 +55,12 @@ class IngestProgress:
     def __init__(self, stream: TextIO) -> None:
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
-            console=Console(file=stream),
+            console=Console(file=stream, markup=False, highlight=False, emoji=False),
             transient=True,
             disable=not stream.isatty(),
         )
@@ -99,8 +106,15 @@ class CycleProgress(IngestProgress):
         self._bars.update(self._models, advance=batches, total=total, rate=name)
 
 
+class _Table(Table):
+    """A table whose cells are text."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(printable(str(cell)) for cell in cells), **options)
+
+
 def _table(*headers: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _Table(box=None, pad_edge=False, header_style="bold")
     for number, header in enumerate(headers):
         table.add_column(header, justify="left" if number == 0 else "right", overflow="fold")
     return table
@@ -110,7 +124,7 @@ def _text(*items: Any) -> str:
     out = StringIO()
     console = Console(file=out, width=120, highlight=False, markup=False, emoji=False)
     for item in items:
-        console.print(item)
+        console.print(plain(item) if isinstance(item, str) else item)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -224,7 +238,7 @@ def _ago(now: dt.datetime, then: dt.datetime | None) -> str:
 
 def show_life(life: Life) -> str:
     """One object's life for people."""
-    items: list[Any] = [f"{life.source_file} ({life.feed}): {life.state}"]
+    items: list[Any] = [printable(f"{life.source_file} ({life.feed}): {life.state}")]
     if life.listed:
         listed = life.listed
         items.append(f"in the landing: {listed.size:,} bytes of {listed.modified_at}, etag {listed.etag}")
@@ -237,11 +251,11 @@ def show_life(life: Life) -> str:
         texts = (f"{step.committed_at:%Y-%m-%d %H:%M:%S}", item.load_id, item.etag, *(f"{n:,}" for n in numbers), dates)
         table.add_row(str(step.position), *texts)
     items += [table] * bool(life.steps)
-    items += [f"file: {path}" for path in life.files]
+    items += [printable(f"file: {path}") for path in life.files]
     for bad in life.bad_lines:
         where = f" in {bad.column}" if bad.column else ""
-        items.append(f"line {bad.line}: {bad.reason}{where}: {bad.detail or ''}")
-        items.append(f"  {bad.raw[:200]}")
+        items.append(printable(f"line {bad.line}: {bad.reason}{where}: {bad.detail or ''}"))
+        items.append(printable(f"  {bad.raw[:200]}"))
     return _text(*items)
 
 
@@ -254,7 +268,7 @@ def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
         numbers = (f"{getattr(item, name):,}" for name in counted)
         table.add_row(item.feed, *numbers, "differs" if item.differences else "agrees")
     lines = [line for item in verdicts for line in _ignored(item.feed, item.ignored)]
-    lines += [f"{item.feed}: {line}" for item in verdicts for line in item.differences]
+    lines += [printable(f"{item.feed}: {line}") for item in verdicts for line in item.differences]
     lines += [
         f"{item.feed}: {item.rejudged:,} records that an older contract loaded would be judged otherwise by the "
         "contract of now; `lake quarantine replay` takes those that it accepts"
@@ -307,13 +321,13 @@ def show_replay(summary: ReplaySummary) -> str:
     return _text(*items)
 
 
-def show_bad_record(feed: str, record: BadRecord, most: int = 400) -> str:
-    """One rejected record, for people."""
+def show_bad_record(feed: str, record: BadRecord, detail: str, text: str, most: int = 400) -> str:
+    """One rejected record, for people; detail and text as masking.shown gives them."""
     place = f"{feed} {record.source_file} line {record.line}"
     fault = " ".join(part for part in (record.reason, record.column) if part)
-    raw = record.raw[:most].decode("utf-8", "backslashreplace") + (" …" if len(record.raw) > most else "")
-    given_up = f"\n  discarded: {record.discarded}" if record.discarded is not None else ""
-    return f"{place}: {fault}: {record.detail or ''}{given_up}\n  {raw}"
+    lines = [printable(f"{place}: {fault}: {detail}")]
+    lines += [printable(f"  discarded: {record.discarded}")] if record.discarded is not None else []
+    return "\n".join([*lines, f"  {printable(text[:most])}" + (" …" if len(text) > most else "")])
 
 
 def show_discarded(done: Mapping[str, int]) -> str:
@@ -339,10 +353,12 @@ def show_drop(summary: DropSummary) -> str:
 
 
 def run_as_dict(summary: RunSummary) -> dict[str, Any]:
-    """The summary of a cycle for machines; dates in order."""
+    """The summary of a cycle for machines; dates in order, rows that audits found masked."""
     found = asdict(summary)
     for name, done in summary.computed.items():
         found["computed"][name]["dates"] = sorted(map(str, done.dates))
+    for audit in found["audits"]:
+        audit["examples"] = list(map(masked_row, audit["examples"]))
     return found
 
 
@@ -358,13 +374,13 @@ def show_run(summary: RunSummary) -> str:
     for name, dates in summary.held.items():
         waiting.setdefault(show_dates(dates), []).append(name)
     items += [f"waiting for complete feeds: {dates} of {', '.join(names)}" for dates, names in waiting.items()]
-    items += [f"late: {promise}" for promise in summary.broken_promises.values()]
-    items += [f"warning: {warning}" for warning in summary.warnings]
+    items += [printable(f"late: {promise}") for promise in summary.broken_promises.values()]
+    items += [printable(f"warning: {warning}") for warning in summary.warnings]
     for audit in summary.audits:
         if audit.rows:
             sources = f"; from {', '.join(audit.sources)}" if audit.sources else ""
-            items.append(f"audit {audit.name} ({audit.scope}): {audit.rows:,} rows{sources}")
-            items += [f"  {example}" for example in audit.examples]
+            items.append(printable(f"audit {audit.name} ({audit.scope}): {audit.rows:,} rows{sources}"))
+            items += [printable(f"  {masked_row(example)}") for example in audit.examples]
     passed = sum(not audit.rows for audit in summary.audits)
     items += [f"{passed} standalone audits passed"] * bool(passed)
     words = {

@@ -14,6 +14,7 @@ from ingest.errors import ConfigError, IngestError
 from pipeline.contain import contained, named
 from pipeline.interrupt import interruptible, must_go_on
 from pipeline.redact import redact
+from pipeline.terminal import escaped_json, plain
 
 if TYPE_CHECKING:
     from ingest.contract import Contract
@@ -66,20 +67,21 @@ def show_errors(errors: Iterable[IngestError]) -> int:
 
 def show_error(error: IngestError | str) -> int:
     """Prints an error as one line; the exit code that it asks for."""
-    click.echo(redact(f"error: {error}"), err=True)
+    click.echo(plain(redact(f"error: {error}")), err=True)
     return 2 if isinstance(error, ConfigError) else 1
 
 
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")
 """Feeds by name, `events` or `engagement/events`; all without."""
+raw_option = click.option("--raw", is_flag=True, help="Show personal and unknown values of rejected records too.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for machines.")
 
 
 def as_json_text(value: Any) -> str:
     """What `--json` prints."""
-    return json.dumps(value, indent=2, default=str, ensure_ascii=False)
+    return escaped_json(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
 def as_json_line(value: Any) -> str:
     """The same in one line, for what is printed again and again: JSON Lines."""
-    return json.dumps(value, default=str, ensure_ascii=False)
+    return escaped_json(json.dumps(value, default=str, ensure_ascii=False))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from ingest.settings import PROJECT
+from ingest.text import printable
 from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
 
 _SHOWN = 20
@@ -84,11 +85,11 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int
         return 0
     for item in proposals:
         for unfit in item.unfit[:_SHOWN]:
-            click.echo(f"{item.feed}: {unfit}", err=True)
+            click.echo(f"{item.feed}: {printable(unfit)}", err=True)
         if len(item.unfit) > _SHOWN:
             click.echo(f"{item.feed}: {len(item.unfit) - _SHOWN:,} more cannot be columns; --json lists them", err=True)
         for note in item.notes:
-            click.echo(f"{item.feed}: {note}", err=True)
+            click.echo(f"{item.feed}: {printable(note)}", err=True)
         click.echo(item.patch or f"{item.feed}: nothing to propose", nl=not item.patch)
     if write:
         known.cache_clear()

@@ -10,6 +10,7 @@ from dataclasses import asdict
 import click
 
 from ingest.errors import IngestError
+from ingest.text import printable
 from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, show_error, show_errors
 from pipeline.redact import redacted
 
@@ -46,7 +47,6 @@ def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
     from ingest.contract import select
     from ingest.errors import UnloadableObjects
     from ingest.settings import settings
-    from ingest.text import printable
     from pipeline.landings import absent, judge_absent
     from pipeline.status import waiting_objects
 
@@ -95,7 +95,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
             for action, name, place, size in retirable(contract, settings()):
                 row = {"action": action, "object": name, "to": place, "bytes": size}
                 text = f"{action:<6} {size:>14,}  {name}" + (f"  ->  {place}" if place else "")
-                click.echo(json.dumps(row, ensure_ascii=False) if as_json else text)
+                click.echo(json.dumps(row) if as_json else printable(text))
         return 0
     grace = dt.timedelta(hours=grace_hours)
     done = [maintain_feed(contract, settings(), grace) for contract in select(feeds)]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.cli.common import as_json_text, ask_each, exits, feed_arguments, json_option, show_errors
+from pipeline.cli.common import as_json_text, ask_each, exits, feed_arguments, json_option, raw_option, show_errors
 
 
 @click.command()
@@ -37,18 +37,21 @@ def status(feeds: tuple[str, ...], days: int, as_json: bool) -> int:
 
 @click.command()
 @click.argument("key")
+@raw_option
 @json_option
 @exits
-def why(key: str, as_json: bool) -> int:
+def why(key: str, raw: bool, as_json: bool) -> int:
     """Tell one object's whole life: its versions, loads, files, and each bad line with its reason.
 
-    KEY is bucket/key, as in the column _source_file.
+    KEY is bucket/key, as in the column _source_file. Bad lines are masked as in `lake quarantine show`.
     """
     from ingest.settings import settings
+    from pipeline.masking import masked_life
     from pipeline.show import show_life
     from pipeline.why import life_of
 
     life = life_of(key, settings())
+    life = life if raw else masked_life(life)
     click.echo(as_json_text({"state": life.state, **asdict(life)}) if as_json else show_life(life))
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, raw_option
 
 
 def _wanted(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,6 +46,7 @@ def quarantine_list(feeds: tuple[str, ...], as_json: bool) -> int:
 @_wanted
 @click.option("--discarded", is_flag=True, help="Those that were given up, instead of the open ones.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
+@raw_option
 @json_option
 @exits
 def quarantine_show(
@@ -54,24 +55,32 @@ def quarantine_show(
     objects: tuple[str, ...],
     discarded: bool,
     limit: int,
+    raw: bool,
     as_json: bool,
 ) -> int:
-    """Show rejected records: object, line, fault, and the record as it came."""
+    """Show rejected records: object, line, fault, and the record.
+
+    Values that are personal by the contract, of unknown fields, or in a record that cannot be read are hidden, and so
+    are details that may quote them; --raw shows them.
+    """
+    from ingest.contract import contracts
     from ingest.quarantine import Wanted
     from ingest.settings import settings
+    from pipeline.masking import shown
     from pipeline.quarantine import records_of
     from pipeline.show import show_bad_record
 
     found = itertools.islice(records_of(feeds, Wanted(reasons, objects), settings(), discarded), limit)
+    known = contracts()
     if as_json:
-        rows = [
-            {"feed": feed} | asdict(record) | {"raw": record.raw.decode("utf-8", "backslashreplace")}
-            for feed, record in found
-        ]
+        rows = []
+        for feed, record in found:
+            detail, text = shown(known[feed], record, raw)
+            rows.append({"feed": feed} | asdict(record) | {"detail": detail, "raw": text, "masked": not raw})
         click.echo(as_json_text(rows))
         return 0
     for feed, record in found:
-        click.echo(show_bad_record(feed, record))
+        click.echo(show_bad_record(feed, record, *shown(known[feed], record, raw)))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ingest.ledger import Ledger
 from ingest.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
 from ingest.store import Store
+from pipeline.first_seen import seen_without_objects
 from pipeline.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, feeds_query, nothing
 from pipeline.spark.session import spark_type, spark_uri, text
 from pipeline.spark.views import live, part_views, show
@@ -70,7 +72,7 @@ def register(warehouse: EngineAdapter) -> None:
             if names:
                 rejects += _rejects(warehouse, contract.feed, lake.uri, names, is_discarded)
     for name, parts in (
-        ("feeds", [_spark(feeds_query(known))]),
+        ("feeds", [_spark(feeds_query(known, seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))))]),
         ("objects", objects or [_spark(nothing(OBJECTS))]),
         ("quarantine", rejects or [_spark(nothing(QUARANTINE))]),
     ):

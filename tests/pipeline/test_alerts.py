@@ -80,10 +80,17 @@ def test_damaged_memory_is_no_obstacle(home: Home, receiver: Receiver) -> None:
 def test_late_and_incomplete_feeds_are_broken_promises(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completeness, "utc_now", lambda: NOW)
     events = [contracts()["events"]]
-    assert broken_promises(events, home.options, NOW)["freshness/events"] == (
-        "events is late: no object of it is loaded yet, the contract promises 26.0 hours; ask engagement"
+    assert "freshness/events" not in broken_promises(events, home.options, NOW), "a new feed is not late at once"
+    assert "freshness/events" not in broken_promises(events, home.options, NOW + dt.timedelta(hours=26))
+    overdue = NOW + dt.timedelta(hours=26, seconds=1)
+    promised = "the contract promises 26.0 hours; ask engagement"
+    assert broken_promises(events, home.options, overdue)["freshness/events"] == (
+        f"events is late: no object of it is loaded yet, and none waits, {promised}"
     )
     home.put("events", "a.json", {"event_id": "e"})
+    assert broken_promises(events, home.options, overdue)["freshness/events"] == (
+        f"events is late: no object of it is loaded yet, and one waits, {promised}"
+    )
     home.ingest("events")
     written = home.landing("events").find("a.json")
     assert written

@@ -51,7 +51,7 @@ def test_records_are_shown_and_given_up_with_a_reason(home: Home) -> None:
     run = CliRunner().invoke
     home.put("events", "a.json", b"{", b"[]", {"event_id": "e"})
     home.ingest()
-    shown = run(main, ["quarantine", "show", "events", "--reason", "unparsable"])
+    shown = run(main, ["quarantine", "show", "events", "--reason", "unparsable", "--raw"])
     assert "events raw-events/a.json line 1: unparsable: " in shown.stdout
     assert shown.stdout.splitlines()[1] == "  {"
     assert "missing_required" not in shown.stdout
@@ -63,7 +63,7 @@ def test_records_are_shown_and_given_up_with_a_reason(home: Home) -> None:
     assert json.loads(run(main, ["quarantine", "list", "events", "--json"]).stdout)["events"] == [
         {"reason": "missing_required", "column": "name", "records": 1, "objects": 1}
     ]
-    kept = json.loads(run(main, ["quarantine", "show", "--discarded", "--json"]).stdout)
+    kept = json.loads(run(main, ["quarantine", "show", "--discarded", "--raw", "--json"]).stdout)
     assert [(record["line"], record["raw"], record["discarded"]) for record in kept] == [
         (1, "{", "noise"),
         (2, "[]", "noise"),

@@ -20,9 +20,10 @@ from sqlglot import exp
 from sqlmesh.core.config import Config, load_configs
 
 from ingest.compact import compact
-from ingest.contract import Column, contracts
+from ingest.contract import Column, Contract, contracts
 from ingest.errors import ConfigError, DamagedLake
 from ingest.ledger import Ledger
+from ingest.load import ingest_feed
 from ingest.settings import PROJECT, settings
 from ingest.store import Store
 from pipeline.bronze import bronze_query
@@ -217,7 +218,7 @@ def test_files_of_an_older_contract_are_read_by_the_new_one(spark_home: Home, mo
         Column(name="seen_at", type="timestamp", description="x"),
         Column(name="tags", type="string", repeated=True, description="x"),
     ]
-    newer = contract.model_copy(update={"columns": tuple(columns)})
+    newer = contract.model_copy(update={"columns": tuple(columns), "version": contract.version + 1})
     known = contracts() | {"events": newer}
     for module in ("pipeline.spark.bronze", "tests.spark.test_spark"):
         monkeypatch.setattr(f"{module}.contracts", lambda: known)
@@ -230,6 +231,75 @@ def test_files_of_an_older_contract_are_read_by_the_new_one(spark_home: Home, mo
     assert (found["e2"].score, found["e2"].ratio, found["e2"].tags) == (None, None, None)
     assert found["e3"].data.device == "x"
     assert found["e4"].data.device is None
+
+
+def test_wider_types_and_new_members_of_lists_are_the_same_on_both_engines(
+    spark_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = spark_home
+
+    def column(name: str, kind: str, *fields: Column, repeated: bool = False) -> Column:
+        return Column(name=name, type=kind, description="x", fields=fields, repeated=repeated)
+
+    def agreed(version: int, *columns: Column) -> Contract:
+        plain_one = contracts()["events"]
+        return plain_one.model_copy(update={"columns": (*plain_one.columns, *columns), "version": version})
+
+    parts = [{"no": 1}, {"no": 2, "to": "z"}]
+    lines = [{"a": 1, "b": 7, "at": "x"}, {"a": 2, "c": {"n": 0.5, "d": "2026-01-02"}, "parts": parts}, None]
+    kept = {"n": 3, "d": "2026-01-02", "m": "1.5", "lines": lines, "tags": [1, 2.5], "whole": [{"k": 1}, {"k": 2.5}]}
+    home.put("events", "1.json", play("e1", "2026-01-01") | kept, play("e2", "2026-01-01") | {"lines": []})
+    older = agreed(
+        2,
+        column("n", "integer"),
+        column("d", "date"),
+        column("m", "decimal(5, 2)"),
+        column(
+            "lines",
+            "struct",
+            column("a", "integer"),
+            column("parts", "struct", column("no", "integer"), repeated=True),
+            repeated=True,
+        ),
+    )
+    lake = Store(home.options.lake_uri)
+    ingest_feed(older, home.landing("events"), lake, home.options.lake_start)
+    newer = agreed(
+        3,
+        column("n", "decimal(21, 2)"),
+        column("d", "timestamp"),
+        column("m", "decimal(9, 4)"),
+        column(
+            "lines",
+            "struct",
+            column("b", "integer"),
+            column("c", "struct", column("n", "double"), column("d", "date")),
+            column("parts", "struct", column("to", "string"), column("no", "integer"), repeated=True),
+            column("a", "double"),
+            column("at", "string"),
+            repeated=True,
+        ),
+        column("tags", "integer", repeated=True),
+        column("whole", "struct", column("k", "integer"), repeated=True),
+    )
+    known = contracts() | {"events": newer}
+    for module in ("pipeline.spark.bronze", "tests.spark.test_spark"):
+        monkeypatch.setattr(f"{module}.contracts", lambda: known)
+    register_bronze()
+
+    rows = in_duckdb(home, "events")
+
+    assert in_spark("events") == rows
+    found = {row.event_id: row.asDict(True) for row in spark().sql("SELECT * FROM bronze.events").collect()}["e1"]
+    assert (found["n"], found["m"], found["d"]) == (Decimal(3), Decimal("1.5"), dt.datetime(2026, 1, 2))
+    nothing = {"b": None, "c": None, "parts": None, "at": None}
+    c, both = {"n": 0.5, "d": dt.date(2026, 1, 2)}, [{"to": None, "no": 1}, {"to": "z", "no": 2}]
+    assert found["lines"] == [
+        nothing | {"a": 1.0, "b": 7, "at": "x"},
+        nothing | {"a": 2.0, "c": c, "parts": both},
+        None,
+    ]
+    assert (found["tags"], found["whole"]) == ([1, None], [{"k": 1}, {"k": None}])
 
 
 def test_rows_of_seeds_keep_their_types(spark_home: Home) -> None:

@@ -35,11 +35,11 @@ SELECT
   COALESCE(
     DATE_DIFF(
       'SECOND',
-      DATE_TRUNC('SECOND', newest_objects.newest_object_at),
+      DATE_TRUNC('SECOND', COALESCE(newest_objects.newest_object_at, feeds.first_seen_at)),
       DATE_TRUNC('SECOND', CURRENT_TIMESTAMP AT TIME ZONE 'UTC')
     ) > feeds.freshness_seconds,
     TRUE
-  )::BOOLEAN AS is_late /* Whether the contract is broken; a feed without objects is late */
+  )::BOOLEAN AS is_late /* Whether the contract is broken; a feed without objects is late once it is known for so long */
 FROM operations.feeds AS feeds
 LEFT JOIN newest_objects AS newest_objects
   ON feeds.feed = newest_objects.feed
