@@ -32,7 +32,7 @@ LAYERS = ("bronze", "quarantine", "discarded")
 VERSION_KEY = b"lakemesh.ledger_format"
 NEWEST_KEY = b"lakemesh.newest_object_at"
 OFFSETS_KEY = b"lakemesh.next_offsets"
-_LOAD_KEY, _COMMITTED_KEY = b"lakemesh.load_id", b"lakemesh.committed_at"
+_LOAD_KEY, _COMMITTED_KEY, _BEGINS_KEY = b"lakemesh.load_id", b"lakemesh.committed_at", b"lakemesh.begins"
 _DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
 _OBJECT = {
     "source_file": pa.string(),
@@ -215,6 +215,7 @@ class Entry:
     Attributes:
         ranges: at most one of each partition; the commit of the entry is the commit of their offsets.
         newest_object_at: when the newest of its objects was written, known also where the objects were not read.
+        begins: of the first entry of a rebuilt log its own number: whatever came before it counts no more. Otherwise 0.
     """
 
     load_id: str
@@ -225,6 +226,7 @@ class Entry:
     abandoned: tuple[str, ...] = ()
     ranges: tuple[OffsetRange, ...] = ()
     newest_object_at: dt.datetime | None = field(default=None, compare=False)
+    begins: int = 0
 
     def __post_init__(self) -> None:
         sources: tuple[LoadedObject | OffsetRange, ...] = (*self.objects, *self.ranges)
@@ -247,6 +249,8 @@ class Entry:
         sink = io.BytesIO()
         about = {_LOAD_KEY: self.load_id, _COMMITTED_KEY: self.committed_at.isoformat()}
         about |= stamp(self.newest_object_at)
+        if self.begins:
+            about[_BEGINS_KEY] = str(self.begins)
         schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in about.items()})
         with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=["action"]) as writer:
             for action, table in (
@@ -289,6 +293,7 @@ class Entry:
                 abandoned=tuple(load for table in rows["abandon"] for load in table.column("abandoned").to_pylist()),
                 ranges=tuple(item for table in rows["range"] for item in _ranges_of(table)),
                 newest_object_at=stamped(about),
+                begins=int(about.get(_BEGINS_KEY, b"0")),
             )
 
 

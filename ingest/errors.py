@@ -2,6 +2,7 @@
 
     IngestError
     ├── ConfigError        fix a setting, a contract or a permission, then run again   (exit 2)
+    │   └── LostLedger     entries of a feed's log are missing: restore or rebuild it  (exit 2)
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
     ├── TooManyBadRecords  more was quarantined than the contract allows: mend producer or contract     (exit 1)
     ├── OverwriteRefused   an object has new content, and its contract says refuse: look at it          (exit 1)
@@ -24,6 +25,20 @@ class IngestError(Exception):
 
 class ConfigError(IngestError):
     """A setting, contract, credential or folder is wrong. Nothing was changed."""
+
+
+class LostLedger(ConfigError):  # noqa: N818  somebody else erred: bronze and readers keep what they have
+    """A feed's log lacks entries that were there, or the lake its identity. Nothing is written until that is repaired.
+
+    Args:
+        feed: the one whose log it is; empty when it is the whole lake.
+    """
+
+    def __init__(self, place: str, what: str, feed: str = "") -> None:
+        super().__init__(
+            f"{place} {what}. Nothing is written to {feed or 'this lake'} before you restore the ledger from its "
+            f"back-up, or run `lake ledger rebuild{' ' * bool(feed)}{feed}`, then `lake ingest`"
+        )
 
 
 class RetriableError(IngestError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ingest.contract import Column, Contract, contracts
 from ingest.entry import LakeFile
+from ingest.errors import LostLedger
 from ingest.ledger import Ledger
 from ingest.schema import partitions, sql_columns, sql_type
 from ingest.settings import settings
@@ -17,18 +19,28 @@ from ingest.store import Store
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
+LOG = logging.getLogger(__name__)
 
-def registration() -> list[str]:
+
+def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> list[str]:
     """Statements that make the bronze of now visible in the warehouse: one view per feed, pinned by its file list.
 
+    Args:
+        lost: feeds whose logs lack entries. Their views stay as they are: what they show is all there still.
+
     Raises:
+        LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
         ConfigError, RetriableError: the lake cannot be read.
     """
     lake_uri = settings().lake_uri
     lake = Store(lake_uri)
     statements = ["CREATE SCHEMA IF NOT EXISTS bronze"]
     positions = []
+    shown = registered_positions(warehouse) if lost else {}
     for contract in contracts().values():
+        if contract.feed in lost:
+            positions.append(f"SELECT '{contract.feed}' AS feed, {kept(contract, shown, lost)} AS position")
+            continue
         live = Ledger(lake, contract.feed).live()
         query = bronze_query(contract, lake_uri, live.bronze_files())
         statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
@@ -36,6 +48,18 @@ def registration() -> list[str]:
     if positions:
         statements.append(f"CREATE OR REPLACE VIEW {POSITIONS} AS {' UNION ALL '.join(positions)}")
     return statements
+
+
+def kept(contract: Contract, shown: Mapping[str, int], lost: Mapping[str, LostLedger]) -> int:
+    """The position that the view of a feed whose log lacks entries goes on showing.
+
+    Raises:
+        LostLedger: there is no view yet.
+    """
+    if contract.feed not in shown:
+        raise lost[contract.feed]
+    LOG.warning("event=bronze_not_registered feed=%s because=%s", contract.feed, lost[contract.feed])
+    return shown[contract.feed]
 
 
 POSITIONS = "bronze._positions"

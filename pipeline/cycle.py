@@ -13,6 +13,7 @@ from ingest.hints import finish, read_spool
 from ingest.load import FeedReport, Progress, ingest_feed
 from ingest.settings import Settings, settings
 from ingest.store import Store
+from pipeline.continuity import known, lost_ledgers, must_be_the_known_lake
 from pipeline.invalidate import invalidate
 from pipeline.lake import writable_lake
 
@@ -26,6 +27,7 @@ class IngestSummary:
         dates: touched dates by feed, as far as they were invalidated.
         models: models that the next run recomputes in part.
         notes: what an operator should know.
+        lost: feeds whose logs lack entries; nothing was written to them.
         errors: one line per feed or step that failed; the others were done.
         exit_code: 0 done, 1 failed, 2 misuse.
     """
@@ -34,6 +36,7 @@ class IngestSummary:
     dates: Mapping[str, tuple[dt.date, ...]] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    lost: tuple[str, ...] = ()
     errors: list[str] = field(default_factory=list)
     exit_code: int = 0
 
@@ -68,7 +71,17 @@ def ingest_all(
     spool = read_spool(Path(options.notifications_path), contracts().values()) if hinted else None
     with writable_lake(options) as (lake, note):
         summary.notes += [note] if note else []
+        others = known(options, lake)
+        try:
+            must_be_the_known_lake(lake, others)
+        except ConfigError as error:  # nothing is loaded into a lake that is another one
+            summary.failed(error)
+            return summary
+        lost = lost_ledgers(options, lake, chosen, others)
         for contract in chosen:
+            if contract.feed in lost:
+                summary.failed(lost[contract.feed])
+                continue
             try:
                 landing = Store(options.landing(contract.source.bucket), options)
                 report = ingest_feed(
@@ -111,4 +124,8 @@ def ingest_all(
             summary.failed(error)
         else:
             summary.dates, summary.models = done.dates, done.models
+            for feed in done.lost.keys() - lost.keys():
+                summary.failed(done.lost[feed])
+            lost |= done.lost
+        summary.lost = tuple(sorted(lost))
     return summary

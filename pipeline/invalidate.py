@@ -13,21 +13,23 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
 from ingest.contract import Contract
-from ingest.errors import RetriableError
+from ingest.errors import LostLedger, RetriableError
+from ingest.ledger import Ledger
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline import history
 from pipeline.affected import FeedChange, feed_changes
 from pipeline.computing import compute_lock, put_in_order
+from pipeline.continuity import Known, identify, known, must_have
 from pipeline.damage import lake_damage
 from pipeline.duck import connect
 from pipeline.stale import DAY_MS, Dates, stale_versions
-from pipeline.state import State, must_be_the_same_lake, open_state, settled_positions
+from pipeline.state import State, open_state, settle, settled_positions
 
 _UNMARKED = (
     "What was loaded stays, but its dates are not marked for recomputation yet: mend that and run `lake ingest` again"
@@ -46,57 +48,82 @@ class Invalidation:
         dates: the touched dates by feed; SQLMesh recomputes those that a model had processed.
         models: names of the models with at least one interval removed.
         positions: settled ledger position by feed.
+        lost: feeds whose logs lack what was settled; nothing of them is marked.
     """
 
     dates: Mapping[str, tuple[dt.date, ...]]
     models: tuple[str, ...]
     positions: Mapping[str, int]
+    lost: Mapping[str, LostLedger] = field(default_factory=dict)
 
 
 def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]) -> Invalidation:
     """Removes the intervals that loads since the settled positions made stale, and settles the new positions.
 
-    Safe to repeat; after a crash at any point the next call does it all again.
+    A feed whose log lost what was settled is left as it is; all others are done. Safe to repeat; after a crash at any
+    point the next call does it all again.
 
     Raises:
         RetriableError: another process (a run, `sqlmesh ui`) holds the state file or computes on it, or it is out of
             reach, or its disk is full. The loads are committed; the next `lake ingest` invalidates.
-        ConfigError: the state cannot be written, or is newer than the lake.
+        LostLedger: the lake lost its identity.
+        ConfigError: the state cannot be written, or belongs to another lake.
         DamagedLake: a bronze file cannot be read.
     """
     with _unmarked(options), open_state(options) as state, connect(options) as reader:
-        must_be_the_same_lake(state, lake)
+        others = known(options, lake, state)
+        identify(state, lake, others)
         if not options.has_postgres_state:  # there it is done under the lock
             put_in_order(state)
         settled = settled_positions(state)
-        changes = _changes(lake, contracts, settled, reader)
+        positions, lost = _positions(lake, contracts, others)
+        changes = _changes(lake, contracts, settled, positions, reader)
         if all(settled.get(change.feed) == change.position for change in changes):
             history.collect(state)
-            return Invalidation({}, (), settled)
+            return Invalidation({}, (), settled, lost)
         with compute_lock(options):
             history.collect(state)
             before, settled = settled, settled_positions(state)
             if settled != before:  # another host was here while this one waited
-                changes = _changes(lake, contracts, settled, reader)
+                positions, lost = _positions(lake, contracts, known(options, lake, state))
+                changes = _changes(lake, contracts, settled, positions, reader)
             moved = [change for change in changes if settled.get(change.feed) != change.position]
             with state.changing(intervals=True):
                 models = remove_intervals(state, [change for change in moved if change.changed])
-                now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
                 for change in moved:
-                    state.execute(
-                        "INSERT INTO lakemesh.settled VALUES (?, ?, ?) ON CONFLICT (feed) "
-                        "DO UPDATE SET position = excluded.position, settled_at = excluded.settled_at",
-                        [change.feed, change.position, now],
-                    )
+                    settle(state, change.feed, change.position, change.load_id, dt.datetime.now(dt.UTC))
     return Invalidation(
         {change.feed: tuple(sorted(change.dates)) for change in moved},
         tuple(sorted(models)),
         {change.feed: change.position for change in changes},
+        lost,
     )
 
 
+def _positions(
+    lake: Store, contracts: Mapping[str, Contract], others: Known
+) -> tuple[dict[str, int], dict[str, LostLedger]]:
+    """The position of each feed whose log has what was settled, and what is wrong with the others."""
+    positions: dict[str, int] = {}
+    lost: dict[str, LostLedger] = {}
+    for feed in contracts:
+        ledger = Ledger(lake, feed)
+        try:
+            newest = ledger.position()
+            for record in others.records.get(feed, ()):
+                must_have(ledger, newest, record)
+            positions[feed] = newest
+        except LostLedger as error:
+            lost[feed] = error
+    return positions, lost
+
+
 def _changes(
-    lake: Store, contracts: Mapping[str, Contract], settled: Mapping[str, int], reader: duckdb.DuckDBPyConnection
+    lake: Store,
+    contracts: Mapping[str, Contract],
+    settled: Mapping[str, int],
+    positions: Mapping[str, int],
+    reader: duckdb.DuckDBPyConnection,
 ) -> list[FeedChange]:
     """What changed since the settled positions.
 
@@ -104,7 +131,7 @@ def _changes(
         DamagedLake: a file of bronze cannot be read.
     """
     try:
-        return feed_changes(lake, contracts, settled, reader)
+        return feed_changes(lake, contracts, settled, reader, positions)
     except duckdb.Error as error:
         raise lake_damage(lake, contracts.values()) or RetriableError(
             f"{lake.uri}: bronze cannot be read: {str(error).splitlines()[0]}; `lake verify --deep` names the file"

@@ -141,7 +141,8 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
         if not project.console.failed_audits and (damage := _damage(project, options, now)):
             summary.failed(damage)
         return True
-    if feeds_behind(project, options):
+    lost = set(summary.ingest.lost) if summary.ingest else set()
+    if set(feeds_behind(project, options)) - lost:
         return False
     try:
         audit_and_publish(project, options, summary, now)
@@ -170,4 +171,5 @@ def _joined(before: IngestSummary | None, after: IngestSummary) -> IngestSummary
     }
     models = tuple(sorted({*before.models, *after.models}))
     notes = list(dict.fromkeys([*before.notes, *after.notes]))
-    return IngestSummary([*before.feeds, *after.feeds], dates, models, notes, after.errors, after.exit_code)
+    feeds = [*before.feeds, *after.feeds]
+    return IngestSummary(feeds, dates, models, notes, after.lost, after.errors, after.exit_code)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
-from ingest.errors import ConfigError
-from ingest.ledger import lake_id
 from ingest.settings import Settings
-from ingest.store import Store
 
 TABLES = (
     "lakemesh.settled (feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)",
+    "lakemesh.settled_entry (feed TEXT PRIMARY KEY, position BIGINT, load_id TEXT)",
     "lakemesh.audited (scope TEXT PRIMARY KEY, audited_at TIMESTAMP)",
     "lakemesh.lake (id TEXT PRIMARY KEY, uri TEXT)",
     "lakemesh.warehouse (id TEXT PRIMARY KEY, place TEXT)",
@@ -102,20 +101,28 @@ def settled_positions(state: State) -> dict[str, int]:
     return dict(state.rows("SELECT feed, position FROM lakemesh.settled"))
 
 
-def must_be_the_same_lake(state: State, lake: Store) -> None:
-    """Positions in another lake's ledgers say nothing about this one: its data would never be recomputed.
+def settled_entries(state: State) -> dict[str, tuple[int, str]]:
+    """The same with the load of the entry at that position; empty where it was not noted."""
+    rows = state.rows(
+        "SELECT settled.feed, settled.position, noted.load_id FROM lakemesh.settled AS settled "
+        "LEFT JOIN lakemesh.settled_entry AS noted ON noted.feed = settled.feed AND noted.position = settled.position"
+    )
+    return {feed: (position, load_id or "") for feed, position, load_id in rows}
 
-    Raises:
-        ConfigError: the state belongs to another lake.
+
+def settle(state: State, feed: str, position: int, load_id: str, at: dt.datetime) -> None:
+    """Notes that the dates that a feed changed up to a ledger position are marked for recomputation.
+
+    Args:
+        load_id: of the entry at that position; empty when it is not known.
     """
-    found = lake_id(lake)
-    known = state.row("SELECT id, uri FROM lakemesh.lake")
-    if known is None:
-        state.execute("INSERT INTO lakemesh.lake VALUES (?, ?)", [found, lake.uri])
-    elif known[0] != found:
-        raise ConfigError(
-            f"{state.name} belongs to the lake {known[1]}, not to {lake.uri}; give this lake a state and a warehouse "
-            "of its own (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH; PGDATABASE for Postgres), or mend LAKE_URI"
-        )
-    elif known[1] != lake.uri:  # it was moved, and messages should name where it lies
-        state.execute("UPDATE lakemesh.lake SET uri = ?", [lake.uri])
+    state.execute(
+        "INSERT INTO lakemesh.settled VALUES (?, ?, ?) ON CONFLICT (feed) "
+        "DO UPDATE SET position = excluded.position, settled_at = excluded.settled_at",
+        [feed, position, at.astimezone(dt.UTC).replace(tzinfo=None)],
+    )
+    state.execute(
+        "INSERT INTO lakemesh.settled_entry VALUES (?, ?, ?) ON CONFLICT (feed) "
+        "DO UPDATE SET position = excluded.position, load_id = excluded.load_id",
+        [feed, position, load_id],
+    )

@@ -14,14 +14,17 @@ import pyarrow.parquet as pq
 from ingest.contract import Contract
 from ingest.discover import Listed, compare
 from ingest.entry import LAYERS
+from ingest.errors import LostLedger
 from ingest.known import CHANGED, NEW, SAME
 from ingest.ledger import Ledger, LedgerState
 from ingest.load import ingest_feed
+from ingest.orphans import sole_copies
 from ingest.quarantine import DISCARDED, OPEN
 from ingest.retired import is_retired, read_retired
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline.bronze import bronze_query
+from pipeline.continuity import Known, known, must_continue
 from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
 
@@ -37,7 +40,8 @@ class FeedVerdict:
         waiting: objects that are not loaded in their current version; the next ingest takes them.
         retired: loaded objects that `lake maintain` took out of the landing.
         gone: loaded objects that the landing has no more, and nobody knows why; their rows stay.
-        orphans: files that no ledger entry names, left by a crash; nobody reads them.
+        orphans: files that the ledger does not show, left by a crash or replaced; nobody reads them. A difference when
+            they may hold the only copy of a row.
         differences: one line each; empty means that all is well.
     """
 
@@ -60,10 +64,11 @@ class FeedVerdict:
             self.differences.append(f"{kind}: {len(items) - SHOWN} more")
 
 
-def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> FeedVerdict:
+def verify_feed(contract: Contract, options: Settings, deep: bool = False, others: Known | None = None) -> FeedVerdict:
     """Compares landing, ledger and Parquet files of one feed; changes nothing.
 
     Args:
+        others: what state and releases know of the lake; by default they are looked at.
         deep: reads every source object again and compares each row with bronze.
 
     Raises:
@@ -71,19 +76,26 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
         RetriableError: a store cannot be reached.
     """
     landing, lake = Store(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
-    state = Ledger(lake, contract.feed).state()
+    ledger = Ledger(lake, contract.feed)
+    try:
+        must_continue(contract, options, lake, (others or known(options, lake)).records.get(contract.feed, ()))
+        ledger.first()  # the entries before a checkpoint, too
+        state = ledger.state()
+    except LostLedger as error:
+        return FeedVerdict(contract.feed, differences=[f"ledger: {error}"])
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
     listed = compare(contract, landing, state)
     verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
     absent = verdict.objects - int((listed.status != NEW).sum())
     verdict.retired = _count_retired(contract.feed, lake, state, listed) if absent else 0
     verdict.gone = absent - verdict.retired
-    _compare_files(contract, lake, state, verdict, deep)
+    orphans = _compare_files(contract, lake, state, verdict, deep)
     with connect(options) as connection:
         _compare_objects(connection, contract, lake, state, verdict)
         if deep and not verdict.differences:
             same = listed.names.filter(pa.array(listed.status == SAME))
             _compare_content(connection, contract, options, landing, state, same, verdict)
+    _compare_orphans(ledger, orphans, state, listed, verdict)
     return verdict
 
 
@@ -97,11 +109,12 @@ def _count_retired(feed: str, lake: Store, state: LedgerState, listed: Listed) -
     return count
 
 
-def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict, deep: bool) -> None:
-    """Each live file is there with the size and the rows that the ledger says, and can be read."""
+def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict, deep: bool) -> list[str]:
+    """Each live file is there with the size and the rows that the ledger says, and can be read; the files beside."""
     folders = [f"{layer}/{contract.feed}" for layer in LAYERS]
     there = {item.key: item.size for folder in folders for item in lake.list(folder)}
-    verdict.orphans = len(there.keys() - state.files.keys())
+    orphans = sorted(there.keys() - state.files.keys())
+    verdict.orphans = len(orphans)
     verdict.differ("missing file", sorted(state.files.keys() - there.keys()))
     wrong, damaged = [], []
     for path, file in sorted(state.files.items()):
@@ -116,6 +129,20 @@ def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict:
             wrong.append(f"{path} has {rows} rows in {there[path]} bytes, the ledger says {file.rows} in {file.bytes}")
     verdict.differ("damaged file", damaged)
     verdict.differ("file differs", wrong)
+    return orphans
+
+
+def _compare_orphans(
+    ledger: Ledger, orphans: list[str], state: LedgerState, listed: Listed, verdict: FeedVerdict
+) -> None:
+    """No file that the ledger does not show has rows of an object that neither ledger nor landing has."""
+    found = list(sole_copies(ledger.store, orphans, state, lambda: listed.names))
+    if found:  # a load may have made it meanwhile
+        newest = ledger.state()
+        left = [path for path, _ in found if path not in newest.files]
+        found = list(sole_copies(ledger.store, left, newest, lambda: listed.names))
+    remedy = f"`lake ledger rebuild {ledger.feed}` takes its rows over"
+    verdict.differ("rows that nobody has", [f"{path} {reason}; {remedy}" for path, reason in found])
 
 
 def _compare_objects(

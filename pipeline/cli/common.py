@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -32,6 +32,15 @@ def exits(command: Callable[..., int | None]) -> Callable[..., None]:
         sys.exit(code)
 
     return run
+
+
+def misused(errors: Iterable[Any]) -> int:
+    """Prints what kept some feeds from being done; the exit code."""
+    code = 0
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    return code
 
 
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")

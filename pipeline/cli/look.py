@@ -54,10 +54,20 @@ def why(key: str, as_json: bool) -> int:
 def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
     """Check that landing, ledger and lake tell the same story; exit 1 and the differences otherwise."""
     from ingest.contract import select
+    from ingest.errors import LostLedger
     from ingest.settings import settings
+    from ingest.store import Store
+    from pipeline.continuity import known, must_be_the_known_lake
     from pipeline.show import show_verdicts
     from pipeline.verify import verify_feed
 
-    verdicts = [verify_feed(contract, settings(), deep) for contract in select(feeds)]
+    lake = Store(settings().lake_uri, settings())
+    others = known(settings(), lake)
+    verdicts = [verify_feed(contract, settings(), deep, others) for contract in select(feeds)]
     click.echo(as_json_text([asdict(verdict) for verdict in verdicts]) if as_json else show_verdicts(verdicts))
+    try:
+        must_be_the_known_lake(lake, others)
+    except LostLedger as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
     return int(any(verdict.differences for verdict in verdicts))
