@@ -76,5 +76,10 @@ def _objects_in(lake: Store, path: str) -> pa.Array | None:
         if source.read(len(_MAGIC)) != _MAGIC:
             return None
         source.seek(0)
-        table = pq.ParquetFile(source).read(columns=["_source_file"])
+        try:
+            table = pq.ParquetFile(source).read(columns=["_source_file"])
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise pa.ArrowInvalid(str(error)) from error  # pyarrow's own, about the content
     return table.column("_source_file").cast(pa.string()).combine_chunks().unique()

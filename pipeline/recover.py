@@ -71,7 +71,7 @@ def rebuild_ledgers(feeds: tuple[str, ...], options: Settings, force: bool = Fal
         force: whether to rebuild logs that are whole, too.
 
     Returns:
-        What was made of the feeds, and the logs that are whole.
+        What was made of the feeds, and the feeds whose logs are whole.
 
     Raises:
         ConfigError: a place cannot be used, or the lake is another one than others know.
@@ -87,7 +87,7 @@ def rebuild_ledgers(feeds: tuple[str, ...], options: Settings, force: bool = Fal
         if made:
             done.append(made)
         else:
-            whole.append(f"{lake.uri}/{Ledger(lake, contract.feed).prefix}")
+            whole.append(contract.feed)
     return done, whole
 
 

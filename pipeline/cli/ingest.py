@@ -118,6 +118,7 @@ def ledger_rebuild(feeds: tuple[str, ...], force: bool, as_json: bool) -> int:
 
     done, whole = rebuild_ledgers(feeds, settings(), force)
     click.echo(as_json_text([asdict(item) for item in done]) if as_json else show_recovery(done))
-    for name in whole:
-        click.echo(f"{name} is whole, nothing has to be rebuilt; with --force it is made anew all the same", err=True)
+    if whole:
+        told = f"{', '.join(whole)} {'is' if len(whole) == 1 else 'are'} whole, so nothing has to be rebuilt there"
+        click.echo(f"{told}; --force rebuilds all the same", err=True)
     return 2 if whole and feeds else 0
