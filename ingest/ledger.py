@@ -35,7 +35,7 @@ from ingest.entry import (
     stamp,
     stamped,
 )
-from ingest.errors import ConfigError, ConflictError, LostLedger
+from ingest.errors import ConflictError, LostLedger
 from ingest.known import KnownObjects
 from ingest.store import Store
 
@@ -265,10 +265,7 @@ class Ledger:
         """
         keys = [item.key for item in self.store.list(self.prefix, after=self._key(after - 1) if after else None)]
         if f"{self.prefix}/{self.DRAFT}" in keys:
-            raise ConfigError(
-                f"{self.store.uri}/{self.prefix}: a rebuild was interrupted; run "
-                f"`lake ledger rebuild {self.feed}` again"
-            )
+            raise self.lost("holds a draft: a rebuild was interrupted")
         names = (key.rsplit("/", 1)[1] for key in keys)
         found = sorted(int(name[:DIGITS]) for name in names if len(name) == DIGITS + 8 and name.endswith(".parquet"))
         found = found[bisect_left(found, after) :]

@@ -171,15 +171,13 @@ def name_again(lake: Store, others: Known) -> None:
 
 def lost_ledgers(
     options: Settings, lake: Store, feeds: Iterable[Contract], others: Known | None = None
-) -> dict[str, LostLedger]:
+) -> dict[str, IngestError]:
     """The feeds whose logs lack what others know of them, each with the error that stops its writers.
+
+    A feed that cannot be judged, because a store cannot be read, is one of them.
 
     Args:
         others: what others know; by default it is looked up.
-
-    Raises:
-        ConfigError: a bucket is missing or access is refused.
-        RetriableError: a store cannot be reached.
     """
     others = others or known(options, lake)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -189,8 +187,17 @@ def lost_ledgers(
 
 
 def lost_now(options: Settings) -> dict[str, LostLedger]:
-    """The same of all feeds."""
-    return lost_ledgers(options, Store(options.lake_uri, options), contracts().values())
+    """All feeds whose logs lack what others know of them.
+
+    Raises:
+        ConfigError, RetriableError: a feed cannot be judged.
+    """
+    lost: dict[str, LostLedger] = {}
+    for feed, error in lost_ledgers(options, Store(options.lake_uri, options), contracts().values()).items():
+        if not isinstance(error, LostLedger):
+            raise error
+        lost[feed] = error
+    return lost
 
 
 def must_be_writable(options: Settings, lake: Store, feeds: Iterable[Contract]) -> None:
@@ -207,10 +214,10 @@ def must_be_writable(options: Settings, lake: Store, feeds: Iterable[Contract]) 
         raise error
 
 
-def _loss(options: Settings, lake: Store, others: Known, contract: Contract) -> LostLedger | None:
+def _loss(options: Settings, lake: Store, others: Known, contract: Contract) -> IngestError | None:
     try:
         must_continue(contract, options, lake, others.records.get(contract.feed, ()))
-    except LostLedger as error:
+    except IngestError as error:
         return error
     return None
 
@@ -220,13 +227,13 @@ def must_continue(contract: Contract, options: Settings, lake: Store, records: I
 
     Raises:
         LostLedger: it lacks entries, or others are in their place.
-        ConfigError: a rebuild was interrupted, or the landing cannot be read.
+        ConfigError: the landing cannot be read.
         RetriableError: a store cannot be reached.
     """
     ledger = Ledger(lake, contract.feed)
-    newest = ledger.position()
-    if sweep := last_sweep(lake, contract.feed):
+    if sweep := last_sweep(lake, contract.feed):  # before the log, which may grow meanwhile
         records = (*records, Record(sweep.position, "the last full sweep"))
+    newest = ledger.position()
     for record in records:
         must_have(ledger, newest, record)
     if not newest:

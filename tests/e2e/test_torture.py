@@ -15,5 +15,6 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path, ingesters: int) ->
     outcome = Torture(tmp_path / "torture", seed=1, ingesters=ingesters).run(kills=10)
     assert outcome.faults == ()
     assert outcome.killed >= 10
+    assert outcome.lost >= 1
     assert outcome.looks > 3
     assert outcome.entries > 1
