@@ -8,6 +8,7 @@ entries of the ledger were lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,8 @@ Landed = Callable[[], pa.Array]
 """Gives bucket/key of every object that is in the landing."""
 _MAGIC = b"PAR1"
 SHOWN = 3
+THREADS = 4
+"""A file of a store is read as a whole when it has less than 32 MB, and so many are read at a time."""
 
 
 def landed_objects(contract: Contract, landing: Store) -> pa.Array:
@@ -48,26 +51,31 @@ def sole_copies(lake: Store, paths: Iterable[str], state: LedgerState, landed: L
         RetriableError: a store cannot be reached.
     """
     in_landing: pa.Array | None = None
-    for path in paths:
-        try:
-            names = _objects_in(lake, path)
-        except FileNotFoundError:  # somebody else deleted it
-            continue
-        except (pa.ArrowException, KeyError) as error:
-            yield path, f"cannot be read, so nobody knows whose rows it holds: {str(error).splitlines()[0]}"
-            continue
-        if names is None or not len(unknown := state.objects.unknown(names)):
-            continue
-        if in_landing is None:
-            in_landing = landed()
-        sole = unknown.filter(pc.invert(pc.is_in(unknown, value_set=in_landing))).sort()
-        if len(sole):
-            shown = ", ".join(sole.slice(0, SHOWN).to_pylist()) + (", …" if len(sole) > SHOWN else "")
-            yield path, f"holds rows of {len(sole):,} objects that neither ledger nor landing has: {shown}"
+    with ThreadPoolExecutor(THREADS) as pool:
+        for path, names in pool.map(lambda path: (path, _objects_in(lake, path)), paths):
+            if isinstance(names, str):
+                yield path, f"cannot be read, so nobody knows whose rows it holds: {names}"
+            elif len(unknown := state.objects.unknown(names)):
+                if in_landing is None:
+                    in_landing = landed()
+                sole = unknown.filter(pc.invert(pc.is_in(unknown, value_set=in_landing))).sort()
+                if len(sole):
+                    shown = ", ".join(sole.slice(0, SHOWN).to_pylist()) + (", …" if len(sole) > SHOWN else "")
+                    yield path, f"holds rows of {len(sole):,} objects that neither ledger nor landing has: {shown}"
 
 
-def _objects_in(lake: Store, path: str) -> pa.Array | None:
-    """The objects whose records a file holds; None when it ends before its footer."""
+def _objects_in(lake: Store, path: str) -> pa.Array | str:
+    """The objects whose records a file holds, or why they cannot be read; none when it ends before its footer."""
+    try:
+        names = _read(lake, path)
+    except FileNotFoundError:  # somebody else deleted it
+        names = None
+    except (pa.ArrowException, KeyError) as error:
+        return str(error).splitlines()[0]
+    return pa.array([], pa.string()) if names is None else names
+
+
+def _read(lake: Store, path: str) -> pa.Array | None:
     with lake.disk_errors(), lake.open(path) as source:
         size = source.seek(0, 2)
         if size < 3 * len(_MAGIC):

@@ -109,7 +109,7 @@ def _by_free_state(options: Settings) -> Known:
 def _by_release(options: Settings) -> Known:
     try:
         newest = Published(options).newest()
-    except IngestError as error:
+    except (IngestError, ValueError, KeyError, TypeError) as error:  # out of reach, or damaged
         LOG.info("event=releases_not_consulted because=%s", str(error).split("\n", 1)[0])
         return Known()
     if newest is None:

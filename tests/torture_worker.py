@@ -41,8 +41,12 @@ def main() -> None:
     ingest.compact.MIN_FILES = 2
     ingest.contract.contracts = cache(lambda: ingest.contract.load_contracts(folder))
     # only now, so that they take what was set
-    from pipeline import cli, cycle, maintain, quarantine, show  # noqa: F401  all that the commands import later
+    from pipeline import cli, cycle, maintain, quarantine, recover, show, verify  # noqa: F401  what they import later
 
+    if sys.argv[1] == "run":
+        from pipeline import project, run  # noqa: F401  SQLMesh, which takes a second
+
+        project.PROJECT = Path(os.environ["TORTURE_PROJECT"])
     signal.raise_signal(signal.SIGSTOP)
     if forks:
         timer = threading.Timer(random.uniform(0, 0.3), fork)

@@ -245,7 +245,7 @@ ORDERS = [next(order for order in permutations(STEPS) if order[0] == first) for 
 
 @pytest.mark.parametrize(
     ("number", "loss"),
-    enumerate([lose_folder, lose_folder_and_identity, lose_folder_and_state, lose_logs, lose_end]),
+    list(enumerate([lose_folder, lose_folder_and_identity, lose_folder_and_state, lose_logs, lose_end])),
 )
 def test_steps_heal_in_any_order(prepared: Home, home: Home, number: int, loss: Callable[[Home], None]) -> None:
     for order in (ORDERS[number % 4], ORDERS[(number + 1) % 4]):
@@ -420,6 +420,7 @@ def test_readers_get_the_same_gold(home: Home) -> None:
     shutil.rmtree(folder(home))
     (Path(home.options.landing("raw-events")) / "new.json").unlink()
     assert cycle(home).exit_code == 2
+    assert here("rebuild", "--yes").exit_code == 2, "nor is the warehouse made anew from what is left of bronze"
     assert gold(home) == news
     assert here("ledger", "rebuild", "--yes").exit_code == 0
     done = cycle(home)
