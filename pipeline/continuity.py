@@ -3,17 +3,20 @@
 A log that lost entries, or all of them, looks like one that never had them. So state, releases and what lies beside the
 log say how long it was, and files of bronze say that there was one. Where they disagree the feed has no writers until
 somebody restores the log or rebuilds it; all other feeds go on.
+
+What the state settled also lies in the lake, as `<lake>/settled/<feed>` with position and load: a state that is in use
+cannot be asked, and an entry has to be the same one, not one of the same number.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import duckdb
 
@@ -27,7 +30,7 @@ from ingest.settings import Settings
 from ingest.store import Store
 from ingest.sweep import last_sweep
 from pipeline.published import Published
-from pipeline.state import State, open_state, settled_entries
+from pipeline.state import State, open_state, settled_positions
 
 LOG = logging.getLogger(__name__)
 THREADS = 8
@@ -89,17 +92,13 @@ def known(options: Settings, lake: Store, state: State | None = None) -> Known:
 
 def _by_state(state: State) -> Known:
     identity, uri = state.row("SELECT id, uri FROM lakemesh.lake") or ("", "")
-    entries = settled_entries(state)
-    return Known(
-        identity, state.name, uri, {feed: (Record(n, state.name, load),) for feed, (n, load) in entries.items()}
-    )
+    settled = settled_positions(state)
+    return Known(identity, state.name, uri, {feed: (Record(n, state.name),) for feed, n in settled.items()})
 
 
 def _by_free_state(options: Settings) -> Known:
-    if not options.has_postgres_state and not Path(options.state_path).exists():
-        return Known()
     try:
-        with open_state(options.model_copy(update={"state_lock_seconds": 0.0})) as state:
+        with open_state(options, look=True) as state:
             return _by_state(state)
     except (IngestError, duckdb.Error) as error:
         LOG.info("event=state_not_consulted because=%s", str(error).split("\n", 1)[0])
@@ -222,8 +221,11 @@ def _loss(options: Settings, lake: Store, others: Known, contract: Contract) -> 
     return None
 
 
-def must_continue(contract: Contract, options: Settings, lake: Store, records: Iterable[Record]) -> None:
+def must_continue(contract: Contract, options: Settings, lake: Store, records: Iterable[Record]) -> int:
     """Checks a feed's log against all that is known of it.
+
+    Returns:
+        Its position.
 
     Raises:
         LostLedger: it lacks entries, or others are in their place.
@@ -231,16 +233,40 @@ def must_continue(contract: Contract, options: Settings, lake: Store, records: I
         RetriableError: a store cannot be reached.
     """
     ledger = Ledger(lake, contract.feed)
-    if sweep := last_sweep(lake, contract.feed):  # before the log, which may grow meanwhile
-        records = (*records, Record(sweep.position, "the last full sweep"))
+    near = tuple(records_beside(lake, contract.feed))  # before the log, which may grow meanwhile
     newest = ledger.position()
-    for record in records:
-        must_have(ledger, newest, record)
+    for record in (*records, *near):
+        _must_have(ledger, newest, record)
     if not newest:
         _must_never_have_begun(contract, options, lake, ledger)
+    return newest
 
 
-def must_have(ledger: Ledger, newest: int, record: Record) -> None:
+def records_beside(lake: Store, feed: str) -> Iterator[Record]:
+    """What the lake itself says of a feed's log, outside of the log."""
+    if sweep := last_sweep(lake, feed):
+        yield Record(sweep.position, "the last full sweep")
+    try:
+        said = json.loads(lake.get(_settled_key(feed)))
+        yield Record(int(said["position"]), f"{lake.uri}/{_settled_key(feed)}", str(said["load_id"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # nobody settled it, or the note was cut short
+        return
+
+
+def record_settled(lake: Store, feed: str, position: int, load_id: str) -> None:
+    """Notes in the lake what the state has settled.
+
+    Args:
+        load_id: of the entry at that position; empty when there is none.
+    """
+    lake.put(_settled_key(feed), json.dumps({"position": position, "load_id": load_id}).encode())
+
+
+def _settled_key(feed: str) -> str:
+    return f"settled/{feed}"
+
+
+def _must_have(ledger: Ledger, newest: int, record: Record) -> None:
     """Checks that a log that ends at `newest` has an entry that somebody noted.
 
     Raises:

@@ -18,18 +18,17 @@ from dataclasses import dataclass, field
 import duckdb
 
 from ingest.contract import Contract
-from ingest.errors import LostLedger, RetriableError
-from ingest.ledger import Ledger
+from ingest.errors import IngestError, RetriableError
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline import history
 from pipeline.affected import FeedChange, feed_changes
 from pipeline.computing import compute_lock, put_in_order
-from pipeline.continuity import Known, identify, known, must_have
+from pipeline.continuity import Known, identify, known, must_continue, record_settled
 from pipeline.damage import lake_damage
 from pipeline.duck import connect
 from pipeline.stale import DAY_MS, Dates, stale_versions
-from pipeline.state import State, open_state, settle, settled_positions
+from pipeline.state import State, open_state, settled_positions
 
 _UNMARKED = (
     "What was loaded stays, but its dates are not marked for recomputation yet: mend that and run `lake ingest` again"
@@ -48,13 +47,13 @@ class Invalidation:
         dates: the touched dates by feed; SQLMesh recomputes those that a model had processed.
         models: names of the models with at least one interval removed.
         positions: settled ledger position by feed.
-        lost: feeds whose logs lack what was settled; nothing of them is marked.
+        lost: feeds whose logs lack what others know of them, or cannot be judged; nothing of them is marked.
     """
 
     dates: Mapping[str, tuple[dt.date, ...]]
     models: tuple[str, ...]
     positions: Mapping[str, int]
-    lost: Mapping[str, LostLedger] = field(default_factory=dict)
+    lost: Mapping[str, IngestError] = field(default_factory=dict)
 
 
 def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]) -> Invalidation:
@@ -76,7 +75,7 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         if not options.has_postgres_state:  # there it is done under the lock
             put_in_order(state)
         settled = settled_positions(state)
-        positions, lost = _positions(lake, contracts, others)
+        positions, lost = _positions(options, lake, contracts, others)
         changes = _changes(lake, contracts, settled, positions, reader)
         if all(settled.get(change.feed) == change.position for change in changes):
             history.collect(state)
@@ -85,13 +84,20 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
             history.collect(state)
             before, settled = settled, settled_positions(state)
             if settled != before:  # another host was here while this one waited
-                positions, lost = _positions(lake, contracts, known(options, lake, state))
+                positions, lost = _positions(options, lake, contracts, known(options, lake, state))
                 changes = _changes(lake, contracts, settled, positions, reader)
             moved = [change for change in changes if settled.get(change.feed) != change.position]
             with state.changing(intervals=True):
                 models = remove_intervals(state, [change for change in moved if change.changed])
+                now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
                 for change in moved:
-                    settle(state, change.feed, change.position, change.load_id, dt.datetime.now(dt.UTC))
+                    state.execute(
+                        "INSERT INTO lakemesh.settled VALUES (?, ?, ?) ON CONFLICT (feed) "
+                        "DO UPDATE SET position = excluded.position, settled_at = excluded.settled_at",
+                        [change.feed, change.position, now],
+                    )
+    for change in (item for item in moved if item.position):
+        record_settled(lake, change.feed, change.position, change.load_id)
     return Invalidation(
         {change.feed: tuple(sorted(change.dates)) for change in moved},
         tuple(sorted(models)),
@@ -101,19 +107,15 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
 
 
 def _positions(
-    lake: Store, contracts: Mapping[str, Contract], others: Known
-) -> tuple[dict[str, int], dict[str, LostLedger]]:
-    """The position of each feed whose log has what was settled, and what is wrong with the others."""
+    options: Settings, lake: Store, contracts: Mapping[str, Contract], others: Known
+) -> tuple[dict[str, int], dict[str, IngestError]]:
+    """The position of each feed whose log has what others know of it, and what is wrong with the others."""
     positions: dict[str, int] = {}
-    lost: dict[str, LostLedger] = {}
-    for feed in contracts:
-        ledger = Ledger(lake, feed)
+    lost: dict[str, IngestError] = {}
+    for feed, contract in contracts.items():
         try:
-            newest = ledger.position()
-            for record in others.records.get(feed, ()):
-                must_have(ledger, newest, record)
-            positions[feed] = newest
-        except LostLedger as error:
+            positions[feed] = must_continue(contract, options, lake, others.records.get(feed, ()))
+        except IngestError as error:
             lost[feed] = error
     return positions, lost
 

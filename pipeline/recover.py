@@ -29,8 +29,7 @@ from ingest.orphans import landed_objects, sole_copies
 from ingest.parquet import parquet_file
 from ingest.settings import Settings
 from ingest.store import Store
-from ingest.sweep import last_sweep
-from pipeline.continuity import Known, Record, known, must_continue, name_again
+from pipeline.continuity import Known, Record, known, must_continue, name_again, records_beside
 from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
 from pipeline.lake import writable_lake
@@ -139,9 +138,8 @@ def rebuild_ledger(contract: Contract, options: Settings, others: Known, force: 
 
 def _beyond(ledger: Ledger, records: Iterable[Record]) -> int:
     """A number that the old log cannot have reached, even if the state missed its last entries."""
-    sweep = last_sweep(ledger.store, ledger.feed)
-    known_positions = [*ledger.numbers(), *(record.position for record in records), sweep.position if sweep else 0]
-    return (max(known_positions, default=0) // MARGIN + 1) * MARGIN + 1
+    noted = (record.position for record in (*records, *records_beside(ledger.store, ledger.feed)))
+    return (max([*ledger.numbers(), *noted], default=0) // MARGIN + 1) * MARGIN + 1
 
 
 def _files(lake: Store, feed: str) -> list[str]:

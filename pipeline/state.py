@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +12,6 @@ from ingest.settings import Settings
 
 TABLES = (
     "lakemesh.settled (feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)",
-    "lakemesh.settled_entry (feed TEXT PRIMARY KEY, position BIGINT, load_id TEXT)",
     "lakemesh.audited (scope TEXT PRIMARY KEY, audited_at TIMESTAMP)",
     "lakemesh.lake (id TEXT PRIMARY KEY, uri TEXT)",
     "lakemesh.warehouse (id TEXT PRIMARY KEY, place TEXT)",
@@ -80,8 +78,11 @@ class State(ABC):
         self.close()
 
 
-def open_state(options: Settings) -> State:
+def open_state(options: Settings, look: bool = False) -> State:
     """SQLMesh's state with our tables in it.
+
+    Args:
+        look: only to read what is there: a DuckDB file is not waited for, not made and not changed.
 
     Raises:
         RetriableError: another process holds the DuckDB file, or Postgres cannot be reached.
@@ -93,36 +94,9 @@ def open_state(options: Settings) -> State:
         return PostgresState(options)
     from pipeline.duck_state import DuckState
 
-    return DuckState(options)
+    return DuckState(options, look)
 
 
 def settled_positions(state: State) -> dict[str, int]:
     """The ledger position of each feed up to which changed dates are marked for recomputation."""
     return dict(state.rows("SELECT feed, position FROM lakemesh.settled"))
-
-
-def settled_entries(state: State) -> dict[str, tuple[int, str]]:
-    """The same with the load of the entry at that position; empty where it was not noted."""
-    rows = state.rows(
-        "SELECT settled.feed, settled.position, noted.load_id FROM lakemesh.settled AS settled "
-        "LEFT JOIN lakemesh.settled_entry AS noted ON noted.feed = settled.feed AND noted.position = settled.position"
-    )
-    return {feed: (position, load_id or "") for feed, position, load_id in rows}
-
-
-def settle(state: State, feed: str, position: int, load_id: str, at: dt.datetime) -> None:
-    """Notes that the dates that a feed changed up to a ledger position are marked for recomputation.
-
-    Args:
-        load_id: of the entry at that position; empty when it is not known.
-    """
-    state.execute(
-        "INSERT INTO lakemesh.settled VALUES (?, ?, ?) ON CONFLICT (feed) "
-        "DO UPDATE SET position = excluded.position, settled_at = excluded.settled_at",
-        [feed, position, at.astimezone(dt.UTC).replace(tzinfo=None)],
-    )
-    state.execute(
-        "INSERT INTO lakemesh.settled_entry VALUES (?, ?, ?) ON CONFLICT (feed) "
-        "DO UPDATE SET position = excluded.position, load_id = excluded.load_id",
-        [feed, position, load_id],
-    )
