@@ -1,4 +1,7 @@
-"""Files that nobody reads any more: left by a crash, or replaced longer ago than any reader holds a position."""
+"""Files that nobody reads any more: left by a crash, or replaced longer ago than any reader holds a position.
+
+None of them goes as long as it may hold the only copy of a row, see ingest/orphans.py.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 
 from ingest.entry import LAYERS, Entry
 from ingest.ledger import Ledger
+from ingest.orphans import Landed, sole_copies
 from ingest.store import Store
 
 GRACE = dt.timedelta(days=1)
@@ -15,19 +19,30 @@ GRACE = dt.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """What was deleted: files and their size in bytes."""
+    """What was deleted.
+
+    Attributes:
+        files: how many files.
+        bytes: their size.
+        kept: files that would have gone, but may hold the only copy of a row: path and reason.
+    """
 
     files: int = 0
     bytes: int = 0
+    kept: tuple[tuple[str, str], ...] = ()
 
 
-def clean(lake: Store, ledger: Ledger, now: dt.datetime, grace: dt.timedelta = GRACE) -> Cleaning:
+def clean(lake: Store, ledger: Ledger, landed: Landed, now: dt.datetime, grace: dt.timedelta = GRACE) -> Cleaning:
     """Deletes the files that no position within the grace time shows, and that are older than it.
 
     A load that still runs, however slowly, cannot commit afterwards: its id is abandoned in the ledger first.
 
+    Args:
+        landed: gives the objects that are in the landing.
+
     Raises:
-        RetriableError: the store cannot be reached.
+        LostLedger: entries of the log are missing.
+        RetriableError: a store cannot be reached.
     """
     horizon = now - grace
     kept, position = _reachable(ledger, horizon)
@@ -39,6 +54,10 @@ def clean(lake: Store, ledger: Ledger, now: dt.datetime, grace: dt.timedelta = G
     ]
     if not dead:
         return Cleaning()
+    sole = dict(sole_copies(lake, (item.key for item in dead), ledger.state(), landed))
+    dead = [item for item in dead if item.key not in sole]
+    if not dead:
+        return Cleaning(kept=tuple(sole.items()))
     loads = sorted({load_of(item.key) for item in dead})
     entry = Entry(f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}", now, abandoned=tuple(loads))
     sequence = ledger.commit(entry, position)
@@ -46,7 +65,7 @@ def clean(lake: Store, ledger: Ledger, now: dt.datetime, grace: dt.timedelta = G
         kept |= {file.path for _, other in ledger.entries(position, sequence) for file in other.added}
         dead = [item for item in dead if item.key not in kept]
     lake.delete(item.key for item in dead)
-    return Cleaning(len(dead), sum(item.size for item in dead))
+    return Cleaning(len(dead), sum(item.size for item in dead), tuple(sole.items()))
 
 
 def load_of(path: str) -> str:
@@ -60,9 +79,9 @@ def load_of(path: str) -> str:
 
 def _reachable(ledger: Ledger, horizon: dt.datetime) -> tuple[set[str], int]:
     """Every file that some position since the horizon shows, and the newest position."""
-    newest = ledger.position()
+    newest, first = ledger.position(), ledger.first()
     position = newest
-    while position and ledger.committed_at(position) >= horizon:
+    while position and position >= first and ledger.committed_at(position) >= horizon:
         position -= 1
     kept = set(ledger.state(position).files)
     kept |= {file.path for _, entry in ledger.entries(position, newest) for file in entry.added}

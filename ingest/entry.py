@@ -33,7 +33,7 @@ VERSION_KEY = b"lakemesh.ledger_format"
 NEWEST_KEY = b"lakemesh.newest_object_at"
 OFFSETS_KEY = b"lakemesh.next_offsets"
 CONTRACT_KEY = b"lakemesh.contract"
-_LOAD_KEY, _COMMITTED_KEY = b"lakemesh.load_id", b"lakemesh.committed_at"
+_LOAD_KEY, _COMMITTED_KEY, _BEGINS_KEY = b"lakemesh.load_id", b"lakemesh.committed_at", b"lakemesh.begins"
 _DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
 _OBJECT = {
     "source_file": pa.string(),
@@ -218,6 +218,7 @@ class Entry:
         ranges: at most one of each partition; the commit of the entry is the commit of their offsets.
         newest_object_at: when the newest of its objects was written, known also where the objects were not read.
         contract: the contract that its objects were loaded by, where the log does not have it yet (see evolution.py).
+        begins: of the first entry of a rebuilt log its own number: whatever came before it counts no more. Otherwise 0.
     """
 
     load_id: str
@@ -229,6 +230,7 @@ class Entry:
     ranges: tuple[OffsetRange, ...] = ()
     newest_object_at: dt.datetime | None = field(default=None, compare=False)
     contract: str = ""
+    begins: int = 0
 
     def __post_init__(self) -> None:
         sources: tuple[LoadedObject | OffsetRange, ...] = (*self.objects, *self.ranges)
@@ -261,6 +263,8 @@ class Entry:
         sink = io.BytesIO()
         about = {_LOAD_KEY: self.load_id, _COMMITTED_KEY: self.committed_at.isoformat()}
         about |= stamp(self.newest_object_at) | ({CONTRACT_KEY: self.contract} if self.contract else {})
+        if self.begins:
+            about[_BEGINS_KEY] = str(self.begins)
         schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in about.items()})
         with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=["action"]) as writer:
             for action, table in (
@@ -304,6 +308,7 @@ class Entry:
                 ranges=tuple(item for table in rows["range"] for item in _ranges_of(table)),
                 newest_object_at=stamped(about),
                 contract=about.get(CONTRACT_KEY, b"").decode(),
+                begins=int(about.get(_BEGINS_KEY, b"0")),
             )
 
 

@@ -2,7 +2,8 @@
 
     IngestError
     ├── ConfigError        fix a setting, a contract or a permission, then run again   (exit 2)
-    │   └── ContractRefused  a contract does not read what its feed loaded before      (exit 2, only that feed stops)
+    │   ├── ContractRefused  a contract does not read what its feed loaded before      (exit 2, only that feed stops)
+    │   └── LostLedger     entries of a feed's log are missing: restore or rebuild it  (exit 2, only that feed stops)
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
     │   └── Busy           another process does the same: wait for it                  (exit 1)
     ├── Unexpected         nobody foresaw this error: report it                        (exit 1)
@@ -54,6 +55,20 @@ class ContractRefused(ConfigError):  # noqa: N818  it is the contract that erred
             "and its bronze reads as before; docs/contracts.md lists the changes that are allowed and the ways out"
         )
         self.faults = tuple(faults)
+
+
+class LostLedger(ConfigError):  # noqa: N818  somebody else erred: bronze and readers keep what they have
+    """A feed's log lacks entries that were there, or the lake its identity. Nothing is written until that is repaired.
+
+    Args:
+        feed: the one whose log it is; empty when it is the whole lake.
+    """
+
+    def __init__(self, place: str, what: str, feed: str = "") -> None:
+        super().__init__(
+            f"{place} {what}. Nothing is written to {feed or 'this lake'} before you restore the ledger from its "
+            f"back-up, or run `lake ledger rebuild{' ' * bool(feed)}{feed}`, then `lake ingest`"
+        )
 
 
 class RetriableError(IngestError):

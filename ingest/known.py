@@ -91,6 +91,13 @@ class KnownObjects(Mapping[str, LoadedObject]):
                     found.update((item.source_file, item) for item in objects_of(table))
         return found
 
+    def unknown(self, names: pa.Array) -> pa.Array:
+        """Those of the given objects that are not known."""
+        rest = names.filter(pc.invert(pc.is_in(names, value_set=pa.array(self._recent, pa.string()))))
+        if len(rest) and self._checkpoint:
+            rest = rest.filter(pc.invert(pc.is_in(rest, value_set=self._known_names())))
+        return rest
+
     def __getitem__(self, name: str) -> LoadedObject:
         return self.lookup([name])[name]
 

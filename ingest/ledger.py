@@ -2,9 +2,10 @@
 
 Entry N is the object `ledger/<feed>/<N as 20 digits>.parquet`, written with put-if-absent, so exactly one writer gets
 each number. Entries are never deleted, renumbered or reused: what is live at a position is what entries 1..position
-say. Every CHECKPOINT_ENTRIES entries, or CHECKPOINT_OBJECTS objects, the sum of all is laid beside the log, as
-`ledger/<feed>/_checkpoints/<N>.files.parquet` and `…<N>.objects.parquet`. A checkpoint only spares reading: without it
-the log says the same.
+say. A log that was lost and is rebuilt begins with a number beyond all that anybody can know of the old one, and its
+first entry says so; what came before counts no more. Every CHECKPOINT_ENTRIES entries, or CHECKPOINT_OBJECTS objects,
+the sum of all is laid beside the log, as `ledger/<feed>/_checkpoints/<N>.files.parquet` and `…<N>.objects.parquet`. A
+checkpoint only spares reading: without it the log says the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import datetime as dt
 import io
 import json
 import tempfile
-import uuid
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -36,22 +37,14 @@ from ingest.entry import (
     stamp,
     stamped,
 )
-from ingest.errors import ConfigError, ConflictError
+from ingest.errors import ConflictError, LostLedger
 from ingest.known import KnownObjects
 from ingest.store import Store
 
 CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000
 KEPT_CHECKPOINTS = 4
-
-
-def lake_id(store: Store) -> str:
-    """The identity of a lake, made on first use; it goes with the lake wherever that is moved or copied to."""
-    key = "ledger/_lake_id"
-    try:
-        return store.get(key).decode()
-    except FileNotFoundError:
-        store.put_new(key, uuid.uuid4().hex.encode())
-        return store.get(key).decode()
+DIGITS = 20
+"""Of the number in an entry's name."""
 
 
 @dataclass(slots=True)
@@ -75,7 +68,10 @@ class LedgerState:
 
     def apply(self, sequence: int, entry: Entry) -> None:
         """Moves the state one entry on."""
-        assert sequence == self.position + 1
+        if entry.begins == sequence:
+            self.objects, self.files, self.next_offsets, self.newest_object_at = KnownObjects(), {}, {}, None
+        else:
+            assert sequence == self.position + 1
         self.objects.update(entry.objects)
         for path in entry.removed:
             del self.files[path]
@@ -112,13 +108,23 @@ class Ledger:
         """The number of the newest entry; 0 when there is none.
 
         Raises:
-            ConfigError: an entry is missing, so nothing after it can be trusted.
+            LostLedger: an entry is missing, so nothing after it can be trusted.
         """
         checkpoint = self._checkpoint_before(None)
-        return checkpoint + len(self._sequences(checkpoint))
+        return max(self._sequences(checkpoint), default=checkpoint)
+
+    def first(self) -> int:
+        """The number of the oldest entry: 1, a greater one when the log was rebuilt, 0 when there is none."""
+        return min(self._sequences(), default=0)
+
+    def numbers(self) -> set[int]:
+        """All numbers of entries and checkpoints that lie there, whether they fit together or not."""
+        keys = (item.key.removeprefix(f"{self.prefix}/") for item in self.store.list(self.prefix))
+        names = (key.removeprefix("_checkpoints/").split(".", 1)[0] for key in keys)
+        return {int(name) for name in names if len(name) == DIGITS and name.isdigit()}
 
     def state(self, position: int | None = None) -> LedgerState:
-        """The state at a position, by default the newest one."""
+        """The state at a position, by default the newest one; nothing when a rebuilt log begins after it."""
         return self._state(position, with_objects=True)
 
     def live_files(self, position: int | None = None) -> list[LakeFile]:
@@ -152,7 +158,7 @@ class Ledger:
         """Entries after a position, up to and with `until`, in order.
 
         Raises:
-            ConfigError: the ledger is shorter than `until`, as after a restored back-up.
+            LostLedger: the log is shorter than `after` or `until`, as after a restored back-up.
         """
         return self._entries(after, until, with_objects=True)
 
@@ -165,24 +171,46 @@ class Ledger:
 
         Who writes an older format cannot read a newer one, and so never appends to it: a few footers tell.
         """
-        older, newer = 0, self.position() + 1
+        first = self.first()
+        older, newer = max(first, 1) - 1, self.position() + 1
         while newer - older > 1:
-            middle = 1 if not older and newer > 2 else (older + newer) // 2  # most logs never changed their format
+            # most logs never changed their format
+            middle = first if older < first and newer > first + 1 else (older + newer) // 2
             key = self._key(middle)
             with self.store.open(key) as source, readable(f"{self.store.uri}/{key}"):
                 is_older = format_of(pq.read_schema(source)) < version
             older, newer = (middle, newer) if is_older else (older, middle)
         return newer
 
+    def load_at(self, position: int) -> str:
+        """The load that an entry committed; empty when a rebuilt log begins after it.
+
+        Raises:
+            LostLedger: it is missing.
+        """
+        try:
+            return self._entry(position, with_objects=False).load_id
+        except FileNotFoundError:
+            if position >= self.first():
+                raise self.lost(f"lacks the entry {position}") from None
+            return ""
+
+    def lost(self, what: str) -> LostLedger:
+        """The error that stops all writers of this feed."""
+        return LostLedger(f"{self.store.uri}/{self.prefix}", what, self.feed)
+
+    def must_reach(self, position: int, newest: int, known_to: str) -> None:
+        """Checks that a log that ends at `newest` is as long as somebody knows it to be.
+
+        Raises:
+            LostLedger: it is shorter.
+        """
+        if position > newest:
+            raise self.lost(f"ends at {newest}, but {position} was settled before ({known_to})")
+
     def _entries(self, after: int, until: int | None, with_objects: bool) -> Iterator[tuple[int, Entry]]:
         sequences = self._sequences(after)
-        newest = after + len(sequences)
-        if max(after, until or 0) > newest or (after and not sequences and after > self.position()):
-            newest = self.position()
-            raise ConfigError(
-                f"{self.store.uri}/{self.prefix} ends at {newest}, but {max(after, until or 0)} was settled before; "
-                "the lake seems older than the state: restore both from the same back-up"
-            )
+        self.must_reach(until or 0, max(sequences, default=after), "the position that is read")
         wanted = [n for n in sequences if until is None or n <= until]
         with ThreadPoolExecutor(8) as pool:
             yield from zip(wanted, pool.map(lambda n: self._entry(n, with_objects), wanted), strict=True)
@@ -254,28 +282,29 @@ class Ledger:
         return f"{self.prefix}/_checkpoints/{position:020d}.{kind}.parquet"
 
     def _sequences(self, after: int = 0) -> list[int]:
-        """Numbers of the entries after a position.
+        """Numbers of the entries after a position, which has to be there itself.
 
         Raises:
-            ConfigError: one is missing.
+            LostLedger: one is missing.
         """
-        keys = [item.key for item in self.store.list(self.prefix, after=self._key(after) if after else None)]
+        keys = [item.key for item in self.store.list(self.prefix, after=self._key(after - 1) if after else None)]
         if f"{self.prefix}/{self.DRAFT}" in keys:
-            raise ConfigError(
-                f"{self.store.uri}/{self.prefix}: a rebuild was interrupted; run "
-                f"`lake ledger rebuild {self.feed}` again"
+            raise self.lost("holds a draft: a rebuild was interrupted")
+        names = (key.rsplit("/", 1)[1] for key in keys)
+        found = sorted(int(name[:DIGITS]) for name in names if len(name) == DIGITS + 8 and name.endswith(".parquet"))
+        found = found[bisect_left(found, after) :]
+        expected = [after or 1, *(number + 1 for number in found)]
+        gaps = [place for place, number in enumerate(found) if number != expected[place]]
+        for place in reversed(gaps):  # behind the last one a rebuilt log may begin
+            if self._entry(found[place], with_objects=False).begins == found[place]:
+                return found[place:]
+        if gaps:
+            raise self.lost(
+                f"lacks the entry {expected[gaps[0]]}: {self.store.uri}/{self._key(expected[gaps[0]])} is missing"
             )
-        found = sorted(
-            number
-            for key in keys
-            if (name := key.rsplit("/", 1)[1]).endswith(".parquet")
-            and len(name) == 28
-            and (number := int(name.removesuffix(".parquet"))) > after
-        )
-        if found != list(range(after + 1, after + len(found) + 1)):
-            missing = next(n for n, sequence in enumerate(found, after + 1) if n != sequence)
-            raise ConfigError(f"{self.store.uri}/{self._key(missing)} is missing; restore the ledger from its back-up")
-        return found
+        if after and not found:
+            self.must_reach(after, max(self._sequences(), default=0), "by a checkpoint, or the position that is read")
+        return found[bool(after) :]
 
     def _key(self, sequence: int) -> str:
         return f"{self.prefix}/{sequence:020d}.parquet"
@@ -292,10 +321,14 @@ class Touched:
     Attributes:
         changed: whether any row appeared or vanished; compaction and objects without rows change nothing.
         dates: event dates of those rows; empty for entity feeds.
+        begins: whether a rebuilt log begins among them, so that rows of any date may have vanished.
+        load_id: of the last of them; empty when there are none.
     """
 
     changed: bool
     dates: frozenset[dt.date]
+    begins: bool = False
+    load_id: str = field(default="", compare=False)
 
 
 def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched:
@@ -305,9 +338,12 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
         state: the ledger before them; it is moved on.
         entries: the entries in order.
     """
-    changed = False
+    changed = begins = False
+    load_id = ""
     dates: set[dt.date] = set()
     for sequence, entry in entries:
+        begins = begins or entry.begins == sequence
+        load_id = entry.load_id
         known = state.objects.lookup(item.source_file for item in entry.objects)
         for item in entry.objects:
             before = known.get(item.source_file)
@@ -323,4 +359,4 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
             changed = changed or span.rows > 0
             dates.update(day for day, _ in span.event_dates)
         state.apply(sequence, entry)
-    return Touched(changed, frozenset(dates))
+    return Touched(changed or begins, frozenset(dates), begins, load_id)

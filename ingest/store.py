@@ -179,7 +179,10 @@ class Store:
         """
         if self.root is not None:
             with self.disk_errors():
-                return (self.root / key).read_bytes()
+                try:
+                    return (self.root / key).read_bytes()
+                except NotADirectoryError as error:  # a file is where a folder should be: whoever writes says so
+                    raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
         with self._translated(key):
             return self._patiently(key, lambda: bytes(obstore.get(self._obstore, key).bytes()))
 

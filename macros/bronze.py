@@ -37,17 +37,18 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
     # Imported here: SQLMesh stores with the environment all that a macro finds at module level.
     from ingest.settings import read_settings
     from pipeline import bronze, operations
+    from pipeline.continuity import lost_now
     from pipeline.duck import lake_statements
 
-    warehouse = evaluator.engine_adapter
+    warehouse, lost = evaluator.engine_adapter, lost_now(read_settings())
     if warehouse.dialect == "spark":
         from pipeline.spark import bronze as spark_bronze
         from pipeline.spark import operations as spark_operations
 
-        spark_bronze.register(warehouse)
-        spark_operations.register(warehouse)
+        spark_bronze.register(warehouse, lost)
+        spark_operations.register(warehouse, lost)
         return []
     # Not as the result: SQLMesh would log what it cannot parse, and these hold credentials.
     for statement in lake_statements(read_settings()):
         warehouse.cursor.execute(statement)
-    return [*bronze.registration(), *operations.registration()]
+    return [*bronze.registration(warehouse, lost), *operations.registration(lost)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.contract import Contract, Kind
-from ingest.ledger import Ledger, LedgerState, touched
+from ingest.ledger import Ledger, LedgerState, Touched, touched
 from ingest.store import Store
 from pipeline.bronze import bronze_query, readable
 
@@ -20,10 +20,12 @@ class FeedChange:
 
     Attributes:
         position: the new position.
+        load_id: of the entry there; empty when nothing is new.
         changed: whether any row appeared or vanished.
         dates: event dates of those rows; for an entity feed the dates of the facts that refer to an entity whose
             latest version differs, and those that its differing versions name themselves.
-        is_everywhere: whether any date may be meant: an entity that neither facts refer to nor dates of its own place.
+        is_everywhere: whether any date may be meant: an entity that neither facts refer to nor dates of its own place,
+            or a log that was rebuilt.
     """
 
     feed: str
@@ -31,6 +33,7 @@ class FeedChange:
     changed: bool
     dates: frozenset[dt.date]
     is_everywhere: bool = False
+    load_id: str = ""
 
 
 def feed_changes(
@@ -38,36 +41,58 @@ def feed_changes(
     contracts: Mapping[str, Contract],
     settled: Mapping[str, int],
     connection: duckdb.DuckDBPyConnection,
+    positions: Mapping[str, int] | None = None,
 ) -> list[FeedChange]:
     """The change of every feed between its settled position (0 when absent) and now.
 
+    Args:
+        positions: of the feeds that are looked at, the newest ones; by default those of all feeds. The logs of others
+            are lost, so nobody knows the dates of their facts.
+
     Raises:
-        ConfigError: a ledger is shorter than its settled position.
+        LostLedger: a ledger is shorter than its settled position.
     """
-    ledgers = {feed: Ledger(lake, feed) for feed in contracts}
-    positions = {feed: ledger.position() for feed, ledger in ledgers.items()}
+    if positions is None:
+        positions = {feed: Ledger(lake, feed).position() for feed in contracts}
+    ledgers = {feed: Ledger(lake, feed) for feed in positions}
+    lost = contracts.keys() - positions.keys()
     if all(settled.get(feed, 0) == position for feed, position in positions.items()):
         return [FeedChange(feed, position, False, frozenset()) for feed, position in positions.items()]
     before = {feed: ledger.state(settled.get(feed, 0)) for feed, ledger in ledgers.items()}
     after: dict[str, LedgerState] = {}
-    changed: dict[str, bool] = {}
+    found: dict[str, Touched] = {}
     dates: dict[str, set[dt.date]] = {}
     for feed, ledger in ledgers.items():
         after[feed] = before[feed].copy()
         entries = ledger.entries(before[feed].position, positions[feed])
-        found = touched(after[feed], entries)
-        changed[feed], dates[feed] = found.changed, set(found.dates)
-    contracts = {feed: readable(contract, lake, after[feed]) for feed, contract in contracts.items()}
+        found[feed] = touched(after[feed], entries)
+        dates[feed] = set(found[feed].dates)
     changes = []
-    for feed, contract in contracts.items():
-        is_everywhere = False
-        if changed[feed] and contract.kind is Kind.ENTITY:
+    known = {feed: readable(contracts[feed], lake, after[feed]) for feed in positions}
+    for feed, contract in known.items():
+        news = found[feed]
+        is_everywhere = news.begins
+        if news.changed and contract.kind is Kind.ENTITY:
             has_changed_versions = _changed_versions(connection, lake.uri, contract, before[feed], after[feed])
-            of_facts = _dates_of_facts(connection, lake.uri, contracts, feed, after, before)
+            of_facts = _dates_of_facts(connection, lake.uri, known, feed, after, before)
             dates[feed] |= _own_dates(connection, contract) | (of_facts or set())
-            is_everywhere = has_changed_versions and of_facts is None and not contract.dates
-        changes.append(FeedChange(feed, after[feed].position, changed[feed], frozenset(dates[feed]), is_everywhere))
+            is_nowhere = of_facts is None and not contract.dates
+            if has_changed_versions and (is_nowhere or lost & _referring(contracts, feed)):
+                is_everywhere = True
+        position, days = after[feed].position, frozenset(dates[feed])
+        changes.append(FeedChange(feed, position, news.changed, days, is_everywhere, news.load_id))
     return changes
+
+
+def _referring(contracts: Mapping[str, Contract], feed: str) -> set[str]:
+    """The feeds that refer to a feed, directly or through others."""
+    found: set[str] = set()
+    waiting = {feed}
+    while waiting:
+        near = {name for name, item in contracts.items() if waiting & {other.feed for other in item.references}}
+        waiting = near - found
+        found |= near
+    return found
 
 
 def _own_dates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> set[dt.date]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ingest.contract import Column, Contract, contracts
 from ingest.entry import LakeFile
-from ingest.errors import ContractRefused
+from ingest.errors import ContractRefused, LostLedger
 from ingest.evolution import Types, as_loaded, file_types, is_wider, must_follow, types_of
 from ingest.ledger import Ledger, LedgerState
 from ingest.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
@@ -25,17 +25,25 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-def registration() -> list[str]:
+def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> list[str]:
     """Statements that make the bronze of now visible in the warehouse: one view per feed, pinned by its file list.
 
+    Args:
+        lost: feeds whose logs lack entries. Their views stay as they are: what they show is all there still.
+
     Raises:
+        LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
         ConfigError, RetriableError: the lake cannot be read.
     """
     lake_uri = settings().lake_uri
     lake = Store(lake_uri)
     statements = ["CREATE SCHEMA IF NOT EXISTS bronze"]
     positions = []
+    shown = registered_positions(warehouse) if lost else {}
     for contract in contracts().values():
+        if contract.feed in lost:
+            positions.append(f"SELECT '{contract.feed}' AS feed, {kept(contract, shown, lost)} AS position")
+            continue
         live = Ledger(lake, contract.feed).live()
         query = bronze_query(readable(contract, lake, live), lake_uri, live.bronze_files())
         statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
@@ -58,6 +66,18 @@ def readable(contract: Contract, lake: Store, state: LedgerState) -> Contract:
         )
         return as_loaded(contract, state)
     return contract
+
+
+def kept(contract: Contract, shown: Mapping[str, int], lost: Mapping[str, LostLedger]) -> int:
+    """The position that the view of a feed whose log lacks entries goes on showing.
+
+    Raises:
+        LostLedger: there is no view yet.
+    """
+    if contract.feed not in shown:
+        raise lost[contract.feed]
+    LOG.warning("event=bronze_not_registered feed=%s because=%s", contract.feed, lost[contract.feed])
+    return shown[contract.feed]
 
 
 POSITIONS = "bronze._positions"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ingest.contract import Contract
+from ingest.errors import LostLedger
 from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.settings import Settings
@@ -63,7 +65,9 @@ def judge(contract: Contract, days: Collection[dt.date], options: Settings) -> V
         marker = rule.marker
         incomplete = {day for day in recent if landing.find(prefix + marker.format(date=day)) is None}
     else:
-        newest = Ledger(Store(options.lake_uri, options), contract.feed).live().newest_object_at
+        newest = None
+        with suppress(LostLedger):  # until it is restored nobody knows
+            newest = Ledger(Store(options.lake_uri, options), contract.feed).live().newest_object_at
         after = dt.timedelta(seconds=rule.after_seconds or 0)
         incomplete = {day for day in recent if newest is None or newest < _end(day) + after}
     deadline = dt.timedelta(seconds=rule.deadline_seconds)

@@ -22,6 +22,7 @@ from ingest.landing import Landing
 from ingest.load import FeedReport, Progress, ingest_feed
 from ingest.settings import Settings, settings
 from pipeline.contain import contained
+from pipeline.continuity import known, lost_ledgers, must_be_the_known_lake
 from pipeline.invalidate import invalidate
 from pipeline.lake import writable_lake
 from pipeline.landings import absent, judge_absent
@@ -36,6 +37,7 @@ class IngestSummary:
         dates: touched dates by feed, as far as they were invalidated.
         models: models that the next run recomputes in part.
         notes: what an operator should know.
+        lost: feeds whose logs lack entries; nothing was written to them.
         errors: one line per feed or step that failed; the others were done.
         failed_feeds: feeds of which nothing, or not all, was loaded; errors says why.
         is_marked: whether the touched dates are marked for recomputation.
@@ -46,6 +48,7 @@ class IngestSummary:
     dates: Mapping[str, tuple[dt.date, ...]] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    lost: tuple[str, ...] = ()
     errors: list[str] = field(default_factory=list)
     failed_feeds: list[str] = field(default_factory=list)
     is_marked: bool = True
@@ -83,8 +86,21 @@ def ingest_all(
     spool = read_spool(Path(options.notifications_path), contracts().values()) if hinted else None
     with writable_lake(options) as (lake, note):
         summary.notes += [note] if note else []
+        others = known(options, lake)
+        try:
+            must_be_the_known_lake(lake, others)
+        except ConfigError as error:  # nothing is loaded into a lake that is another one
+            summary.failed(error)
+            summary.failed_feeds += [contract.feed for contract in chosen]
+            summary.is_marked = False
+            return summary
+        lost = lost_ledgers(options, lake, chosen, others)
         missing = []
         for contract in chosen:
+            if contract.feed in lost:
+                summary.failed(lost[contract.feed], feed=contract.feed)
+                summary.failed_feeds.append(contract.feed)
+                continue
             with contained(contract.feed, partial(summary.failed, feed=contract.feed)) as loading:
                 if place := absent(contract, options):
                     missing.append(place)
@@ -136,5 +152,9 @@ def ingest_all(
         with contained("the marking of dates", summary.failed) as marking:
             done = invalidate(options, lake, contracts())
             summary.dates, summary.models = done.dates, done.models
+            for feed in done.lost.keys() - lost.keys():
+                summary.failed(done.lost[feed], feed=feed)
+            lost |= done.lost
+        summary.lost = tuple(sorted(lost))
         summary.is_marked = marking.error is None
     return summary

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.contract import Contract
 from ingest.entry import LakeFile
-from ingest.errors import DamagedLake
+from ingest.errors import DamagedLake, LostLedger
 from ingest.ledger import Ledger
 from ingest.store import Store, StoredObject
 
@@ -23,7 +24,10 @@ def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt
     Args:
         dates: event dates whose files are read as a whole; those of entities are read anyway.
     """
-    live = {contract.feed: Ledger(lake, contract.feed).live().bronze_files() for contract in contracts}
+    live = {}
+    for contract in contracts:
+        with suppress(LostLedger):  # which has been reported, and hides no damage of other feeds
+            live[contract.feed] = Ledger(lake, contract.feed).live().bronze_files()
     for feed, files in live.items():
         if found := list(altered(files, lake.list(f"bronze/{feed}"))):
             return DamagedLake(lake.uri, feed, found)

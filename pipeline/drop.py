@@ -11,6 +11,7 @@ import pyarrow as pa
 from ingest.contract import Contract, contracts
 from ingest.drop import Drop, drop
 from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.settings import Settings
 from ingest.store import Store
@@ -121,6 +122,6 @@ def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Se
 def _is_in_the_landing(name: str, buckets: Collection[str], options: Settings) -> bool:
     bucket, _, key = name.partition("/")
     try:
-        return bucket in buckets and Store(options.landing(bucket), options).find(key) is not None
+        return bucket in buckets and Landing(options.landing(bucket), options).find(key) is not None
     except IngestError:  # a name that no object can have, or a store that is away: no ledger knows it either way
         return False

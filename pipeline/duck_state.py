@@ -23,14 +23,18 @@ from pipeline.state import TABLES, Row, State
 class DuckState(State):
     """A DuckDB file. In the process that runs SQLMesh it is shared, others wait for it.
 
+    Args:
+        look: only to read; our tables may be missing, and nobody is waited for.
+
     Raises:
         RetriableError: another process (a run, `sqlmesh ui`) holds the file.
         ConfigError: it cannot be opened.
     """
 
-    def __init__(self, options: Settings) -> None:
+    def __init__(self, options: Settings, look: bool = False) -> None:
         self.name = options.state_path
-        self._connection = _open(Path(options.state_path), options.state_lock_seconds)
+        path = Path(options.state_path)
+        self._connection = _look(path) if look else _open(path, options.state_lock_seconds)
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         """See State."""
@@ -68,6 +72,15 @@ class DuckState(State):
         self._connection.close()
 
 
+def _look(path: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.ConnectionException:  # this process has it open for writing, and a file has one mode
+        return duckdb.connect(str(path))
+    except duckdb.IOException as error:
+        raise RetriableError(f"{path} is missing or in use: {str(error).splitlines()[0]}") from None
+
+
 def _open(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + wait_seconds
     try:
@@ -83,10 +96,10 @@ def _open(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
             for table in TABLES:
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
             return connection
-        except duckdb.IOException as error:
+        except (duckdb.IOException, duckdb.ConnectionException) as error:
             if os.strerror(errno.ENOSPC) in str(error):
                 raise
-            if "Could not set lock" not in str(error):
+            if "Could not set lock" not in str(error) and not isinstance(error, duckdb.ConnectionException):
                 raise ConfigError(f"{path}: cannot be opened as DuckDB file: {error}") from None
             if time.monotonic() > deadline:
                 raise RetriableError(

@@ -13,22 +13,23 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
 from ingest.contract import Contract
-from ingest.errors import RetriableError
+from ingest.errors import IngestError, RetriableError
 from ingest.ledger import Ledger, touched
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline import history
 from pipeline.affected import FeedChange, feed_changes
 from pipeline.computing import compute_lock, put_in_order
+from pipeline.continuity import Known, identify, known, must_continue, record_settled
 from pipeline.damage import lake_damage
 from pipeline.duck import connect
 from pipeline.stale import DAY_MS, Dates, stale_versions
-from pipeline.state import State, must_be_the_same_lake, open_state, settled_positions
+from pipeline.state import State, open_state, settled_positions
 
 _UNMARKED = (
     "What was loaded stays, but its dates are not marked for recomputation yet: mend that and run `lake ingest` again"
@@ -47,46 +48,56 @@ class Invalidation:
         dates: the touched dates by feed; SQLMesh recomputes those that a model had processed.
         models: names of the models with at least one interval removed.
         positions: settled ledger position by feed.
+        lost: feeds whose logs lack what others know of them, or cannot be judged; nothing of them is marked.
     """
 
     dates: Mapping[str, tuple[dt.date, ...]]
     models: tuple[str, ...]
     positions: Mapping[str, int]
+    lost: Mapping[str, IngestError] = field(default_factory=dict)
 
 
 def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]) -> Invalidation:
     """Removes the intervals that loads since the settled positions made stale, and settles the new positions.
 
-    Safe to repeat; after a crash at any point the next call does it all again.
+    A feed whose log lost what was settled is left as it is; all others are done. Safe to repeat; after a crash at any
+    point the next call does it all again.
 
     Raises:
         RetriableError: another process (a run, `sqlmesh ui`) holds the state file or computes on it, or it is out of
             reach, or its disk is full. The loads are committed; the next `lake ingest` invalidates.
-        ConfigError: the state cannot be written, or is newer than the lake.
+        LostLedger: the lake lost its identity.
+        ConfigError: the state cannot be written, or belongs to another lake.
         DamagedLake: a bronze file cannot be read.
     """
     with _unmarked(options), open_state(options) as state, connect(options) as reader:
-        must_be_the_same_lake(state, lake)
+        others = known(options, lake, state)
+        identify(state, lake, others)
         if not options.has_postgres_state:  # there it is done under the lock
             put_in_order(state)
         settled = settled_positions(state)
-        changes = _changes(lake, contracts, settled, reader)
+        positions, lost = _positions(options, lake, contracts, others)
+        changes = _changes(lake, contracts, settled, positions, reader)
         if all(settled.get(change.feed) == change.position for change in changes):
             history.collect(state)
-            return Invalidation({}, (), settled)
+            return Invalidation({}, (), settled, lost)
         with compute_lock(options):
             history.collect(state)
             before, settled = settled, settled_positions(state)
             if settled != before:  # another host was here while this one waited
-                changes = _changes(lake, contracts, settled, reader)
+                positions, lost = _positions(options, lake, contracts, known(options, lake, state))
+                changes = _changes(lake, contracts, settled, positions, reader)
             moved = [change for change in changes if settled.get(change.feed) != change.position]
             with state.changing(intervals=True):
                 models = remove_intervals(state, [change for change in moved if change.changed])
                 _settle(state, {change.feed: change.position for change in moved})
+    for change in (item for item in moved if item.position):
+        record_settled(lake, change.feed, change.position, change.load_id)
     return Invalidation(
         {change.feed: tuple(sorted(change.dates)) for change in moved},
         tuple(sorted(models)),
         {change.feed: change.position for change in changes},
+        lost,
     )
 
 
@@ -109,18 +120,22 @@ def settle_unchanged(options: Settings, lake: Store, shown: Mapping[str, int]) -
     with open_state(options) as state:
         if not _ahead(state, shown):
             return []
-        must_be_the_same_lake(state, lake)
-        behind, unchanged = [], {}
+        identify(state, lake, known(options, lake, state))
+        behind: list[str] = []
+        unchanged: dict[str, str] = {}
         with compute_lock(options):
             for feed, settled in _ahead(state, shown).items():
                 ledger = Ledger(lake, feed)
-                if touched(ledger.state(settled), ledger.entries(settled, shown[feed])).changed:
+                news = touched(ledger.state(settled), ledger.entries(settled, shown[feed]))
+                if news.changed or news.begins:
                     behind.append(feed)
                 else:
-                    unchanged[feed] = shown[feed]
+                    unchanged[feed] = news.load_id
             if unchanged:
                 with state.changing():
-                    _settle(state, unchanged)
+                    _settle(state, {feed: shown[feed] for feed in unchanged})
+    for feed, load_id in unchanged.items():
+        record_settled(lake, feed, shown[feed], load_id)
     return sorted(behind)
 
 
@@ -140,8 +155,26 @@ def _settle(state: State, positions: Mapping[str, int]) -> None:
         )
 
 
+def _positions(
+    options: Settings, lake: Store, contracts: Mapping[str, Contract], others: Known
+) -> tuple[dict[str, int], dict[str, IngestError]]:
+    """The position of each feed whose log has what others know of it, and what is wrong with the others."""
+    positions: dict[str, int] = {}
+    lost: dict[str, IngestError] = {}
+    for feed, contract in contracts.items():
+        try:
+            positions[feed] = must_continue(contract, options, lake, others.records.get(feed, ()))
+        except IngestError as error:
+            lost[feed] = error
+    return positions, lost
+
+
 def _changes(
-    lake: Store, contracts: Mapping[str, Contract], settled: Mapping[str, int], reader: duckdb.DuckDBPyConnection
+    lake: Store,
+    contracts: Mapping[str, Contract],
+    settled: Mapping[str, int],
+    positions: Mapping[str, int],
+    reader: duckdb.DuckDBPyConnection,
 ) -> list[FeedChange]:
     """What changed since the settled positions.
 
@@ -149,7 +182,7 @@ def _changes(
         DamagedLake: a file of bronze cannot be read.
     """
     try:
-        return feed_changes(lake, contracts, settled, reader)
+        return feed_changes(lake, contracts, settled, reader, positions)
     except duckdb.Error as error:
         raise lake_damage(lake, contracts.values()) or RetriableError(
             f"{lake.uri}: bronze cannot be read: {str(error).splitlines()[0]}; `lake verify --deep` names the file"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ingest.clean import Cleaning, clean
 from ingest.compact import Compaction, compact
 from ingest.contract import Contract
+from ingest.errors import LostLedger
 from ingest.landing import Landing
 from ingest.ledger import Ledger
+from ingest.orphans import landed_objects
 from ingest.retire import Retirement, moved_to, plan_retirement, retire
 from ingest.settings import Settings
 from ingest.store import Store
+from pipeline.continuity import Known, known, lost_ledgers, must_be_the_known_lake
 from pipeline.lake import writable_lake
 
 
@@ -27,21 +31,50 @@ class Maintenance:
     retirement: Retirement = field(default_factory=Retirement)
 
 
-def maintain_feed(contract: Contract, options: Settings, grace: dt.timedelta) -> Maintenance:
-    """Compacts, deletes what is out of reach, then retires source objects. Safe beside ingesters, and to interrupt.
+def maintain(
+    contracts: Iterable[Contract], options: Settings, grace: dt.timedelta
+) -> tuple[list[Maintenance], list[LostLedger]]:
+    """Maintains feed by feed; one whose log lost entries is left alone, and its error returned.
 
     Raises:
+        ConfigError, RetriableError: as `maintain_feed`.
+    """
+    lake = Store(options.lake_uri, options)
+    others = known(options, lake)
+    must_be_the_known_lake(lake, others)
+    done, lost = [], []
+    for contract in contracts:
+        try:
+            done.append(maintain_feed(contract, options, grace, others))
+        except LostLedger as error:
+            lost.append(error)
+    return done, lost
+
+
+def maintain_feed(
+    contract: Contract, options: Settings, grace: dt.timedelta, others: Known | None = None
+) -> Maintenance:
+    """Compacts, deletes what is out of reach, then retires source objects. Safe beside ingesters, and to interrupt.
+
+    Args:
+        others: what others know of the lake; by default it is looked up.
+
+    Raises:
+        LostLedger: entries of the feed's log are missing.
         ConfigError: the lake cannot be used.
         RetriableError: it cannot be reached, or another writer holds its lock.
     """
     now = dt.datetime.now(dt.UTC)
     with writable_lake(options) as (lake, _):
+        for error in lost_ledgers(options, lake, [contract], others).values():
+            raise error
+        landing = Landing(options.landing(contract.source.bucket), options)
+        landed = partial(landed_objects, contract, landing)
         ledger = Ledger(lake, contract.feed)
-        done = Maintenance(contract.feed, compact(lake, ledger, now), clean(lake, ledger, now, grace))
+        done = Maintenance(contract.feed, compact(lake, ledger, now), clean(lake, ledger, landed, now, grace))
         ledger.checkpoint(ledger.state())
         rule = contract.source.retire
         if rule:
-            landing = Landing(options.landing(contract.source.bucket), options)
             target = Landing(options.landing(rule.to.split("/", 1)[0]), options) if rule.to else None
             done = replace(done, retirement=retire(contract, landing, lake, target, now))
     return done

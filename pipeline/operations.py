@@ -62,8 +62,11 @@ QUARANTINE = {
 }
 
 
-def registration() -> list[str]:
+def registration(lost: Collection[str] = ()) -> list[str]:
     """Statements that make feeds, ledger, quarantine and past cycles visible in the warehouse, schema `operations`.
+
+    Args:
+        lost: feeds whose logs lack entries; nothing of them is shown.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
@@ -71,13 +74,14 @@ def registration() -> list[str]:
     lake = Store(settings().lake_uri)
     known = list(contracts().values())
     seen = seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))
+    whole = [contract for contract in known if contract.feed not in lost]
     return [
         "CREATE SCHEMA IF NOT EXISTS operations",
         f"CREATE TABLE IF NOT EXISTS operations.runs ({_typed(RUNS)})",
         f"CREATE TABLE IF NOT EXISTS operations.audits ({_typed(AUDITS)})",
         f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known, seen)}",
-        f"CREATE OR REPLACE VIEW operations.objects AS {_objects(known, lake)}",
-        f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(known, lake)}",
+        f"CREATE OR REPLACE VIEW operations.objects AS {_objects(whole, lake)}",
+        f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(whole, lake)}",
     ]
 
 

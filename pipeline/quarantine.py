@@ -6,24 +6,30 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ingest.contract import contracts, select
+from ingest.contract import Contract, contracts, select
 from ingest.discard import discard
 from ingest.ledger import Ledger
 from ingest.quarantine import BadRecord, Group, Wanted, bad_records, groups
 from ingest.replay import Replay, replay
 from ingest.settings import Settings
 from ingest.store import Store
+from pipeline.continuity import known, lost_ledgers, must_be_the_known_lake
 from pipeline.invalidate import invalidate
 from pipeline.lake import writable_lake
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaySummary:
-    """What was taken back, by feed, and which dates and models have to be computed anew."""
+    """What was taken back, by feed, and which dates and models have to be computed anew.
+
+    Attributes:
+        errors: why feeds were left alone whose logs lost entries.
+    """
 
     feeds: Mapping[str, Replay]
     dates: Mapping[str, tuple[dt.date, ...]]
     models: tuple[str, ...]
+    errors: tuple[str, ...] = ()
 
 
 def quarantine_of(feeds: tuple[str, ...], options: Settings) -> dict[str, list[Group]]:
@@ -51,8 +57,13 @@ def records_of(
             yield contract.feed, record
 
 
-def discard_all(feeds: tuple[str, ...], because: str, wanted: Wanted, options: Settings) -> dict[str, int]:
-    """Gives up the wanted records of the named feeds; how many, by feed.
+def discard_all(
+    feeds: tuple[str, ...], because: str, wanted: Wanted, options: Settings
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Gives up the wanted records of the named feeds.
+
+    Returns:
+        How many, by feed; and why feeds were left alone whose logs lost entries.
 
     Raises:
         ConfigError: a feed is unknown or the lake cannot be used.
@@ -60,7 +71,21 @@ def discard_all(feeds: tuple[str, ...], because: str, wanted: Wanted, options: S
     """
     now = dt.datetime.now(dt.UTC)
     with writable_lake(options) as (lake, _):
-        return {item.feed: discard(lake, Ledger(lake, item.feed), now, because, wanted) for item in select(feeds)}
+        whole, errors = _writable(feeds, options, lake)
+        return {item.feed: discard(lake, Ledger(lake, item.feed), now, because, wanted) for item in whole}, errors
+
+
+def _writable(feeds: tuple[str, ...], options: Settings, lake: Store) -> tuple[list[Contract], tuple[str, ...]]:
+    """The named feeds whose logs are whole, and what is wrong with the others.
+
+    Raises:
+        ConfigError: the lake lost its identity, or is another one.
+    """
+    others = known(options, lake)
+    must_be_the_known_lake(lake, others)
+    chosen = select(feeds)
+    lost = lost_ledgers(options, lake, chosen, others)
+    return [item for item in chosen if item.feed not in lost], tuple(map(str, lost.values()))
 
 
 def replay_all(feeds: tuple[str, ...], wanted: Wanted, options: Settings) -> ReplaySummary:
@@ -72,8 +97,9 @@ def replay_all(feeds: tuple[str, ...], wanted: Wanted, options: Settings) -> Rep
     """
     done = {}
     with writable_lake(options) as (lake, _):
-        for contract in select(feeds):
+        whole, errors = _writable(feeds, options, lake)
+        for contract in whole:
             ledger = Ledger(lake, contract.feed)
             done[contract.feed] = replay(contract, lake, ledger, dt.datetime.now(dt.UTC), wanted)
         marked = invalidate(options, lake, contracts())
-    return ReplaySummary(done, marked.dates, marked.models)
+    return ReplaySummary(done, marked.dates, marked.models, errors)

@@ -13,6 +13,7 @@ from ingest.errors import RetriableError
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline.computing import compute_lock
+from pipeline.continuity import must_be_writable
 from pipeline.invalidate import invalidate
 from pipeline.project import PROD, Computed, Progress, open_project
 from pipeline.prove import audit_and_publish
@@ -30,11 +31,14 @@ def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: 
     of Spark go first. Readers keep their state all the while. After a crash the same command begins again.
 
     Raises:
+        LostLedger: the log of a feed lacks entries, so bronze is not all there.
         RetriableError: another cycle is in progress, or a model failed; the old files stay.
     """
     now = dt.datetime.now(dt.UTC)
     summary = RunSummary(now)
     with one_cycle(options, wait_seconds), compute_lock(options):
+        lake = Store(options.lake_uri, options)
+        must_be_writable(options, lake, contracts().values())
         if options.has_postgres_state:
             from pipeline.postgres_state import set_aside
 
@@ -47,7 +51,7 @@ def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: 
             elif path.exists():
                 path.rename(kept)
         with summary.stage("invalidate"):
-            invalidate(options, Store(options.lake_uri, options), contracts())
+            invalidate(options, lake, contracts())
         with summary.stage("load project"), open_project(computing) as project:
             if options.has_spark:
                 drop_models(project.context)

@@ -12,7 +12,8 @@ import datetime as dt
 import json
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -20,22 +21,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.clean import load_of
-from ingest.contract import Contract, Kind
-from ingest.discover import compare
+from ingest.contract import Contract, Kind, select
 from ingest.dropped import Dropped, read_dropped
 from ingest.entry import LAYERS, Entry, LakeFile, LoadedObject
 from ingest.errors import ConfigError
 from ingest.landing import Landing
-from ingest.ledger import Ledger, LedgerState
+from ingest.ledger import Ledger
+from ingest.orphans import landed_objects, sole_copies
 from ingest.parquet import parquet_file
 from ingest.settings import Settings
 from ingest.store import Store
+from pipeline.continuity import Known, Record, known, must_continue, name_again, records_beside
 from pipeline.damage import unreadable
 from pipeline.duck import connect, parquet
 from pipeline.lake import writable_lake
 from pipeline.state import open_state
 
 _DROPPED = pa.schema([("name", pa.string()), ("etag", pa.string()), ("modified_at", pa.timestamp("us"))])
+MARGIN = 1000
+"""A rebuilt log begins at a multiple of this: how far a lost one went nobody may know to the last entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,38 +64,69 @@ class Recovery:
     kept_as: str
 
 
-def rebuild_ledger(contract: Contract, options: Settings, force: bool = False) -> Recovery:
-    """Moves a lost or broken log aside and begins a new one. Safe to interrupt; the same command goes on.
+def rebuild_ledgers(feeds: tuple[str, ...], options: Settings, force: bool = False) -> tuple[list[Recovery], list[str]]:
+    """Rebuilds the named feeds, all without names, as far as their logs are not whole.
 
-    All dates of the feed count as changed afterwards.
+    A lake that lost its identity gets it again.
 
     Args:
-        force: whether to do so although the log is whole.
+        force: whether to rebuild logs that are whole, too.
+
+    Returns:
+        What was made of the feeds, and the feeds whose logs are whole.
 
     Raises:
-        ConfigError: the log is whole, or a place cannot be used.
+        ConfigError: a place cannot be used, or the lake is another one than others know.
         RetriableError: the lake or the state is in use or away.
+    """
+    chosen = select(feeds)
+    with writable_lake(options) as (lake, _), open_state(options) as state:
+        others = known(options, lake, state)
+        name_again(lake, others)
+    done, whole = [], []
+    for contract in chosen:
+        made = rebuild_ledger(contract, options, others, force)
+        if made:
+            done.append(made)
+        else:
+            whole.append(contract.feed)
+    return done, whole
+
+
+def rebuild_ledger(contract: Contract, options: Settings, others: Known, force: bool = False) -> Recovery | None:
+    """Moves a lost or broken log aside and begins a new one. Safe to interrupt; the same command goes on.
+
+    The new log begins with a number that is greater than any that the old one can have had, so that nobody takes an
+    entry for another one. All dates of the feed count as changed for whoever marked some by the old log.
+
+    Args:
+        others: what others know of the old log.
+        force: whether to do so although the log is whole.
+
+    Returns:
+        None when the log is whole, and nothing was done.
+
+    Raises:
+        ConfigError: a place cannot be used.
+        RetriableError: the lake is in use or away.
     """
     now = dt.datetime.now(dt.UTC)
     with writable_lake(options) as (lake, _), lake.disk_errors():
         ledger = Ledger(lake, contract.feed)
         draft = f"{ledger.prefix}/{Ledger.DRAFT}"
-        landing = Landing(options.landing(contract.source.bucket), options)
-        names = compare(contract, landing, LedgerState()).names
+        names = landed_objects(contract, Landing(options.landing(contract.source.bucket), options))
+        records = others.records.get(contract.feed, ())
         if lake.find(draft) is None:
-            if _is_whole(ledger) and not force:
-                raise ConfigError(
-                    f"{lake.uri}/{ledger.prefix} is whole, nothing has to be rebuilt; with --force it is made anew "
-                    "all the same"
-                )
-            lake.put(draft, _entry(contract, lake, options, names, now).to_bytes())
+            if not force and _is_whole(contract, options, ledger, records, names):
+                return None
+            begins = _beyond(ledger, records)
+            lake.put(draft, _entry(contract, lake, options, names, now, begins).to_bytes())
         left_out = tuple(path for path in _files(lake, contract.feed) if unreadable(lake, path, deep=True))
-        aside = _move_aside(lake, ledger, now)
         entry = Entry.from_bytes(lake.get(draft), draft)
-        with open_state(options) as state:
-            state.execute("DELETE FROM lakemesh.settled WHERE feed = ?", [contract.feed])
-        if entry.objects:
-            lake.put_new(f"{ledger.prefix}/{1:020d}.parquet", entry.to_bytes())
+        if not entry.begins:  # the draft of an older version
+            entry = replace(entry, begins=_beyond(ledger, records))
+        aside = _move_aside(lake, ledger, now)
+        lake.put_new(f"{ledger.prefix}/{entry.begins:020d}.parquet", entry.to_bytes())
         lake.delete([draft])
     return Recovery(
         contract.feed,
@@ -104,17 +139,31 @@ def rebuild_ledger(contract: Contract, options: Settings, force: bool = False) -
     )
 
 
+def _beyond(ledger: Ledger, records: Iterable[Record]) -> int:
+    """A number that the old log cannot have reached, even if the state missed its last entries."""
+    noted = (record.position for record in (*records, *records_beside(ledger.store, ledger.feed)))
+    return (max([*ledger.numbers(), *noted], default=0) // MARGIN + 1) * MARGIN + 1
+
+
 def _files(lake: Store, feed: str) -> list[str]:
     return [item.key for layer in LAYERS for item in lake.list(f"{layer}/{feed}") if item.key.endswith(".parquet")]
 
 
-def _is_whole(ledger: Ledger) -> bool:
+def _is_whole(
+    contract: Contract, options: Settings, ledger: Ledger, records: Iterable[Record], names: pa.Array
+) -> bool:
+    """Whether the log has all that others know of it, its files are there, and no other file has rows of its own."""
+    lake = ledger.store
     try:
+        must_continue(contract, options, lake, records)
+        ledger.first()
         state = ledger.state()
-        there = {item.key: item.size for layer in LAYERS for item in ledger.store.list(f"{layer}/{ledger.feed}")}
+        there = {item.key: item.size for layer in LAYERS for item in lake.list(f"{layer}/{ledger.feed}")}
+        others = sorted(there.keys() - state.files.keys())
+        sole = next(sole_copies(lake, others, state, lambda: names), None)
     except (ConfigError, OSError, pa.ArrowException, KeyError):
         return False
-    return bool(state.position or not there) and all(there.get(p) == file.bytes for p, file in state.files.items())
+    return sole is None and all(there.get(path) == file.bytes for path, file in state.files.items())
 
 
 def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
@@ -127,7 +176,9 @@ def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
     return folder if keys else ""
 
 
-def _entry(contract: Contract, lake: Store, options: Settings, listed: pa.Array, now: dt.datetime) -> Entry:
+def _entry(
+    contract: Contract, lake: Store, options: Settings, listed: pa.Array, now: dt.datetime, begins: int
+) -> Entry:
     """The first entry of the new log: the objects that are gone from the landing, in files of their own."""
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
     notes = read_dropped(lake, contract.feed)
@@ -144,7 +195,7 @@ def _entry(contract: Contract, lake: Store, options: Settings, listed: pa.Array,
             objects = [_object(contract, load_id, row) for row in kept]
     elsewhere = {item.source_file for item in objects} | set(listed.to_pylist() if notes else ())
     objects += [versions[-1].version for name, versions in sorted(notes.items()) if name not in elsewhere]
-    return Entry(load_id, now, tuple(objects), tuple(added))
+    return Entry(load_id, now, tuple(objects), tuple(added), begins=begins)
 
 
 def _kept_lines(
@@ -177,7 +228,9 @@ def _kept_lines(
     connection.execute(
         "CREATE TEMP TABLE kept AS SELECT * FROM lines "
         "QUALIFY RANK() OVER (PARTITION BY name ORDER BY modified_at DESC, etag DESC) = 1 "
-        "AND ROW_NUMBER() OVER (PARTITION BY name, etag, modified_at, line ORDER BY writer DESC, path) = 1"
+        "AND ROW_NUMBER() OVER (PARTITION BY name, etag, modified_at, line ORDER BY LEFT(writer, 15) DESC, "
+        # within a second: a record leaves the quarantine and never comes back
+        "ARRAY_POSITION(['bronze', 'discarded', 'quarantine'], SPLIT_PART(path, '/', 1)), writer DESC, path) = 1"
     )
     rows: list[dict[str, Any]] = (
         connection.execute(

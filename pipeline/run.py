@@ -190,7 +190,8 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
                 summary.failed(damage)
         return True
     # what could not be marked stays so: there is nothing to wait for, and the publication says what it lacks
-    if summary.ingest and summary.ingest.is_marked and feeds_behind(project, options):
+    lost = set(summary.ingest.lost) if summary.ingest else set()
+    if summary.ingest and summary.ingest.is_marked and set(feeds_behind(project, options)) - lost:
         return False
     audit_and_publish(project, options, summary, now)
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
@@ -219,4 +220,5 @@ def _joined(before: IngestSummary | None, after: IngestSummary) -> IngestSummary
     }
     models = tuple(sorted({*before.models, *after.models}))
     notes = list(dict.fromkeys([*before.notes, *after.notes]))
-    return replace(after, feeds=[*before.feeds, *after.feeds], dates=dates, models=models, notes=notes)
+    feeds = [*before.feeds, *after.feeds]
+    return replace(after, feeds=feeds, dates=dates, models=models, notes=notes)

@@ -8,10 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
-from ingest.errors import ConfigError
-from ingest.ledger import lake_id
 from ingest.settings import Settings
-from ingest.store import Store
 
 TABLES = (
     "lakemesh.settled (feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)",
@@ -81,8 +78,11 @@ class State(ABC):
         self.close()
 
 
-def open_state(options: Settings) -> State:
+def open_state(options: Settings, look: bool = False) -> State:
     """SQLMesh's state with our tables in it.
+
+    Args:
+        look: only to read what is there: a DuckDB file is not waited for, not made and not changed.
 
     Raises:
         RetriableError: another process holds the DuckDB file, or Postgres cannot be reached.
@@ -94,28 +94,9 @@ def open_state(options: Settings) -> State:
         return PostgresState(options)
     from pipeline.duck_state import DuckState
 
-    return DuckState(options)
+    return DuckState(options, look)
 
 
 def settled_positions(state: State) -> dict[str, int]:
     """The ledger position of each feed up to which changed dates are marked for recomputation."""
     return dict(state.rows("SELECT feed, position FROM lakemesh.settled"))
-
-
-def must_be_the_same_lake(state: State, lake: Store) -> None:
-    """Positions in another lake's ledgers say nothing about this one: its data would never be recomputed.
-
-    Raises:
-        ConfigError: the state belongs to another lake.
-    """
-    found = lake_id(lake)
-    known = state.row("SELECT id, uri FROM lakemesh.lake")
-    if known is None:
-        state.execute("INSERT INTO lakemesh.lake VALUES (?, ?)", [found, lake.uri])
-    elif known[0] != found:
-        raise ConfigError(
-            f"{state.name} belongs to the lake {known[1]}, not to {lake.uri}; give this lake a state and a warehouse "
-            "of its own (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH; PGDATABASE for Postgres), or mend LAKE_URI"
-        )
-    elif known[1] != lake.uri:  # it was moved, and messages should name where it lies
-        state.execute("UPDATE lakemesh.lake SET uri = ?", [lake.uri])

@@ -15,16 +15,18 @@ import pyarrow.parquet as pq
 from ingest.contract import Contract
 from ingest.discover import Listed, compare
 from ingest.entry import LAYERS, SINCE_2
-from ingest.errors import ContractRefused
+from ingest.errors import ContractRefused, LostLedger
 from ingest.evolution import must_follow
 from ingest.known import CHANGED, NEW
 from ingest.landing import Landing
 from ingest.ledger import Ledger, LedgerState
 from ingest.names import NotLoaded
+from ingest.orphans import sole_copies
 from ingest.retired import is_retired, read_retired
 from ingest.settings import Settings
 from ingest.store import Store
 from pipeline.bronze import bronze_query, readable
+from pipeline.continuity import Known, known, must_continue
 from pipeline.damage import unreadable
 from pipeline.deep import SHOWN, compare_content, objects, quarantine_query
 from pipeline.duck import connect
@@ -51,7 +53,8 @@ class FeedVerdict:
         ignored: objects in the landing that a rule ignores, by rule.
         unloadable: objects in the landing that cannot be loaded, by reason; each is a difference too.
         no_landing: the feed's place in the landing, if that is not there.
-        orphans: files that no ledger entry names, left by a crash; nobody reads them.
+        orphans: files that the ledger does not show, left by a crash or replaced; nobody reads them. A difference when
+            they may hold the only copy of a row.
         rejudged: records of objects that an older contract loaded, and that the contract of now accepts or rejects
             otherwise; they stay as they were judged.
         differences: one line each; empty means that all is well.
@@ -87,25 +90,32 @@ class FeedVerdict:
             self.differences.append(f"{kind}: {(count or len(items)) - SHOWN} more")
 
 
-def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> FeedVerdict:
+def verify_feed(contract: Contract, options: Settings, deep: bool = False, others: Known | None = None) -> FeedVerdict:
     """Compares landing, ledger and Parquet files of one feed; changes nothing.
 
     Args:
         deep: reads every source object again and compares each row with bronze. Compared is the version that the
             ledger holds: an object that is overwritten or deleted meanwhile counts as waiting or gone.
+        others: what state and releases know of the lake; by default they are looked at.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
         RetriableError: a store cannot be reached.
     """
     landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    ledger = Ledger(lake, contract.feed)
     place = absent(contract, options)
-    state = Ledger(lake, contract.feed).state()
+    try:
+        must_continue(contract, options, lake, (others or known(options, lake)).records.get(contract.feed, ()))
+        ledger.first()  # the entries before a checkpoint, too
+        state = ledger.state()
+    except LostLedger as error:
+        return FeedVerdict(contract.feed, no_landing=place, differences=[f"ledger: {error}"])
     verdict = FeedVerdict(contract.feed, objects=len(state.objects), files=len(state.files))
     listed = compare(contract, landing, state)
     verdict.no_landing = place
     _count(contract, lake, state, listed, verdict)
-    _compare_files(contract, lake, state, verdict, deep)
+    orphans = _compare_files(contract, lake, state, verdict, deep)
     try:
         with connect(options) as connection, tempfile.TemporaryDirectory(prefix="lakemesh-spill-") as spill:
             connection.execute(f"SET memory_limit = '{MEMORY}'")
@@ -125,6 +135,7 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> Fe
     except duckdb.Error as error:
         reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # it may quote a value
         verdict.differ("bronze cannot be read", [reason[:300]])
+    _compare_orphans(ledger, orphans, state, listed, verdict)
     verdict.differ("cannot be loaded", [str(reason) for reason in listed.unloadable])
     return verdict
 
@@ -159,11 +170,12 @@ def _count_away(feed: str, lake: Store, state: LedgerState, listed: Listed) -> t
     return count, gone
 
 
-def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict, deep: bool) -> None:
-    """Each live file is there with the size and the rows that the ledger says, and can be read."""
+def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict, deep: bool) -> list[str]:
+    """Each live file is there with the size and the rows that the ledger says, and can be read; the files beside."""
     folders = [f"{layer}/{contract.feed}" for layer in LAYERS]
     there = {item.key: item.size for folder in folders for item in lake.list(folder)}
-    verdict.orphans = len(there.keys() - state.files.keys())
+    orphans = sorted(there.keys() - state.files.keys())
+    verdict.orphans = len(orphans)
     verdict.differ("missing file", sorted(state.files.keys() - there.keys()))
     wrong, damaged = [], []
     for path, file in sorted(state.files.items()):
@@ -178,6 +190,20 @@ def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict:
             wrong.append(f"{path} has {rows} rows in {there[path]} bytes, the ledger says {file.rows} in {file.bytes}")
     verdict.differ("damaged file", damaged)
     verdict.differ("file differs", wrong)
+    return orphans
+
+
+def _compare_orphans(
+    ledger: Ledger, orphans: list[str], state: LedgerState, listed: Listed, verdict: FeedVerdict
+) -> None:
+    """No file that the ledger does not show has rows of an object that neither ledger nor landing has."""
+    found = list(sole_copies(ledger.store, orphans, state, lambda: listed.names))
+    if found:  # a load may have made it meanwhile
+        newest = ledger.state()
+        left = [path for path, _ in found if path not in newest.files]
+        found = list(sole_copies(ledger.store, left, newest, lambda: listed.names))
+    remedy = f"`lake ledger rebuild {ledger.feed}` takes its rows over"
+    verdict.differ("rows that nobody has", [f"{path} {reason}; {remedy}" for path, reason in found])
 
 
 def _compare_objects(

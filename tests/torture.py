@@ -2,11 +2,17 @@
 
     python -m tests.torture --kills 1000 --ingesters 3 --seed 1        (make torture)
 
-Each round changes the landing (new objects, overwritten ones, bad lines, lines that only a mended contract accepts),
-starts the ingesters at the same moment, often a replay of the quarantine or `lake maintain` beside them, and kills each
-with SIGKILL at a random time. A reader looks all the while: each object must show one whole version, and never an older
-one than before. At the end one clean run must leave each non-blank line of each object's current version exactly once,
-in bronze or in quarantine.
+Each round changes the landing (new objects under hostile names, overwritten ones, bad lines, lines that only a mended
+contract accepts), starts the ingesters at the same moment, often a replay of the quarantine or `lake maintain` beside
+them, and ends each with SIGKILL or SIGTERM at a random time. Some have forked by then, and leave children. A reader
+looks all the while: each object must show one whole version, and never an older one than before.
+
+Now and then objects leave the landing, and then the ledger is lost: all of it, the log of the feed, its last entries,
+the identity of the lake; sometimes the state, too. The operator's steps follow in random order, some of them killed.
+Writers must refuse and `lake verify` must disagree until the ledger is rebuilt; then everything is there as before.
+
+At the end one clean run must leave each non-blank line of each object's current version exactly once, in bronze or in
+quarantine, and `lake verify --deep` is the judge.
 """
 
 from __future__ import annotations
@@ -31,12 +37,14 @@ from pathlib import Path
 import yaml
 
 from ingest.contract import CONTRACTS, load_contracts
+from ingest.identity import PLACES
 from ingest.ledger import Ledger
 from ingest.settings import PROJECT, Settings
 from ingest.store import Store
 from pipeline.bronze import bronze_query
 from pipeline.duck import connect, parquet
 from pipeline.verify import verify_feed
+from tests.hostile.names import LOADABLE
 
 FEED = "events"
 INGEST = (["ingest", FEED], ["ingest", FEED], ["ingest"])
@@ -46,6 +54,13 @@ CARE = (REPLAY, [*MAINTAIN, "0.01"])
 MENDED = {"epoch": dt.date(2010, 1, 1), "clock_skew_seconds": 30 * 86_400}
 UNHARMED = 10
 """Every so many rounds nobody is killed: that shows how long the work takes."""
+LOSE_EVERY = 5
+"""After every so many rounds the ledger is lost."""
+CYCLE = ["run"]
+"""On a project without models: it takes the lock of a cycle, ingests, opens the project, and finds no production."""
+REBUILD = ["ledger", "rebuild", "--yes"]
+STEPS = (["ingest"], ["ingest", FEED], REBUILD, [*REBUILD, FEED], [*MAINTAIN, "0"], REPLAY, ["verify"])
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 Record = tuple[int, str]
 
 
@@ -54,12 +69,13 @@ class Outcome:
     """What happened.
 
     Attributes:
-        killed: processes that were ended by SIGKILL.
+        killed: processes that were ended by a signal.
         finished: processes that ended by themselves.
         looks: how often the reader looked.
         cut: loads that were killed between their first file and their commit.
         entries: ledger entries at the end.
-        records: non-blank lines in the landing at the end.
+        records: non-blank lines at the end.
+        lost: how often the ledger was lost.
         faults: everything that was not as it must be.
     """
 
@@ -69,6 +85,7 @@ class Outcome:
     cut: int
     entries: int
     records: int
+    lost: int
     faults: tuple[str, ...]
 
 
@@ -79,10 +96,11 @@ class Torture:
         home: a folder that does not exist yet; `rounds.log` in it tells what was started and killed when.
         seed: decides everything but the kernel's timing.
         ingesters: how many start at the same moment.
+        cycles: whether some of them are whole cycles, which load SQLMesh and take several seconds more.
     """
 
-    def __init__(self, home: Path, seed: int, ingesters: int) -> None:
-        self._home, self._dice, self._ingesters = home, random.Random(seed), ingesters
+    def __init__(self, home: Path, seed: int, ingesters: int, cycles: bool = False) -> None:
+        self._home, self._dice, self._ingesters, self._cycles = home, random.Random(seed), ingesters, cycles
         self._contracts = home / "contracts"
         shutil.copytree(CONTRACTS, self._contracts)
         path = self._contracts / "engagement" / f"{FEED}.yaml"
@@ -98,11 +116,22 @@ class Torture:
         self._options = Settings.model_validate(variables)
         self._landing = Store(self._options.landing(self._mended.source.bucket))
         (home / "dotenv").touch()
+        (home / "project").mkdir()
+        gateway = {
+            "connection": {"type": "duckdb", "database": variables["warehouse_path"]},
+            "state_connection": {"type": "duckdb", "database": variables["state_path"]},
+        }
+        config = {"gateways": {"local": gateway}, "model_defaults": {"dialect": "duckdb"}}
+        (home / "project" / "config.yaml").write_text(yaml.safe_dump(config))
         self._environment = os.environ | {name.upper(): value for name, value in variables.items()}
         self._environment["SQLMESH_DOTENV_PATH"] = str(home / "dotenv")
+        self._environment["TORTURE_PROJECT"] = str(home / "project")
         self._versions: dict[str, list[list[Record]]] = defaultdict(list)
         self._seen: dict[str, int] = {}
-        self._number = self._looks = self._killed = self._finished = 0
+        self._number = self._looks = self._killed = self._finished = self._lost = 0
+        self._gone: set[str] = set()
+        self._calm = threading.Lock()
+        """Held by whoever looks, and as long as what is visible need not be whole."""
         self._seconds = 0.0
         self._faults: list[str] = []
         self._over = threading.Event()
@@ -113,9 +142,11 @@ class Torture:
         reader.start()
         rounds = 0
         try:
-            while self._killed < kills and not self._faults:
+            while (self._killed < kills or not self._lost) and not self._faults:
                 self._round(rounds)
                 rounds += 1
+                if rounds % LOSE_EVERY == 0:
+                    self._lose_and_heal()
         finally:
             self._over.set()
             reader.join()
@@ -125,17 +156,21 @@ class Torture:
         for _ in range(2):  # the second time deletes what the first one joined
             self._clean_run([*MAINTAIN, "0"])
         self._check_end(orphans=0)
+        self._clean_run(["verify", "--deep"])
         records = sum(len(versions[-1]) for versions in self._versions.values())
         entries = [entry for _, entry in Ledger(Store(self._options.lake_uri), FEED).entries(0)]
         cut = {load for entry in entries for load in entry.abandoned} - {entry.load_id for entry in entries}
-        return Outcome(self._killed, self._finished, self._looks, len(cut), len(entries), records, tuple(self._faults))
+        counts = (self._killed, self._finished, self._looks, len(cut), len(entries), records, self._lost)
+        return Outcome(*counts, tuple(self._faults))
 
     def _round(self, number: int) -> None:
         unharmed = number % UNHARMED == 0
         self._change_landing()
         commands = [self._dice.choice(INGEST) for _ in range(self._ingesters)]
+        if self._cycles and self._dice.random() < 0.3:
+            commands[0] = CYCLE  # one at a time: whoever finds another cycle in progress meets a dead one
         commands += [self._dice.choice(CARE)] if self._dice.random() < 0.6 else []
-        workers = [self._start(command, self._dice.random() < 0.3) for command in commands]
+        workers = [self._start(command, self._dice.random() < 0.3, self._dice.random() < 0.3) for command in commands]
         moments = [self._dice.uniform(0, 1.1) * self._seconds for _ in workers]
         for worker in workers:
             os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
@@ -150,7 +185,7 @@ class Torture:
             except subprocess.TimeoutExpired:
                 if unharmed:
                     self._faults.append(f"round {number}: a worker hangs")
-                worker.send_signal(signal.SIGKILL)
+                worker.send_signal(self._dice.choice(SIGNALS))
         if unharmed:
             self._seconds = time.monotonic() - started
         codes = [self._end_of(worker) for worker in workers]
@@ -158,41 +193,89 @@ class Torture:
             told = zip(commands, moments, codes, strict=True)
             log.write(f"{number}: " + ", ".join(f"{' '.join(c)} {m:.3f} s -> {code}" for c, m, code in told) + "\n")
 
-    def _start(self, command: list[str], mended: bool) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], mended: bool, forks: bool = False) -> subprocess.Popen[bytes]:
         """A worker that waits; the replay always has the mended contract, the others rarely."""
         contracts = self._contracts if mended or command == REPLAY else CONTRACTS
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.torture_worker", contracts, *command],
+            [sys.executable, "-m", "tests.torture_worker", contracts, *["--fork"] * forks, *command],
             cwd=PROJECT,
             env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
 
-    def _end_of(self, worker: subprocess.Popen[bytes]) -> int:
+    def _end_of(self, worker: subprocess.Popen[bytes], may_refuse: bool = False) -> int:
         _, errors = worker.communicate()
-        killed = worker.returncode == -signal.SIGKILL
+        killed = -worker.returncode in SIGNALS
         self._killed += killed
         self._finished += not killed
-        if worker.returncode and not killed and not _is_expected(errors):
+        is_expected = b"Traceback" not in errors if may_refuse else _is_expected(errors)
+        if worker.returncode and not killed and not is_expected:
             self._faults.append(f"{worker.args} ended with {worker.returncode}: {errors.decode()[-800:]}")
         return worker.returncode
 
-    def _clean_run(self, command: list[str]) -> None:
-        worker = self._start(command, mended=True)
+    def _alone(self, command: list[str], forks: bool = False) -> subprocess.Popen[bytes]:
+        """A worker that has begun, and has nobody beside it."""
+        worker = self._start(command, mended=True, forks=forks)
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         worker.send_signal(signal.SIGCONT)
-        self._end_of(worker)
+        return worker
+
+    def _clean_run(self, command: list[str]) -> None:
+        """A command that nobody disturbs; of an ingest 1 is the code of bad lines, which are there all the time."""
+        code = self._end_of(self._alone(command))
+        if code > (command[0] == "ingest"):
+            self._faults.append(f"`lake {' '.join(command)}` ended with {code}")
+
+    def _lose_and_heal(self) -> None:
+        """Objects leave the landing, the ledger is lost, and the operator heals it."""
+        with self._calm:
+            self._lost += 1
+            self._clean_run(["ingest"])
+            self._let_objects_leave()
+            loss = self._dice.choice(LOSSES)
+            loss(self._dice, Path(self._options.lake_uri))
+            knows = self._dice.random() < 0.7 or loss is lose_end  # else only the files tell that there was a log
+            if not knows:
+                Path(self._options.state_path).unlink()
+            steps = self._dice.choices(STEPS, k=self._dice.randrange(1, 4))
+            with (self._home / "rounds.log").open("a") as log:
+                told = "; ".join(map(" ".join, steps))
+                log.write(f"{loss.__name__}, {'with' if knows else 'without'} the state: {told}\n")
+            is_rebuilt = False
+            for step in steps:
+                is_rebuilt = is_rebuilt or step[:2] == REBUILD[:2]
+                worker = self._alone(step, forks=self._dice.random() < 0.3)
+                if self._dice.random() < 0.4:
+                    time.sleep(self._dice.uniform(0, 0.5))
+                    worker.send_signal(self._dice.choice(SIGNALS))
+                code = self._end_of(worker, may_refuse=True)
+                refused = 1 if step == ["verify"] else 2
+                if knows and not is_rebuilt and -code not in SIGNALS and code != refused:
+                    self._faults.append(f"{loss.__name__}: `lake {' '.join(step)}` ended with {code}, not {refused}")
+            for step in (REBUILD, ["ingest"], ["verify"]):
+                self._clean_run(step)
+            self._check_visible(f"after {loss.__name__}")
+
+    def _let_objects_leave(self) -> None:
+        """Some objects that are loaded in their newest version leave the landing."""
+        visible = self._visible()
+        loaded = [name for name, versions in self._versions.items() if visible.get(name) == versions[-1]]
+        for name in self._dice.sample(sorted(loaded), k=min(3, len(loaded))):
+            self._landing.delete([name])
+            self._gone.add(name)
 
     def _change_landing(self) -> None:
         """A few new objects, and a few existing ones with new content."""
-        names = [f"{self._dice.randrange(10):02d}/{self._dice.randrange(10**6)}.json" for _ in range(3)]
+        kinds = self._dice.choices(LOADABLE, k=3)
+        names = [f"{self._dice.randrange(10):02d}/{kind.format(self._dice.randrange(10**6))}.json" for kind in kinds]
         if self._versions:
             names += self._dice.choices(sorted(self._versions), k=self._dice.randrange(3))
         for name in names:
             lines = [self._line() for _ in range(self._dice.randrange(1, 8))]
             self._versions[name].append([(number, _id(line)) for number, line in enumerate(lines, 1) if line])
             self._landing.put(name, b"\n".join(lines) + b"\n")
+            self._gone.discard(name)
 
     def _line(self) -> bytes:
         """A good line, or one that is broken, blank, too old or too far ahead."""
@@ -211,7 +294,8 @@ class Torture:
         """Reads all the while; what is visible must be whole at any moment."""
         while not self._over.is_set():
             try:
-                self._look()
+                with self._calm:
+                    self._look()
             except Exception as error:  # a reader that fails is a fault, and the next look is worth as much
                 self._faults.append(f"the reader failed: {error!r}")
             self._looks += 1
@@ -246,16 +330,22 @@ class Torture:
         """Everything is there in its current version, and judged by the mended contract."""
         verdict = verify_feed(self._mended, self._options, deep=True)
         self._faults += [f"at the end: {line}" for line in verdict.differences]
+        if verdict.gone != len(self._gone):
+            self._faults.append(f"at the end {verdict.gone} objects are gone, expected {len(self._gone)}")
         if verdict.waiting:
             self._faults.append(f"at the end {verdict.waiting} objects still wait")
         if orphans is not None and verdict.orphans != orphans:
             self._faults.append(f"at the end {verdict.orphans} files that nobody sees, expected {orphans}")
+        self._check_visible("at the end")
+
+    def _check_visible(self, when: str) -> None:
+        """Each object shows its newest version, also if it has left the landing."""
         found = self._visible()
         for name, versions in self._versions.items():
             if found.get(name, []) != versions[-1]:
-                self._faults.append(f"at the end {name} shows {found.get(name)}, expected {versions[-1]}")
+                self._faults.append(f"{when} {name!r} shows {found.get(name)}, expected {versions[-1]}")
         if unknown := found.keys() - self._versions.keys():
-            self._faults.append(f"at the end there are objects that nobody wrote: {sorted(unknown)[:5]}")
+            self._faults.append(f"{when} there are objects that nobody wrote: {sorted(unknown)[:5]}")
 
 
 def _id(text: bytes) -> str:
@@ -264,11 +354,53 @@ def _id(text: bytes) -> str:
     return found[0].decode() if found else ""
 
 
+def lose_folder(_: random.Random, lake: Path) -> None:
+    """The whole ledger."""
+    shutil.rmtree(lake / "ledger")
+
+
+def lose_folder_and_identity(dice: random.Random, lake: Path) -> None:
+    """The whole ledger, and the other copy of the identity."""
+    lose_folder(dice, lake)
+    (lake / "_lake_id").unlink()
+
+
+def lose_log(_: random.Random, lake: Path) -> None:
+    """All that lies beside one feed's name."""
+    shutil.rmtree(lake / "ledger" / FEED)
+
+
+def lose_entries(_: random.Random, lake: Path) -> None:
+    """The entries of one feed; checkpoints and the note of the last sweep stay."""
+    for path in (lake / "ledger" / FEED).glob("0*.parquet"):
+        path.unlink()
+
+
+def lose_end(dice: random.Random, lake: Path) -> None:
+    """The last entries of one feed."""
+    entries = sorted((lake / "ledger" / FEED).glob("0*.parquet"))
+    for path in entries[-dice.randrange(1, len(entries) + 1) :]:
+        path.unlink()
+
+
+def lose_identity(_: random.Random, lake: Path) -> None:
+    """The identity of the lake alone."""
+    for place in PLACES:
+        (lake / place).unlink()
+
+
+LOSSES = (lose_folder, lose_folder_and_identity, lose_log, lose_entries, lose_end, lose_identity)
+ALLOWED = (
+    *(b"are quarantined", b"locked by another process", b"in use by another process"),
+    *(b"keep changing the quarantined objects", b"there is no production yet"),
+)
+"""What this run provokes: bad lines, and processes that wait for each other."""
+
+
 def _is_expected(errors: bytes) -> bool:
-    """Whether all that went wrong is what this run provokes: bad lines, and processes that wait for each other."""
-    allowed = (b"are quarantined", b"locked by another process", b"keep changing the quarantined objects")
+    """Whether all that went wrong is allowed."""
     lines = [line for line in errors.splitlines() if line.startswith(b"error: ")]
-    return bool(lines) and all(any(text in line for text in allowed) for line in lines)
+    return bool(lines) and all(any(text in line for text in ALLOWED) for line in lines)
 
 
 def main() -> None:
@@ -281,10 +413,10 @@ def main() -> None:
     again = f"python -m tests.torture --kills {chosen.kills} --ingesters {chosen.ingesters} --seed {chosen.seed}"
     print(again, flush=True)
     home = Path(tempfile.mkdtemp(prefix="lakemesh-torture-")) / "home"
-    outcome = Torture(home, chosen.seed, chosen.ingesters).run(chosen.kills)
+    outcome = Torture(home, chosen.seed, chosen.ingesters, cycles=True).run(chosen.kills)
     print(
         f"{outcome.killed} killed, {outcome.cut} of them between first file and commit, {outcome.finished} finished, "
-        f"{outcome.entries} ledger entries, "
+        f"{outcome.entries} ledger entries, the ledger lost {outcome.lost} times, "
         f"{outcome.looks} looks of the reader, {outcome.records} records at the end, {len(outcome.faults)} faults"
     )
     for fault in outcome.faults:

@@ -1,14 +1,19 @@
-"""`lake` as tests/torture.py runs it: `python -m tests.torture_worker CONTRACTS ARGUMENTS…`
+"""`lake` as tests/torture.py runs it: `python -m tests.torture_worker CONTRACTS [--fork] ARGUMENTS…`
 
 It takes another folder of contracts, and a checkpoint or a compaction needs few entries and files, so that a short run
 meets them too. Once everything is imported it stops (SIGSTOP) until it is told to go on: then a random kill hits the
-work and not the start-up, and processes that shall meet begin together.
+work and not the start-up, and processes that shall meet begin together. With --fork it forks in the midst of it, as
+SQLMesh's loader does, and the child outlives it for CHILD_SECONDS.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import sys
+import threading
+import time
 from functools import cache
 from pathlib import Path
 
@@ -16,17 +21,37 @@ import ingest.compact
 import ingest.contract
 import ingest.ledger
 
+CHILD_SECONDS = 3.0
+
+
+def fork() -> None:
+    """Leaves a child that has all that this process has open, but for the pipes to whoever started it."""
+    if os.fork() == 0:
+        for stream in (1, 2):
+            os.close(stream)
+        time.sleep(CHILD_SECONDS)
+        os._exit(0)
+
 
 def main() -> None:
     """Runs one command of `lake`."""
     folder = Path(sys.argv.pop(1))
+    forks = sys.argv[1] == "--fork" and bool(sys.argv.pop(1))
     ingest.ledger.CHECKPOINT_ENTRIES = 4
     ingest.compact.MIN_FILES = 2
     ingest.contract.contracts = cache(lambda: ingest.contract.load_contracts(folder))
     # only now, so that they take what was set
-    from pipeline import cli, cycle, maintain, quarantine, show  # noqa: F401  all that the commands import later
+    from pipeline import cli, cycle, maintain, quarantine, recover, show, verify  # noqa: F401  what they import later
 
+    if sys.argv[1] == "run":
+        from pipeline import project, run  # noqa: F401  SQLMesh, which takes a second
+
+        project.PROJECT = Path(os.environ["TORTURE_PROJECT"])
     signal.raise_signal(signal.SIGSTOP)
+    if forks:
+        timer = threading.Timer(random.uniform(0, 0.3), fork)
+        timer.daemon = True
+        timer.start()
     cli.main()
 
 

@@ -71,6 +71,11 @@ def show_error(error: IngestError | str) -> int:
     return 2 if isinstance(error, ConfigError) else 1
 
 
+def misused(errors: Iterable[IngestError | str]) -> int:
+    """Prints what kept some feeds from being done; the exit code."""
+    return max((2 for error in errors if show_error(error)), default=0)
+
+
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")
 """Feeds by name, `events` or `engagement/events`; all without."""
 raw_option = click.option("--raw", is_flag=True, help="Show personal and unknown values of rejected records too.")

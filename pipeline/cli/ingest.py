@@ -11,7 +11,7 @@ import click
 
 from ingest.errors import IngestError
 from ingest.text import printable
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, show_error, show_errors
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, misused, show_error, show_errors
 from pipeline.redact import redacted
 
 
@@ -83,11 +83,13 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
     Where a contract says `source.retire`, source objects that are loaded and old enough are deleted, moved or tagged.
 
     A file is deleted when no ledger position within the grace time shows it: it was replaced before, or a crash left
-    it. Readers that hold an older position than that lose it. Without a feed, what killed publications left goes too.
+    it. One that may hold the only copy of a row is kept, and named. Readers that hold an older position than that lose
+    it. Without a feed, what killed publications left goes too.
     """
     from ingest.contract import select
     from ingest.settings import settings
-    from pipeline.maintain import maintain_feed, retirable
+    from pipeline.maintain import maintain as maintain_all
+    from pipeline.maintain import retirable
     from pipeline.show import show_maintenance
 
     if dry_run:
@@ -98,7 +100,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
                 click.echo(json.dumps(row) if as_json else printable(text))
         return 0
     grace = dt.timedelta(hours=grace_hours)
-    done = [maintain_feed(contract, settings(), grace) for contract in select(feeds)]
+    done, lost = maintain_all(select(feeds), settings(), grace)
     swept = None
     if not feeds:
         from pipeline.publish import sweep
@@ -110,7 +112,12 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
         click.echo(as_json_text([asdict(feed) for feed in done] + publication))
     else:
         click.echo(show_maintenance(done, swept))
-    return 0
+    for feed in done:
+        for path, reason in feed.cleaning.kept:
+            click.echo(
+                f"error: {path} {reason}; it is kept. `lake ledger rebuild {feed.feed}` takes its rows over", err=True
+            )
+    return misused(lost) or int(any(feed.cleaning.kept for feed in done))
 
 
 @click.group()
@@ -128,12 +135,15 @@ def ledger_rebuild(feeds: tuple[str, ...], force: bool, as_json: bool) -> int:
     """Make a lost or broken ledger anew, from landing and lake. The old one is moved aside.
 
     What the landing holds is loaded anew by the next ingest; of objects that it has no more, the lake's rows are kept.
+    Without a feed all are looked at, and those that are whole are left alone.
     """
-    from ingest.contract import select
     from ingest.settings import settings
-    from pipeline.recover import rebuild_ledger
+    from pipeline.recover import rebuild_ledgers
     from pipeline.show import show_recovery
 
-    done = [rebuild_ledger(contract, settings(), force) for contract in select(feeds)]
+    done, whole = rebuild_ledgers(feeds, settings(), force)
     click.echo(as_json_text([asdict(item) for item in done]) if as_json else show_recovery(done))
-    return 0
+    if whole:
+        told = f"{', '.join(whole)} {'is' if len(whole) == 1 else 'are'} whole, so nothing has to be rebuilt there"
+        click.echo(f"{told}; --force rebuilds all the same", err=True)
+    return 2 if whole and feeds else 0

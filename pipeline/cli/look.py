@@ -7,7 +7,16 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.cli.common import as_json_text, ask_each, exits, feed_arguments, json_option, raw_option, show_errors
+from pipeline.cli.common import (
+    as_json_text,
+    ask_each,
+    exits,
+    feed_arguments,
+    json_option,
+    raw_option,
+    show_error,
+    show_errors,
+)
 
 
 @click.command()
@@ -64,15 +73,25 @@ def why(key: str, raw: bool, as_json: bool) -> int:
 def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
     """Check that landing, ledger and lake tell the same story; exit 1 and the differences otherwise."""
     from ingest.contract import select
+    from ingest.errors import LostLedger
     from ingest.settings import settings
+    from ingest.store import Store
+    from pipeline.continuity import known, must_be_the_known_lake
     from pipeline.landings import judge_absent
     from pipeline.show import show_verdicts
     from pipeline.verify import verify_feed
 
-    chosen = select(feeds)
-    verdicts, errors = ask_each(chosen, lambda contract: verify_feed(contract, settings(), deep))
+    chosen, lake = select(feeds), Store(settings().lake_uri, settings())
+    others = known(settings(), lake)
+    verdicts, errors = ask_each(chosen, lambda contract: verify_feed(contract, settings(), deep, others))
     click.echo(as_json_text([asdict(verdict) for verdict in verdicts]) if as_json else show_verdicts(verdicts))
     mistakes, notes = judge_absent([item.no_landing for item in verdicts if item.no_landing], len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    return max(show_errors([*errors, *mistakes]), int(any(verdict.differences for verdict in verdicts)))
+    code = max(show_errors([*errors, *mistakes]), int(any(verdict.differences for verdict in verdicts)))
+    try:
+        must_be_the_known_lake(lake, others)
+    except LostLedger as error:
+        show_error(error)
+        code = max(code, 1)
+    return code

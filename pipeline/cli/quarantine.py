@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, raw_option
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, misused, raw_option
 
 
 def _wanted(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -101,7 +101,7 @@ def quarantine_replay(feeds: tuple[str, ...], reasons: tuple[str, ...], objects:
 
     summary = replay_all(feeds, Wanted(reasons, objects), settings())
     click.echo(as_json_text(asdict(summary)) if as_json else show_replay(summary))
-    return 0
+    return misused(summary.errors)
 
 
 @quarantine.command(name="discard")
@@ -127,6 +127,6 @@ def quarantine_discard(
 
     if not everything and not reasons and not objects:
         raise ConfigError("which records? Name a --reason or an --object, or say --all")
-    done = discard_all(feeds, because, Wanted(reasons, objects), settings())
+    done, errors = discard_all(feeds, because, Wanted(reasons, objects), settings())
     click.echo(as_json_text(done) if as_json else show_discarded(done))
-    return 0
+    return misused(errors)

@@ -23,12 +23,12 @@ import sqlglot
 
 from ingest.contract import Contract, contracts
 from ingest.entry import LakeFile
-from ingest.errors import ConfigError, DamagedLake
+from ingest.errors import ConfigError, DamagedLake, LostLedger
 from ingest.ledger import Ledger
 from ingest.schema import partitions, sql_columns
 from ingest.settings import settings
 from ingest.store import Store
-from pipeline.bronze import POSITIONS, SPARK, column_queries, readable
+from pipeline.bronze import POSITIONS, SPARK, column_queries, kept, readable, registered_positions
 from pipeline.damage import altered
 from pipeline.spark.session import spark_type, spark_uri, text
 from pipeline.spark.views import drop_others, live_by_load, part_views, show
@@ -41,12 +41,16 @@ FILES = "bronze_files"
 _IN_METASTORE = "spark.sql.hive.manageFilesourcePartitions"
 
 
-def register(warehouse: EngineAdapter) -> None:
+def register(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> None:
     """Makes the bronze of now visible in the warehouse: one view per feed, pinned by its loads.
 
     What is registered already stays.
 
+    Args:
+        lost: feeds whose logs lack entries. Their views stay as they are: what they show is all there still.
+
     Raises:
+        LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
         ConfigError, RetriableError: the lake cannot be read.
         DamagedLake: a live file is missing, or not as the ledger says.
     """
@@ -55,7 +59,12 @@ def register(warehouse: EngineAdapter) -> None:
         warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     known = _registered(warehouse)
     positions, wanted = [], set()
+    shown = registered_positions(warehouse) if lost else {}
     for contract in contracts().values():
+        if contract.feed in lost:
+            row = f"SELECT '{contract.feed}' AS feed, CAST({kept(contract, shown, lost)} AS BIGINT) AS position"
+            positions.append(f"{row}, '{known[contract.feed]}' AS fingerprint")
+            continue
         state = Ledger(lake, contract.feed).live()
         files = state.bronze_files()
         found = list(lake.list(f"bronze/{contract.feed}"))  # after the ledger, so that its loads are complete
@@ -74,7 +83,8 @@ def register(warehouse: EngineAdapter) -> None:
         positions.append(f"{row}, '{fingerprint}' AS fingerprint")
     if positions:
         warehouse.execute(f"CREATE OR REPLACE VIEW {POSITIONS} AS {' UNION ALL '.join(positions)}")
-    drop_others(warehouse, FILES, wanted)
+    if not lost:  # their views need tables that nobody else names
+        drop_others(warehouse, FILES, wanted)
 
 
 def register_files(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -45,8 +45,11 @@ _REJECTS = {
 }
 
 
-def register(warehouse: EngineAdapter) -> None:
+def register(warehouse: EngineAdapter, lost: Collection[str] = ()) -> None:
     """Makes feeds, ledger, quarantine and past cycles visible in the warehouse, schema `operations`.
+
+    Args:
+        lost: feeds whose logs lack entries; nothing of them is shown.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
@@ -63,7 +66,7 @@ def register(warehouse: EngineAdapter) -> None:
     views: set[str] = set()
     for contract in known:
         ledger = Ledger(lake, contract.feed)
-        if not ledger.position():
+        if contract.feed in lost or not ledger.position():
             continue
         objects.append(_objects(warehouse, contract.feed, f"{spark_uri(lake.uri)}/{ledger.prefix}"))
         paths = sorted(ledger.live().files)

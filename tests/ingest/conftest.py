@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from ingest.contract import contracts
 from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.load import FeedReport, ingest_feed
+from ingest.orphans import landed_objects
 from ingest.store import Store
 from pipeline.bronze import bronze_query
 
@@ -46,6 +48,10 @@ class Lake:
 
     def ledger(self, feed: str = "events") -> Ledger:
         return Ledger(self.store, feed)
+
+    def landed(self, feed: str = "events") -> pa.Array:
+        """bucket/key of each object in the landing."""
+        return landed_objects(self.contracts[feed], self.landing(feed))
 
     def bronze(self, feed: str = "events", columns: str = "*") -> list[dict[str, Any]]:
         """The visible rows, as any reader gets them."""

@@ -15,7 +15,7 @@ import pytest
 
 from ingest import ledger as ledger_module
 from ingest.entry import Entry, LakeFile, LoadedObject, OffsetRange
-from ingest.errors import ConfigError, ConflictError
+from ingest.errors import ConfigError, ConflictError, LostLedger
 from ingest.ledger import Ledger, LedgerState, Touched, touched
 from ingest.store import Store
 
@@ -181,6 +181,72 @@ def test_position_beyond_the_end_is_a_clear_error(ledger: Ledger) -> None:
     ledger.commit(entry("L1", "b/x"), 0)
     with pytest.raises(ConfigError, match="ends at 1, but 5 was settled"):
         ledger.state(5)
+
+
+def test_log_that_lost_its_end_to_a_checkpoint_is_a_clear_error(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        ledger.commit(entry(f"L{number}", f"b/{number}"), number)
+    monkeypatch.setattr(ledger_module, "CHECKPOINT_ENTRIES", 1)
+    assert ledger.checkpoint(ledger.state())
+    (tmp_path / "ledger/events/00000000000000000003.parquet").unlink()
+    for read in (ledger.position, ledger.state, ledger.live):
+        with pytest.raises(LostLedger, match="ends at 2, but 3 was settled"):
+            read()
+
+
+def begun_again(ledger: Ledger, tmp_path: Path, number: int) -> None:
+    """A log of which nothing is left but the first entry of a rebuilt one."""
+    for path in (tmp_path / "ledger/events").glob("0*.parquet"):
+        path.unlink()
+    first = entry("R1", "b/kept", added=(file("bronze/events/kept.parquet"),))
+    ledger.store.put(f"ledger/events/{number:020d}.parquet", replace(first, begins=number).to_bytes())
+
+
+def test_rebuilt_log_begins_where_it_says(ledger: Ledger, tmp_path: Path) -> None:
+    for number in range(3):
+        ledger.commit(entry(f"L{number}", f"b/{number}", added=(file(f"bronze/events/{number}.parquet"),)), number)
+    begun_again(ledger, tmp_path, 1001)
+    assert ledger.commit(entry("L9", "b/new"), ledger.position()) == 1002
+
+    assert (ledger.first(), ledger.position(), ledger.numbers()) == (1001, 1002, {1001, 1002})
+    assert sorted(ledger.state().objects) == ["b/kept", "b/new"]
+    assert list(ledger.state(1001).files) == ["bronze/events/kept.parquet"]
+    assert [number for number, _ in ledger.entries(0)] == [number for number, _ in ledger.entries(3)] == [1001, 1002]
+    assert [number for number, _ in ledger.entries(1001)] == [1002]
+    assert ledger.state(3) == LedgerState(), "what an entry of the old log showed is not known any more"
+    assert (ledger.load_at(3), ledger.load_at(1002)) == ("", "L9")
+
+
+def test_rebuilt_log_hides_what_was_before_and_changes_every_date(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.commit(entry("L1", "b/x", added=(file("bronze/events/1.parquet"),)), 0)
+    before = ledger.state()
+    begun_again(ledger, tmp_path, 1001)
+
+    found = touched(before, ledger.entries(1))
+
+    assert (found.changed, found.begins, found.load_id) == (True, True, "R1")
+    assert list(before.files) == ["bronze/events/kept.parquet"]
+    assert sorted(before.objects) == ["b/kept"]
+
+
+def test_entry_that_somebody_wrote_while_the_log_was_rebuilt_counts_no_more(ledger: Ledger, tmp_path: Path) -> None:
+    begun_again(ledger, tmp_path, 1001)
+    ledger.store.put("ledger/events/00000000000000000004.parquet", entry("L4", "b/late").to_bytes())
+    assert sorted(ledger.state().objects) == ["b/kept"]
+    assert ledger.first() == 1001
+
+
+def test_rebuilt_log_goes_on_from_checkpoints(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun_again(ledger, tmp_path, 1001)
+    monkeypatch.setattr(ledger_module, "CHECKPOINT_ENTRIES", 1)
+    assert ledger.checkpoint(ledger.state())
+    ledger.commit(entry("L9", "b/new"), 1001)
+    assert sorted(ledger.state().objects) == ["b/kept", "b/new"]
+    (tmp_path / "ledger/events/00000000000000001001.parquet").unlink()
+    with pytest.raises(LostLedger, match="lacks the entry 1001"):
+        ledger.state()
 
 
 def test_touched_dates_are_those_shown_and_those_hidden() -> None:

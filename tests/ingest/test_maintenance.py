@@ -95,14 +95,14 @@ def test_crash_in_compaction_leaves_files_that_nobody_sees(small_files: Any, mon
 def test_replaced_files_are_deleted_after_the_grace_time_and_not_before(small_files: Any) -> None:
     compact(small_files.store, small_files.ledger(), NOW)
     before = everything(small_files)
-    assert clean(small_files.store, small_files.ledger(), dt.datetime.now(dt.UTC)) == Cleaning()
+    assert clean(small_files.store, small_files.ledger(), small_files.landed, dt.datetime.now(dt.UTC)) == Cleaning()
 
-    done = clean(small_files.store, small_files.ledger(), LATER)
+    done = clean(small_files.store, small_files.ledger(), small_files.landed, LATER)
 
     assert done.files == 18
     assert everything(small_files) == before
     assert len(small_files.parquet()) == 3
-    assert clean(small_files.store, small_files.ledger(), LATER) == Cleaning()
+    assert clean(small_files.store, small_files.ledger(), small_files.landed, LATER) == Cleaning()
 
 
 def test_orphan_of_a_crash_is_deleted_and_its_load_abandoned(small_files: Any) -> None:
@@ -113,7 +113,7 @@ def test_orphan_of_a_crash_is_deleted_and_its_load_abandoned(small_files: Any) -
     young.write_bytes(b"still being written")
     os.utime(orphan, (0, 0))
 
-    assert clean(small_files.store, small_files.ledger(), NOW).files == 1
+    assert clean(small_files.store, small_files.ledger(), small_files.landed, NOW).files == 1
 
     assert not orphan.exists()
     assert young.exists()
@@ -133,7 +133,7 @@ def test_slow_load_that_was_abandoned_cannot_commit_but_loads_again(
         monkeypatch.setattr(Ledger, "commit", real)
         for path in lake.parquet():
             os.utime(path, (0, 0))
-        assert clean(lake.store, Ledger(lake.store, "events"), NOW).files == 1
+        assert clean(lake.store, Ledger(lake.store, "events"), lake.landed, NOW).files == 1
         with pytest.raises(ConflictError):
             return self.commit(entry, seen)
         return self.commit(entry, seen)

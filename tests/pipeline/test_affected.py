@@ -10,7 +10,8 @@ from typing import Any
 
 import duckdb
 
-from ingest.contract import Contract
+from ingest.contract import Contract, Reference
+from ingest.entry import Entry
 from ingest.landing import Landing
 from ingest.load import ingest_feed
 from ingest.store import Store
@@ -104,3 +105,32 @@ def test_an_entity_without_dates_and_facts_touches_every_date(tmp_path: Path) ->
     change = Seats(tmp_path).load("1.json", seat(1, "2026-01-05T10:00:00Z"))
 
     assert (change.dates, change.is_everywhere) == (frozenset(), True)
+
+
+def test_a_rebuilt_log_touches_every_date(tmp_path: Path) -> None:
+    seats = Seats(tmp_path, dates=["updated_at"])
+    seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"))
+    for item in list(seats.lake.list("ledger/seats")):
+        seats.lake.delete([item.key])
+    rebuilt = Entry("R", dt.datetime.now(dt.UTC), begins=1001)
+    seats.lake.put(f"ledger/seats/{1001:020d}.parquet", rebuilt.to_bytes())
+
+    change = seats.load("2.json", seat(2, "2026-03-01T00:00:00Z"))
+
+    assert (change.position, change.changed, change.is_everywhere) == (1002, True, True)
+    assert seats.load("3.json", seat(3, "2026-03-02T00:00:00Z")).is_everywhere is False
+
+
+def test_an_entity_that_facts_of_a_lost_log_refer_to_touches_every_date(tmp_path: Path) -> None:
+    seats = Seats(tmp_path, dates=["updated_at"])
+    seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"))
+    reference = {"column": "seat_id", "feed": "seats", "key": "seat_id"}
+    facts = seats.contract.model_copy(update={"feed": "sittings", "references": (Reference(**reference),)})
+    seats.landing.put("2.json", json.dumps(seat(2, "2026-02-01T00:00:00Z")).encode())
+    ingest_feed(seats.contract, seats.landing, seats.lake, START)
+
+    with duckdb.connect() as connection:
+        known = {"seats": seats.contract, "sittings": facts}
+        (change,) = feed_changes(seats.lake, known, {"seats": 1, "sittings": 7}, connection, {"seats": 2})
+
+    assert (change.dates, change.is_everywhere) == (days("2026-02-01"), True)
