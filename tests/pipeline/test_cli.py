@@ -86,14 +86,15 @@ def test_unreachable_endpoint_is_one_line_per_feed_and_exit_1(lake: Lake) -> Non
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
     assert len(lines) == 6
-    assert lines[0].startswith("error: s3://raw-activities (/): the store did not answer properly; check AWS_ENDPOINT")
+    begins = "error: activities: s3://raw-activities (/): the store did not answer properly; check AWS_ENDPOINT"
+    assert lines[0].startswith(begins)
 
 
 @pytest.mark.s3
 def test_missing_bucket_is_named_and_holds_up_no_other_feed(lake: Lake, s3_server: dict[str, str]) -> None:
     result = lake("ingest", "events", **s3_server | {"LANDING_URI": "s3://no-{bucket}", "LAKE_URI": "s3://shared/cli"})
     assert result.exit_code == 2
-    assert result.stderr == ("error: s3://no-raw-events: no such bucket; create it or mend LANDING_URI / LAKE_URI\n")
+    assert result.stderr == ("error: events: s3://no-raw-events: no such bucket; create it or mend LANDING_URI / LAKE_URI\n")
 
 
 @pytest.mark.s3
