@@ -94,7 +94,8 @@ def test_unreachable_endpoint_is_one_line_per_feed_and_exit_1(lake: Lake) -> Non
 def test_missing_bucket_is_named_and_holds_up_no_other_feed(lake: Lake, s3_server: dict[str, str]) -> None:
     result = lake("ingest", "events", **s3_server | {"LANDING_URI": "s3://no-{bucket}", "LAKE_URI": "s3://shared/cli"})
     assert result.exit_code == 2
-    assert result.stderr == ("error: events: s3://no-raw-events: no such bucket; create it or mend LANDING_URI / LAKE_URI\n")
+    reason = "s3://no-raw-events: no such bucket; create it or mend LANDING_URI / LAKE_URI"
+    assert result.stderr == f"error: events: {reason}\n"
 
 
 @pytest.mark.s3
