@@ -27,7 +27,8 @@ from ingest.store import ObjectChanged, Store
 from ingest.sweep import Scope, choose_scope, record_sweep
 from ingest.write import LoadWriter
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES, CHUNK_LINES = 4 << 20, 50_000
+"""Lines are parsed together as soon as they are so many bytes, or so many."""
 MOST_ATTEMPTS = 128
 """How often an ingest of a feed halves a load that met a defect: enough to find a dozen objects in a full load."""
 LOG = logging.getLogger(__name__)
@@ -247,7 +248,7 @@ class _Load:
         parser = Parser(self.contract, [item.version.modified_at for item in self.objects])
         known = self._known_content()
         chunk: list[Piece] = []
-        size = 0
+        size = lines = 0
         reading = [
             item for number, item in enumerate(self.objects) if number not in known and not self._is_corrupt(item)
         ]
@@ -277,14 +278,18 @@ class _Load:
                 continue
             chunk.append(replace(part, source=number))
             size += len(part.data)
-            if size >= CHUNK_BYTES:
+            lines += part.data.count(b"\n")
+            if size >= CHUNK_BYTES or lines >= CHUNK_LINES:
                 self._take(parser.parse(chunk))
-                chunk, size = [], 0
+                chunk, size, lines = [], 0, 0
         if chunk:
             self._take(parser.parse(chunk))
         for number, item in enumerate(self.objects):
             if self._is_corrupt(item) and number not in known:
-                self.hashes[number] = hashlib.sha256(b"".join(self.landing.read(item.version))).hexdigest()
+                digest = hashlib.sha256()
+                for block in self.landing.read(item.version):
+                    digest.update(block)
+                self.hashes[number] = digest.hexdigest()
                 detail = self.corrupt[item.source_file]
                 self._take(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, detail, b"")]))
         if not self.hashes and not known:

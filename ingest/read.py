@@ -6,12 +6,13 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingest.contract import Contract
 from ingest.discover import Waiting
 from ingest.errors import CorruptObject, IngestError, ObjectRefused
 from ingest.formats import json_lines
+from ingest.formats.bounded import LongRecord
 from ingest.landing import Landing
 from ingest.limits import DEFAULT, Limits
 from ingest.store import BLOCK_BYTES, ObjectChanged
@@ -19,6 +20,8 @@ from ingest.store import BLOCK_BYTES, ObjectChanged
 STUCK_IN_A_ROW = 8
 KEPT_BYTES = 64 << 10
 HELD_BYTES = 64 << 20
+PIECE_BYTES, PIECE_LINES = 256 << 10, 50_000
+"""Blocks of whole lines are joined up to so many bytes; a piece has at most so many lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,8 @@ def read_pieces(
             digest = hashlib.sha256()
             stored = _hashed(blocks, digest.update)
             source_file = waiting[source].source_file
-            lines = _lines(source, json_lines(contract, source_file, stored), contract.max_line_bytes)
+            decoded = json_lines(contract, source_file, stored, waiting[source].version.size)
+            lines = _lines(source, decoded, contract.max_line_bytes)
             for part in _sound(source, source_file, lines):
                 failed = part.reason if isinstance(part, Unread) else None
                 yield part
@@ -207,22 +211,64 @@ def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
         yield block
 
 
-def _lines(source: int, blocks: Iterable[bytes], max_bytes: int) -> Iterator[Piece | LongLine]:
-    line, held = 1, b""
-    for block in blocks:
-        data = held + block
-        cut = data.rfind(b"\n") + 1
-        piece, held = data[:cut], data[cut:]
-        if len(piece) > max_bytes:
-            yield from _apart(source, line, piece, max_bytes)
-        elif piece:
-            yield Piece(source, line, piece)
-        line += piece.count(b"\n")
-        if len(held) > max_bytes:
-            long, held = yield from _skip(source, line, held, blocks)
+def _lines(source: int, blocks: Iterable[bytes | LongRecord], max_bytes: int) -> Iterator[Piece | LongLine]:
+    coming = iter(blocks)
+    line, rest = 1, b""
+    lines: list[bytes] = []  # whole ones
+    begun: list[bytes] = []  # of the line after them
+    size = begun_size = 0
+    while (block := rest or next(coming, None)) is not None:
+        rest = b""
+        if isinstance(block, bytes):
+            cut = block.rfind(b"\n") + 1
+            if cut:
+                lines += [*begun, block[:cut]]
+                size += begun_size + cut
+                begun, begun_size = [], 0
+            if cut < len(block):
+                begun.append(block[cut:])
+                begun_size += len(block) - cut
+            if size < PIECE_BYTES and begun_size <= max_bytes:
+                continue
+        yield from _pieces(source, line, b"".join(lines), max_bytes)
+        line += sum(part.count(b"\n") for part in lines)
+        lines, size = [], 0
+        if isinstance(block, LongRecord):
+            yield LongLine(source, line, block.size, block.head)
+            line += 1
+        elif begun_size > max_bytes:
+            long, rest = yield from _skip(source, line, b"".join(begun), coming)
             line += long
-    if held:
-        yield Piece(source, line, held + b"\n")
+            begun, begun_size = [], 0
+    if begun:
+        lines += [*begun, b"\n"]
+    yield from _pieces(source, line, b"".join(lines), max_bytes)
+
+
+def _pieces(source: int, line: int, data: bytes, max_bytes: int) -> Iterable[Piece | LongLine]:
+    """Whole lines as pieces, without lines that are too long."""
+    if not data:
+        return ()
+    if len(data) > max_bytes:
+        parts = _apart(source, line, data, max_bytes)
+        return (few for part in parts for few in (_few(part) if isinstance(part, Piece) else (part,)))
+    return _few(Piece(source, line, data))
+
+
+def _few(piece: Piece) -> Iterable[Piece]:
+    """The piece in parts that are not too many lines."""
+    if len(piece.data) <= PIECE_LINES or piece.data.count(b"\n") <= PIECE_LINES:
+        return (piece,)
+    return _halves(piece)
+
+
+def _halves(piece: Piece) -> Iterator[Piece]:
+    data = piece.data
+    middle = data.find(b"\n", len(data) // 2) + 1
+    if middle == len(data):  # the last line is longer than all others
+        middle = data.rfind(b"\n", 0, len(data) // 2) + 1
+    yield from _few(replace(piece, data=data[:middle]))
+    yield from _few(replace(piece, first_line=piece.first_line + data.count(b"\n", 0, middle), data=data[middle:]))
 
 
 def _apart(source: int, line: int, data: bytes, max_bytes: int) -> Iterator[Piece | LongLine]:
@@ -241,12 +287,13 @@ def _apart(source: int, line: int, data: bytes, max_bytes: int) -> Iterator[Piec
 
 
 def _skip(
-    source: int, line: int, start: bytes, blocks: Iterable[bytes]
+    source: int, line: int, start: bytes, blocks: Iterable[bytes | LongRecord]
 ) -> Generator[LongLine, None, tuple[int, bytes]]:
     """Passes over a line that is too long; gives the number of lines passed and what follows them."""
     size, head = len(start), start[:KEPT_BYTES]
     del start
     for block in blocks:
+        assert isinstance(block, bytes)  # a format that finds out by itself has no parts of lines
         end = block.find(b"\n")
         if end >= 0:
             yield LongLine(source, line, size + end, head)

@@ -29,8 +29,10 @@ FAIR_GROUP_ROWS = 5_000
 """Fewer rows make a row group that costs more than it holds; compaction would have to mend it."""
 FEW_HELD_ROWS, HELD_ROWS = 40_000, 250_000
 """More than a few held rows are written as soon as that makes a fair row group; more than so many in any case."""
+HELD_BYTES = 64 << 20
+"""The same of their bytes: rows may be large, and a few rows may keep all that was parsed with them in memory."""
 OPEN_WRITERS = 64
-HELD_REJECTS = 20_000
+HELD_REJECTS, HELD_REJECT_BYTES = 20_000, 16 << 20
 _EPOCH = dt.date(1970, 1, 1)
 _DAY_ZERO = 1 << 30  # keeps days before 1970 positive when packed beside the object's index
 
@@ -80,12 +82,14 @@ class LoadWriter:
         self._encodings = {path: kind for path, kind in kinds.items() if kind}
         self._held: dict[int | None, list[pa.Table]] = defaultdict(list)
         self._held_rows: dict[int | None, int] = defaultdict(int)
+        self._held_bytes = 0
         self._open: dict[int | None, _OpenFile] = {}
         self._count = 0
         self._done: list[_OpenFile] = []
         self._staged: list[Path] = []
         self._quarantine: _OpenFile | None = None
         self._rejects: list[Reject] = []
+        self._reject_bytes = 0
         self.rows = np.zeros(len(objects), dtype=np.int64)
         self.quarantined = np.zeros(len(objects), dtype=np.int64)
         self._dates: dict[int, dict[dt.date, int]] = defaultdict(dict)
@@ -96,6 +100,7 @@ class LoadWriter:
         table = parsed.rows
         if table.num_rows == 0:
             return
+        self._held_bytes += table.nbytes
         sources = as_numpy(table.column(SOURCE))
         np.add.at(self.rows, sources, 1)
         for day, part in self._split(table, sources):
@@ -108,6 +113,8 @@ class LoadWriter:
             if held <= HELD_ROWS and self._held_rows[day] < FAIR_GROUP_ROWS:
                 break
             self._flush(day)
+        if self._held_bytes > HELD_BYTES:
+            self._free()
 
     def dates_of(self, source: int) -> Iterable[tuple[dt.date, int]]:
         """(event date, bronze rows) of one object; nothing for entity feeds."""
@@ -163,6 +170,18 @@ class LoadWriter:
         table = table.take(pa.array(order))
         edges = [0, *(np.flatnonzero(np.diff(ordered)) + 1).tolist(), len(ordered)]
         return [(int(ordered[start]), table.slice(start, end - start)) for start, end in pairwise(edges)]
+
+    def _free(self) -> None:
+        """Writes rows until half of the limit is held, and copies the others, without what was parsed with them."""
+        sizes = {day: sum(table.nbytes for table in tables) for day, tables in self._held.items()}
+        while sum(sizes.values()) > HELD_BYTES // 2:
+            day = max(sizes, key=sizes.__getitem__)
+            del sizes[day]
+            self._flush(day)
+        for day in sizes:
+            table = pa.concat_tables(self._held[day])
+            self._held[day] = [table.take(pa.array(np.arange(len(table))))]
+        self._held_bytes = sum(sizes.values())
 
     def _flush(self, day: int | None) -> None:
         tables, rows = self._held.pop(day, []), self._held_rows.pop(day, 0)
@@ -224,8 +243,9 @@ class LoadWriter:
     def _add_rejects(self, rejects: list[Reject]) -> None:
         for reject in rejects:
             self.quarantined[reject.source] += 1
+            self._reject_bytes += len(reject.raw) + len(reject.detail)
         self._rejects += rejects
-        if len(self._rejects) >= HELD_REJECTS:
+        if len(self._rejects) >= HELD_REJECTS or self._reject_bytes >= HELD_REJECT_BYTES:
             self._flush_rejects()
 
     def _flush_rejects(self) -> None:
@@ -253,7 +273,7 @@ class LoadWriter:
         }
         self._quarantine.writer.write_table(pa.table(columns, schema=QUARANTINE))
         self._quarantine.rows += count
-        self._rejects = []
+        self._rejects, self._reject_bytes = [], 0
 
 
 def _leaves(schema: pa.Schema) -> dict[str, str]:

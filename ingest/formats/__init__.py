@@ -11,46 +11,69 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from ingest.contract import Contract
-from ingest.formats.array import from_array
+from ingest.formats.array import blank, from_array
+from ingest.formats.bounded import LongRecord, bounded
 from ingest.formats.delimited import from_csv
 from ingest.formats.parquet import from_parquet
 from ingest.formats.unpack import unpacked
+from ingest.tokens import BLANK
 
-_PARQUET, _BOM = b"PAR1", b"\xef\xbb\xbf"
+_PARQUET, _BOM = (b"PAR1", b"PARE"), b"\xef\xbb\xbf"
 _NAMES = (".csv", ".csv.gz", ".csv.zst")
 _JSON = re.compile(rb"\s*(\{\s*[\"}]|\[\s*[{\]])")
-_HEAD_BYTES, _BLANK_BYTES = 64, 1 << 20
+_HEAD_BYTES, _SMALL_BYTES = 64, 4096
 
 
-def json_lines(contract: Contract, source_file: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
+def json_lines(
+    contract: Contract, source_file: str, blocks: Iterable[bytes], stored: int
+) -> Iterator[bytes | LongRecord]:
     """The object as blocks of JSON lines; record N of any format stands on line N, of CSV on its line in the file.
 
+    Args:
+        stored: bytes of the object, to which what it becomes is in proportion.
+
     Raises:
-        CorruptObject: it cannot be unpacked, or is no such array, Parquet or CSV file.
+        CorruptObject: it cannot be unpacked, is no such array, Parquet or CSV file, or becomes too much.
     """
-    plain = unpacked(blocks, source_file)
-    first = _head(plain)
-    stream = chain([first.removeprefix(_BOM)], plain)
+    plain = unpacked(blocks, stored, source_file)
+    blank_lines, first = _head(plain)
+    is_csv = contract.source.format == "csv" or (source_file.lower().endswith(_NAMES) and not _JSON.match(first))
+    if not first.startswith(_PARQUET) and not is_csv and not _is_array(first):
+        yield from blank(blank_lines)
+        yield first
+        yield from plain
+        return
+    stream = chain((first,), plain)
+    lines: Iterable[bytes | LongRecord]
     if first.startswith(_PARQUET):
-        yield from from_parquet(stream, contract, source_file)
-    elif contract.source.format == "csv" or (
-        source_file.lower().endswith(_NAMES) and not _JSON.match(first.removeprefix(_BOM))
-    ):
-        yield from from_csv(stream, contract, source_file)
-    elif first.removeprefix(_BOM).lstrip()[:1] == b"[":
-        yield from from_array(stream, source_file)
+        lines = from_parquet(stream, contract, source_file, stored)
+    elif is_csv:
+        lines = from_csv(chain(blank(blank_lines), stream), contract, source_file)
     else:
-        yield from stream
+        lines = from_array(stream, blank_lines, contract.max_line_bytes, stored, source_file)
+    yield from bounded(lines, stored, source_file)
 
 
-def _head(blocks: Iterator[bytes]) -> bytes:
-    """The first blocks, joined until they show the format."""
-    parts: list[bytes] = []
-    size = shown = 0
-    for block in blocks:
-        parts.append(block)
-        size += len(block)
-        shown += len(block.strip())
-        if shown >= _HEAD_BYTES or size >= _BLANK_BYTES:
-            break
-    return b"".join(parts)
+def _head(blocks: Iterator[bytes]) -> tuple[int, bytes]:
+    """The lines of a blank beginning, and the first blocks after it, joined until they show the format."""
+    first = next(blocks, b"")
+    while len(first) < len(_BOM) and (more := next(blocks, None)) is not None:
+        first += more
+    first, lines = first.removeprefix(_BOM), 0
+    while _is_undecided(first) and (more := next(blocks, None)) is not None:
+        if first.strip(BLANK):
+            first += more
+        else:
+            lines += first.count(b"\n")
+            first = more
+    return lines, first
+
+
+def _is_undecided(first: bytes) -> bool:
+    if len(first) < _SMALL_BYTES:
+        return len(first.lstrip(BLANK)) < _HEAD_BYTES
+    return not first[:_HEAD_BYTES].strip(BLANK) and not first.strip(BLANK)
+
+
+def _is_array(first: bytes) -> bool:
+    return (first[:_HEAD_BYTES].lstrip(BLANK) or first.lstrip(BLANK))[:1] == b"["

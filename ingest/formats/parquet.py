@@ -3,35 +3,165 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
-from typing import Any
+from typing import IO, Any
 
+import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ingest.arrays import as_numpy
 from ingest.contract import Column, Contract
 from ingest.errors import CorruptObject
+from ingest.formats.bounded import LongRecord, most_lines, too_many_lines
+from ingest.formats.pages import MAX_COLUMNS, TooMuch, check_footer, plan
 
-HELD_BYTES = 256 << 20
-BATCH_ROWS = 8192
+SPOOLED_BYTES = 16 << 20
+"""A larger file waits on disk."""
+SLICE_BYTES = 512 << 10
+"""Rows become Python objects up to so many bytes of JSON at a time, at least one row."""
+KEPT_BYTES = 16 << 10
+"""Of a row that is too long, columns up to so many bytes are kept."""
+_BUFFERS_BYTES = 16 << 20
+_encode = msgspec.json.Encoder().encode_lines
+_Sizes = npt.NDArray[np.int64]
 
 
-def from_parquet(blocks: Iterable[bytes], contract: Contract, source_file: str) -> Iterator[bytes]:
-    """Each row as JSON: times as text cut to microseconds, binary as text, NaN as it is (no contract accepts it).
+def from_parquet(
+    blocks: Iterable[bytes], contract: Contract, source_file: str, stored: int
+) -> Iterator[bytes | LongRecord]:
+    """Each row as JSON: times as text cut to microseconds, binary as text, what is not finite as a text that says so.
+
+    What a row takes is known before it is decoded (`pages`), and a value that many rows share is not multiplied.
+
+    Args:
+        stored: bytes of the object.
 
     Raises:
-        CorruptObject: the file cannot be read.
+        CorruptObject: the file cannot be read, names a column twice, or breaks a limit.
     """
-    with tempfile.SpooledTemporaryFile(HELD_BYTES) as file:
+    with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as file:
         for block in blocks:
             file.write(block)
         try:
-            for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS):
-                yield b"".join(_line(row) for row in _readable(batch, contract).to_pylist())
-        except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+            yield from _rows(file, contract, source_file, stored)
+        except (pa.ArrowException, OSError, TypeError, ValueError, IndexError, TooMuch) as error:
             raise CorruptObject(source_file, f"Parquet: {error}") from None
+
+
+def _rows(file: IO[bytes], contract: Contract, source_file: str, stored: int) -> Iterator[bytes | LongRecord]:
+    size = file.seek(0, 2)
+    check_footer(file, size)
+    options: dict[str, Any] = {"pre_buffer": False, "coerce_int96_timestamp_unit": "us"}
+    reader = pq.ParquetFile(file, thrift_container_size_limit=4 * MAX_COLUMNS, **options)
+    metadata = reader.metadata
+    if metadata.num_columns > MAX_COLUMNS:
+        raise TooMuch(f"{metadata.num_columns:,} columns, expected at most {MAX_COLUMNS:,}")
+    if metadata.num_rows > most_lines(stored):
+        raise too_many_lines(stored, source_file)
+    _refuse_doubles(reader.schema_arrow, "")
+    options["buffer_size"] = max(1 << 10, min(64 << 10, _BUFFERS_BYTES // max(metadata.num_columns, 1)))
+    dictionaries: tuple[int, ...] | None = None
+    for group in range(metadata.num_row_groups):
+        how = plan(file, size, metadata, group)
+        if how.dictionaries != dictionaries:
+            dictionaries = how.dictionaries
+            reader = pq.ParquetFile(file, metadata=metadata, read_dictionary=list(dictionaries), **options)
+        for batch in reader.iter_batches(how.rows, row_groups=[group], use_threads=False):
+            yield from _batch(batch, contract)
+
+
+def _refuse_doubles(fields: Iterable[pa.Field], path: str) -> None:
+    """Refuses names that two columns, or two members of a struct, share: JSON would keep one of them."""
+    seen = set()
+    for item in fields:
+        if item.name in seen:
+            raise ValueError(f"two columns are named {path + item.name!r}; expected each name once")
+        seen.add(item.name)
+        if pa.types.is_nested(item.type):
+            inner = [item.type.field(number) for number in range(item.type.num_fields)]
+            _refuse_doubles(inner, f"{path}{item.name}.")
+
+
+def _batch(batch: pa.RecordBatch, contract: Contract) -> Iterator[bytes | LongRecord]:
+    sizes = np.full(len(batch), 2, np.int64)
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        sizes += _sizes(values) + len(name.encode()) + 4
+    start, ends = 0, np.cumsum(sizes)
+    while start < len(batch):
+        before = ends[start] - sizes[start]
+        end = max(start + 1, int(np.searchsorted(ends, before + SLICE_BYTES, "right")))
+        if sizes[start] > contract.max_line_bytes:
+            end = start + 1
+            yield LongRecord(int(sizes[start]), _beginning(batch.slice(start, 1)))
+        else:  # copied, since a cast of a slice of lists takes all their values
+            yield _lines(batch.take(pa.array(np.arange(start, end))), contract)
+        start = end
+
+
+def _beginning(row: pa.RecordBatch) -> bytes:
+    """What a row that is too long holds beside its long columns."""
+    kept = [name for name, values in zip(row.schema.names, row.columns, strict=True) if _sizes(values)[0] < KEPT_BYTES]
+    columns = row.select(kept)
+    return _lines(columns, None)[:KEPT_BYTES].rstrip(b"\n") if kept else b""
+
+
+def _sizes(values: pa.Array) -> _Sizes:
+    """Bytes of JSON that each value takes at least."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        if not len(values.dictionary):
+            return np.full(len(values), 2, np.int64)
+        sizes = _sizes(values.dictionary)[as_numpy(pc.fill_null(values.indices, 0))]
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind) or _is_large(kind):
+        sizes = as_numpy(pc.fill_null(pc.binary_length(values), 0)).astype(np.int64) + 3
+    elif pa.types.is_fixed_size_binary(kind):
+        sizes = np.full(len(values), kind.byte_width + 3, np.int64)
+    elif pa.types.is_struct(kind):
+        sizes = np.full(len(values), 2, np.int64)
+        for number in range(kind.num_fields):
+            sizes += _sizes(values.field(number)) + len(kind.field(number).name.encode()) + 4
+    elif pa.types.is_nested(kind):
+        sizes = _list_sizes(values)
+    elif isinstance(kind, pa.BaseExtensionType):
+        return _sizes(values.storage)
+    else:
+        return np.full(len(values), 2, np.int64)
+    return np.where(as_numpy(pc.is_valid(values)), sizes, 2) if values.null_count else sizes
+
+
+def _is_large(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
+
+
+def _list_sizes(values: pa.Array) -> _Sizes:
+    kind = values.type
+    if pa.types.is_map(kind):
+        items = _sizes(values.keys) + _sizes(values.items) + 2
+        offsets = as_numpy(values.offsets)
+    elif pa.types.is_fixed_size_list(kind):
+        items = _sizes(values.flatten())
+        offsets = np.concatenate(([0], np.cumsum(as_numpy(pc.fill_null(pc.list_value_length(values), 0)))))
+    else:
+        items = _sizes(values.values)
+        offsets = as_numpy(values.offsets)
+    ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(items)))[offsets]
+    return np.diff(ends) + 3  # type: ignore[no-any-return]  # numpy's fancy indexing
+
+
+def _lines(batch: pa.RecordBatch, contract: Contract | None) -> bytes:
+    """The rows as lines of JSON; those with text that is not UTF-8 keep its bytes, which the parser then refuses."""
+    columns = contract.columns if contract else ()
+    try:
+        return _encode(_objects(batch, columns, pa.string()))
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        rows = _objects(batch, columns, pa.binary())
+        return b"".join(_line(row) for row in rows)
 
 
 def _line(row: dict[str, Any]) -> bytes:
@@ -40,39 +170,82 @@ def _line(row: dict[str, Any]) -> bytes:
 
 def _plain(value: Any) -> str:
     """What JSON has no type for: bytes are text, even invalid text, which the parser then refuses."""
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(Decimal(value))
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
-def _readable(batch: pa.RecordBatch, contract: Contract) -> pa.Table:
+def _objects(batch: pa.RecordBatch, columns: Sequence[Column], text: pa.DataType) -> list[dict[str, Any]]:
+    readable = _readable(batch, columns, text)
+    rows: list[dict[str, Any]] = readable.to_pylist()
+    if all(_is_finite(values) for values in readable.columns):
+        return rows
+    return [{name: _finite(value, _column(columns, name)) for name, value in row.items()} for row in rows]
+
+
+def _is_finite(values: pa.Array) -> bool:
+    kind = values.type
+    if pa.types.is_floating(kind):
+        return pc.all(pc.is_finite(values)).as_py() is not False
+    if pa.types.is_struct(kind):
+        return all(_is_finite(values.field(number)) for number in range(kind.num_fields))
+    if pa.types.is_map(kind):
+        return _is_finite(values.keys) and _is_finite(values.items)
+    return _is_finite(values.values) if pa.types.is_list(kind) else True
+
+
+def _finite(value: Any, column: Column | None) -> Any:
+    """The value with text in place of each number that is not finite, in a list where a text would be accepted."""
+    if isinstance(value, float) and not math.isfinite(value):
+        text = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return [text] if column and column.type == "string" else text
+    if isinstance(value, dict):
+        members = column.fields if column else ()
+        return {name: _finite(item, _column(members, name)) for name, item in value.items()}
+    return [_finite(item, column) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _readable(batch: pa.RecordBatch, columns: Sequence[Column], text: pa.DataType) -> pa.RecordBatch:
     """The same rows in types of which no value fails in Python: a date beyond its calendar becomes a text that says so.
 
     First times lose their zone (they are UTC then), only afterwards they become text.
     """
-    columns = batch.columns
+    arrays, names = batch.columns, batch.schema.names
     for as_text in (False, True):
         kinds = [
-            _kind(values.type, _column(contract.columns, name), as_text)
-            for name, values in zip(batch.schema.names, columns, strict=True)
+            _kind(values.type, _column(columns, name), text, as_text)
+            for name, values in zip(names, arrays, strict=True)
         ]
-        columns = [values.cast(kind, safe=False) for values, kind in zip(columns, kinds, strict=True)]
-    return pa.table(columns, names=batch.schema.names)
+        arrays = [
+            values if values.type == kind else values.cast(kind, safe=False)
+            for values, kind in zip(arrays, kinds, strict=True)
+        ]
+    return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
-def _kind(kind: pa.DataType, column: Column | None, as_text: bool) -> pa.DataType:
+def _kind(kind: pa.DataType, column: Column | None, text: pa.DataType, as_text: bool) -> pa.DataType:
     types = pa.types
     if types.is_struct(kind):
         members = column.fields if column else ()
-        return pa.struct([pa.field(item.name, _kind(item.type, _column(members, item.name), as_text)) for item in kind])
+        return pa.struct(
+            [pa.field(item.name, _kind(item.type, _column(members, item.name), text, as_text)) for item in kind]
+        )
+    if types.is_map(kind):
+        return pa.map_(_kind(kind.key_type, None, text, as_text), _kind(kind.item_type, None, text, as_text))
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return pa.list_(_kind(kind.value_type, column, as_text))
+        return pa.list_(_kind(kind.value_type, column, text, as_text))
     if types.is_dictionary(kind):
-        return _kind(kind.value_type, column, as_text)
+        return _kind(kind.value_type, column, text, as_text)
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind if isinstance(kind, pa.UuidType) else _kind(kind.storage_type, column, text, as_text)
     if types.is_timestamp(kind) and not as_text:
         return pa.timestamp(kind.unit)
     if types.is_timestamp(kind) or types.is_date(kind) or types.is_time(kind):
         return pa.string() if as_text else kind
-    if not as_text and (types.is_string(kind) or types.is_large_string(kind) or types.is_large_binary(kind)):
-        return pa.binary()
+    if not as_text and (types.is_string(kind) or types.is_binary(kind) or _is_large(kind)):
+        return text
+    if not as_text and types.is_fixed_size_binary(kind):
+        return text
+    if types.is_float16(kind):
+        return pa.float32()
     if types.is_decimal(kind) and column and column.type == "double":
         return pa.float64()
     return pa.int64() if types.is_duration(kind) else kind

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import read
+from ingest import limits, read
 from ingest.contract import Column
-from ingest.formats import unpack
 
 Make = Callable[..., dict[str, Any]]
 
@@ -123,12 +122,12 @@ def test_what_cannot_be_decoded_is_quarantined_as_a_whole_and_holds_up_nobody(
 
 
 def test_object_that_unpacks_to_too_much_is_refused(lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpack, "INFLATED_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "DECODED_BYTES", 1 << 20)
     lake.landing("events").put("bomb", gzip.compress(b" " * (64 << 20)))
     lake.landing("events").put("honest", gzip.compress(as_lines([event(f"e{n}") for n in range(8000)])))
     report = lake.ingest()
     assert (report.rows, report.reasons) == (8000, (("corrupt_object", 1),))
-    assert "unpacks to more than 1000 times" in lake.quarantine()[0]["detail"]
+    assert "unpacks to more than 1,000 times" in lake.quarantine()[0]["detail"]
 
 
 @pytest.mark.parametrize("block", [30_000, 1 << 20], ids=["in blocks", "in one block"])

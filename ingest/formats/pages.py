@@ -1,0 +1,373 @@
+"""What it takes to decode a Parquet file, known from its footer and the headers of its pages before any is decoded.
+
+A dictionary, a run length or a shared prefix makes gigabytes of a few bytes. So the headers, which are small and tell
+the size of what follows, decide how many rows are decoded at a time, and whether the file is at all.
+
+https://parquet.apache.org/docs/file-format/ and the Thrift compact protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+
+MAX_FOOTER_BYTES, MAX_COLUMNS, MAX_CHUNKS = 16 << 20, 10_000, 250_000
+"""Of a footer, of the columns of a file, and of the column chunks (row groups times columns) of a file."""
+MAX_PAGE_BYTES = 128 << 20
+"""Of one page per column, dictionaries included: so much is decoded at once whatever the number of rows."""
+MAX_ROW_VALUES, MAX_ROW_BYTES = 1_000_000, 64 << 20
+"""Of one row, when it is decoded."""
+BATCH_ROWS, BATCH_BYTES = 8192, 32 << 20
+"""Rows are decoded together up to so many, and so many bytes beside the pages."""
+_HEADER_BYTES = 16 << 20
+_WIDTHS = {"BOOLEAN": 1, "INT32": 16, "INT64": 16, "INT96": 12, "FLOAT": 8, "DOUBLE": 8}
+_DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
+_PLAIN_DICTIONARY, _RLE, _DELTA_BYTE_ARRAY, _RLE_DICTIONARY = 2, 3, 7, 8
+
+
+class TooMuch(Exception):  # noqa: N818  the object is quarantined with this as its detail
+    """Decoding the file would break a limit; the message states it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """How a row group is read.
+
+    Attributes:
+        rows: so many at a time.
+        dictionaries: columns, by number, whose values stay numbers of their dictionary.
+    """
+
+    rows: int
+    dictionaries: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Page:
+    kind: int = -1
+    plain_bytes: int = 0
+    stored_bytes: int = 0
+    values: int = 0
+    rows: int | None = None
+    encoding: int = 0
+    levels: int = 0
+    place: int = 0
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """One column of a row group: bytes of its dictionary and largest page, and how its values grow.
+
+    Attributes:
+        density: bytes of a value, in the page where that is most.
+        most: values of one row.
+    """
+
+    dictionary: int = 0
+    page: int = 0
+    density: float = 0.0
+    has_prefixes: bool = False
+    has_numbers: bool = False
+    most: int = 1
+
+
+def check_footer(file: IO[bytes], size: int) -> None:
+    """Looks at the size of the footer and at the number of column chunks in it, which take 200 times their bytes.
+
+    Raises:
+        TooMuch: there are too many.
+        ValueError: it cannot be read.
+    """
+    file.seek(max(0, size - 8))
+    length = int.from_bytes(file.read(4), "little")
+    if length > size - 8:
+        return  # pyarrow says what is wrong
+    if length > MAX_FOOTER_BYTES:
+        raise TooMuch(f"a footer of {length:,} bytes, expected at most {MAX_FOOTER_BYTES:,}; write larger row groups")
+    file.seek(size - 8 - length)
+    footer = _Compact(file.read(length))
+    chunks = 0
+    for number, kind in footer.fields():
+        if number == 4 and kind == _LIST:
+            groups, kind = footer.list_head()
+            for _ in range(groups):
+                for inner, of in footer.fields() if kind == _STRUCT else ():
+                    if inner == 1 and of == _LIST:
+                        count, item = footer.list_head()
+                        chunks += count
+                        if chunks > MAX_CHUNKS:
+                            raise TooMuch(f"more than {MAX_CHUNKS:,} column chunks; write larger row groups")
+                        for _ in range(count):
+                            footer.skip(item)
+                    else:
+                        footer.skip(of)
+        else:
+            footer.skip(kind)
+
+
+def plan(file: IO[bytes], size: int, metadata: Any, group: int) -> GroupPlan:
+    """Decides how many rows of a row group are read at a time, so that memory stays bounded whatever they hold.
+
+    Args:
+        size: bytes of the file.
+        metadata: as pyarrow read it.
+
+    Raises:
+        TooMuch: even one row, or the pages that every batch needs, would take too much.
+        ValueError: a page header cannot be read.
+    """
+    about = metadata.row_group(group)
+    pages = values = 0
+    per_row = 0.0
+    dictionaries = []
+    for number in range(metadata.num_columns):
+        column, chunk = metadata.schema.column(number), about.column(number)
+        found = _look(file, size, column, chunk, about.num_rows)
+        pages += found.dictionary + found.page
+        values += found.most
+        width = float(_WIDTHS.get(column.physical_type, column.length or 0))
+        if column.physical_type == "BYTE_ARRAY":
+            width = max(8.0, found.density, found.page if found.has_prefixes else 0)
+            if found.has_numbers and found.dictionary * BATCH_ROWS > BATCH_BYTES / metadata.num_columns:
+                dictionaries.append(number)
+                pages += 2 * found.dictionary
+            elif found.has_numbers:
+                width = max(width, found.dictionary)
+        per_row += found.most * (width + 4)
+    name = f"row group {group + 1}"
+    if pages > MAX_PAGE_BYTES:
+        raise TooMuch(f"{name} has pages of {pages:,} bytes, expected at most {MAX_PAGE_BYTES:,}; write smaller ones")
+    if values > MAX_ROW_VALUES:
+        raise TooMuch(f"a row of {name} has {values:,} values, expected at most {MAX_ROW_VALUES:,}")
+    if per_row > MAX_ROW_BYTES:
+        raise TooMuch(f"a row of {name} may take {int(per_row):,} bytes, expected at most {MAX_ROW_BYTES:,}")
+    rows = min(BATCH_ROWS, BATCH_BYTES // per_row, MAX_ROW_VALUES // values) if values else BATCH_ROWS
+    return GroupPlan(max(1, int(rows)), tuple(dictionaries))
+
+
+def _look(file: IO[bytes], size: int, column: Any, chunk: Any, rows: int) -> _Chunk:
+    """Reads the headers of a column chunk; of columns with lists also where their rows begin."""
+    found = _Chunk()
+    is_list = column.max_repetition_level > 0
+    counter = _Rows(column.max_repetition_level, chunk.compression)
+    for page in _pages(file, size, chunk):
+        largest = max(page.plain_bytes, page.stored_bytes)
+        if page.kind == _DICTIONARY:
+            found.dictionary += largest
+            continue
+        found.page = max(found.page, largest)
+        if page.encoding in (_PLAIN_DICTIONARY, _RLE_DICTIONARY):
+            found.has_numbers = True
+        elif page.values:
+            found.density = max(found.density, largest / page.values)
+        found.has_prefixes |= page.encoding == _DELTA_BYTE_ARRAY
+        if is_list:
+            counter.add(file, page)
+    found.most = max(1, counter.most) if is_list else 1
+    return found
+
+
+class _Rows:
+    """Counts the values of the longest row of a column with lists: a row begins where the repetition level is zero."""
+
+    def __init__(self, max_level: int, codec: str) -> None:
+        self._bits = max_level.bit_length()
+        self._codec = None if codec == "UNCOMPRESSED" else codec.lower().replace("lz4", "lz4_raw")
+        self._open = 0
+        self._most = 0
+
+    @property
+    def most(self) -> int:
+        return max(self._most, self._open)
+
+    def add(self, file: IO[bytes], page: _Page) -> None:
+        """Takes the next page. One that cannot be looked into may be one row."""
+        if page.rows is not None:  # rows end with such a page
+            self._most, self._open = max(self.most, page.values - max(page.rows, 1) + 1), 0
+            return
+        if page.levels != _RLE or page.plain_bytes > MAX_PAGE_BYTES or page.stored_bytes > MAX_PAGE_BYTES:
+            self._open += page.values
+            return
+        file.seek(page.place)
+        data: Any = file.read(page.stored_bytes)
+        if self._codec:
+            try:
+                data = pa.Codec(self._codec).decompress(data, page.plain_bytes)
+            except (OSError, ValueError, pa.ArrowException):
+                self._open += page.values
+                return
+        view = memoryview(data)
+        self._levels(_Compact(bytes(view[4 : 4 + int.from_bytes(view[:4], "little")])), page.values)
+
+    def _levels(self, runs: _Compact, left: int) -> None:
+        width = (self._bits + 7) // 8
+        while left > 0 and runs.place < len(runs.data):
+            head = runs.varint()
+            if head & 1:
+                packed = runs.take((head >> 1) * self._bits)
+                bits = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")
+                levels = bits[: len(bits) // self._bits * self._bits].reshape(-1, self._bits).max(axis=1)[:left]
+                starts = np.flatnonzero(levels == 0)
+                left -= len(levels)
+                if len(starts):
+                    longest = int(np.diff(starts).max(initial=0))
+                    self._most = max(self._most, self._open + int(starts[0]), longest)
+                    self._open = len(levels) - int(starts[-1])
+                else:
+                    self._open += len(levels)
+                if not len(levels):
+                    break
+            else:
+                count = min(head >> 1, left)
+                left -= count
+                if int.from_bytes(runs.take(width), "little"):
+                    self._open += count
+                elif count:
+                    self._most, self._open = max(self.most, 1), 1
+        self._open += max(left, 0)
+
+
+def _pages(file: IO[bytes], size: int, chunk: Any) -> Iterator[_Page]:
+    """The pages of a column chunk, as pyarrow will walk through them."""
+    place = chunk.data_page_offset
+    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < place:
+        place = chunk.dictionary_page_offset
+    if place < 0:
+        raise ValueError(f"a column chunk begins at {place}")
+    end = min(size, place + chunk.total_compressed_size)
+    left = chunk.num_values
+    while left > 0 and place < end:
+        page = _page(file, place)
+        place = page.place + page.stored_bytes
+        if page.kind in (_DATA, _DATA_V2):
+            left -= page.values
+        if page.kind in (_DATA, _DATA_V2, _DICTIONARY):
+            yield page
+
+
+def _page(file: IO[bytes], place: int) -> _Page:
+    length = 256
+    while True:
+        file.seek(place)
+        header = _Compact(file.read(length))
+        try:
+            page = _header(header)
+        except IndexError:
+            if len(header.data) < length or length > _HEADER_BYTES:
+                raise ValueError(f"the page header at {place} is cut off") from None
+            length *= 8
+        else:
+            if min(page.plain_bytes, page.stored_bytes, page.values, page.rows or 0) < 0:
+                raise ValueError(f"the page header at {place} has a negative size")
+            page.place = place + header.place
+            return page
+
+
+def _header(header: _Compact) -> _Page:
+    page = _Page()
+    for number, kind in header.fields():
+        if number in (1, 2, 3) and kind == _I32:
+            value = header.integer()
+            if number == 1:
+                page.kind = value
+            elif number == 2:
+                page.plain_bytes = value
+            else:
+                page.stored_bytes = value
+        elif number in (5, 7, 8) and kind == _STRUCT:
+            for inner, of in header.fields():
+                if of != _I32:
+                    header.skip(of)
+                    continue
+                value = header.integer()
+                if inner == 1:
+                    page.values = value
+                elif inner == 3 and number == 8:
+                    page.rows = value
+                elif inner == (4 if number == 8 else 2):
+                    page.encoding = value
+                elif inner == 4 and number == 5:
+                    page.levels = value
+        else:
+            header.skip(kind)
+    return page
+
+
+_I32, _BINARY, _LIST, _SET, _MAP, _STRUCT = 5, 8, 9, 10, 11, 12
+
+
+class _Compact:
+    """Thrift's compact protocol, as far as it takes to find a few numbers; IndexError where the data ends."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.place = data, 0
+
+    def byte(self) -> int:
+        self.place += 1
+        return self.data[self.place - 1]
+
+    def take(self, length: int) -> bytes:
+        self.place += length
+        return self.data[self.place - length : self.place]
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            if byte < 128 or shift > 63:
+                return value
+            shift += 7
+
+    def integer(self) -> int:
+        value = self.varint() & 0xFFFFFFFF
+        return (value >> 1) ^ -(value & 1)
+
+    def fields(self) -> Iterator[tuple[int, int]]:
+        """(number, type) of each field of a struct; whoever asks takes or skips its value before the next."""
+        number = 0
+        while head := self.byte():
+            number = number + (head >> 4) if head >> 4 else self.integer()
+            yield number, head & 15
+
+    def list_head(self) -> tuple[int, int]:
+        """(length, type of the items)."""
+        head = self.byte()
+        return (self.varint() if head >> 4 == 15 else head >> 4), head & 15
+
+    def skip(self, kind: int, in_list: bool = False, depth: int = 0) -> None:
+        """Passes over a value."""
+        if depth > 64:
+            raise ValueError("nested too deep")
+        if kind in (1, 2):
+            self.place += in_list
+        elif kind == 3:
+            self.place += 1
+        elif kind in (4, 5, 6):
+            self.varint()
+        elif kind == 7:
+            self.place += 8
+        elif kind == _BINARY:
+            length = self.varint()
+            self.place += length
+        elif kind in (_LIST, _SET):
+            length, item = self.list_head()
+            for _ in range(length):
+                self.skip(item, True, depth + 1)
+        elif kind == _MAP:
+            if length := self.varint():
+                kinds = self.byte()
+                for _ in range(length):
+                    self.skip(kinds >> 4, True, depth + 1)
+                    self.skip(kinds & 15, True, depth + 1)
+        elif kind == _STRUCT:
+            for _, inner in self.fields():
+                self.skip(inner, False, depth + 1)
+        else:
+            raise ValueError(f"a field of type {kind}")
+        if self.place > len(self.data):
+            raise IndexError(self.place)
