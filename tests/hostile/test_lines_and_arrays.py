@@ -60,7 +60,10 @@ def test_line_is_the_unit_unless_the_whole_body_is_an_array(loaded: Any, name: s
     assert (found.rows, found.quarantined, found.records) == (rows, bad, rows + bad)
     kept = [bytes(raw) for name, _, _, raw in rejected if name == source_file]
     assert len(kept) == bad
-    assert all(raw and raw in body for raw in kept), "the bytes of what is rejected are kept"
+    if name == "form feed in an array":  # blanks that are none of JSON's are kept as a JSON text
+        assert kept == [b'"\\f"']
+    else:
+        assert all(raw and raw in body for raw in kept), "the bytes of what is rejected are kept"
 
 
 def test_text_after_an_array_makes_its_lines_the_units(loaded: Any) -> None:
