@@ -1,4 +1,4 @@
-"""What an object holds, by the rules, in plain Python. Nothing of the project is imported: this is the second opinion.
+r"""What an object holds, by the rules, in plain Python. Nothing of the project is imported: this is the second opinion.
 
 An object
 - is ignored when its whole base name is `_SUCCESS` or `.DS_Store`, and cannot be named when its key holds a control
@@ -8,8 +8,8 @@ An object
 - is of the first format in formats.py that recognises its body, from which one byte order mark was taken.
 
 A record is good when it is one JSON object (RFC 8259, UTF-8, no NaN or Infinity, no lone surrogate) in which
-- no object that the contract knows has a key twice, and no two unknown fields have the same path; within the value of
-  an unknown field, which is kept as it was written, a key may stand twice;
+- no object that the contract knows has a key twice; within the value of an unknown field, which is kept as it was
+  written, a key may stand twice;
 - at most LEVELS objects and arrays are nested, in at most LINE_BYTES, and at most FIELDS fields are unknown, members of
   their values included, where the items of an array share theirs;
 - each field that the contract knows is null, or what its type takes: string a text; boolean true or false; integer a
@@ -19,7 +19,8 @@ A record is good when it is one JSON object (RFC 8259, UTF-8, no NaN or Infinity
   microseconds are cut); struct an object; repeated an array of these, in which null may stand;
 - each required field has a value (a required member also where its struct is null), the event time lies between the
   contract's epoch and the object's time plus the clock skew, and a frozen contract knows every field.
-Each field that the contract does not know is kept under its path, numbers as they were written.
+Each field that the contract does not know is kept under its path, in which a dot of a name is `\.`, numbers as they
+were written.
 """
 
 from __future__ import annotations
@@ -120,6 +121,10 @@ def tokens(text: bytes) -> Iterator[tuple[int, bytes, int]]:
             yield found.start(), found[0], depth
 
 
+def _refuse(name: str) -> Any:
+    raise Bad(name)
+
+
 def decode(text: bytes) -> Any:
     """Strict JSON; numbers as they were written.
 
@@ -130,16 +135,22 @@ def decode(text: bytes) -> Any:
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Twice:
         return dict(pairs) if len(dict(pairs)) == len(pairs) else Twice(pairs)
 
-    def refuse(name: str) -> Any:
-        raise Bad(name)
-
     hooks: dict[str, Any] = {"parse_int": Number, "parse_float": Number, "object_pairs_hook": members}
     try:
-        value = json.loads(text.decode(), parse_constant=refuse, **hooks)
+        value = json.loads(text.decode(), parse_constant=_refuse, **hooks)
         json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no UTF-8
     except (ValueError, RecursionError) as error:
         raise Bad(str(error)) from None
     return value
+
+
+def is_json(text: bytes) -> bool:
+    """Whether it is one JSON value, lone surrogates allowed."""
+    try:
+        json.loads(text.decode(), parse_constant=_refuse, parse_int=str)
+    except (ValueError, RecursionError, Bad):
+        return False
+    return True
 
 
 def judge(text: bytes, contract: Contract, modified_at: int) -> dict[str, Any]:
@@ -172,9 +183,7 @@ def judge(text: bytes, contract: Contract, modified_at: int) -> dict[str, Any]:
 def _members(record: Any, columns: list[Contract], path: str, unknown: dict[str, Any]) -> dict[str, Any]:
     values = {column["name"]: _value(record.get(column["name"]), column, path, unknown) for column in columns}
     for name in record.keys() - values.keys():
-        if path + name in unknown:
-            raise Bad("a path twice")
-        unknown[path + name] = record[name]
+        unknown[path + name.replace(".", r"\.")] = record[name]
     return values
 
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from tests.fuzz import records
-from tests.fuzz.account import BLANK, LEVELS, Bad, Contract, Corrupt, decode, is_utf8, tokens
+from tests.fuzz.account import BLANK, LEVELS, Bad, Contract, Corrupt, decode, is_json, is_utf8, tokens
 from tests.fuzz.records import VALUES, often, one_of
 
 Found = Iterator[tuple[int, bytes | Bad, bytes | None]]
@@ -78,18 +78,35 @@ def write_array(draw: st.DrawFn, contract: Contract) -> bytes:
 
 
 def is_array(body: bytes, name: str) -> bool:
-    """Whether its first bracket is closed by the last one, and nothing else is around them."""
+    """Whether its first bracket is closed by its last character, or never.
+
+    Where it is never closed, or not all elements are JSON, the body is lines nevertheless, if more of these are objects
+    (but for one, the last of an array) than are objects with a comma after them.
+    """
     text = body.strip(BLANK)
-    return text.startswith(b"[") and next((at for at, _, depth in tokens(text) if not depth), -1) == len(text) - 1
+    close = next((at for at, _, depth in tokens(text) if not depth), None)
+    if text[:1] != b"[" or close not in (None, len(text) - 1):
+        return False
+    if close is not None and all(is_json(element) for element in _elements(text)):
+        return True
+    found = [line.strip() for line in body.split(b"\n") if line.strip().startswith(b"{")]
+    alone = sum(line.endswith(b"}") and is_json(line) for line in found)
+    return alone <= sum(line.endswith(b"},") and is_json(line[:-1]) for line in found) + (close is not None)
+
+
+def _elements(text: bytes) -> list[bytes]:
+    """What stands between two commas of an array, also when it is nothing."""
+    edges = [0, *(at for at, what, depth in tokens(text) if what == b"," and depth == 1), len(text) - 1]
+    return [text[left + 1 : right].strip(BLANK) for left, right in pairwise(edges)] if text[1:-1].strip(BLANK) else []
 
 
 def read_array(body: bytes, contract: Contract) -> Found:
-    """What stands between two commas of the array is a record, also when it is nothing."""
+    """An element is a record, good or bad; an array that is never closed was cut off, and is corrupt."""
     text = body.strip(BLANK)
-    if text[1:-1].strip(BLANK):
-        edges = [0, *(at for at, what, depth in tokens(text) if what == b"," and depth == 1), len(text) - 1]
-        for number, (left, right) in enumerate(pairwise(edges), 1):
-            yield number, text[left + 1 : right].strip(BLANK), None
+    if all(depth for _, _, depth in tokens(text)):
+        raise Corrupt
+    for number, element in enumerate(_elements(text), 1):
+        yield number, element, None
 
 
 def _paths(columns: list[Contract], before: str = "") -> Iterator[tuple[str, Contract]]:

@@ -29,6 +29,9 @@ from tests.fuzz.objects import CONTRACTS, MODIFIED_AT, Landed, account_of, draw_
 MEGABYTES, SECONDS = 600.0, 60.0
 """What one ingest may take: the memory that the documentation promises, and CPU time."""
 
+SHOWN = 5
+"""So many of the objects with faults of a batch are shown."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -192,6 +195,10 @@ def run(objects: int, seed: int, batch: int, report: Callable[[str], None]) -> O
             outcome = check(items, Path(folder))
         total.counts += outcome.counts
         total.faults += [f"{name}/{fault}" for fault in outcome.faults]
+        for number in list(dict.fromkeys(fault.partition(":")[0] for fault in outcome.faults if fault[0] != "-"))[
+            :SHOWN
+        ]:
+            report(f"object {name}/{number}: {items[int(number)]!r:.1000}")
         for what in ("memory", "seconds"):
             worst[what] = max(
                 worst.get(what, (0.0, 0, [])), (getattr(outcome, what), name, items), key=lambda one: one[0]
