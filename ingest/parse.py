@@ -27,7 +27,7 @@ from ingest.judge import Judge
 from ingest.ranges import Ranges
 from ingest.read import Piece
 from ingest.schema import record_schema
-from ingest.tokens import is_deeper_than
+from ingest.tokens import BLANK, is_deeper_than
 from ingest.typed import REFUSALS, TypedReader
 
 SOURCE, LINE, RESCUED = "_source", "_source_line", "_rescued_data"
@@ -110,7 +110,7 @@ class Parser:
         rejected: dict[int, Verdict] = {}
 
         def line(index: int) -> bytes:
-            return buffer[starts[index] : ends[index]].strip()
+            return buffer[starts[index] : ends[index]].strip(BLANK)
 
         found = None
         long = kept[(ends - starts)[kept] > _LONG_LINE].tolist()
