@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,8 @@ def make_folder(folder: Path, mode: int | None = None) -> set[Path]:
     Raises:
         OSError: a folder cannot be made, or something else has its name.
     """
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     wanted = settings().lake_folder_mode if mode is None and missing else mode or 0
     for path in reversed(missing):
