@@ -24,6 +24,8 @@ from ingest.text import printable
 WAITS = 4
 """How often a store that asks to be left alone is asked again, after the client's own retries."""
 LONGEST_WAIT_SECONDS = 120.0
+READS = 3
+"""How often a page of a listing is asked for until it can be read."""
 _SLOW_DOWN = {"SlowDown", "503", "429", "TooManyRequests", "ServiceUnavailable", "ThrottlingException"}
 _REFUSED = {"AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _UNREAD = {"NotImplemented"}
@@ -160,19 +162,27 @@ class Bucket:
         wanted: dict[str, Any] = {"Bucket": self.name, "Prefix": self.path(prefix), "MaxKeys": size}
         wanted |= {"EncodingType": "url"} | ({"Delimiter": "/"} if by_folder else {})
         while True:
+            page = self._page(prefix, wanted)
+            yield page
+            if page.token is None:
+                return
+            wanted["ContinuationToken"] = page.token
+
+    def _page(self, prefix: str, wanted: dict[str, Any]) -> Page:
+        """One answer to a request for a listing; one that cannot be read, as when it broke off, is asked for again."""
+        for attempt in range(READS):
             with self._translated(prefix or "/"):
                 answer = self._patiently(lambda: _listing_client(self._options).list_objects_v2(**wanted))
             try:
                 page = _page(answer["Body"], self.path(""))
                 if page.token is not None and page.token == wanted.get("ContinuationToken"):
                     raise ValueError("the same page again")
+                return page
             except (ElementTree.ParseError, ValueError) as error:
-                place = f"{self._uri} ({printable(prefix[:100]) or '/'})"
-                raise RetriableError(f"{place}: the store's listing cannot be read; try again: {error}") from error
-            yield page
-            if page.token is None:
-                return
-            wanted["ContinuationToken"] = page.token
+                reason = error
+            time.sleep(random.uniform(0, 0.1 * 2**attempt))
+        place = f"{self._uri} ({printable(prefix[:100]) or '/'})"
+        raise RetriableError(f"{place}: the store's listing cannot be read; try again: {reason}") from reason
 
     @property
     def has_prefix(self) -> bool:

@@ -6,7 +6,7 @@ import datetime as dt
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,15 +152,21 @@ class Landing(Store):
         def get() -> Any:
             return obstore.get(self._obstore, version.key, options={"if_match": f'"{version.etag}"'})
 
+        def whole() -> tuple[str | None, bytes]:
+            result = get()
+            return result.meta["e_tag"], bytes(result.bytes())
+
         with self._translated(version.key):
             try:
-                result = self._patiently(version.key, get)
-                if (result.meta["e_tag"] or "").strip('"') != version.etag:  # some stores ignore If-Match
-                    raise self._absence(version)
                 if version.size <= BLOCK_BYTES:
-                    yield bytes(result.bytes())
+                    etag, content = self._read(version.key, whole)
+                    blocks: Iterable[bytes] = [content]
                 else:
-                    yield from (bytes(block) for block in result.stream(min_chunk_size=BLOCK_BYTES))
+                    result = self._patiently(version.key, get)
+                    etag, blocks = result.meta["e_tag"], map(bytes, result.stream(min_chunk_size=BLOCK_BYTES))
+                if (etag or "").strip('"') != version.etag:  # some stores ignore If-Match
+                    raise self._absence(version)
+                yield from blocks
             except (FileNotFoundError, PreconditionError):
                 raise self._absence(version) from None
 

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import logging
 import uuid
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
@@ -139,8 +140,8 @@ def ingest_feed(
             progress(-len(waiting), -waiting.bytes)
             announced = True
         planned = plan_loads(waiting, limits)
-        halves: list[list[Waiting]] = []
-        while objects := halves.pop() if halves else next(planned, None):
+        halves: deque[list[Waiting]] = deque()  # the largest first, so that none is left undivided
+        while objects := halves.popleft() if halves else next(planned, None):
             load = _Load(contract, landing, lake, state, objects, corrupt, dropped, now(), limits)
             try:
                 entry = load.run(progress)
@@ -162,7 +163,7 @@ def ingest_feed(
             except _BrokenLoad as error:
                 if attempts and len(objects) > 1:
                     middle = len(objects) // 2
-                    halves += [objects[middle:], objects[:middle]]
+                    halves += [objects[:middle], objects[middle:]]
                     attempts -= 1
                 else:
                     if str(error) not in stuck.values():  # each kind once

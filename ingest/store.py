@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +48,9 @@ WHOLE_BYTES = 32 << 20
 ANSWER_SECONDS = 60.0
 """A request to S3 that takes longer is given up, and sent again where that is harmless."""
 _BAD_KEY = ("empty path segment", "illegal character sequence")
+CUT_ANSWERS = 4
+"""How often an answer is asked for again whose body broke off: obstore repeats only what failed before that."""
+_CUT = "response body error"
 _SLOW_DOWN = ("503 Service", "429 Too", "SlowDown", "TooManyRequests")
 _FORBIDDEN = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
@@ -155,7 +158,7 @@ class Store:
             return
         offset = after if self.root is None else None
         with self._translated(prefix or "/"):
-            for batch in obstore.list(self._obstore, prefix=prefix or None, offset=offset, chunk_size=5000):
+            for batch in self._batches(prefix or None, offset):
                 for meta in batch:
                     if not is_draft(meta["path"]):
                         yield _version(meta)
@@ -166,7 +169,7 @@ class Store:
             return None
         with self._translated(key):
             try:
-                meta = self._patiently(key, lambda: obstore.head(self._obstore, key))
+                meta = self._read(key, lambda: obstore.head(self._obstore, key))
             except FileNotFoundError:
                 return None
         return _version(meta)
@@ -184,7 +187,7 @@ class Store:
                 except NotADirectoryError as error:  # a file is where a folder should be: whoever writes says so
                     raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
         with self._translated(key):
-            return self._patiently(key, lambda: bytes(obstore.get(self._obstore, key).bytes()))
+            return self._read(key, lambda: bytes(obstore.get(self._obstore, key).bytes()))
 
     @contextmanager
     def open(self, key: str) -> Iterator[Any]:
@@ -195,8 +198,9 @@ class Store:
                 yield file
         else:
             with self._translated(key):
-                if obstore.head(self._obstore, key)["size"] <= WHOLE_BYTES:  # one request, and rclone's S3 server
-                    yield io.BytesIO(obstore.get(self._obstore, key).bytes())  # answers no range that is everything
+                size = self._read(key, lambda: obstore.head(self._obstore, key)["size"])
+                if size <= WHOLE_BYTES:  # one request, and rclone's S3 server answers no range that is everything
+                    yield io.BytesIO(self._read(key, lambda: bytes(obstore.get(self._obstore, key).bytes())))
                 else:
                     yield io.BufferedReader(_Remote(obstore.open_reader(self._obstore, key)))
 
@@ -315,6 +319,36 @@ class Store:
     def _upload(self, key: str, path: Path) -> None:
         with path.open("rb") as file:
             obstore.put(self._obstore, key, file)
+
+    def _batches(self, prefix: str | None, offset: str | None) -> Iterator[Sequence[ObjectMeta]]:
+        """A listing in parts; one that broke off goes on behind the last key that came."""
+        cut = 0
+        while True:
+            try:
+                for batch in obstore.list(self._obstore, prefix=prefix, offset=offset, chunk_size=5000):
+                    yield batch
+                    if batch:
+                        offset, cut = batch[-1]["path"], 0
+                return
+            except BaseError as error:
+                cut += 1
+                if cut > CUT_ANSWERS or not self._was_cut(error):
+                    raise
+                time.sleep(random.uniform(0, 0.1 * 2**cut))
+
+    def _read(self, key: str, request: Callable[[], _Answer]) -> _Answer:
+        """Sends a request that changes nothing; again when its answer broke off."""
+        for number in range(CUT_ANSWERS):
+            try:
+                return self._patiently(key, request)
+            except BaseError as error:
+                if not self._was_cut(error):
+                    raise
+                time.sleep(random.uniform(0, 0.1 * 2**number))
+        return self._patiently(key, request)
+
+    def _was_cut(self, error: BaseError) -> bool:
+        return self.bucket is not None and _CUT in str(error)
 
     def _patiently(self, key: str, request: Callable[[], _Answer]) -> _Answer:
         """Sends a request; a store that keeps saying to slow down is left alone for as long as it asks (Retry-After).

@@ -61,6 +61,8 @@ CYCLE = ["run"]
 REBUILD = ["ledger", "rebuild", "--yes"]
 STEPS = (["ingest"], ["ingest", FEED], REBUILD, [*REBUILD, FEED], [*MAINTAIN, "0"], REPLAY, ["verify"])
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+IN_ORDER = b"nothing half done is visible, run it again"
+"""What a command says that SIGTERM has ended in order."""
 Record = tuple[int, str]
 
 
@@ -206,13 +208,14 @@ class Torture:
 
     def _end_of(self, worker: subprocess.Popen[bytes], may_refuse: bool = False) -> int:
         _, errors = worker.communicate()
-        killed = -worker.returncode in SIGNALS
+        code = -signal.SIGTERM if worker.returncode == 1 and IN_ORDER in errors else worker.returncode
+        killed = -code in SIGNALS
         self._killed += killed
         self._finished += not killed
         is_expected = b"Traceback" not in errors if may_refuse else _is_expected(errors)
-        if worker.returncode and not killed and not is_expected:
-            self._faults.append(f"{worker.args} ended with {worker.returncode}: {errors.decode()[-800:]}")
-        return worker.returncode
+        if code and not killed and not is_expected:
+            self._faults.append(f"{worker.args} ended with {code}: {errors.decode()[-800:]}")
+        return code
 
     def _alone(self, command: list[str], forks: bool = False) -> subprocess.Popen[bytes]:
         """A worker that has begun, and has nobody beside it."""

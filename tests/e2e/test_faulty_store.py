@@ -79,7 +79,7 @@ def test_ingest_ends_complete(
                 if summary.exit_code == 0:
                     break
         else:
-            pytest.fail("did not end")
+            pytest.fail(f"did not end: {summary}")
         assert all(network.seen[fault] for fault in FAULTS), network.seen
 
     must_hold_each_record_once(home, landed)

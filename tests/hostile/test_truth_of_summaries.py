@@ -9,6 +9,7 @@ import pytest
 
 from ingest.contract import contracts
 from ingest.lock import file_lock
+from ingest.store import Store
 from tests.hostile.conftest import Lake
 from tests.receivers import Receiver
 
@@ -69,14 +70,17 @@ NOWHERE = {
 
 
 def test_a_landing_that_is_down_is_a_line_for_each_feed(lake: Lake) -> None:
+    seen = Store(lake.home.options.lake_uri, lake.home.options)
+    seen.put("ledger/_first_seen/invoices", b"2020-01-01T00:00:00+00:00")
     done = lake("run", LANDING_URI="s3://{bucket}", **NOWHERE)
     errors = [line.removeprefix("error: ") for line in done.stderr.splitlines()]
     assert [error.split(":")[0] for error in errors] == list(contracts())
     assert all("check AWS_ENDPOINT_URL and try again" in error for error in errors)
     assert "nothing new to publish: readers have state 1" in done.stdout
-    assert "no object of it is loaded yet, the contract promises 2.0 days; ask revenue; objects of it could not" in (
-        " ".join(done.stdout.split())
-    )
+    assert (
+        "invoices is late: no object of it is loaded yet, and its landing cannot be listed, the contract promises "
+        "2.0 days; ask revenue; objects of it could not"
+    ) in " ".join(done.stdout.split())
     assert done.returncode == 1
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from ingest.contract import contracts
 from ingest.errors import RetriableError
+from ingest.landing import Landing
 from ingest.ledger import Ledger
 from ingest.load import ingest_feed
 from ingest.settings import PROJECT
@@ -179,14 +180,14 @@ def test_rows_of_unchanged_objects_are_compared_all_the_same(loaded: Home, monke
 
 
 def test_object_that_cannot_be_read_is_a_difference(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Store.read
+    original = Landing.read
 
-    def read(self: Store, version: StoredObject) -> Iterator[bytes]:
+    def read(self: Landing, version: StoredObject) -> Iterator[bytes]:
         if version.key == "0007.json":
             raise RetriableError("0007.json: the disk is worn out")
         return original(self, version)
 
-    monkeypatch.setattr(Store, "read", read)
+    monkeypatch.setattr(Landing, "read", read)
     found = verify_feed(EVENTS, loaded.options, deep=True)
     (difference,) = found.differences
     assert difference == "object cannot be read: raw-events/0007.json: 0007.json: the disk is worn out"

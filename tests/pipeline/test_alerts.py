@@ -11,6 +11,7 @@ import pytest
 
 from ingest.contract import contracts
 from ingest.settings import settings
+from ingest.store import Store
 from pipeline import completeness
 from pipeline.alerts import Alert, Channel, broken_promises, slack, tell, webhook
 from pipeline.run import publish_only, run_cycle
@@ -153,6 +154,9 @@ def test_slack_and_mail_get_each_alert_once(
     agreed = contracts()["events"].model_copy(update={"freshness_seconds": 60})
     monkeypatch.setitem(contracts(), "events", agreed)
     settings.cache_clear()
+
+    seen = (NOW - dt.timedelta(hours=1)).isoformat().encode()
+    Store(running.options.lake_uri, running.options).put("ledger/_first_seen/events", seen)
 
     for _ in range(2):
         publish_only(settings(), NOW)

@@ -25,7 +25,7 @@ from pipeline.spark.session import configure
 from pipeline.spark.bronze import register
 configure(settings())
 adapter = load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"].connection.create_engine_adapter()
-register(adapter)
+register(adapter, {})
 query = "SELECT event_id, CAST(event_date AS STRING) FROM bronze.events WHERE event_date > '2026-01-01'"
 rows = adapter.fetchall(query)
 print(json.dumps(sorted(map(list, rows))))

@@ -52,7 +52,7 @@ def land(home: Home) -> None:
 def register_bronze() -> None:
     """What `before_all` does, without a plan."""
     configure(settings())
-    register(warehouse())
+    register(warehouse(), {})
 
 
 def warehouse() -> Any:
