@@ -127,11 +127,13 @@ def _objects(known: list[Contract], lake: Store) -> str:
     parts = []
     for contract in known:
         ledger = Ledger(lake, contract.feed)
-        position, first = ledger.position(), ledger.first_of_format(2)
-        if first == 1 and position:
+        position, oldest, first = ledger.position(), ledger.first(), ledger.first_of_format(2)
+        if not position:
+            continue
+        if first == oldest:
             parts.append(_versions(contract, _text(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet"), SINCE_2))
             continue
-        for sequences, counts in ((range(1, first), ()), (range(first, position + 1), SINCE_2)):
+        for sequences, counts in ((range(oldest, first), ()), (range(first, position + 1), SINCE_2)):
             if sequences:
                 entries = _paths(lake, (f"{ledger.prefix}/{number:020d}.parquet" for number in sequences))
                 parts.append(_versions(contract, f"[{entries}]", counts))

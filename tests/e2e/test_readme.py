@@ -156,5 +156,5 @@ def test_settings_are_explained_with_their_defaults(clean_settings: Path, monkey
     assert set(defaults) == set(own)
     for name, value in own.items():
         shown = defaults[name].replace("{LAKE_HOME}", defaults["LAKE_HOME"]).replace("…", defaults["LAKE_HOME"])
-        expected = str(value)
+        expected = f"{value:04o}" if name.endswith("_MODE") else str(value)
         assert expected in {shown, str(PROJECT / shown)}, name

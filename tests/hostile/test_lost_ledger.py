@@ -316,6 +316,7 @@ def test_only_copy_of_a_row_is_never_deleted(lived: Home, harm: str) -> None:
     """Where nobody knows how long the log was, the files beside it tell."""
     lose_end(lived)
     Path(lived.options.state_path).unlink()
+    shutil.rmtree(Path(lived.options.lake_uri) / "settled")
     (orphan,) = (Path(lived.options.lake_uri) / "bronze/events").glob("*/event_date=2026-01-04/*.parquet")
     if harm == "cut":  # as a killed writer leaves it: nobody can read a row of it
         orphan.write_bytes(orphan.read_bytes()[:-100])

@@ -15,7 +15,7 @@ from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.errors import RetriableError
 from ingest.settings import read_settings, settings
-from pipeline.alerts import Alert, alerting
+from pipeline.alerts import Alert, Channel, alerting
 from pipeline.cli import main
 from pipeline.published import Published
 from pipeline.run import run_cycle
@@ -137,7 +137,7 @@ def test_an_outage_of_postgres_has_an_alert_of_its_own(home: Home) -> None:
         got: list[Alert] = []
         summary = RunSummary(dt.datetime.now(dt.UTC))
         with alerting(home.options, summary, lambda: summary.started_at) as targets:
-            targets.append(got.append)
+            targets.append(Channel("probe", got.append))
             for error in (*errors, *([unserved] if unserved else [])):
                 summary.failed(RetriableError(error))
             summary.unserved = unserved
