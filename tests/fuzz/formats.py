@@ -247,12 +247,14 @@ def is_parquet(body: bytes, name: str) -> bool:
 
 
 def read_parquet(body: bytes, contract: Contract) -> Found:
-    """A row is a record; a name that stands twice is a key twice."""
+    """A row is a record; a file in which two columns share a name is damaged."""
     known = {column["name"]: column for column in contract["columns"]}
     try:
         table = pq.ParquetFile(io.BytesIO(body)).read()
     except (pa.ArrowException, OSError, ValueError):
         raise Corrupt from None
+    if len(set(table.column_names)) < table.num_columns:
+        raise Corrupt
     for number in range(table.num_rows):
         cells = [(name, table.column(at)[number], known.get(name)) for at, name in enumerate(table.column_names)]
         try:
