@@ -410,7 +410,7 @@ def struct_of(name: str, values: pa.Array) -> pa.Array:
         (
             {"data": struct_of("duration", pa.array([1.5, float("nan"), None, float("inf")]))},
             ["e0", "e2"],
-            ["unparsable"] * 2,
+            ["wrong_type"] * 2,
         ),
         ({"occurred_at": pa.array([1767348000123456789, None], pa.timestamp("ns"))}, ["e0"], ["missing_required"]),
         (
