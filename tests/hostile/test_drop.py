@@ -36,10 +36,11 @@ from ingest.source import Retire
 from ingest.store import Store
 from pipeline.bronze import bronze_query
 from pipeline.cli import main
+from pipeline.cycle import ingest_all
 from pipeline.duck import connect
 from pipeline.maintain import maintain_feed
 from pipeline.operations import registration
-from pipeline.recover import rebuild_ledger
+from pipeline.recover import rebuild_ledgers
 from pipeline.status import feed_status
 from pipeline.verify import FeedVerdict, verify_feed
 from pipeline.why import life_of
@@ -375,7 +376,7 @@ def test_ingesters_and_maintenance_beside_it_lose_nothing(loaded: Home) -> None:
 
 
 @pytest.mark.parametrize("is_gone", [False, True], ids=["landing has it", "landing has it no more"])
-@pytest.mark.parametrize("steps", [["rebuild", "ingest"], ["ingest", "rebuild", "ingest"]], ids="-".join)
+@pytest.mark.parametrize("steps", [["rebuild", "ingest"], ["refused", "rebuild", "ingest"]], ids="-".join)
 def test_it_stays_dropped_when_the_ledger_is_made_anew(loaded: Home, is_gone: bool, steps: list[str]) -> None:
     loaded.put("events", "wrong.json", play("w3", "2026-01-02"))  # the version before lies in the lake still
     loaded.ingest()
@@ -389,7 +390,9 @@ def test_it_stays_dropped_when_the_ledger_is_made_anew(loaded: Home, is_gone: bo
     loaded.options_home.joinpath("state.duckdb").unlink()  # as if the lake were copied elsewhere
     for step in steps:
         if step == "rebuild":
-            rebuild_ledger(EVENTS, loaded.options, force=True)
+            rebuild_ledgers(("events",), loaded.options, force=True)
+        elif step == "refused":
+            assert ingest_all(("events",), lambda _: lambda objects, size: None).lost == ("events",)
         else:
             loaded.ingest()
     assert rows(loaded) == ["r1", "r2"]
