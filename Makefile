@@ -80,7 +80,7 @@ demo-steps:
 	@sqlmesh fetchdf "$(GOLD)"
 
 demo-s3: setup ## the same over a real S3 server on this machine
-	python -m pipeline.local_s3 -- $(MAKE) --no-print-directory demo-steps
+	python -m pipeline.dev.local_s3 -- $(MAKE) --no-print-directory demo-steps
 
 bench: setup ## raw files to gold beside a merge by hand (minutes)
 	python -m benchmarks.raw_to_gold

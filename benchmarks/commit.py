@@ -21,9 +21,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.entry import Entry, LakeFile, LoadedObject
-from ingest.ledger import Ledger, LedgerState
-from ingest.store import Store
+from ingest.ledger.entry import Entry, LakeFile, LoadedObject
+from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.storage.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 DAY = dt.date(2026, 1, 10)

@@ -12,11 +12,19 @@ from typing import Any
 import duckdb
 
 from ingest.settings import PROJECT, Settings
-from pipeline.catalog import write_catalog
-from pipeline.publish import described, over_published
-from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, file_key, manifest_key
-from pipeline.rollups import store_rollups
-from pipeline.warehouse import FILE_FORMAT
+from pipeline.releases.catalog import write_catalog
+from pipeline.releases.export import described, over_published
+from pipeline.releases.release import (
+    Published,
+    PublishedFile,
+    PublishedTable,
+    State,
+    catalog_key,
+    file_key,
+    manifest_key,
+)
+from pipeline.releases.rollups import store_rollups
+from pipeline.warehouse.engine import FILE_FORMAT
 from sample.devices import APPS, PLATFORMS
 from sample.plays import COLLECTIONS
 from sample.users import COUNTRIES

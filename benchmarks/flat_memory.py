@@ -24,11 +24,11 @@ FEED = "events"
 
 def ingest() -> None:
     """The measured part, in a process of its own."""
-    from ingest.contract import contracts
-    from ingest.landing import Landing
-    from ingest.load import ingest_feed
+    from ingest.contracts.contract import contracts
     from ingest.settings import settings
-    from ingest.store import Store
+    from ingest.steps.load import ingest_feed
+    from ingest.storage.landing import Landing
+    from ingest.storage.store import Store
 
     options, contract = settings(), contracts()[FEED]
     landing = Landing(options.landing(contract.source.bucket), options)

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Cost, compare, measure, report, this_machine
-from ingest.contract import contracts
-from ingest.discover import discover
-from ingest.entry import Entry, LakeFile, LoadedObject
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.store import Store
+from ingest.contracts.contract import contracts
+from ingest.ledger.entry import Entry, LakeFile, LoadedObject
+from ingest.ledger.ledger import Ledger
+from ingest.steps.discover import discover
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
 
 FEED = "events"
 NEW = 10

@@ -27,9 +27,9 @@ from sqlmesh.core.console import NoopConsole, set_console
 from sqlmesh.core.snapshot.definition import missing_intervals
 
 from ingest.settings import Settings
-from pipeline.affected import FeedChange
-from pipeline.invalidate import remove_intervals
-from pipeline.state import open_state
+from pipeline.invalidation.changed_dates import FeedChange
+from pipeline.invalidation.invalidate import remove_intervals
+from pipeline.state.state import open_state
 
 FIRST = dt.date(2020, 1, 1)
 MODEL = """MODEL (

@@ -32,11 +32,11 @@ BUCKET = "bench-raw-events"
 
 def ours() -> None:
     """Landing to bronze, with ledger, lineage and quarantine."""
-    from ingest.contract import contracts
-    from ingest.landing import Landing
-    from ingest.load import ingest_feed
+    from ingest.contracts.contract import contracts
     from ingest.settings import settings
-    from ingest.store import Store
+    from ingest.steps.load import ingest_feed
+    from ingest.storage.landing import Landing
+    from ingest.storage.store import Store
 
     options = settings()
     lake = Store(f"{options.lake_uri}/{uuid.uuid4().hex}", options)
@@ -119,7 +119,7 @@ def main() -> None:
             server = stack.enter_context(serve_program(options.versitygw, SERVERS["versitygw"], objects_folder, []))
             environment = server | environment
         environment = {**os.environ, **environment}
-        subprocess.run([sys.executable, "-m", "pipeline.init_s3"], check=True, env=environment, stdout=sys.stderr)
+        subprocess.run([sys.executable, "-m", "pipeline.dev.init_s3"], check=True, env=environment, stdout=sys.stderr)
         count = ["--events", str(options.objects * options.lines), "--events-per-file", str(options.lines)]
         sample = [str(Path(sys.executable).parent / "lake"), "sample", "--days", "10", *count, "--accounts", "0"]
         subprocess.run(sample, check=True, env=environment, stdout=subprocess.DEVNULL)

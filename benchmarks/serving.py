@@ -35,7 +35,7 @@ from benchmarks.dashboard_history import (
 )
 from benchmarks.measure import this_machine
 from ingest.settings import Settings, read_settings, settings
-from pipeline.published import Published
+from pipeline.releases.release import Published
 from pipeline.serving.serve import serve
 from sample.users import COUNTRIES
 from tests.postgres_server import serve_postgres

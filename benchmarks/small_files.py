@@ -48,9 +48,9 @@ events = (files | read_jsonl(chunksize=10_000)).with_name("events")
 events.max_table_nesting = 0
 target = dlt.destinations.filesystem(bucket_url=f"file://{sys.argv[2]}/out")
 pipeline = dlt.pipeline("events", destination=target, dataset_name="bronze", pipelines_dir=sys.argv[2])
-pipeline.run(events, loader_file_format="parquet")
+pipeline.cycle.cycle(events, loader_file_format="parquet")
 """
-EMPTY = "import pipeline.cli, pipeline.cycle, pyarrow.json, duckdb"
+EMPTY = "import pipeline.cli, pipeline.cycle.ingest, pyarrow.json, duckdb"
 
 
 def main() -> None:

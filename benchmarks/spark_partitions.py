@@ -25,16 +25,16 @@ import pyarrow.parquet as pq
 from sqlmesh.core.config.connection import SparkConnectionConfig
 
 from benchmarks.measure import this_machine
-from ingest.contract import Contract, contracts
-from ingest.entry import LakeFile
-from ingest.schema import bronze_schema
+from ingest.contracts.contract import Contract, contracts
+from ingest.contracts.schema import bronze_schema
+from ingest.ledger.entry import LakeFile
 from ingest.settings import Settings
-from ingest.store import Store
-from ingest.write import columns_json
-from pipeline.damage import altered
-from pipeline.spark.bronze import parts_of, register_files
-from pipeline.spark.session import configure, spark_uri, text
-from pipeline.spark.views import show
+from ingest.steps.write import columns_json
+from ingest.storage.store import Store
+from pipeline.warehouse.damage import altered
+from pipeline.warehouse.spark.bronze import parts_of, register_files
+from pipeline.warehouse.spark.session import configure, spark_uri, text
+from pipeline.warehouse.spark.views import show
 
 FIRST, LOADED = dt.date(1999, 1, 1), dt.date(2026, 1, 1)
 

@@ -10,7 +10,7 @@ from sqlmesh.core.dialect import Model as Header
 from sqlmesh.core.linter.rule import Rule, RuleViolation
 from sqlmesh.core.model import Model, SeedModel, SqlModel
 
-from pipeline.stale import AFFECTS
+from pipeline.invalidation.propagation import AFFECTS
 
 FIELDS = ("name", "kind", "cron", "owner", "description", "grain", "tags", "partitioned_by", "audits")
 """Fields of a header, in their order."""
@@ -161,7 +161,7 @@ class ColumnsAreTypedAndTold(Rule):
 
 
 class OtherDatesAreDeclared(Rule):
-    """A model by date whose rows depend on other dates of what it reads has a tag for it, see pipeline/stale.py."""
+    """A model by date whose rows depend on other dates of what it reads has a tag for it, see pipeline/invalidation/propagation.py."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
         if _own(model) is None or not isinstance(model, SqlModel) or not model.kind.is_incremental_by_time_range:

@@ -9,8 +9,8 @@ from sqlmesh.core.macros import MacroEvaluator
 from sqlmesh.utils.errors import SQLMeshError
 
 from ingest.errors import IngestError
-from ingest.folders import make_folder
 from ingest.settings import settings
+from ingest.storage.folders import make_folder
 
 # SQLMesh imports this file before it opens its databases, and DuckDB makes files but no folders.
 try:
@@ -36,14 +36,14 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
         return []
     # Imported here: SQLMesh stores with the environment all that a macro finds at module level.
     from ingest.settings import read_settings
-    from pipeline import bronze, operations
-    from pipeline.continuity import lost_now
-    from pipeline.duck import lake_statements
+    from pipeline.invalidation.continuity import lost_now
+    from pipeline.warehouse import bronze, operations
+    from pipeline.warehouse.duck import lake_statements
 
     warehouse, lost = evaluator.engine_adapter, lost_now(read_settings())
     if warehouse.dialect == "spark":
-        from pipeline.spark import bronze as spark_bronze
-        from pipeline.spark import operations as spark_operations
+        from pipeline.warehouse.spark import bronze as spark_bronze
+        from pipeline.warehouse.spark import operations as spark_operations
 
         spark_bronze.register(warehouse, lost)
         spark_operations.register(warehouse, lost)

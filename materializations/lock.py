@@ -1,4 +1,4 @@
-"""Holds the lock of a shared state while SQLMesh computes (pipeline/computing.py says why).
+"""Holds the lock of a shared state while SQLMesh computes (pipeline/state/compute_lock.py says why).
 
 There is no materialization here: this is the one folder of Python that SQLMesh imports in every command that computes,
 before it reads what is missing. `sqlmesh run` imports no macros.
@@ -11,7 +11,7 @@ from ingest.settings import settings
 
 try:
     if settings().has_postgres_state:
-        from pipeline.computing import install
+        from pipeline.state.compute_lock import install
 
         install()
 except IngestError as _error:

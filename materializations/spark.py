@@ -1,4 +1,4 @@
-"""Sets Spark before SQLMesh starts it, see pipeline/spark/session.py. There is no materialization here, see lock.py."""
+"""Sets Spark before SQLMesh starts it, see pipeline/warehouse/spark/session.py. There is no materialization here, see lock.py."""
 
 from sqlmesh.utils.errors import SQLMeshError
 
@@ -7,7 +7,7 @@ from ingest.settings import settings
 
 try:
     if settings().has_spark:
-        from pipeline.spark.session import configure, install
+        from pipeline.warehouse.spark.session import configure, install
 
         configure(settings())
         install()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingest.lock import host_lock
 from ingest.settings import Settings
-from ingest.store import Store
+from ingest.storage.lock import host_lock
+from ingest.storage.store import Store
 
 
 @contextmanager

@@ -15,9 +15,9 @@ def feed_is_complete(batch: DatetimeRanges, feed: str) -> DatetimeRanges:
     # Imported here: SQLMesh stores with the model all that a signal finds at module level.
     from sqlmesh.core.console import get_console
 
-    from ingest.contract import select
+    from ingest.contracts.contract import select
     from ingest.settings import settings
-    from pipeline.completeness import judge
+    from pipeline.invalidation.completeness import judge
 
     (contract,) = select((feed,))
     verdict = judge(contract, [start.date() for start, _ in batch], settings())

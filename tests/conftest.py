@@ -13,9 +13,9 @@ import pytest
 from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
 
-from ingest.lean import collect_rarely
+from ingest.process import collect_rarely
 from ingest.settings import PROJECT, settings
-from pipeline.local_s3 import project_buckets, serve
+from pipeline.dev.local_s3 import project_buckets, serve
 from tests.home import Home, PostgresHome, copy_project, keep_domain, use_project
 from tests.postgres_server import Postgres, serve_postgres
 from tests.s3_servers import SERVERS, serve_program

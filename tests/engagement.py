@@ -6,9 +6,9 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from pipeline.published import Published
-from pipeline.run import run_cycle
-from pipeline.summary import RunSummary
+from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.summary import RunSummary
+from pipeline.releases.release import Published
 from tests import rebuilt
 from tests.home import Home
 

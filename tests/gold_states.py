@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 
 from ingest.settings import Settings
-from pipeline.catalog import write_catalog
-from pipeline.published import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
-from pipeline.rollups import store_rollups
+from pipeline.releases.catalog import write_catalog
+from pipeline.releases.release import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+from pipeline.releases.rollups import store_rollups
 
 
 @dataclass(frozen=True, slots=True)

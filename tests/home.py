@@ -16,10 +16,10 @@ import pytest
 from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
 
-from ingest.contract import contracts
-from ingest.landing import Landing
+from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT, read_settings, settings
-from pipeline.cycle import IngestSummary, ingest_all
+from ingest.storage.landing import Landing
+from pipeline.cycle.ingest import IngestSummary, ingest_all
 from tests.postgres_server import Postgres
 
 
@@ -124,7 +124,7 @@ def keep_domain(folder: Path, domain: str) -> None:
 def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Plans, runs and cycles of this process are of this project from now on; so are those of tests/worker.py."""
     patch.setattr("tests.home.PROJECT", folder)
-    patch.setattr("pipeline.project.PROJECT", folder)
+    patch.setattr("pipeline.warehouse.project.PROJECT", folder)
     return folder
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.settings import Settings
-from pipeline.init_s3 import create_buckets
+from pipeline.dev.init_s3 import create_buckets
 
 USER, PASSWORD = "lakemesh-tests", "lakemesh-tests-secret"
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT, Settings, read_settings
-from ingest.store import Store
-from pipeline.init_s3 import buckets_of
-from pipeline.local_s3 import serve
+from ingest.storage.store import Store
+from pipeline.dev.init_s3 import buckets_of
+from pipeline.dev.local_s3 import serve
 
 TEXT = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
 DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")

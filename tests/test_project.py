@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ingest.settings import PROJECT, Settings, read_settings
-from pipeline.spark.session import ARGUMENTS
+from pipeline.warehouse.spark.session import ARGUMENTS
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 QUOTED_PATH = re.compile(

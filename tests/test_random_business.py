@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingest.contract import contracts
-from ingest.ledger import Ledger
-from ingest.store import Store
-from pipeline.bronze import bronze_query
+from ingest.contracts.contract import contracts
+from ingest.ledger.ledger import Ledger
+from ingest.storage.store import Store
+from pipeline.warehouse.bronze import bronze_query
 from tests.home import Home
 from tests.random_business import CURRENCIES, LAST, RandomBusiness, random_business, random_rates
 from tests.revenue import MrrDay, Rates, cohorts, monthly, movements, mrr_daily, subscription_changes

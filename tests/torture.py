@@ -36,14 +36,14 @@ from pathlib import Path
 
 import yaml
 
-from ingest.contract import CONTRACTS, load_contracts
-from ingest.identity import PLACES
-from ingest.ledger import Ledger
+from ingest.contracts.contract import CONTRACTS, load_contracts
+from ingest.ledger.identity import PLACES
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT, Settings
-from ingest.store import Store
-from pipeline.bronze import bronze_query
-from pipeline.duck import connect, parquet
-from pipeline.verify import verify_feed
+from ingest.storage.store import Store
+from pipeline.checks.verify import verify_feed
+from pipeline.warehouse.bronze import bronze_query
+from pipeline.warehouse.duck import connect, parquet
 from tests.hostile.names import LOADABLE
 
 FEED = "events"

@@ -17,9 +17,9 @@ import time
 from functools import cache
 from pathlib import Path
 
-import ingest.compact
-import ingest.contract
-import ingest.ledger
+import ingest.contracts.contract
+import ingest.ledger.ledger
+import ingest.upkeep.compact
 
 CHILD_SECONDS = 3.0
 
@@ -37,14 +37,15 @@ def main() -> None:
     """Runs one command of `lake`."""
     folder = Path(sys.argv.pop(1))
     forks = sys.argv[1] == "--fork" and bool(sys.argv.pop(1))
-    ingest.ledger.CHECKPOINT_ENTRIES = 4
-    ingest.compact.MIN_FILES = 2
-    ingest.contract.contracts = cache(lambda: ingest.contract.load_contracts(folder))
+    ingest.ledger.ledger.CHECKPOINT_ENTRIES = 4
+    ingest.upkeep.compact.MIN_FILES = 2
+    ingest.contracts.contract.contracts = cache(lambda: ingest.contracts.contract.load_contracts(folder))
     # only now, so that they take what was set
-    from pipeline import cli, cycle, maintain, quarantine, recover, show, verify  # noqa: F401  what they import later
+    from pipeline import cli, verify  # noqa: F401  what they import later
 
     if sys.argv[1] == "run":
-        from pipeline import project, run  # noqa: F401  SQLMesh, which takes a second
+        from pipeline import run  # noqa: F401  SQLMesh, which takes a second
+        from pipeline.warehouse import project
 
         project.PROJECT = Path(os.environ["TORTURE_PROJECT"])
     signal.raise_signal(signal.SIGSTOP)

@@ -3,8 +3,8 @@
     python -m tests.worker [--project FOLDER] [--at MOMENT kill|stop] [--fail FUNCTION EXCEPTION WORD]…
         [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
 
-MOMENT is `before` or `after` and a function, `before:pipeline.cycle:invalidate`, or a statement on the state database,
-`before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. A FUNCTION that is
+MOMENT is `before` or `after` and a function, `before:pipeline.cycle.ingest:invalidate`, or a statement on the state
+database, `before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. A FUNCTION that is
 to fail raises an exception (`KeyError`, `ingest.errors:ConfigError`) at each call whose arguments show WORD, which may
 be empty. With --ahead its clock shows so many seconds more, or fewer. It waits one second for a locked state, so that
 the tests need not.
@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 import time_machine
 
-import pipeline.duck_state
+import pipeline.state.duck
 from ingest.settings import PROJECT, secrets
 
 
@@ -99,8 +99,8 @@ def prepare(moment: str, action: str) -> None:
     """Lets it happen at that moment."""
     when, _, place = moment.partition(":")
     if ":" not in place:
-        opened = pipeline.duck_state._open
-        pipeline.duck_state._open = lambda *arguments: Watched(opened(*arguments), place, when, action)
+        opened = pipeline.state.duck._open
+        pipeline.state.duck._open = lambda *arguments: Watched(opened(*arguments), place, when, action)
         return
     target, name = located(place)
     setattr(target, name, around(getattr(target, name), when, action))
@@ -117,7 +117,8 @@ def main() -> None:
     options, arguments = parser.parse_known_args()
     os.environ["STATE_LOCK_SECONDS"] = "1"
     if options.program == "lake":
-        from pipeline import cli, cycle, project, run  # noqa: F401  what the commands import later
+        from pipeline import cli, run  # noqa: F401  what the commands import later
+        from pipeline.warehouse import project
 
         project.PROJECT = Path(options.project)
         command = cli.main

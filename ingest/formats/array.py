@@ -13,7 +13,7 @@ import numpy as np
 
 from ingest.errors import CorruptObject
 from ingest.formats.bounded import most_lines, too_many_lines
-from ingest.tokens import BLANK
+from ingest.formats.tokens import BLANK
 
 SPOOLED_BYTES = 16 << 20
 """A longer body waits in a temporary file until it is known whether it is an array."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from ingest.contract import Column, Contract
+from ingest.contracts.contract import Column, Contract
 from ingest.errors import CorruptObject
-from ingest.fields import MAX_FIELDS, MAX_NESTING, NO_JSON
+from ingest.formats.fields import MAX_FIELDS, MAX_NESTING, NO_JSON
+from ingest.formats.tokens import is_deeper_than
 from ingest.formats.unpack import BlockFile
-from ingest.tokens import is_deeper_than
 
 MAX_NAME = 1000
 """Characters of a column's name, which stands in each line that the file becomes."""

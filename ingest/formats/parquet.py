@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.arrays import as_numpy
-from ingest.contract import Column, Contract
+from ingest.contracts.contract import Column, Contract
 from ingest.errors import CorruptObject
 from ingest.formats.bounded import LongRecord, most_lines, too_many_lines
 from ingest.formats.pages import MAX_COLUMNS, TooMuch, check_footer, plan
+from ingest.storage.arrays import as_numpy
 
 SPOOLED_BYTES = 16 << 20
 """A larger file waits on disk."""

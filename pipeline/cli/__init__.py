@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from ingest.lean import collect_rarely
+from ingest.process import collect_rarely
 from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
 from pipeline.cli.ingest import ingest, ledger, maintain
@@ -18,7 +18,7 @@ from pipeline.cli.look import status, verify, why
 from pipeline.cli.quarantine import quarantine
 from pipeline.cli.run import publish, rebuild, run
 from pipeline.cli.sample import sample
-from pipeline.redact import RedactingFormatter
+from pipeline.process.redact import RedactingFormatter
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ingest.errors import ConfigError, IngestError
-from pipeline.contain import contained, named
-from pipeline.interrupt import interruptible, must_go_on
-from pipeline.redact import redact
-from pipeline.terminal import escaped_json, plain
+from pipeline.process.contain import contained, named
+from pipeline.process.interrupt import interruptible, must_go_on
+from pipeline.process.redact import redact
+from pipeline.process.terminal import escaped_json, plain
 
 if TYPE_CHECKING:
-    from ingest.contract import Contract
+    from ingest.contracts.contract import Contract
 
 _Answer = TypeVar("_Answer")
 

@@ -28,10 +28,10 @@ def contracts(context: click.Context, write: bool, offline: bool) -> None:
 
 @exits
 def _check_contracts(write: bool, offline: bool = False) -> int:
-    from ingest.contract import contracts as all_contracts
-    from ingest.schema import external_models
+    from ingest.contracts.contract import contracts as all_contracts
+    from ingest.contracts.schema import external_models
     from ingest.settings import settings
-    from pipeline.changes import contract_changes
+    from pipeline.checks.contract_changes import contract_changes
 
     known = all_contracts()
     refused = [] if offline else contract_changes(known.values(), settings())
@@ -56,8 +56,8 @@ def _check_contracts(write: bool, offline: bool = False) -> int:
 @exits
 def contracts_show(feeds: tuple[str, ...], as_json: bool) -> int:
     """Show what is agreed for each feed."""
-    from ingest.contract import select
-    from pipeline.show import show_contracts
+    from ingest.contracts.contract import select
+    from pipeline.cli.show import show_contracts
 
     chosen = select(feeds)
     dumped = [contract.model_dump(mode="json") for contract in chosen] if as_json else None
@@ -75,9 +75,9 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int
 
     Rows that are loaded already keep such fields in `_rescued_data`; once a column is declared they show it as well.
     """
-    from ingest.contract import contracts as known
+    from ingest.contracts.contract import contracts as known
     from ingest.settings import settings
-    from pipeline.propose import propose
+    from pipeline.cycle.propose import propose
 
     proposals = propose(feeds, settings(), write)
     if as_json:

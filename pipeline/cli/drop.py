@@ -23,8 +23,8 @@ def drop(keys: tuple[str, ...], because: str, as_json: bool) -> int:
     is, and may be deleted before or after.
     """
     from ingest.settings import settings
-    from pipeline.drop import drop_all
-    from pipeline.show import show_drop
+    from pipeline.cli.show import show_drop
+    from pipeline.cycle.drop import drop_all
 
     summary = drop_all(keys, because, settings())
     click.echo(as_json_text(asdict(summary)) if as_json else show_drop(summary))

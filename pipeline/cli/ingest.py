@@ -12,7 +12,7 @@ import click
 from ingest.errors import IngestError
 from ingest.text import printable
 from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, misused, show_error, show_errors
-from pipeline.redact import redacted
+from pipeline.process.redact import redacted
 
 
 @click.command()
@@ -27,9 +27,9 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
 
     FEED is `events` or `engagement/events`; all feeds without it. Repeat it at will: what is loaded stays loaded once.
     """
-    from ingest.lean import lean_process
-    from pipeline.cycle import ingest_all
-    from pipeline.show import IngestProgress, show_ingest
+    from ingest.process import lean_process
+    from pipeline.cli.show import IngestProgress, show_ingest
+    from pipeline.cycle.ingest import ingest_all
 
     lean_process()
     if dry_run:
@@ -44,11 +44,11 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
 
 
 def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
-    from ingest.contract import select
+    from ingest.contracts.contract import select
     from ingest.errors import UnloadableObjects
     from ingest.settings import settings
-    from pipeline.landings import absent, judge_absent
-    from pipeline.status import waiting_objects
+    from pipeline.checks.landings import absent, judge_absent
+    from pipeline.checks.status import waiting_objects
 
     chosen = select(feeds)
     missing, errors = [], []
@@ -86,11 +86,11 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
     it. One that may hold the only copy of a row is kept, and named. Readers that hold an older position than that lose
     it. Without a feed, what killed publications left goes too.
     """
-    from ingest.contract import select
+    from ingest.contracts.contract import select
     from ingest.settings import settings
-    from pipeline.maintain import maintain as maintain_all
-    from pipeline.maintain import retirable
-    from pipeline.show import show_maintenance
+    from pipeline.cli.show import show_maintenance
+    from pipeline.cycle.maintain import maintain as maintain_all
+    from pipeline.cycle.maintain import retirable
 
     if dry_run:
         for contract in select(feeds):
@@ -103,8 +103,8 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
     done, lost = maintain_all(select(feeds), settings(), grace)
     swept = None
     if not feeds:
-        from pipeline.publish import sweep
-        from pipeline.published import Published
+        from pipeline.releases.export import sweep
+        from pipeline.releases.release import Published
 
         swept = sweep(Published())
     if as_json:
@@ -138,8 +138,8 @@ def ledger_rebuild(feeds: tuple[str, ...], force: bool, as_json: bool) -> int:
     Without a feed all are looked at, and those that are whole are left alone.
     """
     from ingest.settings import settings
-    from pipeline.recover import rebuild_ledgers
-    from pipeline.show import show_recovery
+    from pipeline.cli.show import show_recovery
+    from pipeline.cycle.recover import rebuild_ledgers
 
     done, whole = rebuild_ledgers(feeds, settings(), force)
     click.echo(as_json_text([asdict(item) for item in done]) if as_json else show_recovery(done))

@@ -26,12 +26,12 @@ from pipeline.cli.common import (
 @exits
 def status(feeds: tuple[str, ...], days: int, as_json: bool) -> int:
     """Show what waits in the landing, what is loaded, and since when; exit 1 for objects that cannot be loaded."""
-    from ingest.contract import select
+    from ingest.contracts.contract import select
     from ingest.errors import UnloadableObjects
     from ingest.settings import settings
-    from pipeline.landings import judge_absent
-    from pipeline.show import show_status
-    from pipeline.status import feed_status
+    from pipeline.checks.landings import judge_absent
+    from pipeline.checks.status import feed_status
+    from pipeline.cli.show import show_status
 
     chosen = select(feeds)
     found, errors = ask_each(chosen, lambda contract: feed_status(contract, settings(), days))
@@ -55,9 +55,9 @@ def why(key: str, raw: bool, as_json: bool) -> int:
     KEY is bucket/key, as in the column _source_file. Bad lines are masked as in `lake quarantine show`.
     """
     from ingest.settings import settings
-    from pipeline.masking import masked_life
-    from pipeline.show import show_life
-    from pipeline.why import life_of
+    from pipeline.access.masking import masked_life
+    from pipeline.checks.trace import life_of
+    from pipeline.cli.show import show_life
 
     life = life_of(key, settings())
     life = life if raw else masked_life(life)
@@ -72,14 +72,14 @@ def why(key: str, raw: bool, as_json: bool) -> int:
 @exits
 def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
     """Check that landing, ledger and lake tell the same story; exit 1 and the differences otherwise."""
-    from ingest.contract import select
+    from ingest.contracts.contract import select
     from ingest.errors import LostLedger
     from ingest.settings import settings
-    from ingest.store import Store
-    from pipeline.continuity import known, must_be_the_known_lake
-    from pipeline.landings import judge_absent
-    from pipeline.show import show_verdicts
-    from pipeline.verify import verify_feed
+    from ingest.storage.store import Store
+    from pipeline.checks.landings import judge_absent
+    from pipeline.checks.verify import verify_feed
+    from pipeline.cli.show import show_verdicts
+    from pipeline.invalidation.continuity import known, must_be_the_known_lake
 
     chosen, lake = select(feeds), Store(settings().lake_uri, settings())
     others = known(settings(), lake)

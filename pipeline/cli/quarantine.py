@@ -32,8 +32,8 @@ def quarantine() -> None:
 def quarantine_list(feeds: tuple[str, ...], as_json: bool) -> int:
     """Count the rejected records by reason and column."""
     from ingest.settings import settings
-    from pipeline.quarantine import quarantine_of
-    from pipeline.show import show_quarantine
+    from pipeline.cli.show import show_quarantine
+    from pipeline.cycle.quarantine import quarantine_of
 
     found = quarantine_of(feeds, settings())
     rows = {feed: [asdict(group) for group in items] for feed, items in found.items()}
@@ -63,12 +63,12 @@ def quarantine_show(
     Values that are personal by the contract, of unknown fields, or in a record that cannot be read are hidden, and so
     are details that may quote them; --raw shows them.
     """
-    from ingest.contract import contracts
-    from ingest.quarantine import Wanted
+    from ingest.contracts.contract import contracts
+    from ingest.ledger.quarantine import Wanted
     from ingest.settings import settings
-    from pipeline.masking import shown
-    from pipeline.quarantine import records_of
-    from pipeline.show import show_bad_record
+    from pipeline.access.masking import shown
+    from pipeline.cli.show import show_bad_record
+    from pipeline.cycle.quarantine import records_of
 
     found = itertools.islice(records_of(feeds, Wanted(reasons, objects), settings(), discarded), limit)
     known = contracts()
@@ -94,10 +94,10 @@ def quarantine_replay(feeds: tuple[str, ...], reasons: tuple[str, ...], objects:
 
     Objects that could not be decoded at all are not tried: they are read again when they change.
     """
-    from ingest.quarantine import Wanted
+    from ingest.ledger.quarantine import Wanted
     from ingest.settings import settings
-    from pipeline.quarantine import replay_all
-    from pipeline.show import show_replay
+    from pipeline.cli.show import show_replay
+    from pipeline.cycle.quarantine import replay_all
 
     summary = replay_all(feeds, Wanted(reasons, objects), settings())
     click.echo(as_json_text(asdict(summary)) if as_json else show_replay(summary))
@@ -120,10 +120,10 @@ def quarantine_discard(
     as_json: bool,
 ) -> int:
     """Give up rejected records: they leave the open quarantine, stay on disk, and stay counted."""
-    from ingest.quarantine import Wanted
+    from ingest.ledger.quarantine import Wanted
     from ingest.settings import settings
-    from pipeline.quarantine import discard_all
-    from pipeline.show import show_discarded
+    from pipeline.cli.show import show_discarded
+    from pipeline.cycle.quarantine import discard_all
 
     if not everything and not reasons and not objects:
         raise ConfigError("which records? Name a --reason or an --object, or say --all")

@@ -12,10 +12,10 @@ import click
 
 from ingest.errors import ConfigError, RetriableError
 from pipeline.cli.common import as_json_line, as_json_text, exits, feed_arguments, json_option, show_error
-from pipeline.contain import named
-from pipeline.interrupt import interruptible, must_go_on
-from pipeline.redact import redacted
-from pipeline.summary import RunSummary
+from pipeline.cycle.summary import RunSummary
+from pipeline.process.contain import named
+from pipeline.process.interrupt import interruptible, must_go_on
+from pipeline.process.redact import redacted
 
 POSTGRES = "postgres"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -72,7 +72,7 @@ def run(feeds: tuple[str, ...], every: float | None, wait: float, as_json: bool)
 
 def _go_on(feeds: tuple[str, ...], every: float, wait: float, as_json: bool) -> None:
     """A cycle after the other, whatever becomes of each; only what is wrong before the first one ends it."""
-    from ingest.contract import select
+    from ingest.contracts.contract import select
     from ingest.settings import settings
 
     settings()
@@ -89,8 +89,8 @@ def _cycle(feeds: tuple[str, ...], wait: float, as_json: bool) -> int:
     began = RunSummary(dt.datetime.now(dt.UTC), "failed")
     try:
         from ingest.settings import settings
-        from pipeline.run import run_cycle
-        from pipeline.show import CycleProgress
+        from pipeline.cli.show import CycleProgress
+        from pipeline.cycle.cycle import run_cycle
 
         with CycleProgress(sys.stderr) as progress:
             summary = run_cycle(feeds, settings(), progress.feed, progress.model, wait)
@@ -108,7 +108,7 @@ def _cycle(feeds: tuple[str, ...], wait: float, as_json: bool) -> int:
 
 
 def _print_line(summary: RunSummary, as_json: bool) -> None:
-    from pipeline.show import run_as_dict
+    from pipeline.cli.show import run_as_dict
 
     if as_json:
         click.echo(as_json_line(redacted(run_as_dict(summary))))
@@ -116,7 +116,7 @@ def _print_line(summary: RunSummary, as_json: bool) -> None:
 
 def _tell(summary: RunSummary, as_json: bool) -> int:
     """Prints what a cycle did, and its errors; its exit code."""
-    from pipeline.show import show_run
+    from pipeline.cli.show import show_run
 
     _print_line(summary, as_json)
     if not as_json:
@@ -146,9 +146,9 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
     state too.
     """
     from ingest.settings import settings
-    from pipeline.published import Published
+    from pipeline.cli.show import show_served, show_states
+    from pipeline.releases.release import Published
     from pipeline.serving.serve import serve
-    from pipeline.show import show_served, show_states
 
     published = Published(settings())
     if target == POSTGRES:
@@ -175,7 +175,7 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         current = published.pointer().get("state")
         click.echo(as_json_text(rows) if as_json else show_states(states, current, published))
         return 0
-    from pipeline.run import publish_only  # and with it SQLMesh, which takes a second
+    from pipeline.cycle.cycle import publish_only  # and with it SQLMesh, which takes a second
 
     return _tell(publish_only(settings(), dt.datetime.now(dt.UTC), wait), as_json)
 
@@ -188,8 +188,8 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
 def rebuild(wait: float, as_json: bool) -> int:
     """Make warehouse and state anew from bronze, for when one of them is lost. Readers keep their state meanwhile."""
     from ingest.settings import settings
-    from pipeline.rebuild import rebuild as rebuild_all
-    from pipeline.show import CycleProgress
+    from pipeline.cli.show import CycleProgress
+    from pipeline.cycle.rebuild import rebuild as rebuild_all
 
     with CycleProgress(sys.stderr) as progress:
         summary = rebuild_all(settings(), progress.model, wait)

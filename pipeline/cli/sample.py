@@ -50,8 +50,8 @@ _RATE = click.FloatRange(0, 1)
 @exits
 def sample(as_json: bool, end: dt.datetime | None, **options: Any) -> int:
     """Write sample data into the landing, on disk or S3. The same options write the same bytes, and only once."""
-    from pipeline.sampling import write_sample
-    from pipeline.show import IngestProgress, show_sample
+    from pipeline.cli.show import IngestProgress, show_sample
+    from pipeline.dev.sampling import write_sample
     from sample.options import SampleOptions
 
     try:

@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 
 from ingest.errors import RetriableError
-from pipeline.catalog import create_views, parents, quoted
-from pipeline.duck import connect, parquet
-from pipeline.published import Published, PublishedTable, State
+from pipeline.releases.catalog import create_views, parents, quoted
+from pipeline.releases.release import Published, PublishedTable, State
 from pipeline.serving.types import NULL, as_text, is_text, nul_count
+from pipeline.warehouse.duck import connect, parquet
 
 BEFORE, AFTER = "before", "after"
 _OLD, _NEW, _SLICES = "old_rows", "new_rows", "slices"

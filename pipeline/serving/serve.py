@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.errors import ConfigError
 from ingest.settings import Settings
-from pipeline import postgres
-from pipeline.published import Published, State
+from pipeline.process import postgres
+from pipeline.releases.release import Published, State
 from pipeline.serving.differences import Differences
 from pipeline.serving.rows import TEMPORARY, Change, Rows
 from pipeline.serving.session import LOCK_SECONDS, connect, lock, telling

@@ -13,7 +13,7 @@ import duckdb
 
 from ingest.errors import ConfigError, IngestError, RetriableError
 from ingest.settings import Settings
-from pipeline import postgres
+from pipeline.process import postgres
 
 LOCK_SECONDS = 30.0
 """How long to wait for somebody else's lock on one of our tables."""

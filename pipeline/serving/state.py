@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ingest.errors import ConfigError
-from pipeline.published import State
+from pipeline.releases.release import State
 from pipeline.serving.tables import OURS, actual_tables
 
 if TYPE_CHECKING:

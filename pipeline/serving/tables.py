@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.published import PublishedTable
+from pipeline.releases.release import PublishedTable
 from pipeline.serving.types import postgres_type
 
 if TYPE_CHECKING:

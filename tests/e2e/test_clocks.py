@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ingest.settings import PROJECT, settings
-from pipeline.published import Published
+from pipeline.releases.release import Published
 from tests.engagement import GOLD, cycle, expected, play, plays, seen
 from tests.home import Home
 
@@ -103,7 +103,7 @@ def test_records_from_the_future_wait_for_their_date(running: Home, monkeypatch:
     assert cycle(running, today).outcome == "unchanged"
 
     # WHEN the days have passed, and the deadlines for what may still come
-    monkeypatch.setattr("pipeline.completeness.utc_now", lambda: later)
+    monkeypatch.setattr("pipeline.invalidation.completeness.utc_now", lambda: later)
     assert cycle(running, tomorrow).computed[GOLD].dates == {today.date()}
     assert cycle(running, later).outcome == "published"
     assert seen(running) == expected(running)
@@ -112,13 +112,13 @@ def test_records_from_the_future_wait_for_their_date(running: Home, monkeypatch:
 ZONED = """
 import datetime as dt, json, sys
 from pathlib import Path
-import pipeline.project, tests.home
+import pipeline.warehouse.project, tests.home
 from sqlmesh.core.console import NoopConsole, set_console
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from tests.engagement import GOLD, cycle
 from tests.home import Home
 
-pipeline.project.PROJECT = tests.home.PROJECT = Path(sys.argv[2])
+pipeline.warehouse.project.PROJECT = tests.home.PROJECT = Path(sys.argv[2])
 set_console(NoopConsole())
 home = Home()
 done = cycle(home, dt.datetime.fromisoformat(sys.argv[1]))

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ingest.contract import contracts
-from ingest.landing import Landing
-from ingest.ledger import Ledger
+from ingest.contracts.contract import contracts
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
-from ingest.store import ObjectChanged, Store
-from pipeline.maintain import maintain_feed
-from pipeline.sampling import write_sample
-from pipeline.verify import verify_feed
+from ingest.storage.landing import Landing
+from ingest.storage.store import ObjectChanged, Store
+from pipeline.checks.verify import verify_feed
+from pipeline.cycle.maintain import maintain_feed
+from pipeline.dev.sampling import write_sample
 from sample.options import SampleOptions
 from tests.e2e.test_faults import INGEST, must_hold_each_record_once
 from tests.home import Home

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ingest import compact
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.settings import settings
+from ingest.upkeep import compact
+from pipeline.checks.verify import FeedVerdict, verify_feed
 from pipeline.cli import main
-from pipeline.verify import FeedVerdict, verify_feed
 from tests.home import Home
 
 MEGABYTE = 1 << 20

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 import tests.home
-from ingest.ledger import Ledger
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
-from ingest.store import Store
-from pipeline.published import Published
-from pipeline.summary import RunSummary
+from ingest.storage.store import Store
+from pipeline.cycle.summary import RunSummary
+from pipeline.releases.release import Published
 from tests.engagement import GOLD, cycle, expected, gold, play, plays, seen
 from tests.home import Home, free_port
 
@@ -195,7 +195,11 @@ def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
 def test_ingest_that_dies_around_the_removal_is_made_good_by_the_next_cycle(running: Home) -> None:
     """Rule: removals and settled position are one transaction, after the commits of the ledger."""
     before = events_position(running)
-    moments = ("before:pipeline.cycle:invalidate", "after:pipeline.invalidate:remove_intervals", "before:CHECKPOINT")
+    moments = (
+        "before:pipeline.cycle.ingest:invalidate",
+        "after:pipeline.invalidation.invalidate:remove_intervals",
+        "before:CHECKPOINT",
+    )
     for number, moment in enumerate(moments, 1):
         running.put("events", f"late{number}.json", play(f"late{number}", "2026-01-02"))
         run("--at", moment, "kill", "lake", "ingest", code=-signal.SIGKILL)

@@ -11,14 +11,14 @@ import time
 
 import pytest
 
-from ingest.contract import contracts
-from ingest.ledger import Ledger
+from ingest.contracts.contract import contracts
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
-from ingest.store import Store
-from pipeline.bronze import bronze_query
-from pipeline.duck import connect
-from pipeline.sampling import write_sample
-from pipeline.verify import verify_feed
+from ingest.storage.store import Store
+from pipeline.checks.verify import verify_feed
+from pipeline.dev.sampling import write_sample
+from pipeline.warehouse.bronze import bronze_query
+from pipeline.warehouse.duck import connect
 from sample.objects import Tally
 from sample.options import SampleOptions
 from tests.home import Home

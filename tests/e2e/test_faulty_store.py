@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from ingest import store
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.errors import IngestError
-from ingest.ledger import Ledger
+from ingest.ledger.ledger import Ledger
 from ingest.settings import settings
-from ingest.store import Store
-from pipeline.cycle import IngestSummary, ingest_all
-from pipeline.sampling import write_sample
-from pipeline.verify import verify_feed
+from ingest.storage import store
+from ingest.storage.store import Store
+from pipeline.checks.verify import verify_feed
+from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.dev.sampling import write_sample
 from sample.options import SampleOptions
 from tests.e2e.test_faults import must_hold_each_record_once
 from tests.faulty_store import FAULTS, FaultyStore, faulty

@@ -23,13 +23,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import tests.home
-from ingest.contract import contracts
-from ingest.quarantine import Wanted
+from ingest.contracts.contract import contracts
+from ingest.ledger.quarantine import Wanted
 from ingest.settings import PROJECT
-from pipeline import quarantine
-from pipeline.published import Published
-from pipeline.rebuild import rebuild
-from pipeline.run import run_cycle
+from pipeline.cycle import quarantine
+from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.rebuild import rebuild
+from pipeline.releases.release import Published
 from tests import rebuilt
 from tests.home import Home, copy_home, template
 
@@ -160,10 +160,10 @@ class World:
 
 DYING = """
 import os, sys
-import pipeline.project
+import pipeline.warehouse.project
 from sqlmesh.core.engine_adapter import EngineAdapter
 from ingest.settings import settings
-from pipeline.run import run_cycle
+from pipeline.cycle.cycle import run_cycle
 from tests.e2e.test_histories import allow
 
 left, original = int(sys.argv[1]), EngineAdapter._execute
@@ -176,7 +176,7 @@ def execute(self, *arguments, **options):
     return original(self, *arguments, **options)
 
 EngineAdapter._execute = execute
-pipeline.project.PROJECT = sys.argv[3]
+pipeline.warehouse.project.PROJECT = sys.argv[3]
 allow(int(sys.argv[2]))
 run_cycle((), settings(), lambda _: lambda objects, size: None)
 """

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlmesh.utils.errors import PlanError
 
-from ingest.ledger import Ledger
-from ingest.store import Store
+from ingest.ledger.ledger import Ledger
+from ingest.storage.store import Store
 from pipeline.cli import main
 from tests.engagement import cycle, expected, gold, play, seen
 from tests.home import Home

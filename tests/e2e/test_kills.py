@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 import tests.home
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
-from pipeline.published import Published
-from pipeline.run import run_cycle
-from pipeline.state import open_state, settled_positions
+from pipeline.cycle.cycle import run_cycle
+from pipeline.releases.release import Published
+from pipeline.state.state import open_state, settled_positions
 from tests import rebuilt
 from tests.home import Home
 

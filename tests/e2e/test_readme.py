@@ -13,7 +13,7 @@ import pytest
 
 from ingest.settings import PROJECT
 from pipeline.cli import main
-from pipeline.local_s3 import project_buckets, serve
+from pipeline.dev.local_s3 import project_buckets, serve
 from tests.home import Home
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

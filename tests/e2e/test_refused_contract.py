@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from tests.engagement import cycle, play
 from tests.home import Home
 
@@ -18,7 +18,7 @@ def test_cycle_goes_on_with_the_other_feeds(running: Home, monkeypatch: pytest.M
     running.put("users", "moved.json", {"user_id": "u1", "country_code": "de"})
     try:
         with monkeypatch.context() as patch:
-            patch.setattr("ingest.contract.load_contracts", lambda: changed)
+            patch.setattr("ingest.contracts.contract.load_contracts", lambda: changed)
             contracts.cache_clear()
             done = cycle(running)
     finally:

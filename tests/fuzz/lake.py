@@ -23,10 +23,10 @@ def work() -> None:
     from functools import cache
     from pathlib import Path
 
-    import ingest.contract
+    import ingest.contracts.contract
 
     folder = Path(sys.argv.pop(1))
-    ingest.contract.contracts = cache(lambda: ingest.contract.load_contracts(folder))
+    ingest.contracts.contract.contracts = cache(lambda: ingest.contracts.contract.load_contracts(folder))
     from pipeline import cli  # only now, so that it takes what was set
 
     cli.main()

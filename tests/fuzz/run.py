@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from ingest.contract import load_contract
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.load import ingest_feed
+from ingest.contracts.contract import load_contract
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
-from ingest.store import Store
+from ingest.steps.load import ingest_feed
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
 from tests.fuzz.account import Account, Bad, decode
 from tests.fuzz.objects import CONTRACTS, MODIFIED_AT, Landed, account_of, draw_objects
 

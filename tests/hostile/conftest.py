@@ -14,7 +14,7 @@ import pytest
 
 import tests.home
 from ingest.settings import PROJECT
-from pipeline.published import Published
+from pipeline.releases.release import Published
 from tests.engagement import cycle, play
 from tests.home import Home, copy_home, template
 from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver

@@ -14,11 +14,11 @@ from typing import Any
 import duckdb
 import yaml
 
-from ingest.contract import load_contract
-from ingest.ledger import Ledger
+from ingest.contracts.contract import load_contract
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
-from ingest.store import Store
-from pipeline.bronze import bronze_query
+from ingest.storage.store import Store
+from pipeline.warehouse.bronze import bronze_query
 
 CONTRACT = """
 version: 1

@@ -15,12 +15,20 @@ EARLY = {
     # what happens before the project of SQLMesh could be loaded: faults, variables, what is reported
     "the store is down": ([], {"LAKE_URI": "s3://lake"} | NOWHERE, "s3://lake ("),
     "a contract is broken": (
-        [("ingest.contract:load_contracts", "ingest.errors:ConfigError", "")],
+        [("ingest.contracts.contract:load_contracts", "ingest.errors:ConfigError", "")],
         {},
         "injected",
     ),
-    "the lock cannot be made": ([("pipeline.run:one_cycle", "OSError", "")], {}, "the cycle: unexpected OSError"),
-    "the project cannot be loaded": ([("pipeline.project:Context", "KeyError", "")], {}, "the project: unexpected"),
+    "the lock cannot be made": (
+        [("pipeline.cycle.cycle:one_cycle", "OSError", "")],
+        {},
+        "the cycle: unexpected OSError",
+    ),
+    "the project cannot be loaded": (
+        [("pipeline.warehouse.project:Context", "KeyError", "")],
+        {},
+        "the project: unexpected",
+    ),
 }
 
 

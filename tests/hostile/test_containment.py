@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest.ledger import Ledger
-from ingest.store import Store
+from ingest.ledger.ledger import Ledger
+from ingest.storage.store import Store
 from tests.engagement import play
 from tests.hostile.conftest import Lake
 from tests.receivers import Receiver
 
-PARSE = "ingest.load:Parser.parse"
+PARSE = "ingest.steps.load:Parser.parse"
 
 
 def events(lake: Lake, number: int, *bad: int) -> None:
@@ -71,7 +71,9 @@ def test_a_feed_that_meets_a_defect_with_every_object_is_left_in_bounded_time(em
     assert loaded(empty_lake, "users") == {"u.json"}
 
 
-@pytest.mark.parametrize("place", ["ingest.load:discover", "ingest.load:Ledger.commit", "pipeline.cycle:ingest_feed"])
+@pytest.mark.parametrize(
+    "place", ["ingest.steps.load:discover", "ingest.steps.load:Ledger.commit", "pipeline.cycle.ingest:ingest_feed"]
+)
 def test_a_feed_that_meets_a_defect_keeps_no_other_from_loading(empty_lake: Lake, place: str) -> None:
     events(empty_lake, 2)
     empty_lake.home.put("users", "u.json", {"user_id": "u1"})
@@ -92,11 +94,11 @@ def test_whatever_fails_beside_gold_keeps_it_from_nobody(
     """A feed, the promises of another, the house-keeping, the record, old states, Postgres, and one channel at once."""
     late_play("late")
     lake.faults = [
-        ("pipeline.cycle:ingest_feed", "KeyError", "(Contract(feed='activities'"),
-        ("pipeline.alerts:broken_promises", "OverflowError", "([Contract(feed='users'"),
-        ("pipeline.project:Project.clean_up", "AttributeError", ""),
-        ("pipeline.run:record", "TypeError", ""),
-        ("pipeline.prove:prune", "ValueError", ""),
+        ("pipeline.cycle.ingest:ingest_feed", "KeyError", "(Contract(feed='activities'"),
+        ("pipeline.alerting.alerts:broken_promises", "OverflowError", "([Contract(feed='users'"),
+        ("pipeline.warehouse.project:Project.clean_up", "AttributeError", ""),
+        ("pipeline.cycle.cycle:record", "TypeError", ""),
+        ("pipeline.releases.gate:prune", "ValueError", ""),
         ("pipeline.serving.serve:connect", "UnicodeError", ""),
         ("smtplib:SMTP_SSL", "RuntimeError", ""),
     ]
@@ -127,7 +129,7 @@ def test_whatever_fails_beside_gold_keeps_it_from_nobody(
 
 
 def test_the_channel_of_alerts_itself_meets_a_defect(lake: Lake) -> None:
-    lake.faults = [("pipeline.alerts:tell", "RecursionError", "")]
+    lake.faults = [("pipeline.alerting.alerts:tell", "RecursionError", "")]
     summary, done = lake.run()
     assert (summary["outcome"], done.returncode) == ("unchanged", 1)
     assert [error.split(" injected")[0] for error in summary["errors"]] == ["alerts: unexpected RecursionError:"]
@@ -135,7 +137,7 @@ def test_the_channel_of_alerts_itself_meets_a_defect(lake: Lake) -> None:
 
 def test_a_loop_goes_on_whatever_happens(lake: Lake, receiver: Receiver) -> None:
     """The first exception comes before there is a project, the second in all that follows; each cycle is one line."""
-    lake.faults = [("pipeline.project:Context", "KeyError", "")]
+    lake.faults = [("pipeline.warehouse.project:Context", "KeyError", "")]
     with lake.start("run", "--json", "--every", "1s", NOTIFY_WEBHOOK_URL=receiver.url) as loop:
         assert loop.stdout is not None
         lines = [json.loads(loop.stdout.readline()) for _ in range(3)]

@@ -13,19 +13,19 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingest.contract import Contract, load_contracts
-from ingest.entry import Entry
+from ingest.contracts.contract import Contract, load_contracts
 from ingest.errors import ConflictError, ContractRefused
-from ingest.evolution import Record
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.load import ingest_feed
-from ingest.propose import unknown_fields
+from ingest.ledger.entry import Entry
+from ingest.ledger.evolution import Record
+from ingest.ledger.ledger import Ledger
 from ingest.settings import Settings
-from ingest.store import Store
-from pipeline.affected import feed_changes
-from pipeline.bronze import bronze_query, readable
-from pipeline.verify import verify_feed
+from ingest.steps.load import ingest_feed
+from ingest.steps.propose import unknown_fields
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from pipeline.checks.verify import verify_feed
+from pipeline.invalidation.changed_dates import feed_changes
+from pipeline.warehouse.bronze import bronze_query, readable
 from tests.hostile.checkout import COLUMNS, Checkout, column
 
 START = dt.date(2021, 1, 1)
@@ -388,7 +388,7 @@ def test_contract_is_kept_once_for_each_change_and_in_checkpoints(feed: Feed, mo
     first, second = feed.contract(*x("integer")), feed.contract(*x("double"), version=2)
     feed.load(first, "a", x=1)
     feed.load(first, "b", x=2)
-    monkeypatch.setattr("ingest.ledger.CHECKPOINT_ENTRIES", 1)
+    monkeypatch.setattr("ingest.ledger.ledger.CHECKPOINT_ENTRIES", 1)
     feed.load(second, "c", x=0.5)
     feed.load(second, "d", x=0.5)
     entries = [entry.contract for _, entry in feed.ledger.entries(0)]
@@ -449,7 +449,9 @@ def test_refused_contract_changes_no_date(feed: Feed) -> None:
 def test_bronze_that_no_engine_reads_is_a_difference(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     contract = feed.contract(*x("string"))
     feed.load(contract, "a", x="1")
-    monkeypatch.setattr("pipeline.verify.bronze_query", lambda *_: "SELECT _source_file, CAST('a' AS INT) FROM nowhere")
+    monkeypatch.setattr(
+        "pipeline.checks.verify.bronze_query", lambda *_: "SELECT _source_file, CAST('a' AS INT) FROM nowhere"
+    )
     verdict = verify_feed(contract, feed.options, deep=True)
     assert [line.split(":")[0] for line in verdict.differences] == ["bronze cannot be read"]
 

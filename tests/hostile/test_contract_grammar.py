@@ -21,18 +21,18 @@ from pydantic import ValidationError
 from sqlglot import exp
 from sqlmesh.core.model import create_external_model
 
-from ingest.contract import Contract
-from ingest.evolution import Record, Type, file_types, types_of
-from ingest.keywords import KEYWORDS
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.load import ingest_feed
-from ingest.quarantine import Wanted, bad_records
-from ingest.schema import external_models, sql_columns
-from ingest.store import Store
-from ingest.write import columns_json
-from pipeline.affected import feed_changes
-from pipeline.bronze import bronze_query
+from ingest.contracts.contract import Contract
+from ingest.contracts.keywords import KEYWORDS
+from ingest.contracts.schema import external_models, sql_columns
+from ingest.ledger.evolution import Record, Type, file_types, types_of
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.quarantine import Wanted, bad_records
+from ingest.steps.load import ingest_feed
+from ingest.steps.write import columns_json
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from pipeline.invalidation.changed_dates import feed_changes
+from pipeline.warehouse.bronze import bronze_query
 from tests.hostile.checkout import COLUMNS, Checkout, column
 
 START = dt.date(2021, 1, 1)

@@ -20,30 +20,30 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ingest.contract import contracts
-from ingest.discard import discard
-from ingest.drop import Drop, drop
-from ingest.dropped import read_dropped
-from ingest.entry import LAYERS, Entry, LoadedObject
+from ingest.contracts.contract import contracts
+from ingest.contracts.source import Retire
 from ingest.errors import ConflictError, RetriableError
-from ingest.ledger import Ledger
-from ingest.load import ingest_feed
-from ingest.quarantine import Wanted
-from ingest.replay import Replay, replay
-from ingest.retire import plan_retirement
+from ingest.ledger.dropped import read_dropped
+from ingest.ledger.entry import LAYERS, Entry, LoadedObject
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.quarantine import Wanted
 from ingest.settings import PROJECT
-from ingest.source import Retire
-from ingest.store import Store
-from pipeline.bronze import bronze_query
+from ingest.steps.discard import discard
+from ingest.steps.drop import Drop, drop
+from ingest.steps.load import ingest_feed
+from ingest.steps.replay import Replay, replay
+from ingest.storage.store import Store
+from ingest.upkeep.retire import plan_retirement
+from pipeline.checks.status import feed_status
+from pipeline.checks.trace import life_of
+from pipeline.checks.verify import FeedVerdict, verify_feed
 from pipeline.cli import main
-from pipeline.cycle import ingest_all
-from pipeline.duck import connect
-from pipeline.maintain import maintain_feed
-from pipeline.operations import registration
-from pipeline.recover import rebuild_ledgers
-from pipeline.status import feed_status
-from pipeline.verify import FeedVerdict, verify_feed
-from pipeline.why import life_of
+from pipeline.cycle.ingest import ingest_all
+from pipeline.cycle.maintain import maintain_feed
+from pipeline.cycle.recover import rebuild_ledgers
+from pipeline.warehouse.bronze import bronze_query
+from pipeline.warehouse.duck import connect
+from pipeline.warehouse.operations import registration
 from tests.engagement import cycle, expected, play, seen
 from tests.home import Home, copy_home, template
 
@@ -223,11 +223,11 @@ def test_it_wants_a_reason_and_a_confirmation(loaded: Home) -> None:
 @pytest.mark.parametrize(
     "moment",
     [
-        "before:ingest.drop:rewrite_without",
-        "after:ingest.drop:rewrite_without",
-        "after:ingest.drop:record_dropped",
-        "after:ingest.ledger:Ledger.commit",
-        "before:pipeline.drop:invalidate",
+        "before:ingest.steps.drop:rewrite_without",
+        "after:ingest.steps.drop:rewrite_without",
+        "after:ingest.steps.drop:record_dropped",
+        "after:ingest.ledger.ledger:Ledger.commit",
+        "before:pipeline.cycle.drop:invalidate",
     ],
 )
 def test_killed_drop_is_done_or_not_and_the_same_command_goes_on(loaded: Home, moment: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ingest.settings import PROJECT, settings
-from pipeline.duck import in_memory
+from pipeline.warehouse.duck import in_memory
 from tests.home import Home
 
 GOOD = b'{"event_id":"a","name":"activity_exit","occurred_at":"2026-11-01T10:00:00Z","user_id":"u"}\n'
@@ -104,7 +104,7 @@ def test_sqlmesh_alone_makes_warehouse_and_state_in_closed_folders(
 
 
 def test_published_folders_can_have_a_mode_of_their_own(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.published import Published
+    from pipeline.releases.release import Published
 
     shared = home.options_home.with_name("shared")
     shared.mkdir()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import ConfigError
-from ingest.store import Store
-from pipeline.first_seen import first_seen, seen_without_objects
+from ingest.ledger.first_seen import first_seen, seen_without_objects
+from ingest.storage.store import Store
 from tests.hostile.checkout import Checkout, bucket_of
 
 NOW = dt.datetime(2026, 2, 4, 12, tzinfo=dt.UTC)

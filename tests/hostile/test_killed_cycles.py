@@ -15,8 +15,8 @@ import pytest
 
 import tests.home
 from ingest.errors import Busy
-from ingest.lock import file_lock
 from ingest.settings import PROJECT
+from ingest.storage.lock import file_lock
 from tests.conftest import settings_of
 from tests.engagement import play
 from tests.hostile.conftest import Lake
@@ -88,11 +88,11 @@ def test_lake_itself_does_not_fork(lake: Lake) -> None:
 FORKED = """
 import os, sys, threading, time
 from pathlib import Path
-import ingest.lock
-from ingest.lock import file_lock
+import ingest.storage.lock
+from ingest.storage.lock import file_lock
 kind, path = sys.argv[1:]
 if kind == "no prctl":
-    ingest.lock._ended_by_kernel = lambda: False
+    ingest.storage.lock._ended_by_kernel = lambda: False
 def fork():
     if os.fork() == 0:
         time.sleep(60)
@@ -132,7 +132,7 @@ def test_a_forked_child_does_not_close_what_is_no_lock_any_more(tmp_path: Path) 
     """The number of a descriptor that was lost meanwhile belongs to another file."""
     script = """
 import os, sys
-from ingest.lock import not_inherited
+from ingest.storage.lock import not_inherited
 one, two = (os.open(path, os.O_RDWR | os.O_CREAT) for path in sys.argv[1:])
 with not_inherited(one):
     os.close(one)
@@ -159,8 +159,8 @@ def postgres_state(clean_settings: Path, postgres_server: Postgres, monkeypatch:
 SESSION = """
 import os, sys, time
 from ingest.settings import settings
-from pipeline.computing import compute_lock, cycle_lock
-from pipeline.postgres import connect
+from pipeline.state.compute_lock import compute_lock, cycle_lock
+from pipeline.process.postgres import connect
 session = connect(settings())
 with cycle_lock(settings(), 0), compute_lock(settings()):
     if os.fork() == 0:
@@ -189,7 +189,10 @@ def test_a_session_of_postgres_ends_with_its_process(postgres_state: str, postgr
 
 @pytest.mark.parametrize(
     ("number", "moment"),
-    [(signal.SIGINT, "before:pipeline.cycle:invalidate"), (signal.SIGTERM, "before:pipeline.project:Project.run")],
+    [
+        (signal.SIGINT, "before:pipeline.cycle.ingest:invalidate"),
+        (signal.SIGTERM, "before:pipeline.warehouse.project:Project.run"),
+    ],
 )
 def test_a_cycle_that_is_asked_to_end_says_so(lake: Lake, number: signal.Signals, moment: str) -> None:
     lake.stops_at = moment
@@ -222,7 +225,7 @@ def test_a_loop_of_cycles_that_is_asked_to_end_has_done_its_work(lake: Lake) -> 
 
 
 def test_a_loop_that_is_asked_to_end_amid_a_cycle_gives_it_up(lake: Lake) -> None:
-    lake.stops_at = "before:pipeline.cycle:invalidate"
+    lake.stops_at = "before:pipeline.cycle.ingest:invalidate"
     with lake.start("run", "--every", "1h") as loop:
         _, err = ask_to_end(loop, signal.SIGTERM)
     assert loop.returncode == 0
@@ -231,7 +234,7 @@ def test_a_loop_that_is_asked_to_end_amid_a_cycle_gives_it_up(lake: Lake) -> Non
 
 def test_ingest_that_is_asked_to_end_takes_its_files_away(empty_lake: Lake) -> None:
     empty_lake.home.put("events", "a.json", play("a", "2026-01-01"))
-    empty_lake.stops_at = "after:ingest.write:LoadWriter.finish"
+    empty_lake.stops_at = "after:ingest.steps.write:LoadWriter.finish"
     with empty_lake.start("ingest") as ingest:
         _, err = ask_to_end(ingest, signal.SIGTERM)
     assert ingest.returncode == 1
@@ -246,9 +249,9 @@ def test_a_command_that_does_not_end_in_order_is_ended(empty_lake: Lake) -> None
     """A library that swallows the interrupt, and goes on."""
     script = """
 import time, sys
-from pipeline.interrupt import interruptible
-import pipeline.interrupt
-pipeline.interrupt.GRACE_SECONDS = 1.0
+from pipeline.process.interrupt import interruptible
+import pipeline.process.interrupt
+pipeline.process.interrupt.GRACE_SECONDS = 1.0
 with interruptible():
     print("ready", flush=True)
     while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from tests.hostile.command import Done, Lakehouse, counts, line
 
 

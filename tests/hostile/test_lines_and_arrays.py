@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingest.ledger import Ledger
-from ingest.store import Store
+from ingest.ledger.ledger import Ledger
+from ingest.storage.store import Store
 from tests.hostile.command import Lakehouse, line
 
 GOOD = b"".join(line(f"g{number}") for number in range(1000))

@@ -19,20 +19,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 import tests.home
-from ingest import ledger as ledger_module
-from ingest.contract import contracts
-from ingest.identity import PLACES
-from ingest.ledger import Ledger
-from ingest.load import ingest_feed
+from ingest.contracts.contract import contracts
+from ingest.ledger import ledger as ledger_module
+from ingest.ledger.identity import PLACES
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
-from ingest.store import Store
-from ingest.sweep import record_sweep
-from pipeline.bronze import bronze_query
+from ingest.steps.load import ingest_feed
+from ingest.steps.sweep import record_sweep
+from ingest.storage.store import Store
 from pipeline.cli import main
-from pipeline.duck import connect
-from pipeline.published import Published, State, manifest_key
-from pipeline.run import run_cycle
-from pipeline.state import open_state, settled_positions
+from pipeline.cycle.cycle import run_cycle
+from pipeline.releases.release import Published, State, manifest_key
+from pipeline.state.state import open_state, settled_positions
+from pipeline.warehouse.bronze import bronze_query
+from pipeline.warehouse.duck import connect
 from tests.home import Home, copy_home, template
 
 EVENTS = contracts()["events"]
@@ -344,7 +344,7 @@ def test_only_copy_of_a_row_is_never_deleted(lived: Home, harm: str) -> None:
 
 def test_new_lake_and_killed_first_load_need_no_ceremony(home: Home) -> None:
     home.put("events", "a.json", event("a1"))
-    killed = ["tests.worker", "--at", "before:ingest.ledger:Ledger.commit", "kill", "lake", "ingest", "events"]
+    killed = ["tests.worker", "--at", "before:ingest.ledger.ledger:Ledger.commit", "kill", "lake", "ingest", "events"]
     assert subprocess.run([sys.executable, "-m", *killed], cwd=PROJECT, check=False).returncode == -signal.SIGKILL
     cut = next(Path(home.options.lake_uri).rglob("bronze/**/*.parquet"))
     cut.with_name("20260101T000000-0123456789ab-0.parquet").write_bytes(cut.read_bytes()[:200])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ingest.contract import Contract, load_contract
-from pipeline.masking import masked_detail, masked_record, masked_row
+from ingest.contracts.contract import Contract, load_contract
+from pipeline.access.masking import masked_detail, masked_record, masked_row
 from tests.hostile.checkout import Checkout, column
 
 SECRETS = ("alice@example.com", "0611223344", "secret-device", "hunter2", "4111111111111111")

@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
-from ingest import listing
-from ingest.bucket import Bucket, s3_client
-from ingest.contract import contracts
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.load import ingest_feed
-from ingest.retire import retire
+from ingest.contracts.contract import contracts
+from ingest.contracts.source import Retire
+from ingest.ledger.ledger import Ledger
 from ingest.settings import Settings
-from ingest.source import Retire
-from ingest.store import ObjectChanged, Store
+from ingest.steps.load import ingest_feed
+from ingest.storage import listing
+from ingest.storage.bucket import Bucket, s3_client
+from ingest.storage.landing import Landing
+from ingest.storage.store import ObjectChanged, Store
+from ingest.upkeep.retire import retire
 from tests.hostile.command import Lakehouse, counts, line
 from tests.s3_servers import MOTO, SERVERS, serve_program
 
@@ -253,7 +253,7 @@ ITEM = "<Contents><Key>{}</Key><LastModified>2026-01-02T03:04:05.123456789Z</Las
     ],
 )
 def test_listing_of_a_store_that_encodes_no_keys_is_read(text: str, key: str) -> None:
-    from ingest.bucket import _page
+    from ingest.storage.bucket import _page
 
     page = _page(ROOT.format(ITEM.format(text)).encode(), "")
     assert (page.keys, page.etags, page.sizes, page.token) == ([key], [""], [5], None)
@@ -269,7 +269,7 @@ def test_listing_of_a_store_that_encodes_no_keys_is_read(text: str, key: str) ->
     [b"", b"<Error/>", b"<ListBucketResult><Contents>", ROOT.format("<IsTruncated>true</IsTruncated>").encode()],
 )
 def test_answer_that_is_no_whole_listing_is_an_error(body: bytes) -> None:
-    from ingest.bucket import _page
+    from ingest.storage.bucket import _page
 
     with pytest.raises((ValueError, SyntaxError)):
         _page(body, "")

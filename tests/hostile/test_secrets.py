@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ingest.settings import Settings, secrets
-from pipeline.redact import HIDDEN, RedactingFormatter, redact, redacted
-from pipeline.summary import RunSummary
+from pipeline.cycle.summary import RunSummary
+from pipeline.process.redact import HIDDEN, RedactingFormatter, redact, redacted
 from tests.hostile.conftest import Lake
 from tests.receivers import MailServer, Receiver
 
@@ -68,8 +68,8 @@ def test_channels_that_fail_give_no_secret_away(
     """Answers 404, a wrong password, a database that is down, and an exception that shows its connection string."""
     leak = "tests.worker:Leak"
     lake.faults = [
-        ("pipeline.project:Project.clean_up", leak, ""),
-        ("pipeline.cycle:ingest_feed", leak, "(Contract(feed='users'"),
+        ("pipeline.warehouse.project:Project.clean_up", leak, ""),
+        ("pipeline.cycle.ingest:ingest_feed", leak, "(Contract(feed='users'"),
     ]
     for arguments in (["-v", "run", "--json"], ["-v", "run"]):
         done = lake(*arguments, **settings_with_secrets)
@@ -106,7 +106,7 @@ def test_addresses_that_cannot_be_reached_give_no_secret_away(
 
 
 def test_an_alert_gives_no_secret_away(lake: Lake, receiver: Receiver, settings_with_secrets: dict[str, str]) -> None:
-    lake.faults = [("pipeline.run:ingest_all", "tests.worker:Leak", "")]
+    lake.faults = [("pipeline.cycle.cycle:ingest_all", "tests.worker:Leak", "")]
     variables = {name: value for name, value in settings_with_secrets.items() if not name.startswith("SMTP")}
     receiver.status = 200
     lake.run(**variables)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.contract import contracts
-from ingest.ledger import Ledger
+from ingest.contracts.contract import contracts
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
-from ingest.store import Store
-from pipeline.invalidate import settle_unchanged
-from pipeline.state import open_state, settled_positions
+from ingest.storage.store import Store
+from pipeline.invalidation.invalidate import settle_unchanged
+from pipeline.state.state import open_state, settled_positions
 from tests.engagement import cycle, expected, play, seen
 from tests.home import Home, copy_home, template
 
@@ -62,7 +62,7 @@ def positions(home: Home) -> tuple[int, int]:
 
 def load_unmarked(run: Run) -> None:
     """`lake ingest` that is killed after its loads, before it marks dates and settles."""
-    assert run("--at", "before:pipeline.cycle:invalidate", "kill", "lake", "ingest").returncode == -9
+    assert run("--at", "before:pipeline.cycle.ingest:invalidate", "kill", "lake", "ingest").returncode == -9
 
 
 def compact(home: Home, run: Run) -> None:

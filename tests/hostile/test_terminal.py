@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import ConfigError, DamagedLake, OverwriteRefused, StuckObjects
-from ingest.quarantine import BadRecord
+from ingest.ledger.quarantine import BadRecord
 from ingest.text import printable
-from pipeline.audits import Outcome
+from pipeline.access.masking import shown
+from pipeline.checks.verify import FeedVerdict
 from pipeline.cli.common import as_json_text
-from pipeline.masking import shown
-from pipeline.project import RunConsole
-from pipeline.show import show_bad_record, show_run, show_verdicts
-from pipeline.summary import RunSummary
-from pipeline.terminal import PlainFormatter
-from pipeline.verify import FeedVerdict
+from pipeline.cli.show import show_bad_record, show_run, show_verdicts
+from pipeline.cycle.summary import RunSummary
+from pipeline.process.terminal import PlainFormatter
+from pipeline.releases.audits import Outcome
+from pipeline.warehouse.project import RunConsole
 from tests.hostile.checkout import Checkout, column
 
 KEYS = (
@@ -120,7 +120,7 @@ def test_data_makes_no_line_of_its_own(tmp_path: Path) -> None:
     assert show_verdicts([verdict]).splitlines()[-1] == ("clicks: row only in the lake: a\\x0aclicks: all is well")
     checkout = Checkout(tmp_path)
     checkout.agree()
-    from ingest.contract import load_contract
+    from ingest.contracts.contract import load_contract
 
     contract = load_contract(checkout.folder / "ingest/contracts/web/clicks.yaml")
     at = dt.datetime.now(dt.UTC)

@@ -7,33 +7,53 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest.contract import contracts
-from ingest.lock import file_lock
-from ingest.store import Store
+from ingest.contracts.contract import contracts
+from ingest.storage.lock import file_lock
+from ingest.storage.store import Store
 from tests.hostile.conftest import Lake
 from tests.receivers import Receiver
 
 DEFECT = "a defect, please report it with the logged traceback"
 STAGES = {
     # what fails, and where: (function, exception, word) -> (outcome, state, an error begins so)
-    ("pipeline.cycle:writable_lake", "KeyError", ""): (
+    ("pipeline.cycle.ingest:writable_lake", "KeyError", ""): (
         "failed",
         1,
         f"ingest: unexpected KeyError: 'injected'; {DEFECT}",
     ),
-    ("pipeline.cycle:invalidate", "KeyError", ""): ("not published", 1, "the marking of dates: unexpected KeyError"),
-    ("pipeline.run:open_project", "ValueError", ""): ("failed", 1, "the project: unexpected ValueError"),
-    ("pipeline.project:Project.must_have_tables", "KeyError", ""): ("failed", 1, "the run: unexpected KeyError"),
-    ("pipeline.project:Project.run", "RecursionError", ""): ("not published", 1, "the run: unexpected RecursionError"),
+    ("pipeline.cycle.ingest:invalidate", "KeyError", ""): (
+        "not published",
+        1,
+        "the marking of dates: unexpected KeyError",
+    ),
+    ("pipeline.cycle.cycle:open_project", "ValueError", ""): ("failed", 1, "the project: unexpected ValueError"),
+    ("pipeline.warehouse.project:Project.must_have_tables", "KeyError", ""): (
+        "failed",
+        1,
+        "the run: unexpected KeyError",
+    ),
+    ("pipeline.warehouse.project:Project.run", "RecursionError", ""): (
+        "not published",
+        1,
+        "the run: unexpected RecursionError",
+    ),
     (
         "sqlmesh.core.engine_adapter.duckdb:DuckDBEngineAdapter.insert_overwrite_by_time_partition",
         "KeyError",
         "activity_popularity_daily",
     ): ("not published", 1, "gold.activity_popularity_daily: KeyError: 'injected'"),
-    ("pipeline.audits:offenders", "ArithmeticError", ""): ("not published", 1, "audit "),
-    ("pipeline.publish:write_catalog", "RecursionError", ""): ("not published", 1, "the publication: unexpected "),
-    ("pipeline.published:Published.point_to", "MemoryError", ""): ("not published", 1, "the publication: unexpected "),
-    ("pipeline.prove:prune", "KeyError", ""): ("published", 2, "old published states: unexpected KeyError"),
+    ("pipeline.releases.audits:offenders", "ArithmeticError", ""): ("not published", 1, "audit "),
+    ("pipeline.releases.export:write_catalog", "RecursionError", ""): (
+        "not published",
+        1,
+        "the publication: unexpected ",
+    ),
+    ("pipeline.releases.release:Published.point_to", "MemoryError", ""): (
+        "not published",
+        1,
+        "the publication: unexpected ",
+    ),
+    ("pipeline.releases.gate:prune", "KeyError", ""): ("published", 2, "old published states: unexpected KeyError"),
 }
 
 

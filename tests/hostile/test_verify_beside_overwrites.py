@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.errors import RetriableError
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.load import ingest_feed
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
-from ingest.store import Store, StoredObject
-from pipeline import deep
-from pipeline.verify import verify_feed
+from ingest.steps.load import ingest_feed
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store, StoredObject
+from pipeline.checks import deep
+from pipeline.checks.verify import verify_feed
 from tests.engagement import play
 from tests.home import Home
 

@@ -12,13 +12,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from ingest.contract import contracts
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.load import FeedReport, ingest_feed
-from ingest.orphans import landed_objects
-from ingest.store import Store
-from pipeline.bronze import bronze_query
+from ingest.contracts.contract import contracts
+from ingest.ledger.ledger import Ledger
+from ingest.steps.load import FeedReport, ingest_feed
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from ingest.upkeep.orphans import landed_objects
+from pipeline.warehouse.bronze import bronze_query
 
 START = dt.date(2021, 1, 1)
 

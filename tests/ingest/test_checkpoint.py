@@ -10,12 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingest import known, ledger
-from ingest.entry import Entry, LakeFile, LoadedObject
 from ingest.errors import ConfigError
-from ingest.known import CHANGED, NEW, SAME, KnownObjects
-from ingest.ledger import Ledger, LedgerState
-from ingest.store import Store
+from ingest.ledger import ledger
+from ingest.ledger import objects as known
+from ingest.ledger.entry import Entry, LakeFile, LoadedObject
+from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.objects import CHANGED, NEW, SAME, KnownObjects
+from ingest.storage.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 DAY = dt.date(2026, 1, 2)

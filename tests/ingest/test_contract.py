@@ -11,10 +11,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ingest.contract import CONTRACTS, Kind, contracts, load_contract, load_contracts, select
+from ingest.contracts.contract import CONTRACTS, Kind, contracts, load_contract, load_contracts, select
+from ingest.contracts.schema import bronze_schema, external_models, sql_columns
+from ingest.contracts.source import Completeness, Source
 from ingest.errors import ConfigError
-from ingest.schema import bronze_schema, external_models, sql_columns
-from ingest.source import Completeness, Source
 
 VALID = yaml.safe_load((CONTRACTS / "engagement" / "events.yaml").read_text())
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from ingest import listing, load
-from ingest.bucket import s3_client
-from ingest.contract import contracts
-from ingest.discover import compare
-from ingest.landing import Landing
-from ingest.ledger import LedgerState
-from ingest.store import Store
-from pipeline.status import feed_status
-from pipeline.verify import verify_feed
+from ingest.contracts.contract import contracts
+from ingest.ledger.ledger import LedgerState
+from ingest.steps import load
+from ingest.steps.discover import compare
+from ingest.storage import listing
+from ingest.storage.bucket import s3_client
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from pipeline.checks.status import feed_status
+from pipeline.checks.verify import verify_feed
 from tests.home import Home
 
 NAMES = (
@@ -46,9 +47,9 @@ def anywhere(request: pytest.FixtureRequest) -> Any:
 
 
 def bronze(home: Home) -> list[tuple[str, str]]:
-    from ingest.ledger import Ledger
-    from pipeline.bronze import bronze_query
-    from pipeline.duck import connect
+    from ingest.ledger.ledger import Ledger
+    from pipeline.warehouse.bronze import bronze_query
+    from pipeline.warehouse.duck import connect
 
     contract = contracts()["activities"]
     files = Ledger(Store(home.options.lake_uri, home.options), "activities").live_files()

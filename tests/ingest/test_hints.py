@@ -11,15 +11,16 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from ingest import hints, load
-from ingest.contract import contracts
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.store import Store
-from ingest.sweep import last_sweep
-from pipeline.cycle import IngestSummary, ingest_all
-from pipeline.show import show_ingest
-from pipeline.verify import verify_feed
+from ingest.contracts.contract import contracts
+from ingest.ledger.ledger import Ledger
+from ingest.steps import load
+from ingest.steps import notifications as hints
+from ingest.steps.sweep import last_sweep
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from pipeline.checks.verify import verify_feed
+from pipeline.cli.show import show_ingest
+from pipeline.cycle.ingest import IngestSummary, ingest_all
 from tests.home import Home
 
 

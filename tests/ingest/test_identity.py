@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import ConfigError
-from ingest.identity import PLACES, lake_id, name_lake
-from ingest.store import Store
+from ingest.ledger.identity import PLACES, lake_id, name_lake
+from ingest.storage.store import Store
 
 
 @pytest.mark.parametrize("lost", PLACES)

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import ledger as ledger_module
-from ingest.entry import Entry, LakeFile, LoadedObject, OffsetRange
 from ingest.errors import ConfigError, ConflictError, LostLedger
-from ingest.ledger import Ledger, LedgerState, Touched, touched
-from ingest.store import Store
+from ingest.ledger import ledger as ledger_module
+from ingest.ledger.entry import Entry, LakeFile, LoadedObject, OffsetRange
+from ingest.ledger.ledger import Ledger, LedgerState, Touched, touched
+from ingest.storage.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 DAY = dt.date(2026, 1, 2)

@@ -12,14 +12,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import load, write
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError, RetriableError
-from ingest.landing import Landing
 from ingest.limits import Limits
-from ingest.load import ingest_feed
-from ingest.read import STUCK_IN_A_ROW
-from ingest.store import Store, StoredObject
+from ingest.steps import load, write
+from ingest.steps.load import ingest_feed
+from ingest.steps.read import STUCK_IN_A_ROW
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store, StoredObject
 
 
 def test_every_record_arrives_once_with_its_lineage(lake: Any, event: Any) -> None:
@@ -174,7 +174,7 @@ def test_crash_before_the_commit_leaves_nothing_visible(lake: Any, event: Any, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ingest.ledger.Ledger.commit", die)
+        patch.setattr("ingest.ledger.ledger.Ledger.commit", die)
         with pytest.raises(KeyboardInterrupt):
             lake.ingest()
     assert lake.bronze() == []
@@ -279,9 +279,9 @@ class Stubborn(Landing):
 def test_stuck_object_holds_up_nobody_and_is_loaded_once_it_can_be_read(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch, blocks: int, held: int
 ) -> None:
-    monkeypatch.setattr("ingest.read.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.landing.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.read.HELD_BYTES", held)
+    monkeypatch.setattr("ingest.steps.read.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.storage.landing.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.steps.read.HELD_BYTES", held)
     for name in ("a", "b", "c"):
         lake.put("events", f"{name}.json", *(event(f"{name}{n}") for n in range(20)))
     monkeypatch.setattr(lake, "landing", lambda _: Stubborn(f"{lake.home}/landing/raw-events", {"b.json"}, blocks))
@@ -329,8 +329,8 @@ def test_rows_older_than_the_start_are_counted(lake: Any, event: Any) -> None:
 def test_large_object_is_streamed_with_right_line_numbers(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.read.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.landing.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.steps.read.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.storage.landing.BLOCK_BYTES", 1000)
     lake.put("events", "a.json", *(event(f"e{n}") for n in range(50)), b"bad", event("last"))
 
     assert lake.ingest().rows == 51

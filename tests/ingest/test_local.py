@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from obstore.store import LocalStore
 
-from ingest import local
-from ingest.landing import Landing
-from ingest.names import LISTED, classify, key_problem
-from ingest.source import Source, glob_regex
-from ingest.store import ObjectChanged, StoredObject
+from ingest.contracts.source import Source, glob_regex
+from ingest.storage import local
+from ingest.storage.landing import Landing
+from ingest.storage.names import LISTED, classify, key_problem
+from ingest.storage.store import ObjectChanged, StoredObject
 
 
 @pytest.fixture

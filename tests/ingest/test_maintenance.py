@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ingest import compact as compaction
-from ingest.clean import GRACE, Cleaning, clean, load_of
-from ingest.compact import Compaction, compact
 from ingest.errors import ConflictError
-from ingest.ledger import Ledger
+from ingest.ledger.ledger import Ledger
+from ingest.upkeep import compact as compaction
+from ingest.upkeep.clean import GRACE, Cleaning, clean, load_of
+from ingest.upkeep.compact import Compaction, compact
 
 NOW = dt.datetime.now(dt.UTC)
 LATER = NOW + GRACE + dt.timedelta(hours=1)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.contract import Column, Contract, contracts
-from ingest.fields import MAX_FIELDS
-from ingest.parse import RESCUED, Parser
-from ingest.read import Piece
+from ingest.contracts.contract import Column, Contract, contracts
+from ingest.formats.fields import MAX_FIELDS
+from ingest.steps.parse import RESCUED, Parser
+from ingest.steps.read import Piece
 
 NOON = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 GOOD: dict[str, Any] = {

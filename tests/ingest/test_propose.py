@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ingest import propose
-from ingest.contract import CONTRACTS, Column, load_contract
+from ingest.contracts.contract import CONTRACTS, Column, load_contract
 from ingest.errors import ConfigError
-from ingest.propose import Field, Room, proposal, unknown_fields
+from ingest.steps import propose
+from ingest.steps.propose import Field, Room, proposal, unknown_fields
 
 Make = Callable[..., dict[str, Any]]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ingest.contract import Contract, contracts
-from ingest.discard import discard
+from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConflictError, RetriableError
-from ingest.ledger import Ledger, Touched, touched
-from ingest.quarantine import Group, Wanted, bad_records, groups
-from ingest.replay import Replay, replay
+from ingest.ledger.ledger import Ledger, Touched, touched
+from ingest.ledger.quarantine import Group, Wanted, bad_records, groups
+from ingest.steps.discard import discard
+from ingest.steps.replay import Replay, replay
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 

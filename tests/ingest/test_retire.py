@@ -14,27 +14,27 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ingest import retire as retiring
-from ingest.bucket import Bucket, s3_client
-from ingest.clean import Cleaning
-from ingest.compact import Compaction
-from ingest.contract import Contract, contracts
-from ingest.entry import LoadedObject
+from ingest.contracts.contract import Contract, contracts
+from ingest.contracts.source import Retire
 from ingest.errors import ConfigError, RetriableError
-from ingest.known import KnownObjects
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.retire import Retirement, plan_retirement, retire
-from ingest.source import Retire
-from ingest.store import Store
-from pipeline.bronze import bronze_query
+from ingest.ledger.entry import LoadedObject
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.objects import KnownObjects
+from ingest.storage.bucket import Bucket, s3_client
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from ingest.upkeep import retire as retiring
+from ingest.upkeep.clean import Cleaning
+from ingest.upkeep.compact import Compaction
+from ingest.upkeep.retire import Retirement, plan_retirement, retire
+from pipeline.checks.trace import life_of
+from pipeline.checks.verify import FeedVerdict, verify_feed
 from pipeline.cli import main
-from pipeline.duck import connect
-from pipeline.init_s3 import create_buckets
-from pipeline.maintain import Maintenance, maintain_feed
-from pipeline.show import show_maintenance, show_verdicts
-from pipeline.verify import FeedVerdict, verify_feed
-from pipeline.why import life_of
+from pipeline.cli.show import show_maintenance, show_verdicts
+from pipeline.cycle.maintain import Maintenance, maintain_feed
+from pipeline.dev.init_s3 import create_buckets
+from pipeline.warehouse.bronze import bronze_query
+from pipeline.warehouse.duck import connect
 from tests.home import Home
 
 LATER = dt.datetime.now(dt.UTC) + dt.timedelta(days=31)
@@ -182,7 +182,7 @@ def test_delete_and_copy_are_conditional_where_the_store_can(conditional_home: H
 @pytest.mark.s3
 def test_large_object_is_copied_in_parts(conditional_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     old = Old(conditional_home)
-    monkeypatch.setattr("ingest.bucket.COPY_BYTES", 1)
+    monkeypatch.setattr("ingest.storage.bucket.COPY_BYTES", 1)
     assert moved(old).retire().objects == 3
     assert old.archive.get("old/raw-activities/a.json") == old.content["a.json"]
 
@@ -302,7 +302,7 @@ def test_maintain_retires_and_its_dry_run_only_lists(local: Old, monkeypatch: py
         os.utime(Path(local.home.options.landing("raw-activities"), name), (0, 0))
     local.home.ingest("activities")
     local.contract = local.by("move")
-    monkeypatch.setattr("ingest.contract.select", lambda _: [local.contract])
+    monkeypatch.setattr("ingest.contracts.contract.select", lambda _: [local.contract])
 
     shown = CliRunner().invoke(main, ["maintain", "--dry-run"])
     assert shown.exit_code == 0

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from ingest.contract import Contract, contracts
+from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError
-from ingest.landing import Landing
-from ingest.ledger import Ledger
-from ingest.load import FeedReport, ingest_feed
-from ingest.store import Store
-from ingest.sweep import last_sweep, record_sweep
-from pipeline.show import show_status
-from pipeline.status import feed_status
+from ingest.ledger.ledger import Ledger
+from ingest.steps.load import FeedReport, ingest_feed
+from ingest.steps.sweep import last_sweep, record_sweep
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from pipeline.checks.status import feed_status
+from pipeline.cli.show import show_status
 from tests.home import Home
 
 NOON = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)

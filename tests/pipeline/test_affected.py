@@ -10,12 +10,12 @@ from typing import Any
 
 import duckdb
 
-from ingest.contract import Contract, Reference
-from ingest.entry import Entry
-from ingest.landing import Landing
-from ingest.load import ingest_feed
-from ingest.store import Store
-from pipeline.affected import FeedChange, feed_changes
+from ingest.contracts.contract import Contract, Reference
+from ingest.ledger.entry import Entry
+from ingest.steps.load import ingest_feed
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from pipeline.invalidation.changed_dates import FeedChange, feed_changes
 
 START = dt.date(2021, 1, 1)
 COLUMNS = [

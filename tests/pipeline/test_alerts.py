@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.settings import settings
-from ingest.store import Store
-from pipeline import completeness
-from pipeline.alerts import Alert, Channel, broken_promises, slack, tell, webhook
-from pipeline.run import publish_only, run_cycle
-from pipeline.summary import RunSummary
+from ingest.storage.store import Store
+from pipeline.alerting.alerts import Alert, Channel, broken_promises, slack, tell, webhook
+from pipeline.cycle.cycle import publish_only, run_cycle
+from pipeline.cycle.summary import RunSummary
+from pipeline.invalidation import completeness
 from tests.home import Home
 from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT, Settings, settings
-from ingest.store import Store
+from ingest.storage.store import Store
 from pipeline.cli import main
 from tests.home import Home
 
@@ -193,7 +193,7 @@ def test_dry_run_says_what_waits_and_loads_nothing(lake: Lake, home: Home) -> No
 
 def test_refused_overwrites_are_one_line_and_exit_1(lake: Lake, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     strict = contracts()["users"].model_copy(update={"overwritten": "refuse"})
-    monkeypatch.setattr("pipeline.cycle.select", lambda _: [strict])
+    monkeypatch.setattr("pipeline.cycle.ingest.select", lambda _: [strict])
     home.put("users", "a.json", {"user_id": "u1"})
     assert lake("ingest", "users").exit_code == 0
     home.put("users", "a.json", {"user_id": "u2"})

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ingest.contract import contracts
-from ingest.source import Completeness
-from pipeline import completeness
-from pipeline.completeness import judge
-from pipeline.published import Published
-from pipeline.run import run_cycle
-from pipeline.summary import RunSummary
+from ingest.contracts.contract import contracts
+from ingest.contracts.source import Completeness
+from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.summary import RunSummary
+from pipeline.invalidation import completeness
+from pipeline.invalidation.completeness import judge
+from pipeline.releases.release import Published
 from tests.home import Home
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -147,7 +147,7 @@ def test_verdicts(clocked: Clocked) -> None:
 
 
 def test_the_newest_object_is_known_from_checkpoints_too(clocked: Clocked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.ledger.CHECKPOINT_ENTRIES", 2)
+    monkeypatch.setattr("ingest.ledger.ledger.CHECKPOINT_ENTRIES", 2)
     clocked.put(1.0, "2.json", event("e3", "2026-02-03"))
     clocked.home.ingest()
     clocked.put(-2.0, "3.json", event("e4", "2026-02-01"))

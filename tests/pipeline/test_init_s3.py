@@ -9,7 +9,7 @@ import pytest
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings, settings
-from pipeline.init_s3 import buckets_of, create_buckets, main
+from pipeline.dev.init_s3 import buckets_of, create_buckets, main
 
 
 @pytest.mark.s3

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.settings import settings
-from pipeline.cycle import ingest_all
-from pipeline.maintain import maintain_feed
+from pipeline.cycle.ingest import ingest_all
+from pipeline.cycle.maintain import maintain_feed
 from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -156,7 +156,7 @@ def test_crash_between_commit_and_invalidation_is_made_good_by_the_next_ingest(
 ) -> None:
     settled.put("events", "late.json", event("late", "2026-01-02"))
     with monkeypatch.context() as crash:
-        crash.setattr("pipeline.cycle.invalidate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        crash.setattr("pipeline.cycle.ingest.invalidate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             settled.ingest()
     assert settled.missing() == {}

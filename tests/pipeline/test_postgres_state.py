@@ -24,13 +24,13 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import PROJECT, settings
-from pipeline.computing import compute_lock
-from pipeline.cycle import IngestSummary, ingest_all
-from pipeline.published import Published
-from pipeline.rebuild import rebuild
-from pipeline.run import run_cycle
-from pipeline.state import open_state
-from pipeline.summary import RunSummary
+from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.rebuild import rebuild
+from pipeline.cycle.summary import RunSummary
+from pipeline.releases.release import Published
+from pipeline.state.compute_lock import compute_lock
+from pipeline.state.state import open_state
 from tests.conftest import settings_of
 from tests.home import PostgresHome, copy_home
 from tests.postgres_server import Postgres
@@ -127,7 +127,7 @@ def resume(process: subprocess.Popen[str]) -> str:
 
 HOLD = """
 from ingest.settings import settings
-from pipeline.computing import compute_lock
+from pipeline.state.compute_lock import compute_lock
 with compute_lock(settings()):
     print("paused", flush=True)
     input()
@@ -264,15 +264,15 @@ def test_two_cycles_of_two_hosts_one_after_the_other(shared: PostgresHome, tmp_p
     }
     script = """
 import sys
-import pipeline.run
+import pipeline.cycle.cycle
 from ingest.settings import settings
-ingest_all = pipeline.run.ingest_all
+ingest_all = pipeline.cycle.cycle.ingest_all
 def pause(*args, **kwargs):
     print("paused", flush=True)
     input()
     return ingest_all(*args, **kwargs)
-pipeline.run.ingest_all = pause
-done = pipeline.run.run_cycle((), settings(), lambda _: lambda objects, size: None)
+pipeline.cycle.cycle.ingest_all = pause
+done = pipeline.cycle.cycle.run_cycle((), settings(), lambda _: lambda objects, size: None)
 print(done.outcome, done.state, done.errors)
 """
     with paused(script, **elsewhere) as first:
@@ -352,7 +352,7 @@ def wrong_clock(patch: pytest.MonkeyPatch, seconds: int) -> None:
     moved = time.time
     patch.setattr("sqlmesh.core.state_sync.db.interval.now_timestamp", lambda: int((moved() + seconds) * 1000))
     patch.setattr("sqlmesh.core.scheduler.now_timestamp", lambda: int((moved() + seconds) * 1000))
-    patch.setattr("pipeline.computing.now_ms", lambda: int((moved() + seconds) * 1000))
+    patch.setattr("pipeline.state.compute_lock.now_ms", lambda: int((moved() + seconds) * 1000))
 
 
 def test_published_dates_are_known_although_clocks_differ(
@@ -381,9 +381,9 @@ def test_kill_between_commit_and_marking_is_made_good(shared: PostgresHome) -> N
     shared.put("events", "late.json", event("late", "2026-01-20"))
     script = """
 import os, signal
-import pipeline.invalidate
-from pipeline.cycle import ingest_all
-pipeline.invalidate.remove_intervals = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+import pipeline.invalidation.invalidate
+from pipeline.cycle.ingest import ingest_all
+pipeline.invalidation.invalidate.remove_intervals = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 ingest_all((), lambda _: lambda objects, size: None)
 """
     killed = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)})
@@ -444,7 +444,7 @@ def test_rebuild_begins_a_new_state_and_keeps_the_old_one_until_it_is_done(
     before = plays(shared)
     Path(shared.options.warehouse_path).unlink()
     with monkeypatch.context() as crash:
-        crash.setattr("pipeline.rebuild.invalidate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        crash.setattr("pipeline.cycle.rebuild.invalidate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 rebuild(shared.options)
@@ -539,6 +539,6 @@ def test_wrong_password_is_a_matter_of_settings(postgres_home: PostgresHome, mon
 
 def test_missing_library_is_said(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg2", None)
-    monkeypatch.delitem(sys.modules, "pipeline.postgres_state", raising=False)
+    monkeypatch.delitem(sys.modules, "pipeline.state.postgres", raising=False)
     with pytest.raises(ConfigError, match=r"needs psycopg2: install requirements-postgres\.lock"):
         open_state(postgres_home.options)

@@ -7,9 +7,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from ingest.contract import contracts
-from pipeline import quarantine
+from ingest.contracts.contract import contracts
 from pipeline.cli import main
+from pipeline.cycle import quarantine
 from tests.home import Home
 
 pytestmark = pytest.mark.usefixtures("engagement")

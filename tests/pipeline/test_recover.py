@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError
-from ingest.ledger import Ledger
-from ingest.store import Store
-from pipeline.bronze import bronze_query
+from ingest.ledger.ledger import Ledger
+from ingest.storage.store import Store
+from pipeline.checks.verify import verify_feed
 from pipeline.cli import main
-from pipeline.duck import connect
-from pipeline.maintain import maintain_feed
-from pipeline.verify import verify_feed
+from pipeline.cycle.maintain import maintain_feed
+from pipeline.warehouse.bronze import bronze_query
+from pipeline.warehouse.duck import connect
 from tests.home import Home
 
 EVENTS = contracts()["events"]

@@ -11,9 +11,9 @@ import pytest
 from sqlmesh import Context
 
 from ingest.settings import read_settings
-from pipeline.publish import described
-from pipeline.published import PublishedTable, State
-from pipeline.rollups import Rollup, rollup
+from pipeline.releases.export import described
+from pipeline.releases.release import PublishedTable, State
+from pipeline.releases.rollups import Rollup, rollup
 from tests.gold_states import GoldStates, Table
 
 PERIODS = ("WEEK", "MONTH", "QUARTER", "YEAR")

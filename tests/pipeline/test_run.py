@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from ingest.errors import ConfigError, RetriableError
-from ingest.lock import file_lock
 from ingest.settings import settings
+from ingest.storage.lock import file_lock
 from pipeline.cli import main
-from pipeline.published import Published, State, published
-from pipeline.run import publish_only, run_cycle
-from pipeline.summary import RunSummary
+from pipeline.cycle.cycle import publish_only, run_cycle
+from pipeline.cycle.summary import RunSummary
+from pipeline.releases.release import Published, State, published
 from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -221,7 +221,7 @@ def test_unknown_history_is_published_as_a_whole(running: Home) -> None:
 def test_load_that_slips_in_during_the_run_is_published_with_all_of_its_dates_or_not_at_all(
     running: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline import run
+    from pipeline.cycle import cycle as run
 
     opened = run.open_project
 
@@ -233,7 +233,7 @@ def test_load_that_slips_in_during_the_run_is_published_with_all_of_its_dates_or
         running.put("events", "slipped.json", event("s1", "2026-01-05"), event("s2", "2026-02-03"))
         with monkeypatch.context() as patch:  # another host's ingest, which cannot reach this state now
             patch.setattr(
-                "pipeline.cycle.invalidate", lambda *_: (_ for _ in ()).throw(RetriableError("state is locked"))
+                "pipeline.cycle.ingest.invalidate", lambda *_: (_ for _ in ()).throw(RetriableError("state is locked"))
             )
             assert run.ingest_all(("events",), lambda _: lambda objects, size: None, running.options).exit_code == 1
         return opened(*arguments)
@@ -304,7 +304,7 @@ def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch
     for number in range(3):
         running.put("events", f"n{number}.json", event(f"n{number}", "2026-01-05"))
         cycle(running)
-    from pipeline.publish import prune
+    from pipeline.releases.export import prune
 
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
     assert prune(kept, 2, dt.datetime.now(dt.UTC)) == 0  # too young: somebody may read them
@@ -395,7 +395,7 @@ def test_interrupted_rebuild_keeps_what_was_there_until_the_next_one_succeeds(
 ) -> None:
     before = plays(running)
     with monkeypatch.context() as crash:
-        crash.setattr("pipeline.rebuild.audit_and_publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        crash.setattr("pipeline.cycle.rebuild.audit_and_publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         assert CliRunner().invoke(main, ["rebuild", "--yes"]).exit_code == 1
     assert len(list(running.options_home.glob("*.before-rebuild"))) >= 2
     assert CliRunner().invoke(main, ["rebuild", "--yes"]).exit_code == 0

@@ -21,8 +21,8 @@ from click.testing import CliRunner
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings, read_settings, settings
 from pipeline.cli import main
-from pipeline.postgres import LOCKS
-from pipeline.published import FORMAT_VERSION, manifest_key
+from pipeline.process.postgres import LOCKS
+from pipeline.releases.release import FORMAT_VERSION, manifest_key
 from pipeline.serving.rows import Change, Rows
 from pipeline.serving.serve import serve
 from pipeline.serving.session import Unservable, lock_key

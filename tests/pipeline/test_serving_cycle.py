@@ -15,12 +15,12 @@ from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.errors import RetriableError
 from ingest.settings import read_settings, settings
-from pipeline.alerts import Alert, Channel, alerting
+from pipeline.alerting.alerts import Alert, Channel, alerting
 from pipeline.cli import main
-from pipeline.published import Published
-from pipeline.run import run_cycle
-from pipeline.sampling import write_sample
-from pipeline.summary import RunSummary
+from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.summary import RunSummary
+from pipeline.dev.sampling import write_sample
+from pipeline.releases.release import Published
 from sample.options import SampleOptions
 from tests.engagement import GOLD, play
 from tests.home import Home

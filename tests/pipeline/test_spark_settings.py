@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingest.settings import read_settings
-from pipeline.spark.session import ARGUMENTS, configure, spark_type, spark_uri, text
+from pipeline.warehouse.spark.session import ARGUMENTS, configure, spark_type, spark_uri, text
 
 
 def properties() -> dict[str, str]:

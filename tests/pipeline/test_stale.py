@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from pipeline.stale import DAY_MS, Dates, Stale, stale_versions
+from pipeline.invalidation.propagation import DAY_MS, Dates, Stale, stale_versions
 
 END = (dt.date(2026, 2, 1) - dt.date(1970, 1, 1)).days * DAY_MS
 

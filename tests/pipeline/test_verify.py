@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError
-from ingest.parse import Parser
-from pipeline.show import show_life, show_status, show_verdicts
-from pipeline.status import feed_status
-from pipeline.verify import FeedVerdict, verify_feed
-from pipeline.why import life_of
+from ingest.steps.parse import Parser
+from pipeline.checks.status import feed_status
+from pipeline.checks.trace import life_of
+from pipeline.checks.verify import FeedVerdict, verify_feed
+from pipeline.cli.show import show_life, show_status, show_verdicts
 from tests.home import Home
 
 

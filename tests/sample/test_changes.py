@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ingest.contract import contracts
-from ingest.load import FeedReport
-from ingest.parse import Parser
-from ingest.read import Piece
-from pipeline.sampling import write_sample
+from ingest.contracts.contract import contracts
+from ingest.steps.load import FeedReport
+from ingest.steps.parse import Parser
+from ingest.steps.read import Piece
+from pipeline.dev.sampling import write_sample
 from sample import changes as module
 from sample.changes import change_days, change_years, changes
 from sample.generate import batches, generate

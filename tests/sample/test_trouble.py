@@ -9,14 +9,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingest.contract import contracts
-from ingest.ledger import Ledger
-from ingest.load import FeedReport
-from ingest.parse import Parser
-from ingest.read import Piece
-from ingest.store import Store
-from pipeline.bronze import bronze_query
-from pipeline.sampling import write_sample
+from ingest.contracts.contract import contracts
+from ingest.ledger.ledger import Ledger
+from ingest.steps.load import FeedReport
+from ingest.steps.parse import Parser
+from ingest.steps.read import Piece
+from ingest.storage.store import Store
+from pipeline.dev.sampling import write_sample
+from pipeline.warehouse.bronze import bronze_query
 from sample.generate import generate
 from sample.objects import Tally
 from sample.options import SampleOptions

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ingest.contract import contracts
+from ingest.contracts.contract import contracts
 from ingest.settings import read_settings
-from pipeline.sampling import write_sample
-from pipeline.show import show_sample
+from pipeline.cli.show import show_sample
+from pipeline.dev.sampling import write_sample
 from sample.generate import generate
 from sample.objects import Tally
 from sample.options import RATES

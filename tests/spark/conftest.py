@@ -79,7 +79,7 @@ def spark_home(
     """A lake whose models run on Spark, with the models of engagement alone; nothing is there yet."""
     monkeypatch.setenv("LAKE_GATEWAY", "spark")
     monkeypatch.setattr("tests.home.PROJECT", engagement_project)
-    monkeypatch.setattr("pipeline.project.PROJECT", engagement_project)
+    monkeypatch.setattr("pipeline.warehouse.project.PROJECT", engagement_project)
     monkeypatch.setenv(ARGUMENTS, os.environ[ARGUMENTS])
     settings.cache_clear()
     set_console(NoopConsole())

@@ -18,7 +18,7 @@ from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.macros import MacroEvaluator, MacroRegistry, normalize_macro_name
 
 from ingest.settings import PROJECT, settings
-from pipeline.spark.session import configure
+from pipeline.warehouse.spark.session import configure
 
 TOLERANCE = 1e-9
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.run import one_cycle
+from pipeline.cycle.cycle import one_cycle
 from tests.engagement import expected, play, seen
 from tests.home import Home
 

@@ -21,8 +21,8 @@ import json, os
 os.environ["LAKE_GATEWAY"] = "spark"
 from sqlmesh.core.config import Config, load_configs
 from ingest.settings import PROJECT, settings
-from pipeline.spark.session import configure
-from pipeline.spark.bronze import register
+from pipeline.warehouse.spark.session import configure
+from pipeline.warehouse.spark.bronze import register
 configure(settings())
 adapter = load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"].connection.create_engine_adapter()
 register(adapter, {})

@@ -19,19 +19,19 @@ import pytest
 from sqlglot import exp
 from sqlmesh.core.config import Config, load_configs
 
-from ingest.compact import compact
-from ingest.contract import Column, Contract, contracts
+from ingest.contracts.contract import Column, Contract, contracts
 from ingest.errors import ConfigError, DamagedLake
-from ingest.ledger import Ledger
-from ingest.load import ingest_feed
+from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT, settings
-from ingest.store import Store
-from pipeline.bronze import bronze_query
-from pipeline.duck import connect
-from pipeline.rebuild import rebuild
-from pipeline.spark.bronze import register, register_files
-from pipeline.spark.session import configure, install
-from pipeline.verify import verify_feed
+from ingest.steps.load import ingest_feed
+from ingest.storage.store import Store
+from ingest.upkeep.compact import compact
+from pipeline.checks.verify import verify_feed
+from pipeline.cycle.rebuild import rebuild
+from pipeline.warehouse.bronze import bronze_query
+from pipeline.warehouse.duck import connect
+from pipeline.warehouse.spark.bronze import register, register_files
+from pipeline.warehouse.spark.session import configure, install
 from tests.engagement import cycle, expected, gold, play, plays, seen
 from tests.home import Home
 from tests.spark.conftest import spark
@@ -80,7 +80,7 @@ def live_paths(home: Home, feed: str) -> list[Path]:
 
 @pytest.mark.parametrize("few", [100, 0], ids=["by_load", "by_name"])
 def test_bronze_shows_the_live_files_alone(spark_home: Home, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.spark.views.FEW", few)
+    monkeypatch.setattr("pipeline.warehouse.spark.views.FEW", few)
     home = spark_home
     register_bronze()
     assert in_spark("events") == []
@@ -176,7 +176,7 @@ def description(feed: str) -> list[Any]:
 
 def test_many_loads_are_named_by_views_of_their_own(spark_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home = spark_home
-    monkeypatch.setattr("pipeline.spark.views.MAX_TEXT", 1)  # a load is all that a part holds
+    monkeypatch.setattr("pipeline.warehouse.spark.views.MAX_TEXT", 1)  # a load is all that a part holds
     for year in (2023, 2024, 2025):
         for day in (1, 2):
             home.put("events", f"{year}-{day}.json", play(f"e{year}-{day}", f"{year}-01-0{day}"))
@@ -220,7 +220,7 @@ def test_files_of_an_older_contract_are_read_by_the_new_one(spark_home: Home, mo
     ]
     newer = contract.model_copy(update={"columns": tuple(columns), "version": contract.version + 1})
     known = contracts() | {"events": newer}
-    for module in ("pipeline.spark.bronze", "tests.spark.test_spark"):
+    for module in ("pipeline.warehouse.spark.bronze", "tests.spark.test_spark"):
         monkeypatch.setattr(f"{module}.contracts", lambda: known)
     register_bronze()
     rows = in_duckdb(home, "events")
@@ -283,7 +283,7 @@ def test_wider_types_and_new_members_of_lists_are_the_same_on_both_engines(
         column("whole", "struct", column("k", "integer"), repeated=True),
     )
     known = contracts() | {"events": newer}
-    for module in ("pipeline.spark.bronze", "tests.spark.test_spark"):
+    for module in ("pipeline.warehouse.spark.bronze", "tests.spark.test_spark"):
         monkeypatch.setattr(f"{module}.contracts", lambda: known)
     register_bronze()
 

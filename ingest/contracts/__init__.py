@@ -1,0 +1,1 @@
+"""The feeds' contracts, as YAML by domain, and what reads them."""

@@ -1,0 +1,304 @@
+"""The data contract of a feed: the single source of truth for its shape and its rules."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from ingest.contracts.keywords import KEYWORDS
+from ingest.contracts.source import LONGEST_SECONDS, Completeness, Source, Strict
+from ingest.errors import ConfigError
+
+CONTRACTS = Path(__file__).resolve().parent
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TYPE = re.compile(r"string|boolean|integer|double|date|timestamp|struct|decimal\((\d{1,2}), ?(\d{1,2})\)")
+MAX_DIGITS = 38
+"""Of a decimal."""
+MAX_LEVELS = 31
+"""Of structs and lists within each other; with the record itself half of what a parser follows (parse.MAX_NESTING)."""
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"'{value}' is no name; expected lower_snake_case")
+    return value
+
+
+def _type(value: str) -> str:
+    found = _TYPE.fullmatch(value)
+    if not found:
+        raise ValueError(
+            f"'{value}' is no type; expected string, boolean, integer, double, decimal(p, s), date, timestamp or struct"
+        )
+    if found[1] and not (1 <= int(found[1]) <= MAX_DIGITS and int(found[2]) <= int(found[1])):
+        raise ValueError(f"'{value}' is no type; expected decimal(p, s) with p from 1 to {MAX_DIGITS}, and s up to p")
+    return value
+
+
+def _feed(value: str) -> str:
+    if value in KEYWORDS | {"values"}:
+        raise ValueError(f"'{value}' is a word of SQL, and a table is named by it; expected another name")
+    return _name(value)
+
+
+class Kind(StrEnum):
+    """`event`: immutable facts, dated by their event time. `entity`: the latest version per key counts."""
+
+    EVENT = "event"
+    ENTITY = "entity"
+
+
+class Column(Strict):
+    """One field of a record. `repeated` makes it a list, `fields` the members of a struct."""
+
+    name: Annotated[str, AfterValidator(_name)]
+    type: Annotated[str, AfterValidator(_type)]
+    description: str = Field(min_length=1)
+    required: bool = False
+    pii: bool = False
+    repeated: bool = False
+    fields: tuple[Column, ...] = ()
+
+    @model_validator(mode="after")
+    def _members(self) -> Self:
+        if (self.type == "struct") != bool(self.fields):
+            raise ValueError(f"column '{self.name}': a struct, and only a struct, has fields")
+        return self
+
+
+class Reference(Strict):
+    """A column whose values are keys of another feed."""
+
+    column: str
+    feed: str
+    key: str
+
+
+class Contract(Strict):
+    """Everything that is agreed between the producer of a feed and its readers.
+
+    Attributes:
+        version: raised with each change of the columns.
+        key: columns that identify a fact (within its event date) or an entity.
+        event_time: timestamp column that dates an event.
+        latest_by: columns whose greatest values win among the versions of one key, before modification time and name.
+        dates: timestamp columns of an entity that say on which UTC dates a version of it tells facts of its own, as
+            `updated_at` does for the state of a subscription. A changed version touches those dates of what is
+            computed from the feed. Facts of event feeds that refer to the entity are found by their references; an
+            entity with neither touches every date.
+        epoch: an event before this UTC date is impossible and is quarantined.
+        clock_skew_seconds: how far an event time may lie after the object's modification time.
+        freshness_seconds: how old the newest record may be before the feed counts as late.
+        completeness: of an event feed, when a day is complete; without it a day is computed when its schedule says.
+        overwritten: what becomes of an object that gets new content under its old name: `replace` shows its new rows in
+            place of the old ones, `refuse` keeps the old ones and fails until somebody looks.
+        unknown_fields: `rescue` keeps what the contract does not know in `_rescued_data`; `evolve` does too, and each
+            ingest that meets such fields says how to propose them for the contract; `freeze` quarantines the record.
+        max_line_bytes: a longer line is no record; only its beginning is kept, in the quarantine.
+        max_quarantined_share: share of one ingest's records that may be quarantined before the ingest counts as
+            failed; the data is kept either way.
+    """
+
+    feed: Annotated[str, AfterValidator(_feed)]
+    domain: Annotated[str, AfterValidator(_name)]
+    version: int = Field(ge=1, lt=1 << 31)
+    kind: Kind
+    owner: str
+    description: str = Field(min_length=1)
+    source: Source
+    key: tuple[str, ...] = Field(min_length=1)
+    event_time: str | None = None
+    latest_by: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    epoch: dt.date = dt.date(2000, 1, 1)
+    clock_skew_seconds: int = Field(default=86_400, ge=0, le=LONGEST_SECONDS)
+    freshness_seconds: int = Field(ge=1, le=LONGEST_SECONDS)
+    completeness: Completeness | None = None
+    unknown_fields: str = Field(default="rescue", pattern="^(rescue|evolve|freeze)$")
+    bad_records: str = Field(default="quarantine", pattern="^quarantine$")
+    max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
+    max_line_bytes: int = Field(default=16 << 20, ge=1024)
+    overwritten: str = Field(default="replace", pattern="^(replace|refuse)$")
+    references: tuple[Reference, ...] = ()
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @property
+    def name(self) -> str:
+        """`domain/feed`, as on the command line."""
+        return f"{self.domain}/{self.feed}"
+
+    @property
+    def table(self) -> str:
+        """The feed's table as SQLMesh sees it."""
+        return f"bronze.{self.feed}"
+
+    def leaf(self, path: str) -> Column:
+        """The column at a dotted path.
+
+        Raises:
+            ValueError: there is none.
+        """
+        for declared, column in self.walk():
+            if declared == path:
+                return column
+        raise ValueError(f"column '{path}' is not declared")
+
+    def walk(self) -> Iterator[tuple[str, Column]]:
+        """Every column with its dotted path, parents first."""
+
+        def below(columns: tuple[Column, ...], prefix: str) -> Iterator[tuple[str, Column]]:
+            for column in columns:
+                yield prefix + column.name, column
+                yield from below(column.fields, f"{prefix}{column.name}.")
+
+        return below(self.columns, "")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        times = Counter(path for path, _ in self.walk())
+        if double := {path for path, count in times.items() if count > 1}:
+            raise ValueError(f"columns declared twice: {sorted(double)}")
+        taken = {"ingest_date", "event_date"} if self.kind is Kind.EVENT else {"ingest_date"}
+        if reserved := sorted(taken & times.keys()):
+            raise ValueError(f"columns {reserved} are named as the partitions of bronze are; expected other names")
+        lists: dict[str, int] = {}  # how many lists a value lies in, its own included
+        for path, column in self.walk():
+            lists[path] = lists.get(path.rpartition(".")[0], 0) + column.repeated
+            if path.count(".") + 1 + lists[path] > MAX_LEVELS:
+                raise ValueError(f"column '{path}' lies deeper than {MAX_LEVELS} levels of structs and lists")
+        for name, named in (
+            ("key", self.key),
+            ("event_time", (self.event_time,) if self.event_time else ()),
+            ("latest_by", self.latest_by),
+            ("dates", self.dates),
+            ("references", tuple(reference.column for reference in self.references)),
+        ):
+            if several := [path for path in named if self.leaf(path).type == "struct" or lists[path]]:
+                raise ValueError(
+                    f"{name}: '{several[0]}' is a struct, a list or within a list; expected a column with one value in "
+                    "each record"
+                )
+        if optional := [path for path in self.key if not self.leaf(path).required]:
+            raise ValueError(f"key columns must be required: {optional}")
+        if self.kind is Kind.ENTITY and self.event_time:
+            raise ValueError("an entity feed has no event_time; use latest_by")
+        if self.kind is Kind.ENTITY and self.completeness:
+            raise ValueError("an entity feed has no days that could be complete")
+        if wrong := [path for path in self.dates if self.leaf(path).type not in ("timestamp", "date")]:
+            raise ValueError(f"dates must be timestamps or dates: {wrong}")
+        if self.kind is Kind.EVENT:
+            if self.dates:
+                raise ValueError("an event feed is dated by its event_time; dates are of entities")
+            if not self.event_time:
+                raise ValueError("an event feed needs event_time")
+            column = self.leaf(self.event_time)
+            if column.type != "timestamp" or not column.required or "." in self.event_time:
+                raise ValueError(f"event_time '{self.event_time}' must be a required top-level timestamp")
+        return self
+
+
+def load_contract(path: Path) -> Contract:
+    """Reads one contract file.
+
+    Raises:
+        ConfigError: it is no valid contract; the message names the file and each fault.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict):
+            raise ConfigError(f"{path}: expected a mapping of contract fields")
+        return Contract.model_validate({"feed": path.name.split(".", 1)[0], "domain": path.parent.name} | raw)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'contract'}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        )
+        raise ConfigError(f"{path}: {faults}") from None
+
+
+def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
+    """All contracts by feed, in name order, with their references checked against each other.
+
+    Raises:
+        ConfigError: a file is invalid, a feed is declared twice or a reference leads nowhere.
+    """
+    contracts: dict[str, Contract] = {}
+    for path in sorted(folder.glob("*/*.yaml")):
+        contract = load_contract(path)
+        if contract.feed in contracts:
+            raise ConfigError(f"{path}: feed '{contract.feed}' is already declared by {contracts[contract.feed].name}")
+        contracts[contract.feed] = contract
+    for contract in contracts.values():
+        for reference in contract.references:
+            target = contracts.get(reference.feed)
+            if target is None or target.key != (reference.key,):
+                raise ConfigError(
+                    f"{contract.name}: reference {reference.column} -> {reference.feed}.{reference.key} leads nowhere; "
+                    "expected the single key column of a declared feed"
+                )
+        _check_retirement(contract, contracts)
+    return contracts
+
+
+def _check_retirement(contract: Contract, contracts: dict[str, Contract]) -> None:
+    """Checks that what one feed retires is neither read again nor still to be read by another feed.
+
+    Raises:
+        ConfigError: it is.
+    """
+    rule = contract.source.retire
+    own = f"{contract.source.bucket}/{contract.source.prefix}"
+    for other in contracts.values() if rule else ():
+        place = f"{other.source.bucket}/{other.source.prefix}"
+        if rule and rule.to and _meet(rule.to, place):
+            raise ConfigError(
+                f"{contract.name}: source.retire.to {rule.to} lies where {other.name} is read from, so what is retired "
+                "would be loaded again; name another bucket or prefix"
+            )
+        if other is not contract and _meet(own, place):
+            raise ConfigError(
+                f"{contract.name}: source.retire would take objects away that {other.name} reads too; "
+                "give each feed a bucket or prefix of its own, or remove it"
+            )
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether one of two bucket/prefix places lies in the other.
+
+    >>> _meet("raw/old", "raw/"), _meet("raw", "raw/new"), _meet("raw-old", "raw")
+    (True, True, False)
+    """
+    first, second = (f"{place.rstrip('/')}/" for place in (one, other))
+    return first.startswith(second) or second.startswith(first)
+
+
+@cache
+def contracts() -> dict[str, Contract]:
+    """The project's contracts by feed, read once."""
+    return load_contracts()
+
+
+def select(feeds: tuple[str, ...]) -> list[Contract]:
+    """The contracts of the named feeds (`events` or `engagement/events`), or of all.
+
+    Raises:
+        ConfigError: a name is unknown.
+    """
+    known = contracts()
+    if not feeds:
+        return list(known.values())
+    by_name = {contract.name: contract for contract in known.values()} | known
+    if unknown := [feed for feed in feeds if feed not in by_name]:
+        raise ConfigError(f"unknown feed {', '.join(unknown)}; expected one of {', '.join(sorted(known))}")
+    return list({by_name[feed].feed: by_name[feed] for feed in feeds}.values())

@@ -1,0 +1,1 @@
+"""Which objects were loaded, and which files show their rows."""

@@ -1,0 +1,384 @@
+"""Whether a changed contract still reads what its feed loaded before: the changes that are allowed (docs/contracts.md).
+
+The ledger keeps the contract that each load was made by, its columns, kind, key and event time, whenever it differs
+from the one before. A change is allowed when every row loaded before reads exactly as it would if it were loaded by
+the new contract. All others are refused: the feed stops, and its bronze stays readable by the recorded contract.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ingest.contracts.contract import Column, Contract, Kind
+from ingest.errors import ContractRefused
+from ingest.ledger.entry import LakeFile
+from ingest.ledger.ledger import LedgerState
+from ingest.storage.store import Store
+
+INTEGER_DIGITS = 19
+"""Of the longest 64-bit integer."""
+EXACT_DOUBLE = 1 << 53
+"""Up to here each integer is a double of its own."""
+THREADS = 32
+_SQL = {"TEXT": "string", "VARCHAR": "string", "BIGINT": "integer"}
+_TOKEN = re.compile(r'\s*(DECIMAL\(\d+, ?\d+\)|"[^"]+"|[A-Za-z_][A-Za-z0-9_]*|\[\]|[(),])')
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """The type of a column, and whether a record must have it.
+
+    Attributes:
+        base: as in a contract, `struct` for one whatever its members.
+    """
+
+    base: str
+    repeated: bool = False
+    required: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.base}{'[]' * self.repeated}{' required' * self.required}"
+
+    @staticmethod
+    def parse(text: str) -> Type:
+        """The type of which this is the text."""
+        base = text.removesuffix(" required")
+        return Type(base.removesuffix("[]"), base.endswith("[]"), text.endswith(" required"))
+
+
+Types = Mapping[str, Type]
+"""Of columns and members of structs, by dotted path, parents first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger keeps of a contract."""
+
+    version: int
+    kind: str
+    key: tuple[str, ...]
+    event_time: str | None
+    columns: Types
+
+    @staticmethod
+    def of(contract: Contract) -> Record:
+        """What is to be kept of it."""
+        return Record(contract.version, contract.kind.value, contract.key, contract.event_time, types_of(contract))
+
+    @staticmethod
+    def parse(text: str) -> Record:
+        """The record of which this is the text."""
+        said: dict[str, Any] = json.loads(text)
+        columns = {path: Type.parse(kind) for path, kind in said["columns"].items()}
+        return Record(said["version"], said["kind"], tuple(said["key"]), said["event_time"], columns)
+
+    def text(self) -> str:
+        """JSON, the same for equal records: the order of columns means nothing."""
+        columns = {path: str(self.columns[path]) for path in sorted(self.columns)}
+        said = {"version": self.version, "kind": self.kind, "key": self.key, "event_time": self.event_time}
+        return json.dumps({**said, "columns": columns}, separators=(",", ":"))
+
+    def differs(self, other: Record) -> bool:
+        """Whether more than the version differs."""
+        mine, theirs = ((item.kind, item.key, item.event_time, item.columns) for item in (self, other))
+        return mine != theirs
+
+
+def types_of(contract: Contract) -> dict[str, Type]:
+    """The types of a contract's columns."""
+    return {path: Type(_spaced(column.type), column.repeated, column.required) for path, column in contract.walk()}
+
+
+def file_types(columns: str) -> dict[str, Type]:
+    """The types of a bronze file's columns, without those of lineage.
+
+    Args:
+        columns: as the ledger notes them, see LakeFile.
+    """
+    found: dict[str, Type] = {}
+    for name, kind in json.loads(columns).items():
+        if not name.startswith("_"):
+            _read(_TOKEN.findall(kind), name, found)
+    return found
+
+
+def _read(tokens: list[str], path: str, found: dict[str, Type]) -> list[str]:
+    """Takes one SQL type from the tokens into `found`; the tokens after it."""
+    name, *rest = tokens
+    found[path] = Type("")  # parents first
+    if name == "STRUCT":
+        while rest[0] != ")":
+            member = rest[1].strip('"')
+            rest = _read(rest[2:], f"{path}.{member}", found)
+        rest = rest[1:]
+    repeated = rest[:1] == ["[]"]
+    found[path] = Type(_SQL.get(name, _spaced(name.lower())), repeated)
+    return rest[1:] if repeated else rest
+
+
+def _spaced(kind: str) -> str:
+    """
+    >>> _spaced("decimal(9,2)"), _spaced("decimal(9, 2)"), _spaced("date")
+    ('decimal(9, 2)', 'decimal(9, 2)', 'date')
+    """
+    return re.sub(r",\s*", ", ", kind)
+
+
+def is_wider(old: str, new: str) -> bool:
+    """Whether values of a type may be read as another one: all of them, or integers that a double represents."""
+    return reads_exactly(old, new) or (old, new) == ("integer", "double")
+
+
+def reads_exactly(old: str, new: str) -> bool:
+    """Whether each value of a type is one of another type too, and a record with it gives that one.
+
+    Integers as doubles are left to their values, see `refusals`.
+
+    >>> reads_exactly("integer", "decimal(21, 2)"), reads_exactly("integer", "decimal(18, 0)")
+    (True, False)
+    >>> reads_exactly("decimal(9, 2)", "decimal(12, 4)"), reads_exactly("decimal(9, 2)", "decimal(10, 4)")
+    (True, False)
+    """
+    if old == new or (old, new) == ("date", "timestamp"):
+        return True
+    if not new.startswith("decimal"):
+        return False
+    precision, scale = _digits(new)
+    if old == "integer":
+        return precision - scale >= INTEGER_DIGITS
+    if not old.startswith("decimal"):
+        return False
+    old_precision, old_scale = _digits(old)
+    return scale >= old_scale and precision - scale >= old_precision - old_scale
+
+
+def _digits(decimal: str) -> tuple[int, int]:
+    precision, scale = map(int, re.findall(r"\d+", decimal))
+    return precision, scale
+
+
+def must_follow(contract: Contract, lake: Store, state: LedgerState) -> str:
+    """Checks a contract against what was loaded before.
+
+    Args:
+        state: the ledger's; its objects are not needed.
+
+    Returns:
+        The record that the next entry with objects has to carry; empty when the ledger has it already.
+
+    Raises:
+        ContractRefused: the contract does not read it, or its version says something else; the message names each
+            column, the rule and the way out.
+    """
+    text = unrecorded(contract, state)
+    if text and (faults := refusals(contract, lake, state)):
+        raise ContractRefused(contract.feed, faults)
+    return text
+
+
+def unrecorded(contract: Contract, state: LedgerState) -> str:
+    """The contract as the ledger keeps it; empty when it is the one that the ledger has."""
+    text = Record.of(contract).text()
+    return "" if text == state.contract else text
+
+
+def refusals(contract: Contract, lake: Store, state: LedgerState) -> list[str]:
+    """Why a contract does not follow what was loaded before, one fault each; empty when it does."""
+    now = Record.of(contract)
+    recorded = Record.parse(state.contract) if state.contract else None
+    faults = _of_record(now, recorded, any(file.rows for file in state.bronze_files())) if recorded else []
+    if recorded and now.version < recorded.version:
+        return faults  # an old contract: what else it lacks follows from that
+    shapes: dict[str, list[LakeFile]] = {}
+    for file in state.bronze_files():
+        shapes.setdefault(file.columns, []).append(file)
+    dated = {file.event_date is not None for files in shapes.values() for file in files}
+    if not recorded and dated - {contract.kind is Kind.EVENT}:
+        faults.append(f"kind is {contract.kind}, but its files are of the other kind")
+    for columns, files in sorted(shapes.items()):
+        faults += _of_files(now.columns, file_types(columns), _Values(lake, files))
+    return list(dict.fromkeys(faults))
+
+
+def _of_record(now: Record, recorded: Record, has_rows: bool) -> list[str]:
+    """What the record says against it."""
+    if now.version < recorded.version:
+        return [
+            f"version {now.version} is older than version {recorded.version}, by which the feed was loaded; "
+            f"take version {recorded.version} or a later one"
+        ]
+    faults = [
+        f"{name} changes from {_shown(before)} to {_shown(after)}, which gives the rows loaded before another meaning; "
+        "make it a new feed"
+        for name, before, after in (
+            ("kind", recorded.kind, now.kind),
+            ("key", recorded.key, now.key),
+            ("event_time", recorded.event_time, now.event_time),
+        )
+        if before != after
+    ]
+    for path, kind in now.columns.items() if has_rows else ():
+        before = recorded.columns.get(path)
+        if kind.required and not (before and before.required) and not _is_in_a_new_list(path, now, recorded):
+            what = "becomes required" if before else "is new and required"
+            faults.append(f"column '{path}' {what}, but rows loaded before may lack it; leave it optional")
+    if now.version == recorded.version and now.differs(recorded):
+        differing = _differing(recorded.columns, now.columns)
+        told = f": {differing}" if differing else ""
+        faults.append(f"version {now.version} is recorded with other columns{told}; raise `version` with each change")
+    return faults
+
+
+def _is_in_a_new_list(path: str, now: Record, recorded: Record) -> bool:
+    """Whether a member of a list that no row has yet: what is not there lacks nothing."""
+    parents = [path[:place] for place, letter in enumerate(path) if letter == "."]
+    return any(now.columns[parent].repeated and parent not in recorded.columns for parent in parents)
+
+
+def _differing(before: Types, after: Types) -> str:
+    """How columns differ, a few of them."""
+    paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
+    shown = [f"'{path}' was {before.get(path, 'not there')} and is {after.get(path, 'not there')}" for path in paths]
+    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
+
+
+def _shown(value: str | tuple[str, ...] | None) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """The values of a column in files: how many are not NULL, the least and the greatest (None: nobody knows)."""
+
+    count: int
+    low: Any = None
+    high: Any = None
+
+
+class _Values:
+    """What the footers of Parquet files say of their values; read when first asked for."""
+
+    def __init__(self, lake: Store, files: Iterable[LakeFile]) -> None:
+        self._lake, self._files = lake, list(files)
+        self._footers: list[pq.FileMetaData] | None = None
+
+    def of(self, path: str, types: Types) -> _Range:
+        """The values of a column and of the members below it."""
+        if self._footers is None:
+            with ThreadPoolExecutor(THREADS) as pool:
+                self._footers = list(pool.map(self._footer, self._files))
+        parts, place = [], ""
+        for part in path.split("."):
+            place = f"{place}.{part}" if place else part
+            parts += [part, "list", "element"] if types[place].repeated else [part]
+        whole = ".".join(parts)
+        count = 0
+        lows: list[Any] = []
+        highs: list[Any] = []
+        for footer in self._footers:
+            for group in range(footer.num_row_groups):
+                for number in range(footer.num_columns):
+                    chunk = footer.row_group(group).column(number)
+                    if chunk.path_in_schema != whole and not chunk.path_in_schema.startswith(f"{whole}."):
+                        continue
+                    said = chunk.statistics
+                    values = chunk.num_values - said.null_count if said and said.has_null_count else chunk.num_values
+                    count += values
+                    if values:
+                        lows.append(said.min if said and said.has_min_max else None)
+                        highs.append(said.max if said and said.has_min_max else None)
+        if None in lows or None in highs:
+            return _Range(count)
+        return _Range(count, min(lows, default=None), max(highs, default=None))
+
+    def _footer(self, file: LakeFile) -> pq.FileMetaData:
+        with self._lake.open(file.path) as source:
+            return pq.ParquetFile(source).metadata
+
+
+def _of_files(now: Types, before: Types, values: _Values) -> list[str]:
+    """What the values of files of one shape say against it."""
+    faults: list[str] = []
+    refused: set[str] = set()
+    for path, old in before.items():
+        parents = [path[:place] for place, letter in enumerate(path) if letter == "."]
+        if refused.intersection(parents):
+            continue  # said of the parent already
+        new = now.get(path)
+        if new is None:
+            refused.add(path)
+            if values.of(path, before).count:
+                faults.append(
+                    f"column '{path}' ({old}) is gone, but rows loaded before have values of it; keep it, optional, "
+                    "and add what replaces it under its own name"
+                )
+        elif (old.repeated, reads_exactly(old.base, new.base)) != (new.repeated, True):
+            refused.add(path)
+            in_list = old.repeated or any(before[parent].repeated for parent in parents)
+            if reason := _of_values(path, old, new, values.of(path, before), in_list):
+                faults.append(
+                    f"column '{path}' changes from {old} to {Type(new.base, new.repeated)}, {reason}; keep it and "
+                    "add a column of another name, or make a new feed"
+                )
+    return faults
+
+
+def _of_values(path: str, old: Type, new: Type, found: _Range, in_list: bool) -> str:
+    """What is wrong with a change of types that is not right by itself; empty when its values allow it."""
+    if old.base != "struct" and not in_list and not found.count:
+        return ""  # nothing was loaded, as of a column that was declared wrongly
+    if (old.base, new.base, old.repeated) == ("integer", "double", new.repeated):
+        if not found.count:
+            return ""
+        if found.low is not None and found.low >= -EXACT_DOUBLE and found.high <= EXACT_DOUBLE:
+            return ""
+        greatest = "an integer beyond ±2^53" if found.low is None else max(found.low, found.high, key=abs)
+        return f"but {greatest} was loaded, which a double does not represent exactly"
+    return "which does not read the values loaded before exactly"
+
+
+def as_loaded(contract: Contract, state: LedgerState) -> Contract:
+    """The contract as the ledger recorded it, for reading: descriptions and classes of data are of now."""
+    if state.contract:
+        record = Record.parse(state.contract)
+    else:  # loaded before contracts were recorded: as the newest files have it
+        newest = max(state.bronze_files(), key=lambda file: file.path)
+        kind = (Kind.ENTITY if newest.event_date is None else Kind.EVENT).value
+        record = Record(contract.version, kind, contract.key, contract.event_time, file_types(newest.columns))
+    known = dict(contract.walk())
+
+    def below(prefix: str) -> tuple[Column, ...]:
+        return tuple(
+            Column.model_construct(
+                name=path.removeprefix(prefix),
+                type=kind.base,
+                description=known[path].description if path in known else "",
+                required=kind.required,
+                pii=path not in known or known[path].pii,
+                repeated=kind.repeated,
+                fields=below(f"{path}."),
+            )
+            for path, kind in record.columns.items()
+            if path.startswith(prefix) and "." not in path.removeprefix(prefix)
+        )
+
+    there = record.columns.keys()
+    return contract.model_copy(
+        update={
+            "version": record.version,
+            "kind": Kind(record.kind),
+            "key": record.key,
+            "event_time": record.event_time,
+            "columns": below(""),
+            "latest_by": tuple(path for path in contract.latest_by if path in there),
+            "dates": tuple(path for path in contract.dates if path in there),
+            "references": tuple(item for item in contract.references if item.column in there),
+        }
+    )

@@ -1,0 +1,362 @@
+"""The ledger: one append-only log of Parquet entries per feed. A row is visible if and only if its file is live.
+
+Entry N is the object `ledger/<feed>/<N as 20 digits>.parquet`, written with put-if-absent, so exactly one writer gets
+each number. Entries are never deleted, renumbered or reused: what is live at a position is what entries 1..position
+say. A log that was lost and is rebuilt begins with a number beyond all that anybody can know of the old one, and its
+first entry says so; what came before counts no more. Every CHECKPOINT_ENTRIES entries, or CHECKPOINT_OBJECTS objects,
+the sum of all is laid beside the log, as `ledger/<feed>/_checkpoints/<N>.files.parquet` and `…<N>.objects.parquet`. A
+checkpoint only spares reading: without it the log says the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import tempfile
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from ingest.errors import ConflictError, LostLedger
+from ingest.ledger.entry import (
+    BESIDE_THE_LOG,
+    CONTRACT_KEY,
+    OFFSETS_KEY,
+    Entry,
+    LakeFile,
+    Partition,
+    files_of,
+    files_table,
+    format_of,
+    must_be_readable,
+    readable,
+    stamp,
+    stamped,
+)
+from ingest.ledger.objects import KnownObjects
+from ingest.storage.store import Store
+
+CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000
+KEPT_CHECKPOINTS = 4
+DIGITS = 20
+"""Of the number in an entry's name."""
+
+
+@dataclass(slots=True)
+class LedgerState:
+    """What entries 1..position add up to.
+
+    Attributes:
+        objects: the current version of each source object.
+        files: live files by path.
+        newest_object_at: when the newest object that was ever loaded was written; None before the first.
+        next_offsets: of each partition of a topic the offset that the next load begins with.
+        contract: the contract that the newest loads were made by; empty when it was never recorded (see evolution.py).
+    """
+
+    position: int = 0
+    objects: KnownObjects = field(default_factory=KnownObjects)
+    files: dict[str, LakeFile] = field(default_factory=dict)
+    newest_object_at: dt.datetime | None = None
+    next_offsets: dict[Partition, int] = field(default_factory=dict)
+    contract: str = ""
+
+    def apply(self, sequence: int, entry: Entry) -> None:
+        """Moves the state one entry on."""
+        if entry.begins == sequence:
+            self.objects, self.files, self.next_offsets, self.newest_object_at = KnownObjects(), {}, {}, None
+        else:
+            assert sequence == self.position + 1
+        self.objects.update(entry.objects)
+        for path in entry.removed:
+            del self.files[path]
+        self.files.update((file.path, file) for file in entry.added)
+        self.next_offsets.update((item.place, item.last_offset + 1) for item in entry.ranges)
+        times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
+        self.newest_object_at = max(times, default=None)
+        self.contract = entry.contract or self.contract
+        self.position = sequence
+
+    def copy(self) -> LedgerState:
+        """A state that can be moved on without touching this one."""
+        return replace(self, objects=self.objects.copy(), files=dict(self.files), next_offsets=dict(self.next_offsets))
+
+    def bronze_files(self) -> list[LakeFile]:
+        """Live bronze files in path order."""
+        return sorted(
+            (file for path, file in self.files.items() if path.startswith("bronze/")), key=lambda file: file.path
+        )
+
+
+class Ledger:
+    """The log of one feed."""
+
+    DRAFT = "_rebuild.parquet"
+    """What the first entry of a rebuilt log will be; while it lies there the old log is being moved aside."""
+
+    def __init__(self, store: Store, feed: str) -> None:
+        self.store = store
+        self.feed = feed
+        self.prefix = f"ledger/{feed}"
+
+    def position(self) -> int:
+        """The number of the newest entry; 0 when there is none.
+
+        Raises:
+            LostLedger: an entry is missing, so nothing after it can be trusted.
+        """
+        checkpoint = self._checkpoint_before(None)
+        return max(self._sequences(checkpoint), default=checkpoint)
+
+    def first(self) -> int:
+        """The number of the oldest entry: 1, a greater one when the log was rebuilt, 0 when there is none."""
+        return min(self._sequences(), default=0)
+
+    def numbers(self) -> set[int]:
+        """All numbers of entries and checkpoints that lie there, whether they fit together or not."""
+        keys = (item.key.removeprefix(f"{self.prefix}/") for item in self.store.list(self.prefix))
+        names = (key.removeprefix("_checkpoints/").split(".", 1)[0] for key in keys)
+        return {int(name) for name in names if len(name) == DIGITS and name.isdigit()}
+
+    def state(self, position: int | None = None) -> LedgerState:
+        """The state at a position, by default the newest one; nothing when a rebuilt log begins after it."""
+        return self._state(position, with_objects=True)
+
+    def live_files(self, position: int | None = None) -> list[LakeFile]:
+        """The live bronze files at a position, by default the newest one; cheaper than the whole state."""
+        return self.live(position).bronze_files()
+
+    def live(self, position: int | None = None) -> LedgerState:
+        """The state at a position without its objects."""
+        return self._state(position, with_objects=False)
+
+    def _state(self, position: int | None, with_objects: bool) -> LedgerState:
+        checkpoint = self._checkpoint_before(position)
+        state = LedgerState(checkpoint)
+        if checkpoint:
+            key = self._checkpoint_key(checkpoint, "files")
+            name = f"{self.store.uri}/{key}"
+            with self.store.open(key) as source, readable(name, BESIDE_THE_LOG):
+                parquet = pq.ParquetFile(source)
+                must_be_readable(parquet.schema_arrow, name)
+                state.newest_object_at = stamped(parquet.schema_arrow.metadata)
+                state.contract = parquet.schema_arrow.metadata.get(CONTRACT_KEY, b"").decode()
+                offsets = json.loads(parquet.schema_arrow.metadata.get(OFFSETS_KEY, b"[]"))
+                state.next_offsets = {(cluster, topic, number): n for cluster, topic, number, n in offsets}
+                state.files = {file.path: file for file in files_of(parquet.read())}
+            state.objects = KnownObjects(self.store, self._checkpoint_key(checkpoint, "objects"))
+        for sequence, entry in self._entries(checkpoint, position, with_objects):
+            state.apply(sequence, entry)
+        return state
+
+    def entries(self, after: int, until: int | None = None) -> Iterator[tuple[int, Entry]]:
+        """Entries after a position, up to and with `until`, in order.
+
+        Raises:
+            LostLedger: the log is shorter than `after` or `until`, as after a restored back-up.
+        """
+        return self._entries(after, until, with_objects=True)
+
+    def committed_at(self, position: int) -> dt.datetime:
+        """When an entry was committed, by its writer's clock."""
+        return self._entry(position, with_objects=False).committed_at
+
+    def first_of_format(self, version: int) -> int:
+        """The first entry of this format or a newer one; one more than the newest entry when there is none.
+
+        Who writes an older format cannot read a newer one, and so never appends to it: a few footers tell.
+        """
+        first = self.first()
+        older, newer = max(first, 1) - 1, self.position() + 1
+        while newer - older > 1:
+            # most logs never changed their format
+            middle = first if older < first and newer > first + 1 else (older + newer) // 2
+            key = self._key(middle)
+            with self.store.open(key) as source, readable(f"{self.store.uri}/{key}"):
+                is_older = format_of(pq.read_schema(source)) < version
+            older, newer = (middle, newer) if is_older else (older, middle)
+        return newer
+
+    def load_at(self, position: int) -> str:
+        """The load that an entry committed; empty when a rebuilt log begins after it.
+
+        Raises:
+            LostLedger: it is missing.
+        """
+        try:
+            return self._entry(position, with_objects=False).load_id
+        except FileNotFoundError:
+            if position >= self.first():
+                raise self.lost(f"lacks the entry {position}") from None
+            return ""
+
+    def lost(self, what: str) -> LostLedger:
+        """The error that stops all writers of this feed."""
+        return LostLedger(f"{self.store.uri}/{self.prefix}", what, self.feed)
+
+    def must_reach(self, position: int, newest: int, known_to: str) -> None:
+        """Checks that a log that ends at `newest` is as long as somebody knows it to be.
+
+        Raises:
+            LostLedger: it is shorter.
+        """
+        if position > newest:
+            raise self.lost(f"ends at {newest}, but {position} was settled before ({known_to})")
+
+    def _entries(self, after: int, until: int | None, with_objects: bool) -> Iterator[tuple[int, Entry]]:
+        sequences = self._sequences(after)
+        self.must_reach(until or 0, max(sequences, default=after), "the position that is read")
+        wanted = [n for n in sequences if until is None or n <= until]
+        with ThreadPoolExecutor(8) as pool:
+            yield from zip(wanted, pool.map(lambda n: self._entry(n, with_objects), wanted), strict=True)
+
+    def commit(self, entry: Entry, seen: int) -> int:
+        """Appends an entry after all that others committed meanwhile.
+
+        Args:
+            entry: what to say.
+            seen: position that the entry was planned at.
+
+        Returns:
+            The entry's number.
+
+        Raises:
+            ConflictError: another writer took one of its objects or files, or abandoned it. Plan again.
+        """
+        sequence, data = seen + 1, entry.to_bytes()
+        while not self.store.put_new(self._key(sequence), data):
+            other = self._entry(sequence)
+            if other.load_id == entry.load_id:
+                return sequence  # our own: the store wrote it, the answer was lost
+            if entry.conflicts_with(other):
+                raise ConflictError(f"{self.feed}: entry {sequence} ({other.load_id}) was first")
+            sequence += 1
+        return sequence
+
+    def checkpoint(self, state: LedgerState) -> bool:
+        """Lays the state beside the log, if the log has grown enough since the last time.
+
+        Safe at any moment and from any number of writers: a checkpoint of a position is the same whoever writes it,
+        and counts only once its files table, written last, is there.
+
+        Returns:
+            Whether it was written.
+        """
+        last = self._checkpoint_before(None)
+        if state.position - last < CHECKPOINT_ENTRIES and state.objects.recent_count < CHECKPOINT_OBJECTS:
+            return False
+        with self.store.disk_errors(), tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "objects.parquet"
+            state.objects.write(str(path))
+            self.store.put(self._checkpoint_key(state.position, "objects"), path.read_bytes())
+        sink = io.BytesIO()
+        table = files_table(list(state.files.values()))
+        about = {key: value.encode() for key, value in stamp(state.newest_object_at).items()}
+        if state.contract:
+            about[CONTRACT_KEY] = state.contract.encode()
+        if state.next_offsets:
+            about[OFFSETS_KEY] = json.dumps([[*place, n] for place, n in sorted(state.next_offsets.items())]).encode()
+        table = table.replace_schema_metadata(table.schema.metadata | about)
+        pq.write_table(table, sink, compression="zstd", write_statistics=False)
+        self.store.put(self._checkpoint_key(state.position, "files"), sink.getvalue())
+        for number in self._checkpoints()[:-KEPT_CHECKPOINTS]:
+            # files first: without them nobody looks for the objects
+            self.store.delete([self._checkpoint_key(number, kind) for kind in ("files", "objects")])
+        return True
+
+    def _checkpoints(self) -> list[int]:
+        """Positions with a whole checkpoint, ascending."""
+        names = (item.key.rsplit("/", 1)[1] for item in self.store.list(f"{self.prefix}/_checkpoints"))
+        return sorted(int(name.split(".", 1)[0]) for name in names if name.endswith(".files.parquet"))
+
+    def _checkpoint_before(self, position: int | None) -> int:
+        """The newest checkpoint up to a position; 0 when there is none."""
+        return max((n for n in self._checkpoints() if position is None or n <= position), default=0)
+
+    def _checkpoint_key(self, position: int, kind: str) -> str:
+        return f"{self.prefix}/_checkpoints/{position:020d}.{kind}.parquet"
+
+    def _sequences(self, after: int = 0) -> list[int]:
+        """Numbers of the entries after a position, which has to be there itself.
+
+        Raises:
+            LostLedger: one is missing.
+        """
+        keys = [item.key for item in self.store.list(self.prefix, after=self._key(after - 1) if after else None)]
+        if f"{self.prefix}/{self.DRAFT}" in keys:
+            raise self.lost("holds a draft: a rebuild was interrupted")
+        names = (key.rsplit("/", 1)[1] for key in keys)
+        found = sorted(int(name[:DIGITS]) for name in names if len(name) == DIGITS + 8 and name.endswith(".parquet"))
+        found = found[bisect_left(found, after) :]
+        expected = [after or 1, *(number + 1 for number in found)]
+        gaps = [place for place, number in enumerate(found) if number != expected[place]]
+        for place in reversed(gaps):  # behind the last one a rebuilt log may begin
+            if self._entry(found[place], with_objects=False).begins == found[place]:
+                return found[place:]
+        if gaps:
+            raise self.lost(
+                f"lacks the entry {expected[gaps[0]]}: {self.store.uri}/{self._key(expected[gaps[0]])} is missing"
+            )
+        if after and not found:
+            self.must_reach(after, max(self._sequences(), default=0), "by a checkpoint, or the position that is read")
+        return found[bool(after) :]
+
+    def _key(self, sequence: int) -> str:
+        return f"{self.prefix}/{sequence:020d}.parquet"
+
+    def _entry(self, sequence: int, with_objects: bool = True) -> Entry:
+        key = self._key(sequence)
+        return Entry.from_bytes(self.store.get(key), f"{self.store.uri}/{key}", with_objects)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What entries show or hide.
+
+    Attributes:
+        changed: whether any row appeared or vanished; compaction and objects without rows change nothing.
+        dates: event dates of those rows; empty for entity feeds.
+        begins: whether a rebuilt log begins among them, so that rows of any date may have vanished.
+        load_id: of the last of them; empty when there are none.
+    """
+
+    changed: bool
+    dates: frozenset[dt.date]
+    begins: bool = False
+    load_id: str = field(default="", compare=False)
+
+
+def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched:
+    """What `entries` change.
+
+    Args:
+        state: the ledger before them; it is moved on.
+        entries: the entries in order.
+    """
+    changed = begins = False
+    load_id = ""
+    dates: set[dt.date] = set()
+    for sequence, entry in entries:
+        begins = begins or entry.begins == sequence
+        load_id = entry.load_id
+        known = state.objects.lookup(item.source_file for item in entry.objects)
+        for item in entry.objects:
+            before = known.get(item.source_file)
+            if before and (before.content_hash, before.load_id) == (item.content_hash, item.load_id):
+                # only seen again, or some of its quarantined records were replayed
+                changed = changed or before.rows != item.rows
+                dates.update(day for day, _ in set(before.event_dates) ^ set(item.event_dates))
+                continue
+            for version in (before, item):
+                changed = changed or (version is not None and version.rows > 0)
+                dates.update(day for day, _ in (version.event_dates if version else ()))
+        for span in entry.ranges:
+            changed = changed or span.rows > 0
+            dates.update(day for day, _ in span.event_dates)
+        state.apply(sequence, entry)
+    return Touched(changed or begins, frozenset(dates), begins, load_id)

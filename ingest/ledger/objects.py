@@ -1,0 +1,184 @@
+"""The source objects that a feed's ledger knows: few as Python objects, a million as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.ledger.entry import (
+    BESIDE_THE_LOG,
+    OBJECT_SCHEMA,
+    LoadedObject,
+    must_be_readable,
+    objects_of,
+    objects_table,
+    readable,
+    up_to_date,
+)
+from ingest.storage.arrays import as_numpy, one
+
+if TYPE_CHECKING:
+    from ingest.storage.store import Store
+
+NEW, SAME, CHANGED = 0, 1, 2
+GROUP_ROWS = 65_536
+SLICE_GROUPS = 2
+"""Row groups of a checkpoint that are compared at a time: more of them cost memory, fewer of them time."""
+
+
+class KnownObjects(Mapping[str, LoadedObject]):
+    """The current version of each source object, by source_file.
+
+    What a checkpoint says stays in its file and is read in slices; what later entries say lies on top.
+    """
+
+    def __init__(self, store: Store | None = None, checkpoint: str | None = None) -> None:
+        self._store, self._checkpoint = store, checkpoint
+        self._names: pa.ChunkedArray | None = None
+        self._recent: dict[str, LoadedObject] = {}
+
+    def update(self, objects: Iterable[LoadedObject]) -> None:
+        """Takes over newer versions."""
+        self._recent.update((item.source_file, item) for item in objects)
+
+    def copy(self) -> KnownObjects:
+        """The same knowledge, to be moved on apart."""
+        twin = KnownObjects(self._store, self._checkpoint)
+        twin._names, twin._recent = self._names, dict(self._recent)
+        return twin
+
+    @property
+    def recent_count(self) -> int:
+        """How many versions lie on top of the checkpoint."""
+        return len(self._recent)
+
+    def status(self, bucket: str, keys: pa.ChunkedArray, etags: pa.ChunkedArray) -> npt.NDArray[np.int8]:
+        """NEW, SAME or CHANGED for each listed object of a bucket."""
+        found = np.full(len(keys), NEW, dtype=np.int8)
+        listed_etags = one(etags)
+        for names, known_etags in self._versions():  # the later one is the newer one
+            is_here = pc.starts_with(names, f"{bucket}/")
+            if not pc.all(is_here).as_py():
+                names, known_etags = names.filter(is_here), known_etags.filter(is_here)
+            known_keys = pc.utf8_slice_codeunits(names, len(bucket) + 1)
+            places = as_numpy(pc.index_in(keys, value_set=known_keys).fill_null(-1))
+            known = np.flatnonzero(places >= 0)
+            is_same = pc.equal(listed_etags.take(pa.array(known)), known_etags.take(pa.array(places[known])))
+            found[known] = np.where(as_numpy(is_same), SAME, CHANGED)
+        return found
+
+    def lookup(self, names: Iterable[str]) -> dict[str, LoadedObject]:
+        """The known ones of the given objects."""
+        wanted = list(names)
+        found = {name: self._recent[name] for name in wanted if name in self._recent}
+        rest = [name for name in wanted if name not in found]
+        if not rest or not self._checkpoint:
+            return found
+        is_wanted = pc.is_in(self._known_names(), value_set=pa.array(rest, pa.string()))
+        places = np.flatnonzero(as_numpy(is_wanted))
+        if len(places):
+            groups, inside = np.divmod(places, GROUP_ROWS)
+            with self._open() as parquet:
+                for group in np.unique(groups).tolist():
+                    table = parquet.read_row_group(group).take(pa.array(inside[groups == group]))
+                    found.update((item.source_file, item) for item in objects_of(table))
+        return found
+
+    def unknown(self, names: pa.Array) -> pa.Array:
+        """Those of the given objects that are not known."""
+        rest = names.filter(pc.invert(pc.is_in(names, value_set=pa.array(self._recent, pa.string()))))
+        if len(rest) and self._checkpoint:
+            rest = rest.filter(pc.invert(pc.is_in(rest, value_set=self._known_names())))
+        return rest
+
+    def __getitem__(self, name: str) -> LoadedObject:
+        return self.lookup([name])[name]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self.lookup([name])
+
+    def __iter__(self) -> Iterator[str]:
+        for chunk in self._known_names().chunks:
+            yield from (name for name in chunk.to_pylist() if name not in self._recent)
+        yield from self._recent
+
+    def __len__(self) -> int:
+        known = self._known_names()
+        both = pc.sum(pc.is_in(known, value_set=pa.array(self._recent, pa.string()))).as_py() or 0
+        return len(known) + len(self._recent) - int(both)
+
+    def tables(self, columns: Sequence[str] = OBJECT_SCHEMA.names) -> Iterator[pa.Table]:
+        """Everything known, as columns, in pieces of bounded size; with `columns` no more than these."""
+        if self._checkpoint:
+            mine = pa.array(self._recent, pa.string())
+            with self._open() as parquet:
+                for group in range(parquet.num_row_groups):
+                    table = up_to_date(parquet.read_row_group(group, columns=["source_file", *columns]))
+                    table = table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=mine)))
+                    yield table.select(columns)
+        if self._recent:
+            yield objects_table(list(self._recent.values())).select(columns)
+
+    def sums(self, *columns: str) -> dict[str, int]:
+        """The sums of whole numbers of everything known, by name; only what is asked for is read."""
+        found = dict.fromkeys(columns, 0)
+        for table in self.tables(columns):
+            for name in columns:
+                found[name] += pc.sum(table.column(name)).as_py() or 0
+        return found
+
+    def write(self, path: str) -> None:
+        """Writes everything known as a checkpoint, with full row groups."""
+        with pq.ParquetWriter(path, OBJECT_SCHEMA, compression="zstd", write_statistics=False) as writer:
+            held: list[pa.Table] = []
+            for table in self.tables():
+                held.append(table)
+                if sum(map(len, held)) >= GROUP_ROWS:
+                    whole = pa.concat_tables(held)
+                    full = len(whole) - len(whole) % GROUP_ROWS
+                    writer.write_table(whole.slice(0, full), row_group_size=GROUP_ROWS)
+                    held = [whole.slice(full)]
+            writer.write_table(pa.concat_tables([OBJECT_SCHEMA.empty_table(), *held]), row_group_size=GROUP_ROWS)
+
+    def _versions(self) -> Iterator[tuple[pa.Array, pa.Array]]:
+        """Names and etags in slices, older versions first."""
+        if self._checkpoint:
+            with self._open() as parquet:
+                for start in range(0, parquet.num_row_groups, SLICE_GROUPS):
+                    groups = range(start, min(start + SLICE_GROUPS, parquet.num_row_groups))
+                    table = parquet.read_row_groups(list(groups), columns=["source_file", "etag"])
+                    yield one(table.column(0)), one(table.column(1))
+        if self._recent:
+            etags = (item.etag for item in self._recent.values())
+            yield pa.array(self._recent, pa.string()), pa.array(etags, pa.string())
+
+    def _known_names(self) -> pa.ChunkedArray:
+        """Names of the checkpoint, in its order."""
+        if self._names is None:
+            self._names = pa.chunked_array([], pa.string())
+            if self._checkpoint:
+                with self._open() as parquet:
+                    self._names = parquet.read(columns=["source_file"]).column(0)
+        return self._names
+
+    @contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
+        """The checkpoint, for reading.
+
+        Raises:
+            ConfigError: it is damaged, or a newer version of Lakemesh wrote it.
+        """
+        assert self._store is not None
+        assert self._checkpoint is not None
+        name = f"{self._store.uri}/{self._checkpoint}"
+        with self._store.open(self._checkpoint) as file, readable(name, BESIDE_THE_LOG):
+            parquet = pq.ParquetFile(file)
+            must_be_readable(parquet.schema_arrow, name)
+            yield parquet

@@ -1,0 +1,59 @@
+"""What left the landing on purpose: `<lake>/retired/<feed>/*.parquet`, which explains absent objects for good."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.storage.store import Store
+
+SCHEMA = pa.schema(
+    [
+        ("source_file", pa.string()),
+        ("etag", pa.string()),
+        ("action", pa.string()),
+        ("moved_to", pa.string()),
+        ("at", pa.timestamp("us", "UTC")),
+    ]
+)
+_SEPARATOR = "\n"
+
+
+def record_retired(
+    lake: Store, feed: str, versions: Sequence[tuple[str, str, str | None]], action: str, at: dt.datetime
+) -> None:
+    """Notes that these versions are about to leave the landing, or were tagged.
+
+    Args:
+        versions: (source file, etag, where it moves to) of each.
+    """
+    names, etags, places = ([version[n] for version in versions] for n in range(3))
+    columns = {"source_file": names, "etag": etags, "action": [action] * len(names), "moved_to": places}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns | {"at": [at] * len(names)}, schema=SCHEMA), sink, compression="zstd")
+    lake.put(f"retired/{feed}/{at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.parquet", sink.getvalue())
+
+
+def read_retired(lake: Store, feed: str) -> pa.Table:
+    """Everything that was ever noted for a feed, oldest first."""
+    keys = sorted(item.key for item in lake.list(f"retired/{feed}"))
+
+    def read(key: str) -> pa.Table:
+        return pq.read_table(io.BytesIO(lake.get(key)), schema=SCHEMA)
+
+    with ThreadPoolExecutor(8) as pool:
+        return pa.concat_tables([SCHEMA.empty_table(), *pool.map(read, keys)]).combine_chunks()
+
+
+def is_retired(retired: pa.Table, names: pa.Array, etags: pa.Array) -> pa.Array:
+    """Which of the given versions were noted."""
+    noted = [retired.column(name).combine_chunks() for name in ("source_file", "etag")]
+    known = pc.binary_join_element_wise(*noted, _SEPARATOR)
+    return pc.is_in(pc.binary_join_element_wise(names, etags, _SEPARATOR), value_set=known)

@@ -1,0 +1,1 @@
+"""The steps of a load, from a listing of the landing to a committed ledger entry."""

@@ -1,0 +1,69 @@
+"""Rejected records given up on purpose: out of the open quarantine, kept and counted for ever."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import pyarrow.compute as pc
+
+from ingest.errors import ConflictError, RetriableError
+from ingest.ledger.entry import Entry, LakeFile
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.quarantine import DISCARDED, OPEN, Wanted, tables, without, write
+from ingest.storage.store import Store
+
+ATTEMPTS = 5
+
+
+def discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted: Wanted) -> int:
+    """Moves the wanted records from the open quarantine to the discarded ones, in one commit. No row changes.
+
+    A discarded record is never replayed. When its object is overwritten it vanishes with the object's other records.
+
+    Args:
+        because: why, for whoever looks later.
+
+    Returns:
+        How many records were moved.
+
+    Raises:
+        RetriableError: other writers changed the same files again and again.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            with lake.disk_errors():
+                return _discard(lake, ledger, now, because, wanted)
+        except ConflictError:
+            continue
+    raise RetriableError(f"{ledger.feed}: other writers keep changing the quarantine; run it again")
+
+
+def _discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted: Wanted) -> int:
+    state = ledger.state()
+    load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    removed: list[str] = []
+    added: list[LakeFile] = []
+    records = 0
+    try:
+        for file, table in tables(lake, state):
+            mask = wanted.mask(table)
+            if not pc.any(mask).as_py():
+                continue
+            given_up = table.filter(mask)
+            folder = file.path.rsplit("/", 1)[0].replace(OPEN, DISCARDED, 1)
+            added.append(write(lake, file, folder, given_up, load_id, because))
+            left = without(lake, file, wanted.mask, load_id)
+            added += [left] if left else []
+            removed.append(file.path)
+            records += len(given_up)
+    except BaseException:
+        lake.delete(file.path for file in added)
+        raise
+    try:
+        if records:
+            ledger.commit(Entry(load_id, now, (), tuple(added), tuple(removed)), state.position)
+    except ConflictError:  # after any other error the commit may have been made: the files stay
+        lake.delete(file.path for file in added)
+        raise
+    return records

@@ -1,0 +1,130 @@
+"""Whole source objects taken out of the lake: an object that should never have been loaded, and its rows with it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.errors import ConflictError, IngestError, RetriableError
+from ingest.ledger.dropped import DroppedVersion, record_dropped
+from ingest.ledger.entry import Entry, LoadedObject
+from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.steps.rewrite import Rewrite, rewrite_without
+from ingest.storage.store import Store
+
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """What was taken out of one feed.
+
+    Attributes:
+        objects: the versions whose records vanished, as they were.
+        empty: objects without a row and without a rejected record: dropped before, or never had any.
+        replaced: objects of which another version was loaded meanwhile; they were left alone.
+    """
+
+    feed: str
+    objects: tuple[LoadedObject, ...] = ()
+    empty: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+
+
+def drop(lake: Store, ledger: Ledger, names: Collection[str], because: str, now: dt.datetime) -> Drop:
+    """Takes the rows and the rejected records of the named objects out, all in one commit.
+
+    The versions that the ledger knows now are meant. They do not load again; other content under their keys does.
+    Safe to repeat, to interrupt at any point and to run beside other writers.
+
+    Args:
+        names: bucket/key of objects that the ledger knows.
+        because: why, for whoever looks later.
+
+    Raises:
+        RetriableError: other writers changed the same files again and again.
+        IngestError: the lake holds other records of an object than the ledger says.
+    """
+    meant = ledger.state().objects.lookup(names)
+    for _ in range(ATTEMPTS):
+        try:
+            with lake.disk_errors():
+                return _drop(lake, ledger, meant, because, now)
+        except ConflictError:
+            continue
+    raise RetriableError(
+        f"{ledger.feed}: other writers keep changing the same files; nothing was dropped, run it again"
+    )
+
+
+def _drop(lake: Store, ledger: Ledger, meant: Mapping[str, LoadedObject], because: str, now: dt.datetime) -> Drop:
+    state = ledger.state()
+    known = state.objects.lookup(meant)
+    replaced = tuple(sorted(name for name, item in known.items() if not _is_same(item, meant[name])))
+    empty = tuple(sorted(n for n, item in known.items() if n not in replaced and not item.rows + item.quarantined))
+    chosen = {name: item for name, item in sorted(known.items()) if name not in {*replaced, *empty}}
+    if not chosen:
+        return Drop(ledger.feed, empty=empty, replaced=replaced)
+    load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    without = {name: _without_records(item) for name, item in chosen.items()}
+    rewrite = rewrite_without(lake, state, chosen, load_id)
+    try:
+        _must_be_all(ledger, state, chosen, rewrite)
+        etags = _etags(lake, rewrite, chosen)
+        versions = [DroppedVersion(item, etags[name], because, now) for name, item in without.items()]
+        note = record_dropped(lake, ledger.feed, load_id, versions)
+    except BaseException:
+        lake.delete(file.path for file in rewrite.added)
+        raise
+    entry = Entry(load_id, now, tuple(without.values()), tuple(rewrite.added), tuple(rewrite.removed))
+    try:
+        ledger.commit(entry, state.position)
+    except ConflictError:  # after any other error the commit may have been made: files and note stay
+        lake.delete([note, *(file.path for file in rewrite.added)])
+        raise
+    return Drop(ledger.feed, tuple(chosen.values()), empty, replaced)
+
+
+def _is_same(item: LoadedObject, meant: LoadedObject) -> bool:
+    return (item.load_id, item.content_hash) == (meant.load_id, meant.content_hash)
+
+
+def _without_records(item: LoadedObject) -> LoadedObject:
+    dropped = item.dropped + item.rows + item.quarantined
+    return replace(item, rows=0, quarantined=0, dropped=dropped, event_dates=())
+
+
+def _must_be_all(ledger: Ledger, state: LedgerState, chosen: Mapping[str, LoadedObject], rewrite: Rewrite) -> None:
+    """Checks that as many records leave the files as the ledger says that the objects have.
+
+    Raises:
+        IngestError: they do not.
+    """
+    leaving = sum(state.files[path].rows for path in rewrite.removed) - sum(file.rows for file in rewrite.added)
+    expected = sum(item.rows + item.quarantined for item in chosen.values())
+    if leaving != expected:
+        raise IngestError(
+            f"{', '.join(chosen)}: the lake holds {leaving:,} records, the ledger says {expected:,}; nothing was "
+            f"dropped. `lake verify {ledger.feed}` names the difference"
+        )
+
+
+def _etags(lake: Store, rewrite: Rewrite, chosen: Mapping[str, LoadedObject]) -> dict[str, tuple[str, ...]]:
+    """The etags under which the objects' records were loaded: seen again, an object has another one in the ledger."""
+    found = {name: {item.etag} for name, item in chosen.items()}
+    wanted = pa.array(chosen, pa.string())
+    for path in rewrite.removed:
+        with lake.open(path) as source:
+            for batch in pq.ParquetFile(source).iter_batches(1 << 16, columns=["_source_file", "_source_etag"]):
+                names, etags = (batch.column(place).cast(pa.string()) for place in range(2))
+                mask = pc.is_in(names, value_set=wanted)
+                pairs = zip(names.filter(mask).to_pylist(), etags.filter(mask).to_pylist(), strict=True)
+                for name, etag in set(pairs):
+                    found[name].add(etag)
+    return {name: tuple(sorted(etags)) for name, etags in found.items()}

@@ -1,0 +1,255 @@
+"""Lines in, typed rows and rejected records out. Whether a line is good never depends on its neighbours.
+
+The fast way reads a chunk of lines with one call of Arrow's JSON reader and checks what that reader is lenient about.
+If anything is odd, the slow way looks at each line: msgspec finds the suspects, Arrow alone judges each of them, and
+what Arrow still refuses among the rest is found by bisection. Unknown fields are looked for line by line, and only in
+a chunk that has some: Arrow would infer a column of each for all lines, which is quadratic.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.contracts.contract import Contract
+from ingest.contracts.schema import record_schema
+from ingest.formats.fields import MAX_NESTING, Fields, Refused, Verdict
+from ingest.formats.tokens import BLANK, is_deeper_than
+from ingest.steps.judge import Judge
+from ingest.steps.ranges import Ranges
+from ingest.steps.read import Piece
+from ingest.steps.typed import REFUSALS, TypedReader
+from ingest.storage.arrays import Indices, as_numpy, one
+
+SOURCE, LINE, RESCUED = "_source", "_source_line", "_rescued_data"
+_NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
+MAX_DETAIL = 1000
+# Arrow's reader overflows its stack at some ten thousand levels; lines that might hold a tenth are looked at first.
+_LONG_LINE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that goes to the quarantine.
+
+    Attributes:
+        source: index of the object in its load.
+        reason: unparsable, invalid_utf8, wrong_type, number_out_of_range, duplicate_key, too_deep, too_many_fields,
+            line_too_long, missing_required, unknown_field, event_time_in_future, event_time_before_epoch or
+            corrupt_object.
+        column: dotted path of the column at fault, if one is; members of lists without their index.
+        detail: what was found, for people, at most MAX_DETAIL characters.
+    """
+
+    source: int
+    line: int
+    reason: str
+    column: str | None
+    detail: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The outcome of one chunk: rows (contract columns, `_source`, `_source_line`, `_rescued_data`) and rejects."""
+
+    rows: pa.Table
+    rejects: list[Reject]
+
+
+class Parser:
+    """Parses chunks by one contract.
+
+    Args:
+        contract: the feed's contract.
+        modified_at: for each object of the load when it was written; an event may not lie later than that plus the
+            contract's clock skew.
+    """
+
+    def __init__(self, contract: Contract, modified_at: Sequence[dt.datetime]) -> None:
+        self.contract = contract
+        self.schema = record_schema(contract)
+        self._reader, self._fields = TypedReader(contract), Fields(contract.columns)
+        self._judge = Judge(contract, self._reader, self._fields)
+        self._ranges = Ranges(contract)
+        self._latest = np.array([int(at.timestamp() * 1e6) for at in modified_at], dtype=np.int64)
+        self._latest += contract.clock_skew_seconds * 1_000_000
+        epoch = dt.datetime.combine(contract.epoch, dt.time(), dt.UTC)
+        self._earliest = int(epoch.timestamp() * 1e6)
+        self._required = [path for path, column in contract.walk() if column.required]
+
+    def empty(self) -> pa.Table:
+        """No rows, in the shape of `parse`."""
+        table = self.schema.empty_table()
+        for name, kind in ((SOURCE, pa.int32()), (LINE, pa.int64()), (RESCUED, pa.string())):
+            table = table.append_column(name, pa.array([], kind))
+        return table
+
+    def parse(self, pieces: Sequence[Piece]) -> Parsed:
+        """Parses the lines of `pieces`. Blank lines are no records."""
+        buffer = b"".join([piece.data for piece in pieces])
+        data = np.frombuffer(buffer, np.uint8)
+        newlines = np.flatnonzero(data == _NEWLINE)
+        starts = np.concatenate(([0], newlines[:-1] + 1))
+        ends = newlines - ((newlines > starts) & (data[newlines - 1] == _RETURN))
+        per_piece = np.array([piece.data.count(b"\n") for piece in pieces])
+        piece_of = np.repeat(np.arange(len(pieces)), per_piece)
+        first = np.array([piece.first_line for piece in pieces]) - (np.cumsum(per_piece) - per_piece)
+        numbers = np.arange(len(newlines)) + first[piece_of]
+        sources = np.array([piece.source for piece in pieces], dtype=np.int32)[piece_of]
+        kept: Indices = np.flatnonzero(ends > starts)
+        rejected: dict[int, Verdict] = {}
+
+        def line(index: int) -> bytes:
+            return buffer[starts[index] : ends[index]].strip(BLANK)
+
+        found = None
+        long = kept[(ends - starts)[kept] > _LONG_LINE].tolist()
+        if _whole_objects(data, starts[kept], ends[kept]) and not any(
+            is_deeper_than(line(index), MAX_NESTING) for index in long
+        ):
+            with suppress(*REFUSALS):
+                found = self._reader.read(buffer, len(kept))
+        if found:
+            rows, unknown = found
+        else:
+            rows, kept, unknown = self._sift(line, kept, rejected)
+        bad = np.zeros(len(kept), dtype=bool)
+        rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
+        self._reader.expects_unknown = rescued.null_count < len(rescued)
+        self._violations(rows, rescued, kept, sources, rejected, bad)
+        table = pa.table(
+            [*rows.columns, sources[kept], numbers[kept], rescued], [*rows.column_names, SOURCE, LINE, RESCUED]
+        )
+        rejects = []
+        for index in sorted(rejected):
+            reason, path, detail = rejected[index]
+            rejects.append(
+                Reject(int(sources[index]), int(numbers[index]), reason, path, detail[:MAX_DETAIL], line(index))
+            )
+        return Parsed(table.filter(pa.array(~bad)) if bad.any() else table, rejects)
+
+    def _sift(self, line: Any, kept: Indices, rejected: dict[int, Verdict]) -> tuple[pa.Table, Indices, bool]:
+        """Separates good lines from bad ones."""
+        good: list[int] = []
+        for index in kept.tolist():
+            if text := line(index):
+                if verdict := self._judge.verdict(text):
+                    rejected[index] = verdict
+                else:
+                    good.append(index)
+        tables: list[pa.Table] = []
+        passed: list[int] = []
+        unknown = False
+        todo = [good]
+        while todo:  # depth first, so the order of the lines is kept
+            part = todo.pop()
+            if not part:
+                continue
+            texts = [line(index) for index in part]
+            try:
+                table, has_unknown = self._reader.read(b"\n".join(texts) + b"\n", len(part))
+            except REFUSALS as refusal:
+                if len(part) == 1:
+                    rejected[part[0]] = self._judge.why(texts[0], refusal)
+                else:
+                    half = len(part) // 2
+                    parts = [part[:half], part[half:]]
+                    if "specified twice" in str(refusal):  # cheaper to find than by bisection
+                        verdicts = {index: self._fields.fault(text) for index, text in zip(part, texts, strict=True)}
+                        if found := {index: verdict for index, verdict in verdicts.items() if verdict}:
+                            rejected |= found
+                            parts = [[index for index in part if index not in found]]
+                    todo += reversed(parts)
+            else:
+                tables.append(table)
+                passed += part
+                unknown |= has_unknown
+        rows = pa.concat_tables(tables) if tables else self.schema.empty_table()
+        return rows, np.array(passed, dtype=np.int64), unknown
+
+    def _rescued(self, line: Any, kept: Indices, rejected: dict[int, Verdict], bad: npt.NDArray[np.bool_]) -> pa.Array:
+        """`_rescued_data` of each kept line; a line whose unknown fields cannot be kept is rejected."""
+        found: list[str | None] = []
+        for place, index in enumerate(kept.tolist()):
+            try:
+                found.append(self._fields.unknown(line(index)))
+            except Refused as refused:
+                found.append(None)
+                rejected[index] = refused.verdict
+                bad[place] = True
+        return pa.array(found, pa.string())
+
+    def _violations(
+        self,
+        rows: pa.Table,
+        rescued: pa.Array,
+        kept: Indices,
+        sources: npt.NDArray[np.int32],
+        rejected: dict[int, Verdict],
+        bad: npt.NDArray[np.bool_],
+    ) -> None:
+        """Rejects rows that are well-formed but break a rule, and marks them in `bad`."""
+
+        def reject(where: Indices, reason: str, column: str, detail: Any) -> None:
+            for position in where.tolist():
+                if not bad[position]:
+                    rejected[int(kept[position])] = (reason, column, detail(position))
+            bad[where] = True
+
+        for beyond in self._ranges.beyond(rows):
+            reject(beyond.rows, beyond.reason, beyond.path, beyond.details.__getitem__)
+        if self.contract.unknown_fields == "freeze" and rescued.null_count < len(rescued):
+            for place in np.flatnonzero(as_numpy(pc.is_valid(rescued))).tolist():
+                names = list(msgspec.json.decode(rescued[place].as_py(), type=dict[str, msgspec.Raw]))
+                detail = f"the contract does not know {', '.join(names)}, and is frozen"
+                reject(np.array([place]), "unknown_field", names[0], lambda _, text=detail: text)
+        for path in self._required:
+            missing, in_list = _lacking(rows, path)
+            if len(missing):
+                detail = "expected a value in each element" if in_list else "expected a value"
+                reject(missing, "missing_required", path, lambda _, detail=detail: detail)
+        if self.contract.event_time and len(kept):
+            column = rows.column(self.contract.event_time)
+            micros = as_numpy(pc.fill_null(column.cast(pa.int64()), self._earliest))
+            latest = self._latest[sources[kept]]
+            future, early = np.flatnonzero(micros > latest), np.flatnonzero(micros < self._earliest)
+            name = self.contract.event_time
+            reject(
+                future, "event_time_in_future", name, lambda p: f"{column[p]} lies after the object's time plus skew"
+            )
+            reject(early, "event_time_before_epoch", name, lambda p: f"{column[p]} lies before {self.contract.epoch}")
+
+
+def _lacking(rows: pa.Table, path: str) -> tuple[Indices, bool]:
+    """(rows without a value at a dotted path, whether it lies within a list).
+
+    Within a list every element needs one; a list that is null or empty has no element that could lack it.
+    """
+    first, *members = path.split(".")
+    values = rows.column(first)
+    owners: Indices | None = None
+    for member in members:
+        if pa.types.is_list(values.type):
+            whole = one(values)
+            parents = as_numpy(pc.list_parent_indices(whole))
+            owners = parents if owners is None else owners[parents]
+            values = pc.list_flatten(whole)
+        values = pc.struct_field(values, member)
+    if not values.null_count:
+        return np.empty(0, dtype=np.int64), owners is not None
+    missing: Indices = np.flatnonzero(as_numpy(pc.is_null(values)))
+    return (missing, False) if owners is None else (np.unique(owners[missing]), True)
+
+
+def _whole_objects(data: npt.NDArray[np.uint8], starts: Indices, ends: Indices) -> bool:
+    return bool((data[starts] == _OPEN).all() and (data[ends - 1] == _CLOSE).all())

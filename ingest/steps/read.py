@@ -1,0 +1,303 @@
+"""Object versions in, pieces of whole lines out: fetched ahead, decompressed, hashed, bounded in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from ingest.contracts.contract import Contract
+from ingest.errors import CorruptObject, IngestError, ObjectRefused
+from ingest.formats import json_lines
+from ingest.formats.bounded import LongRecord
+from ingest.limits import DEFAULT, Limits
+from ingest.steps.discover import Waiting
+from ingest.storage.landing import Landing
+from ingest.storage.store import BLOCK_BYTES, ObjectChanged
+
+STUCK_IN_A_ROW = 8
+KEPT_BYTES = 64 << 10
+HELD_BYTES = 64 << 20
+PIECE_BYTES, PIECE_LINES = 256 << 10, 50_000
+"""Blocks of whole lines are joined up to so many bytes; a piece has at most so many lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some consecutive lines of one object.
+
+    Attributes:
+        source: index of the object in its load.
+        first_line: number of its first line, from 1.
+        data: the lines, each ended by a newline.
+    """
+
+    source: int
+    first_line: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LongLine:
+    """A line that is too long to be a record.
+
+    Attributes:
+        size: its bytes.
+        head: the first KEPT_BYTES of them.
+    """
+
+    source: int
+    line: int
+    size: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Stands for all of an object that cannot be decoded."""
+
+    source: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEnd:
+    """Comes after the last piece of an object.
+
+    Attributes:
+        content_hash: SHA-256 of the stored bytes.
+    """
+
+    source: int
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Stands for an object of which nothing was read: it changed since the listing, or the store fails to give it."""
+
+    source: int
+    reason: ObjectChanged | IngestError
+
+
+Part = Piece | LongLine | Broken | ObjectEnd | Unread
+_Blocks = Iterable[bytes] | ObjectChanged | IngestError
+
+
+class StreamFailed(Exception):  # noqa: N818  handled by planning again without the object
+    """The store stopped giving an object after pieces of it were passed on."""
+
+    def __init__(self, source_file: str, reason: IngestError) -> None:
+        super().__init__(source_file)
+        self.source_file, self.reason = source_file, reason
+
+
+def fetch(landing: Landing, waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[tuple[int, _Blocks]]:
+    """(index, blocks) of each object in order; instead of blocks, why there are none.
+
+    From an object store, small objects are fetched ahead by threads, within the limits. A larger one is streamed when
+    its turn comes and raises by itself.
+    """
+
+    def whole(item: Waiting) -> _Blocks:
+        try:
+            return list(landing.read(item.version))
+        except (ObjectChanged, IngestError) as reason:
+            return reason
+
+    if landing.root is not None:
+        for index, item in enumerate(waiting):
+            yield index, (landing.read(item.version) if _is_large(item) else whole(item))
+        return
+
+    ahead: deque[tuple[int, int, Future[_Blocks] | Iterator[bytes]]] = deque()
+    in_flight = 0
+    with ThreadPoolExecutor(limits.fetch_threads) as pool:
+
+        def take() -> tuple[int, _Blocks]:
+            nonlocal in_flight
+            index, size, blocks = ahead.popleft()
+            in_flight -= size
+            return index, (blocks.result() if isinstance(blocks, Future) else blocks)
+
+        for index, item in enumerate(waiting):
+            if _is_large(item):
+                ahead.append((index, 0, landing.read(item.version)))
+            else:
+                ahead.append((index, item.version.size, pool.submit(whole, item)))
+                in_flight += item.version.size
+            while in_flight > limits.bytes_in_flight or len(ahead) > 8 * limits.fetch_threads:
+                yield take()
+        while ahead:
+            yield take()
+
+
+def _is_large(item: Waiting) -> bool:
+    return item.version.size > BLOCK_BYTES
+
+
+def read_pieces(
+    landing: Landing, contract: Contract, waiting: list[Waiting], limits: Limits = DEFAULT
+) -> Iterator[Part]:
+    """Every object as pieces of at most about BLOCK_BYTES, followed by its end.
+
+    Raises:
+        CorruptObject: an object of more than HELD_BYTES turned out to be broken after pieces of it were given.
+        ObjectChanged: an object was overwritten while it was streamed.
+        StreamFailed: the store stopped giving an object while it was streamed.
+        ConfigError, RetriableError: STUCK_IN_A_ROW objects could not be read: it is the store, not an object.
+    """
+    stuck = 0
+    for source, blocks in fetch(landing, waiting, limits):
+        failed: ObjectChanged | IngestError | None = None
+        if isinstance(blocks, ObjectChanged | IngestError):
+            failed = blocks
+            yield Unread(source, failed)
+        else:
+            digest = hashlib.sha256()
+            stored = _hashed(blocks, digest.update)
+            source_file = waiting[source].source_file
+            decoded = json_lines(contract, source_file, stored, waiting[source].version.size)
+            lines = _lines(source, decoded, contract.max_line_bytes)
+            for part in _sound(source, source_file, lines):
+                failed = part.reason if isinstance(part, Unread) else None
+                yield part
+            if failed is None:
+                for _ in stored:  # what a broken object's decoder left
+                    pass
+                yield ObjectEnd(source, digest.hexdigest())
+        if not isinstance(failed, ObjectRefused):  # that one says nothing of the store
+            stuck = stuck + 1 if isinstance(failed, IngestError) else 0
+        if isinstance(failed, IngestError) and stuck >= STUCK_IN_A_ROW:
+            raise failed
+
+
+def _sound(
+    source: int, source_file: str, pieces: Iterator[Piece | LongLine]
+) -> Iterator[Piece | LongLine | Broken | Unread]:
+    """The pieces of an object that decodes to its end, or in their place one note that it does not.
+
+    Pieces of more than HELD_BYTES are not held back.
+    """
+    held: list[Piece | LongLine] = []
+    size = 0
+    try:
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece.data) if isinstance(piece, Piece) else len(piece.head)
+            if size > HELD_BYTES:
+                yield from held
+                held.clear()
+    except CorruptObject as error:
+        if size > HELD_BYTES:
+            raise
+        yield Broken(source, error.detail)
+    except (ObjectChanged, IngestError) as reason:
+        if size <= HELD_BYTES:
+            yield Unread(source, reason)
+        elif isinstance(reason, IngestError):
+            raise StreamFailed(source_file, reason) from None
+        else:
+            raise
+    else:
+        yield from held
+
+
+def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    for block in blocks:
+        update(block)
+        yield block
+
+
+def _lines(source: int, blocks: Iterable[bytes | LongRecord], max_bytes: int) -> Iterator[Piece | LongLine]:
+    coming = iter(blocks)
+    line, rest = 1, b""
+    lines: list[bytes] = []  # whole ones
+    begun: list[bytes] = []  # of the line after them
+    size = begun_size = 0
+    while (block := rest or next(coming, None)) is not None:
+        rest = b""
+        if isinstance(block, bytes):
+            cut = block.rfind(b"\n") + 1
+            if cut:
+                lines += [*begun, block[:cut]]
+                size += begun_size + cut
+                begun, begun_size = [], 0
+            if cut < len(block):
+                begun.append(block[cut:])
+                begun_size += len(block) - cut
+            if size < PIECE_BYTES and begun_size <= max_bytes:
+                continue
+        yield from _pieces(source, line, b"".join(lines), max_bytes)
+        line += sum(part.count(b"\n") for part in lines)
+        lines, size = [], 0
+        if isinstance(block, LongRecord):
+            yield LongLine(source, line, block.size, block.head)
+            line += 1
+        elif begun_size > max_bytes:
+            long, rest = yield from _skip(source, line, b"".join(begun), coming)
+            line += long
+            begun, begun_size = [], 0
+    if begun:
+        lines += [*begun, b"\n"]
+    yield from _pieces(source, line, b"".join(lines), max_bytes)
+
+
+def _pieces(source: int, line: int, data: bytes, max_bytes: int) -> Iterable[Piece | LongLine]:
+    """Whole lines as pieces, without lines that are too long."""
+    if not data:
+        return ()
+    if len(data) > max_bytes:
+        parts = _apart(source, line, data, max_bytes)
+        return (few for part in parts for few in (_few(part) if isinstance(part, Piece) else (part,)))
+    return _few(Piece(source, line, data))
+
+
+def _few(piece: Piece) -> Iterable[Piece]:
+    """The piece in parts that are not too many lines."""
+    if len(piece.data) <= PIECE_LINES or piece.data.count(b"\n") <= PIECE_LINES:
+        return (piece,)
+    return _halves(piece)
+
+
+def _halves(piece: Piece) -> Iterator[Piece]:
+    data = piece.data
+    middle = data.find(b"\n", len(data) // 2) + 1
+    if middle == len(data):  # the last line is longer than all others
+        middle = data.rfind(b"\n", 0, len(data) // 2) + 1
+    yield from _few(replace(piece, data=data[:middle]))
+    yield from _few(replace(piece, first_line=piece.first_line + data.count(b"\n", 0, middle), data=data[middle:]))
+
+
+def _apart(source: int, line: int, data: bytes, max_bytes: int) -> Iterator[Piece | LongLine]:
+    """The lines of a large block, those that are too long told apart from the others."""
+    start = end = 0
+    while end < len(data):
+        begin, end = end, data.index(b"\n", end) + 1
+        if end - 1 - begin > max_bytes:
+            if start < begin:
+                yield Piece(source, line, data[start:begin])
+                line += data.count(b"\n", start, begin)
+            yield LongLine(source, line, end - 1 - begin, data[begin : begin + KEPT_BYTES])
+            line, start = line + 1, end
+    if start < end:
+        yield Piece(source, line, data[start:end])
+
+
+def _skip(
+    source: int, line: int, start: bytes, blocks: Iterable[bytes | LongRecord]
+) -> Generator[LongLine, None, tuple[int, bytes]]:
+    """Passes over a line that is too long; gives the number of lines passed and what follows them."""
+    size, head = len(start), start[:KEPT_BYTES]
+    del start
+    for block in blocks:
+        assert isinstance(block, bytes)  # a format that finds out by itself has no parts of lines
+        end = block.find(b"\n")
+        if end >= 0:
+            yield LongLine(source, line, size + end, head)
+            return 1, block[end + 1 :]
+        size += len(block)
+    yield LongLine(source, line, size, head)
+    return 1, b""

@@ -1,0 +1,148 @@
+"""Rejected records taken into bronze, once contract or parser accept them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.contracts.contract import Contract
+from ingest.errors import ConflictError, RetriableError
+from ingest.ledger.entry import Entry, LakeFile, LoadedObject
+from ingest.ledger.evolution import must_follow
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.quarantine import INCOMPLETE, Wanted, tables, without
+from ingest.steps.discover import Waiting
+from ingest.steps.parse import LINE, SOURCE, Parsed, Parser
+from ingest.steps.read import Piece
+from ingest.steps.write import LoadWriter
+from ingest.storage.store import Store, StoredObject
+
+ATTEMPTS = 5
+BATCH_RECORDS = 50_000
+ALL = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay did: records tried, and those that are rows of bronze now."""
+
+    tried: int = 0
+    replayed: int = 0
+
+
+def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Wanted = ALL) -> Replay:
+    """Judges quarantined records anew, and moves those that are good now to bronze, exactly once.
+
+    Each keeps its object, line, etag and modification time, so among the versions of a key it stands where it always
+    stood. One ledger entry takes it out of the quarantine and shows it in bronze.
+
+    Args:
+        wanted: which records to try.
+
+    Raises:
+        ContractRefused: the contract does not read what was loaded before.
+        RetriableError: other writers changed the same objects again and again.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            with lake.disk_errors():
+                return _replay(contract, lake, ledger, now, wanted)
+        except ConflictError:
+            continue
+    raise RetriableError(f"{contract.feed}: other writers keep changing the quarantined objects; run it again")
+
+
+def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Wanted) -> Replay:
+    state = ledger.state()
+    unrecorded = must_follow(contract, lake, state)
+    load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    chosen = [
+        (file, table.filter(mask))
+        for file, table in tables(lake, state)
+        if pc.any(mask := pc.and_(_is_whole(table), wanted.mask(table))).as_py()
+    ]
+    if not chosen:
+        return Replay()
+    records = pa.concat_tables([table for _, table in chosen]).sort_by(
+        [("_source_file", "ascending"), ("_source_line", "ascending")]
+    )
+    names = records.column("_source_file").cast(pa.string())
+    objects = _objects(contract, records, names)
+    known = state.objects.lookup(item.source_file for item in objects)
+    places = pc.index_in(names.combine_chunks(), value_set=pa.array([item.source_file for item in objects])).to_pylist()
+    lines, raws = records.column("_source_line").to_pylist(), records.column("raw").to_pylist()
+    pieces = [Piece(place, line, raw + b"\n") for place, line, raw in zip(places, lines, raws, strict=True)]
+    writer = LoadWriter(lake, contract, objects, load_id, now)
+    parser = Parser(contract, [item.version.modified_at for item in objects])
+    passed: set[tuple[str, int]] = set()
+    rewritten: list[LakeFile] = []
+    try:
+        for start in range(0, len(pieces), BATCH_RECORDS):
+            rows = parser.parse(pieces[start : start + BATCH_RECORDS]).rows
+            writer.add(Parsed(rows, []))
+            found = zip(rows.column(SOURCE).to_pylist(), rows.column(LINE).to_pylist(), strict=True)
+            passed.update((objects[place].source_file, line) for place, line in found)
+        if not passed:
+            writer.discard()
+            return Replay(len(pieces))
+        loads = {item.load_id for item in known.values()}
+        added = [replace(file, loads=(*file.loads, *sorted(loads))) for file in writer.finish()]
+        removed = []
+        for file, _ in chosen:
+            left = without(lake, file, partial(_has_passed, passed), load_id)
+            if left is not file:
+                removed.append(file.path)
+                rewritten += [left] if left else []
+        moved = [
+            _moved(known[item.source_file], int(writer.rows[place]), dict(writer.dates_of(place)))
+            for place, item in enumerate(objects)
+            if writer.rows[place]
+        ]
+        entry = Entry(load_id, now, tuple(moved), (*added, *rewritten), tuple(removed), contract=unrecorded)
+    except BaseException:
+        _discard(lake, writer, rewritten)
+        raise
+    try:
+        ledger.commit(entry, state.position)
+    except ConflictError:  # after any other error the commit may have been made: the files stay
+        _discard(lake, writer, rewritten)
+        raise
+    return Replay(len(pieces), len(passed))
+
+
+def _discard(lake: Store, writer: LoadWriter, rewritten: list[LakeFile]) -> None:
+    writer.discard()
+    lake.delete(file.path for file in rewritten)
+
+
+def _is_whole(table: pa.Table) -> pa.ChunkedArray:
+    return pc.invert(pc.is_in(table.column("reason"), pa.array(INCOMPLETE)))
+
+
+def _has_passed(passed: set[tuple[str, int]], table: pa.Table) -> pa.Array:
+    names = table.column("_source_file").cast(pa.string()).to_pylist()
+    return pa.array([place in passed for place in zip(names, table.column("_source_line").to_pylist(), strict=True)])
+
+
+def _objects(contract: Contract, records: pa.Table, names: pa.ChunkedArray) -> list[Waiting]:
+    """The objects of the records, in their versions of then."""
+    found: dict[str, Waiting] = {}
+    about = (records.column(name).to_pylist() for name in ("_source_etag", "_source_modified_at"))
+    for name, etag, modified_at in zip(names.to_pylist(), *about, strict=True):
+        if name not in found:
+            key = name.removeprefix(f"{contract.source.bucket}/")
+            found[name] = Waiting(name, StoredObject(key, etag, 0, modified_at.replace(tzinfo=dt.UTC)), False)
+    return list(found.values())
+
+
+def _moved(item: LoadedObject, rows: int, dates: dict[dt.date, int]) -> LoadedObject:
+    for day, count in item.event_dates:
+        dates[day] = dates.get(day, 0) + count
+    return replace(
+        item, rows=item.rows + rows, quarantined=item.quarantined - rows, event_dates=tuple(sorted(dates.items()))
+    )

@@ -1,0 +1,86 @@
+"""Copy-on-write: the live files that hold rows of replaced objects, written again without those rows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.ledger.entry import LakeFile, LoadedObject
+from ingest.ledger.ledger import LedgerState
+from ingest.storage.parquet import parquet_file
+from ingest.storage.store import Store
+
+
+@dataclass(slots=True)
+class Rewrite:
+    """Files that an entry has to add and remove, so that the replaced objects' rows are gone."""
+
+    added: list[LakeFile] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+def rewrite_without(lake: Store, state: LedgerState, replaced: Mapping[str, LoadedObject], load_id: str) -> Rewrite:
+    """Rewrites, row group by row group, every live file that may hold rows of the replaced objects.
+
+    Args:
+        replaced: the versions whose rows have to vanish, by source file.
+        load_id: the load that does it; it names the new files.
+    """
+    result = Rewrite()
+    if not replaced:
+        return result
+    staged: dict[str, Path] = {}
+    try:
+        _rewrite(lake, state, replaced, load_id, result, staged)
+        lake.publish(staged)
+    except BaseException:
+        lake.discard(staged.values())
+        raise
+    return result
+
+
+def _rewrite(
+    lake: Store,
+    state: LedgerState,
+    replaced: Mapping[str, LoadedObject],
+    load_id: str,
+    result: Rewrite,
+    staged: dict[str, Path],
+) -> None:
+    loads = {item.load_id for item in replaced.values()}
+    for file in sorted(state.files.values(), key=lambda file: file.path):
+        if loads.isdisjoint(file.loads):
+            continue
+        wanted = pa.array([name for name, item in replaced.items() if item.load_id in file.loads])
+        with lake.open(file.path) as source:
+            parquet = pq.ParquetFile(source, memory_map=False)
+            if not any(_holds(parquet, group, wanted) for group in range(parquet.num_row_groups)):
+                continue
+            folder = file.path.rsplit("/", 1)[0]
+            key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
+            path, rows = lake.stage(key), 0
+            with parquet_file(path, parquet.schema_arrow, compression="zstd", compression_level=1) as writer:
+                for group in range(parquet.num_row_groups):
+                    table = parquet.read_row_group(group)
+                    kept = table.filter(pc.invert(pc.is_in(table.column("_source_file").cast(pa.string()), wanted)))
+                    if kept.num_rows:
+                        writer.write_table(kept)
+                        rows += kept.num_rows
+        result.removed.append(file.path)
+        if rows:
+            size = path.stat().st_size
+            staged[key] = path
+            result.added.append(LakeFile(key, rows, size, file.ingest_date, file.event_date, file.loads, file.columns))
+        else:
+            lake.discard([path])
+
+
+def _holds(parquet: pq.ParquetFile, group: int, wanted: pa.Array) -> bool:
+    names = parquet.read_row_group(group, columns=["_source_file"]).column(0).cast(pa.string())
+    return bool(pc.any(pc.is_in(names, wanted)).as_py())

@@ -1,0 +1,304 @@
+"""Typed rows become Parquet files, one set per partition, with every row's lineage; rejects become the quarantine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.contracts.contract import Contract, Kind
+from ingest.contracts.schema import (
+    LINEAGE,
+    QUARANTINE,
+    bronze_schema,
+    encodings,
+    partitions,
+    record_schema,
+    sql_columns,
+)
+from ingest.ledger.entry import LakeFile
+from ingest.steps.discover import Waiting
+from ingest.steps.parse import LINE, RESCUED, SOURCE, Parsed, Reject
+from ingest.storage.arrays import as_numpy
+from ingest.storage.parquet import give_up
+from ingest.storage.store import Store
+
+GROUP_ROWS = 120_000
+FAIR_GROUP_ROWS = 5_000
+"""Fewer rows make a row group that costs more than it holds; compaction would have to mend it."""
+FEW_HELD_ROWS, HELD_ROWS = 40_000, 250_000
+"""More than a few held rows are written as soon as that makes a fair row group; more than so many in any case."""
+HELD_BYTES = 64 << 20
+"""The same of their bytes: rows may be large, and a few rows may keep all that was parsed with them in memory."""
+OPEN_WRITERS = 64
+HELD_REJECTS, HELD_REJECT_BYTES = 20_000, 16 << 20
+_EPOCH = dt.date(1970, 1, 1)
+_DAY_ZERO = 1 << 30  # keeps days before 1970 positive when packed beside the object's index
+
+
+def columns_json(contract: Contract) -> str:
+    """The columns of a file written by this contract, as the ledger notes them: JSON of name to SQL type."""
+    kept = {name: kind for name, kind, _ in sql_columns(contract) if name not in partitions(contract)}
+    return json.dumps(kept, separators=(",", ":"))
+
+
+@dataclass(slots=True)
+class _OpenFile:
+    key: str
+    path: Path
+    writer: pq.ParquetWriter
+    event_date: dt.date | None
+    rows: int = 0
+
+
+class LoadWriter:
+    """Writes the files of one load. Nothing that it writes is visible before the ledger names it.
+
+    Attributes:
+        rows: bronze rows per object of the load.
+        quarantined: quarantined records per object of the load.
+    """
+
+    def __init__(
+        self, lake: Store, contract: Contract, objects: Sequence[Waiting], load_id: str, started_at: dt.datetime
+    ) -> None:
+        self._lake = lake
+        self._contract = contract
+        self._load_id = load_id
+        self._started_at = started_at.astimezone(dt.UTC).replace(tzinfo=None)
+        self._ingest_date = self._started_at.date()
+        self._files = pa.array([item.source_file for item in objects], pa.string())
+        self._etags = pa.array([item.version.etag for item in objects], pa.string())
+        modified = [item.version.modified_at.astimezone(dt.UTC).replace(tzinfo=None) for item in objects]
+        self._modified = pa.array(modified, pa.timestamp("us"))
+        self._schema = bronze_schema(contract)
+        self._columns = columns_json(contract)
+        leaves = _leaves(record_schema(contract))
+        special = encodings(contract)
+        leaves |= {name: name for name in LINEAGE}
+        self._dictionary = [path for path, dotted in leaves.items() if dotted not in special]
+        kinds = {path: special.get(dotted) for path, dotted in leaves.items()}
+        self._encodings = {path: kind for path, kind in kinds.items() if kind}
+        self._held: dict[int | None, list[pa.Table]] = defaultdict(list)
+        self._held_rows: dict[int | None, int] = defaultdict(int)
+        self._held_bytes = 0
+        self._open: dict[int | None, _OpenFile] = {}
+        self._count = 0
+        self._done: list[_OpenFile] = []
+        self._staged: list[Path] = []
+        self._quarantine: _OpenFile | None = None
+        self._rejects: list[Reject] = []
+        self._reject_bytes = 0
+        self.rows = np.zeros(len(objects), dtype=np.int64)
+        self.quarantined = np.zeros(len(objects), dtype=np.int64)
+        self._dates: dict[int, dict[dt.date, int]] = defaultdict(dict)
+
+    def add(self, parsed: Parsed) -> None:
+        """Takes a parsed chunk; writes when enough rows are held."""
+        self._add_rejects(parsed.rejects)
+        table = parsed.rows
+        if table.num_rows == 0:
+            return
+        self._held_bytes += table.nbytes
+        sources = as_numpy(table.column(SOURCE))
+        np.add.at(self.rows, sources, 1)
+        for day, part in self._split(table, sources):
+            self._held[day].append(part)
+            self._held_rows[day] += part.num_rows
+            if self._held_rows[day] >= GROUP_ROWS:
+                self._flush(day)
+        while (held := sum(self._held_rows.values())) > FEW_HELD_ROWS:
+            day = max(self._held_rows, key=self._held_rows.__getitem__)
+            if held <= HELD_ROWS and self._held_rows[day] < FAIR_GROUP_ROWS:
+                break
+            self._flush(day)
+        if self._held_bytes > HELD_BYTES:
+            self._free()
+
+    def dates_of(self, source: int) -> Iterable[tuple[dt.date, int]]:
+        """(event date, bronze rows) of one object; nothing for entity feeds."""
+        return self._dates[source].items()
+
+    def finish(self) -> list[LakeFile]:
+        """Writes what is held, makes all files durable and returns them."""
+        for day in list(self._held_rows):
+            self._flush(day)
+        for day in list(self._open):
+            self._close(day)
+        self._flush_rejects()
+        if self._quarantine:
+            self._quarantine.writer.close()
+            self._done.append(self._quarantine)
+        files = [
+            LakeFile(
+                file.key,
+                file.rows,
+                file.path.stat().st_size,
+                self._ingest_date,
+                file.event_date,
+                (self._load_id,),
+                self._columns if file is not self._quarantine else "",
+            )
+            for file in self._done
+        ]
+        self._lake.publish({file.key: file.path for file in self._done})
+        return files
+
+    def discard(self) -> None:
+        """Closes and deletes everything that was written."""
+        for file in (*self._open.values(), *([self._quarantine] if self._quarantine else [])):
+            give_up(file.writer)
+        self._lake.discard(self._staged)
+        self._lake.delete([file.key for file in self._done])
+
+    def _split(self, table: pa.Table, sources: npt.NDArray[np.int32]) -> list[tuple[int | None, pa.Table]]:
+        """The table by event date (days since 1970), and the counts per object and date."""
+        if self._contract.kind is not Kind.EVENT:
+            return [(None, table)]
+        assert self._contract.event_time is not None
+        stamps = as_numpy(table.column(self._contract.event_time).cast(pa.int64()))
+        days = np.floor_divide(stamps, 86_400_000_000)
+        pairs, counts = np.unique((sources.astype(np.int64) << 32) + days + _DAY_ZERO, return_counts=True)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            dates, day = self._dates[pair >> 32], _EPOCH + dt.timedelta(days=(pair & 0xFFFFFFFF) - _DAY_ZERO)
+            dates[day] = dates.get(day, 0) + count
+        order = np.argsort(days, kind="stable")
+        ordered = days[order]
+        if ordered[0] == ordered[-1]:
+            return [(int(ordered[0]), table)]
+        table = table.take(pa.array(order))
+        edges = [0, *(np.flatnonzero(np.diff(ordered)) + 1).tolist(), len(ordered)]
+        return [(int(ordered[start]), table.slice(start, end - start)) for start, end in pairwise(edges)]
+
+    def _free(self) -> None:
+        """Writes rows until half of the limit is held, and copies the others, without what was parsed with them."""
+        sizes = {day: sum(table.nbytes for table in tables) for day, tables in self._held.items()}
+        while sum(sizes.values()) > HELD_BYTES // 2:
+            day = max(sizes, key=sizes.__getitem__)
+            del sizes[day]
+            self._flush(day)
+        for day in sizes:
+            table = pa.concat_tables(self._held[day])
+            self._held[day] = [table.take(pa.array(np.arange(len(table))))]
+        self._held_bytes = sum(sizes.values())
+
+    def _flush(self, day: int | None) -> None:
+        tables, rows = self._held.pop(day, []), self._held_rows.pop(day, 0)
+        if not rows:
+            return
+        table = pa.concat_tables(tables)
+        sources = as_numpy(table.column(SOURCE))
+        used, positions = np.unique(sources, return_inverse=True)
+        used_indices, indices = pa.array(used), pa.array(positions.astype(np.int32))
+        lineage = {
+            "_source_file": pa.DictionaryArray.from_arrays(indices, self._files.take(used_indices)),
+            "_source_etag": pa.DictionaryArray.from_arrays(indices, self._etags.take(used_indices)),
+            "_source_modified_at": self._modified.take(used_indices).take(indices),
+            LINE: table.column(LINE),
+            "_ingested_at": pa.repeat(pa.scalar(self._started_at, pa.timestamp("us")), rows),
+            "_load_id": pa.repeat(pa.scalar(self._load_id), rows),
+            RESCUED: table.column(RESCUED),
+        }
+        columns = [*(table.column(item.name) for item in record_schema(self._contract)), *lineage.values()]
+        file = self._file(day)
+        file.writer.write_table(pa.table(columns, names=self._schema.names), row_group_size=rows)
+        file.rows += rows
+
+    def _file(self, day: int | None) -> _OpenFile:
+        if day not in self._open:
+            if len(self._open) >= OPEN_WRITERS:
+                self._close(next(iter(self._open)))
+            folder = f"bronze/{self._contract.feed}/ingest_date={self._ingest_date}"
+            event_date = None if day is None else _EPOCH + dt.timedelta(days=day)
+            if event_date:
+                folder += f"/event_date={event_date}"
+            key = f"{folder}/{self._load_id}-{self._count}.parquet"
+            self._count += 1
+            path = self._stage(key)
+            schema = self._schema
+            for name in ("_source_file", "_source_etag"):
+                place = schema.get_field_index(name)
+                schema = schema.set(place, pa.field(name, pa.dictionary(pa.int32(), pa.string())))
+            writer = pq.ParquetWriter(
+                path,
+                schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=self._dictionary,
+                column_encoding=self._encodings,
+            )
+            self._open[day] = _OpenFile(key, path, writer, event_date)
+        return self._open[day]
+
+    def _close(self, day: int | None) -> None:
+        file = self._open[day]
+        file.writer.close()
+        self._done.append(self._open.pop(day))
+
+    def _stage(self, key: str) -> Path:
+        self._staged.append(self._lake.stage(key))
+        return self._staged[-1]
+
+    def _add_rejects(self, rejects: list[Reject]) -> None:
+        for reject in rejects:
+            self.quarantined[reject.source] += 1
+            self._reject_bytes += len(reject.raw) + len(reject.detail)
+        self._rejects += rejects
+        if len(self._rejects) >= HELD_REJECTS or self._reject_bytes >= HELD_REJECT_BYTES:
+            self._flush_rejects()
+
+    def _flush_rejects(self) -> None:
+        if not self._rejects:
+            return
+        if self._quarantine is None:
+            key = f"quarantine/{self._contract.feed}/ingest_date={self._ingest_date}/{self._load_id}.parquet"
+            path = self._stage(key)
+            writer = pq.ParquetWriter(path, QUARANTINE, compression="zstd")
+            self._quarantine = _OpenFile(key, path, writer, None)
+        sources = pa.array([reject.source for reject in self._rejects], pa.int32())
+        count = len(self._rejects)
+        columns = {
+            "_source_file": self._files.take(sources),
+            "_source_etag": self._etags.take(sources),
+            "_source_modified_at": self._modified.take(sources),
+            LINE: pa.array([reject.line for reject in self._rejects], pa.int64()),
+            "_ingested_at": pa.repeat(pa.scalar(self._started_at, pa.timestamp("us")), count),
+            "_load_id": pa.repeat(pa.scalar(self._load_id), count),
+            RESCUED: pa.nulls(count, pa.string()),
+            "reason": pa.array([reject.reason for reject in self._rejects], pa.string()),
+            "column": pa.array([reject.column for reject in self._rejects], pa.string()),
+            "detail": pa.array([reject.detail for reject in self._rejects], pa.string()),
+            "raw": pa.array([reject.raw for reject in self._rejects], pa.binary()),
+        }
+        self._quarantine.writer.write_table(pa.table(columns, schema=QUARANTINE))
+        self._quarantine.rows += count
+        self._rejects, self._reject_bytes = [], 0
+
+
+def _leaves(schema: pa.Schema) -> dict[str, str]:
+    """Parquet's paths of the leaves, as `use_dictionary` wants them, with the contract's: `lines.list.element.tax` is
+    `lines.tax`.
+    """
+    found: dict[str, str] = {}
+
+    def below(kind: pa.DataType, path: str, dotted: str) -> None:
+        if pa.types.is_list(kind):
+            below(kind.value_type, f"{path}.list.element", dotted)
+        elif pa.types.is_struct(kind):
+            for member in kind:
+                below(member.type, f"{path}.{member.name}", f"{dotted}.{member.name}")
+        else:
+            found[path] = dotted
+
+    for item in schema:
+        below(item.type, item.name, item.name)
+    return found

@@ -1,0 +1,336 @@
+"""A folder of raw files that others write, where nothing is trusted: no name, and no link.
+
+A link is followed only to a place below the folder. A file is opened component by component, without following links
+(`O_NOFOLLOW`); where a link is in the way, the path that it resolves to must lie below the folder, and that path is
+opened in the same manner. So what is exchanged for a link after the check is not followed either.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pyarrow as pa
+
+from ingest.storage.names import (
+    LINK_DANGLING,
+    LINK_LOOP,
+    LINK_NESTED,
+    LINK_OUTSIDE,
+    LISTED,
+    PERMISSION_DENIED,
+    SPECIAL_FILE,
+    UNREADABLE,
+    key_problem,
+)
+from ingest.text import printable
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_FIRST, _LAST = (
+    (day.replace(tzinfo=dt.UTC) - EPOCH) // _MICROSECOND for day in (dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30))
+)
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # should a pipe take the place of the file, it does not block
+_LINK_IN_THE_WAY = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}
+BATCH = 10_000
+"""So many rows of a listing are Python objects at most."""
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
+"""What the system says of a file that is not there, or that cannot be."""
+
+_Answer = TypeVar("_Answer")
+
+
+class Refused(Exception):  # noqa: N818  handled by reporting the object
+    """A name leads to nothing that is loaded.
+
+    Attributes:
+        reason: one of names.REASONS.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def etag_of(status: os.stat_result) -> str:
+    """The version of a local file: inode, modification time in µs and size, in hex, as object_store has it."""
+    return f"{status.st_ino:x}-{status.st_mtime_ns // 1000:x}-{status.st_size:x}"
+
+
+def modified_at(status: os.stat_result) -> dt.datetime:
+    """When a file was modified, UTC; a time beyond the calendar of Python becomes its first or last day."""
+    return EPOCH + _modified_us(status) * _MICROSECOND
+
+
+def _modified_us(status: os.stat_result) -> int:
+    return min(max(status.st_mtime_ns // 1000, _FIRST), _LAST)
+
+
+def look(root: str, key: str) -> os.stat_result | None:
+    """What a file is now, None when there is none; links are followed below `root`.
+
+    Raises:
+        Refused: it is there and cannot be loaded.
+        OSError: the file system fails.
+    """
+    if not is_path(key):
+        return None
+    try:
+        status = _at(root, key, _status)
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+        if os.path.islink(path := f"{root}/{key}"):  # noqa: PTH114  Path.is_symlink raises for what it cannot look at
+            _must_be_below(os.path.realpath(root), os.path.realpath(path))
+            raise Refused(LINK_DANGLING) from None
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused(SPECIAL_FILE)
+    if problem := key_problem(key):
+        raise Refused(problem)
+    return status
+
+
+def open_file(root: str, key: str) -> int:
+    """Opens a file for reading; nothing outside `root` is ever opened. The caller closes the descriptor.
+
+    Raises:
+        Refused: it is reached by a link that leads outside, or in a loop.
+        OSError: it is not there, or cannot be read.
+    """
+    return _at(root, key, lambda place, name: os.open(name, _FILE, dir_fd=place))
+
+
+def remove_file(root: str, key: str) -> None:
+    """Deletes a file, of a link the link itself; nothing outside `root` is ever deleted.
+
+    Raises:
+        Refused: its folder is reached by a link that leads outside.
+        OSError: it is not there, or must not be deleted.
+    """
+    real = os.path.realpath(root)
+    folder, _, name = key.rpartition("/")
+    path = f"{_inside(real, f'{real}/{folder}')}/{name}"
+    _walk(real, path[len(real) + 1 :], lambda place, name: os.unlink(name, dir_fd=place))
+
+
+def is_path(key: str) -> bool:
+    """Whether a file can have that key: a listing of the folder would show it as the very same text.
+
+    >>> is_path("a/b"), is_path("/a"), is_path("a//b"), is_path("a/../b"), is_path("a\\0"), is_path("")
+    (True, False, False, False, False, False)
+    """
+    return "\0" not in key and {"", ".", ".."}.isdisjoint(key.split("/"))
+
+
+def scan(root: str, prefix: str = "") -> pa.Table:
+    """Every file below a folder, as columns LISTED, in no order; what cannot be loaded has a problem.
+
+    Links to files and folders below `root` are followed. In a folder that was reached by a link, links to folders are
+    not: so however links are laid, one of them costs at most one walk. What vanishes meanwhile is left out.
+
+    Args:
+        root: the bucket's folder; it may itself be a link.
+        prefix: whole path segments below it, without a slash at the end.
+
+    Raises:
+        OSError: the folder itself cannot be read.
+    """
+    found = _Found(os.path.realpath(root))
+    top = f"{found.root}/{prefix}" if prefix else found.root
+    key = f"{prefix}/" if prefix else ""
+    try:
+        real = _inside(found.root, top)
+    except Refused as refused:
+        found.refuse(key, refused.reason)
+        return found.table()
+    except OSError as error:
+        if error.errno in ABSENT:
+            return found.table()
+        raise
+    folders = [(real, key, real != top)]
+    while folders:
+        path, key, is_linked = folders.pop()
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # it vanished
+                        if below := found.take(entry, key, is_linked):
+                            folders.append(below)
+                    if len(found.keys) >= BATCH:
+                        found.pack()
+        except OSError as error:
+            if path == real and error.errno not in ABSENT:
+                raise
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:  # it vanished, or gave way to a file
+                found.refuse(key, _reason(error))
+    return found.table()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a scan met so far.
+
+    Attributes:
+        root: the bucket's folder, without links in its path.
+        packed: rows as columns, which take a quarter of the memory.
+        problems: of the other rows, by their number.
+    """
+
+    root: str
+    packed: list[pa.Table] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    etags: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    problems: dict[int, str] = field(default_factory=dict)
+
+    def take(self, entry: os.DirEntry[str], folder: str, is_linked: bool) -> tuple[str, str, bool] | None:
+        """Notes an entry of a folder; of a folder to look into its path, key and whether a link led there."""
+        key = folder + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            return entry.path, f"{key}/", is_linked
+        if not entry.is_symlink():
+            self.add(key, entry.stat(follow_symlinks=False))
+            return None
+        try:
+            target = self._target(entry.path)
+            status = os.lstat(target)
+            if not stat.S_ISDIR(status.st_mode):
+                self.add(key, status)
+            elif is_linked:
+                raise Refused(LINK_NESTED)
+            elif entry.path.startswith(f"{target}/"):
+                raise Refused(LINK_LOOP)
+            else:
+                return target, f"{key}/", True
+        except Refused as refused:
+            self.refuse(key, refused.reason)
+        except OSError as error:
+            self.refuse(key, LINK_DANGLING if error.errno in ABSENT else _reason(error))
+        return None
+
+    def _target(self, link: str) -> str:
+        """Where a link leads, a path without links.
+
+        Raises:
+            Refused: outside, whether there is something or not, or in a loop.
+            OSError: to nothing, or nobody can say.
+        """
+        try:
+            return _inside(self.root, link)
+        except OSError:
+            _must_be_below(self.root, os.path.realpath(link))
+            raise
+
+    def add(self, key: str, status: os.stat_result) -> None:
+        """Notes a file."""
+        problem = None if stat.S_ISREG(status.st_mode) else SPECIAL_FILE
+        if problem is None and not key.isprintable():
+            problem = key_problem(key)
+        if problem is not None:
+            self.refuse(key, problem)
+            return
+        self.keys.append(key)
+        self.etags.append(etag_of(status))
+        self.sizes.append(status.st_size)
+        self.times.append(_modified_us(status))
+
+    def refuse(self, key: str, problem: str) -> None:
+        """Notes what cannot be loaded."""
+        self.problems[len(self.keys)] = problem
+        self.keys.append(printable(key))
+        self.etags.append("")
+        self.sizes.append(0)
+        self.times.append(0)
+
+    def table(self) -> pa.Table:
+        """All of it."""
+        self.pack()
+        return pa.concat_tables(self.packed)
+
+    def pack(self) -> None:
+        """Turns the rows into columns."""
+        times = pa.array(self.times, pa.int64()).cast(LISTED.field("modified_at").type)
+        problems = pa.nulls(len(self.keys), pa.string())
+        if self.problems:
+            problems = pa.array([self.problems.get(row) for row in range(len(self.keys))], pa.string())
+        columns = [pa.array(self.keys, pa.string()), pa.array(self.etags, pa.string())]
+        columns += [pa.array(self.sizes, pa.int64()), times, problems]
+        self.packed.append(pa.table(columns, schema=LISTED))
+        for rows in (self.keys, self.etags, self.sizes, self.times, self.problems):
+            rows.clear()
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return LINK_LOOP
+    return PERMISSION_DENIED if error.errno in {errno.EACCES, errno.EPERM} else UNREADABLE
+
+
+def _status(place: int, name: str) -> os.stat_result:
+    status = os.stat(name, dir_fd=place, follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return status
+
+
+def _at(root: str, key: str, deed: Callable[[int, str], _Answer]) -> _Answer:
+    """Does something with a name in its folder; links on the way are resolved first, and must lead below `root`.
+
+    Raises:
+        Refused: a link leads outside, or in a loop.
+        OSError: what the deed says, or the way there.
+    """
+    try:
+        return _walk(root, key, deed)
+    except OSError as error:
+        if error.errno not in _LINK_IN_THE_WAY:
+            raise
+    real = os.path.realpath(root)
+    return _walk(real, _inside(real, f"{real}/{key}")[len(real) + 1 :], deed)
+
+
+def _walk(root: str, key: str, deed: Callable[[int, str], _Answer]) -> _Answer:
+    """Does something with a name in its folder, to which no link leads but perhaps `root` itself."""
+    *folders, name = key.split("/")
+    place = os.open(root, _FOLDER)
+    try:
+        for folder in folders:
+            below = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = below
+        return deed(place, name)
+    finally:
+        os.close(place)
+
+
+def _inside(root: str, path: str) -> str:
+    """The path without links of something below `root`, which has none either.
+
+    Raises:
+        Refused: it lies outside, or links lead in a loop.
+        OSError: it is not there.
+    """
+    try:
+        real = os.path.realpath(path, strict=True)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Refused(LINK_LOOP) from None
+        raise
+    _must_be_below(root, real)
+    return real
+
+
+def _must_be_below(root: str, path: str) -> None:
+    if path != root and not path.startswith(f"{root.rstrip('/')}/"):
+        raise Refused(LINK_OUTSIDE)

@@ -1,0 +1,1 @@
+"""The lake's files kept few and clean: compaction, clean-up, retirement of source objects."""

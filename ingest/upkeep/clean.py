@@ -1,0 +1,88 @@
+"""Files that nobody reads any more: left by a crash, or replaced longer ago than any reader holds a position.
+
+None of them goes as long as it may hold the only copy of a row, see ingest/upkeep/orphans.py.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+
+from ingest.ledger.entry import LAYERS, Entry
+from ingest.ledger.ledger import Ledger
+from ingest.storage.store import Store
+from ingest.upkeep.orphans import Landed, sole_copies
+
+GRACE = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What was deleted.
+
+    Attributes:
+        files: how many files.
+        bytes: their size.
+        kept: files that would have gone, but may hold the only copy of a row: path and reason.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    kept: tuple[tuple[str, str], ...] = ()
+
+
+def clean(lake: Store, ledger: Ledger, landed: Landed, now: dt.datetime, grace: dt.timedelta = GRACE) -> Cleaning:
+    """Deletes the files that no position within the grace time shows, and that are older than it.
+
+    A load that still runs, however slowly, cannot commit afterwards: its id is abandoned in the ledger first.
+
+    Args:
+        landed: gives the objects that are in the landing.
+
+    Raises:
+        LostLedger: entries of the log are missing.
+        RetriableError: a store cannot be reached.
+    """
+    horizon = now - grace
+    kept, position = _reachable(ledger, horizon)
+    dead = [
+        item
+        for layer in LAYERS
+        for item in lake.list(f"{layer}/{ledger.feed}")
+        if item.key not in kept and item.modified_at < horizon
+    ]
+    if not dead:
+        return Cleaning()
+    sole = dict(sole_copies(lake, (item.key for item in dead), ledger.state(), landed))
+    dead = [item for item in dead if item.key not in sole]
+    if not dead:
+        return Cleaning(kept=tuple(sole.items()))
+    loads = sorted({load_of(item.key) for item in dead})
+    entry = Entry(f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}", now, abandoned=tuple(loads))
+    sequence = ledger.commit(entry, position)
+    if sequence > position + 1:  # a slow load may just have made it
+        kept |= {file.path for _, other in ledger.entries(position, sequence) for file in other.added}
+        dead = [item for item in dead if item.key not in kept]
+    lake.delete(item.key for item in dead)
+    return Cleaning(len(dead), sum(item.size for item in dead), tuple(sole.items()))
+
+
+def load_of(path: str) -> str:
+    """The load that wrote a file: `…/20260110T120000-0123456789ab-7.parquet` → `20260110T120000-0123456789ab`.
+
+    >>> load_of("bronze/events/ingest_date=2026-01-10/20260110T120000-0123456789ab.parquet")
+    '20260110T120000-0123456789ab'
+    """
+    return "-".join(path.rsplit("/", 1)[-1].removesuffix(".parquet").split("-")[:2])
+
+
+def _reachable(ledger: Ledger, horizon: dt.datetime) -> tuple[set[str], int]:
+    """Every file that some position since the horizon shows, and the newest position."""
+    newest, first = ledger.position(), ledger.first()
+    position = newest
+    while position and position >= first and ledger.committed_at(position) >= horizon:
+        position -= 1
+    kept = set(ledger.state(position).files)
+    kept |= {file.path for _, entry in ledger.entries(position, newest) for file in entry.added}
+    return kept, newest

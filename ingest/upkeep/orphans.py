@@ -1,0 +1,94 @@
+"""Files that no entry of a ledger shows any more, and whether their rows are anywhere else.
+
+A killed load leaves files of objects that still wait in the landing, and compaction leaves files of objects that the
+ledger knows: both may go. A file with rows of an object that neither of them has is all that is left of it, as after
+entries of the ledger were lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.contracts.contract import Contract
+from ingest.ledger.ledger import LedgerState
+from ingest.steps.discover import compare
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+
+Landed = Callable[[], pa.Array]
+"""Gives bucket/key of every object that is in the landing."""
+_MAGIC = b"PAR1"
+SHOWN = 3
+THREADS = 4
+"""A file of a store is read as a whole when it has less than 32 MB, and so many are read at a time."""
+
+
+def landed_objects(contract: Contract, landing: Landing) -> pa.Array:
+    """bucket/key of every object of the feed that is in the landing: an ingest without a ledger would load them all.
+
+    Raises:
+        ConfigError: the bucket is missing or access is refused.
+        RetriableError: the store cannot be reached.
+    """
+    return compare(contract, landing, LedgerState()).names
+
+
+def sole_copies(lake: Store, paths: Iterable[str], state: LedgerState, landed: Landed) -> Iterator[tuple[str, str]]:
+    """Those of the files whose rows may be nowhere else, each with the reason.
+
+    A file that ends before its footer, as a killed writer leaves it, holds no rows that anybody could read, so it is
+    none of them. One whose footer is there and whose rows cannot be read is: nobody can say what it holds.
+
+    Args:
+        state: the newest state of the ledger.
+        landed: asked once, and only if the ledger does not know an object.
+
+    Raises:
+        RetriableError: a store cannot be reached.
+    """
+    in_landing: pa.Array | None = None
+    with ThreadPoolExecutor(THREADS) as pool:
+        for path, names in pool.map(lambda path: (path, _objects_in(lake, path)), paths):
+            if isinstance(names, str):
+                yield path, f"cannot be read, so nobody knows whose rows it holds: {names}"
+            elif len(unknown := state.objects.unknown(names)):
+                if in_landing is None:
+                    in_landing = landed()
+                sole = unknown.filter(pc.invert(pc.is_in(unknown, value_set=in_landing))).sort()
+                if len(sole):
+                    shown = ", ".join(sole.slice(0, SHOWN).to_pylist()) + (", …" if len(sole) > SHOWN else "")
+                    yield path, f"holds rows of {len(sole):,} objects that neither ledger nor landing has: {shown}"
+
+
+def _objects_in(lake: Store, path: str) -> pa.Array | str:
+    """The objects whose records a file holds, or why they cannot be read; none when it ends before its footer."""
+    try:
+        names = _read(lake, path)
+    except FileNotFoundError:  # somebody else deleted it
+        names = None
+    except (pa.ArrowException, KeyError) as error:
+        return str(error).splitlines()[0]
+    return pa.array([], pa.string()) if names is None else names
+
+
+def _read(lake: Store, path: str) -> pa.Array | None:
+    with lake.disk_errors(), lake.open(path) as source:
+        size = source.seek(0, 2)
+        if size < 3 * len(_MAGIC):
+            return None
+        source.seek(size - len(_MAGIC))
+        if source.read(len(_MAGIC)) != _MAGIC:
+            return None
+        source.seek(0)
+        try:
+            table = pq.ParquetFile(source).read(columns=["_source_file"])
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise pa.ArrowInvalid(str(error)) from error  # pyarrow's own, about the content
+    return table.column("_source_file").cast(pa.string()).combine_chunks().unique()

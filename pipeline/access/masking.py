@@ -1,0 +1,161 @@
+"""Rejected records without what is personal, by the contract.
+
+A value of a column that is not `pii` is shown. One of a column that is, of a field that the contract does not know, or
+of another shape than the contract expects is hidden; at most its type is shown. So is a record that is no JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ingest.contracts.contract import Column, Contract, contracts
+
+if TYPE_CHECKING:
+    from ingest.ledger.quarantine import BadRecord
+    from pipeline.checks.trace import Life
+
+HIDDEN = "***"
+_SAID = "hidden, as it may quote a value; --raw shows it"
+_ABOUT_NO_VALUE = frozenset(
+    (
+        "missing_required",
+        "unknown_field",
+        "too_deep",
+        "too_many_fields",
+        "line_too_long",
+        "invalid_utf8",
+        "duplicate_key",
+    )
+)
+"""Reasons whose details name fields, sizes and places, and quote no value."""
+_TYPES = (
+    r"`(array|object|str|int|float|bool|null|date|datetime)( \| (array|object|str|int|float|bool|null|date|datetime))*`"
+)
+_PLAIN = re.compile(
+    r"expected one JSON object on the line|expected one object, found \d+|cannot be read in one piece"
+    r"|Input data was truncated|(NaN and Infinity are no JSON numbers: )?JSON is malformed: [a-z ,':}\]`\"]{1,80}"
+    rf"( \(byte \d+\))?|(Expected {_TYPES}( [<>]= -?\d+)?(, got {_TYPES})?|Invalid RFC3339 encoded [a-z]+"
+    r"|(Integer|Number) (value )?out of range)( - at `\$?[a-z0-9_.\[\]]*`)?"
+)
+"""Details of msgspec and of ours that quote no value."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_TAIL = re.compile(r"(?<=parse:).*|(?<=lose data: ).*", re.DOTALL)
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The members of a JSON object, those given twice included."""
+
+
+def shown(contract: Contract, record: BadRecord, raw: bool) -> tuple[str, str]:
+    """The detail and the text of a rejected record as they are shown.
+
+    Args:
+        raw: whether nothing is hidden.
+    """
+    if raw:
+        return record.detail or "", record.raw.decode("utf-8", "backslashreplace")
+    detail = masked_detail(contract, record.reason, record.column, record.detail)
+    return detail, masked_record(contract, record.raw)
+
+
+def masked_life(life: Life) -> Life:
+    """An object's life, its rejected records masked."""
+    contract = contracts()[life.feed]
+    lines = (
+        replace(
+            line,
+            detail=masked_detail(contract, line.reason, line.column, line.detail),
+            raw=masked_record(contract, line.raw.encode("utf-8", "replace")),
+        )
+        for line in life.bad_lines
+    )
+    return replace(life, bad_lines=tuple(lines))
+
+
+def masked_record(contract: Contract, raw: bytes) -> str:
+    """A rejected record as JSON, its personal and its unknown values hidden; one that is no JSON object as its size."""
+    try:
+        found = json.loads(raw.decode("utf-8", "replace"), object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, _Pairs):
+        return f"<{len(raw):,} bytes, no JSON object>"
+    return _object(found, contract.columns)
+
+
+def masked_detail(contract: Contract, reason: str, column: str | None, detail: str | None) -> str:
+    """What was found in a rejected record, without values: but of a column that is known and not personal."""
+    if not detail or reason in _ABOUT_NO_VALUE or _PLAIN.fullmatch(detail):
+        return detail or ""
+    if reason == "corrupt_object":  # of the whole file: its decoder, and perhaps a header
+        return _TAIL.sub(" …", _QUOTED.sub("'…'", detail))
+    return detail if column and _is_open(contract, column) else _SAID
+
+
+def masked_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a model, its values hidden in columns that have the name of a personal one of a contract."""
+    personal = {column.name for contract in contracts().values() for column in _personal(contract.columns, False)}
+    return {name: HIDDEN if name in personal and value is not None else value for name, value in row.items()}
+
+
+def _personal(columns: Sequence[Column], inherited: bool) -> Iterator[Column]:
+    for column in columns:
+        if column.pii or inherited:
+            yield column
+        yield from _personal(column.fields, column.pii or inherited)
+
+
+def _is_open(contract: Contract, path: str) -> bool:
+    """Whether a dotted path, with or without indices, is a column of one value that is not personal."""
+    parts = re.sub(r"\[[^\]]*\]", "", path).split(".")
+    columns: Sequence[Column] = contract.columns
+    found: Column | None = None
+    for part in parts:
+        found = next((column for column in columns if column.name == part), None)
+        if found is None or found.pii:
+            return False
+        columns = found.fields
+    return found is not None and not found.fields
+
+
+def _object(found: _Pairs, columns: Sequence[Column]) -> str:
+    known = {column.name: column for column in columns}
+    members = (f"{_json(name)}: {_value(value, known.get(name))}" for name, value in found)
+    return f"{{{', '.join(members)}}}"
+
+
+def _value(value: Any, column: Column | None) -> str:
+    if value is None:
+        return "null"
+    if column is None:
+        return _json(f"<{_kind(value)}>")
+    if column.pii:
+        return _json(HIDDEN)
+    if column.repeated and isinstance(value, list) and not isinstance(value, _Pairs):
+        return f"[{', '.join(_one(item, column) for item in value)}]"
+    return _one(value, column)
+
+
+def _one(value: Any, column: Column) -> str:
+    if value is None:
+        return "null"
+    if column.fields and isinstance(value, _Pairs):
+        return _object(value, column.fields)
+    if column.fields or isinstance(value, list):
+        return _json(f"<{_kind(value)}>")
+    return _json(value)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, _Pairs):
+        return "object"
+    kinds = {"str": "string", "bool": "boolean", "list": "list"}
+    return kinds.get(type(value).__name__, "number")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""What a lake tells about itself: verification, lineage of records, status."""

@@ -1,0 +1,28 @@
+"""Contracts compared with what their feeds loaded before: `lake contracts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ingest.contracts.contract import Contract
+from ingest.errors import ContractRefused
+from ingest.ledger.evolution import must_follow
+from ingest.ledger.ledger import Ledger
+from ingest.settings import Settings
+from ingest.storage.store import Store
+
+
+def contract_changes(contracts: Iterable[Contract], options: Settings) -> list[ContractRefused]:
+    """The contracts that do not read what the lake holds; none where there is no lake yet.
+
+    Raises:
+        ConfigError, RetriableError: the lake cannot be read.
+    """
+    lake = Store(options.lake_uri, options)
+    refused = []
+    for contract in contracts:
+        try:
+            must_follow(contract, lake, Ledger(lake, contract.feed).live())
+        except ContractRefused as error:
+            refused.append(error)
+    return refused

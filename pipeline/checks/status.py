@@ -1,0 +1,128 @@
+"""What waits, what is loaded, and since when: `lake status`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ingest.contracts.contract import Contract
+from ingest.ledger.entry import SINCE_2, LakeFile
+from ingest.ledger.ledger import Ledger
+from ingest.settings import Settings
+from ingest.steps.discover import Backlog, discover
+from ingest.steps.sweep import last_sweep
+from ingest.storage.landing import Landing
+from ingest.storage.names import NotLoaded
+from ingest.storage.store import Store
+from pipeline.checks.landings import Absent, absent
+
+
+@dataclass(frozen=True, slots=True)
+class DayStatus:
+    """What one UTC date of loading brought.
+
+    Attributes:
+        rows: rows of live bronze files.
+        quarantined: rows of live quarantine files.
+    """
+
+    ingest_date: dt.date
+    rows: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """The state of one feed.
+
+    Attributes:
+        waiting: objects in the landing that are not loaded in their current version.
+        oldest_waiting_at: when the oldest of them was written; None when none waits.
+        objects: source objects that the ledger knows.
+        files: live bronze files.
+        bytes: their size.
+        dropped: records of objects that `lake drop` took out.
+        erased, skipped: as of a LoadedObject.
+        last_commit_at: time of the newest ledger entry; None before the first.
+        last_sweep_at: when the last full listing began of which all is loaded; None when nobody knows.
+        days: the newest dates of loading, newest first.
+        ignored: objects in the landing that a rule ignores, by rule.
+        unloadable: objects in the landing that cannot be loaded, by reason.
+        no_landing: the feed's place in the landing, if that is not there.
+    """
+
+    feed: str
+    waiting: int
+    waiting_bytes: int
+    oldest_waiting_at: dt.datetime | None
+    objects: int
+    rows: int
+    quarantined: int
+    files: int
+    bytes: int
+    position: int
+    last_commit_at: dt.datetime | None
+    last_sweep_at: dt.datetime | None
+    days: tuple[DayStatus, ...]
+    ignored: tuple[NotLoaded, ...] = ()
+    unloadable: tuple[NotLoaded, ...] = ()
+    no_landing: Absent | None = None
+    dropped: int = 0
+    erased: int = 0
+    skipped: int = 0
+
+
+def waiting_objects(contract: Contract, options: Settings) -> Backlog:
+    """What the next ingest would load, in the order of loading, and what it would not.
+
+    Raises:
+        ConfigError: a bucket is missing or access is refused.
+        RetriableError: a store cannot be reached.
+    """
+    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    return discover(contract, landing, Ledger(lake, contract.feed).state())
+
+
+def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedStatus:
+    """Looks at landing and ledger; changes nothing.
+
+    Raises:
+        ConfigError: a bucket is missing or access is refused.
+        RetriableError: a store cannot be reached.
+    """
+    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+    place = absent(contract, options)
+    ledger = Ledger(lake, contract.feed)
+    state = ledger.state()
+    found = discover(contract, landing, state)
+    waiting = [item.version for item in found]
+    bronze = state.bronze_files()
+    quarantine = [file for path, file in state.files.items() if path.startswith("quarantine/")]
+    return FeedStatus(
+        contract.feed,
+        len(waiting),
+        sum(version.size for version in waiting),
+        min((version.modified_at for version in waiting), default=None),
+        len(state.objects),
+        sum(file.rows for file in bronze),
+        sum(file.rows for file in quarantine),
+        len(bronze),
+        sum(file.bytes for file in bronze),
+        state.position,
+        ledger.committed_at(state.position) if state.position else None,
+        sweep.started_at if (sweep := last_sweep(lake, contract.feed)) else None,
+        _by_day(bronze, quarantine)[:days],
+        ignored=found.ignored,
+        unloadable=found.unloadable,
+        no_landing=place,
+        **state.objects.sums(*SINCE_2),
+    )
+
+
+def _by_day(bronze: list[LakeFile], quarantine: list[LakeFile]) -> tuple[DayStatus, ...]:
+    counts: dict[dt.date, list[int]] = defaultdict(lambda: [0, 0])
+    for place, files in enumerate((bronze, quarantine)):
+        for file in files:
+            counts[file.ingest_date][place] += file.rows
+    return tuple(DayStatus(day, *numbers) for day, numbers in sorted(counts.items(), reverse=True))

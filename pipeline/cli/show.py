@@ -1,0 +1,440 @@
+"""What the commands print for people, and their progress bars.
+
+Names and contents of objects are data: shown as they are, never as markup, with what a terminal would obey escaped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from io import StringIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from ingest.text import printable
+from pipeline.access.masking import masked_row
+from pipeline.process.terminal import plain
+
+if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a second
+    from ingest.contracts.contract import Contract
+    from ingest.ledger.quarantine import BadRecord, Group
+    from ingest.steps.load import Progress as Report
+    from ingest.storage.names import NotLoaded
+    from ingest.upkeep.clean import Cleaning
+    from pipeline.checks.status import FeedStatus
+    from pipeline.checks.trace import Life
+    from pipeline.checks.verify import FeedVerdict
+    from pipeline.cycle.drop import DropSummary
+    from pipeline.cycle.ingest import IngestSummary
+    from pipeline.cycle.maintain import Maintenance
+    from pipeline.cycle.quarantine import ReplaySummary
+    from pipeline.cycle.recover import Recovery
+    from pipeline.cycle.summary import RunSummary
+    from pipeline.releases.release import Published, State
+    from pipeline.serving.serve import Served
+    from sample.options import SampleOptions
+    from sample.write import SampleSummary
+
+
+class IngestProgress:
+    """Progress bars on a terminal, silence elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TimeRemainingColumn(),
+            console=Console(file=stream, markup=False, highlight=False, emoji=False),
+            transient=True,
+            disable=not stream.isatty(),
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def feed(self, name: str) -> Report:
+        """A callback that draws one feed; see `ingest_feed`."""
+        task = self._bars.add_task(name, total=None, rate="")
+        done = 0
+
+        def report(objects: int, size: int) -> None:
+            nonlocal done
+            if self._bars.disable:
+                return
+            if objects < 0:
+                self._bars.update(task, total=-objects)
+                return
+            done += size
+            seconds = self._bars.tasks[task].elapsed or 0
+            rate = f"{done / seconds / 1e6:.1f} MB/s" if seconds else ""
+            self._bars.update(task, advance=objects, rate=rate)
+
+        return report
+
+
+class CycleProgress(IngestProgress):
+    """The same for a whole cycle: a bar for each feed, then one for the models."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._models: TaskID | None = None
+
+    def model(self, name: str, batches: int, total: int) -> None:
+        """Draws the computation of models; see `RunConsole`."""
+        if self._models is None:
+            self._models = self._bars.add_task("models", total=total, rate="")
+        self._bars.update(self._models, advance=batches, total=total, rate=name)
+
+
+class _Table(Table):
+    """A table whose cells are text."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(printable(str(cell)) for cell in cells), **options)
+
+
+def _table(*headers: str) -> Table:
+    table = _Table(box=None, pad_edge=False, header_style="bold")
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def _text(*items: Any) -> str:
+    out = StringIO()
+    console = Console(file=out, width=120, highlight=False, markup=False, emoji=False)
+    for item in items:
+        console.print(plain(item) if isinstance(item, str) else item)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def show_dates(dates: Sequence[dt.date], most: int = 3) -> str:
+    """A few dates, or how many and from when to when."""
+    if len(dates) <= most:
+        return ", ".join(map(str, dates)) or "none"
+    return f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
+
+
+def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmesh run`") -> str:
+    """The summary of `lake ingest` for people; `marked` says what happens to models whose dates are marked."""
+    table = _table("feed", "objects", "bytes", "records", "rows", "quarantined", "replaced", "position")
+    for feed in summary.feeds:
+        numbers = (feed.objects, feed.bytes, feed.records, feed.rows, feed.quarantined, feed.replaced, feed.position)
+        table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
+    items: list[Any] = [table]
+    for feed in summary.feeds:
+        if feed.reasons:
+            items.append(
+                f"quarantined in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.reasons)
+            )
+        items += _ignored(feed.feed, feed.ignored)
+        if feed.scope == "recent":
+            items.append(f"{feed.feed}: only the folders of the recent days were listed; --full lists everything")
+        if feed.scope == "hinted":
+            items.append(f"{feed.feed}: {feed.hinted:,} hinted objects were looked up, {feed.absent:,} are not there")
+        if feed.dropped:
+            items.append(
+                f"{feed.feed}: {feed.dropped:,} objects are versions that were dropped; their records stay out"
+            )
+        if feed.changed_meanwhile:
+            items.append(f"{feed.feed}: {feed.changed_meanwhile:,} objects changed while read, left for the next run")
+    items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
+    if summary.models:
+        items.append(f"{marked}: " + ", ".join(summary.models))
+    items += [f"note: {note}" for note in summary.notes]
+    return _text(*items)
+
+
+def show_contracts(contracts: Sequence[Contract]) -> str:
+    """The contracts for people, a table each."""
+    items: list[Any] = []
+    for contract in contracts:
+        dated = f", dated by {contract.event_time}" if contract.event_time else ""
+        items.append(
+            f"\n{contract.name} v{contract.version} ({contract.kind}{dated}), owner {contract.owner}, key "
+            f"{', '.join(contract.key)}, from {contract.source.bucket}/{contract.source.prefix}*\n"
+            f"{contract.description}"
+        )
+        table = _table("column", "type", "rules", "description")
+        for path, column in contract.walk():
+            rules = [name for name in ("required", "pii") if getattr(column, name)]
+            table.add_row(path, column.type + ("[]" if column.repeated else ""), " ".join(rules), column.description)
+        items.append(table)
+    return _text(*items)
+
+
+def show_sample(summary: SampleSummary, options: SampleOptions) -> str:
+    """The summary of `lake sample` for people."""
+    first = options.end - dt.timedelta(days=options.days - 1)
+    if not summary.objects + summary.overwritten:
+        return _text(f"the sample from {first} to {options.end} is there already: {summary.existing:,} objects")
+    counts = {name: count for name, count in asdict(summary.tally).items() if count}
+    items = [f"{first} to {options.end}: {summary.objects:,} objects written, {summary.bytes:,} bytes"]
+    items += [f"{summary.overwritten:,} objects overwritten"] * bool(summary.overwritten)
+    items += [f"{summary.existing:,} objects were there already"] * bool(summary.existing)
+    return _text(*items, "records: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
+    """The state of the feeds for people."""
+    counted = ["objects", *_counted(("rows", "quarantined"), feeds), "files"]
+    table = _table("feed", "waiting", "bytes", "oldest", *counted, "last commit", "full sweep")
+    days = _table("feed", "loaded on", "rows", "quarantined")
+    for feed in feeds:
+        numbers = (getattr(feed, name) for name in counted)
+        table.add_row(
+            feed.feed,
+            f"{feed.waiting:,}",
+            f"{feed.waiting_bytes:,}",
+            _ago(now, feed.oldest_waiting_at),
+            *(f"{number:,}" for number in numbers),
+            _ago(now, feed.last_commit_at),
+            _ago(now, feed.last_sweep_at),
+        )
+        for day in feed.days:
+            days.add_row(feed.feed, str(day.ingest_date), f"{day.rows:,}", f"{day.quarantined:,}")
+    return _text(table, *(line for feed in feeds for line in _ignored(feed.feed, feed.ignored)), "", days)
+
+
+def _ignored(feed: str, reasons: Sequence[NotLoaded]) -> list[str]:
+    """A line on what rules ignore, if anything."""
+    return [f"{feed}: ignored by rule: {'; '.join(map(str, reasons))}"] if reasons else []
+
+
+def _counted(names: Sequence[str], items: Sequence[Any]) -> list[str]:
+    """The given counts, and of the rare ones those that any item has."""
+    return [*names, *(name for name in ("dropped", "erased", "skipped") if any(getattr(item, name) for item in items))]
+
+
+def _ago(now: dt.datetime, then: dt.datetime | None) -> str:
+    if then is None:
+        return "-"
+    seconds = max(0, int((now - then).total_seconds()))
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def show_life(life: Life) -> str:
+    """One object's life for people."""
+    items: list[Any] = [printable(f"{life.source_file} ({life.feed}): {life.state}")]
+    if life.listed:
+        listed = life.listed
+        items.append(f"in the landing: {listed.size:,} bytes of {listed.modified_at}, etag {listed.etag}")
+    counted = _counted(("records", "rows", "quarantined"), [step.version for step in life.steps])
+    table = _table("entry", "committed", "load", "etag", "bytes", *counted, "event dates")
+    for step in life.steps:
+        item = step.version
+        numbers = (item.size, *(getattr(item, name) for name in counted))
+        dates = show_dates([day for day, _ in item.event_dates])
+        texts = (f"{step.committed_at:%Y-%m-%d %H:%M:%S}", item.load_id, item.etag, *(f"{n:,}" for n in numbers), dates)
+        table.add_row(str(step.position), *texts)
+    items += [table] * bool(life.steps)
+    items += [printable(f"file: {path}") for path in life.files]
+    for bad in life.bad_lines:
+        where = f" in {bad.column}" if bad.column else ""
+        items.append(printable(f"line {bad.line}: {bad.reason}{where}: {bad.detail or ''}"))
+        items.append(printable(f"  {bad.raw[:200]}"))
+    return _text(*items)
+
+
+def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
+    """What `lake verify` found, for people."""
+    records = _counted(("records", "rows", "quarantined"), verdicts)
+    counted = ("objects", *records, "files", "waiting", "retired", "gone", "orphans")
+    table = _table("feed", *counted, "verdict")
+    for item in verdicts:
+        numbers = (f"{getattr(item, name):,}" for name in counted)
+        table.add_row(item.feed, *numbers, "differs" if item.differences else "agrees")
+    lines = [line for item in verdicts for line in _ignored(item.feed, item.ignored)]
+    lines += [printable(f"{item.feed}: {line}") for item in verdicts for line in item.differences]
+    lines += [
+        f"{item.feed}: {item.rejudged:,} records that an older contract loaded would be judged otherwise by the "
+        "contract of now; `lake quarantine replay` takes those that it accepts"
+        for item in verdicts
+        if item.rejudged
+    ]
+    return _text(table, *lines)
+
+
+def show_maintenance(done: Sequence[Maintenance], swept: Cleaning | None = None) -> str:
+    """What `lake maintain` did, for people; `swept` is what it deleted of publications."""
+    table = _table("feed", "files joined", "into", "deleted", "bytes freed")
+    for feed in done:
+        numbers = (feed.compaction.before, feed.compaction.after, feed.cleaning.files, feed.cleaning.bytes)
+        table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
+    items: list[Any] = [table]
+    for feed in done:
+        if feed.retirement.action:
+            action, retired = feed.retirement.action, feed.retirement
+            items.append(f"{feed.feed}: {retired.objects:,} source objects, {retired.bytes:,} bytes: {action}")
+        if not feed.retirement.conditional:
+            items.append(
+                f"note: the store of {feed.feed} deletes without condition; its producers should not overwrite"
+            )
+        if feed.retirement.changed:
+            items.append(f"{feed.feed}: {feed.retirement.changed:,} were overwritten just then, and left alone")
+    if swept and swept.files:
+        items.append(f"publications: {swept.files:,} files of killed ones deleted, {swept.bytes:,} bytes freed")
+    return _text(*items)
+
+
+def show_quarantine(found: Mapping[str, Sequence[Group]]) -> str:
+    """The quarantine by fault, for people."""
+    table = _table("feed", "reason", "column", "records", "objects")
+    for feed, items in found.items():
+        for group in items:
+            table.add_row(feed, group.reason, group.column or "", f"{group.records:,}", f"{group.objects:,}")
+    return _text(table)
+
+
+def show_replay(summary: ReplaySummary) -> str:
+    """What was taken back, for people."""
+    table = _table("feed", "tried", "taken back")
+    for feed, done in summary.feeds.items():
+        table.add_row(feed, f"{done.tried:,}", f"{done.replayed:,}")
+    items: list[Any] = [table]
+    items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
+    if summary.models:
+        items.append("to recompute with `sqlmesh run`: " + ", ".join(summary.models))
+    return _text(*items)
+
+
+def show_bad_record(feed: str, record: BadRecord, detail: str, text: str, most: int = 400) -> str:
+    """One rejected record, for people; detail and text as masking.shown gives them."""
+    place = f"{feed} {record.source_file} line {record.line}"
+    fault = " ".join(part for part in (record.reason, record.column) if part)
+    lines = [printable(f"{place}: {fault}: {detail}")]
+    lines += [printable(f"  discarded: {record.discarded}")] if record.discarded is not None else []
+    return "\n".join([*lines, f"  {printable(text[:most])}" + (" …" if len(text) > most else "")])
+
+
+def show_discarded(done: Mapping[str, int]) -> str:
+    """How much was given up, for people."""
+    table = _table("feed", "discarded")
+    for feed, records in done.items():
+        table.add_row(feed, f"{records:,}")
+    return _text(table)
+
+
+def show_drop(summary: DropSummary) -> str:
+    """What was dropped, for people."""
+    table = _table("object", "feed", "rows", "quarantined")
+    items: list[Any] = [table]
+    for done in summary.feeds:
+        for item in done.objects:
+            table.add_row(item.source_file, done.feed, f"{item.rows:,}", f"{item.quarantined:,}")
+        items += [f"{name} has no rows and no rejected records: nothing to drop" for name in done.empty]
+    items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
+    if summary.models:
+        items.append("to recompute with `sqlmesh run`: " + ", ".join(summary.models))
+    return _text(*items)
+
+
+def run_as_dict(summary: RunSummary) -> dict[str, Any]:
+    """The summary of a cycle for machines; dates in order, rows that audits found masked."""
+    found = asdict(summary)
+    for name, done in summary.computed.items():
+        found["computed"][name]["dates"] = sorted(map(str, done.dates))
+    for audit in found["audits"]:
+        audit["examples"] = list(map(masked_row, audit["examples"]))
+    return found
+
+
+def show_run(summary: RunSummary) -> str:
+    """The summary of `lake run` and `lake publish` for people."""
+    items: list[Any] = []
+    if summary.ingest:
+        items.append(show_ingest(summary.ingest, "marked for recomputation"))
+    for name, done in summary.computed.items():
+        failed = f", {done.failed_audits} audits found rows" if done.failed_audits else ""
+        items.append(f"computed {name}: {show_dates(sorted(done.dates))}{failed}")
+    waiting: dict[str, list[str]] = {}
+    for name, dates in summary.held.items():
+        waiting.setdefault(show_dates(dates), []).append(name)
+    items += [f"waiting for complete feeds: {dates} of {', '.join(names)}" for dates, names in waiting.items()]
+    items += [printable(f"late: {promise}") for promise in summary.broken_promises.values()]
+    items += [printable(f"warning: {warning}") for warning in summary.warnings]
+    for audit in summary.audits:
+        if audit.rows:
+            sources = f"; from {', '.join(audit.sources)}" if audit.sources else ""
+            items.append(printable(f"audit {audit.name} ({audit.scope}): {audit.rows:,} rows{sources}"))
+            items += [printable(f"  {masked_row(example)}") for example in audit.examples]
+    passed = sum(not audit.rows for audit in summary.audits)
+    items += [f"{passed} standalone audits passed"] * bool(passed)
+    words = {
+        "published": f"published state {summary.state}",
+        "unchanged": f"nothing new to publish: readers have state {summary.state}",
+        "held": f"readers are held at state {summary.state} since a rollback; `lake publish` goes on",
+    }
+    items.append(words.get(summary.outcome, f"not published: {_kept(summary)}"))
+    items += [show_served(summary.served)] if summary.served else []
+    items.append(", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
+    return _text(*items)
+
+
+def _kept(summary: RunSummary) -> str:
+    """What readers have after a cycle that gave them nothing new."""
+    if not summary.is_state_known:
+        return "readers keep what they have; which state that is cannot be read"
+    return f"readers keep state {summary.state}" if summary.state else "readers have no state yet"
+
+
+def show_served(served: Served) -> str:
+    """What Postgres got, for people."""
+    changes = served.changes.values()
+    written, deleted = (sum(getattr(change, name) for change in changes) for name in ("written", "deleted"))
+    lines = [
+        f"{served.place} has state {served.state}: {len(served.changes)} tables changed ({written:,} rows written, "
+        f"{deleted:,} deleted), {served.unchanged} stayed as they were"
+    ]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in served.warnings)])
+
+
+def show_states(states: Sequence[State], current: int | None, published: Published) -> str:
+    """The published states, and how to read them."""
+    table = _table("state", "published at", "tables", "rows", "files", "ledger positions")
+    for state in states:
+        mark = "*" if state.number == current else " "
+        tables = state.tables.values()
+        positions = ", ".join(f"{feed} {position}" for feed, position in sorted(state.positions.items()))
+        files = sum(len(item.files) for item in tables)
+        numbers = (len(tables), f"{sum(item.rows for item in tables):,}", files)
+        table.add_row(f"{mark}{state.number}", f"{state.published_at:%Y-%m-%d %H:%M:%S}", *map(str, numbers), positions)
+    return _text(table, *([published.attach()] if current else []))
+
+
+def show_recovery(done: Sequence[Recovery]) -> str:
+    """What became of the ledgers, for people."""
+    table = _table("feed", "to load anew", "taken over", "records", "files", "old log")
+    for item in done:
+        numbers = (item.reload, item.objects, item.records, item.files)
+        table.add_row(item.feed, *(f"{number:,}" for number in numbers), item.kept_as)
+    lines = [
+        f"{item.feed}: {path} cannot be read and is left out; rows of it that the landing has no more come back only "
+        "with a back-up of it"
+        for item in done
+        for path in item.left_out
+    ]
+    return _text(table, *lines, "run `lake ingest`: it loads what the landing holds, and all dates count as changed")

@@ -1,0 +1,127 @@
+"""Source objects that should never have been loaded, taken out of the lake: `lake drop`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from ingest.contracts.contract import Contract, contracts
+from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.ledger.ledger import Ledger
+from ingest.settings import Settings
+from ingest.steps.drop import Drop, drop
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from pipeline.invalidation.invalidate import invalidate
+from pipeline.lake import writable_lake
+from pipeline.warehouse.damage import lake_damage
+
+
+@dataclass(slots=True)
+class DropSummary:
+    """What was dropped, by feed, and which dates and models have to be computed again.
+
+    Attributes:
+        errors: one line per feed or step that failed; the others were done.
+        exit_code: 0 done, 1 failed, 2 misuse.
+    """
+
+    feeds: list[Drop] = field(default_factory=list)
+    dates: Mapping[str, tuple[dt.date, ...]] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    errors: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+    def failed(self, error: IngestError) -> None:
+        """Notes an error without stopping the rest."""
+        self.errors.append(str(error))
+        self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
+
+
+def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSummary:
+    """Takes the rows and rejected records of the named objects out, in one commit per feed, and marks their dates.
+
+    Args:
+        names: bucket/key, as in `_source_file`.
+        because: why; kept beside the ledger.
+
+    Raises:
+        ConfigError: an object was never loaded, and nothing was dropped; or the lake cannot be used.
+        RetriableError: the lake is in use or away.
+    """
+    wanted = list(dict.fromkeys(names))
+    if not because.strip():
+        raise ConfigError("why? Expected a reason after --because; it is kept for whoever looks later")
+    summary, known = DropSummary(), contracts()
+    with writable_lake(options) as (lake, _):
+        found = {feed: Ledger(lake, feed).state().objects.lookup(wanted) for feed in known}
+        _must_be_loaded(wanted, {name for objects in found.values() for name in objects}, options)
+        for feed, objects in found.items():
+            if objects:
+                try:
+                    done = _drop(lake, known[feed], objects, because)
+                except IngestError as error:
+                    summary.failed(error)
+                    continue
+                summary.feeds.append(done)
+                for name in done.replaced:
+                    summary.failed(
+                        RetriableError(
+                            f"{name} was loaded in another version meanwhile, which stays; "
+                            f"`lake why {name}` shows it, the same command drops it"
+                        )
+                    )
+        try:
+            marked = invalidate(options, lake, known)
+        except IngestError as error:
+            summary.failed(error)
+        else:
+            summary.dates, summary.models = marked.dates, marked.models
+    return summary
+
+
+def _drop(lake: Store, contract: Contract, names: Collection[str], because: str) -> Drop:
+    """Drops the named objects of one feed.
+
+    Raises:
+        DamagedLake: a file with their rows is missing or cannot be read; nothing was dropped.
+        IngestError: as `ingest.steps.drop.drop`.
+    """
+    try:
+        return drop(lake, Ledger(lake, contract.feed), names, because, dt.datetime.now(dt.UTC))
+    except (FileNotFoundError, pa.ArrowException) as error:
+        raise lake_damage(lake, [contract]) or IngestError(
+            f"{contract.feed}: {error}; nothing was dropped, `lake verify {contract.feed} --deep` names the file"
+        ) from error
+
+
+def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Settings) -> None:
+    """Checks that a ledger knows every object.
+
+    Raises:
+        ConfigError: one waits in the landing, or nobody knows it.
+    """
+    sources = {contract.source.bucket for contract in contracts().values()}
+    for name in wanted:
+        if name in known:
+            continue
+        if _is_in_the_landing(name, sources, options):
+            raise ConfigError(
+                f"{name} was never loaded, so there is nothing to drop; delete it from the landing before the next "
+                "`lake ingest`. Nothing was dropped"
+            )
+        raise ConfigError(
+            f"{name}: no ledger knows it; expected bucket/key of a loaded object, as in the column _source_file, with "
+            f"a bucket of {', '.join(sorted(sources))}. Nothing was dropped"
+        )
+
+
+def _is_in_the_landing(name: str, buckets: Collection[str], options: Settings) -> bool:
+    bucket, _, key = name.partition("/")
+    try:
+        return bucket in buckets and Landing(options.landing(bucket), options).find(key) is not None
+    except IngestError:  # a name that no object can have, or a store that is away: no ledger knows it either way
+        return False

@@ -1,0 +1,160 @@
+"""Ingest of all feeds, then invalidation: what `lake ingest` does."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from ingest.contracts.contract import contracts, select
+from ingest.errors import (
+    ConfigError,
+    IngestError,
+    OverwriteRefused,
+    StuckObjects,
+    TooManyBadRecords,
+    UnloadableObjects,
+)
+from ingest.settings import Settings, settings
+from ingest.steps.load import FeedReport, Progress, ingest_feed
+from ingest.steps.notifications import finish, read_spool
+from ingest.storage.landing import Landing
+from pipeline.checks.landings import absent, judge_absent
+from pipeline.invalidation.continuity import known, lost_ledgers, must_be_the_known_lake
+from pipeline.invalidation.invalidate import invalidate
+from pipeline.lake import writable_lake
+from pipeline.process.contain import contained
+
+
+@dataclass(slots=True)
+class IngestSummary:
+    """What one `lake ingest` did.
+
+    Attributes:
+        feeds: a report per feed.
+        dates: touched dates by feed, as far as they were invalidated.
+        models: models that the next run recomputes in part.
+        notes: what an operator should know.
+        lost: feeds whose logs lack entries; nothing was written to them.
+        errors: one line per feed or step that failed; the others were done.
+        failed_feeds: feeds of which nothing, or not all, was loaded; errors says why.
+        is_marked: whether the touched dates are marked for recomputation.
+        exit_code: 0 done, 1 failed, 2 misuse.
+    """
+
+    feeds: list[FeedReport] = field(default_factory=list)
+    dates: Mapping[str, tuple[dt.date, ...]] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    lost: tuple[str, ...] = ()
+    errors: list[str] = field(default_factory=list)
+    failed_feeds: list[str] = field(default_factory=list)
+    is_marked: bool = True
+    exit_code: int = 0
+
+    def failed(self, error: IngestError, feed: str = "") -> None:
+        """Notes an error, of a feed if one is named, without stopping the rest."""
+        text = str(error)
+        self.errors.append(text if text.startswith(feed) else f"{feed}: {text}")
+        self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
+
+
+def ingest_all(
+    feeds: tuple[str, ...],
+    progress: Callable[[str], Progress],
+    options: Settings | None = None,
+    full: bool = False,
+    hinted: bool = False,
+) -> IngestSummary:
+    """Loads the named feeds (all without names) and invalidates the dates that they touched.
+
+    A feed that fails does not hold up the others.
+
+    Args:
+        full: lists everything, whatever the contracts say.
+        hinted: between full sweeps, looks only at what the spool of notifications names.
+
+    Raises:
+        ConfigError: a feed is unknown or the lake cannot be used at all.
+        RetriableError: the lake cannot be reached.
+    """
+    options = options or settings()
+    chosen = select(feeds)
+    summary = IngestSummary()
+    spool = read_spool(Path(options.notifications_path), contracts().values()) if hinted else None
+    with writable_lake(options) as (lake, note):
+        summary.notes += [note] if note else []
+        others = known(options, lake)
+        try:
+            must_be_the_known_lake(lake, others)
+        except ConfigError as error:  # nothing is loaded into a lake that is another one
+            summary.failed(error)
+            summary.failed_feeds += [contract.feed for contract in chosen]
+            summary.is_marked = False
+            return summary
+        lost = lost_ledgers(options, lake, chosen, others)
+        missing = []
+        for contract in chosen:
+            if contract.feed in lost:
+                summary.failed(lost[contract.feed], feed=contract.feed)
+                summary.failed_feeds.append(contract.feed)
+                continue
+            with contained(contract.feed, partial(summary.failed, feed=contract.feed)) as loading:
+                if place := absent(contract, options):
+                    missing.append(place)
+                    if place.known and not place.empties:
+                        continue
+                landing = Landing(options.landing(contract.source.bucket), options)
+                report = ingest_feed(
+                    contract,
+                    landing,
+                    lake,
+                    options.lake_start,
+                    progress(contract.feed),
+                    limits=options.limits,
+                    full=full,
+                    hints=spool.keys(contract) if spool else None,
+                )
+            if loading.error:
+                summary.failed_feeds.append(contract.feed)
+                continue
+            summary.feeds.append(report)
+            if report.quarantined > contract.max_quarantined_share * report.records:
+                summary.failed(TooManyBadRecords(contract.feed, report.quarantined, report.records))
+            if report.rescued and contract.unknown_fields == "evolve":
+                summary.notes.append(
+                    f"{contract.feed}: {report.rescued:,} records hold fields that the contract does not know; "
+                    f"`lake contracts propose {contract.feed}` shows the change"
+                )
+            if report.unloadable:
+                summary.failed(UnloadableObjects(contract.feed, report.unloadable))
+            if report.stuck:
+                summary.failed_feeds.append(contract.feed)
+                summary.failed(StuckObjects(contract.feed, dict(report.stuck)))
+            if report.refused:
+                summary.failed(OverwriteRefused(contract.feed, report.refused))
+            if report.before_start:
+                summary.notes.append(
+                    f"{contract.feed}: {report.before_start} rows are older than LAKE_START {options.lake_start}; "
+                    "they are in bronze, but no model covers them"
+                )
+        mistakes, notes = judge_absent(missing, len(chosen))
+        summary.notes += notes
+        for mistake in mistakes:
+            summary.failed(mistake)
+        if spool:
+            summary.notes.append(spool.note())
+            whole = [feed.feed for feed in summary.feeds if feed.is_whole]
+            with contained("the spool of notifications", summary.failed):
+                finish(spool, contracts().values(), whole)
+        with contained("the marking of dates", summary.failed) as marking:
+            done = invalidate(options, lake, contracts())
+            summary.dates, summary.models = done.dates, done.models
+            for feed in done.lost.keys() - lost.keys():
+                summary.failed(done.lost[feed], feed=feed)
+            lost |= done.lost
+        summary.lost = tuple(sorted(lost))
+        summary.is_marked = marking.error is None
+    return summary

@@ -1,0 +1,95 @@
+"""Care for the lake's files: `lake maintain`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from ingest.contracts.contract import Contract
+from ingest.errors import LostLedger
+from ingest.ledger.ledger import Ledger
+from ingest.settings import Settings
+from ingest.storage.landing import Landing
+from ingest.storage.store import Store
+from ingest.upkeep.clean import Cleaning, clean
+from ingest.upkeep.compact import Compaction, compact
+from ingest.upkeep.orphans import landed_objects
+from ingest.upkeep.retire import Retirement, moved_to, plan_retirement, retire
+from pipeline.invalidation.continuity import Known, known, lost_ledgers, must_be_the_known_lake
+from pipeline.lake import writable_lake
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """What was done for one feed."""
+
+    feed: str
+    compaction: Compaction
+    cleaning: Cleaning
+    retirement: Retirement = field(default_factory=Retirement)
+
+
+def maintain(
+    contracts: Iterable[Contract], options: Settings, grace: dt.timedelta
+) -> tuple[list[Maintenance], list[LostLedger]]:
+    """Maintains feed by feed; one whose log lost entries is left alone, and its error returned.
+
+    Raises:
+        ConfigError, RetriableError: as `maintain_feed`.
+    """
+    lake = Store(options.lake_uri, options)
+    others = known(options, lake)
+    must_be_the_known_lake(lake, others)
+    done, lost = [], []
+    for contract in contracts:
+        try:
+            done.append(maintain_feed(contract, options, grace, others))
+        except LostLedger as error:
+            lost.append(error)
+    return done, lost
+
+
+def maintain_feed(
+    contract: Contract, options: Settings, grace: dt.timedelta, others: Known | None = None
+) -> Maintenance:
+    """Compacts, deletes what is out of reach, then retires source objects. Safe beside ingesters, and to interrupt.
+
+    Args:
+        others: what others know of the lake; by default it is looked up.
+
+    Raises:
+        LostLedger: entries of the feed's log are missing.
+        ConfigError: the lake cannot be used.
+        RetriableError: it cannot be reached, or another writer holds its lock.
+    """
+    now = dt.datetime.now(dt.UTC)
+    with writable_lake(options) as (lake, _):
+        for error in lost_ledgers(options, lake, [contract], others).values():
+            raise error
+        landing = Landing(options.landing(contract.source.bucket), options)
+        landed = partial(landed_objects, contract, landing)
+        ledger = Ledger(lake, contract.feed)
+        done = Maintenance(contract.feed, compact(lake, ledger, now), clean(lake, ledger, landed, now, grace))
+        ledger.checkpoint(ledger.state())
+        rule = contract.source.retire
+        if rule:
+            target = Landing(options.landing(rule.to.split("/", 1)[0]), options) if rule.to else None
+            done = replace(done, retirement=retire(contract, landing, lake, target, now))
+    return done
+
+
+def retirable(contract: Contract, options: Settings) -> Iterator[tuple[str, str, str | None, int]]:
+    """(action, bucket/key, where it moves to, bytes) of each source object that `lake maintain` would retire now.
+
+    Raises:
+        ConfigError: a bucket is missing or access is refused.
+        RetriableError: a store cannot be reached, or the lake is not whole.
+    """
+    rule = contract.source.retire
+    if rule:
+        landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
+        for version in plan_retirement(contract, landing, lake, dt.datetime.now(dt.UTC)):
+            name = f"{contract.source.bucket}/{version.key}"
+            yield rule.action, name, moved_to(contract, version.key), version.size

@@ -1,0 +1,61 @@
+"""Contract changes from what records bring: `lake contracts propose`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ingest.contracts.contract import select
+from ingest.ledger.ledger import Ledger
+from ingest.settings import Settings
+from ingest.steps.propose import MAX_PROPOSED, MAX_SEEN, proposal, unknown_fields, write
+from ingest.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What is proposed for one feed.
+
+    Attributes:
+        columns: dotted paths with the number of records that bring them.
+        unfit: fields that cannot be columns, and why; they stay in `_rescued_data`.
+        notes: which limits left something out, for people.
+        patch: the change of the contract's file; empty for none.
+    """
+
+    feed: str
+    columns: dict[str, int]
+    unfit: tuple[str, ...]
+    notes: tuple[str, ...]
+    patch: str
+
+
+def propose(feeds: tuple[str, ...], options: Settings, in_place: bool = False) -> list[Proposal]:
+    """Looks through the rescued fields of the named feeds, all without names.
+
+    Args:
+        in_place: whether to write the changed contracts.
+
+    Raises:
+        ConfigError: a feed is unknown, or the lake cannot be used.
+        RetriableError: the lake cannot be reached.
+    """
+    lake = Store(options.lake_uri, options)
+    found = []
+    for contract in select(feeds):
+        survey = unknown_fields(lake, Ledger(lake, contract.feed).state())
+        fields = survey.fields
+        path, text, patch = proposal(contract, fields)
+        if patch and in_place:
+            write(path, text)
+        unfit = tuple(f"{item.path} ({item.records:,} records): {item.obstacle}" for item in fields if item.obstacle)
+        fit = {item.path: item.records for item in fields if not item.obstacle}
+        notes = []
+        if not survey.is_complete:
+            notes.append(f"more than {MAX_SEEN:,} unknown fields; those that appeared after so many are left out")
+        if sum(item.size for item in fields if not item.obstacle) > MAX_PROPOSED:
+            notes.append(
+                f"only the most frequent fields are proposed, at most {MAX_PROPOSED} columns at a time; "
+                "add these and run it again for more"
+            )
+        found.append(Proposal(contract.feed, fit, unfit, tuple(notes), patch))
+    return found

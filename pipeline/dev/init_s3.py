@@ -1,0 +1,118 @@
+"""The buckets of the lake in an S3 store: `python -m pipeline.dev.init_s3` waits for the store and makes those missing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from ingest.contracts.contract import contracts
+from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.settings import Settings, settings
+from ingest.storage.bucket import s3_client
+
+WAIT_SECONDS = 60.0
+_TAKEN = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}
+_ABSENT = {"404", "NoSuchBucket", "NotFound"}
+_STARTING = {"429", "500", "502", "503", "504", "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"}
+
+
+def buckets_of(options: Settings) -> list[str]:
+    """The buckets that the settings lead to, in name order: one per landing feed, those that objects
+    are moved to, and the lake's."""
+    uris = [options.landing(contract.source.bucket) for contract in contracts().values()]
+    retired = (contract.source.retire for contract in contracts().values())
+    uris += [options.landing(rule.to.split("/", 1)[0]) for rule in retired if rule and rule.to]
+    uris.append(options.lake_uri)
+    return sorted({uri.removeprefix("s3://").split("/", 1)[0] for uri in uris if uri.startswith("s3://")})
+
+
+def create_buckets(options: Settings, buckets: Iterable[str], wait_seconds: float = WAIT_SECONDS) -> list[str]:
+    """Creates the buckets that are missing, as soon as the store answers.
+
+    Args:
+        options: address and credentials of the store.
+        buckets: names; those that exist are left as they are.
+        wait_seconds: how long the store may take to answer, in all.
+
+    Returns:
+        The names that were created.
+
+    Raises:
+        ConfigError: access is refused, or a name belongs to somebody else.
+        RetriableError: the store did not answer in time.
+    """
+    client = s3_client(options, attempts=1)  # the deadline rules, not boto3
+    deadline = time.monotonic() + wait_seconds
+    return [bucket for bucket in buckets if _create(client, options, bucket, deadline)]
+
+
+def _create(client: Any, options: Settings, bucket: str, deadline: float) -> bool:
+    """Creates one bucket unless it is there; asks again while the store is still starting."""
+    place = f"s3://{bucket} at {options.aws_endpoint_url or 'AWS'}"
+    while True:
+        try:
+            return _create_once(client, bucket, options.aws_region)
+        except (NoCredentialsError, PartialCredentialsError):
+            raise ConfigError(f"{place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code not in _STARTING:
+                raise ConfigError(
+                    f"{place}: refused ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, their right to create "
+                    "buckets, and that the name is not somebody else's"
+                ) from None
+            reason = code
+        except BotoCoreError as error:
+            reason = str(error)
+        if time.monotonic() >= deadline:
+            raise RetriableError(f"{place}: the store did not answer in time; check AWS_ENDPOINT_URL: {reason}")
+        time.sleep(0.2)
+
+
+def _create_once(client: Any, bucket: str, region: str) -> bool:
+    try:
+        client.head_bucket(Bucket=bucket)
+        return False
+    except ClientError as error:
+        if str(error.response.get("Error", {}).get("Code", "")) not in _ABSENT:
+            raise
+    # us-east-1 is the one region that AWS refuses to hear as a constraint
+    placement = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    try:
+        client.create_bucket(Bucket=bucket, **placement)
+    except ClientError as error:
+        if str(error.response.get("Error", {}).get("Code", "")) not in _TAKEN:
+            raise
+        client.head_bucket(Bucket=bucket)  # refused, if the name is not ours but somebody else's
+        return False
+    return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; exit 0 done, 1 the store is away, 2 misuse."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.dev.init_s3", description=__doc__)
+    parser.add_argument(
+        "--wait", type=float, default=WAIT_SECONDS, metavar="SECONDS", help="how long the store may take to answer"
+    )
+    chosen = parser.parse_args(arguments)
+    try:
+        options = settings()
+        buckets = buckets_of(options)
+        if not buckets:
+            raise ConfigError("neither LANDING_URI nor LAKE_URI is s3://, so there is no bucket to make")
+        created = create_buckets(options, buckets, chosen.wait)
+    except IngestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    for bucket in buckets:
+        print(f"s3://{bucket}\t{'created' if bucket in created else 'there already'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

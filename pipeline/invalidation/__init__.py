@@ -1,0 +1,1 @@
+"""Which dates have to be recomputed because of what was loaded."""

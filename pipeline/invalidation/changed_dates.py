@@ -1,0 +1,203 @@
+"""Which dates a new ledger position changes, read from bronze at both positions and from nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+
+from ingest.contracts.contract import Contract, Kind
+from ingest.ledger.ledger import Ledger, LedgerState, Touched, touched
+from ingest.storage.store import Store
+from pipeline.warehouse.bronze import bronze_query, readable
+
+
+@dataclass(frozen=True, slots=True)
+class FeedChange:
+    """What changed in one feed since the settled position.
+
+    Attributes:
+        position: the new position.
+        load_id: of the entry there; empty when nothing is new.
+        changed: whether any row appeared or vanished.
+        dates: event dates of those rows; for an entity feed the dates of the facts that refer to an entity whose
+            latest version differs, and those that its differing versions name themselves.
+        is_everywhere: whether any date may be meant: an entity that neither facts refer to nor dates of its own place,
+            or a log that was rebuilt.
+    """
+
+    feed: str
+    position: int
+    changed: bool
+    dates: frozenset[dt.date]
+    is_everywhere: bool = False
+    load_id: str = ""
+
+
+def feed_changes(
+    lake: Store,
+    contracts: Mapping[str, Contract],
+    settled: Mapping[str, int],
+    connection: duckdb.DuckDBPyConnection,
+    positions: Mapping[str, int] | None = None,
+) -> list[FeedChange]:
+    """The change of every feed between its settled position (0 when absent) and now.
+
+    Args:
+        positions: of the feeds that are looked at, the newest ones; by default those of all feeds. The logs of others
+            are lost, so nobody knows the dates of their facts.
+
+    Raises:
+        LostLedger: a ledger is shorter than its settled position.
+    """
+    if positions is None:
+        positions = {feed: Ledger(lake, feed).position() for feed in contracts}
+    ledgers = {feed: Ledger(lake, feed) for feed in positions}
+    lost = contracts.keys() - positions.keys()
+    if all(settled.get(feed, 0) == position for feed, position in positions.items()):
+        return [FeedChange(feed, position, False, frozenset()) for feed, position in positions.items()]
+    before = {feed: ledger.state(settled.get(feed, 0)) for feed, ledger in ledgers.items()}
+    after: dict[str, LedgerState] = {}
+    found: dict[str, Touched] = {}
+    dates: dict[str, set[dt.date]] = {}
+    for feed, ledger in ledgers.items():
+        after[feed] = before[feed].copy()
+        entries = ledger.entries(before[feed].position, positions[feed])
+        found[feed] = touched(after[feed], entries)
+        dates[feed] = set(found[feed].dates)
+    changes = []
+    known = {feed: readable(contracts[feed], lake, after[feed]) for feed in positions}
+    for feed, contract in known.items():
+        news = found[feed]
+        is_everywhere = news.begins
+        if news.changed and contract.kind is Kind.ENTITY:
+            has_changed_versions = _changed_versions(connection, lake.uri, contract, before[feed], after[feed])
+            of_facts = _dates_of_facts(connection, lake.uri, known, feed, after, before)
+            dates[feed] |= _own_dates(connection, contract) | (of_facts or set())
+            is_nowhere = of_facts is None and not contract.dates
+            if has_changed_versions and (is_nowhere or lost & _referring(contracts, feed)):
+                is_everywhere = True
+        position, days = after[feed].position, frozenset(dates[feed])
+        changes.append(FeedChange(feed, position, news.changed, days, is_everywhere, news.load_id))
+    return changes
+
+
+def _referring(contracts: Mapping[str, Contract], feed: str) -> set[str]:
+    """The feeds that refer to a feed, directly or through others."""
+    found: set[str] = set()
+    waiting = {feed}
+    while waiting:
+        near = {name for name, item in contracts.items() if waiting & {other.feed for other in item.references}}
+        waiting = near - found
+        found |= near
+    return found
+
+
+def _own_dates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> set[dt.date]:
+    """The dates that the changed versions of an entity name, as they were and as they are."""
+    found: set[dt.date] = set()
+    for path in contract.dates:
+        column = f"{_quoted(path)}::DATE"
+        rows = connection.execute(f"SELECT DISTINCT {column} FROM changed_versions WHERE {column} IS NOT NULL")
+        found |= {day for (day,) in rows.fetchall()}
+    return found
+
+
+def _dates_of_facts(
+    connection: duckdb.DuckDBPyConnection,
+    lake_uri: str,
+    contracts: Mapping[str, Contract],
+    feed: str,
+    after: Mapping[str, LedgerState],
+    before: Mapping[str, LedgerState],
+) -> set[dt.date] | None:
+    """Dates of the facts that refer to a changed entity, directly or through others; None when no feed has such.
+
+    The keys that changed stand in the temporary table `changed_keys`.
+    """
+    found: set[dt.date] | None = None
+    waiting, seen = [(feed, "changed_keys")], {feed}
+    while waiting:
+        target, keys = waiting.pop()
+        for other in contracts.values():
+            for reference in other.references:
+                if reference.feed != target:
+                    continue
+                if other.kind is Kind.EVENT:
+                    query = bronze_query(other, lake_uri, after[other.feed].bronze_files())
+                    found = (found or set()) | _fact_dates(connection, query, reference.column, keys)
+                elif other.feed not in seen:
+                    seen.add(other.feed)
+                    files = {file.path: file for state in (before, after) for file in state[other.feed].bronze_files()}
+                    query, path = bronze_query(other, lake_uri, files.values()), _quoted(reference.column)
+                    table, key = f"keys_of_{other.feed}", _quoted(other.key[0])
+                    connection.execute(
+                        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT DISTINCT entities.{key} AS id "
+                        f"FROM ({query}) AS entities WHERE entities.{path} IN (SELECT id FROM {keys})"
+                    )
+                    waiting.append((other.feed, table))
+    return found
+
+
+def _changed_versions(
+    connection: duckdb.DuckDBPyConnection,
+    lake_uri: str,
+    contract: Contract,
+    before: LedgerState,
+    after: LedgerState,
+) -> bool:
+    """Puts the latest versions that differ between two states into the temporary table `changed_versions`.
+
+    Old and new ones alike; returns whether there are any. The first column of their keys comes into `changed_keys`.
+    Only keys that occur in added or removed files can differ.
+    """
+    moved = [
+        file
+        for state, other in ((before, after), (after, before))
+        for file in state.bronze_files()
+        if file.path not in other.files
+    ]
+    keys = ", ".join(f"bronze.{_quoted(path)}" for path in contract.key)
+    moved_keys = ", ".join(f"bronze.{_quoted(path)} AS key_{number}" for number, path in enumerate(contract.key))
+    same = " AND ".join(f"bronze.{_quoted(path)} = moved.key_{number}" for number, path in enumerate(contract.key))
+    names = ", ".join(f'"{column.name}"' for column in contract.columns)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT {moved_keys} "
+        f"FROM ({bronze_query(contract, lake_uri, moved)}) AS bronze"
+    )
+    latest = {}
+    for name, state in (("before", before), ("after", after)):
+        query = bronze_query(contract, lake_uri, state.bronze_files())
+        latest[name] = (
+            f"SELECT {names} FROM ({query}) AS bronze SEMI JOIN moved ON {same} "
+            f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {latest_first(contract)}) = 1"
+        )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE changed_versions AS "
+        f"({latest['before']} EXCEPT {latest['after']}) UNION ALL ({latest['after']} EXCEPT {latest['before']})"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE changed_keys AS "
+        f"SELECT DISTINCT {_quoted(contract.key[0])} AS id FROM changed_versions"
+    )
+    return connection.execute("SELECT 1 FROM changed_versions LIMIT 1").fetchone() is not None
+
+
+def latest_first(contract: Contract) -> str:
+    """ORDER BY terms that put the winning version of a key first: never the order of arrival."""
+    terms = [f"{_quoted(path)} DESC NULLS LAST" for path in contract.latest_by]
+    return ", ".join([*terms, *(f"{name} DESC" for name in ("_source_modified_at", "_source_file", "_source_line"))])
+
+
+def _fact_dates(connection: duckdb.DuckDBPyConnection, facts: str, column: str, keys: str) -> set[dt.date]:
+    rows = connection.execute(
+        f"SELECT DISTINCT facts.event_date FROM ({facts}) AS facts "
+        f"WHERE facts.{_quoted(column)} IN (SELECT id FROM {keys})"
+    ).fetchall()
+    return {day for (day,) in rows}
+
+
+def _quoted(path: str) -> str:
+    return ".".join(f'"{part}"' for part in path.split("."))

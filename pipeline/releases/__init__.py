@@ -1,0 +1,1 @@
+"""What readers get: releases of gold that passed their audits."""

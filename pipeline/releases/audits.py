@@ -1,0 +1,163 @@
+"""Audits beyond SQLMesh's own moment: standalone ones over what changed, and whose records made one fail."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+from sqlmesh.core.engine_adapter import EngineAdapter
+from sqlmesh.core.snapshot import Snapshot
+
+from ingest.contracts.contract import Contract, Kind
+from ingest.errors import IngestError
+from ingest.ledger.ledger import Ledger
+from ingest.storage.store import Store
+from pipeline.process.contain import contained
+from pipeline.warehouse.bronze import bronze_query, readable
+from pipeline.warehouse.engine import DIALECT, select
+
+BY_DATE, WARNING = "by_date", "warning"
+"""Scopes of standalone audits, in their `defaults` because SQLMesh takes no tags there. by_date: what it finds on a
+date depends on rows of that date alone. warning: it blocks nothing, and can wait. Any other blocks over all dates."""
+SHOWN_ROWS, SHOWN_OBJECTS = 5, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an audit found.
+
+    Attributes:
+        scope: `changed dates` or `all dates`.
+        rows: offending rows.
+        examples: the first SHOWN_ROWS of them.
+        sources: objects that may have brought them, as bucket/key.
+        blocks: whether nothing is published because of it.
+        is_broken: whether it could not be run, so that nobody knows what it would find.
+    """
+
+    name: str
+    scope: str
+    rows: int
+    examples: tuple[dict[str, Any], ...] = ()
+    sources: tuple[str, ...] = ()
+    blocks: bool = False
+    is_broken: bool = False
+
+
+def standalone_audits(
+    snapshots: Mapping[str, Snapshot],
+    scopes: Mapping[str, str],
+    warehouse: EngineAdapter,
+    dates: Collection[dt.date] | None,
+    failed: Callable[[IngestError], None],
+    computed: Collection[str] = (),
+) -> list[Outcome]:
+    """Runs production's standalone audits. One that cannot be run does not keep the others from it.
+
+    Args:
+        scopes: by name of the audit.
+        failed: gets why an audit could not be run.
+        dates: audits by date look at these alone; None for all audits over all dates.
+        computed: with dates, the tables that were computed anew, by SQLMesh's full name: an audit that blocks and is
+            not by date looks at all dates when it reads one of them.
+    """
+    found = []
+    for snapshot in snapshots.values():
+        audit = snapshot.node
+        if snapshot.is_model or audit.skip:
+            continue
+        scope = scopes.get(audit.name, "")
+        narrowed = dates if scope == BY_DATE else None
+        is_due = bool(dates) if scope == BY_DATE else scope != WARNING and not audit.depends_on.isdisjoint(computed)
+        if dates is not None and not is_due:
+            continue
+        looked_at = "all dates" if narrowed is None else "changed dates"
+        with contained(f"audit {audit.name}", failed) as step:
+            query = _physical(audit.render_audit_query(), snapshots, narrowed)
+            rows, examples = offenders(warehouse, query)
+            found.append(Outcome(audit.name, looked_at, rows, examples, (), bool(rows) and scope != WARNING))
+        if step.error:
+            found.append(Outcome(audit.name, looked_at, 0, blocks=scope != WARNING, is_broken=True))
+    return found
+
+
+def offenders(warehouse: EngineAdapter, query: exp.Query) -> tuple[int, tuple[dict[str, Any], ...]]:
+    """How many rows a query gives, and the first of them."""
+    found = query.subquery("offenders")
+    names, rows = select(warehouse, exp.select("*").from_(found).limit(SHOWN_ROWS + 1))
+    count = len(rows)
+    if count > SHOWN_ROWS:
+        _, ((count,),) = select(warehouse, exp.select(exp.Count(this=exp.Star())).from_(found))
+    return int(count), tuple(dict(zip(names, row, strict=True)) for row in rows[:SHOWN_ROWS])
+
+
+def suspects(
+    lake: Store,
+    contracts: Iterable[Contract],
+    published: Mapping[str, int],
+    examples: Iterable[Mapping[str, Any]],
+    reader: duckdb.DuckDBPyConnection,
+) -> tuple[str, ...]:
+    """The objects whose records may have brought offending rows.
+
+    First those that hold a key that a row names, then those that came since the published state with records of a date
+    that a row names, then any with records of that date.
+
+    Args:
+        published: ledger positions of the state that readers get.
+        reader: a connection that can read the lake.
+    """
+    rows = list(examples)
+    days = {day for row in rows for value in row.values() if (day := _as_date(value))}
+    by_key: set[str] = set()
+    newer: set[str] = set()
+    older: set[str] = set()
+    for contract in contracts:
+        ledger = Ledger(lake, contract.feed)
+        live = ledger.live()
+        contract = readable(contract, lake, live)
+        key = contract.key[0]
+        values = sorted({str(row[key]) for row in rows if row.get(key) is not None})
+        near = [file for file in live.bronze_files() if file.event_date is None or not days or file.event_date in days]
+        if values and near:
+            query = (
+                f"SELECT DISTINCT _source_file FROM ({bronze_query(contract, lake.uri, near)}) AS bronze "
+                f'WHERE bronze."{key}" IN (SELECT UNNEST(?))'
+            )
+            by_key |= {name for (name,) in reader.execute(query, [values]).fetchall()}
+        if contract.kind is Kind.EVENT and days:
+            since = published.get(contract.feed, 0)
+            for position, entry in ledger.entries(0):
+                brought = {item.source_file for item in entry.objects if days & {day for day, _ in item.event_dates}}
+                (newer if position > since else older).update(brought)
+    return tuple(sorted(by_key or newer or older)[:SHOWN_OBJECTS])
+
+
+def _physical(query: exp.Query, snapshots: Mapping[str, Snapshot], dates: Collection[dt.date] | None) -> exp.Query:
+    """The query over production's physical tables, those with dates narrowed to the given ones."""
+
+    def narrowed(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, exp.Table):
+            return node
+        snapshot = snapshots.get(exp.table_name(node, identify=True))
+        if snapshot is None or not snapshot.is_model:
+            return node
+        table = exp.to_table(snapshot.table_name(), dialect=DIALECT)
+        alias = node.alias or node.name
+        time = snapshot.model.time_column
+        if dates is None or time is None or not snapshot.model.kind.is_incremental_by_time_range:
+            return exp.alias_(table, alias, table=True)
+        days = [exp.cast(exp.Literal.string(str(day)), "DATE") for day in sorted(dates)]
+        return exp.select("*").from_(table).where(time.column.isin(*days)).subquery(alias)
+
+    return query.transform(narrowed)
+
+
+def _as_date(value: Any) -> dt.date | None:
+    if isinstance(value, dt.datetime):
+        return value.date()
+    return value if isinstance(value, dt.date) else None

@@ -1,0 +1,68 @@
+"""The DuckDB catalog of a published state: a view per table over exactly its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from pipeline.releases.release import Published, PublishedTable, State
+from pipeline.warehouse.duck import connect
+from pipeline.warehouse.engine import DIALECT
+
+
+def write_catalog(published: Published, path: Path, state: State) -> None:
+    """One view per table, with its comments. The paths in it are absolute."""
+    with connect(published.options, published.options.published_uri) as reader:
+        reader.execute(f"ATTACH '{path}' AS lake")
+        reader.execute("USE lake")
+        create_views(reader, published, state.tables.values())
+        for table in state.tables.values():
+            reader.execute(f"COMMENT ON VIEW {quoted(table.name)} IS {_text(table.description)}")
+            for name, _, comment in table.columns:
+                if comment:
+                    reader.execute(f'COMMENT ON COLUMN {quoted(table.name)}."{name}" IS {_text(comment)}')
+        reader.execute("USE memory")
+        reader.execute("DETACH lake")
+
+
+def create_views(reader: duckdb.DuckDBPyConnection, published: Published, tables: Iterable[PublishedTable]) -> None:
+    """Makes or replaces a view of each table in the current database of a connection."""
+    waiting = list(tables)
+    for schema in sorted({table.name.split(".")[0] for table in waiting}):
+        reader.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    while waiting:  # a view comes after what it reads
+        names = {table.name for table in waiting}
+        table = next(item for item in waiting if not parents(item) & (names - {item.name}))
+        waiting.remove(table)
+        reader.execute(f"CREATE OR REPLACE VIEW {quoted(table.name)} AS {_query(published, table)}")
+
+
+def parents(table: PublishedTable) -> set[str]:
+    """The published tables that a view reads; none for a table."""
+    if not table.query:
+        return set()
+    found = exp.maybe_parse(table.query, dialect=DIALECT).find_all(exp.Table)
+    return {f"{item.db}.{item.name}" for item in found if item.db}
+
+
+def _query(published: Published, table: PublishedTable) -> str:
+    if table.query:
+        return table.query
+    if not table.files:
+        columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind, _ in table.columns)
+        return f"SELECT {columns} WHERE FALSE"
+    paths = ", ".join(_text(f"{published.store.uri}/{file.key}") for file in table.files)
+    return f"SELECT * FROM READ_PARQUET([{paths}], hive_partitioning = FALSE)"
+
+
+def quoted(name: str) -> str:
+    """`gold.x` as DuckDB's identifier."""
+    return ".".join(f'"{part}"' for part in name.split("."))
+
+
+def _text(value: Any) -> str:
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,293 @@
+"""Gold as it stands in the warehouse becomes the next published state, at a cost of what changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+from sqlmesh.core.engine_adapter import EngineAdapter
+from sqlmesh.core.snapshot import Snapshot
+
+from ingest.errors import ConflictError
+from ingest.upkeep.clean import Cleaning
+from pipeline.releases.catalog import write_catalog
+from pipeline.releases.release import (
+    Published,
+    PublishedFile,
+    PublishedTable,
+    State,
+    catalog_key,
+    file_key,
+    manifest_key,
+)
+from pipeline.releases.rollups import store_rollups, within
+from pipeline.state import interval_log as history
+from pipeline.state.interval_log import Recomputed
+from pipeline.state.state import State as StateDatabase
+from pipeline.warehouse.engine import DIALECT, export, select
+from pipeline.warehouse.project import plain_name
+
+LAYER = "gold"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A gold model, and what of it differs from the state before.
+
+    Attributes:
+        recomputed: since that state; everything when its version is another one.
+    """
+
+    snapshot: Snapshot
+    recomputed: Recomputed
+
+    @property
+    def name(self) -> str:
+        """`gold.<table>`."""
+        return plain_name(self.snapshot.name)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it is computed when it is read."""
+        return bool(self.snapshot.model.kind.is_view)
+
+
+def changes(snapshots: Mapping[str, Snapshot], before: State | None, state: StateDatabase) -> dict[str, Change]:
+    """Every gold model of production with what was computed of it since a published state."""
+    history.collect(state)
+    found = {}
+    for snapshot in snapshots.values():
+        name = plain_name(snapshot.name)
+        if not snapshot.is_model or not name.startswith(f"{LAYER}.") or snapshot.is_external or snapshot.is_symbolic:
+            continue
+        version = str(snapshot.version)
+        old = before.tables.get(name) if before else None
+        if before is None or old is None or old.version != version:
+            recomputed = Recomputed(True, None)
+        else:
+            recomputed = history.since(state, snapshot.name, version, before.sequence)
+        found[name] = Change(snapshot, recomputed)
+    return found
+
+
+def publish(
+    published: Published,
+    warehouse: EngineAdapter,
+    changed: Mapping[str, Change],
+    before: State | None,
+    about: State,
+    held: bool = False,
+) -> State:
+    """Writes the next state and switches readers to it.
+
+    Safe to interrupt at any point: a state exists once its manifest does, and readers see it once the pointer moved.
+
+    Args:
+        before: the newest state, whose unchanged files are shared.
+        held: whether readers stay where they are, as after a rollback.
+        about: number, positions and audits of the new state; its tables are filled in here.
+
+    Raises:
+        ConflictError: another process published that state first.
+        RetriableError, ConfigError: the place of publication cannot be used.
+    """
+    store = published.store
+    gold = set(changed)
+    staged: dict[str, Path] = {}
+    tables: dict[str, PublishedTable] = {}
+    dates: dict[str, tuple[str, ...]] = {}
+    # tables first: a view that reads other things than published tables is stored like a table
+    for name, change in changed.items():
+        old = before.tables.get(name) if before else None
+        table = described(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+        if not table.query:
+            files, written = _files(published, warehouse, change, old, about.number)
+            staged |= written
+            table = replace(table, files=files)
+            days = change.recomputed.dates
+            if written and days is not None and change.snapshot.model.time_column:
+                dates[name] = tuple(sorted(map(str, days)))
+            elif written:
+                dates[name] = ("all",)
+        tables[name] = table
+    store.publish(staged)
+    tables |= store_rollups(published, tables, before, about.number)
+    state = replace(about, tables=tables, dates=dates)
+    with tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
+        path = Path(folder) / "catalog.duckdb"
+        write_catalog(published, path, state)
+        store.put(catalog_key(state.number), path.read_bytes())
+    if not store.put_new(manifest_key(state.number), state.to_json()):
+        raise ConflictError(f"{store.uri}: state {state.number} was published by another process")
+    if not held:
+        published.point_to(state.number)
+    store.close()
+    return state
+
+
+def prune(published: Published, keep: int, now: dt.datetime, grace: dt.timedelta = dt.timedelta(days=1)) -> int:
+    """Deletes all but the newest states, and the files that only those used; how many states went.
+
+    The current one, and those younger than the grace time, stay.
+    """
+    numbers = published.numbers()
+    pointed = published.pointer().get("state")
+    old = [number for number in numbers[:-keep] if number != pointed]
+    gone = [state for number in old if (state := published.state(number)).published_at < now - grace]
+    if not gone:
+        return 0
+    ended = {state.number for state in gone}
+    used = {file.key for number in numbers if number not in ended for file in _files_of(published.state(number))}
+    for state in gone:
+        # the manifest first: without it the state does not exist
+        published.store.delete([manifest_key(state.number), catalog_key(state.number)])
+    published.store.delete({file.key for state in gone for file in _files_of(state)} - used)
+    return len(gone)
+
+
+def sweep(published: Published) -> Cleaning:
+    """Deletes what killed publications left: files that no state names and no state to come can.
+
+    Every file carries the number of the state that it was written for. Once a state of that number exists, whoever
+    still writes for it loses; before that, the file stays. So no clock and no grace time is needed.
+
+    Raises:
+        RetriableError: the store cannot be reached.
+        ConfigError: a newer version of Lakemesh wrote a state.
+    """
+    found = [*published.store.list("tables"), *published.store.list("states")]  # before the states are read
+    numbers = published.numbers()
+    states = [published.state(number) for number in numbers]
+    used = {file.key for state in states for file in _files_of(state)}
+    used |= {key(number) for number in numbers for key in (manifest_key, catalog_key)}
+    newest = max(numbers, default=0)
+    left = [item for item in found if item.key not in used and _number_of(item.key) <= newest]
+    published.store.delete(item.key for item in left)
+    return Cleaning(len(left), sum(item.size for item in left))
+
+
+def _number_of(key: str) -> int:
+    """The state that a file was written for."""
+    name = key.split("/")[1] if key.startswith("states/") else key.rsplit("/", 1)[1]
+    return int(name[:20])
+
+
+def _files_of(state: State) -> Iterable[PublishedFile]:
+    return (file for table in state.tables.values() for file in table.files)
+
+
+def described(name: str, version: str, model: Any, gold: set[str]) -> PublishedTable:
+    """A model as the manifest tells it, without files yet; with its query when it is a view of published tables alone.
+
+    Args:
+        name: `gold.<table>`.
+        gold: names of all that is published.
+    """
+    kinds = model.columns_to_types_or_raise
+    columns = tuple((name, kind.sql(DIALECT), model.column_descriptions.get(name, "")) for name, kind in kinds.items())
+    query = ""
+    if model.kind.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
+        query = over_published(model.render_query_or_raise())
+    return PublishedTable(
+        name,
+        version,
+        model.description or "",
+        columns,
+        query=query,
+        grain=tuple(dict.fromkeys(column.name for grain in model.grains for column in grain.find_all(exp.Column))),
+        time_column=model.time_column.column.name if model.time_column else "",
+        not_null=tuple(name for name in kinds if name in _never_null(model)),
+    )
+
+
+def is_told_alike(change: Change, old: PublishedTable, gold: set[str]) -> bool:
+    """Whether a published table says of itself what the model says now: version, columns, comments, query, grain.
+
+    Args:
+        gold: names of all that is published.
+    """
+    new = described(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+    then = replace(old, files=(), query=old.query or old.rollup, rollup="")
+    return replace(then, time_column="") == replace(new, time_column="")
+
+
+def _never_null(model: Any) -> set[str]:
+    """Columns that the audit `not_null` checks in every row, and that stop the cycle when they are NULL."""
+    return {
+        column.name
+        for name, arguments in model.audits
+        if name == "not_null" and not arguments.keys() & {"condition", "blocking"}
+        for column in arguments["columns"].find_all(exp.Column)
+    }
+
+
+def over_published(query: exp.Query) -> str:
+    """A query with tables named as the catalog names them: `gold.x`."""
+    found = query.copy()
+    for table in found.find_all(exp.Table):
+        table.set("catalog", None)
+    return str(found.sql(DIALECT, comments=False))
+
+
+def _files(
+    published: Published, warehouse: EngineAdapter, change: Change, old: PublishedTable | None, number: int
+) -> tuple[tuple[PublishedFile, ...], dict[str, Path]]:
+    """The files of a table: those of before as far as nothing changed, and new ones for the rest."""
+    recomputed, model = change.recomputed, change.snapshot.model
+    if change.is_view:  # over things that are not published: nobody tells when they change
+        recomputed = Recomputed(True, None)
+    if old is not None and not recomputed.changed:
+        return old.files, {}
+    time = model.time_column
+    if time is None:
+        written = [_export(published, warehouse, change, number, "", "TRUE")]
+        kept: list[PublishedFile] = []
+    else:
+        column = time.column.name
+        if old is None or recomputed.dates is None:
+            months = _months(warehouse, change, column)
+            kept = []
+        else:
+            months = sorted({f"{day:%Y-%m}" for day in recomputed.dates})
+            kept = [file for file in old.files if file.part not in months]
+        written = [_export(published, warehouse, change, number, month, within(column, month)) for month in months]
+    files = [file for _, file in written if file.rows]
+    for path, file in written:
+        if not file.rows:
+            published.store.discard([path])
+    staged = {file.key: path for path, file in written if file.rows}
+    return tuple(sorted([*kept, *files], key=lambda file: (file.part, file.key))), staged
+
+
+def _months(warehouse: EngineAdapter, change: Change, column: str) -> list[str]:
+    query = f"SELECT DISTINCT STRFTIME(\"{column}\", '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1"
+    _, rows = select(warehouse, exp.maybe_parse(query, dialect=DIALECT))
+    return [part for (part,) in rows]
+
+
+def _export(
+    published: Published, warehouse: EngineAdapter, change: Change, number: int, part: str, where: str
+) -> tuple[Path, PublishedFile]:
+    key = file_key(change.name, number, part)
+    path = published.store.stage(key)
+    kinds = change.snapshot.model.columns_to_types_or_raise
+    columns = ", ".join(f'"{name}"' for name in kinds)
+    order = ", ".join(dict.fromkeys(_order(change)))
+    query = f"SELECT {columns} FROM {change.snapshot.table_name()} WHERE {where}{' ORDER BY ' * bool(order)}{order}"
+    rows = export(warehouse, exp.maybe_parse(query, dialect=DIALECT), kinds, path)
+    return path, PublishedFile(key, part, rows, path.stat().st_size)
+
+
+def _order(change: Change) -> Iterable[str]:
+    """Dates first and then the grain: what a dashboard filters by lies together."""
+    model = change.snapshot.model
+    if model.time_column:
+        yield model.time_column.column.sql(DIALECT, identify=True)
+    for grain in model.grains:
+        for column in grain.find_all(exp.Column):
+            yield column.sql(DIALECT, identify=True)

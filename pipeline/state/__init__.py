@@ -1,0 +1,1 @@
+"""SQLMesh's state database beside our own records: intervals, applied positions, locks."""

@@ -1,0 +1,121 @@
+"""The state in a DuckDB file: the default. Its file lock keeps runs and the marking of dates apart."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ingest.errors import ConfigError, RetriableError
+from ingest.settings import Settings
+from ingest.storage.folders import make_folder
+from pipeline.state.state import TABLES, Row, State
+
+
+class DuckState(State):
+    """A DuckDB file. In the process that runs SQLMesh it is shared, others wait for it.
+
+    Args:
+        look: only to read; our tables may be missing, and nobody is waited for.
+
+    Raises:
+        RetriableError: another process (a run, `sqlmesh ui`) holds the file.
+        ConfigError: it cannot be opened.
+    """
+
+    def __init__(self, options: Settings, look: bool = False) -> None:
+        self.name = options.state_path
+        path = Path(options.state_path)
+        self._connection = _look(path) if look else _open(path, options.state_lock_seconds)
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
+        """See State."""
+        return self._connection.execute(query, list(values)).fetchall()
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """See State."""
+        self._connection.execute(statement, list(values))
+
+    def append(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """See State."""
+        arrays = [pa.array(values) for values in zip(*rows, strict=True)]
+        if not arrays:
+            return
+        self._connection.register("appended", pa.table(arrays, names=list(columns)))
+        self._connection.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM appended")
+        self._connection.unregister("appended")
+
+    @contextmanager
+    def changing(self, intervals: bool = False) -> Iterator[None]:
+        """See State."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # a full disk ends the transaction by itself
+                self._connection.execute("ROLLBACK")
+            raise
+        if intervals:
+            self._connection.execute("CHECKPOINT")
+
+    def close(self) -> None:
+        """See State."""
+        self._connection.close()
+
+
+def _look(path: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.ConnectionException:  # this process has it open for writing, and a file has one mode
+        return duckdb.connect(str(path))
+    except duckdb.IOException as error:
+        raise RetriableError(f"{path} is missing or in use: {str(error).splitlines()[0]}") from None
+
+
+def _open(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + wait_seconds
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        raise ConfigError(f"{path.parent}: {error.strerror}; expected a folder that this user can write") from error
+    while True:
+        try:
+            _create(path)
+            connection = duckdb.connect(str(path))
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
+            for table in TABLES:
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+            return connection
+        except (duckdb.IOException, duckdb.ConnectionException) as error:
+            if os.strerror(errno.ENOSPC) in str(error):
+                raise
+            if "Could not set lock" not in str(error) and not isinstance(error, duckdb.ConnectionException):
+                raise ConfigError(f"{path}: cannot be opened as DuckDB file: {error}") from None
+            if time.monotonic() > deadline:
+                raise RetriableError(
+                    f"{path} is locked by another process (a run, or `sqlmesh ui`); end that process"
+                ) from None
+            time.sleep(0.2)
+
+
+def _create(path: Path) -> None:
+    """Makes the file, whole or not at all: DuckDB leaves one that it can never open again when the disk is full."""
+    if path.exists():
+        return
+    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        duckdb.connect(str(draft)).close()
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

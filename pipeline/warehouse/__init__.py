@@ -1,0 +1,1 @@
+"""The SQLMesh project and the engine that it runs on."""

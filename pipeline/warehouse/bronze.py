@@ -1,0 +1,286 @@
+"""Bronze as DuckDB sees it: a view per feed over exactly the files that are live at one ledger position."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from ingest.contracts.contract import Column, Contract, contracts
+from ingest.contracts.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
+from ingest.errors import ContractRefused, LostLedger
+from ingest.ledger.entry import LakeFile
+from ingest.ledger.evolution import Types, as_loaded, file_types, is_wider, must_follow, types_of
+from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.settings import settings
+from ingest.storage.store import Store
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
+
+LOG = logging.getLogger(__name__)
+
+
+def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> list[str]:
+    """Statements that make the bronze of now visible in the warehouse: one view per feed, pinned by its file list.
+
+    Args:
+        lost: feeds whose logs lack entries. Their views stay as they are: what they show is all there still.
+
+    Raises:
+        LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
+        ConfigError, RetriableError: the lake cannot be read.
+    """
+    lake_uri = settings().lake_uri
+    lake = Store(lake_uri)
+    statements = ["CREATE SCHEMA IF NOT EXISTS bronze"]
+    positions = []
+    shown = registered_positions(warehouse) if lost else {}
+    for contract in contracts().values():
+        if contract.feed in lost:
+            positions.append(f"SELECT '{contract.feed}' AS feed, {kept(contract, shown, lost)} AS position")
+            continue
+        live = Ledger(lake, contract.feed).live()
+        query = bronze_query(readable(contract, lake, live), lake_uri, live.bronze_files())
+        statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
+        positions.append(f"SELECT '{contract.feed}' AS feed, {live.position} AS position")
+    if positions:
+        statements.append(f"CREATE OR REPLACE VIEW {POSITIONS} AS {' UNION ALL '.join(positions)}")
+    return statements
+
+
+def readable(contract: Contract, lake: Store, state: LedgerState) -> Contract:
+    """The contract to read bronze by: the one of now or, where that is refused, the one that the ledger recorded.
+
+    So a contract that must not be loaded by changes nothing of what readers have.
+    """
+    try:
+        must_follow(contract, lake, state)
+    except ContractRefused:
+        LOG.warning(
+            "bronze of %s is read by the contract that its ledger recorded; `lake contracts` says why", contract.feed
+        )
+        return as_loaded(contract, state)
+    return contract
+
+
+def kept(contract: Contract, shown: Mapping[str, int], lost: Mapping[str, LostLedger]) -> int:
+    """The position that the view of a feed whose log lacks entries goes on showing.
+
+    Raises:
+        LostLedger: there is no view yet.
+    """
+    if contract.feed not in shown:
+        raise lost[contract.feed]
+    LOG.warning("event=bronze_not_registered feed=%s because=%s", contract.feed, lost[contract.feed])
+    return shown[contract.feed]
+
+
+POSITIONS = "bronze._positions"
+
+
+def registered_positions(warehouse: EngineAdapter) -> dict[str, int]:
+    """The ledger position that each feed's view in the warehouse shows."""
+    if not warehouse.table_exists(POSITIONS):
+        return {}
+    return dict(warehouse.fetchall(f"SELECT feed, position FROM {POSITIONS}"))
+
+
+def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> str:
+    """SELECT over the given files with the contract's columns, in order and typed.
+
+    Files of an older contract lack newer columns: those are read from `_rescued_data`, where the values were kept.
+    No files give an empty relation of the same shape.
+
+    Args:
+        contract: one that reads the files, see `readable`.
+        files: live bronze files; DuckDB opens only those that a filter on the partition columns leaves.
+    """
+    columns = list(sql_columns(contract))
+    by_columns = groupby(sorted(files, key=lambda file: (file.columns, file.path)), key=lambda file: file.columns)
+    parts = [_part(contract, lake_uri, shape, list(group)) for shape, group in by_columns]
+    if not parts:
+        empty = ", ".join(f"CAST(NULL AS {kind}) AS {_quote(name)}" for name, kind, _ in columns)
+        return f"SELECT {empty} WHERE FALSE"
+    return " UNION ALL ".join(parts)
+
+
+def _part(contract: Contract, lake_uri: str, shape: str, files: list[LakeFile]) -> str:
+    selected = [
+        place if place == _place(name) else f"{place} AS {_quote(name)}"
+        for name, _, place in column_queries(contract, shape)
+    ]
+    paths = ", ".join("'" + f"{lake_uri}/{file.path}".replace("'", "''") + "'" for file in files)
+    types = ", ".join(f"'{name}': DATE" for name in partitions(contract))
+    return (
+        f"SELECT {', '.join(selected)} FROM READ_PARQUET([{paths}], hive_partitioning = TRUE, "
+        f"hive_types = {{{types}}}) AS bronze"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPaths:
+    """How an engine writes a path into JSON that is put together for each row, and from what it counts lists.
+
+    Paths without an index are written as DuckDB has them, and translated with the rest of a query.
+    """
+
+    before: str = '."'
+    after: str = '"'
+    first: int = 1
+
+
+DUCKDB, SPARK = JsonPaths(), JsonPaths("[''", "'']", 0)
+
+
+def column_queries(contract: Contract, columns: str, paths: JsonPaths = DUCKDB) -> Iterator[tuple[str, str, str]]:
+    """(name, SQL type, SQL over files named `bronze`) of every column of the bronze table, in its order.
+
+    Args:
+        columns: the columns that the files have, as the ledger notes them.
+        paths: of the engine that reads them.
+    """
+    present = json.loads(columns)
+    hive = partitions(contract)
+    declared = {column.name: column for column in contract.columns}
+    evolved: _Evolved | None = None
+    for name, kind, _ in sql_columns(contract):
+        if name in hive or present.get(name) == kind:
+            yield name, kind, _place(name)
+        else:
+            evolved = evolved or _Evolved(types_of(contract), file_types(columns), paths)
+            yield name, kind, evolved.column(declared[name], _place(name), name, [name])
+
+
+def _place(name: str) -> str:
+    return f"bronze.{_quote(name)}"
+
+
+_Key = list[str]
+"""A key of `_rescued_data` in pieces: text, and between two texts the SQL of an index."""
+
+
+class _Evolved:
+    """Columns as the contract of now types them, of files that an older contract wrote."""
+
+    def __init__(self, now: Types, before: Types, paths: JsonPaths) -> None:
+        self._now, self._before, self._paths = now, before, paths
+
+    def column(self, column: Column, place: str, path: str, key: _Key) -> str:
+        """SQL of one column or member.
+
+        Args:
+            place: SQL of it in the file.
+            path: dotted.
+            key: the same, with the index of each list, under which `_rescued_data` keeps what the older contract did
+                not know.
+        """
+        kind = sql_type(column)
+        before = self._before.get(path)
+        if before is None:
+            return self._promoted(column, kind, key)
+        if (column.type == "struct", column.repeated) != (before.base == "struct", before.repeated):
+            return f"CAST(NULL AS {kind})"  # allowed only where the files have no value
+        if not column.fields:
+            fits = is_wider(before.base, self._now[path].base)
+            return f"CAST({place if fits else 'NULL'} AS {kind})"
+        if not column.repeated:
+            return f"CASE WHEN NOT {place} IS NULL THEN {self._packed(column, place, path, key)} END"
+        item, index = f"item_{len(key)}", f"index_{len(key)}"
+        number = f"({index} - {self._paths.first})" if self._paths.first else index
+        inner = [*key[:-1], f"{key[-1]}[", number, "]"]
+        packed = self._packed(column, item, path, inner)
+        return f"LIST_TRANSFORM({place}, lambda {item}, {index}: CASE WHEN NOT {item} IS NULL THEN {packed} END)"
+
+    def _packed(self, column: Column, place: str, path: str, key: _Key) -> str:
+        members = (
+            f"{_quote(member.name)} := "
+            + self.column(
+                member,
+                f"{place}.{_quote(member.name)}",
+                f"{path}.{member.name}",
+                [*key[:-1], f"{key[-1]}.{member.name}"],
+            )
+            for member in column.fields
+        )
+        return f"STRUCT_PACK({', '.join(members)})"
+
+    def _promoted(self, column: Column, kind: str, key: _Key) -> str:
+        """The value that a record had before the contract knew the column; NULL when it is not of the column's type."""
+        if len(key) == 1:
+            path = f"'$.\"{key[0]}\"'"
+        else:
+            pieces = (piece if number % 2 else f"'{piece}'" for number, piece in enumerate(key))
+            path = f"'${self._paths.before}' || {' || '.join(pieces)} || '{self._paths.after}'"
+        value = _from_json(column, "bronze._rescued_data", path)
+        return f"CAST({value} AS {kind})" if column.fields or column.repeated else value
+
+
+def _from_json(column: Column, document: str, path: str, depth: int = 0) -> str:
+    """SQL of a value within JSON; NULL where it is not of the column's type, never a value cut to fit it.
+
+    Args:
+        document: SQL of the JSON's text.
+        path: SQL of the path in it.
+    """
+    if column.repeated:
+        item = f"part_{depth}"
+        whole = f"TRY_CAST(JSON_EXTRACT({document}, {path}) AS TEXT[])"
+        one = _object(column, item, "'$'", depth + 1) if column.fields else _exact(column.type, item)
+        return f"LIST_TRANSFORM({whole}, lambda {item}: {one})"
+    if column.fields:
+        return _object(column, document, path, depth)
+    return _exact(column.type, f"JSON_EXTRACT_STRING({document}, {path})")
+
+
+def _object(column: Column, document: str, path: str, depth: int) -> str:
+    """SQL of a struct within JSON."""
+    members = ", ".join(
+        f"{_quote(member.name)} := {_from_json(member, document, _below(path, member.name), depth)}"
+        for member in column.fields
+    )
+    return f"CASE WHEN JSON_EXTRACT_STRING({document}, {path}) LIKE '{{%' THEN STRUCT_PACK({members}) END"
+
+
+def _below(path: str, name: str) -> str:
+    """The path of a member: of a literal path a literal, which can be translated.
+
+    >>> print(_below("'$'", "a"))
+    '$.a'
+    """
+    return f"{path[:-1]}.{name}'"
+
+
+_NUMBER = "^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$"
+
+
+def _exact(kind: str, text: str) -> str:
+    """SQL of a text as a value of the contract's type; NULL where a cast would cut, round or guess."""
+    sql = sql_type(Column.model_construct(name="", type=kind, description="", fields=(), repeated=False))
+    cast = f"TRY_CAST({text} AS {sql})"
+    if kind == "timestamp":  # a plain cast would drop the offset
+        return (
+            f"CASE WHEN REGEXP_MATCHES({text}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$') "
+            f"THEN TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' ELSE {cast} END"
+        )
+    patterns = {
+        "boolean": "^(true|false)$",
+        "integer": "^-?[0-9]+$",
+        "double": _NUMBER,
+        "date": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    }
+    if kind.startswith("decimal"):
+        scale = re.findall(r"\d+", kind)[1]
+        patterns[kind] = f"^-?[0-9]+([.][0-9]{{0,{scale}}}0*)?$"
+    if kind not in patterns:
+        return text
+    bounded = f" AND ABS({cast}) <= {MAX_DOUBLE:g}" if kind == "double" else ""
+    return f"CASE WHEN REGEXP_MATCHES({text}, '{patterns[kind]}'){bounded} THEN {cast} END"
+
+
+def _quote(name: str) -> str:
+    return f'"{name}"'

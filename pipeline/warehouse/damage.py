@@ -1,0 +1,70 @@
+"""Files of the lake that the ledger names and nobody can read: which they are, and what to do about it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.contracts.contract import Contract
+from ingest.errors import DamagedLake, LostLedger
+from ingest.ledger.entry import LakeFile
+from ingest.ledger.ledger import Ledger
+from ingest.storage.store import Store, StoredObject
+
+
+def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt.date] = ()) -> DamagedLake | None:
+    """What is wrong with the bronze that readers see, as an error to raise; None when nothing was found.
+
+    Presence and size of every live file are compared with the ledger. Only if that finds nothing, files are read.
+
+    Args:
+        dates: event dates whose files are read as a whole; those of entities are read anyway.
+    """
+    live = {}
+    for contract in contracts:
+        with suppress(LostLedger):  # which has been reported, and hides no damage of other feeds
+            live[contract.feed] = Ledger(lake, contract.feed).live().bronze_files()
+    for feed, files in live.items():
+        if found := list(altered(files, lake.list(f"bronze/{feed}"))):
+            return DamagedLake(lake.uri, feed, found)
+    for feed, files in live.items():
+        read = [file for file in files if file.event_date is None or file.event_date in dates]
+        if found := [(file.path, reason) for file in read if (reason := unreadable(lake, file.path, deep=True))]:
+            return DamagedLake(lake.uri, feed, found)
+    return None
+
+
+def unreadable(lake: Store, path: str, deep: bool = False) -> str:
+    """Why a Parquet file cannot be read; empty when it can.
+
+    Args:
+        deep: reads all of it, not its footer alone.
+    """
+    try:
+        with lake.open(path) as source, pq.ParquetFile(source) as file:
+            for _ in file.iter_batches() if deep else ():
+                pass
+    except FileNotFoundError:
+        return "is missing"
+    except (pa.ArrowException, OSError) as error:
+        return f"cannot be read: {str(error).splitlines()[0]}"
+    return ""
+
+
+def altered(files: Iterable[LakeFile], found: Iterable[StoredObject]) -> Iterator[tuple[str, str]]:
+    """Live bronze files that are not there as the ledger says: path, and what is wrong.
+
+    Args:
+        found: what the store has of them, listed after the ledger was read.
+    """
+    sizes = {item.key: item.size for item in found}
+    for file in sorted(files, key=lambda file: file.path):
+        size = sizes.get(file.path)
+        if size is None:
+            yield file.path, "is missing"
+        elif size != file.bytes:
+            yield file.path, f"has {size:,} bytes, the ledger says {file.bytes:,}"

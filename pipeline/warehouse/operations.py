@@ -1,0 +1,191 @@
+"""Operations as data: what Lakemesh notes of its own work, readable by models (models/ops) like any other source."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ingest.contracts.contract import Contract, contracts
+from ingest.ledger.entry import SINCE_2
+from ingest.ledger.first_seen import seen_without_objects
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.quarantine import DISCARDED, OPEN
+from ingest.settings import settings
+from ingest.storage.store import Store
+from pipeline.process.redact import redact
+from pipeline.warehouse.engine import insert
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
+
+    from pipeline.cycle.summary import RunSummary
+
+RUNS = {
+    "run_id": "TEXT",
+    "started_at": "TIMESTAMP",
+    "outcome": "TEXT",
+    "exit_code": "BIGINT",
+    "state": "BIGINT",
+    "loads": "BIGINT",
+    "rows": "BIGINT",
+    "computed_dates": "BIGINT",
+    "seconds": "DOUBLE",
+    "errors": "TEXT",
+}
+AUDITS = {"run_id": "TEXT", "audit": "TEXT", "scope": "TEXT", "rows": "BIGINT", "is_blocking": "BOOLEAN"}
+OBJECTS = {
+    "feed": "TEXT",
+    "position": "BIGINT",
+    "load_id": "TEXT",
+    "source_file": "TEXT",
+    "etag": "TEXT",
+    "size": "BIGINT",
+    "modified_at": "TIMESTAMP",
+    "records": "BIGINT",
+    "rows": "BIGINT",
+    "quarantined": "BIGINT",
+    "dropped": "BIGINT",
+    "erased": "BIGINT",
+    "skipped": "BIGINT",
+    "event_dates": "STRUCT(event_date DATE, rows BIGINT)[]",
+}
+QUARANTINE = {
+    "feed": "TEXT",
+    "source_file": "TEXT",
+    "source_line": "BIGINT",
+    "ingested_at": "TIMESTAMP",
+    "reason": "TEXT",
+    "column_path": "TEXT",
+    "is_discarded": "BOOLEAN",
+}
+
+
+def registration(lost: Collection[str] = ()) -> list[str]:
+    """Statements that make feeds, ledger, quarantine and past cycles visible in the warehouse, schema `operations`.
+
+    Args:
+        lost: feeds whose logs lack entries; nothing of them is shown.
+
+    Raises:
+        ConfigError, RetriableError: the lake cannot be read.
+    """
+    lake = Store(settings().lake_uri)
+    known = list(contracts().values())
+    seen = seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))
+    whole = [contract for contract in known if contract.feed not in lost]
+    return [
+        "CREATE SCHEMA IF NOT EXISTS operations",
+        f"CREATE TABLE IF NOT EXISTS operations.runs ({_typed(RUNS)})",
+        f"CREATE TABLE IF NOT EXISTS operations.audits ({_typed(AUDITS)})",
+        f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known, seen)}",
+        f"CREATE OR REPLACE VIEW operations.objects AS {_objects(whole, lake)}",
+        f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(whole, lake)}",
+    ]
+
+
+def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
+    """Adds a cycle to what is known of past ones."""
+    if not warehouse.table_exists("operations.runs"):
+        return
+    run_id = f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    feeds = summary.ingest.feeds if summary.ingest else []
+    cycle = (
+        run_id,
+        summary.started_at.replace(tzinfo=None),
+        summary.outcome,
+        summary.exit_code,
+        summary.state,
+        sum(len(feed.loads) for feed in feeds),
+        sum(feed.rows for feed in feeds),
+        sum(len(done.dates) for done in summary.computed.values()),
+        sum(summary.seconds.values()),
+        redact("\n".join(summary.errors)),
+    )
+    insert(warehouse, "operations.runs", RUNS, [cycle])
+    audits = [(run_id, item.name, item.scope, item.rows, item.blocks) for item in summary.audits]
+    insert(warehouse, "operations.audits", AUDITS, audits)
+
+
+def feeds_query(known: list[Contract], seen: Mapping[str, dt.datetime]) -> str:
+    """The contracts as a relation.
+
+    Args:
+        seen: since when feeds are known that have no object yet.
+    """
+    rows = (
+        f"('{item.feed}', '{item.domain}', '{item.kind}', {_text(item.owner)}, {item.freshness_seconds}, "
+        f"{item.max_quarantined_share}, CAST({_time(seen.get(item.feed))} AS TIMESTAMP))"
+        for item in known
+    )
+    names = "feed, domain, kind, owner, freshness_seconds, max_quarantined_share, first_seen_at"
+    return f"SELECT * FROM (VALUES {', '.join(rows)}) AS feeds({names})"
+
+
+def _objects(known: list[Contract], lake: Store) -> str:
+    parts = []
+    for contract in known:
+        ledger = Ledger(lake, contract.feed)
+        position, oldest, first = ledger.position(), ledger.first(), ledger.first_of_format(2)
+        if not position:
+            continue
+        if first == oldest:
+            parts.append(_versions(contract, _text(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet"), SINCE_2))
+            continue
+        for sequences, counts in ((range(oldest, first), ()), (range(first, position + 1), SINCE_2)):
+            if sequences:
+                entries = _paths(lake, (f"{ledger.prefix}/{number:020d}.parquet" for number in sequences))
+                parts.append(_versions(contract, f"[{entries}]", counts))
+    return " UNION ALL ".join(parts) or nothing(OBJECTS)
+
+
+def _versions(contract: Contract, entries: str, counts: Collection[str]) -> str:
+    """The objects of entries of one format.
+
+    Args:
+        counts: those of SINCE_2 that the format has.
+    """
+    since_2 = ", ".join(name if name in counts else f"0::BIGINT AS {name}" for name in SINCE_2)
+    return (
+        f"SELECT '{contract.feed}' AS feed, LEFT(PARSE_FILENAME(filename), 20)::BIGINT AS position, load_id, "
+        "source_file, etag, size, modified_at AT TIME ZONE 'UTC' AS modified_at, records, rows, quarantined, "
+        f"{since_2}, event_dates FROM READ_PARQUET({entries}, filename = TRUE) AS entries WHERE action = 'object'"
+    )
+
+
+def _quarantine(known: list[Contract], lake: Store) -> str:
+    parts = []
+    for contract in known:
+        files = sorted(Ledger(lake, contract.feed).live().files)
+        for layer, is_discarded in ((OPEN, "FALSE"), (DISCARDED, "TRUE")):
+            paths = [path for path in files if path.startswith(layer)]
+            if paths:
+                parts.append(
+                    f"SELECT '{contract.feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
+                    '_ingested_at AS ingested_at, reason, "column" AS column_path, '
+                    f"{is_discarded} AS is_discarded FROM READ_PARQUET([{_paths(lake, paths)}], "
+                    "hive_partitioning = FALSE) AS rejected"
+                )
+    return " UNION ALL ".join(parts) or nothing(QUARANTINE)
+
+
+def _paths(lake: Store, paths: Iterable[str]) -> str:
+    return ", ".join(_text(f"{lake.uri}/{path}") for path in paths)
+
+
+def nothing(columns: Mapping[str, str]) -> str:
+    """A relation without rows."""
+    return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in columns.items())} WHERE FALSE"
+
+
+def _typed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+def _time(at: dt.datetime | None) -> str:
+    return _text(f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}") if at else "NULL"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

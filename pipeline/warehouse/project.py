@@ -1,0 +1,281 @@
+"""The SQLMesh project, loaded in this process: what production consists of, what it lacks, and a run of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+from sqlmesh import Context
+from sqlmesh.core.console import NoopConsole, set_console
+from sqlmesh.core.notification_target import NotificationTargetManager
+from sqlmesh.core.snapshot import Snapshot
+from sqlmesh.core.snapshot.definition import Interval, missing_intervals
+from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
+
+from ingest.errors import ConfigError, IngestError, RetriableError, log_traceback
+from ingest.settings import PROJECT, Settings, settings
+from ingest.text import printable
+from pipeline.alerting.alerts import Channel, sqlmesh_target
+from pipeline.process.postgres import is_from_driver, reason
+from pipeline.state.compute_lock import compute_lock, prepare
+from pipeline.warehouse.engine import tables
+
+PROD = "prod"
+DAY_MS = 86_400_000
+LOG = logging.getLogger(__name__)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class Computed:
+    """What a run did to one model.
+
+    Attributes:
+        dates: the dates that were computed.
+        audits: audits that passed.
+        failed_audits: audits that failed, non-blocking ones included.
+        seconds: wall time of its batches, as SQLMesh tells it.
+    """
+
+    dates: set[dt.date] = field(default_factory=set)
+    audits: int = 0
+    failed_audits: int = 0
+    seconds: float = 0.0
+
+
+class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no types
+    """Collects what SQLMesh would print.
+
+    Attributes:
+        computed: by model, in the order of computation.
+        failed_audits: the blocking audits that stopped a model.
+        errors: messages of models that failed, and of the run itself.
+        warnings: what else SQLMesh had to say, failing non-blocking audits above all.
+    """
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        super().__init__()
+        self.computed: dict[str, Computed] = defaultdict(Computed)
+        self.failed_audits: list[AuditError] = []
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+        self._progress = progress
+        self._batches = 0
+
+    def start_evaluation_progress(self, batched_intervals: dict[Snapshot, list[Interval]], *_: Any, **__: Any) -> None:
+        self._batches = sum(map(len, batched_intervals.values()))
+        if self._progress:
+            self._progress("", 0, self._batches)
+
+    def update_snapshot_evaluation_progress(
+        self,
+        snapshot: Snapshot,
+        interval: Interval,
+        batch_idx: int,
+        duration_ms: int | None,
+        num_audits_passed: int,
+        num_audits_failed: int,
+        *_: Any,
+        **__: Any,
+    ) -> None:
+        name = plain_name(snapshot.name)
+        done = self.computed[name]
+        done.dates.update(days_of(interval))
+        done.audits += num_audits_passed
+        done.failed_audits += num_audits_failed
+        done.seconds += (duration_ms or 0) / 1000
+        if self._progress:
+            self._progress(name, 1, self._batches)
+
+    def log_failed_models(self, errors: list[Any]) -> None:
+        for error in errors:
+            cause = error.__cause__ or error
+            name = plain_name(str(getattr(error.node, "snapshot_name", error.node)))
+            kind = ""
+            if not isinstance(cause, SQLMeshError | IngestError | duckdb.Error):
+                kind = f"{type(cause).__name__}: "
+                log_traceback(name, cause)
+            self.errors.append(f"{name}: {kind}{printable(' '.join(str(cause).split())[:1000])}")
+            if isinstance(cause, NodeAuditsErrors):
+                self.failed_audits += cause.errors
+
+    def log_error(self, message: str) -> None:
+        self.errors.append(printable(" ".join(message.split())))
+
+    def log_warning(self, short_message: str, long_message: str | None = None, *_: Any, **__: Any) -> None:
+        if "not recommended for storing SQLMesh state" in short_message:
+            return  # of a DuckDB file beside Spark; docs/spark.md says what it can, and the other way
+        self.warnings.append(printable(" ".join((long_message or short_message).split())[:1000]))
+
+
+class Project:
+    """A context on the project, with the snapshots of production."""
+
+    def __init__(self, context: Context, console: RunConsole) -> None:
+        self.context = context
+        self.console = console
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """The snapshots of production by their full name, with the intervals of now.
+
+        Raises:
+            ConfigError: there is no production yet.
+        """
+        environment = self.context.state_reader.get_environment(PROD)
+        if environment is None:
+            raise ConfigError(
+                "there is no production yet; run `sqlmesh plan` once, look at it, and apply it. If there was one, its "
+                "state is lost: `lake rebuild` makes it anew"
+            )
+        found = self.context.state_reader.get_snapshots(environment.snapshots)
+        return {snapshot.name: snapshot for snapshot in found.values()}
+
+    def must_have_tables(self) -> None:
+        """Sees that the warehouse is the one that the state tells of.
+
+        Raises:
+            ConfigError: there is no production yet, or the warehouse lacks its tables.
+        """
+        there = tables(self.context.engine_adapter)
+        lost = [
+            plain_name(snapshot.name)
+            for snapshot in self.snapshots().values()
+            if snapshot.is_model
+            and not (snapshot.is_external or snapshot.is_symbolic)
+            and plain_name(snapshot.table_name()) not in there
+        ]
+        if lost:
+            raise ConfigError(
+                f"the warehouse lacks {len(lost)} tables of production, {', '.join(sorted(lost)[:3])} among them: it "
+                "was lost or replaced. Restore it with the state of the same moment, or run `lake rebuild`; readers "
+                "keep the state that they have"
+            )
+
+    def missing(self, now: dt.datetime) -> tuple[dict[str, list[dt.date]], dict[str, list[dt.date]]]:
+        """The dates that each model of production should have by its schedule, and has not.
+
+        Returns:
+            Those that a run would compute, and those that a signal holds back: of the model, or of what it reads.
+        """
+        snapshots = [snapshot for snapshot in self.snapshots().values() if snapshot.is_model]
+        found = missing_intervals(snapshots, execution_time=now, end=now)
+        if not found:
+            return {}, {}
+        environment = self.context.state_reader.get_environment(PROD)
+        scheduler = self.context.scheduler(environment=PROD)
+        ready = scheduler.batch_intervals(
+            {snapshot: found[snapshot] for snapshot in found}, None, environment.naming_info
+        )
+        due = {plain_name(snapshot.name): _days(intervals) for snapshot, intervals in ready.items() if intervals}
+        lacking = {plain_name(snapshot.name): _days(intervals) for snapshot, intervals in found.items() if intervals}
+        held = {name: sorted(set(days) - set(due.get(name, ()))) for name, days in lacking.items()}
+        return due, {name: days for name, days in held.items() if days}
+
+    def audit_scopes(self) -> dict[str, str]:
+        """The scope of each standalone audit, see pipeline/releases/audits.py; SQLMesh's state does not keep it."""
+        audits = self.context.standalone_audits.values()
+        return {audit.name: audit.defaults["scope"].name for audit in audits if "scope" in audit.defaults}
+
+    def run(self, now: dt.datetime) -> bool:
+        """Computes what is missing, by the models' schedules; whether all of it succeeded.
+
+        Standalone audits are left to what follows: SQLMesh would run each over all dates, once a day.
+
+        Raises:
+            RetriableError: SQLMesh could not run at all.
+        """
+        try:
+            status = self.context.run(execution_time=now, end=now, skip_janitor=True, select_models=["*"])
+        except SQLMeshError as error:
+            raise RetriableError(f"the run could not begin: {' '.join(str(error).split())}") from error
+        return not status.is_failure and not self.console.errors
+
+    def channels(self, options: Settings) -> list[Channel]:
+        """SQLMesh's notification targets but those of our settings; emptied, so that it sends nothing itself."""
+        found = [target for target in self.context.notification_targets if target.is_configured]
+        self.context.notification_targets = []
+        ours = {("slack_webhook", options.slack_webhook_url), ("smtp", options.smtp_host)}
+        others = [
+            target
+            for target in found
+            if (target.type_, getattr(target, "url", None) or getattr(target, "host", None)) not in ours
+        ]
+        return [sqlmesh_target(target, number) for number, target in enumerate(others, 1)]
+
+    def clean_up(self) -> None:
+        """SQLMesh's own house-keeping: environments and tables that expired, and its record of intervals."""
+        self.context.run_janitor(ignore_ttl=False)
+
+
+@contextmanager
+def open_project(progress: Progress | None = None) -> Iterator[Project]:
+    """Loads the project; nobody else computes on its state or uses its warehouse as long as the body runs.
+
+    Raises:
+        RetriableError: another process holds the databases, or they are out of reach.
+        ConfigError: the project cannot be loaded.
+    """
+    console = RunConsole(progress)
+    set_console(console)
+    try:
+        with _locked_by_others():
+            context = Context(paths=str(PROJECT))
+    except SQLMeshError as error:
+        raise ConfigError(f"the SQLMesh project cannot be loaded: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        if is_from_driver(error):
+            raise RetriableError(f"the state cannot be read: {reason(error)}") from error
+        raise
+    try:
+        with compute_lock(settings()):
+            with _locked_by_others():
+                context.state_reader.get_environment(PROD)
+                context.engine_adapter.fetchone("SELECT 1")
+            prepare(context, settings())
+            # SQLMesh would tell of every failed run anew; a cycle tells once, see pipeline/alerting/alerts.py
+            context.notification_target_manager = NotificationTargetManager()
+            yield Project(context, console)
+    except Exception as error:
+        if is_from_driver(error):
+            raise RetriableError(f"the state was lost on the way: {reason(error)}; run this again") from error
+        raise
+    finally:
+        context.close()
+        for adapter in context.engine_adapters.values():  # what the context itself leaves open keeps others out
+            adapter.close()
+
+
+@contextmanager
+def _locked_by_others() -> Iterator[None]:
+    """Turns what DuckDB says of a database that another process holds into ours."""
+    try:
+        yield
+    except Exception as error:  # DuckDB's own errors come through several layers: their text tells
+        if "could not set lock" not in str(error).lower():
+            raise
+        raise RetriableError(
+            "the warehouse or the state is in use by another process (a run, or `sqlmesh ui`); "
+            "wait for it or end it, and run this again"
+        ) from error
+
+
+def plain_name(name: str) -> str:
+    """`"warehouse"."gold"."fct"` → `gold.fct`."""
+    return ".".join(name.replace('"', "").split(".")[-2:])
+
+
+def _days(intervals: Iterable[Interval]) -> list[dt.date]:
+    return sorted({day for interval in intervals for day in days_of(interval)})
+
+
+def days_of(interval: Interval) -> Iterator[dt.date]:
+    """The UTC dates that a half-open interval in ms since 1970 touches."""
+    start, end = interval
+    for day in range(start // DAY_MS, -(-end // DAY_MS)):
+        yield dt.date(1970, 1, 1) + dt.timedelta(days=day)

@@ -1,0 +1,167 @@
+"""Bronze as Spark sees it: a view per feed over exactly the files that are live at one ledger position.
+
+Spark reads folders, and a bronze folder also holds what must not be seen: files of loads that are not committed, files
+that a crash left, files that compaction has replaced. So each feed gets an external table over its folders, and the
+view lets pass the live files alone, by the load that wrote them, which their names begin with. A load writes all of its
+files before it is committed, and never again: so once it is, its files that are there and not live are known, and the
+view leaves them out by name. Spark drops the others while it lists the folders: they are never opened. A live file that
+is gone would be dropped as silently, so registration looks for each of them first.
+
+The metastore knows no partitions of these tables: it would take minutes to tell it of many, one by one or with MSCK
+REPAIR TABLE alike (benchmarks/README.md). A session lists the folders once, on S3 in a request per thousand files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import sqlglot
+
+from ingest.contracts.contract import Contract, contracts
+from ingest.contracts.schema import partitions, sql_columns
+from ingest.errors import ConfigError, DamagedLake, LostLedger
+from ingest.ledger.entry import LakeFile
+from ingest.ledger.ledger import Ledger
+from ingest.settings import settings
+from ingest.storage.store import Store
+from pipeline.warehouse.bronze import POSITIONS, SPARK, column_queries, kept, readable, registered_positions
+from pipeline.warehouse.damage import altered
+from pipeline.warehouse.spark.session import spark_type, spark_uri, text
+from pipeline.warehouse.spark.views import drop_others, live_by_load, part_views, show
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
+
+FILES = "bronze_files"
+"""Schema of the external tables. Nobody reads them but the views."""
+_IN_METASTORE = "spark.sql.hive.manageFilesourcePartitions"
+
+
+def register(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> None:
+    """Makes the bronze of now visible in the warehouse: one view per feed, pinned by its loads.
+
+    What is registered already stays.
+
+    Args:
+        lost: feeds whose logs lack entries. Their views stay as they are: what they show is all there still.
+
+    Raises:
+        LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
+        ConfigError, RetriableError: the lake cannot be read.
+        DamagedLake: a live file is missing, or not as the ledger says.
+    """
+    lake = Store(settings().lake_uri)
+    for schema in ("bronze", FILES):
+        warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    known = _registered(warehouse)
+    positions, wanted = [], set()
+    shown = registered_positions(warehouse) if lost else {}
+    for contract in contracts().values():
+        if contract.feed in lost:
+            row = f"SELECT '{contract.feed}' AS feed, CAST({kept(contract, shown, lost)} AS BIGINT) AS position"
+            positions.append(f"{row}, '{known[contract.feed]}' AS fingerprint")
+            continue
+        state = Ledger(lake, contract.feed).live()
+        files = state.bronze_files()
+        found = list(lake.list(f"bronze/{contract.feed}"))  # after the ledger, so that its loads are complete
+        if damaged := list(altered(files, found)):
+            raise DamagedLake(lake.uri, contract.feed, damaged)
+        contract = readable(contract, lake, state)
+        tables = by_table(contract, lake.uri, files)
+        parts = parts_of(contract, tables, [item.key for item in found])
+        fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
+        wanted |= {*tables, *part_views(f"{FILES}.{contract.feed}", parts)}
+        if known.get(contract.feed) != fingerprint:
+            for table, held in tables.items():
+                register_files(warehouse, table, contract, lake.uri, json.loads(held[0].columns))
+            show(warehouse, contract.table, parts, f"{FILES}.{contract.feed}")
+        row = f"SELECT '{contract.feed}' AS feed, CAST({state.position} AS BIGINT) AS position"
+        positions.append(f"{row}, '{fingerprint}' AS fingerprint")
+    if positions:
+        warehouse.execute(f"CREATE OR REPLACE VIEW {POSITIONS} AS {' UNION ALL '.join(positions)}")
+    if not lost:  # their views need tables that nobody else names
+        drop_others(warehouse, FILES, wanted)
+
+
+def register_files(
+    warehouse: EngineAdapter, table: str, contract: Contract, lake_uri: str, columns: Mapping[str, str]
+) -> None:
+    """An external table over the feed's folders, for its files of one shape.
+
+    Args:
+        columns: the shape, name to SQL type, without the columns of the partitions.
+
+    Raises:
+        ConfigError: Spark cannot read from S3.
+    """
+    hive = partitions(contract)
+    typed = [*columns.items(), *((name, "DATE") for name in hive)]
+    shown = ", ".join(f"`{name}` {spark_type(kind)}" for name, kind in typed)
+    warehouse.execute(f"SET {_IN_METASTORE} = false")  # what a table is made with, it keeps
+    try:
+        warehouse.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} ({shown}) USING PARQUET PARTITIONED BY ({', '.join(hive)}) "
+            f"LOCATION {text(f'{spark_uri(lake_uri)}/bronze/{contract.feed}')}"
+        )
+    except Exception as error:  # Java's own, through several layers: the text tells
+        if "S3AFileSystem not found" not in str(error):
+            raise
+        raise ConfigError(
+            f"{lake_uri}: this Spark cannot read from S3; expected Hadoop's reader of it. Say "
+            "PYSPARK_SUBMIT_ARGS='--packages org.apache.hadoop:hadoop-aws:3.3.4', see docs/spark.md"
+        ) from error
+    finally:
+        warehouse.execute(f"SET {_IN_METASTORE} = true")
+    warehouse.execute(f"REFRESH TABLE {table}")  # Spark remembers the folders that it has listed
+
+
+def _registered(warehouse: EngineAdapter) -> dict[str, str]:
+    """Fingerprints of the views that stand, by feed."""
+    if not warehouse.table_exists(POSITIONS):
+        return {}
+    return dict(warehouse.fetchall(f"SELECT feed, fingerprint FROM {POSITIONS}"))
+
+
+def by_table(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> dict[str, list[LakeFile]]:
+    """Files by the external table that shows them: one for each shape, since contracts evolve."""
+    found = defaultdict(list)
+    for file in files:
+        key = hashlib.sha256(f"{lake_uri} {file.columns}".encode()).hexdigest()[:8]
+        found[f"{FILES}.{contract.feed}_{key}"].append(file)
+    return dict(sorted(found.items()))
+
+
+def parts_of(contract: Contract, tables: Mapping[str, Sequence[LakeFile]], found: Iterable[str]) -> list[str]:
+    """SELECTs over the live files with the contract's columns, in order and typed; together they are the feed.
+
+    Args:
+        tables: live files by the external table that shows them.
+        found: paths of all files that are in the feed's folders, live or not.
+    """
+    parts = []
+    others = {_name(path) for path in found}.difference(_name(file.path) for files in tables.values() for file in files)
+    for table, files in tables.items():
+        columns = column_queries(contract, files[0].columns, SPARK)
+        chosen = ", ".join(
+            f"CAST({_spark(query)} AS {spark_type(kind)}) AS `{name}`" for (name, kind, query) in columns
+        )
+        query = f"SELECT {chosen} FROM {table} AS bronze"
+        elsewhere = {_name(file.path) for shown, some in tables.items() if shown != table for file in some}
+        names = [_name(file.path) for file in files]
+        parts += [f"{query} WHERE {named}" for named in live_by_load("bronze", names, others | elsewhere, len(query))]
+    if not parts:
+        empty = ", ".join(f"CAST(NULL AS {spark_type(kind)}) AS `{name}`" for name, kind, _ in sql_columns(contract))
+        return [f"SELECT {empty} WHERE FALSE"]
+    return parts
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[1]
+
+
+def _spark(expression: str) -> str:
+    return str(sqlglot.parse_one(expression, dialect="duckdb").sql("spark"))

@@ -1,0 +1,126 @@
+"""Operations as data, see pipeline/warehouse/operations.py, on Spark: external tables over ledger and quarantine, and views."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import sqlglot
+
+from ingest.contracts.contract import contracts
+from ingest.ledger.entry import SINCE_2
+from ingest.ledger.first_seen import seen_without_objects
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.quarantine import DISCARDED, OPEN
+from ingest.settings import settings
+from ingest.storage.store import Store
+from pipeline.warehouse.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, feeds_query, nothing
+from pipeline.warehouse.spark.session import spark_type, spark_uri, text
+from pipeline.warehouse.spark.views import live, part_views, show
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
+
+FILES = "operations_files"
+_ENTRIES = {
+    "action": "STRING",
+    "load_id": "STRING",
+    "source_file": "STRING",
+    "etag": "STRING",
+    "size": "BIGINT",
+    "modified_at": "TIMESTAMP",
+    "records": "BIGINT",
+    "rows": "BIGINT",
+    "quarantined": "BIGINT",
+    **dict.fromkeys(SINCE_2, "BIGINT"),
+    "event_dates": "ARRAY<STRUCT<event_date: DATE, rows: BIGINT>>",
+}
+_REJECTS = {
+    "_source_file": "STRING",
+    "_source_line": "BIGINT",
+    "_ingested_at": "TIMESTAMP_NTZ",
+    "reason": "STRING",
+    "column": "STRING",
+}
+
+
+def register(warehouse: EngineAdapter, lost: Collection[str] = ()) -> None:
+    """Makes feeds, ledger, quarantine and past cycles visible in the warehouse, schema `operations`.
+
+    Args:
+        lost: feeds whose logs lack entries; nothing of them is shown.
+
+    Raises:
+        ConfigError, RetriableError: the lake cannot be read.
+    """
+    lake = Store(settings().lake_uri)
+    known = list(contracts().values())
+    for schema in ("operations", FILES):
+        warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    for name, columns in (("runs", RUNS), ("audits", AUDITS)):
+        shown = ", ".join(f"`{column}` {spark_type(kind)}" for column, kind in columns.items())
+        warehouse.execute(f"CREATE TABLE IF NOT EXISTS operations.{name} ({shown}) USING PARQUET")
+    objects: list[str] = []
+    rejects: list[str] = []
+    views: set[str] = set()
+    for contract in known:
+        ledger = Ledger(lake, contract.feed)
+        if contract.feed in lost or not ledger.position():
+            continue
+        objects.append(_objects(warehouse, contract.feed, f"{spark_uri(lake.uri)}/{ledger.prefix}"))
+        paths = sorted(ledger.live().files)
+        for layer, is_discarded in ((OPEN, False), (DISCARDED, True)):
+            names = [path for path in paths if path.startswith(layer)]
+            if names:
+                rejects += _rejects(warehouse, contract.feed, lake.uri, names, is_discarded)
+    for name, parts in (
+        ("feeds", [_spark(feeds_query(known, seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))))]),
+        ("objects", objects or [_spark(nothing(OBJECTS))]),
+        ("quarantine", rejects or [_spark(nothing(QUARANTINE))]),
+    ):
+        prefix = f"{FILES}.{name}_part"
+        views |= set(part_views(prefix, parts))
+        show(warehouse, f"operations.{name}", parts, prefix)
+    for row in warehouse.fetchall(f"SHOW VIEWS IN {FILES}"):
+        if f"{FILES}.{row[1]}" not in views:
+            warehouse.execute(f"DROP VIEW {FILES}.{row[1]}")
+
+
+def _objects(warehouse: EngineAdapter, feed: str, place: str) -> str:
+    table = f"{FILES}.ledger_{feed}"
+    _external(warehouse, table, _ENTRIES, place)
+    since_2 = ", ".join(f"COALESCE({name}, 0) AS {name}" for name in SINCE_2)  # entries of format 1 lack them
+    return (
+        f"SELECT '{feed}' AS feed, CAST(LEFT(entries._metadata.file_name, 20) AS BIGINT) AS position, load_id, "
+        "source_file, etag, size, CAST(modified_at AS TIMESTAMP_NTZ) AS modified_at, records, rows, quarantined, "
+        f"{since_2}, event_dates FROM {table} AS entries WHERE action = 'object' "
+        "AND entries._metadata.file_name RLIKE '^[0-9]{20}[.]parquet$'"
+    )
+
+
+def _rejects(
+    warehouse: EngineAdapter, feed: str, lake_uri: str, paths: Sequence[str], is_discarded: bool
+) -> Iterator[str]:
+    layer = paths[0].split("/", 1)[0]
+    table = f"{FILES}.{layer}_{feed}"
+    _external(warehouse, table, _REJECTS, f"{spark_uri(lake_uri)}/{layer}/{feed}")
+    for names in live("rejected", [path.rsplit("/", 1)[1] for path in paths], 500):
+        yield (
+            f"SELECT '{feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
+            "_ingested_at AS ingested_at, reason, `column` AS column_path, "
+            f"{str(is_discarded).upper()} AS is_discarded FROM {table} AS rejected WHERE {names}"
+        )
+
+
+def _external(warehouse: EngineAdapter, table: str, columns: dict[str, str], place: str) -> None:
+    """A table over all files below a folder; the folder may have moved since."""
+    warehouse.execute(f"DROP TABLE IF EXISTS {table}")
+    shown = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+    warehouse.execute(
+        f"CREATE TABLE {table} ({shown}) USING PARQUET OPTIONS ('recursiveFileLookup' 'true') LOCATION {text(place)}"
+    )
+
+
+def _spark(query: str) -> str:
+    return str(sqlglot.transpile(query, read="duckdb", write="spark")[0])

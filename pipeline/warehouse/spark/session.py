@@ -1,0 +1,202 @@
+"""Spark's own settings, and Spark's names and types for what contracts say in DuckDB's dialect."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from sqlglot import exp
+
+from ingest.settings import Settings
+from ingest.storage.folders import make_folder
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
+
+PARTITIONS_AT_ONCE = 1000
+"""How many partitions one statement drops."""
+ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
+"""The variable from which pyspark takes the arguments of spark-submit when it starts a Spark of its own."""
+
+
+def defaults(options: Settings) -> dict[str, str]:
+    """What a Spark in this process is set to where nothing else is said: all of it below LAKE_HOME, small, and quiet.
+
+    What must hold on every Spark (time zone, overwriting of partitions) stands in config.yaml instead.
+    """
+    home = Path(options.lake_home) / "spark"
+    found = {
+        "spark.master": "local[*]",
+        "spark.app.name": "lakemesh",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "16",
+        "spark.sql.warehouse.dir": str(home / "warehouse"),
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={home / 'metastore'};create=true",
+        "spark.driver.defaultJavaOptions": f"-Dderby.stream.error.file={home / 'derby.log'}",
+    }
+    if options.aws_endpoint_url:
+        found |= {
+            "spark.hadoop.fs.s3a.endpoint": options.aws_endpoint_url,
+            "spark.hadoop.fs.s3a.endpoint.region": options.aws_region,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+        }
+    return found
+
+
+def configure(options: Settings) -> None:
+    """Makes the Spark that this process will start take our defaults, unless its user says otherwise.
+
+    Who says otherwise, each before the next: PYSPARK_SUBMIT_ARGS, spark-defaults.conf in SPARK_CONF_DIR or
+    SPARK_HOME/conf. A Spark that runs already (spark-submit, SPARK_REMOTE) keeps its own settings.
+    """
+    given = shlex.split(os.environ.get(ARGUMENTS, ""))
+    said = set(_said(given)) | set(_said_in_file())
+    ours = [
+        part for key, value in defaults(options).items() if key not in said for part in ("--conf", f"{key}={value}")
+    ]
+    rest = given if given[-1:] == ["pyspark-shell"] else [*given, "pyspark-shell"]
+    os.environ[ARGUMENTS] = shlex.join([*ours, *rest])
+    make_folder(Path(options.lake_home) / "spark", options.lake_folder_mode)
+
+
+def _said(arguments: list[str]) -> Iterator[str]:
+    """Properties that arguments of spark-submit set."""
+    options = {"--master": "spark.master", "--name": "spark.app.name"}
+    for place, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name in ("--conf", "-c"):
+            yield (value or " ".join(arguments[place + 1 : place + 2])).partition("=")[0]
+        elif name in options:
+            yield options[name]
+
+
+def _said_in_file() -> Iterator[str]:
+    """Properties that the user's spark-defaults.conf sets."""
+    home = os.environ.get("SPARK_HOME")
+    folder = os.environ.get("SPARK_CONF_DIR") or (f"{home}/conf" if home else "")
+    path = Path(folder) / "spark-defaults.conf"
+    if folder and path.is_file():
+        for line in path.read_text().splitlines():
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield re.split(r"[\s=:]", line.strip(), maxsplit=1)[0]
+
+
+def install() -> None:
+    """Mends two things in SQLMesh's Spark.
+
+    Its INSERT OVERWRITE replaces the partitions for which it brings rows. A date whose last row went (its object was
+    overwritten, its records were discarded) would keep what it had. So the partitions that are written anew go first,
+    as rows do on other engines by DELETE and INSERT.
+
+    Rows of seeds come as pandas holds them, and Spark refuses what that made of them: an integer beside a NULL is a
+    float there, and a decimal has lost its digits. They go as text, and are cast to what the model says.
+    """
+    from sqlmesh.core.engine_adapter.spark import SparkEngineAdapter
+
+    overwrite, frame = SparkEngineAdapter._insert_overwrite_by_condition, SparkEngineAdapter._ensure_pyspark_df
+    if hasattr(overwrite, "__wrapped__"):
+        return
+
+    @wraps(overwrite)
+    def replacing(
+        self: Any, table: Any, queries: Any, columns: Any = None, where: Any = None, *args: Any, **named: Any
+    ) -> Any:
+        _drop_partitions(self, table, where)
+        return overwrite(self, table, queries, columns, where, *args, **named)
+
+    @wraps(frame)
+    def as_text(self: Any, rows: Any, columns: Any = None, source_columns: Any = None) -> Any:
+        pandas = self.try_get_pandas_df(rows)
+        if (
+            pandas is not None
+            and columns
+            and not any(kind.is_type(*exp.DataType.NESTED_TYPES) for kind in columns.values())
+        ):
+            names = [name for name in columns if name in (source_columns or columns)]
+            rows = self.spark.createDataFrame(_texts(pandas[names]), ", ".join(f"`{name}` STRING" for name in names))
+        return frame(self, rows, columns, source_columns=source_columns)
+
+    SparkEngineAdapter._insert_overwrite_by_condition = replacing
+    SparkEngineAdapter._ensure_pyspark_df = as_text
+
+
+def _texts(rows: Any) -> list[list[str | None]]:
+    """The rows of a pandas frame as text; what is missing is None."""
+    missing = rows.isna().to_numpy()
+    return [
+        [None if absent else _text(value) for value, absent in zip(row, gone, strict=True)]
+        for row, gone in zip(rows.itertuples(index=False, name=None), missing, strict=True)
+    ]
+
+
+def _text(value: Any) -> str:
+    """A value as text that Spark casts back: a whole number without a point, with one it is no integer in ANSI mode."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _drop_partitions(warehouse: EngineAdapter, table_name: Any, where: exp.Between | None) -> None:
+    """Drops the partitions of a table between two dates, or all of them."""
+    table = exp.to_table(table_name).sql("spark", identify=True)
+    described = [row[0] for row in warehouse.fetchall(f"DESCRIBE TABLE {table}")]
+    if "# Partition Information" not in described:
+        return
+    low, high = ("", "~") if where is None else (_day(where.args["low"]), _day(where.args["high"]))
+    gone = []
+    for (name,) in warehouse.fetchall(f"SHOW PARTITIONS {table}"):
+        parts = dict(part.split("=", 1) for part in name.split("/"))
+        time = where.this.name if where is not None else next(iter(parts))
+        if low <= parts[time] <= high:
+            gone.append(", ".join(f"`{key}` = {_value(value)}" for key, value in parts.items()))
+    for first in range(0, len(gone), PARTITIONS_AT_ONCE):
+        some = ", ".join(f"PARTITION ({part})" for part in gone[first : first + PARTITIONS_AT_ONCE])
+        warehouse.execute(f"ALTER TABLE {table} DROP IF EXISTS {some}")
+
+
+def _value(folder: str) -> str:
+    """A partition's value as its folder is named."""
+    return "NULL" if folder == "__HIVE_DEFAULT_PARTITION__" else text(unquote(folder))
+
+
+def _day(bound: exp.Expression) -> str:
+    """`CAST('2025-01-31' AS DATE)` → `2025-01-31`."""
+    return str(bound.find(exp.Literal).this)[:10]
+
+
+def drop_models(context: Any) -> None:
+    """Drops the tables and views of the models, of every environment: to a new state they would be in the way.
+
+    Args:
+        context: SQLMesh's, with the project loaded.
+    """
+    schemas = {name for model in context.models.values() if not model.kind.is_external for name in _schemas(model)}
+    for (schema,) in context.engine_adapter.fetchall("SHOW SCHEMAS"):
+        if any(schema == name or schema.startswith(f"{name}__") for name in schemas):
+            context.engine_adapter.execute(f"DROP SCHEMA `{schema}` CASCADE")
+
+
+def _schemas(model: Any) -> tuple[str, str]:
+    """Of its views, and of its tables."""
+    return model.schema_name, model.physical_schema
+
+
+def spark_type(kind: str) -> str:
+    """`STRUCT(at TIMESTAMP)[]` → `ARRAY<STRUCT<at: TIMESTAMP_NTZ>>`."""
+    return str(exp.DataType.build(kind, dialect="duckdb").sql("spark"))
+
+
+def spark_uri(uri: str) -> str:
+    """The address as Hadoop's file systems name it: `s3://bucket/key` → `s3a://bucket/key`, a folder → `file:…`."""
+    return f"s3a://{uri.removeprefix('s3://')}" if uri.startswith("s3://") else Path(uri).as_uri()
+
+
+def text(value: str) -> str:
+    """A literal of Spark's SQL."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
