@@ -51,10 +51,11 @@ lock: ## resolve pyproject.toml anew into the locks (needs uv)
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done
 
-lint: setup ## ruff, mypy, the contracts, sqlmesh format and lint
+lint: setup ## ruff, mypy, layers, the contracts, sqlmesh format and lint
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-cache >/dev/null || lint-imports --no-cache
 	lake contracts >/dev/null
 	sqlmesh format --check
 	sqlmesh lint

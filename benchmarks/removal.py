@@ -29,7 +29,7 @@ from sqlmesh.core.snapshot.definition import missing_intervals
 from ingest.settings import Settings
 from pipeline.invalidation.changed_dates import FeedChange
 from pipeline.invalidation.invalidate import remove_intervals
-from pipeline.state.state import open_state
+from pipeline.state.opening import open_state
 
 FIRST = dt.date(2020, 1, 1)
 MODEL = """MODEL (

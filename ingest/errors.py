@@ -12,6 +12,8 @@
     ├── UnloadableObjects  objects without a usable name or place, all others are loaded: rename or ignore them (exit 1)
     ├── StuckObjects       some objects could not be read, all others are loaded: run again, look at them (exit 1)
     ├── DamagedLake        files of the lake are missing or unreadable: restore them, or load them anew (exit 1)
+    ├── PublishBlocked     gold is incomplete, or a blocking audit found rows: readers keep their release   (exit 1)
+    ├── ServingRefused     Postgres does not take a release: it keeps the one before                        (exit 1)
     ├── ObjectRefused      one object is listed but not given, however often: it counts as stuck (handled inside)
     ├── ConflictError      another ingester took these objects first: plan again       (handled inside)
     └── CorruptObject      one object cannot be decoded: it is quarantined as a whole  (handled inside)
@@ -168,6 +170,14 @@ class DamagedLake(IngestError):  # noqa: N818  somebody else erred: readers keep
             f"{lake_uri}/{path} {what}{more}. `lake verify {feed} --deep` names all of them; restore them from the "
             f"back-up, or have the landing loaded anew: `lake ledger rebuild {feed} --force`, then `lake ingest`"
         )
+
+
+class PublishBlocked(IngestError):  # noqa: N818  it is the data that erred: what readers see stays as it was
+    """Gold may not be published; the message says why, and readers keep the release that they have."""
+
+
+class ServingRefused(IngestError):  # noqa: N818  it is the data that erred: what Postgres has stays as it was
+    """Postgres does not take a release; the message says why."""
 
 
 class ConflictError(IngestError):

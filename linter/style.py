@@ -161,7 +161,10 @@ class ColumnsAreTypedAndTold(Rule):
 
 
 class OtherDatesAreDeclared(Rule):
-    """A model by date whose rows depend on other dates of what it reads has a tag for it, see pipeline/invalidation/propagation.py."""
+    """A model by date whose rows depend on other dates of what it reads has a tag for it.
+
+    See pipeline/invalidation/propagation.py.
+    """
 
     def check_model(self, model: Model) -> RuleViolation | None:
         if _own(model) is None or not isinstance(model, SqlModel) or not model.kind.is_incremental_by_time_range:

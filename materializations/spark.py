@@ -1,4 +1,7 @@
-"""Sets Spark before SQLMesh starts it, see pipeline/warehouse/spark/session.py. There is no materialization here, see lock.py."""
+"""Sets Spark before SQLMesh starts it, see pipeline/warehouse/spark/session.py.
+
+There is no materialization here, see lock.py.
+"""
 
 from sqlmesh.utils.errors import SQLMeshError
 

@@ -4,10 +4,10 @@
         [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
 
 MOMENT is `before` or `after` and a function, `before:pipeline.cycle.ingest:invalidate`, or a statement on the state
-database, `before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. A FUNCTION that is
-to fail raises an exception (`KeyError`, `ingest.errors:ConfigError`) at each call whose arguments show WORD, which may
-be empty. With --ahead its clock shows so many seconds more, or fewer. It waits one second for a locked state, so that
-the tests need not.
+database, `before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. A FUNCTION
+that is to fail raises an exception (`KeyError`, `ingest.errors:ConfigError`) at each call whose arguments show WORD,
+which may be empty. With --ahead its clock shows so many seconds more, or fewer. It waits one second for a locked state,
+so that the tests need not.
 """
 
 from __future__ import annotations

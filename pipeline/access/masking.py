@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ingest.contracts.contract import Column, Contract, contracts
 
 if TYPE_CHECKING:
     from ingest.ledger.quarantine import BadRecord
-    from pipeline.checks.trace import Life
 
 HIDDEN = "***"
 _SAID = "hidden, as it may quote a value; --raw shows it"
@@ -60,20 +58,6 @@ def shown(contract: Contract, record: BadRecord, raw: bool) -> tuple[str, str]:
         return record.detail or "", record.raw.decode("utf-8", "backslashreplace")
     detail = masked_detail(contract, record.reason, record.column, record.detail)
     return detail, masked_record(contract, record.raw)
-
-
-def masked_life(life: Life) -> Life:
-    """An object's life, its rejected records masked."""
-    contract = contracts()[life.feed]
-    lines = (
-        replace(
-            line,
-            detail=masked_detail(contract, line.reason, line.column, line.detail),
-            raw=masked_record(contract, line.raw.encode("utf-8", "replace")),
-        )
-        for line in life.bad_lines
-    )
-    return replace(life, bad_lines=tuple(lines))
 
 
 def masked_record(contract: Contract, raw: bytes) -> str:

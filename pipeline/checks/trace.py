@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,7 @@ from ingest.storage.landing import Landing
 from ingest.storage.names import LISTED, REASONS, classify
 from ingest.storage.store import Store, StoredObject
 from ingest.text import printable
+from pipeline.access.masking import masked_detail, masked_record
 from pipeline.warehouse.duck import connect, parquet
 
 
@@ -186,3 +187,17 @@ def _rows_of(
                 for line, reason, column, detail, raw in rows:
                     bad.append(BadLine(line, reason, column, detail, bytes(raw).decode("utf-8", "replace"), why))
     return tuple(holding), tuple(bad)
+
+
+def masked_life(life: Life) -> Life:
+    """An object's life, its rejected records masked."""
+    contract = contracts()[life.feed]
+    lines = (
+        replace(
+            line,
+            detail=masked_detail(contract, line.reason, line.column, line.detail),
+            raw=masked_record(contract, line.raw.encode("utf-8", "replace")),
+        )
+        for line in life.bad_lines
+    )
+    return replace(life, bad_lines=tuple(lines))

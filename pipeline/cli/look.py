@@ -55,8 +55,7 @@ def why(key: str, raw: bool, as_json: bool) -> int:
     KEY is bucket/key, as in the column _source_file. Bad lines are masked as in `lake quarantine show`.
     """
     from ingest.settings import settings
-    from pipeline.access.masking import masked_life
-    from pipeline.checks.trace import life_of
+    from pipeline.checks.trace import life_of, masked_life
     from pipeline.cli.show import show_life
 
     life = life_of(key, settings())

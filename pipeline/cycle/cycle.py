@@ -14,16 +14,20 @@ from ingest.settings import Settings
 from ingest.steps.load import Progress as IngestProgress
 from ingest.storage.lock import file_lock
 from ingest.storage.store import Store
-from pipeline.alerting.alerts import Channel, alerting
+from pipeline.alerting.alert import Channel
+from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
+from pipeline.cycle.alerts import alerting
 from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.publication import audit_and_publish
+from pipeline.cycle.record import record
 from pipeline.cycle.summary import RunSummary
-from pipeline.releases.gate import audit_and_publish, failed_audits, feeds_behind
+from pipeline.invalidation.invalidate import feeds_behind
+from pipeline.releases.gate import failed_audits
 from pipeline.releases.release import Published
 from pipeline.state import interval_log as history
 from pipeline.state.compute_lock import cycle_lock
-from pipeline.state.state import open_state
+from pipeline.state.opening import open_state
 from pipeline.warehouse.damage import lake_damage
-from pipeline.warehouse.operations import record
 from pipeline.warehouse.project import Computed, Progress, Project, open_project
 
 ATTEMPTS = 3
@@ -60,7 +64,7 @@ def run_cycle(
                 return
             is_over = True
             with summary.stage("load project"), summary.contained("the project"), open_project(computing) as project:
-                channels += project.channels(options)
+                channels += _sqlmesh_channels(project, options)
                 with summary.contained("the run"):
                     is_over = _run_and_publish(project, options, summary, now())
                 if is_over:
@@ -84,11 +88,11 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
 
     def work(channels: list[Channel]) -> None:
         with summary.contained("the project"), open_project() as project:
-            channels += project.channels(options)
+            channels += _sqlmesh_channels(project, options)
             with summary.contained("the publication"):
                 project.must_have_tables()
                 summary.outcome = "not published"
-                audit_and_publish(project, options, summary, now, release=True)
+                audit_and_publish(project, options, summary, now, ends_hold=True)
             _record(project, summary)
 
     return _cycle(work, options, summary, wait_seconds, lambda: now)
@@ -142,6 +146,10 @@ def _look(options: Settings, summary: RunSummary) -> None:
         summary.look(Published(options))
 
 
+def _sqlmesh_channels(project: Project, options: Settings) -> list[Channel]:
+    return [sqlmesh_channel(item, number) for number, item in enumerate(project.take_targets(options), 1)]
+
+
 def _record(project: Project, summary: RunSummary) -> None:
     """Notes the cycle in the warehouse."""
     if summary.ingest:
@@ -184,14 +192,18 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
         summary.errors += project.console.errors
         summary.exit_code = max(summary.exit_code, 1)
         with summary.contained("the audits that failed"):
-            summary.audits += failed_audits(project, options, summary)
+            summary.audits += failed_audits(project, options, summary.failed)
         with summary.contained("the look for damaged files"):
             if not (running.error or project.console.failed_audits) and (damage := _damage(project, options, now)):
                 summary.failed(damage)
         return True
     # what could not be marked stays so: there is nothing to wait for, and the publication says what it lacks
     lost = set(summary.ingest.lost) if summary.ingest else set()
-    if summary.ingest and summary.ingest.is_marked and set(feeds_behind(project, options)) - lost:
+    if (
+        summary.ingest
+        and summary.ingest.is_marked
+        and set(feeds_behind(project.context.engine_adapter, options)) - lost
+    ):
         return False
     audit_and_publish(project, options, summary, now)
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:

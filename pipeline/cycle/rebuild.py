@@ -13,10 +13,10 @@ from ingest.errors import RetriableError
 from ingest.settings import Settings
 from ingest.storage.store import Store
 from pipeline.cycle.cycle import one_cycle, serve_too
+from pipeline.cycle.publication import audit_and_publish
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.continuity import must_be_writable
 from pipeline.invalidation.invalidate import invalidate
-from pipeline.releases.gate import audit_and_publish
 from pipeline.state.compute_lock import compute_lock
 from pipeline.warehouse.project import PROD, Computed, Progress, open_project
 from pipeline.warehouse.spark.session import drop_models

@@ -33,7 +33,7 @@ from ingest.upkeep.clean import load_of
 from ingest.upkeep.orphans import landed_objects, sole_copies
 from pipeline.invalidation.continuity import Known, Record, known, must_continue, name_again, records_beside
 from pipeline.lake import writable_lake
-from pipeline.state.state import open_state
+from pipeline.state.opening import open_state
 from pipeline.warehouse.damage import unreadable
 from pipeline.warehouse.duck import connect, parquet
 

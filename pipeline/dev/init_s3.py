@@ -1,4 +1,7 @@
-"""The buckets of the lake in an S3 store: `python -m pipeline.dev.init_s3` waits for the store and makes those missing."""
+"""The buckets of the lake in an S3 store.
+
+`python -m pipeline.dev.init_s3` waits for the store and makes those that are missing.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import landed_objects, sole_copies
 from pipeline.releases.release import Published
-from pipeline.state.state import State, open_state, settled_positions
+from pipeline.state.opening import open_state
+from pipeline.state.state import State, settled_positions
 
 LOG = logging.getLogger(__name__)
 THREADS = 8

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -27,9 +28,14 @@ from pipeline.invalidation.continuity import Known, identify, known, must_contin
 from pipeline.invalidation.propagation import DAY_MS, Dates, stale_versions
 from pipeline.state import interval_log as history
 from pipeline.state.compute_lock import compute_lock, put_in_order
-from pipeline.state.state import State, open_state, settled_positions
+from pipeline.state.opening import open_state
+from pipeline.state.state import State, settled_positions
+from pipeline.warehouse.bronze import registered_positions
 from pipeline.warehouse.damage import lake_damage
 from pipeline.warehouse.duck import connect
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
 
 _UNMARKED = (
     "What was loaded stays, but its dates are not marked for recomputation yet: mend that and run `lake ingest` again"
@@ -99,6 +105,17 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         {change.feed: change.position for change in changes},
         lost,
     )
+
+
+def feeds_behind(warehouse: EngineAdapter, options: Settings) -> list[str]:
+    """Feeds of which the run saw newer loads than those whose dates are marked: their other dates are stale.
+
+    Positions that change no row, as those of maintenance, are settled by this.
+
+    Raises:
+        ConfigError, RetriableError: as `settle_unchanged`.
+    """
+    return settle_unchanged(options, Store(options.lake_uri, options), registered_positions(warehouse))
 
 
 def settle_unchanged(options: Settings, lake: Store, shown: Mapping[str, int]) -> list[str]:

@@ -1,43 +1,42 @@
-"""Only proven numbers are published: what has to hold before readers see a new state."""
+"""The gate before readers: gold is published only when nothing is missing and no blocking audit finds rows."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest.contracts.contract import contracts
-from ingest.errors import IngestError
+from ingest.errors import IngestError, PublishBlocked
 from ingest.settings import Settings
 from ingest.storage.store import Store
 from pipeline.access.masking import masked_row
-from pipeline.cycle.summary import RunSummary
-from pipeline.invalidation.invalidate import settle_unchanged
+from pipeline.process.contain import contained
 from pipeline.releases.audits import Outcome, offenders, standalone_audits, suspects
 from pipeline.releases.export import Change, changes, is_told_alike, prune, publish
 from pipeline.releases.release import Published, State
 from pipeline.state import interval_log as history
 from pipeline.state.compute_lock import must_still_hold
+from pipeline.state.opening import open_state
 from pipeline.state.state import State as StateDatabase
-from pipeline.state.state import open_state, settled_positions
-from pipeline.warehouse.bronze import registered_positions
+from pipeline.state.state import settled_positions
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.project import Project
 
-
-class Unproven(IngestError):  # noqa: N818  it is the data that erred: what readers see stays as it was
-    """Gold is not fit to be published; the message says why, and readers keep the state that they have."""
+Failed = Callable[[IngestError], None]
+"""Gets what went wrong in a step that fails alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Proof:
-    """Gold that is fit to be published.
+class Candidate:
+    """Gold as it stands, audited.
 
     Attributes:
-        before: the newest state, whether readers get it or not.
+        before: the newest release, whether readers get it or not.
+        changed: what was computed or described differently since then, by table.
         sequence, positions, lake_id: see `State`.
-        is_same: whether nothing differs from that state.
+        is_same: whether nothing differs from that release.
     """
 
     before: State | None
@@ -48,50 +47,63 @@ class _Proof:
     is_same: bool
 
 
-def audit_and_publish(
-    project: Project, options: Settings, summary: RunSummary, now: dt.datetime, release: bool = False
-) -> None:
-    """Publishes gold as it stands, if nothing is missing and every audit that blocks finds nothing.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate found.
+
+    Attributes:
+        candidate: what may be published; None when it is blocked.
+        blocked: why it is blocked.
+        audits: what the standalone audits found, those that could not be run left out.
+        held: dates that a signal holds back, by model.
+    """
+
+    candidate: Candidate | None = None
+    blocked: PublishBlocked | None = None
+    audits: Sequence[Outcome] = ()
+    held: Mapping[str, list[dt.date]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What became of a candidate.
+
+    Attributes:
+        outcome: `published`, `unchanged` or `held`, see `RunSummary`.
+        state: number of the release that readers get; None when nothing was changed about that.
+        dates: dates that readers see recomputed, by table.
+    """
+
+    outcome: str
+    state: int | None = None
+    dates: Mapping[str, tuple[str, ...]] | None = None
+
+
+def check(
+    project: Project, options: Settings, published: Published, now: dt.datetime, behind: Sequence[str], failed: Failed
+) -> Verdict:
+    """Audits what changed since the newest release.
 
     Args:
-        summary: gets the outcome, the state that readers have afterwards, and an error for whatever went wrong.
-        release: whether the hold of a rollback ends.
-    """
-    published = Published(options)
-    with summary.contained("the published states") as looking:
-        summary.look(published)
-    proof = None
-    with summary.contained("the audits"):
-        proof = _prove(project, options, summary, now, published)
-    if proof is None:
-        return
-    state_before = summary.state
-    with summary.contained("the publication") as publishing:
-        _publish(proof, project, options, summary, now, published, release)
-    if publishing.error and not looking.error:
-        with summary.contained("the published states"):
-            summary.look(published)
-            if summary.state is not None and summary.state != state_before:  # it failed after readers were switched
-                summary.outcome = "published"
-                summary.published_dates = published.state(summary.state).dates
-
-
-def _prove(project: Project, options: Settings, summary: RunSummary, now: dt.datetime, published: Published) -> _Proof:
-    """Audits what changed since the newest state.
+        behind: feeds of which models saw loads whose dates are not marked yet.
+        failed: gets what kept an audit, or the search for the objects behind its rows, from being done.
 
     Raises:
-        Unproven: something is missing, or an audit that blocks found rows or could not be run.
         RetriableError: the lock of a shared state was lost on the way.
+        ConfigError: there is no production yet.
     """
     before = published.newest()
     snapshots = project.snapshots()
-    if behind := feeds_behind(project, options):
-        raise Unproven(f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first")
-    missing, summary.held = project.missing(now)
+    if behind:
+        reason = f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first"
+        return Verdict(blocked=PublishBlocked(reason))
+    missing, held = project.missing(now)
     if missing:
         named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
-        raise Unproven(f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`")
-    with open_state(options) as state, summary.stage("audit"):
+        reason = f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`"
+        return Verdict(blocked=PublishBlocked(reason), held=held)
+    audits: list[Outcome] = []
+    with open_state(options) as state:
         if before is not None and not history.continues(state, before.number, before.sequence):
             before = replace(before, sequence=history.UNKNOWN)
         changed = changes(snapshots, before, state)
@@ -100,51 +112,74 @@ def _prove(project: Project, options: Settings, summary: RunSummary, now: dt.dat
         (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
         is_same = _is_same(before, changed)
         if not is_same:
-            _audit(project, options, summary, snapshots, changed, before, state, now)
+            dates, computed = _scope(snapshots, changed, before, state, options, now)
+            audits = _audit(project, options, snapshots, before, dates, computed, failed)
+            if blocking := [item for item in audits if item.blocks]:
+                reason = (
+                    f"{'; '.join(_told(item) for item in blocking)}. Readers keep the state that they have; fix the "
+                    "data or the model, the next cycle tries again"
+                )
+                return Verdict(None, PublishBlocked(reason), _done(audits), held)
+            if dates is None:
+                state.execute(
+                    "INSERT INTO lakemesh.audited VALUES ('all dates', ?) "
+                    "ON CONFLICT (scope) DO UPDATE SET audited_at = excluded.audited_at",
+                    [now.replace(tzinfo=None)],
+                )
     must_still_hold(options)
-    return _Proof(before, changed, sequence, positions, lake_id or "", is_same)
+    return Verdict(Candidate(before, changed, sequence, positions, lake_id or "", is_same), None, _done(audits), held)
 
 
-def _publish(
-    proof: _Proof,
+def release(
+    candidate: Candidate,
+    audits: Sequence[Outcome],
     project: Project,
     options: Settings,
-    summary: RunSummary,
     now: dt.datetime,
     published: Published,
-    release: bool,
-) -> None:
-    """Gives readers what is proven, unless they have it or are kept where they are."""
-    pointer, before = published.pointer(), proof.before
-    if proof.is_same and before is not None:
-        if pointer.get("state") != before.number and (release or not pointer.get("held")):
+    ends_hold: bool,
+    failed: Failed,
+) -> Publication:
+    """Gives readers what passed the gate, unless they have it or a rollback holds them where they are.
+
+    Args:
+        audits: the standalone audits that passed, for the manifest.
+        ends_hold: whether the hold of a rollback ends.
+        failed: gets what kept old releases from being removed.
+
+    Raises:
+        ConfigError, RetriableError: the releases cannot be written.
+        ConflictError: another process published meanwhile.
+    """
+    pointer, before = published.pointer(), candidate.before
+    if candidate.is_same and before is not None:
+        if pointer.get("state") != before.number and (ends_hold or not pointer.get("held")):
             published.point_to(before.number)  # a crash came before it, or a rollback ends
-            summary.outcome, summary.state = "published", before.number
-        else:
-            summary.outcome = "held" if pointer.get("held") else "unchanged"
-        return
-    with summary.stage("publish"):
-        number = before.number + 1 if before else 1
-        about = State(
-            number,
-            now,
-            proof.lake_id,
-            proof.positions,
-            proof.sequence,
-            {},
-            tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in summary.audits),
-        )
-        held = bool(pointer.get("held")) and not release
+            return Publication("published", before.number)
+        return Publication("held" if pointer.get("held") else "unchanged")
+    number = before.number + 1 if before else 1
+    about = State(
+        number,
+        now,
+        candidate.lake_id,
+        candidate.positions,
+        candidate.sequence,
+        {},
+        tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in audits),
+    )
+    held = bool(pointer.get("held")) and not ends_hold
+    with open_state(options) as state:
+        history.publishing(state, number - 1, number, candidate.sequence)
+    done = publish(published, project.context.engine_adapter, candidate.changed, before, about, held)
+    with contained("old published states", failed):
+        prune(published, options.published_states, now)
         with open_state(options) as state:
-            history.publishing(state, number - 1, number, proof.sequence)
-        done = publish(published, project.context.engine_adapter, proof.changed, before, about, held)
-        summary.published_dates = done.dates
-        summary.outcome = "held" if held else "published"
-        summary.state = pointer["state"] if held else done.number
-        with summary.contained("old published states"):
-            prune(published, options.published_states, now)
-            with open_state(options) as state:
-                history.forget(state, done.sequence)
+            history.forget(state, done.sequence)
+    return Publication("held" if held else "published", pointer["state"] if held else done.number, done.dates)
+
+
+def _done(audits: Sequence[Outcome]) -> list[Outcome]:
+    return [item for item in audits if not item.is_broken]
 
 
 def _is_same(before: State | None, changed: Mapping[str, Change]) -> bool:
@@ -163,31 +198,18 @@ def _has_other_versions(before: State, changed: Mapping[str, Change]) -> bool:
     return versions != {name: str(item.snapshot.version) for name, item in changed.items()}
 
 
-def feeds_behind(project: Project, options: Settings) -> list[str]:
-    """Feeds of which the run saw newer loads than those whose dates are marked: their other dates are stale.
-
-    Positions that change no row, as those of maintenance, are settled by this.
-    """
-    shown = registered_positions(project.context.engine_adapter)
-    return settle_unchanged(options, Store(options.lake_uri, options), shown)
-
-
-def _audit(
-    project: Project,
-    options: Settings,
-    summary: RunSummary,
+def _scope(
     snapshots: Mapping[str, Any],
     changed: Mapping[str, Change],
     before: State | None,
     state: StateDatabase,
+    options: Settings,
     now: dt.datetime,
-) -> None:
-    """Standalone audits over what changed since the newest state; now and then all of them over all dates.
+) -> tuple[set[dt.date] | None, set[str]]:
+    """The dates to audit and the models that were computed since the newest release; None for all dates.
 
-    Over all as well when readers get another version of a table: it may have been computed long ago, on a branch.
-
-    Raises:
-        Unproven: one that blocks found rows.
+    All dates are audited now and then, and when readers get another version of a table: it may have been computed long
+    ago, on a branch.
     """
     dates: set[dt.date] | None = set()
     computed: set[str] = set()
@@ -201,27 +223,28 @@ def _audit(
             dates = None if recomputed.dates is None else dates | recomputed.dates
     if before is None or _has_other_versions(before, changed) or _is_due(state, options, now):
         dates = None
+    return dates, computed
+
+
+def _audit(
+    project: Project,
+    options: Settings,
+    snapshots: Mapping[str, Any],
+    before: State | None,
+    dates: set[dt.date] | None,
+    computed: set[str],
+    failed: Failed,
+) -> list[Outcome]:
+    """The standalone audits, with the source objects of the rows that they find."""
     adapter = project.context.engine_adapter
-    found = standalone_audits(snapshots, project.audit_scopes(), adapter, dates, summary.failed, computed)
+    found = standalone_audits(snapshots, project.audit_scopes(), adapter, dates, failed, computed)
     sources: dict[str, tuple[str, ...]] = {}
     if failing := [item for item in found if item.rows]:
-        with summary.contained("the objects that audits found rows of"), connect(options) as reader:
-            published, lake = before.positions if before else {}, Store(options.lake_uri, options)
+        with contained("the objects that audits found rows of", failed), connect(options) as reader:
+            positions, lake = before.positions if before else {}, Store(options.lake_uri, options)
             for item in failing:
-                sources[item.name] = suspects(lake, contracts().values(), published, item.examples, reader)
-    found = [replace(item, sources=sources.get(item.name, ())) for item in found]
-    summary.audits += [item for item in found if not item.is_broken]
-    if blocking := [item for item in found if item.blocks]:
-        raise Unproven(
-            f"{'; '.join(_told(item) for item in blocking)}. Readers keep the state that they have; fix the data or "
-            "the model, the next cycle tries again"
-        )
-    if dates is None:
-        state.execute(
-            "INSERT INTO lakemesh.audited VALUES ('all dates', ?) "
-            "ON CONFLICT (scope) DO UPDATE SET audited_at = excluded.audited_at",
-            [now.replace(tzinfo=None)],
-        )
+                sources[item.name] = suspects(lake, contracts().values(), positions, item.examples, reader)
+    return [replace(item, sources=sources.get(item.name, ())) for item in found]
 
 
 def _is_due(state: StateDatabase, options: Settings, now: dt.datetime) -> bool:
@@ -230,7 +253,7 @@ def _is_due(state: StateDatabase, options: Settings, now: dt.datetime) -> bool:
     return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=options.full_audit_hours)
 
 
-def failed_audits(project: Project, options: Settings, summary: RunSummary) -> list[Outcome]:
+def failed_audits(project: Project, options: Settings, failed: Failed) -> list[Outcome]:
     """The blocking audits that stopped a model, with rows and the objects that brought them."""
     found = []
     with connect(options) as reader:
@@ -239,7 +262,7 @@ def failed_audits(project: Project, options: Settings, summary: RunSummary) -> l
         for error in project.console.failed_audits:
             name = f"{error.model_name}: {error.audit_name}"
             outcome = Outcome(name, "computed dates", error.count, blocks=True)
-            with summary.contained(f"the rows that audit {name} found"):
+            with contained(f"the rows that audit {name} found", failed):
                 _, examples = offenders(project.context.engine_adapter, error.query)
                 outcome = replace(outcome, examples=examples)
                 positions = published.positions if published else {}

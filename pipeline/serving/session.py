@@ -11,16 +11,12 @@ from typing import Any
 
 import duckdb
 
-from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.errors import ConfigError, RetriableError, ServingRefused
 from ingest.settings import Settings
 from pipeline.process import postgres
 
 LOCK_SECONDS = 30.0
 """How long to wait for somebody else's lock on one of our tables."""
-
-
-class Unservable(IngestError):  # noqa: N818  it is the data that erred: what Postgres has stays as it was
-    """A published state that Postgres does not take; the message says why."""
 
 
 def connect(options: Settings) -> tuple[postgres.Session, str]:
@@ -101,7 +97,7 @@ def telling(place: str) -> Iterator[None]:
     except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError) as error:
         raise RetriableError(f"{place}: {postgres.reason(error)}; {kept}, run this again") from error
     except psycopg2.Error as error:
-        raise Unservable(
+        raise ServingRefused(
             f"{place}: {postgres.reason(error)}; {kept}. Mend the model, or what stands in the way"
         ) from error
     except (duckdb.Error, OSError) as error:

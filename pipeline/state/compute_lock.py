@@ -23,7 +23,8 @@ from ingest.errors import Busy, ConfigError, IngestError, RetriableError
 from ingest.settings import Settings, settings
 from ingest.storage.lock import not_inherited
 from pipeline.state import interval_log as history
-from pipeline.state.state import State, open_state, settled_positions
+from pipeline.state.opening import open_state
+from pipeline.state.state import State, settled_positions
 
 if TYPE_CHECKING:
     from pipeline.process.postgres import Lock, Session

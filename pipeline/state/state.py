@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
-from ingest.settings import Settings
-
 TABLES = (
     "lakemesh.settled (feed TEXT PRIMARY KEY, position BIGINT, settled_at TIMESTAMP)",
     "lakemesh.audited (scope TEXT PRIMARY KEY, audited_at TIMESTAMP)",
@@ -76,25 +74,6 @@ class State(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def open_state(options: Settings, look: bool = False) -> State:
-    """SQLMesh's state with our tables in it.
-
-    Args:
-        look: only to read what is there: a DuckDB file is not waited for, not made and not changed.
-
-    Raises:
-        RetriableError: another process holds the DuckDB file, or Postgres cannot be reached.
-        ConfigError: it cannot be opened.
-    """
-    if options.has_postgres_state:
-        from pipeline.state.postgres import PostgresState  # which needs the extra `postgres`
-
-        return PostgresState(options)
-    from pipeline.state.duck import DuckState
-
-    return DuckState(options, look)
 
 
 def settled_positions(state: State) -> dict[str, int]:

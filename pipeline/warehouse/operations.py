@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from ingest.contracts.contract import Contract, contracts
 from ingest.ledger.entry import SINCE_2
@@ -14,13 +12,6 @@ from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
 from ingest.storage.store import Store
-from pipeline.process.redact import redact
-from pipeline.warehouse.engine import insert
-
-if TYPE_CHECKING:
-    from sqlmesh.core.engine_adapter import EngineAdapter
-
-    from pipeline.cycle.summary import RunSummary
 
 RUNS = {
     "run_id": "TEXT",
@@ -83,29 +74,6 @@ def registration(lost: Collection[str] = ()) -> list[str]:
         f"CREATE OR REPLACE VIEW operations.objects AS {_objects(whole, lake)}",
         f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(whole, lake)}",
     ]
-
-
-def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
-    """Adds a cycle to what is known of past ones."""
-    if not warehouse.table_exists("operations.runs"):
-        return
-    run_id = f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-    feeds = summary.ingest.feeds if summary.ingest else []
-    cycle = (
-        run_id,
-        summary.started_at.replace(tzinfo=None),
-        summary.outcome,
-        summary.exit_code,
-        summary.state,
-        sum(len(feed.loads) for feed in feeds),
-        sum(feed.rows for feed in feeds),
-        sum(len(done.dates) for done in summary.computed.values()),
-        sum(summary.seconds.values()),
-        redact("\n".join(summary.errors)),
-    )
-    insert(warehouse, "operations.runs", RUNS, [cycle])
-    audits = [(run_id, item.name, item.scope, item.rows, item.blocks) for item in summary.audits]
-    insert(warehouse, "operations.audits", AUDITS, audits)
 
 
 def feeds_query(known: list[Contract], seen: Mapping[str, dt.datetime]) -> str:

@@ -21,7 +21,6 @@ from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 from ingest.errors import ConfigError, IngestError, RetriableError, log_traceback
 from ingest.settings import PROJECT, Settings, settings
 from ingest.text import printable
-from pipeline.alerting.alerts import Channel, sqlmesh_target
 from pipeline.process.postgres import is_from_driver, reason
 from pipeline.state.compute_lock import compute_lock, prepare
 from pipeline.warehouse.engine import tables
@@ -196,17 +195,16 @@ class Project:
             raise RetriableError(f"the run could not begin: {' '.join(str(error).split())}") from error
         return not status.is_failure and not self.console.errors
 
-    def channels(self, options: Settings) -> list[Channel]:
-        """SQLMesh's notification targets but those of our settings; emptied, so that it sends nothing itself."""
+    def take_targets(self, options: Settings) -> list[Any]:
+        """SQLMesh's notification targets but those of our settings; taken from it, so that it sends nothing itself."""
         found = [target for target in self.context.notification_targets if target.is_configured]
         self.context.notification_targets = []
         ours = {("slack_webhook", options.slack_webhook_url), ("smtp", options.smtp_host)}
-        others = [
+        return [
             target
             for target in found
             if (target.type_, getattr(target, "url", None) or getattr(target, "host", None)) not in ours
         ]
-        return [sqlmesh_target(target, number) for number, target in enumerate(others, 1)]
 
     def clean_up(self) -> None:
         """SQLMesh's own house-keeping: environments and tables that expired, and its record of intervals."""
@@ -238,7 +236,7 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
             prepare(context, settings())
-            # SQLMesh would tell of every failed run anew; a cycle tells once, see pipeline/alerting/alerts.py
+            # SQLMesh would report every failed run again; a cycle reports it once, see pipeline/alerting
             context.notification_target_manager = NotificationTargetManager()
             yield Project(context, console)
     except Exception as error:

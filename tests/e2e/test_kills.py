@@ -21,7 +21,8 @@ from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
 from pipeline.cycle.cycle import run_cycle
 from pipeline.releases.release import Published
-from pipeline.state.state import open_state, settled_positions
+from pipeline.state.opening import open_state
+from pipeline.state.state import settled_positions
 from tests import rebuilt
 from tests.home import Home
 

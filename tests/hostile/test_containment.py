@@ -95,7 +95,7 @@ def test_whatever_fails_beside_gold_keeps_it_from_nobody(
     late_play("late")
     lake.faults = [
         ("pipeline.cycle.ingest:ingest_feed", "KeyError", "(Contract(feed='activities'"),
-        ("pipeline.alerting.alerts:broken_promises", "OverflowError", "([Contract(feed='users'"),
+        ("pipeline.cycle.alerts:contract_violations", "OverflowError", "([Contract(feed='users'"),
         ("pipeline.warehouse.project:Project.clean_up", "AttributeError", ""),
         ("pipeline.cycle.cycle:record", "TypeError", ""),
         ("pipeline.releases.gate:prune", "ValueError", ""),
@@ -129,7 +129,7 @@ def test_whatever_fails_beside_gold_keeps_it_from_nobody(
 
 
 def test_the_channel_of_alerts_itself_meets_a_defect(lake: Lake) -> None:
-    lake.faults = [("pipeline.alerting.alerts:tell", "RecursionError", "")]
+    lake.faults = [("pipeline.cycle.alerts:report", "RecursionError", "")]
     summary, done = lake.run()
     assert (summary["outcome"], done.returncode) == ("unchanged", 1)
     assert [error.split(" injected")[0] for error in summary["errors"]] == ["alerts: unexpected RecursionError:"]

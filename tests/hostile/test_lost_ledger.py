@@ -30,7 +30,8 @@ from ingest.storage.store import Store
 from pipeline.cli import main
 from pipeline.cycle.cycle import run_cycle
 from pipeline.releases.release import Published, State, manifest_key
-from pipeline.state.state import open_state, settled_positions
+from pipeline.state.opening import open_state
+from pipeline.state.state import settled_positions
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
 from tests.home import Home, copy_home, template

@@ -15,7 +15,8 @@ from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.storage.store import Store
 from pipeline.invalidation.invalidate import settle_unchanged
-from pipeline.state.state import open_state, settled_positions
+from pipeline.state.opening import open_state
+from pipeline.state.state import settled_positions
 from tests.engagement import cycle, expected, play, seen
 from tests.home import Home, copy_home, template
 

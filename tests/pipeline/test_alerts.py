@@ -12,7 +12,11 @@ import pytest
 from ingest.contracts.contract import contracts
 from ingest.settings import settings
 from ingest.storage.store import Store
-from pipeline.alerting.alerts import Alert, Channel, broken_promises, slack, tell, webhook
+from pipeline.alerting.alert import Alert, Channel
+from pipeline.alerting.channels.slack import slack
+from pipeline.alerting.channels.webhook import webhook
+from pipeline.alerting.report import report
+from pipeline.alerting.violations import contract_violations
 from pipeline.cycle.cycle import publish_only, run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation import completeness
@@ -43,7 +47,7 @@ def cycle(home: Home, at: dt.datetime = NOW) -> RunSummary:
 
 def test_a_problem_is_told_once_then_daily_then_its_end(home: Home, receiver: Receiver) -> None:
     def settle(hours: float, **problems: str) -> list[str]:
-        return tell(problems, [webhook(receiver.url)], home.options, NOW + dt.timedelta(hours=hours))
+        return report(problems, [webhook(receiver.url)], home.options, NOW + dt.timedelta(hours=hours))
 
     assert settle(0, cycle="broken") == settle(1, cycle="still broken") == settle(2, cycle="broken", other="too") == []
     assert receiver.names() == [("problem", "cycle"), ("problem", "other")]
@@ -64,45 +68,45 @@ def test_a_problem_is_told_once_then_daily_then_its_end(home: Home, receiver: Re
 
 def test_a_receiver_that_is_down_is_told_later(home: Home, receiver: Receiver) -> None:
     receiver.status = 500
-    (fault,) = tell({"cycle": "broken"}, [webhook(receiver.url)], home.options, NOW)
+    (fault,) = report({"cycle": "broken"}, [webhook(receiver.url)], home.options, NOW)
     assert fault.startswith("cycle could not be reported by webhook: ")
     receiver.status = 200
-    assert tell({"cycle": "broken"}, [webhook(receiver.url)], home.options, NOW) == []
+    assert report({"cycle": "broken"}, [webhook(receiver.url)], home.options, NOW) == []
     assert receiver.names() == [("problem", "cycle")]
 
 
 def test_damaged_memory_is_no_obstacle(home: Home, receiver: Receiver) -> None:
     home.options_home.mkdir(parents=True)
     (home.options_home / "alerts.json").write_text("{")
-    tell({"cycle": "broken"}, [webhook(receiver.url)], home.options, NOW)
+    report({"cycle": "broken"}, [webhook(receiver.url)], home.options, NOW)
     assert receiver.names() == [("problem", "cycle")]
 
 
-def test_late_and_incomplete_feeds_are_broken_promises(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_and_incomplete_feeds_are_contract_violations(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completeness, "utc_now", lambda: NOW)
     events = [contracts()["events"]]
-    assert "freshness/events" not in broken_promises(events, home.options, NOW), "a new feed is not late at once"
-    assert "freshness/events" not in broken_promises(events, home.options, NOW + dt.timedelta(hours=26))
+    assert "freshness/events" not in contract_violations(events, home.options, NOW), "a new feed is not late at once"
+    assert "freshness/events" not in contract_violations(events, home.options, NOW + dt.timedelta(hours=26))
     overdue = NOW + dt.timedelta(hours=26, seconds=1)
     promised = "the contract promises 26.0 hours; ask engagement"
-    assert broken_promises(events, home.options, overdue)["freshness/events"] == (
+    assert contract_violations(events, home.options, overdue)["freshness/events"] == (
         f"events is late: no object of it is loaded yet, and none waits, {promised}"
     )
     home.put("events", "a.json", {"event_id": "e"})
-    assert broken_promises(events, home.options, overdue)["freshness/events"] == (
+    assert contract_violations(events, home.options, overdue)["freshness/events"] == (
         f"events is late: no object of it is loaded yet, and one waits, {promised}"
     )
     home.ingest("events")
     written = home.landing("events").find("a.json")
     assert written
     at = written.modified_at
-    assert "freshness/events" not in broken_promises(events, home.options, at + dt.timedelta(hours=25))
-    late = broken_promises(events, home.options, at + dt.timedelta(hours=30))["freshness/events"]
+    assert "freshness/events" not in contract_violations(events, home.options, at + dt.timedelta(hours=25))
+    late = contract_violations(events, home.options, at + dt.timedelta(hours=30))["freshness/events"]
     assert late.startswith("events is late: its newest object is 30.0 hours old")
 
     later = at + dt.timedelta(days=2, hours=6)  # whatever the time of day, the day after `at` passed its deadline
     monkeypatch.setattr(completeness, "utc_now", lambda: later)
-    found = broken_promises(events, home.options, later)["completeness/events"]
+    found = contract_violations(events, home.options, later)["completeness/events"]
     assert f"{(at + dt.timedelta(days=1)).date()} passed the deadline of 21,600 s" in found
 
 
@@ -172,7 +176,7 @@ def test_slack_and_mail_get_each_alert_once(
 def test_each_channel_gets_each_alert(home: Home) -> None:
     got: list[str] = []
     targets = [Channel(name, lambda alert, name=name: got.append(f"{name} {alert.name}")) for name in ("a", "b")]
-    tell({"cycle": "broken"}, targets, home.options, NOW)
+    report({"cycle": "broken"}, targets, home.options, NOW)
     assert got == ["a cycle", "b cycle"]
 
 
@@ -188,25 +192,25 @@ def test_a_channel_that_is_down_costs_the_others_nothing(home: Home) -> None:
     targets = [Channel("down", send), Channel("up", lambda alert: got.append(f"up {alert.event} {alert.name}"))]
     for hour in range(2):
         at = NOW + dt.timedelta(hours=hour)
-        assert len(tell({"cycle": "broken", "other": "too"}, targets, home.options, at)) == 1
+        assert len(report({"cycle": "broken", "other": "too"}, targets, home.options, at)) == 1
     assert got == ["down problem cycle", "up problem cycle", "up problem other", "down problem cycle"]
     got.clear()
 
     is_down = False
-    tell({"other": "too"}, targets, home.options, NOW + dt.timedelta(hours=2))
+    report({"other": "too"}, targets, home.options, NOW + dt.timedelta(hours=2))
     assert got == ["down recovery cycle", "up recovery cycle", "down problem other"]
     got.clear()
-    tell({"other": "too"}, targets, home.options, NOW + dt.timedelta(hours=3))
+    report({"other": "too"}, targets, home.options, NOW + dt.timedelta(hours=3))
     assert got == []
 
 
 def test_what_cannot_be_seen_is_neither_a_problem_nor_well_again(home: Home) -> None:
     got: list[str] = []
     targets = [Channel("all", lambda alert: got.append(alert.event))]
-    tell({"freshness/events": "late"}, targets, home.options, NOW)
-    tell({}, targets, home.options, NOW, unseen={"freshness/events"})
+    report({"freshness/events": "late"}, targets, home.options, NOW)
+    report({}, targets, home.options, NOW, unseen={"freshness/events"})
     assert got == ["problem"]
-    tell({}, targets, home.options, NOW)
+    report({}, targets, home.options, NOW)
     assert got == ["problem", "recovery"]
 
 

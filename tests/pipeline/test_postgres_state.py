@@ -30,7 +30,7 @@ from pipeline.cycle.rebuild import rebuild
 from pipeline.cycle.summary import RunSummary
 from pipeline.releases.release import Published
 from pipeline.state.compute_lock import compute_lock
-from pipeline.state.state import open_state
+from pipeline.state.opening import open_state
 from tests.conftest import settings_of
 from tests.home import PostgresHome, copy_home
 from tests.postgres_server import Postgres

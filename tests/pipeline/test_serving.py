@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ingest.errors import ConfigError, RetriableError
+from ingest.errors import ConfigError, RetriableError, ServingRefused
 from ingest.settings import Settings, read_settings, settings
 from pipeline.cli import main
 from pipeline.process.postgres import LOCKS
 from pipeline.releases.release import FORMAT_VERSION, manifest_key
 from pipeline.serving.rows import Change, Rows
 from pipeline.serving.serve import serve
-from pipeline.serving.session import Unservable, lock_key
+from pipeline.serving.session import lock_key
 from pipeline.serving.types import as_text, postgres_type
 from tests.gold_states import GoldStates, Table
 from tests.postgres_server import Postgres
@@ -359,7 +359,7 @@ def test_rows_that_break_their_grain_are_refused_and_the_old_state_stays(bi: Bi)
     serve(bi.options)
     twice = replace(plan(), parts={"": plan().parts[""] + " UNION ALL SELECT 'p1', 0"})
     bi.gold.publish(plan=twice)
-    with pytest.raises(Unservable, match=r"Key \(plan_id\)=\(p1\) already exists.*COPY plan.*keeps the state"):
+    with pytest.raises(ServingRefused, match=r"Key \(plan_id\)=\(p1\) already exists.*COPY plan.*keeps the state"):
         serve(bi.options)
     assert (bi.state(), bi.rows("SELECT COUNT(*) FROM gold.plan")) == (1, [(100,)])
 

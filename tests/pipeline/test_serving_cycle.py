@@ -15,8 +15,9 @@ from sqlmesh.core.console import NoopConsole, set_console
 
 from ingest.errors import RetriableError
 from ingest.settings import read_settings, settings
-from pipeline.alerting.alerts import Alert, Channel, alerting
+from pipeline.alerting.alert import Alert, Channel
 from pipeline.cli import main
+from pipeline.cycle.alerts import alerting
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.dev.sampling import write_sample

@@ -1,4 +1,7 @@
-"""Operations as data, see pipeline/warehouse/operations.py, on Spark: external tables over ledger and quarantine, and views."""
+"""Operations as data on Spark, see pipeline/warehouse/operations.py.
+
+External tables over ledger and quarantine, and views of them.
+"""
 
 from __future__ import annotations
 

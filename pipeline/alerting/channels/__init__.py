@@ -1,0 +1,16 @@
+"""The channels that alerts go to: a file for each, with `channel(options)`. Another file here is another channel."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from ingest.settings import Settings
+from pipeline.alerting.alert import Channel
+
+
+def channels(options: Settings) -> list[Channel]:
+    """The channels that the settings name."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    found = [module.channel(options) for module in modules if hasattr(module, "channel")]
+    return [channel for channel in found if channel is not None]

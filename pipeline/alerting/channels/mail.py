@@ -1,0 +1,34 @@
+"""A mail server (SMTP_HOST, SMTP_SENDER, SMTP_RECIPIENTS)."""
+
+from __future__ import annotations
+
+from ingest.settings import Settings
+from pipeline.alerting.alert import Alert, Channel
+
+ANSWER_SECONDS = 10
+
+
+def channel(options: Settings) -> Channel | None:
+    """The channel of the settings, if they name a server, a sender and recipients."""
+    is_set = options.smtp_host and options.smtp_sender and options.smtp_recipients.strip(" ,")
+    return mail(options) if is_set else None
+
+
+def mail(options: Settings) -> Channel:
+    """Sends each alert by a mail server over TLS."""
+
+    def send(alert: Alert) -> None:
+        import smtplib
+        from email.message import EmailMessage
+
+        message = EmailMessage()
+        message["Subject"] = f"Lakemesh {alert.event}: {alert.name}"
+        message["From"] = options.smtp_sender
+        message["To"] = ", ".join(name.strip() for name in options.smtp_recipients.split(",") if name.strip())
+        message.set_content(alert.message)
+        with smtplib.SMTP_SSL(options.smtp_host, options.smtp_port, timeout=ANSWER_SECONDS) as server:
+            if options.smtp_user and options.smtp_password:
+                server.login(options.smtp_user, options.smtp_password)
+            server.send_message(message)
+
+    return Channel("mail", send)

@@ -1,0 +1,21 @@
+"""HTTP for the channels that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ANSWER_SECONDS = 10
+
+
+def post(url: str, body: Mapping[str, Any]) -> None:
+    """Posts JSON, a few times if the receiver is busy; an answer other than 2xx raises."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    with requests.Session() as session:
+        again = Retry(total=2, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=again))
+        session.post(url, json=body, timeout=ANSWER_SECONDS).raise_for_status()

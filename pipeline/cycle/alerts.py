@@ -1,0 +1,62 @@
+"""What a cycle reports of itself, and of the contracts of all feeds."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ingest.contracts.contract import Contract, contracts
+from ingest.settings import Settings
+from pipeline.alerting.alert import Channel
+from pipeline.alerting.channels import channels
+from pipeline.alerting.report import report
+from pipeline.alerting.violations import contract_violations
+from pipeline.cycle.summary import RunSummary
+
+
+@contextmanager
+def alerting(options: Settings, summary: RunSummary, now: Callable[[], dt.datetime]) -> Iterator[list[Channel]]:
+    """Reports after the body how a cycle ended and which contracts are broken; the body may add to whom.
+
+    The channels of the settings are there before anything can fail. After a body that raises nothing is reported.
+    """
+    targets = channels(options)
+    yield targets
+    own = [error for error in summary.errors if error != summary.unserved]
+    problems: dict[str, str] = {}
+    if own or (summary.exit_code and not summary.unserved):
+        problems["cycle"] = "\n".join(own)
+    if summary.unserved:
+        problems["serving"] = summary.unserved
+    summary.broken_promises, unseen = _violations(options, summary, now())
+    if options.serving_dsn and "serve" not in summary.seconds:
+        unseen.add("serving")
+    if options.smtp_host and not any(target.name == "mail" for target in targets):
+        summary.warnings.append("SMTP_HOST is set without SMTP_SENDER and SMTP_RECIPIENTS: nobody gets mail")
+    with summary.contained("alerts"):
+        summary.warnings += report({**problems, **summary.broken_promises}, targets, options, now(), unseen)
+
+
+def _violations(options: Settings, summary: RunSummary, now: dt.datetime) -> tuple[dict[str, str], set[str]]:
+    """The broken promises of all feeds, with what the cycle knows of the reason, and those that could not be seen."""
+    found: dict[str, str] = {}
+    unseen: set[str] = set()
+    failed = summary.ingest.failed_feeds if summary.ingest else []
+    is_out_of_reach = "ingest" in summary.seconds and summary.ingest is None  # the lake, which is reported
+    known: list[Contract] = []
+    with summary.contained("contracts"):
+        known = list(contracts().values())
+    for contract in known:
+        late = f"freshness/{contract.feed}"
+        names = {late, f"completeness/{contract.feed}"}
+        if is_out_of_reach:
+            unseen |= names
+            continue
+        with summary.contained(f"the promises of {contract.feed}") as judging:
+            found |= contract_violations([contract], options, now)
+        if judging.error:
+            unseen |= names
+        if late in found and contract.feed in failed:
+            found[late] += "; objects of it could not be loaded in this cycle, see the alert `cycle`"
+    return found, unseen
