@@ -55,7 +55,7 @@ lint: setup ## ruff, mypy, layers, the contracts, sqlmesh format and lint
 	ruff check .
 	ruff format --check .
 	mypy
-	lint-imports --no-cache >/dev/null || lint-imports --no-cache
+	lint-imports --no-cache --no-logo
 	lake contracts >/dev/null
 	sqlmesh format --check
 	sqlmesh lint

@@ -70,8 +70,8 @@ def test_license_is_the_one_that_the_package_names() -> None:
 def test_every_module_says_what_it_is() -> None:
     modules = [path for path in tracked() if path.suffix == ".py" and path.stat().st_size]
     assert len(modules) > 40
-    tools = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
-    assert {PROJECT / name / "__init__.py" for name in tools["setuptools"]["packages"]} <= set(modules)
+    packages = [path for path in modules if path.relative_to(PROJECT).parts[0] in ("ingest", "pipeline", "sample")]
+    assert {path.parent / "__init__.py" for path in packages} <= set(modules)
     assert [str(path) for path in modules if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
 
 
