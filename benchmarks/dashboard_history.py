@@ -15,10 +15,10 @@ from ingest.settings import PROJECT, Settings
 from pipeline.releases.catalog import write_catalog
 from pipeline.releases.export import described, over_published
 from pipeline.releases.release import (
-    Published,
-    PublishedFile,
-    PublishedTable,
-    State,
+    Release,
+    ReleaseFile,
+    Releases,
+    ReleaseTable,
     catalog_key,
     file_key,
     manifest_key,
@@ -113,10 +113,10 @@ def publish_gold(history: Path, options: Settings, days: int, late: dt.date | No
     Args:
         late: for a second state, in which each group of this day has one play more; files of other months are shared.
     """
-    published = Published(options)
+    published = Releases(options)
     before = published.newest()
     number = before.number + 1 if before else 1
-    tables: dict[str, PublishedTable] = {}
+    tables: dict[str, ReleaseTable] = {}
     with _models() as models, silver(history) as reader:
         reader.execute("CREATE SCHEMA gold")
         for name, model in models.items():
@@ -140,7 +140,7 @@ def publish_gold(history: Path, options: Settings, days: int, late: dt.date | No
                 reader.execute(f"CREATE VIEW {name} AS SELECT * FROM READ_PARQUET({paths})")
             tables[name] = table
     tables |= store_rollups(published, tables, before, number)
-    state = State(number, dt.datetime.now(dt.UTC), "benchmark", {"events": number}, number, tables)
+    state = Release(number, dt.datetime.now(dt.UTC), "benchmark", {"events": number}, number, tables)
     catalog = Path(options.lake_home) / "catalog.duckdb"
     catalog.unlink(missing_ok=True)
     write_catalog(published, catalog, state)
@@ -174,8 +174,8 @@ def _months(days: int) -> Iterator[tuple[str, dt.date, dt.date]]:
 
 
 def _write(
-    reader: duckdb.DuckDBPyConnection, published: Published, table: PublishedTable, number: int, part: str, query: str
-) -> PublishedFile:
+    reader: duckdb.DuckDBPyConnection, published: Releases, table: ReleaseTable, number: int, part: str, query: str
+) -> ReleaseFile:
     key = file_key(table.name, number, part)
     path = published.store.stage(key)
     order = ", ".join(f'"{column}"' for column in table.grain)
@@ -184,4 +184,4 @@ def _write(
     ).fetchone() or (0,)
     size = path.stat().st_size
     published.store.publish({key: path})
-    return PublishedFile(key, part, int(rows), size)
+    return ReleaseFile(key, part, int(rows), size)

@@ -35,7 +35,7 @@ from benchmarks.dashboard_history import (
 )
 from benchmarks.measure import this_machine
 from ingest.settings import Settings, read_settings, settings
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from pipeline.serving.serve import serve
 from sample.users import COUNTRIES
 from tests.postgres_server import serve_postgres
@@ -204,11 +204,11 @@ def _make(folder: Path, events: int, days: int) -> None:
                 draft.mkdir()
                 make_silver(draft, events, days)
                 draft.rename(history)
-        if not Published(options).numbers():
+        if not Releases(options).numbers():
             with _told("gold made and published"):
                 publish_gold(history, options, days)
-        Published(options).point_to(1)
-        tables = Published(options).state(1).tables
+        Releases(options).point_to(1)
+        tables = Releases(options).state(1).tables
     sizes = [sum(path.stat().st_size for path in history.iterdir())]
     sizes.append(sum(file.bytes for table in tables.values() for file in table.files))
     print(f"{events:,} events on {days} days ({this_machine()})")
@@ -225,9 +225,9 @@ def _serve(folder: Path, days: int, dsn: str) -> None:
         print(f"{sum(change.written for change in done.changes.values()):,} rows written", flush=True)
         with _told("same state again"):
             serve(options)
-        if len(Published(options).numbers()) < 2:
+        if len(Releases(options).numbers()) < 2:
             publish_gold(folder / "silver", options, days, last_day(days) - dt.timedelta(days=min(40, days - 1)))
-        Published(options).point_to(2)
+        Releases(options).point_to(2)
         with _told("a state with another day"):
             done = serve(options)
         for name, change in done.changes.items():
@@ -237,7 +237,7 @@ def _serve(folder: Path, days: int, dsn: str) -> None:
 def _compare(folder: Path, days: int, rounds: int, silver_rounds: int, dsn: str = "") -> None:
     """Asks all in turn, so that a drifting machine hits all alike, and prints a table."""
     with _settings(folder, SERVING_DSN=dsn) as options:
-        published, events = Published(options).connect(), silver(folder / "silver")
+        published, events = Releases(options).connect(), silver(folder / "silver")
     asked = {
         "published": Contender(lambda query: published.execute(query).fetchall(), time.process_time, "gold", rounds),
         "events": Contender(lambda query: events.execute(query).fetchall(), time.process_time, "silver", silver_rounds),

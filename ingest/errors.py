@@ -1,6 +1,6 @@
 """What can go wrong, named by what the caller does about it.
 
-    IngestError
+    LakemeshError
     ├── ConfigError        fix a setting, a contract or a permission, then run again   (exit 2)
     │   ├── ContractRefused  a contract does not read what its feed loaded before      (exit 2, only that feed stops)
     │   └── LostLedger     entries of a feed's log are missing: restore or rebuild it  (exit 2, only that feed stops)
@@ -34,7 +34,7 @@ SHOWN_FRAMES = 30
 """How much of a traceback is logged: its end. That of a RecursionError has a thousand frames."""
 
 
-class IngestError(Exception):
+class LakemeshError(Exception):
     """Base of all errors that Lakemesh raises on purpose. The message names the object and the next step.
 
     Its text can be printed anywhere: what is odd in the name or the content of an object is escaped.
@@ -44,7 +44,7 @@ class IngestError(Exception):
         return "\n".join(map(printable, super().__str__().split("\n")))
 
 
-class ConfigError(IngestError):
+class ConfigError(LakemeshError):
     """A setting, contract, credential or folder is wrong. Nothing was changed."""
 
 
@@ -73,7 +73,7 @@ class LostLedger(ConfigError):  # noqa: N818  somebody else erred: bronze and re
         )
 
 
-class RetriableError(IngestError):
+class RetriableError(LakemeshError):
     """Something outside was unavailable. Nothing was lost: run the command again."""
 
 
@@ -81,7 +81,7 @@ class Busy(RetriableError):  # noqa: N818  nothing is wrong: somebody else is at
     """Another process holds a lock that this one needs. It does the work, or will be done with it soon."""
 
 
-class Unexpected(IngestError):  # noqa: N818  it wraps the error
+class Unexpected(LakemeshError):  # noqa: N818  it wraps the error
     """An exception that nobody foresaw, in one step: a defect of Lakemesh or of a library that it uses.
 
     Args:
@@ -104,7 +104,7 @@ def described(error: BaseException) -> str:
 def is_defect(error: BaseException) -> bool:
     """Whether nobody foresaw an exception: it is none of ours, and not the end of the process. Rust's panics count."""
     if isinstance(error, Exception):
-        return not isinstance(error, IngestError)
+        return not isinstance(error, LakemeshError)
     return type(error).__name__ == "PanicException"
 
 
@@ -113,7 +113,7 @@ def log_traceback(place: str, error: BaseException) -> None:
     LOG.error("event=unexpected place=%s\n%s", place, "".join(traceback.format_exception(error, limit=-SHOWN_FRAMES)))
 
 
-class TooManyBadRecords(IngestError):  # noqa: N818  it is the data that erred: the load is done, and kept
+class TooManyBadRecords(LakemeshError):  # noqa: N818  it is the data that erred: the load is done, and kept
     """A load quarantined a larger share of its records than the contract allows."""
 
     def __init__(self, feed: str, quarantined: int, records: int) -> None:
@@ -123,7 +123,7 @@ class TooManyBadRecords(IngestError):  # noqa: N818  it is the data that erred: 
         )
 
 
-class OverwriteRefused(IngestError):  # noqa: N818  it is the producer that erred: all else is loaded
+class OverwriteRefused(LakemeshError):  # noqa: N818  it is the producer that erred: all else is loaded
     """Objects have new content under their old names, which their contract does not allow."""
 
     def __init__(self, feed: str, objects: int) -> None:
@@ -133,7 +133,7 @@ class OverwriteRefused(IngestError):  # noqa: N818  it is the producer that erre
         )
 
 
-class UnloadableObjects(IngestError):  # noqa: N818  all else is loaded
+class UnloadableObjects(LakemeshError):  # noqa: N818  all else is loaded
     """Objects that cannot be named or must not be followed."""
 
     def __init__(self, feed: str, reasons: Iterable[object]) -> None:
@@ -144,11 +144,11 @@ class UnloadableObjects(IngestError):  # noqa: N818  all else is loaded
         )
 
 
-class ObjectRefused(IngestError):  # noqa: N818  handled by reporting the object
+class ObjectRefused(LakemeshError):  # noqa: N818  handled by reporting the object
     """The store lists an object, but does not give it, however often it is asked; it gives others."""
 
 
-class StuckObjects(IngestError):  # noqa: N818  all else is loaded
+class StuckObjects(LakemeshError):  # noqa: N818  all else is loaded
     """Objects that the store lists but does not hand out."""
 
     def __init__(self, feed: str, stuck: Mapping[str, str]) -> None:
@@ -160,7 +160,7 @@ class StuckObjects(IngestError):  # noqa: N818  all else is loaded
         )
 
 
-class DamagedLake(IngestError):  # noqa: N818  somebody else erred: readers keep the state that they have
+class DamagedLake(LakemeshError):  # noqa: N818  somebody else erred: readers keep the state that they have
     """Files that the ledger names are missing, cut short or unreadable."""
 
     def __init__(self, lake_uri: str, feed: str, files: Sequence[tuple[str, str]]) -> None:
@@ -172,19 +172,19 @@ class DamagedLake(IngestError):  # noqa: N818  somebody else erred: readers keep
         )
 
 
-class PublishBlocked(IngestError):  # noqa: N818  it is the data that erred: what readers see stays as it was
+class PublishBlocked(LakemeshError):  # noqa: N818  it is the data that erred: what readers see stays as it was
     """Gold may not be published; the message says why, and readers keep the release that they have."""
 
 
-class ServingRefused(IngestError):  # noqa: N818  it is the data that erred: what Postgres has stays as it was
+class ServingRefused(LakemeshError):  # noqa: N818  it is the data that erred: what Postgres has stays as it was
     """Postgres does not take a release; the message says why."""
 
 
-class ConflictError(IngestError):
+class ConflictError(LakemeshError):
     """Another ingester committed one of the same objects, or a file that this commit removes."""
 
 
-class CorruptObject(IngestError):  # noqa: N818  it is never raised to the user: the object is quarantined
+class CorruptObject(LakemeshError):  # noqa: N818  it is never raised to the user: the object is quarantined
     """An object's compression or encoding is broken.
 
     Attributes:

@@ -136,7 +136,7 @@ class LayerOrder(Rule):
         return None
 
 
-class ColumnsAreTypedAndTold(Rule):
+class ColumnsCastAndDocumented(Rule):
     """Each column of the last SELECT is cast and has a comment."""
 
     def check_model(self, model: Model) -> RuleViolation | None:

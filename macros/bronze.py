@@ -8,7 +8,7 @@ from sqlmesh import macro
 from sqlmesh.core.macros import MacroEvaluator
 from sqlmesh.utils.errors import SQLMeshError
 
-from ingest.errors import IngestError
+from ingest.errors import LakemeshError
 from ingest.settings import settings
 from ingest.storage.folders import make_folder
 
@@ -16,7 +16,7 @@ from ingest.storage.folders import make_folder
 try:
     for _file in (settings().warehouse_path, settings().state_path):
         make_folder(Path(_file).parent)
-except IngestError as _error:
+except LakemeshError as _error:
     raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line
 except OSError as _error:
     raise SQLMeshError(

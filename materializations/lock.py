@@ -6,7 +6,7 @@ before it reads what is missing. `sqlmesh run` imports no macros.
 
 from sqlmesh.utils.errors import SQLMeshError
 
-from ingest.errors import IngestError
+from ingest.errors import LakemeshError
 from ingest.settings import settings
 
 try:
@@ -14,5 +14,5 @@ try:
         from pipeline.state.compute_lock import install
 
         install()
-except IngestError as _error:
+except LakemeshError as _error:
     raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line

@@ -5,7 +5,7 @@ There is no materialization here, see lock.py.
 
 from sqlmesh.utils.errors import SQLMeshError
 
-from ingest.errors import IngestError
+from ingest.errors import LakemeshError
 from ingest.settings import settings
 
 try:
@@ -14,5 +14,5 @@ try:
 
         configure(settings())
         install()
-except IngestError as _error:
+except LakemeshError as _error:
     raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from tests import rebuilt
 from tests.home import Home
 
@@ -59,7 +59,7 @@ def gold(home: Home) -> dict[Row, Row]:
 
 def seen(home: Home, number: int | None = None) -> dict[Row, Row]:
     """The same as readers get it, from the current state or the given one."""
-    with Published(home.options).connect(number) as reader:
+    with Releases(home.options).connect(number) as reader:
         return {row[:4]: row[4:] for row in reader.execute(DAILY.format(schema="lake.")).fetchall()}
 
 

@@ -14,7 +14,7 @@ import duckdb
 
 from ingest.settings import Settings
 from pipeline.releases.catalog import write_catalog
-from pipeline.releases.release import Published, PublishedFile, PublishedTable, State, catalog_key, manifest_key
+from pipeline.releases.release import Release, ReleaseFile, Releases, ReleaseTable, catalog_key, manifest_key
 from pipeline.releases.rollups import store_rollups
 
 
@@ -49,18 +49,18 @@ class GoldStates:
     """
 
     def __init__(self, options: Settings, lake_id: str = "lake-1", rolls_up: bool = False) -> None:
-        self.published = Published(options)
+        self.published = Releases(options)
         self.lake_id = lake_id
         self._rolls_up = rolls_up
-        self._files: dict[tuple[str, str, str], PublishedFile] = {}
+        self._files: dict[tuple[str, str, str], ReleaseFile] = {}
 
-    def publish(self, **tables: Table) -> State:
+    def publish(self, **tables: Table) -> Release:
         """Makes `gold.<name>` of each table the state that readers get."""
         number = max(self.published.numbers(), default=0) + 1
         found = {f"gold.{name}": self._table(f"gold.{name}", table, number) for name, table in tables.items()}
         if self._rolls_up:
             found |= store_rollups(self.published, found, self.published.newest(), number)
-        state = State(number, dt.datetime.now(dt.UTC), self.lake_id, {"events": number}, number, found)
+        state = Release(number, dt.datetime.now(dt.UTC), self.lake_id, {"events": number}, number, found)
         store = self.published.store
         with tempfile.TemporaryDirectory() as folder:
             catalog = Path(folder) / "catalog.duckdb"
@@ -75,9 +75,9 @@ class GoldStates:
         with self.published.connect() as reader:
             return reader.execute(query).fetchall()
 
-    def _table(self, name: str, table: Table, number: int) -> PublishedTable:
+    def _table(self, name: str, table: Table, number: int) -> ReleaseTable:
         columns = tuple((column, kind, f"What {column} is") for column, kind in table.columns.items())
-        about = PublishedTable(name, table.version, table.description, columns, query=table.query)
+        about = ReleaseTable(name, table.version, table.description, columns, query=table.query)
         files = tuple(self._file(name, part, query, table) for part, query in sorted(table.parts.items()))
         return replace(
             about,
@@ -87,7 +87,7 @@ class GoldStates:
             not_null=table.not_null,
         )
 
-    def _file(self, name: str, part: str, query: str, table: Table) -> PublishedFile:
+    def _file(self, name: str, part: str, query: str, table: Table) -> ReleaseFile:
         if (name, part, query) not in self._files:
             key = f"tables/{name}/{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
             path = self.published.store.stage(key)
@@ -98,5 +98,5 @@ class GoldStates:
                 (rows,) = writer.fetchone() or (0,)
             size = path.stat().st_size
             self.published.store.publish({key: path})
-            self._files[name, part, query] = PublishedFile(key, part, rows, size)
+            self._files[name, part, query] = ReleaseFile(key, part, rows, size)
         return self._files[name, part, query]

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ingest.errors import IngestError
+from ingest.errors import LakemeshError
 from ingest.ledger.ledger import Ledger
 from ingest.storage.store import Store
 
@@ -24,10 +24,10 @@ def first_seen(lake: Store, feed: str, now: dt.datetime) -> dt.datetime:
     try:
         return _aware(lake.get(key).decode())
     except FileNotFoundError:
-        with suppress(IngestError), lake.disk_errors():
+        with suppress(LakemeshError), lake.disk_errors():
             lake.put_new(key, said)
     except ValueError:  # it is damaged, and is said anew
-        with suppress(IngestError), lake.disk_errors():
+        with suppress(LakemeshError), lake.disk_errors():
             lake.put(key, said)
     return now
 

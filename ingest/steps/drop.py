@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.errors import ConflictError, IngestError, RetriableError
+from ingest.errors import ConflictError, LakemeshError, RetriableError
 from ingest.ledger.dropped import DroppedVersion, record_dropped
 from ingest.ledger.entry import Entry, LoadedObject
 from ingest.ledger.ledger import Ledger, LedgerState
@@ -49,7 +49,7 @@ def drop(lake: Store, ledger: Ledger, names: Collection[str], because: str, now:
 
     Raises:
         RetriableError: other writers changed the same files again and again.
-        IngestError: the lake holds other records of an object than the ledger says.
+        LakemeshError: the lake holds other records of an object than the ledger says.
     """
     meant = ledger.state().objects.lookup(names)
     for _ in range(ATTEMPTS):
@@ -104,12 +104,12 @@ def _must_be_all(ledger: Ledger, state: LedgerState, chosen: Mapping[str, Loaded
     """Checks that as many records leave the files as the ledger says that the objects have.
 
     Raises:
-        IngestError: they do not.
+        LakemeshError: they do not.
     """
     leaving = sum(state.files[path].rows for path in rewrite.removed) - sum(file.rows for file in rewrite.added)
     expected = sum(item.rows + item.quarantined for item in chosen.values())
     if leaving != expected:
-        raise IngestError(
+        raise LakemeshError(
             f"{', '.join(chosen)}: the lake holds {leaving:,} records, the ledger says {expected:,}; nothing was "
             f"dropped. `lake verify {ledger.feed}` names the difference"
         )

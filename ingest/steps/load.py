@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from ingest.contracts.contract import Contract
-from ingest.errors import ConflictError, CorruptObject, IngestError, described, is_defect, log_traceback
+from ingest.errors import ConflictError, CorruptObject, LakemeshError, described, is_defect, log_traceback
 from ingest.ledger.dropped import Dropped, read_dropped
 from ingest.ledger.entry import Entry, LakeFile, LoadedObject
 from ingest.ledger.evolution import must_follow, unrecorded
@@ -340,7 +340,7 @@ class _Load:
             try:
                 for block in self.landing.read(item.version):
                     digest.update(block)
-            except (ObjectChanged, IngestError):
+            except (ObjectChanged, LakemeshError):
                 continue  # found again when it is read in full
             content = digest.hexdigest()
             if same := next((version for version in versions if version.content_hash == content), None):

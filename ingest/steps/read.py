@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ingest.contracts.contract import Contract
-from ingest.errors import CorruptObject, IngestError, ObjectRefused
+from ingest.errors import CorruptObject, LakemeshError, ObjectRefused
 from ingest.formats import json_lines
 from ingest.formats.bounded import LongRecord
 from ingest.limits import DEFAULT, Limits
@@ -79,17 +79,17 @@ class Unread:
     """Stands for an object of which nothing was read: it changed since the listing, or the store fails to give it."""
 
     source: int
-    reason: ObjectChanged | IngestError
+    reason: ObjectChanged | LakemeshError
 
 
 Part = Piece | LongLine | Broken | ObjectEnd | Unread
-_Blocks = Iterable[bytes] | ObjectChanged | IngestError
+_Blocks = Iterable[bytes] | ObjectChanged | LakemeshError
 
 
 class StreamFailed(Exception):  # noqa: N818  handled by planning again without the object
     """The store stopped giving an object after pieces of it were passed on."""
 
-    def __init__(self, source_file: str, reason: IngestError) -> None:
+    def __init__(self, source_file: str, reason: LakemeshError) -> None:
         super().__init__(source_file)
         self.source_file, self.reason = source_file, reason
 
@@ -104,7 +104,7 @@ def fetch(landing: Landing, waiting: Iterable[Waiting], limits: Limits = DEFAULT
     def whole(item: Waiting) -> _Blocks:
         try:
             return list(landing.read(item.version))
-        except (ObjectChanged, IngestError) as reason:
+        except (ObjectChanged, LakemeshError) as reason:
             return reason
 
     if landing.root is not None:
@@ -151,8 +151,8 @@ def read_pieces(
     """
     stuck = 0
     for source, blocks in fetch(landing, waiting, limits):
-        failed: ObjectChanged | IngestError | None = None
-        if isinstance(blocks, ObjectChanged | IngestError):
+        failed: ObjectChanged | LakemeshError | None = None
+        if isinstance(blocks, ObjectChanged | LakemeshError):
             failed = blocks
             yield Unread(source, failed)
         else:
@@ -169,8 +169,8 @@ def read_pieces(
                     pass
                 yield ObjectEnd(source, digest.hexdigest())
         if not isinstance(failed, ObjectRefused):  # that one says nothing of the store
-            stuck = stuck + 1 if isinstance(failed, IngestError) else 0
-        if isinstance(failed, IngestError) and stuck >= STUCK_IN_A_ROW:
+            stuck = stuck + 1 if isinstance(failed, LakemeshError) else 0
+        if isinstance(failed, LakemeshError) and stuck >= STUCK_IN_A_ROW:
             raise failed
 
 
@@ -194,10 +194,10 @@ def _sound(
         if size > HELD_BYTES:
             raise
         yield Broken(source, error.detail)
-    except (ObjectChanged, IngestError) as reason:
+    except (ObjectChanged, LakemeshError) as reason:
         if size <= HELD_BYTES:
             yield Unread(source, reason)
-        elif isinstance(reason, IngestError):
+        elif isinstance(reason, LakemeshError):
             raise StreamFailed(source_file, reason) from None
         else:
             raise

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from ingest.contracts.contract import Contract, Kind
-from ingest.errors import IngestError
+from ingest.errors import LakemeshError
 from ingest.ledger.first_seen import first_seen
 from ingest.ledger.ledger import Ledger
 from ingest.settings import Settings
@@ -44,7 +44,7 @@ def _unloaded(contract: Contract, options: Settings, lake: Store) -> str:
     try:
         landing = Landing(options.landing(contract.source.bucket), options)
         waiting = len(discover(contract, landing, Ledger(lake, contract.feed).state()))
-    except IngestError:  # what is wrong with the landing, ingest reports
+    except LakemeshError:  # what is wrong with the landing, ingest reports
         return "no object of it is loaded yet, and its landing cannot be listed"
     words = {0: "none waits", 1: "one waits"}.get(waiting, f"{waiting:,} wait")
     return f"no object of it is loaded yet, and {words}"

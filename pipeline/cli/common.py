@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ingest.errors import ConfigError, IngestError
+from ingest.errors import ConfigError, LakemeshError
 from pipeline.process.contain import contained, named
 from pipeline.process.interrupt import interruptible, must_go_on
 from pipeline.process.redact import redact
@@ -42,10 +42,12 @@ def exits(command: Callable[..., int | None]) -> Callable[..., None]:
     return run
 
 
-def ask_each(feeds: Iterable[Contract], ask: Callable[[Contract], _Answer]) -> tuple[list[_Answer], list[IngestError]]:
+def ask_each(
+    feeds: Iterable[Contract], ask: Callable[[Contract], _Answer]
+) -> tuple[list[_Answer], list[LakemeshError]]:
     """Asks something of each feed; one that fails does not keep the others from answering."""
     answers: list[_Answer] = []
-    errors: list[IngestError] = []
+    errors: list[LakemeshError] = []
     for contract in feeds:
         with contained(contract.feed, errors.append):
             answers.append(ask(contract))
@@ -60,18 +62,18 @@ def _uninterrupted(command: Callable[..., int | None], args: Any, options: Any) 
         raise
 
 
-def show_errors(errors: Iterable[IngestError]) -> int:
+def show_errors(errors: Iterable[LakemeshError]) -> int:
     """Prints errors, a line each; the exit code."""
     return max(map(show_error, errors), default=0)
 
 
-def show_error(error: IngestError | str) -> int:
+def show_error(error: LakemeshError | str) -> int:
     """Prints an error as one line; the exit code that it asks for."""
     click.echo(plain(redact(f"error: {error}")), err=True)
     return 2 if isinstance(error, ConfigError) else 1
 
 
-def misused(errors: Iterable[IngestError | str]) -> int:
+def misused(errors: Iterable[LakemeshError | str]) -> int:
     """Prints what kept some feeds from being done; the exit code."""
     return max((2 for error in errors if show_error(error)), default=0)
 

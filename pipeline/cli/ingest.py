@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import click
 
-from ingest.errors import IngestError
+from ingest.errors import LakemeshError
 from ingest.text import printable
 from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, misused, show_error, show_errors
 from pipeline.process.redact import redacted
@@ -56,7 +56,7 @@ def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
         try:
             missing += [place] if (place := absent(contract, settings())) else []
             found = waiting_objects(contract, settings())
-        except IngestError as error:
+        except LakemeshError as error:
             errors.append(error)
             continue
         for item in found:
@@ -104,9 +104,9 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
     swept = None
     if not feeds:
         from pipeline.releases.export import sweep
-        from pipeline.releases.release import Published
+        from pipeline.releases.release import Releases
 
-        swept = sweep(Published())
+        swept = sweep(Releases())
     if as_json:
         publication = [{"publication": asdict(swept)}] if swept else []
         click.echo(as_json_text([asdict(feed) for feed in done] + publication))

@@ -147,10 +147,10 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
     """
     from ingest.settings import settings
     from pipeline.cli.show import show_served, show_states
-    from pipeline.releases.release import Published
+    from pipeline.releases.release import Releases
     from pipeline.serving.serve import serve
 
-    published = Published(settings())
+    published = Releases(settings())
     if target == POSTGRES:
         if rollback or listing:
             raise ConfigError("--to postgres goes alone: it brings the state that readers have, after a rollback too")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a s
     from pipeline.cycle.quarantine import ReplaySummary
     from pipeline.cycle.recover import Recovery
     from pipeline.cycle.summary import RunSummary
-    from pipeline.releases.release import Published, State
+    from pipeline.releases.release import Release, Releases
     from pipeline.serving.serve import Served
     from sample.options import SampleOptions
     from sample.write import SampleSummary
@@ -412,7 +412,7 @@ def show_served(served: Served) -> str:
     return "\n".join([*lines, *(f"warning: {warning}" for warning in served.warnings)])
 
 
-def show_states(states: Sequence[State], current: int | None, published: Published) -> str:
+def show_states(states: Sequence[Release], current: int | None, published: Releases) -> str:
     """The published states, and how to read them."""
     table = _table("state", "published at", "tables", "rows", "files", "ledger positions")
     for state in states:

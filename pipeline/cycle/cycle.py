@@ -23,7 +23,7 @@ from pipeline.cycle.record import record
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.invalidate import feeds_behind
 from pipeline.releases.gate import failed_audits
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from pipeline.state import interval_log as history
 from pipeline.state.compute_lock import cycle_lock
 from pipeline.state.opening import open_state
@@ -106,7 +106,7 @@ def serve_too(options: Settings, summary: RunSummary, wait_seconds: float) -> No
     if not options.serving_dsn:
         return
     with summary.stage("serve"), summary.contained("serving") as serving:
-        if not Published(options).pointer():
+        if not Releases(options).pointer():
             return
         from pipeline.serving.serve import serve  # which needs the extra `postgres`
 
@@ -143,7 +143,7 @@ def _cycle(
 
 def _look(options: Settings, summary: RunSummary) -> None:
     with summary.contained("the published states"):
-        summary.look(Published(options))
+        summary.look(Releases(options))
 
 
 def _sqlmesh_channels(project: Project, options: Settings) -> list[Channel]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from ingest.contracts.contract import Contract, contracts
-from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.ledger.ledger import Ledger
 from ingest.settings import Settings
 from ingest.steps.drop import Drop, drop
@@ -35,7 +35,7 @@ class DropSummary:
     errors: list[str] = field(default_factory=list)
     exit_code: int = 0
 
-    def failed(self, error: IngestError) -> None:
+    def failed(self, error: LakemeshError) -> None:
         """Notes an error without stopping the rest."""
         self.errors.append(str(error))
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
@@ -63,7 +63,7 @@ def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSumma
             if objects:
                 try:
                     done = _drop(lake, known[feed], objects, because)
-                except IngestError as error:
+                except LakemeshError as error:
                     summary.failed(error)
                     continue
                 summary.feeds.append(done)
@@ -76,7 +76,7 @@ def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSumma
                     )
         try:
             marked = invalidate(options, lake, known)
-        except IngestError as error:
+        except LakemeshError as error:
             summary.failed(error)
         else:
             summary.dates, summary.models = marked.dates, marked.models
@@ -88,12 +88,12 @@ def _drop(lake: Store, contract: Contract, names: Collection[str], because: str)
 
     Raises:
         DamagedLake: a file with their rows is missing or cannot be read; nothing was dropped.
-        IngestError: as `ingest.steps.drop.drop`.
+        LakemeshError: as `ingest.steps.drop.drop`.
     """
     try:
         return drop(lake, Ledger(lake, contract.feed), names, because, dt.datetime.now(dt.UTC))
     except (FileNotFoundError, pa.ArrowException) as error:
-        raise lake_damage(lake, [contract]) or IngestError(
+        raise lake_damage(lake, [contract]) or LakemeshError(
             f"{contract.feed}: {error}; nothing was dropped, `lake verify {contract.feed} --deep` names the file"
         ) from error
 
@@ -123,5 +123,5 @@ def _is_in_the_landing(name: str, buckets: Collection[str], options: Settings) -
     bucket, _, key = name.partition("/")
     try:
         return bucket in buckets and Landing(options.landing(bucket), options).find(key) is not None
-    except IngestError:  # a name that no object can have, or a store that is away: no ledger knows it either way
+    except LakemeshError:  # a name that no object can have, or a store that is away: no ledger knows it either way
         return False

@@ -11,7 +11,7 @@ from pathlib import Path
 from ingest.contracts.contract import contracts, select
 from ingest.errors import (
     ConfigError,
-    IngestError,
+    LakemeshError,
     OverwriteRefused,
     StuckObjects,
     TooManyBadRecords,
@@ -54,7 +54,7 @@ class IngestSummary:
     is_marked: bool = True
     exit_code: int = 0
 
-    def failed(self, error: IngestError, feed: str = "") -> None:
+    def failed(self, error: LakemeshError, feed: str = "") -> None:
         """Notes an error, of a feed if one is named, without stopping the rest."""
         text = str(error)
         self.errors.append(text if text.startswith(feed) else f"{feed}: {text}")

@@ -9,7 +9,7 @@ from ingest.settings import Settings
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.invalidate import feeds_behind
 from pipeline.releases.gate import Candidate, check, release
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from pipeline.warehouse.project import Project
 
 
@@ -22,7 +22,7 @@ def audit_and_publish(
         summary: gets the outcome, the release that readers have afterwards, and an error for whatever went wrong.
         ends_hold: whether the hold of a rollback ends.
     """
-    published = Published(options)
+    published = Releases(options)
     with summary.contained("the published states") as looking:
         summary.look(published)
     candidate = None
@@ -46,7 +46,7 @@ def audit_and_publish(
 
 
 def _audit(
-    project: Project, options: Settings, summary: RunSummary, now: dt.datetime, published: Published
+    project: Project, options: Settings, summary: RunSummary, now: dt.datetime, published: Releases
 ) -> Candidate | None:
     """What passed the gate; None when it is blocked."""
     with summary.stage("audit"):

@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingest.errors import ConfigError, IngestError
+from ingest.errors import ConfigError, LakemeshError
 from pipeline.process.contain import Step, contained
 
 if TYPE_CHECKING:  # a cycle that cannot begin has a summary too, and must not load SQLMesh for it
     from pipeline.cycle.ingest import IngestSummary
     from pipeline.releases.audits import Outcome
-    from pipeline.releases.release import Published
+    from pipeline.releases.release import Releases
     from pipeline.serving.serve import Served
     from pipeline.warehouse.project import Computed
 
@@ -61,7 +61,7 @@ class RunSummary:
     seconds: dict[str, float] = field(default_factory=dict)
     exit_code: int = 0
 
-    def failed(self, error: IngestError) -> None:
+    def failed(self, error: LakemeshError) -> None:
         """Notes an error, once however often it is met."""
         if str(error) not in self.errors:
             self.errors.append(str(error))
@@ -72,11 +72,11 @@ class RunSummary:
         self.errors += [error for error in ingest.errors if error not in self.errors]
         self.exit_code = max(self.exit_code, ingest.exit_code)
 
-    def contained(self, place: str, but: tuple[type[IngestError], ...] = ()) -> AbstractContextManager[Step]:
+    def contained(self, place: str, but: tuple[type[LakemeshError], ...] = ()) -> AbstractContextManager[Step]:
         """Runs the body as a step that fails alone, see pipeline/process/contain.py."""
         return contained(place, self.failed, but)
 
-    def look(self, published: Published) -> None:
+    def look(self, published: Releases) -> None:
         """Reads which state readers get.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from ingest.contracts.contract import contracts
-from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.settings import Settings, settings
 from ingest.storage.bucket import s3_client
 
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not buckets:
             raise ConfigError("neither LANDING_URI nor LAKE_URI is s3://, so there is no bucket to make")
         created = create_buckets(options, buckets, chosen.wait)
-    except IngestError as error:
+    except LakemeshError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     for bucket in buckets:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingest.contracts.contract import contracts
-from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.settings import Settings, read_settings
 from ingest.storage.folders import make_folder
 from pipeline.dev.init_s3 import create_buckets
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if not name.startswith("AWS_") and name not in {"WAREHOUSE_PATH", "STATE_PATH", "NOTIFICATIONS_PATH"}
             }
             return run(chosen.command, kept | variables | own)
-    except IngestError as error:
+    except LakemeshError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
 

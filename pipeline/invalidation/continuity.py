@@ -21,7 +21,7 @@ from functools import partial
 import duckdb
 
 from ingest.contracts.contract import Contract, contracts
-from ingest.errors import ConfigError, IngestError, LostLedger
+from ingest.errors import ConfigError, LakemeshError, LostLedger
 from ingest.ledger.entry import LAYERS
 from ingest.ledger.identity import PLACES, lake_id, name_lake
 from ingest.ledger.ledger import Ledger, LedgerState
@@ -30,9 +30,9 @@ from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import landed_objects, sole_copies
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from pipeline.state.opening import open_state
-from pipeline.state.state import State, settled_positions
+from pipeline.state.state import State, applied_positions
 
 LOG = logging.getLogger(__name__)
 THREADS = 8
@@ -94,7 +94,7 @@ def known(options: Settings, lake: Store, state: State | None = None) -> Known:
 
 def _by_state(state: State) -> Known:
     identity, uri = state.row("SELECT id, uri FROM lakemesh.lake") or ("", "")
-    settled = settled_positions(state)
+    settled = applied_positions(state)
     return Known(identity, state.name, uri, {feed: (Record(n, state.name),) for feed, n in settled.items()})
 
 
@@ -102,15 +102,15 @@ def _by_free_state(options: Settings) -> Known:
     try:
         with open_state(options, look=True) as state:
             return _by_state(state)
-    except (IngestError, duckdb.Error) as error:
+    except (LakemeshError, duckdb.Error) as error:
         LOG.info("event=state_not_consulted because=%s", str(error).split("\n", 1)[0])
         return Known()
 
 
 def _by_release(options: Settings) -> Known:
     try:
-        newest = Published(options).newest()
-    except (IngestError, ValueError, KeyError, TypeError) as error:  # out of reach, or damaged
+        newest = Releases(options).newest()
+    except (LakemeshError, ValueError, KeyError, TypeError) as error:  # out of reach, or damaged
         LOG.info("event=releases_not_consulted because=%s", str(error).split("\n", 1)[0])
         return Known()
     if newest is None:
@@ -172,7 +172,7 @@ def name_again(lake: Store, others: Known) -> None:
 
 def lost_ledgers(
     options: Settings, lake: Store, feeds: Iterable[Contract], others: Known | None = None
-) -> dict[str, IngestError]:
+) -> dict[str, LakemeshError]:
     """The feeds whose logs lack what others know of them, each with the error that stops its writers.
 
     A feed that cannot be judged, because a store cannot be read, is one of them.
@@ -215,10 +215,10 @@ def must_be_writable(options: Settings, lake: Store, feeds: Iterable[Contract]) 
         raise error
 
 
-def _loss(options: Settings, lake: Store, others: Known, contract: Contract) -> IngestError | None:
+def _loss(options: Settings, lake: Store, others: Known, contract: Contract) -> LakemeshError | None:
     try:
         must_continue(contract, options, lake, others.records.get(contract.feed, ()))
-    except IngestError as error:
+    except LakemeshError as error:
         return error
     return None
 
@@ -255,7 +255,7 @@ def records_beside(lake: Store, feed: str) -> Iterator[Record]:
         return
 
 
-def record_settled(lake: Store, feed: str, position: int, load_id: str) -> None:
+def record_applied(lake: Store, feed: str, position: int, load_id: str) -> None:
     """Notes in the lake what the state has settled.
 
     Args:

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from ingest.contracts.contract import Contract
-from ingest.errors import IngestError, RetriableError
+from ingest.errors import LakemeshError, RetriableError
 from ingest.ledger.ledger import Ledger, touched
 from ingest.settings import Settings
 from ingest.storage.store import Store
 from pipeline.invalidation.changed_dates import FeedChange, feed_changes
-from pipeline.invalidation.continuity import Known, identify, known, must_continue, record_settled
+from pipeline.invalidation.continuity import Known, identify, known, must_continue, record_applied
 from pipeline.invalidation.propagation import DAY_MS, Dates, stale_versions
 from pipeline.state import interval_log as history
-from pipeline.state.compute_lock import compute_lock, put_in_order
+from pipeline.state.compute_lock import compute_lock, reconcile_clock_skew
 from pipeline.state.opening import open_state
-from pipeline.state.state import State, settled_positions
+from pipeline.state.state import State, applied_positions
 from pipeline.warehouse.bronze import registered_positions
 from pipeline.warehouse.damage import lake_damage
 from pipeline.warehouse.duck import connect
@@ -60,7 +60,7 @@ class Invalidation:
     dates: Mapping[str, tuple[dt.date, ...]]
     models: tuple[str, ...]
     positions: Mapping[str, int]
-    lost: Mapping[str, IngestError] = field(default_factory=dict)
+    lost: Mapping[str, LakemeshError] = field(default_factory=dict)
 
 
 def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]) -> Invalidation:
@@ -80,8 +80,8 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         others = known(options, lake, state)
         identify(state, lake, others)
         if not options.has_postgres_state:  # there it is done under the lock
-            put_in_order(state)
-        settled = settled_positions(state)
+            reconcile_clock_skew(state)
+        settled = applied_positions(state)
         positions, lost = _positions(options, lake, contracts, others)
         changes = _changes(lake, contracts, settled, positions, reader)
         if all(settled.get(change.feed) == change.position for change in changes):
@@ -89,7 +89,7 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
             return Invalidation({}, (), settled, lost)
         with compute_lock(options):
             history.collect(state)
-            before, settled = settled, settled_positions(state)
+            before, settled = settled, applied_positions(state)
             if settled != before:  # another host was here while this one waited
                 positions, lost = _positions(options, lake, contracts, known(options, lake, state))
                 changes = _changes(lake, contracts, settled, positions, reader)
@@ -98,7 +98,7 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
                 models = remove_intervals(state, [change for change in moved if change.changed])
                 _settle(state, {change.feed: change.position for change in moved})
     for change in (item for item in moved if item.position):
-        record_settled(lake, change.feed, change.position, change.load_id)
+        record_applied(lake, change.feed, change.position, change.load_id)
     return Invalidation(
         {change.feed: tuple(sorted(change.dates)) for change in moved},
         tuple(sorted(models)),
@@ -113,12 +113,12 @@ def feeds_behind(warehouse: EngineAdapter, options: Settings) -> list[str]:
     Positions that change no row, as those of maintenance, are settled by this.
 
     Raises:
-        ConfigError, RetriableError: as `settle_unchanged`.
+        ConfigError, RetriableError: as `apply_unchanged`.
     """
-    return settle_unchanged(options, Store(options.lake_uri, options), registered_positions(warehouse))
+    return apply_unchanged(options, Store(options.lake_uri, options), registered_positions(warehouse))
 
 
-def settle_unchanged(options: Settings, lake: Store, shown: Mapping[str, int]) -> list[str]:
+def apply_unchanged(options: Settings, lake: Store, shown: Mapping[str, int]) -> list[str]:
     """Settles the positions that models saw, of the feeds in which no row changed since the settled ones.
 
     Compaction, clean-up and discarded records move a feed's position and leave its rows as they were: nothing has to be
@@ -152,13 +152,13 @@ def settle_unchanged(options: Settings, lake: Store, shown: Mapping[str, int]) -
                 with state.changing():
                     _settle(state, {feed: shown[feed] for feed in unchanged})
     for feed, load_id in unchanged.items():
-        record_settled(lake, feed, shown[feed], load_id)
+        record_applied(lake, feed, shown[feed], load_id)
     return sorted(behind)
 
 
 def _ahead(state: State, shown: Mapping[str, int]) -> dict[str, int]:
     """The settled position of each feed of which models saw a later one."""
-    settled = settled_positions(state)
+    settled = applied_positions(state)
     return {feed: settled.get(feed, 0) for feed, position in shown.items() if position > settled.get(feed, 0)}
 
 
@@ -174,14 +174,14 @@ def _settle(state: State, positions: Mapping[str, int]) -> None:
 
 def _positions(
     options: Settings, lake: Store, contracts: Mapping[str, Contract], others: Known
-) -> tuple[dict[str, int], dict[str, IngestError]]:
+) -> tuple[dict[str, int], dict[str, LakemeshError]]:
     """The position of each feed whose log has what others know of it, and what is wrong with the others."""
     positions: dict[str, int] = {}
-    lost: dict[str, IngestError] = {}
+    lost: dict[str, LakemeshError] = {}
     for feed, contract in contracts.items():
         try:
             positions[feed] = must_continue(contract, options, lake, others.records.get(feed, ()))
-        except IngestError as error:
+        except LakemeshError as error:
             lost[feed] = error
     return positions, lost
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ingest.errors import IngestError, RetriableError, Unexpected, described, is_defect, log_traceback
+from ingest.errors import LakemeshError, RetriableError, Unexpected, described, is_defect, log_traceback
 from pipeline.process.interrupt import must_go_on
 from pipeline.process.postgres import is_from_driver, reason
 
@@ -23,12 +23,12 @@ class Step:
         error: what went wrong; None as long as nothing did.
     """
 
-    error: IngestError | None = None
+    error: LakemeshError | None = None
 
 
 @contextmanager
 def contained(
-    place: str, failed: Callable[[IngestError], None], but: tuple[type[IngestError], ...] = ()
+    place: str, failed: Callable[[LakemeshError], None], but: tuple[type[LakemeshError], ...] = ()
 ) -> Iterator[Step]:
     """Runs the body as a step of its own.
 
@@ -45,16 +45,16 @@ def contained(
     except but:
         raise
     except BaseException as error:
-        if not (isinstance(error, IngestError) or is_defect(error)):
+        if not (isinstance(error, LakemeshError) or is_defect(error)):
             raise
         must_go_on(error)
         step.error = named(place, error)
         failed(step.error)
 
 
-def named(place: str, error: BaseException) -> IngestError:
+def named(place: str, error: BaseException) -> LakemeshError:
     """Any exception as one of ours. One that nobody foresaw is logged with its traceback."""
-    if isinstance(error, IngestError):
+    if isinstance(error, LakemeshError):
         return error
     if isinstance(error, Exception) and is_from_driver(error):
         return RetriableError(f"{place}: the state was lost on the way: {reason(error)}; run this again")

@@ -13,7 +13,7 @@ from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.snapshot import Snapshot
 
 from ingest.contracts.contract import Contract, Kind
-from ingest.errors import IngestError
+from ingest.errors import LakemeshError
 from ingest.ledger.ledger import Ledger
 from ingest.storage.store import Store
 from pipeline.process.contain import contained
@@ -53,7 +53,7 @@ def standalone_audits(
     scopes: Mapping[str, str],
     warehouse: EngineAdapter,
     dates: Collection[dt.date] | None,
-    failed: Callable[[IngestError], None],
+    failed: Callable[[LakemeshError], None],
     computed: Collection[str] = (),
 ) -> list[Outcome]:
     """Runs production's standalone audits. One that cannot be run does not keep the others from it.

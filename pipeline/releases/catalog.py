@@ -9,12 +9,12 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from pipeline.releases.release import Published, PublishedTable, State
+from pipeline.releases.release import Release, Releases, ReleaseTable
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.engine import DIALECT
 
 
-def write_catalog(published: Published, path: Path, state: State) -> None:
+def write_catalog(published: Releases, path: Path, state: Release) -> None:
     """One view per table, with its comments. The paths in it are absolute."""
     with connect(published.options, published.options.published_uri) as reader:
         reader.execute(f"ATTACH '{path}' AS lake")
@@ -29,7 +29,7 @@ def write_catalog(published: Published, path: Path, state: State) -> None:
         reader.execute("DETACH lake")
 
 
-def create_views(reader: duckdb.DuckDBPyConnection, published: Published, tables: Iterable[PublishedTable]) -> None:
+def create_views(reader: duckdb.DuckDBPyConnection, published: Releases, tables: Iterable[ReleaseTable]) -> None:
     """Makes or replaces a view of each table in the current database of a connection."""
     waiting = list(tables)
     for schema in sorted({table.name.split(".")[0] for table in waiting}):
@@ -41,7 +41,7 @@ def create_views(reader: duckdb.DuckDBPyConnection, published: Published, tables
         reader.execute(f"CREATE OR REPLACE VIEW {quoted(table.name)} AS {_query(published, table)}")
 
 
-def parents(table: PublishedTable) -> set[str]:
+def parents(table: ReleaseTable) -> set[str]:
     """The published tables that a view reads; none for a table."""
     if not table.query:
         return set()
@@ -49,7 +49,7 @@ def parents(table: PublishedTable) -> set[str]:
     return {f"{item.db}.{item.name}" for item in found if item.db}
 
 
-def _query(published: Published, table: PublishedTable) -> str:
+def _query(published: Releases, table: ReleaseTable) -> str:
     if table.query:
         return table.query
     if not table.files:

@@ -17,10 +17,10 @@ from ingest.errors import ConflictError
 from ingest.upkeep.clean import Cleaning
 from pipeline.releases.catalog import write_catalog
 from pipeline.releases.release import (
-    Published,
-    PublishedFile,
-    PublishedTable,
-    State,
+    Release,
+    ReleaseFile,
+    Releases,
+    ReleaseTable,
     catalog_key,
     file_key,
     manifest_key,
@@ -28,7 +28,7 @@ from pipeline.releases.release import (
 from pipeline.releases.rollups import store_rollups, within
 from pipeline.state import interval_log as history
 from pipeline.state.interval_log import Recomputed
-from pipeline.state.state import State as StateDatabase
+from pipeline.state.state import State
 from pipeline.warehouse.engine import DIALECT, export, select
 from pipeline.warehouse.project import plain_name
 
@@ -57,7 +57,7 @@ class Change:
         return bool(self.snapshot.model.kind.is_view)
 
 
-def changes(snapshots: Mapping[str, Snapshot], before: State | None, state: StateDatabase) -> dict[str, Change]:
+def changes(snapshots: Mapping[str, Snapshot], before: Release | None, state: State) -> dict[str, Change]:
     """Every gold model of production with what was computed of it since a published state."""
     history.collect(state)
     found = {}
@@ -76,13 +76,13 @@ def changes(snapshots: Mapping[str, Snapshot], before: State | None, state: Stat
 
 
 def publish(
-    published: Published,
+    published: Releases,
     warehouse: EngineAdapter,
     changed: Mapping[str, Change],
-    before: State | None,
-    about: State,
+    before: Release | None,
+    about: Release,
     held: bool = False,
-) -> State:
+) -> Release:
     """Writes the next state and switches readers to it.
 
     Safe to interrupt at any point: a state exists once its manifest does, and readers see it once the pointer moved.
@@ -99,7 +99,7 @@ def publish(
     store = published.store
     gold = set(changed)
     staged: dict[str, Path] = {}
-    tables: dict[str, PublishedTable] = {}
+    tables: dict[str, ReleaseTable] = {}
     dates: dict[str, tuple[str, ...]] = {}
     # tables first: a view that reads other things than published tables is stored like a table
     for name, change in changed.items():
@@ -130,7 +130,7 @@ def publish(
     return state
 
 
-def prune(published: Published, keep: int, now: dt.datetime, grace: dt.timedelta = dt.timedelta(days=1)) -> int:
+def prune(published: Releases, keep: int, now: dt.datetime, grace: dt.timedelta = dt.timedelta(days=1)) -> int:
     """Deletes all but the newest states, and the files that only those used; how many states went.
 
     The current one, and those younger than the grace time, stay.
@@ -150,7 +150,7 @@ def prune(published: Published, keep: int, now: dt.datetime, grace: dt.timedelta
     return len(gone)
 
 
-def sweep(published: Published) -> Cleaning:
+def sweep(published: Releases) -> Cleaning:
     """Deletes what killed publications left: files that no state names and no state to come can.
 
     Every file carries the number of the state that it was written for. Once a state of that number exists, whoever
@@ -177,11 +177,11 @@ def _number_of(key: str) -> int:
     return int(name[:20])
 
 
-def _files_of(state: State) -> Iterable[PublishedFile]:
+def _files_of(state: Release) -> Iterable[ReleaseFile]:
     return (file for table in state.tables.values() for file in table.files)
 
 
-def described(name: str, version: str, model: Any, gold: set[str]) -> PublishedTable:
+def described(name: str, version: str, model: Any, gold: set[str]) -> ReleaseTable:
     """A model as the manifest tells it, without files yet; with its query when it is a view of published tables alone.
 
     Args:
@@ -193,7 +193,7 @@ def described(name: str, version: str, model: Any, gold: set[str]) -> PublishedT
     query = ""
     if model.kind.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
         query = over_published(model.render_query_or_raise())
-    return PublishedTable(
+    return ReleaseTable(
         name,
         version,
         model.description or "",
@@ -205,7 +205,7 @@ def described(name: str, version: str, model: Any, gold: set[str]) -> PublishedT
     )
 
 
-def is_told_alike(change: Change, old: PublishedTable, gold: set[str]) -> bool:
+def has_same_definition(change: Change, old: ReleaseTable, gold: set[str]) -> bool:
     """Whether a published table says of itself what the model says now: version, columns, comments, query, grain.
 
     Args:
@@ -235,8 +235,8 @@ def over_published(query: exp.Query) -> str:
 
 
 def _files(
-    published: Published, warehouse: EngineAdapter, change: Change, old: PublishedTable | None, number: int
-) -> tuple[tuple[PublishedFile, ...], dict[str, Path]]:
+    published: Releases, warehouse: EngineAdapter, change: Change, old: ReleaseTable | None, number: int
+) -> tuple[tuple[ReleaseFile, ...], dict[str, Path]]:
     """The files of a table: those of before as far as nothing changed, and new ones for the rest."""
     recomputed, model = change.recomputed, change.snapshot.model
     if change.is_view:  # over things that are not published: nobody tells when they change
@@ -246,7 +246,7 @@ def _files(
     time = model.time_column
     if time is None:
         written = [_export(published, warehouse, change, number, "", "TRUE")]
-        kept: list[PublishedFile] = []
+        kept: list[ReleaseFile] = []
     else:
         column = time.column.name
         if old is None or recomputed.dates is None:
@@ -271,8 +271,8 @@ def _months(warehouse: EngineAdapter, change: Change, column: str) -> list[str]:
 
 
 def _export(
-    published: Published, warehouse: EngineAdapter, change: Change, number: int, part: str, where: str
-) -> tuple[Path, PublishedFile]:
+    published: Releases, warehouse: EngineAdapter, change: Change, number: int, part: str, where: str
+) -> tuple[Path, ReleaseFile]:
     key = file_key(change.name, number, part)
     path = published.store.stage(key)
     kinds = change.snapshot.model.columns_to_types_or_raise
@@ -280,7 +280,7 @@ def _export(
     order = ", ".join(dict.fromkeys(_order(change)))
     query = f"SELECT {columns} FROM {change.snapshot.table_name()} WHERE {where}{' ORDER BY ' * bool(order)}{order}"
     rows = export(warehouse, exp.maybe_parse(query, dialect=DIALECT), kinds, path)
-    return path, PublishedFile(key, part, rows, path.stat().st_size)
+    return path, ReleaseFile(key, part, rows, path.stat().st_size)
 
 
 def _order(change: Change) -> Iterable[str]:

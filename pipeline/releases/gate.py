@@ -8,23 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest.contracts.contract import contracts
-from ingest.errors import IngestError, PublishBlocked
+from ingest.errors import LakemeshError, PublishBlocked
 from ingest.settings import Settings
 from ingest.storage.store import Store
 from pipeline.access.masking import masked_row
 from pipeline.process.contain import contained
 from pipeline.releases.audits import Outcome, offenders, standalone_audits, suspects
-from pipeline.releases.export import Change, changes, is_told_alike, prune, publish
-from pipeline.releases.release import Published, State
+from pipeline.releases.export import Change, changes, has_same_definition, prune, publish
+from pipeline.releases.release import Release, Releases
 from pipeline.state import interval_log as history
 from pipeline.state.compute_lock import must_still_hold
 from pipeline.state.opening import open_state
-from pipeline.state.state import State as StateDatabase
-from pipeline.state.state import settled_positions
+from pipeline.state.state import State, applied_positions
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.project import Project
 
-Failed = Callable[[IngestError], None]
+Failed = Callable[[LakemeshError], None]
 """Gets what went wrong in a step that fails alone."""
 
 
@@ -35,11 +34,11 @@ class Candidate:
     Attributes:
         before: the newest release, whether readers get it or not.
         changed: what was computed or described differently since then, by table.
-        sequence, positions, lake_id: see `State`.
+        sequence, positions, lake_id: see `Release`.
         is_same: whether nothing differs from that release.
     """
 
-    before: State | None
+    before: Release | None
     changed: Mapping[str, Change]
     sequence: int
     positions: Mapping[str, int]
@@ -80,7 +79,7 @@ class Publication:
 
 
 def check(
-    project: Project, options: Settings, published: Published, now: dt.datetime, behind: Sequence[str], failed: Failed
+    project: Project, options: Settings, published: Releases, now: dt.datetime, behind: Sequence[str], failed: Failed
 ) -> Verdict:
     """Audits what changed since the newest release.
 
@@ -108,7 +107,7 @@ def check(
             before = replace(before, sequence=history.UNKNOWN)
         changed = changes(snapshots, before, state)
         sequence = history.newest(state)
-        positions = settled_positions(state)
+        positions = applied_positions(state)
         (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
         is_same = _is_same(before, changed)
         if not is_same:
@@ -136,7 +135,7 @@ def release(
     project: Project,
     options: Settings,
     now: dt.datetime,
-    published: Published,
+    published: Releases,
     ends_hold: bool,
     failed: Failed,
 ) -> Publication:
@@ -158,7 +157,7 @@ def release(
             return Publication("published", before.number)
         return Publication("held" if pointer.get("held") else "unchanged")
     number = before.number + 1 if before else 1
-    about = State(
+    about = Release(
         number,
         now,
         candidate.lake_id,
@@ -182,17 +181,17 @@ def _done(audits: Sequence[Outcome]) -> list[Outcome]:
     return [item for item in audits if not item.is_broken]
 
 
-def _is_same(before: State | None, changed: Mapping[str, Change]) -> bool:
+def _is_same(before: Release | None, changed: Mapping[str, Change]) -> bool:
     """Whether nothing was computed or described anew since the newest state; views change with what they read."""
     return (
         before is not None
         and not _has_other_versions(before, changed)
         and not any(item.recomputed.changed and not item.is_view for item in changed.values())
-        and all(is_told_alike(item, before.tables[name], set(changed)) for name, item in changed.items())
+        and all(has_same_definition(item, before.tables[name], set(changed)) for name, item in changed.items())
     )
 
 
-def _has_other_versions(before: State, changed: Mapping[str, Change]) -> bool:
+def _has_other_versions(before: Release, changed: Mapping[str, Change]) -> bool:
     """Whether a table of the newest state is gone, new, or of another version."""
     versions = {name: table.version for name, table in before.tables.items()}
     return versions != {name: str(item.snapshot.version) for name, item in changed.items()}
@@ -201,8 +200,8 @@ def _has_other_versions(before: State, changed: Mapping[str, Change]) -> bool:
 def _scope(
     snapshots: Mapping[str, Any],
     changed: Mapping[str, Change],
-    before: State | None,
-    state: StateDatabase,
+    before: Release | None,
+    state: State,
     options: Settings,
     now: dt.datetime,
 ) -> tuple[set[dt.date] | None, set[str]]:
@@ -230,7 +229,7 @@ def _audit(
     project: Project,
     options: Settings,
     snapshots: Mapping[str, Any],
-    before: State | None,
+    before: Release | None,
     dates: set[dt.date] | None,
     computed: set[str],
     failed: Failed,
@@ -247,7 +246,7 @@ def _audit(
     return [replace(item, sources=sources.get(item.name, ())) for item in found]
 
 
-def _is_due(state: StateDatabase, options: Settings, now: dt.datetime) -> bool:
+def _is_due(state: State, options: Settings, now: dt.datetime) -> bool:
     """Whether the last audit of all dates is too old."""
     last = state.row("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'")
     return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=options.full_audit_hours)
@@ -257,7 +256,7 @@ def failed_audits(project: Project, options: Settings, failed: Failed) -> list[O
     """The blocking audits that stopped a model, with rows and the objects that brought them."""
     found = []
     with connect(options) as reader:
-        published = Published(options).current()
+        published = Releases(options).current()
         lake = Store(options.lake_uri, options)
         for error in project.console.failed_audits:
             name = f"{error.model_name}: {error.audit_name}"

@@ -31,7 +31,7 @@ CURRENT, CURRENT_CATALOG = "current.json", "current.duckdb"
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedFile:
+class ReleaseFile:
     """One Parquet file of a table.
 
     Attributes:
@@ -45,7 +45,7 @@ class PublishedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedTable:
+class ReleaseTable:
     """A table, or a view over other tables, of one state.
 
     Attributes:
@@ -62,7 +62,7 @@ class PublishedTable:
     version: str
     description: str
     columns: tuple[tuple[str, str, str], ...]
-    files: tuple[PublishedFile, ...] = ()
+    files: tuple[ReleaseFile, ...] = ()
     query: str = ""
     grain: tuple[str, ...] = ()
     time_column: str = ""
@@ -76,7 +76,7 @@ class PublishedTable:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class Release:
     """One published state of gold.
 
     Attributes:
@@ -94,7 +94,7 @@ class State:
     lake_id: str
     positions: Mapping[str, int]
     sequence: int
-    tables: Mapping[str, PublishedTable]
+    tables: Mapping[str, ReleaseTable]
     audits: tuple[dict[str, Any], ...] = ()
     dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -116,11 +116,11 @@ class State:
         if raw.pop("format") not in range(1, FORMAT_VERSION + 1):
             raise ConfigError(f"{name} was written by a newer Lakemesh; install that version")
         tables = {
-            key: PublishedTable(
+            key: ReleaseTable(
                 **item
                 | {
                     "columns": tuple(map(tuple, item["columns"])),
-                    "files": tuple(PublishedFile(**file) for file in item["files"]),
+                    "files": tuple(ReleaseFile(**file) for file in item["files"]),
                     "grain": tuple(item.get("grain", ())),
                     "not_null": tuple(item.get("not_null", ())),
                 }
@@ -138,7 +138,7 @@ def file_key(table: str, number: int, part: str) -> str:
     Args:
         table: its name with schema.
         number: of the state that it is written for.
-        part: as PublishedFile has it.
+        part: as ReleaseFile has it.
     """
     return f"tables/{table}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
 
@@ -153,7 +153,7 @@ def catalog_key(number: int) -> str:
     return f"states/{number:020d}/catalog.duckdb"
 
 
-class Published:
+class Releases:
     """What readers see, and what there was before.
 
     Args:
@@ -169,7 +169,7 @@ class Published:
         found = (item.key for item in self.store.list("states"))
         return sorted(int(key.split("/")[-2]) for key in found if key.endswith("/manifest.json"))
 
-    def state(self, number: int) -> State:
+    def state(self, number: int) -> Release:
         """One state.
 
         Raises:
@@ -177,12 +177,12 @@ class Published:
         """
         key = manifest_key(number)
         try:
-            return State.from_json(self.store.get(key), f"{self.store.uri}/{key}")
+            return Release.from_json(self.store.get(key), f"{self.store.uri}/{key}")
         except FileNotFoundError:
             kept = ", ".join(map(str, self.numbers())) or "none"
             raise ConfigError(f"{self.store.uri}: state {number} is not kept; kept are {kept}") from None
 
-    def newest(self) -> State | None:
+    def newest(self) -> Release | None:
         """The newest state, whether readers get it or not."""
         numbers = self.numbers()
         return self.state(numbers[-1]) if numbers else None
@@ -195,7 +195,7 @@ class Published:
             return {}
         return found
 
-    def current(self) -> State | None:
+    def current(self) -> Release | None:
         """The state that readers get."""
         found = self.pointer()
         return self.state(found["state"]) if found else None
@@ -266,7 +266,7 @@ def published(table: str, number: int | None = None) -> duckdb.DuckDBPyRelation:
     Raises:
         ConfigError: nothing is published yet, that state is not kept, or has no such table.
     """
-    found = Published()
+    found = Releases()
     state = found.current() if number is None else found.state(number)
     if state is not None and table not in state.tables:
         raise ConfigError(f"{table} is not published; expected one of {', '.join(sorted(state.tables))}")

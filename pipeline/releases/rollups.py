@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlglot import exp
 
 from pipeline.releases.catalog import create_views
-from pipeline.releases.release import Published, PublishedFile, PublishedTable, State, file_key
+from pipeline.releases.release import Release, ReleaseFile, Releases, ReleaseTable, file_key
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.engine import DIALECT, FILE_FORMAT
 
@@ -52,7 +52,7 @@ class Rollup:
         return day.replace(month=(day.month - 1) // months * months + 1, day=1)
 
 
-def rollup(view: PublishedTable, tables: Mapping[str, PublishedTable]) -> Rollup | None:
+def rollup(view: ReleaseTable, tables: Mapping[str, ReleaseTable]) -> Rollup | None:
     """What a view sums, when each of its rows is of one period of one table; None for any other view.
 
     Args:
@@ -86,8 +86,8 @@ def _period(expression: exp.Expression, time_column: str) -> str:
 
 
 def store_rollups(
-    published: Published, tables: Mapping[str, PublishedTable], before: State | None, number: int
-) -> dict[str, PublishedTable]:
+    published: Releases, tables: Mapping[str, ReleaseTable], before: Release | None, number: int
+) -> dict[str, ReleaseTable]:
     """The rollups among some tables, as tables with files; what is new of those is published.
 
     Args:
@@ -104,16 +104,16 @@ def store_rollups(
 
 
 def _roll_up(
-    published: Published,
-    view: PublishedTable,
+    published: Releases,
+    view: ReleaseTable,
     found: Rollup,
-    parent: PublishedTable,
-    before: State | None,
+    parent: ReleaseTable,
+    before: Release | None,
     number: int,
-) -> PublishedTable:
+) -> ReleaseTable:
     table = replace(view, query="", rollup=view.query, time_column=found.column)
     months = {month for file in parent.files for month in found.months_of(file.part)}
-    kept: list[PublishedFile] = []
+    kept: list[ReleaseFile] = []
     old, old_parent = (before.tables.get(name) for name in (view.name, parent.name)) if before else (None, None)
     if old and old_parent and (old.version, old.rollup) == (table.version, table.rollup):
         differing = set(parent.files) ^ set(old_parent.files)
@@ -126,8 +126,8 @@ def _roll_up(
 
 
 def _write(
-    published: Published, table: PublishedTable, found: Rollup, parent: PublishedTable, months: list[str], number: int
-) -> Iterator[tuple[PublishedFile, Path]]:
+    published: Releases, table: ReleaseTable, found: Rollup, parent: ReleaseTable, months: list[str], number: int
+) -> Iterator[tuple[ReleaseFile, Path]]:
     if not months:
         return
     order = ", ".join(f'"{column}"' for column in dict.fromkeys((found.column, *table.grain)))
@@ -145,7 +145,7 @@ def _write(
                 f"ORDER BY {order}) TO '{target}' {FILE_FORMAT}"
             ).fetchone() or (0,)
             if rows:
-                yield PublishedFile(key, month, int(rows), path.stat().st_size), path
+                yield ReleaseFile(key, month, int(rows), path.stat().st_size), path
             else:  # the days of the month are of a week that began before it
                 published.store.discard([path])
 

@@ -11,7 +11,7 @@ import duckdb
 
 from ingest.errors import RetriableError
 from pipeline.releases.catalog import create_views, parents, quoted
-from pipeline.releases.release import Published, PublishedTable, State
+from pipeline.releases.release import Release, Releases, ReleaseTable
 from pipeline.serving.types import NULL, as_text, is_text, nul_count
 from pipeline.warehouse.duck import connect, parquet
 
@@ -44,7 +44,7 @@ class Differences:
         folder: for files that the caller deletes.
     """
 
-    def __init__(self, published: Published, before: State | None, after: State, folder: Path) -> None:
+    def __init__(self, published: Releases, before: Release | None, after: Release, folder: Path) -> None:
         self._published = published
         self._states = {BEFORE: before, AFTER: after}
         self._folder = folder
@@ -124,7 +124,7 @@ class Differences:
                 path = self._write(table, f"FROM {source}")
             yield path
 
-    def _table(self, side: str, name: str) -> PublishedTable:
+    def _table(self, side: str, name: str) -> ReleaseTable:
         state = self._states[side]
         assert state is not None
         return state.tables[name]
@@ -160,7 +160,7 @@ class Differences:
     def _fill(self, name: str, query: str) -> None:
         self._reader.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
 
-    def _write(self, table: PublishedTable, source: str, columns: Iterable[tuple[str, str, str]] = ()) -> Path:
+    def _write(self, table: ReleaseTable, source: str, columns: Iterable[tuple[str, str, str]] = ()) -> Path:
         self._files += 1
         path = self._folder / f"{self._files}.csv"
         chosen = list(columns) or list(table.columns)
@@ -172,7 +172,7 @@ class Differences:
         )
         return path
 
-    def _look_for_nul(self, table: PublishedTable, source: str) -> None:
+    def _look_for_nul(self, table: ReleaseTable, source: str) -> None:
         texts = [(name, kind) for name, kind, _ in table.columns if is_text(kind)]
         if not texts:
             return
@@ -201,14 +201,14 @@ class Differences:
             raise RetriableError(f"{self._published.store.uri}: {name} cannot be read: {told}") from error
 
 
-def slice_columns(table: PublishedTable) -> tuple[str, ...]:
+def slice_columns(table: ReleaseTable) -> tuple[str, ...]:
     """The columns by which changed rows are found and replaced: equal in all rows of a slice, and never NULL."""
     if table.time_column:
         return (table.time_column,)
     return tuple(column for column in table.grain if column in table.not_null)
 
 
-def _content(state: State, name: str) -> object:
+def _content(state: Release, name: str) -> object:
     """Equal for two states only if the table has the same rows in both."""
     table = state.tables[name]
     if not table.query:
@@ -216,7 +216,7 @@ def _content(state: State, name: str) -> object:
     return table.query, {parent: _content(state, parent) for parent in sorted(parents(table))}
 
 
-def _closure(state: State, name: str) -> set[str]:
+def _closure(state: Release, name: str) -> set[str]:
     """A table and all that it reads."""
     return {name}.union(*(_closure(state, parent) for parent in parents(state.tables[name])))
 

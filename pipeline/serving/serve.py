@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.errors import ConfigError
 from ingest.settings import Settings
 from pipeline.process import postgres
-from pipeline.releases.release import Published, State
+from pipeline.releases.release import Release, Releases
 from pipeline.serving.differences import Differences
 from pipeline.serving.rows import TEMPORARY, Change, Rows
 from pipeline.serving.session import LOCK_SECONDS, connect, lock, telling
@@ -67,7 +67,7 @@ def serve(options: Settings, wait_seconds: float = 0.0) -> Served:
             "SERVING_DSN is empty: set it to the Postgres that is to serve, for instance postgresql:///bi"
         )
     postgres.driver("SERVING_DSN")
-    published = Published(options)
+    published = Releases(options)
     session, place = connect(options)
     with telling(place), tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
         try:
@@ -88,7 +88,7 @@ class _Serving:
     """One transaction."""
 
     def __init__(
-        self, cursor: Any, options: Settings, published: Published, state: State, place: str, folder: Path
+        self, cursor: Any, options: Settings, published: Releases, state: Release, place: str, folder: Path
     ) -> None:
         self._cursor, self._options, self._folder = cursor, options, folder
         self._schema, self._state = options.serving_schema, state
@@ -187,7 +187,7 @@ class _Serving:
         for name, item, waiting in reshapings:
             if waiting:
                 self._done.changes[name].deleted = self._rows.delete_all(item.wanted.name)
-            with self._nothing_hangs_on_it(f"{self._schema}.{item.wanted.name} changes ({item.told()})"):
+            with self._reject_dependents(f"{self._schema}.{item.wanted.name} changes ({item.told()})"):
                 self._run(item.before_rows())
             if waiting:
                 table = Identifier(self._schema, item.wanted.name)
@@ -197,7 +197,7 @@ class _Serving:
             self._run(item.after_rows())
             self._rows.analyze(item.wanted.name)
         for table_name in dropped:
-            with self._nothing_hangs_on_it(f"{self._schema}.{table_name} goes, since its model is gone"):
+            with self._reject_dependents(f"{self._schema}.{table_name} goes, since its model is gone"):
                 self._run([SQL("DROP TABLE {}").format(Identifier(self._schema, table_name))])
 
     def _lock_tables(self, names: list[str]) -> None:
@@ -227,7 +227,7 @@ class _Serving:
         self._cursor.execute(f"SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}")
 
     @contextmanager
-    def _nothing_hangs_on_it(self, told: str) -> Iterator[None]:
+    def _reject_dependents(self, told: str) -> Iterator[None]:
         import psycopg2
 
         try:

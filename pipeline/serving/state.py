@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ingest.errors import ConfigError
-from pipeline.releases.release import State
+from pipeline.releases.release import Release
 from pipeline.serving.tables import OURS, actual_tables
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ServedState:
     def __init__(self, cursor: Any, schema: str) -> None:
         self._cursor, self._schema = cursor, schema
 
-    def read(self, lake_id: str) -> State | None:
+    def read(self, lake_id: str) -> Release | None:
         """The state that Postgres has; makes the schema and the table for it.
 
         Args:
@@ -64,9 +64,9 @@ class ServedState:
                 f"the schema {self._schema} holds the state of another lake, {held_by}; name one of its own in "
                 f"SERVING_SCHEMA, or drop that one (DROP SCHEMA {self._schema} CASCADE takes views of others with it)"
             )
-        return State.from_json(manifest.encode(), f"the manifest of state {number} in {self._schema}.{STATE_TABLE}")
+        return Release.from_json(manifest.encode(), f"the manifest of state {number} in {self._schema}.{STATE_TABLE}")
 
-    def note(self, state: State) -> None:
+    def note(self, state: Release) -> None:
         """Says which state the tables hold from the commit on."""
         from psycopg2.extras import Json
         from psycopg2.sql import SQL, Identifier, Literal, Placeholder

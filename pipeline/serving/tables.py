@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.releases.release import PublishedTable
+from pipeline.releases.release import ReleaseTable
 from pipeline.serving.types import postgres_type
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Wanted:
     comments: Mapping[str, str]
 
     @classmethod
-    def of(cls, table: PublishedTable, server_version: int) -> Wanted:
+    def of(cls, table: ReleaseTable, server_version: int) -> Wanted:
         """What a published table asks for.
 
         A grain whose columns are all free of NULL is the primary key. Otherwise it is a unique constraint, for which

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ingest.errors import Busy, ConfigError, IngestError, RetriableError
+from ingest.errors import Busy, ConfigError, LakemeshError, RetriableError
 from ingest.settings import Settings, settings
 from ingest.storage.lock import not_inherited
 from pipeline.state import interval_log as history
 from pipeline.state.opening import open_state
-from pipeline.state.state import State, settled_positions
+from pipeline.state.state import State, applied_positions
 
 if TYPE_CHECKING:
     from pipeline.process.postgres import Lock, Session
@@ -161,7 +161,7 @@ def _locked(method: Callable[..., Any]) -> Callable[..., Any]:
             with compute_lock(settings()):
                 prepare(self, settings())
                 return method(self, *args, **kwargs)
-        except IngestError as error:
+        except LakemeshError as error:
             raise SQLMeshError(str(error)) from error  # the only kind that SQLMesh shows as one line
 
     return locked
@@ -182,8 +182,8 @@ def _compute_lock(options: Settings) -> Iterator[None]:
         _session, _holder = session, threading.get_ident()
         try:
             with open_state(options) as state:
-                settled = settled_positions(state)
-                put_in_order(state)
+                settled = applied_positions(state)
+                reconcile_clock_skew(state)
             with not_inherited(session.fileno()):
                 yield
             with open_state(options) as state:
@@ -201,7 +201,7 @@ def _after_a_lost_lock(options: Settings, settled: Mapping[str, int]) -> None:
         RetriableError: always, so that nobody takes the result for whole.
     """
     with open_state(options) as state, state.changing():
-        for feed, position in settled_positions(state).items():
+        for feed, position in applied_positions(state).items():
             if feed not in settled:
                 state.execute("DELETE FROM lakemesh.settled WHERE feed = ?", [feed])
             elif position > settled[feed]:
@@ -245,7 +245,7 @@ def _acquired(options: Settings, lock: Lock, wait_seconds: float, busy: str) -> 
         raise
 
 
-def put_in_order(state: State) -> None:
+def reconcile_clock_skew(state: State) -> None:
     """Takes over what others noted, and makes what this process is going to note the newest.
 
     SQLMesh replays its interval rows by the clock of the host that wrote them. Where that was ahead of ours, its rows

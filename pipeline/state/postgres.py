@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ingest.errors import ConfigError, IngestError, RetriableError
+from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.settings import Settings
 from pipeline.process import postgres
 from pipeline.state.state import TABLES, Row, State
@@ -70,7 +70,7 @@ class PostgresState(State):
             yield
             self.execute("COMMIT")
         except BaseException:
-            with suppress(IngestError):  # a session that was lost has rolled back by itself
+            with suppress(LakemeshError):  # a session that was lost has rolled back by itself
                 self.execute("ROLLBACK")
             raise
 

@@ -76,6 +76,6 @@ class State(ABC):
         self.close()
 
 
-def settled_positions(state: State) -> dict[str, int]:
+def applied_positions(state: State) -> dict[str, int]:
     """The ledger position of each feed up to which changed dates are marked for recomputation."""
     return dict(state.rows("SELECT feed, position FROM lakemesh.settled"))

@@ -18,7 +18,7 @@ from sqlmesh.core.snapshot import Snapshot
 from sqlmesh.core.snapshot.definition import Interval, missing_intervals
 from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
-from ingest.errors import ConfigError, IngestError, RetriableError, log_traceback
+from ingest.errors import ConfigError, LakemeshError, RetriableError, log_traceback
 from ingest.settings import PROJECT, Settings, settings
 from ingest.text import printable
 from pipeline.process.postgres import is_from_driver, reason
@@ -97,7 +97,7 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
             cause = error.__cause__ or error
             name = plain_name(str(getattr(error.node, "snapshot_name", error.node)))
             kind = ""
-            if not isinstance(cause, SQLMeshError | IngestError | duckdb.Error):
+            if not isinstance(cause, SQLMeshError | LakemeshError | duckdb.Error):
                 kind = f"{type(cause).__name__}: "
                 log_traceback(name, cause)
             self.errors.append(f"{name}: {kind}{printable(' '.join(str(cause).split())[:1000])}")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ingest.settings import PROJECT, settings
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from tests.engagement import GOLD, cycle, expected, play, plays, seen
 from tests.home import Home
 
@@ -48,7 +48,7 @@ def first_day(day: dt.date, period: str) -> dt.date:
 def rollups(home: Home) -> dict[str, dict[dt.date, int]]:
     """Plays by week, month and year as readers get them."""
     query = f"SELECT {{}}, SUM(activities_played)::INT FROM lake.{GOLD}_{{}} GROUP BY 1"
-    with Published(home.options).connect() as reader:
+    with Releases(home.options).connect() as reader:
         return {name: dict(reader.execute(query.format(column, name)).fetchall()) for name, column in ROLLUPS.items()}
 
 

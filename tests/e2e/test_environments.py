@@ -21,7 +21,7 @@ from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.storage.store import Store
 from pipeline.cycle.summary import RunSummary
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from tests.engagement import GOLD, cycle, expected, gold, play, plays, seen
 from tests.home import Home, free_port
 
@@ -128,13 +128,13 @@ def test_model_reverted_after_its_old_version_expired_is_whole(running: Home, br
 
 def test_another_description_reaches_readers_at_the_cost_of_a_catalog(running: Home, branch: Path) -> None:
     """Rule: a state tells what the models say of themselves, and shares the files of the state before."""
-    before = Published(running.options).state(1)
+    before = Releases(running.options).state(1)
     change(branch, "One row per day, country", "One row per date, country")
     running.plan()
 
     done = must_publish(running)
 
-    after = Published(running.options).state(2)
+    after = Releases(running.options).state(2)
     of_silver = {"gold.rpt_most_played_activities"}  # a view of what is not published is written each time
     assert (done.computed, done.published_dates.keys()) == ({}, of_silver)
     assert {name for name, table in after.tables.items() if table.files != before.tables[name].files} == of_silver

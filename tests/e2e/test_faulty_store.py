@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ingest.contracts.contract import contracts
-from ingest.errors import IngestError
+from ingest.errors import LakemeshError
 from ingest.ledger.ledger import Ledger
 from ingest.settings import settings
 from ingest.storage import store
@@ -74,7 +74,7 @@ def test_ingest_ends_complete(
     landed = write_sample(options, lambda objects, size: None).tally
     with behind(home, 0.2, stall_seconds) as network:
         for _ in range(15):
-            with suppress(IngestError):
+            with suppress(LakemeshError):
                 summary = ingest()
                 if summary.exit_code == 0:
                     break

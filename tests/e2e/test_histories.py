@@ -29,7 +29,7 @@ from ingest.settings import PROJECT
 from pipeline.cycle import quarantine
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.rebuild import rebuild
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from tests import rebuilt
 from tests.home import Home, copy_home, template
 
@@ -236,7 +236,7 @@ def test_incremental_equals_rebuilt_and_plain_python(in_home: Callable[[], Home]
         assert set(world.home.rows(ENRICHED)) == rebuilt.enriched(landing, world.skew)
         gold = {row[:4]: row[4:] for row in world.home.rows(DAILY.format(schema=""))}
         assert gold == rebuilt.daily(landing, world.skew)
-        with Published(world.home.options).connect() as reader:
+        with Releases(world.home.options).connect() as reader:
             read = {row[:4]: row[4:] for row in reader.execute(DAILY.format(schema="lake.")).fetchall()}
         assert read == gold
 

@@ -20,9 +20,9 @@ import tests.home
 from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
 from pipeline.cycle.cycle import run_cycle
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from pipeline.state.opening import open_state
-from pipeline.state.state import settled_positions
+from pipeline.state.state import applied_positions
 from tests import rebuilt
 from tests.home import Home
 
@@ -103,12 +103,12 @@ def test_killed_cycles_beside_a_reader(kind: str, request: pytest.FixtureRequest
     landing = Path(home.options.lake_home) / "landing"
     expected = rebuilt.daily(landing)
     assert int(looks[-1].split()[0]) == sum(plays for plays, *_ in expected.values())
-    with Published(home.options).connect() as connection:
+    with Releases(home.options).connect() as connection:
         rows = connection.execute(
             "SELECT date, country_code, subscription_status, activity_type, SUM(activities_played)::INT "
             "FROM lake.gold.activity_engagement_metrics GROUP BY ALL"
         ).fetchall()
     assert {row[:4]: row[4] for row in rows} == {key: sums[0] for key, sums in expected.items()}
     with open_state(home.options) as state:
-        assert set(settled_positions(state)) == set(contracts())
+        assert set(applied_positions(state)) == set(contracts())
     print(f"{kills} cycles, {killed} killed, {len(looks)} looks")

@@ -14,7 +14,7 @@ import pytest
 
 import tests.home
 from ingest.settings import PROJECT
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from tests.engagement import cycle, play
 from tests.home import Home, copy_home, template
 from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver
@@ -66,7 +66,7 @@ class Lake:
 
     def state(self) -> int | None:
         """The state that readers get."""
-        return Published(self.home.options).pointer().get("state")
+        return Releases(self.home.options).pointer().get("state")
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,7 @@ def test_sqlmesh_alone_makes_warehouse_and_state_in_closed_folders(
 
 
 def test_published_folders_can_have_a_mode_of_their_own(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.releases.release import Published
+    from pipeline.releases.release import Releases
 
     shared = home.options_home.with_name("shared")
     shared.mkdir()
@@ -112,7 +112,7 @@ def test_published_folders_can_have_a_mode_of_their_own(home: Home, monkeypatch:
     for name, value in {"PUBLISHED_URI": str(shared / "gold"), "PUBLISHED_FOLDER_MODE": "0750"}.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
-    Published().store.put("states/00000000000000000001/manifest.json", b"{}")
+    Releases().store.put("states/00000000000000000001/manifest.json", b"{}")
     home.put("events", "one.jsonl", GOOD)
     assert {mode & 0o777 for _, mode in modes(shared)} == {0o750}
     assert all(mode & stat.S_ISGID for _, mode in modes(shared)), "the group is that of the shared folder"

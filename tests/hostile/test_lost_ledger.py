@@ -29,9 +29,9 @@ from ingest.steps.sweep import record_sweep
 from ingest.storage.store import Store
 from pipeline.cli import main
 from pipeline.cycle.cycle import run_cycle
-from pipeline.releases.release import Published, State, manifest_key
+from pipeline.releases.release import Release, Releases, manifest_key
 from pipeline.state.opening import open_state
-from pipeline.state.state import settled_positions
+from pipeline.state.state import applied_positions
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
 from tests.home import Home, copy_home, template
@@ -173,8 +173,8 @@ def lose_all_but_sweep(home: Home) -> None:
 
 def lose_all_but_release(home: Home) -> None:
     identity = (folder(home) / "_lake_id").read_text()
-    state = State(7, dt.datetime.now(dt.UTC), identity, {"events": LAST, "users": 1, "activities": 1}, 1, {})
-    Published(home.options).store.put(manifest_key(7), state.to_json())
+    state = Release(7, dt.datetime.now(dt.UTC), identity, {"events": LAST, "users": 1, "activities": 1}, 1, {})
+    Releases(home.options).store.put(manifest_key(7), state.to_json())
     Path(home.options.state_path).unlink()
     lose_end(home)
 
@@ -263,7 +263,7 @@ def test_steps_heal_in_any_order(prepared: Home, home: Home, number: int, loss: 
         assert here("ingest").exit_code == 0
         with open_state(home.options) as state:
             position = Ledger(Store(home.options.lake_uri), "events").position()
-            assert settled_positions(state)["events"] == position, order
+            assert applied_positions(state)["events"] == position, order
 
 
 def test_lake_that_lost_its_identity_alone_gets_it_again(lived: Home) -> None:
@@ -385,7 +385,7 @@ def test_rebuilt_log_goes_beyond_all_that_was_known(lived: Home) -> None:
 
 def gold(home: Home) -> list[tuple[Any, ...]]:
     """What readers get."""
-    with Published(home.options).connect() as reader:
+    with Releases(home.options).connect() as reader:
         return reader.execute(
             "SELECT date, country_code, activity_type, SUM(activities_played)::INT, SUM(capped_time_spent) "
             "FROM lake.gold.activity_engagement_metrics GROUP BY ALL ORDER BY ALL"

@@ -14,9 +14,9 @@ from ingest.contracts.contract import contracts
 from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.storage.store import Store
-from pipeline.invalidation.invalidate import settle_unchanged
+from pipeline.invalidation.invalidate import apply_unchanged
 from pipeline.state.opening import open_state
-from pipeline.state.state import settled_positions
+from pipeline.state.state import applied_positions
 from tests.engagement import cycle, expected, play, seen
 from tests.home import Home, copy_home, template
 
@@ -57,7 +57,7 @@ def run(engagement_project: Path) -> Run:
 def positions(home: Home) -> tuple[int, int]:
     """The ledger's position and the settled one, of events."""
     with open_state(home.options) as state:
-        settled = settled_positions(state)["events"]
+        settled = applied_positions(state)["events"]
     return Ledger(Store(home.options.lake_uri), "events").position(), settled
 
 
@@ -103,7 +103,7 @@ def test_position_that_changes_no_row_settles_itself(home: Home, run: Run, harml
     assert (after > before, still) == (True, settled)
     lake = Store(home.options.lake_uri)
 
-    assert settle_unchanged(home.options, lake, {"events": after, "users": 1}) == []
+    assert apply_unchanged(home.options, lake, {"events": after, "users": 1}) == []
 
     assert positions(home) == (after, after)
     assert home.ingest().dates == {}
@@ -149,9 +149,9 @@ def test_feed_with_a_load_stays_behind_and_others_settle(home: Home, run: Run) -
     lake = Store(home.options.lake_uri)
     shown = {feed: Ledger(lake, feed).position() for feed in contracts()}
 
-    assert settle_unchanged(home.options, lake, shown) == ["events"]
+    assert apply_unchanged(home.options, lake, shown) == ["events"]
 
     with open_state(home.options) as state:
-        settled = settled_positions(state)
+        settled = applied_positions(state)
     assert (settled["events"], settled["users"]) == (shown["events"] - 1, shown["users"])
     assert [str(day) for day in home.ingest().dates["events"]] == ["2026-01-01"]

@@ -48,7 +48,7 @@ STAGES = {
         1,
         "the publication: unexpected ",
     ),
-    ("pipeline.releases.release:Published.point_to", "MemoryError", ""): (
+    ("pipeline.releases.release:Releases.point_to", "MemoryError", ""): (
         "not published",
         1,
         "the publication: unexpected ",

@@ -92,14 +92,14 @@ def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
         ),
         ("tags (silver, web)", "tags (silver)", "folderisname", "silver.clicks: the tags lack web"),
         ("bronze.clicks", "gold.fct_clicks", "layerorder", "silver.clicks: reads gold.fct_clicks; this layer may read"),
-        ("click_id::TEXT", "click_id", "columnsaretypedandtold", "silver.clicks: cast click_id in the last SELECT"),
-        (" /* Identity */", "", "columnsaretypedandtold", "silver.clicks: comment click_id in the last SELECT"),
-        ("WHERE\n", f"{TAPS}WHERE\n", "columnsaretypedandtold", "silver.clicks: cast click_id in the last SELECT"),
+        ("click_id::TEXT", "click_id", "columnscastanddocumented", "silver.clicks: cast click_id in the last SELECT"),
+        (" /* Identity */", "", "columnscastanddocumented", "silver.clicks: comment click_id in the last SELECT"),
+        ("WHERE\n", f"{TAPS}WHERE\n", "columnscastanddocumented", "silver.clicks: cast click_id in the last SELECT"),
         ("@start_date AND", "@start_date - INTERVAL '7' DAY AND", "otherdatesaredeclared", "moves @start_date"),
         ("@start_date AND", "DATE_ADD(@start_date, INTERVAL 1 DAY) AND", "otherdatesaredeclared", "moves @start_date"),
         ("clicks.click_id::", f"{ROLLING}::", "otherdatesaredeclared", "has a window over several dates of click_date"),
         ("tags (silver", "tags (affects_some_days, silver", "otherdatesaredeclared", "expected affects_<n>_days"),
-        ("  audits", TOLD, "columnsaretypedandtold", "silver.clicks: turn column_descriptions into comments"),
+        ("  audits", TOLD, "columnscastanddocumented", "silver.clicks: turn column_descriptions into comments"),
     ],
 )
 def test_fault_is_found_and_named(tmp_path: Path, old: str, new: str, rule: str, message: str) -> None:
@@ -137,9 +137,9 @@ def test_syntax_of_duckdb_alone_is_read(tmp_path: Path, expression: str) -> None
 def test_last_select_that_jinja_writes_is_judged_as_rendered(tmp_path: Path) -> None:
     told = HEADER.replace("  audits", TOLD)
     assert faults(tmp_path / "good", told + JINJA) == {}
-    assert list(faults(tmp_path / "untold", HEADER + JINJA)) == ["columnsaretypedandtold"]
+    assert list(faults(tmp_path / "untold", HEADER + JINJA)) == ["columnscastanddocumented"]
     uncast = faults(tmp_path / "uncast", told + JINJA.replace("::TEXT", ""))
-    assert "cast click_id" in uncast["columnsaretypedandtold"]
+    assert "cast click_id" in uncast["columnscastanddocumented"]
 
 
 def test_checkout_below_a_folder_named_models_is_fine(tmp_path: Path) -> None:

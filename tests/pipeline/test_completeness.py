@@ -15,7 +15,7 @@ from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation import completeness
 from pipeline.invalidation.completeness import judge
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from tests.home import Home
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -64,7 +64,7 @@ class Clocked:
         return run_cycle((), self.home.options, lambda _: lambda objects, size: None, now=lambda: at(hours))
 
     def plays(self) -> dict[str, int]:
-        with Published(self.home.options).connect() as reader:
+        with Releases(self.home.options).connect() as reader:
             return dict(
                 reader.execute(f"SELECT date::TEXT, SUM(activities_played)::INT FROM {GOLD} GROUP BY 1").fetchall()
             )

@@ -28,7 +28,7 @@ from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.ingest import IngestSummary, ingest_all
 from pipeline.cycle.rebuild import rebuild
 from pipeline.cycle.summary import RunSummary
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from pipeline.state.compute_lock import compute_lock
 from pipeline.state.opening import open_state
 from tests.conftest import settings_of
@@ -90,7 +90,7 @@ def plays(home: PostgresHome) -> dict[str, int]:
 
 def published_plays(home: PostgresHome) -> dict[str, int]:
     """Plays by date as a reader sees them."""
-    with Published(home.options).connect() as reader:
+    with Releases(home.options).connect() as reader:
         query = f"SELECT date::TEXT, SUM(activities_played)::INT FROM {GOLD} GROUP BY 1 ORDER BY 1"
         return dict(reader.execute(query).fetchall())
 
@@ -431,7 +431,7 @@ def test_cycle_whose_connections_are_cut_fails_and_the_next_one_heals(shared: Po
     assert cut.returncode == 1
     assert "was lost on the way" in told
     assert "Traceback" not in told
-    assert not Published(shared.options).pointer()
+    assert not Releases(shared.options).pointer()
 
     assert cycle(shared).outcome == "published"
     assert published_plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}

@@ -12,7 +12,7 @@ from sqlmesh import Context
 
 from ingest.settings import read_settings
 from pipeline.releases.export import described
-from pipeline.releases.release import PublishedTable, State
+from pipeline.releases.release import Release, ReleaseTable
 from pipeline.releases.rollups import Rollup, rollup
 from tests.gold_states import GoldStates, Table
 
@@ -32,13 +32,13 @@ def summed(period: str, rest: str = "") -> str:
     )
 
 
-def view(query: str) -> PublishedTable:
-    return PublishedTable("gold.view", "1", "", (), query=query)
+def view(query: str) -> ReleaseTable:
+    return ReleaseTable("gold.view", "1", "", (), query=query)
 
 
 TABLES = {
-    "gold.daily": PublishedTable("gold.daily", "1", "", (), time_column="date"),
-    "gold.whole": PublishedTable("gold.whole", "1", "", ()),
+    "gold.daily": ReleaseTable("gold.daily", "1", "", (), time_column="date"),
+    "gold.whole": ReleaseTable("gold.whole", "1", "", ()),
     "gold.seen": view("SELECT * FROM gold.daily"),
 }
 
@@ -93,11 +93,11 @@ def rolled(period: str) -> Table:
     return Table(kinds, query=summed(period), grain=("started_on", "country"), not_null=("started_on", "plays"))
 
 
-def keys(state: State, period: str) -> dict[str, str]:
+def keys(state: Release, period: str) -> dict[str, str]:
     return {file.part: file.key for file in state.tables[f"gold.by_{period.lower()}"].files}
 
 
-def publish(gold: GoldStates, days: dict[dt.date, int], **others: Table) -> State:
+def publish(gold: GoldStates, days: dict[dt.date, int], **others: Table) -> Release:
     return gold.publish(daily=daily(days), **{f"by_{period.lower()}": rolled(period) for period in PERIODS}, **others)
 
 

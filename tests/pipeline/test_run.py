@@ -19,7 +19,7 @@ from ingest.storage.lock import file_lock
 from pipeline.cli import main
 from pipeline.cycle.cycle import publish_only, run_cycle
 from pipeline.cycle.summary import RunSummary
-from pipeline.releases.release import Published, State, published
+from pipeline.releases.release import Release, Releases, published
 from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -46,7 +46,7 @@ def cycle(home: Home, **options: Any) -> RunSummary:
 
 def plays(home: Home, number: int | None = None) -> dict[str, int]:
     """Plays by date as a reader sees them."""
-    with Published(home.options).connect(number) as reader:
+    with Releases(home.options).connect(number) as reader:
         rows = reader.execute(f"SELECT date::TEXT, SUM(activities_played)::INT FROM {DAILY} GROUP BY 1").fetchall()
     return dict(rows)
 
@@ -73,14 +73,14 @@ def running(planned: Home, home: Home) -> Home:
 
 def test_first_cycle_publishes_and_an_idle_one_changes_nothing(running: Home) -> None:
     assert plays(running) == {"2026-01-05": 1, "2026-01-20": 1, "2026-02-03": 1}
-    files = {path: path.stat().st_mtime_ns for path in Published(running.options).store.root.rglob("*")}
+    files = {path: path.stat().st_mtime_ns for path in Releases(running.options).store.root.rglob("*")}
     again = cycle(running)
     assert (again.outcome, again.state, again.exit_code) == ("unchanged", 1, 0)
-    assert {path: path.stat().st_mtime_ns for path in Published(running.options).store.root.rglob("*")} == files
+    assert {path: path.stat().st_mtime_ns for path in Releases(running.options).store.root.rglob("*")} == files
 
 
 def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
-    before = Published(running.options).state(1)
+    before = Releases(running.options).state(1)
     running.put("events", "late.json", event("e4", "2026-01-05", user_id="u2"))
 
     done = cycle(running)
@@ -89,7 +89,7 @@ def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
     assert done.computed[DAILY].dates == {dt.date(2026, 1, 5)}
     assert done.published_dates[DAILY] == ("2026-01-05",)
     assert plays(running) == {"2026-01-05": 2, "2026-01-20": 1, "2026-02-03": 1}
-    after = Published(running.options).state(2)
+    after = Releases(running.options).state(2)
     shared = {file.key for file in before.tables[DAILY].files} & {file.key for file in after.tables[DAILY].files}
     assert [key.split("-")[1:3] for key in shared] == [["2026", "02"]]
     assert {feed: number for feed, number in after.positions.items() if number} == {
@@ -101,7 +101,7 @@ def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
 
 def test_reader_keeps_its_state_while_others_are_published(running: Home) -> None:
     with duckdb.connect() as reader:
-        reader.execute(Published(running.options).attach())
+        reader.execute(Releases(running.options).attach())
         count = f"SELECT SUM(activities_played) FROM lake.{DAILY}"
         assert reader.execute(count).fetchone() == (3,)
         running.put("events", "late.json", event("e4", "2026-01-05"))
@@ -119,7 +119,7 @@ def test_views_read_the_tables_of_their_own_state(running: Home) -> None:
 
 
 def test_comments_and_types_reach_the_reader(running: Home) -> None:
-    with Published(running.options).connect() as reader:
+    with Releases(running.options).connect() as reader:
         rows = reader.execute(
             "SELECT column_name, data_type, comment FROM duckdb_columns() "
             "WHERE database_name = 'lake' AND table_name = 'activity_engagement_metrics'"
@@ -145,7 +145,7 @@ def test_rollback_holds_until_somebody_publishes(running: Home) -> None:
     assert (freed.outcome, freed.state) == ("published", 3)
     assert sum(plays(running).values()) == 5
     with pytest.raises(ConfigError, match="state 9 is not kept; kept are 1, 2, 3"):
-        Published(running.options).roll_back(9)
+        Releases(running.options).roll_back(9)
 
 
 def test_failing_audit_keeps_the_old_state_and_names_its_sources(running: Home) -> None:
@@ -245,7 +245,7 @@ def test_load_that_slips_in_during_the_run_is_published_with_all_of_its_dates_or
 
     assert (done.outcome, done.state) == ("published", 2)
     assert plays(running) == {"2026-01-05": 3, "2026-01-20": 1, "2026-02-03": 2}
-    assert Published(running.options).state(2).positions["events"] == 3
+    assert Releases(running.options).state(2).positions["events"] == 3
 
 
 def test_crash_between_manifest_and_pointer_is_made_good(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_crash_between_manifest_and_pointer_is_made_good(running: Home, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as crash:
-        crash.setattr(Published, "point_to", die)
+        crash.setattr(Releases, "point_to", die)
         with pytest.raises(KeyboardInterrupt):
             cycle(running)
     assert sum(plays(running).values()) == 3
@@ -300,7 +300,7 @@ def test_summary_is_json_for_machines(running: Home) -> None:
 
 
 def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Published(running.options)
+    kept = Releases(running.options)
     for number in range(3):
         running.put("events", f"n{number}.json", event(f"n{number}", "2026-01-05"))
         cycle(running)
@@ -321,14 +321,14 @@ def test_files_of_a_killed_publication_go_once_their_number_is_taken(
     running: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
-    store = Published(running.options).store
+    store = Releases(running.options).store
 
     def files() -> set[str]:
         return {item.key for folder in ("tables", "states") for item in store.list(folder)}
 
     before = files()
     with monkeypatch.context() as crash:
-        crash.setattr(State, "to_json", lambda _: pytest.fail("killed"))
+        crash.setattr(Release, "to_json", lambda _: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             cycle(running)
     left = files() - before
@@ -359,7 +359,7 @@ def test_publication_on_s3_switches_at_once_and_readers_keep_theirs(
     s3_home.plan()
     assert cycle(s3_home).outcome == "published"
     count = f"SELECT SUM(activities_played)::INT, (SELECT SUM(activities_played)::INT FROM {MONTHLY}) FROM {DAILY}"
-    with Published(s3_home.options).connect() as early:
+    with Releases(s3_home.options).connect() as early:
         assert early.execute(count).fetchone() == (2, 2)
         s3_home.put("events", "late.json", event("e4", "2026-01-05"))
         assert cycle(s3_home).outcome == "published"
@@ -367,7 +367,7 @@ def test_publication_on_s3_switches_at_once_and_readers_keep_theirs(
     assert "SECRET" not in caplog.text, "statements with credentials are not logged"
     assert plays(s3_home) == {"2026-01-05": 2, "2026-02-03": 1}
     assert published(DAILY).df()["activities_played"].sum() == 3
-    assert Published(s3_home.options).roll_back() == 1
+    assert Releases(s3_home.options).roll_back() == 1
     assert plays(s3_home) == {"2026-01-05": 1, "2026-02-03": 1}
 
 

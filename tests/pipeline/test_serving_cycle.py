@@ -21,7 +21,7 @@ from pipeline.cycle.alerts import alerting
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.dev.sampling import write_sample
-from pipeline.releases.release import Published
+from pipeline.releases.release import Releases
 from sample.options import SampleOptions
 from tests.engagement import GOLD, play
 from tests.home import Home
@@ -69,7 +69,7 @@ def rows_of(dsn: str, query: str) -> list[tuple[Any, ...]]:
 
 def must_have_what_is_published(dsn: str) -> set[str]:
     """Compares every table; their names."""
-    published = Published(read_settings())
+    published = Releases(read_settings())
     state = published.current()
     assert state is not None
     with published.connect() as reader:
