@@ -9,12 +9,12 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-postgres setup-spark setup-spark-s3a lock lint test demo demo-steps demo-s3 bench torture histories businesses fuzz kills models-spark clean
+.PHONY: help setup setup-postgres setup-spark setup-spark-s3a lock lint test test-all demo demo-steps demo-s3 bench torture histories businesses fuzz kills spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
-setup: .venv/.ready ## make .venv from the hashed lock
+setup: .venv/.ready ## create .venv from the hashed lock
 
 .venv/.ready: requirements.lock pyproject.toml
 	@if command -v uv >/dev/null; then \
@@ -29,20 +29,20 @@ setup: .venv/.ready ## make .venv from the hashed lock
 	fi
 	@touch $@
 
-setup-postgres: setup ## add the driver for the state in Postgres, and for serving from it
+setup-postgres: setup ## add the driver for state in Postgres and for serving
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-postgres.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-postgres.lock; fi
 
-setup-spark: setup ## add Spark, for the gateway spark (needs Java 17)
+setup-spark: setup ## add Spark for the gateway spark (needs Java 17)
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-spark.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-spark.lock; fi
 
-setup-spark-s3a: setup-spark ## add Hadoop's reader of S3, for Spark (needs Maven; 280 MB)
+setup-spark-s3a: setup-spark ## add Hadoop's S3 connector for Spark (needs Maven; 280 MB)
 	@for artifact in org.apache.hadoop:hadoop-aws:3.3.4 com.amazonaws:aws-java-sdk-bundle:1.12.262; do \
 	  mvn -q -B dependency:copy -Dartifact=$$artifact -DoutputDirectory=$(CURDIR)/.venv/jars || exit 1; \
 	done
 
-lock: ## resolve pyproject.toml anew into the locks (needs uv)
+lock: ## resolve pyproject.toml into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev --output-file requirements.lock pyproject.toml
 	@for extra in postgres spark; do \
@@ -60,14 +60,17 @@ lint: setup ## ruff, mypy, layers, the contracts, sqlmesh format and lint
 	sqlmesh format --check
 	sqlmesh lint
 
-test: setup ## run every test but the long ones
-	pytest -n 2 --dist loadfile
+test: setup ## run the tests of every day (minutes)
+	pytest -n 2 --dist loadfile -m 'not slow and not long'
 
-demo: setup demo-steps ## sample data, ingest, plan, gold
+test-all: setup ## run every test but the long forms, which have commands of their own (half an hour)
+	pytest -n 2 --dist loadfile -m 'not slow'
+
+demo: setup demo-steps ## sample data, ingest, plan, a first release, a query on it
 	@echo
 	@echo "Next:  sqlmesh plan         preview changes of models or late data"
 	@echo "       sqlmesh ui           project, lineage and columns at http://localhost:8000"
-	@echo "       lake sample --seed 2 && lake ingest && sqlmesh run      more data, only its days recomputed"
+	@echo "       lake sample --seed 2 && lake ingest && sqlmesh run      more data; only its days are recomputed"
 
 demo-steps:
 	@echo "== sample data into the landing"
@@ -77,33 +80,37 @@ demo-steps:
 	@echo "== bronze to silver and gold"
 	sqlmesh plan --auto-apply --no-prompts
 	sqlmesh run
-	@echo "== gold"
-	@sqlmesh fetchdf "$(GOLD)"
+	@echo "== a release"
+	lake publish
+	@python -m pipeline.dev.query "$(GOLD)"
 
-demo-s3: setup ## the same over a real S3 server on this machine
+demo-s3: setup ## the same on a local S3 server
 	python -m pipeline.dev.local_s3 -- $(MAKE) --no-print-directory demo-steps
 
-bench: setup ## raw files to gold beside a merge by hand (minutes)
+bench: setup ## raw files to gold compared with a hand-written merge (minutes)
 	python -m benchmarks.raw_to_gold
 
-torture: setup ## the long tests, then 1,000 kills of ingest, replay and maintenance (half an hour)
+torture: setup ## the long tests, then 1,000 kills of ingest, replay and maintenance (30 minutes)
 	pytest -m slow
 	python -m tests.torture --kills 500 --ingesters 1
 	python -m tests.torture --kills 500 --ingesters 3
 
-histories: setup ## 200 random histories: incremental equals rebuilt (an hour)
+histories: setup ## 200 random histories: incremental equals full rebuild (1 hour)
 	HISTORIES=200 pytest -q tests/e2e/test_histories.py
 
-businesses: setup ## 20 random subscription businesses: the models equal plain Python (a quarter of an hour)
+businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
 	BUSINESSES=20 pytest -q tests/e2e/test_revenue_parity.py
 
-fuzz: setup ## 10,000 random objects against a plain account of their records (half an hour)
+fuzz: setup ## 10,000 random objects compared with an independent count of their records (30 minutes)
 	python -m tests.fuzz --objects 10000
 
-kills: setup ## 200 kills of lake run beside a reader (a quarter of an hour)
+kills: setup ## 200 kills of lake run with a concurrent reader (15 minutes)
 	KILLS=200 pytest -q -s tests/e2e/test_kills.py
 
-models-spark: setup-spark ## every unit test of the models on Spark (minutes; needs Java 17)
+spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quarter of an hour; needs Java 17)
+	pytest -q -m 'slow or not slow' tests/spark
+
+models-spark: setup-spark ## all model unit tests on Spark (minutes; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark/test_models.py
 
 clean: ## remove .venv, data and caches

@@ -4,7 +4,7 @@ AUDIT (
   cron '@daily',
   owner engagement,
   defaults (scope = 'by_date'),
-  description 'No rows: the eight group columns identify a row of the engagement metrics over all dates, NULL being a value.'
+  description 'No rows: the eight group columns identify a row of the engagement metrics over all dates; NULL counts as a value.'
 );
 
 SELECT

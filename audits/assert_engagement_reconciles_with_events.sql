@@ -4,7 +4,7 @@ AUDIT (
   cron '@daily',
   owner engagement,
   defaults (scope = 'by_date'),
-  description 'No rows: on every date the plays of the engagement metrics are the enriched events, in number and completion.'
+  description 'No rows: on every date plays and completed plays of the engagement metrics equal those of the enriched events.'
 );
 
 WITH event_totals AS (

@@ -4,7 +4,7 @@ AUDIT (
   cron '@daily',
   owner engagement,
   defaults (scope = 'by_date'),
-  description 'No rows: on every date the enriched events are as many as the events, so no join loses or multiplies one.'
+  description 'No rows: on every date there are as many enriched events as events, so no join loses or duplicates one.'
 );
 
 WITH event_counts AS (

@@ -4,7 +4,7 @@ AUDIT (
   cron '@daily',
   owner engagement,
   defaults (scope = 'warning'),
-  description 'No rows: an event has one date. Silver deduplicates within a date only, so a corrected clock shows here.'
+  description 'No rows: an event has one date. Silver deduplicates within a date only, so a corrected clock shows up here.'
 );
 
 SELECT

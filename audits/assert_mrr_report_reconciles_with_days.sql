@@ -4,7 +4,7 @@ AUDIT (
   cron '@daily',
   owner revenue,
   defaults (scope = 'all_dates'),
-  description 'No rows: the closing MRR of every reported month is what the customers had at the end of its last day.'
+  description 'No rows: the closing MRR of every reported month equals the MRR of the customers at the end of its last day.'
 );
 
 WITH last_days AS (

@@ -4,7 +4,7 @@ AUDIT (
   cron '@daily',
   owner engagement,
   defaults (scope = 'by_date'),
-  description 'No rows: date and activity identify a row of the daily popularity over all dates, NULL being a value.'
+  description 'No rows: date and activity identify a row of the daily popularity over all dates; NULL counts as a value.'
 );
 
 SELECT

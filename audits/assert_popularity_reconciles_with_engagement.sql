@@ -4,7 +4,7 @@ AUDIT (
   cron '@daily',
   owner engagement,
   defaults (scope = 'by_date'),
-  description 'No rows: on every date both gold tables tell the same plays, completed plays and time.'
+  description 'No rows: on every date both gold tables have the same plays, completed plays and time.'
 );
 
 WITH metric_totals AS (
@@ -44,6 +44,6 @@ FULL JOIN popularity_totals AS popularity_totals
 WHERE
   COALESCE(metric_totals.plays, 0) <> COALESCE(popularity_totals.plays, 0)
   OR COALESCE(metric_totals.completed_plays, 0) <> COALESCE(popularity_totals.completed_plays, 0)
-  /* Sums of doubles depend on their order: equal to one part in a million */
+  /* Sums of doubles depend on their order, so one part in a million is tolerated */
   OR ABS(metric_totals.total_time_spent - popularity_totals.total_time_spent) > 0.000001 * (1 + ABS(metric_totals.total_time_spent))
   OR ABS(metric_totals.capped_time_spent - popularity_totals.capped_time_spent) > 0.000001 * (1 + ABS(metric_totals.capped_time_spent))

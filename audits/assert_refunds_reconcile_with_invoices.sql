@@ -4,7 +4,7 @@ AUDIT (
   cron '@daily',
   owner revenue,
   defaults (scope = 'all_dates'),
-  description 'No rows: the refunds of an invoice add up to what its newest record says was paid back.'
+  description 'No rows: the refunds of an invoice add up to the refunded amount of its newest record.'
 );
 
 WITH refunds AS (

@@ -4,10 +4,10 @@ AUDIT (
   cron '@daily',
   owner revenue,
   defaults (scope = 'warning'),
-  description 'No rows: customers and plans that subscriptions and invoices name are known. They count without; a customer fills in when the record arrives, a plan is to be added to the seed.'
+  description 'No rows: customers and plans referenced by subscriptions and invoices are known. Rows count without them; a customer is filled in when its record arrives, a plan is to be added to the seed.'
 );
 
-/* Apart from the models, so that a new address of a customer makes no date of MRR stale */
+/* Not an audit of a model, so that a new address of a customer invalidates no dates of MRR */
 WITH named_references AS (
   SELECT
     subscription_changes.account_id AS reference,

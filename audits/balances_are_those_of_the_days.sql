@@ -2,7 +2,7 @@ AUDIT (
   name balances_are_those_of_the_days
 );
 
-/* The closing balance of a customer is that of the last day of the month, currency by currency at the month's rate */
+/* The closing balance of a customer equals that of the last day of the month, each currency at the month's rate */
 WITH last_days AS (
   SELECT
     DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE AS month_date,

@@ -2,7 +2,7 @@ AUDIT (
   name closing_is_next_opening
 );
 
-/* What closes a month of a customer opens the next, as far as months are told */
+/* The closing balance of a customer opens the next month, up to the last reported month */
 WITH next_openings AS (
   SELECT
     balances.account_id AS account_id,

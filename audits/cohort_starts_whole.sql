@@ -2,7 +2,7 @@ AUDIT (
   name cohort_starts_whole
 );
 
-/* In month 0 all of a cohort is there, with all of its revenue, and every cohort has a month 0 */
+/* In month 0 a cohort is complete, with all of its revenue, and every cohort has a month 0 */
 SELECT
   cohorts.cohort_month_date AS cohort_month_date,
   MIN(cohorts.month_number) AS first_month,

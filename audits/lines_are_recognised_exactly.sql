@@ -2,7 +2,7 @@ AUDIT (
   name lines_are_recognised_exactly
 );
 
-/* The months of a line of a billed invoice add up to the line, to the minor unit, and nothing else is recognised */
+/* The months of each line of a billed invoice add up to the line, to the minor unit, and nothing else is recognised */
 WITH recognised_lines AS (
   SELECT
     entries.invoice_id AS invoice_id,

@@ -2,7 +2,7 @@ AUDIT (
   name movements_explain_balances
 );
 
-/* Opening + movements = closing, per month and customer; also where no movement stands */
+/* Opening + movements = closing, per month and customer, also without movements */
 WITH explained AS (
   SELECT
     movements.month_date AS month_date,

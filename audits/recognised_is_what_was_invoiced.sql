@@ -2,7 +2,7 @@ AUDIT (
   name recognised_is_what_was_invoiced
 );
 
-/* Over all time revenue is what was invoiced without tax, drafts and voids, less what was paid back of it */
+/* Over all time, revenue equals the amount invoiced without tax, drafts and voids, less refunds */
 WITH recognised AS (
   SELECT
     months.currency AS currency,

@@ -2,7 +2,7 @@ AUDIT (
   name report_is_the_sum_of_its_customers
 );
 
-/* Balances and movements of the report are the sums of those of the customers, and opening + movements = closing */
+/* Balances and movements of the report are the sums over the customers, and opening + movements = closing */
 WITH customers AS (
   SELECT
     fct_mrr_monthly.month_date AS month_date,

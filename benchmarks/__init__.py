@@ -1,1 +1,1 @@
-"""Numbers with a peer in the same run. Each module is a command; results and their conditions are in README.md."""
+"""Benchmarks, each against a peer in the same run. Each module is a command; README.md has results and conditions."""

@@ -1,4 +1,4 @@
-"""Runs a command of the project at another time.
+"""Run a command of the project at another time.
 
 python -m benchmarks.at 2026-11-01T06:00 lake run
 """
@@ -12,7 +12,7 @@ import time_machine
 
 
 def main() -> None:
-    """The time stands first, in UTC; what follows is the command, `lake` or `sqlmesh`."""
+    """Run `lake` or `sqlmesh`, with its arguments, at the UTC time given first."""
     moment = dt.datetime.fromisoformat(sys.argv[1]).replace(tzinfo=dt.UTC)
     name, sys.argv = sys.argv[2], sys.argv[2:]
     with time_machine.travel(moment):

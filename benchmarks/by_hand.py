@@ -1,4 +1,4 @@
-"""The peer of raw_to_gold: merge every file into one with plain Python, then one DuckDB script."""
+"""The peer of raw_to_gold: merges all files into one with plain Python, then runs one DuckDB script."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ FROM enriched GROUP BY ALL
 
 
 def main() -> None:
-    """Merges `<home>/landing` and writes `<home>/by_hand.duckdb`."""
+    """Merge `<home>/landing` and write `<home>/by_hand.duckdb`."""
     home = Path(sys.argv[1])
     for feed in ("events", "users", "activities"):
         with (home / f"{feed}.ndjson").open("wb") as merged:
             number = 0
             landing = home / "landing" / f"raw-{feed}"
-            # the newest version of a duplicate wins: by the file's time, then name, as people sort their files
+            # the newest version of a duplicate wins: by the file's time, then its name
             for path in sorted(landing.rglob("*.json"), key=lambda path: (path.stat().st_mtime_ns // 1000, str(path))):
                 for line in path.read_bytes().split(b"\n"):
                     if line.strip():

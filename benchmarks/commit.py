@@ -1,9 +1,9 @@
-"""The commit alone: a thousand rows and their bookkeeping, one commit after the other, on the local disk.
+"""The commit alone: a thousand rows and their metadata, one commit after the other, on the local disk.
 
     python -m benchmarks.commit --commits 100   # in the environment of peers.txt
 
-Every contender writes the same rows as one Parquet file per commit. Ours writes the ledger entry with one source object
-beside it, which answers "was this object loaded?"; the peers record no source objects.
+Every contender writes the same rows as one Parquet file per commit. Lakemesh also writes the ledger entry with one
+source object, which answers "was this object loaded?"; the peers record no source objects.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROWS = pa.table({"event_id": [f"event-{number:08d}" for number in range(1000)], 
 
 
 def ledger(folder: Path) -> Callable[[int], None]:
-    """Our own log."""
+    """Lakemesh's own ledger."""
     store = Store(str(folder))
     log, state = Ledger(store, "events"), LedgerState()
 
@@ -57,7 +57,7 @@ def delta(folder: Path) -> Callable[[int], None]:
 
 
 def iceberg(folder: Path) -> Callable[[int], None]:
-    """Iceberg with a SQLite catalogue."""
+    """Iceberg with a SQLite catalog."""
     from pyiceberg.catalog.sql import SqlCatalog
 
     catalog = SqlCatalog("local", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}")
@@ -67,7 +67,7 @@ def iceberg(folder: Path) -> Callable[[int], None]:
 
 
 def ducklake(folder: Path) -> Callable[[int], None]:
-    """DuckLake with a DuckDB catalogue."""
+    """DuckLake with a DuckDB catalog."""
     import duckdb
     import duckdb_extension_ducklake
 
@@ -85,7 +85,7 @@ def ducklake(folder: Path) -> Callable[[int], None]:
 
 
 def main() -> None:
-    """Runs the contenders in turn, in blocks of ten commits, and prints the table."""
+    """Run the contenders in turn, in blocks of ten commits, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commits", type=int, default=100)
     chosen = parser.parse_args()

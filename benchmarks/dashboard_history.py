@@ -1,4 +1,4 @@
-"""Years of plays where gold begins, and gold of them as `lake publish` writes it: what benchmarks/serving.py asks."""
+"""Years of enriched plays, and their gold as `lake publish` writes it: the data that benchmarks/serving.py queries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import duckdb
 
 from ingest.settings import PROJECT, Settings
 from pipeline.releases.catalog import write_catalog
-from pipeline.releases.export import described, over_published
+from pipeline.releases.export import catalog_query, describe_table
 from pipeline.releases.release import (
     Release,
     ReleaseFile,
@@ -37,7 +37,7 @@ SILVER = "silver.activity_events_enriched"
 
 
 def make_silver(folder: Path, events: int, days: int) -> None:
-    """Users with a country, a device, an app and a status by month; each plays activities of a fixed catalogue."""
+    """Write plays of a fixed catalogue by users with a country, a device, an app and a status per month."""
     platforms = [
         (f"{name}|{version}", weight) for name, found in PLATFORMS.items() for version, weight in found.items()
     ]
@@ -64,7 +64,7 @@ def make_silver(folder: Path, events: int, days: int) -> None:
         )
         writer.execute(f"COPY (SELECT * EXCLUDE i FROM activities) TO '{folder}/activities.parquet' (FORMAT parquet)")
         per_day = events / days
-        # the bits of one hash: who plays (20), what (20), from where (12), and whether to the end
+        # the bits of one hash: user (20), activity (20), collection (12), and whether it was completed
         statement = (
             "SELECT 'event_' || numbers.i AS event_id, users.user_id, activities.activity_id, "
             "(numbers.bits % 90000) / 100.0::DOUBLE AS duration_seconds, "
@@ -88,7 +88,7 @@ def make_silver(folder: Path, events: int, days: int) -> None:
 
 
 def silver(folder: Path) -> duckdb.DuckDBPyConnection:
-    """A connection that sees the events where the models look for them."""
+    """A connection with the events under the names that the models read."""
     reader = duckdb.connect()
     reader.execute("CREATE SCHEMA silver")
     reader.execute(f"CREATE VIEW {SILVER} AS SELECT * FROM READ_PARQUET('{folder}/events-*.parquet')")
@@ -97,7 +97,7 @@ def silver(folder: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _fill_slots(writer: duckdb.DuckDBPyConnection, name: str, weights: list[tuple[str, int]]) -> None:
-    """A table of so many slots, each value in as many as its weight asks for."""
+    """Create a table of SLOTS slots, shared among the values by weight."""
     total, position = sum(weight for _, weight in weights), 0
     slots: list[str] = []
     for value, weight in weights:
@@ -108,10 +108,10 @@ def _fill_slots(writer: duckdb.DuckDBPyConnection, name: str, weights: list[tupl
 
 
 def publish_gold(history: Path, options: Settings, days: int, late: dt.date | None = None) -> None:
-    """Gold by the models' own SQL, a file per month, as `lake publish` writes it.
+    """Publish gold by the models' own SQL, one file per month, as `lake publish` writes it.
 
     Args:
-        late: for a second state, in which each group of this day has one play more; files of other months are shared.
+        late: for a second release, in which each group of this day has one more play; files of other months are shared.
     """
     published = Releases(options)
     before = published.newest()
@@ -120,7 +120,7 @@ def publish_gold(history: Path, options: Settings, days: int, late: dt.date | No
     with _models() as models, silver(history) as reader:
         reader.execute("CREATE SCHEMA gold")
         for name, model in models.items():
-            table = described(name, "1", model, set(MODELS))
+            table = describe_table(name, "1", model, set(MODELS))
             if not table.query:
                 shared = {file.part: file for file in before.tables[name].files} if before else {}
                 files = []
@@ -128,8 +128,8 @@ def publish_gold(history: Path, options: Settings, days: int, late: dt.date | No
                     if part in shared and late and part and part != f"{late:%Y-%m}":
                         files.append(shared[part])
                         continue
-                    query = over_published(model.render_query_or_raise(start=start, end=end))
-                    if late and table.time_column:  # what the models computed of other days stays as it is
+                    query = catalog_query(model.render_query_or_raise(start=start, end=end))
+                    if late and table.time_column:  # rows of other days stay unchanged
                         plays = "plays" if name == POPULARITY else "activities_played"
                         more = f"({plays} + (date = DATE '{late}')::BIGINT)::BIGINT"
                         path = f"{published.store.uri}/{shared[part].key}"
@@ -152,7 +152,7 @@ def publish_gold(history: Path, options: Settings, days: int, late: dt.date | No
 
 @contextmanager
 def _models() -> Iterator[dict[str, Any]]:
-    """The project's models that are measured."""
+    """The measured models of the project."""
     from sqlmesh import Context
 
     context = Context(paths=str(PROJECT))
@@ -165,7 +165,7 @@ def last_day(days: int) -> dt.date:
 
 
 def _months(days: int) -> Iterator[tuple[str, dt.date, dt.date]]:
-    """Each month of the history: its part, its first and its last day."""
+    """Yield each month of the history: its part, its first and its last day."""
     day = FIRST
     while day <= last_day(days):
         after = (day + dt.timedelta(days=31)).replace(day=1)

@@ -1,9 +1,9 @@
-"""The whole project on DuckDB and on Spark: a start, the cold plan, and the cycle of one more day.
+"""The whole project on DuckDB and on Spark: startup, the first plan, and the cycle of one more day.
 
     python -m benchmarks.engines --events 20000 --days 30 --rounds 3    # needs the extra `spark` and Java 17
 
-Both have a lake of the same sample each. In turn: a query, which is what a start costs; the first plan, on a warehouse
-of its own each time; then, on one that is planned, `lake run` after 100 plays of yesterday.
+Each engine has a lake with the same sample. In turn: a query, which measures startup; the first plan, on a new
+warehouse each time; then, on a planned one, `lake run` after 100 plays of yesterday.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PLAYS = 100
 
 
 def main() -> None:
-    """Makes the lakes, measures both engines in turn and prints the tables."""
+    """Make the lakes, measure both engines in turn and print the tables."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--events", type=int, default=20_000)
     arguments.add_argument("--days", type=int, default=30)

@@ -1,9 +1,9 @@
-"""Peak memory of `ingest_feed` as the volume grows: it must not follow.
+"""Peak memory of `ingest_feed` as the volume grows: it must not grow with it.
 
     python -m benchmarks.flat_memory --gigabytes 0.5 2 10 --lines 2000
 
 The landing is some 60 MB of sample events, hard-linked under new names until the volume is reached, so each object is a
-real file that is read, hashed, parsed and written, and the disk holds its content once.
+real file that is read, hashed, parsed and written, while the disk stores its content once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FEED = "events"
 
 
 def ingest() -> None:
-    """The measured part, in a process of its own."""
+    """Run the measured part, in a separate process."""
     from ingest.contracts.contract import contracts
     from ingest.settings import settings
     from ingest.steps.load import ingest_feed
@@ -36,7 +36,7 @@ def ingest() -> None:
 
 
 def link(originals: list[Path], landing: Path, size: int) -> tuple[int, int]:
-    """Fills the landing up to a size in bytes; gives its objects and bytes."""
+    """Fill the landing up to a size in bytes; return its objects and bytes."""
     objects = total = copy = 0
     while total < size:
         folder = landing / f"copy-{copy:05d}"
@@ -52,10 +52,10 @@ def link(originals: list[Path], landing: Path, size: int) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Fills, measures and prints one line of the table per volume."""
+    """Fill, measure and print one line of the table per volume."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.5, 2, 10])
-    parser.add_argument("--lines", type=int, default=2000, help="per object")
+    parser.add_argument("--lines", type=int, default=2000, help="lines per object")
     parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:

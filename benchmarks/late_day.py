@@ -1,11 +1,11 @@
-"""One day's cycle as history grows: it must cost what changed, whatever lies before it.
+"""One day's cycle as history grows: its cost must depend on what changed, not on the history.
 
     python -m benchmarks.late_day --per-day 6700 --days 30 365 --rounds 3
 
-For each length of history a lake with so many days is planned and published, as of some days ago. Then, in turn, the
-cycle of the day after with that day's events, the same in a project whose models compute the last three days again
-each time (SQLMesh's `lookback 3`, which is how pipelines without invalidation take late data, and sees none that is
-older), a cycle with 100 events that are a month late, one with nothing new, and `lake rebuild`, which computes all.
+For each length of history a lake of that many days is planned and published, as of some days ago. Then, in turn: the
+next day's cycle with that day's events, the same in a project whose models recompute the last three days each
+time (SQLMesh's `lookback 3`, which is how pipelines without invalidation handle late data, and which misses older
+data), a cycle with 100 events that are a month late, one with nothing new, and `lake rebuild`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ SAMPLE = ("--events-per-file", "1000", "--accounts", "0")
 
 
 def main() -> None:
-    """Makes each history, measures the cycles on it and prints a table for each."""
+    """Make each history, measure the cycles on it and print a table for each."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--per-day", type=int, default=6_700, help="events of a day")
+    arguments.add_argument("--per-day", type=int, default=6_700, help="events per day")
     arguments.add_argument("--days", type=int, nargs="+", default=[30, 365])
     arguments.add_argument("--rounds", type=int, default=3)
     options = arguments.parse_args()
@@ -45,10 +45,10 @@ def main() -> None:
 
 
 class _Lake:
-    """A lake with its project, on a day that goes on by one with each next day's cycle.
+    """A lake with its project, on a day that advances by one with each next day's cycle.
 
     Args:
-        today: the first one.
+        today: the first day.
     """
 
     def __init__(self, home: Path, project: Path, today: dt.date, environment: dict[str, str]) -> None:
@@ -58,18 +58,18 @@ class _Lake:
         self._project = project
 
     def at(self, *arguments: str) -> Cost:
-        """Runs a command of the project in the morning of the day."""
+        """Run a command of the project in the morning of the current day."""
         return measure([self._command(*arguments)], self._environment)
 
     def next_day(self, per_day: int) -> Cost:
-        """The cycle of the day after, with the events of the day that has ended."""
+        """Run the cycle of the next day, with the events of the day that has ended."""
         self.today += dt.timedelta(days=1)
         seed = str(self.today.toordinal())
         self.at("lake", "sample", "--events", str(per_day), "--days", "1", "--seed", seed, *SAMPLE)
         return self.at("lake", "run")
 
     def plan(self) -> None:
-        """A first state."""
+        """Publish a first release."""
         for command in (["lake", "ingest"], ["sqlmesh", "plan", "--auto-apply", "--no-prompts", "--skip-tests"]):
             self.at(*command)
         self.at("lake", "run")
@@ -82,33 +82,33 @@ class _Lake:
 def _costs(folder: Path, per_day: int, days: int, rounds: int) -> dict[str, Cost]:
     today = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=rounds)
     environment = {"SQLMESH_DOTENV_PATH": "", "LAKE_START": str(today - dt.timedelta(days + 1))}
-    ours = _Lake(folder / "ours", PROJECT, today, environment)
+    lakemesh = _Lake(folder / "lakemesh", PROJECT, today, environment)
     peer = _Lake(folder / "peer", _with_lookback(folder / "project"), today, environment)
-    ours.at("lake", "sample", "--events", str(per_day * days), "--days", str(days), *SAMPLE)
+    lakemesh.at("lake", "sample", "--events", str(per_day * days), "--days", str(days), *SAMPLE)
     for part in ("landing", "lake"):
         if part == "lake":
-            ours.plan()
-        shutil.copytree(ours.home / part, peer.home / part, copy_function=os.link)
+            lakemesh.plan()
+        shutil.copytree(lakemesh.home / part, peer.home / part, copy_function=os.link)
     peer.plan()
     late = today - dt.timedelta(days=min(days - 1, 29))
     numbers = itertools.count()
 
     def a_month_late() -> Cost:
-        write_plays(ours.home / "landing", f"late-{next(numbers)}", late, LATE_EVENTS)
-        return ours.at("lake", "run")
+        write_plays(lakemesh.home / "landing", f"late-{next(numbers)}", late, LATE_EVENTS)
+        return lakemesh.at("lake", "run")
 
     contenders: dict[str, Callable[[], Cost]] = {
-        "lake run, the next day": lambda: ours.next_day(per_day),
+        "lake run, the next day": lambda: lakemesh.next_day(per_day),
         f"the same with a lookback of {LOOKBACK_DAYS} days": lambda: peer.next_day(per_day),
         f"lake run, {LATE_EVENTS} events a month late": a_month_late,
-        "lake run, nothing new": lambda: ours.at("lake", "run"),
-        "lake rebuild": lambda: ours.at("lake", "rebuild", "--yes"),
+        "lake run, nothing new": lambda: lakemesh.at("lake", "run"),
+        "lake rebuild": lambda: lakemesh.at("lake", "rebuild", "--yes"),
     }
     return compare(contenders, rounds)
 
 
 def _with_lookback(target: Path) -> Path:
-    """A copy of the project whose incremental models compute some days before each new one again."""
+    """Copy the project, with incremental models that recompute some days before each new one."""
     shutil.copytree(PROJECT, target, ignore=shutil.ignore_patterns(".*", "data", "logs", "build", "*.egg-info"))
     changed = 0
     for path in sorted((target / "models").rglob("*.sql")):

@@ -1,4 +1,4 @@
-"""Runs commands in turn and reports CPU, wall time and peak memory as the kernel accounts them."""
+"""Run commands in turn and report CPU, wall time and peak memory as the kernel accounts them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one contender used in one run.
+    """Resources that one contender used in one run.
 
     Attributes:
         cpu: user + system time of all its processes, seconds.
-        wall: seconds.
+        wall: wall time, seconds.
         memory: peak resident set of its largest process, bytes.
     """
 
@@ -28,7 +28,7 @@ class Cost:
 
 
 def measure(commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> Cost:
-    """Runs the commands one after the other and adds up their costs.
+    """Run the commands one after the other and add up their costs.
 
     Raises:
         SystemExit: a command failed; its output is shown.
@@ -50,7 +50,7 @@ def measure(commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -
 
 
 def compare(contenders: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, Cost]:
-    """Medians over interleaved rounds: A B A B …, so that a drifting machine hits all alike."""
+    """Medians over interleaved rounds: A B A B …, so that drift of the machine affects all equally."""
     costs: dict[str, list[Cost]] = {name: [] for name in contenders}
     for number in range(rounds):
         for name, run in contenders.items():

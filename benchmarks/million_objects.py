@@ -1,9 +1,9 @@
-"""Ten new objects among a million known ones: what finding them costs beside the listing that cannot be avoided.
+"""Ten new objects among a million known ones: the cost of finding them on top of the unavoidable listing.
 
     python -m benchmarks.million_objects --objects 1000000 --entries 5000 --rounds 5
 
-The landing is real: a million empty files. So is the ledger: its entries and checkpoints are written as any ingest
-writes them. Each contender is a process of its own, so its peak memory is the kernel's word.
+The landing is real: a million empty files. So is the ledger: its entries and checkpoints are written as by any
+ingest. Each contender is a separate process, so that the kernel accounts its peak memory.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 
 
 def imports(home: Path) -> None:
-    """Nothing: the imports alone."""
+    """Do nothing: measure the imports alone."""
 
 
 def listing(home: Path) -> None:
-    """The landing as columns, as `discover` lists it."""
+    """List the landing as columns, like `discover`."""
     table = Landing(str(home / "landing")).listing()
     print(table.num_rows)
 
 
 def finding(home: Path) -> None:
-    """The ledger's state and the listing, compared."""
+    """Compare the ledger's state with the listing."""
     state = Ledger(Store(str(home / "lake")), FEED).state()
     print(len(discover(contracts()[FEED], Landing(str(home / "landing")), state)))
 
 
 def files(home: Path) -> None:
-    """The live files, as every model that reads bronze asks for them."""
+    """Read the live files, as every model that reads bronze does."""
     print(len(Ledger(Store(str(home / "lake")), FEED).live_files()))
 
 
 def files_again(home: Path) -> None:
-    """The same, and ten times more by the same process."""
+    """Do the same eleven times in one process."""
     for _ in range(11):
         files(home)
 
@@ -67,7 +67,7 @@ CONTENDERS: dict[str, Callable[[Path], None]] = {
 
 
 def make(home: Path, objects: int, entries: int) -> None:
-    """A landing of empty files, a ledger that knows them all, and ten files more."""
+    """Make a landing of empty files, a ledger that knows them all, and ten more files."""
     landing, lake = Landing(str(home / "landing")), Store(str(home / "lake"))
     _touch(home / "landing", 0, objects)
     versions = list(landing.list())
@@ -109,7 +109,7 @@ def _touch(folder: Path, start: int, stop: int) -> None:
 
 
 def main() -> None:
-    """Makes landing and ledger, runs the contenders in turn and prints the table."""
+    """Make landing and ledger, run the contenders in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--entries", type=int, default=5_000)
@@ -122,7 +122,7 @@ def main() -> None:
         CONTENDERS[name](home) if name in CONTENDERS else make(home, options.objects, options.entries)
         return
     with tempfile.TemporaryDirectory() as folder:
-        # in a process of its own: a child's peak memory starts at its parent's
+        # in a separate process: a child's peak memory starts at that of its parent
         size = ["--objects", str(options.objects), "--entries", str(options.entries)]
         measure([[*module, *size, "--run", "make", folder]], {})
 

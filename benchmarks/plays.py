@@ -1,4 +1,4 @@
-"""A few plays more, as producers would write them."""
+"""A few more plays, as producers would write them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def write_plays(landing: Path, name: str, day: dt.date, count: int) -> None:
-    """One object of plays on a UTC date, each by a user of its own.
+    """Write one object of plays on a UTC date, each by a different user.
 
     Args:
-        name: of the object, and the beginning of the ids in it.
+        name: name of the object, and prefix of the ids in it.
     """
     lines = [
         json.dumps(

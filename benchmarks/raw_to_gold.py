@@ -1,9 +1,9 @@
-"""Raw files to gold: Lakemesh beside what people write by hand, on the same files in the same run.
+"""Raw files to gold: Lakemesh against a handwritten script, on the same files in the same run.
 
     python -m benchmarks.raw_to_gold --events 1000000 --files 10000 --rounds 3
 
 The peer merges the files into one with plain Python and computes the same gold with one DuckDB script. It keeps no
-lineage, checks nothing, remembers nothing, and starts from zero each time; its gold must equal ours to the row.
+lineage, validates nothing, keeps no state and starts from zero each time; its gold must equal Lakemesh's row by row.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def main() -> None:
-    """Makes the data, runs both in turn and prints the table."""
+    """Make the data, run both in turn and print the table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--events", type=int, default=1_000_000)
     arguments.add_argument("--files", type=int, default=10_000)
@@ -67,12 +67,12 @@ def main() -> None:
 def _must_be_equal(home: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{home}/warehouse.duckdb' AS warehouse (READ_ONLY)")
-        connection.execute(f"ATTACH '{home}/by_hand.duckdb' AS theirs (READ_ONLY)")
-        ours = f"SELECT {COLUMNS} FROM warehouse.gold.activity_engagement_metrics"
-        theirs = f"SELECT {COLUMNS} FROM theirs.gold"
+        connection.execute(f"ATTACH '{home}/by_hand.duckdb' AS peer (READ_ONLY)")
+        lakemesh = f"SELECT {COLUMNS} FROM warehouse.gold.activity_engagement_metrics"
+        peer = f"SELECT {COLUMNS} FROM peer.gold"
         found = connection.execute(
-            f"SELECT (SELECT COUNT(*) FROM ({ours})), COUNT(*) FROM (({ours} EXCEPT {theirs}) UNION ALL "
-            f"({theirs} EXCEPT {ours}))"
+            f"SELECT (SELECT COUNT(*) FROM ({lakemesh})), COUNT(*) FROM (({lakemesh} EXCEPT {peer}) UNION ALL "
+            f"({peer} EXCEPT {lakemesh}))"
         ).fetchone()
     assert found is not None
     rows, different = found

@@ -1,10 +1,10 @@
-"""Many dates of many models marked as missing at once, with the state in a DuckDB file and in Postgres.
+"""Marking many dates of many models as missing at once, with the state in a DuckDB file and in Postgres.
 
-    python -m benchmarks.removal --dates 1000 --models 50 --rounds 3   # Postgres: installed, or PGHOST leads to one
+    python -m benchmarks.removal --dates 1000 --models 50 --rounds 3   # Postgres: installed, or at PGHOST
 
 A SQLMesh project of the given number of incremental models, each reading the one before, is planned without a backfill.
-Then every other date is marked, in the transaction that settles a load; a new context reads what is missing; and
-SQLMesh joins the rows, as it does at the start of each run.
+Then every other date is marked, in the transaction that applies a load; a new context reads the missing intervals; and
+SQLMesh compacts the interval rows, as it does at the start of each run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EXTERNAL = "- name: bronze.events\n  columns:\n    event_date: DATE\n    plays: 
 
 
 def main() -> None:
-    """Measures both in turn and prints the table."""
+    """Measure both in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dates", type=int, default=1000)
     parser.add_argument("--models", type=int, default=50)
@@ -68,7 +68,7 @@ def main() -> None:
                 folder.mkdir()
                 spent[name].append(_measure(project, folder, settings(folder), dates, chosen.models))
     print(f"### {chosen.dates:,} dates of {chosen.models} models (Python {sys.version.split()[0]})\n")
-    print("| state | mark, s | read what is missing, s | join the rows, s |\n|---|---|---|---|")
+    print("| state | mark, s | read missing intervals, s | compact rows, s |\n|---|---|---|---|")
     for name, times in spent.items():
         print(f"| {name} | {' | '.join(f'{statistics.median(column):.2f}' for column in zip(*times, strict=True))} |")
 
@@ -76,7 +76,7 @@ def main() -> None:
 def _measure(
     project: Path, folder: Path, options: Settings, dates: frozenset[dt.date], models: int
 ) -> tuple[float, float, float]:
-    """Seconds of marking, of reading what is missing, and of joining the rows."""
+    """Seconds of marking, of reading missing intervals, and of compacting the rows."""
     end = str(max(dates) + dt.timedelta(days=10))
     with _context(project, folder, options) as context:
         context.engine_adapter.execute("CREATE SCHEMA bronze")
@@ -84,7 +84,7 @@ def _measure(
         context.plan(auto_apply=True, no_prompts=True, skip_tests=True, empty_backfill=True, execution_time=end)
     with open_state(options) as state:
         started = time.perf_counter()
-        with state.changing(intervals=True):
+        with state.transaction(intervals=True):
             marked = remove_intervals(state, [FeedChange("events", 1, True, dates)])
         mark = time.perf_counter() - started
     assert len(marked) == models
@@ -97,8 +97,8 @@ def _measure(
         assert [len(found) for found in missing.values()] == [len(dates)] * models
         started = time.perf_counter()
         context.state_sync.compact_intervals()
-        join = time.perf_counter() - started
-    return mark, read, join
+        compact = time.perf_counter() - started
+    return mark, read, compact
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def _write_project(folder: Path, models: int) -> None:
 
 
 def _postgres(servers: ExitStack) -> Callable[[Path], Settings]:
-    """Settings that lead to an empty database each: on the server of PGHOST, else on one of our own."""
+    """A factory of settings with an empty database, on the server of PGHOST or a temporary one."""
     from tests.postgres_server import Postgres, serve_postgres
 
     variables = {name: value for name, value in os.environ.items() if name.startswith("PG")}

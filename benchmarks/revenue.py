@@ -1,9 +1,9 @@
-"""Years of subscriptions to gold: from raw accounts, subscriptions and invoices to MRR, and one day more.
+"""Years of subscriptions to gold: from raw accounts, subscriptions and invoices to MRR, and one more day.
 
     python -m benchmarks.revenue --accounts 100000 --months 36 --rounds 1
 
-Each round, on an empty lake: `lake ingest` of everything but the last day, `sqlmesh plan` of all models, then `lake
-run` with the last day, which must cost what changed, whatever lies before it.
+Each round, on an empty lake: `lake ingest` of all but the last day, `sqlmesh plan` of all models, then `lake run` with
+the last day, whose cost must depend on what changed, not on the history.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PLAN = [str(BIN / "sqlmesh"), "-p", str(PROJECT), "plan", "--auto-apply", "--no-
 
 
 def main() -> None:
-    """Makes the landing once, and measures on a fresh lake in each round."""
+    """Make the landing once, and measure on a new lake in each round."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--accounts", type=int, default=100_000)
     arguments.add_argument("--months", type=int, default=36)
@@ -50,13 +50,13 @@ def main() -> None:
 
 
 def _make(landing: Path, accounts: int, first: dt.date, last: dt.date) -> str:
-    """Writes the landing; says what is in it."""
+    """Write the landing; return a summary."""
     started = time.perf_counter()
     counts = write_subscribers(landing, accounts, first, last)
     seconds = time.perf_counter() - started
     size = sum(path.stat().st_size for path in landing.rglob("*.json"))
-    held = ", ".join(f"{count:,} {feed}" for feed, count in counts.items())
-    return f"{first} to {last}: {held}, {size / 1e6:,.0f} MB, written in {seconds:.0f} s"
+    content = ", ".join(f"{count:,} {feed}" for feed, count in counts.items())
+    return f"{first} to {last}: {content}, {size / 1e6:,.0f} MB, written in {seconds:.0f} s"
 
 
 def _costs(home: Path, first: dt.date, last: dt.date, rounds: int) -> dict[str, Cost]:
@@ -65,28 +65,28 @@ def _costs(home: Path, first: dt.date, last: dt.date, rounds: int) -> dict[str, 
         os.environ.pop(name, None)
     ingest, run = [str(BIN / "lake"), "ingest"], [str(BIN / "lake"), "run"]
 
-    def everything_but_a_day() -> Cost:
+    def all_but_a_day() -> Cost:
         for path in home.iterdir():
-            if path.name not in ("landing", "held"):
+            if path.name not in ("landing", "withheld"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        _move(home / "landing", home / "held", last)
+        _move(home / "landing", home / "withheld", last)
         return measure([ingest], environment)
 
-    def one_day_more() -> Cost:
-        _move(home / "held", home / "landing", last)
+    def one_more_day() -> Cost:
+        _move(home / "withheld", home / "landing", last)
         return measure([run], environment)
 
     contenders: dict[str, Callable[[], Cost]] = {
-        "lake ingest": everything_but_a_day,
+        "lake ingest": all_but_a_day,
         "sqlmesh plan": lambda: measure([PLAN], environment),
-        "lake run, one day more": one_day_more,
+        "lake run, one more day": one_more_day,
         "lake run, nothing new": lambda: measure([run], environment),
     }
     return compare(contenders, rounds)
 
 
 def _move(source: Path, target: Path, day: dt.date) -> None:
-    """Moves the objects of one date."""
+    """Move the objects of one date."""
     for bucket in REVENUE:
         place = Path(bucket) / f"{day:%Y/%m/%d}"
         if (source / place).is_dir():
@@ -95,7 +95,7 @@ def _move(source: Path, target: Path, day: dt.date) -> None:
 
 
 def _months_before(day: dt.date, count: int) -> dt.date:
-    """The first of the month so many months before the one after a date."""
+    """First day of the first of `count` months, the last of which has the date."""
     origin = dt.date(1970, 1, 1)
     month = months_after((day.replace(day=1) - origin).days * 86_400_000, 1 - count)
     return origin + dt.timedelta(milliseconds=month)

@@ -1,10 +1,10 @@
-"""Thousands of tiny objects on a real S3 server to bronze: `ingest_feed` beside boto3, and beside nothing but the GETs.
+"""Thousands of tiny objects on a real S3 server to bronze: `ingest_feed` against boto3 and against the GETs alone.
 
     python -m benchmarks.s3_files --objects 10000 --lines 20 --rounds 5 --versitygw PROGRAM
 
-Without `--versitygw` the server is the one that AWS_ENDPOINT_URL names; buckets `bench-…` are made there. Each
-contender is a process of its own and lists the bucket itself. The boto3 client keeps no lineage, rejects nothing,
-remembers nothing and is not safe against a crash; the bare GETs drop what they read.
+Without `--versitygw` the server is the one at AWS_ENDPOINT_URL; buckets `bench-…` are created there. Each contender
+is a separate process and lists the bucket itself. The boto3 client keeps no lineage, rejects nothing, keeps no state
+and is not safe against a crash; the bare GETs discard what they read.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ FEED = "events"
 BUCKET = "bench-raw-events"
 
 
-def ours() -> None:
-    """Landing to bronze, with ledger, lineage and quarantine."""
+def lakemesh() -> None:
+    """Load the landing into bronze, with ledger, lineage and quarantine."""
     from ingest.contracts.contract import contracts
     from ingest.settings import settings
     from ingest.steps.load import ingest_feed
@@ -46,7 +46,7 @@ def ours() -> None:
 
 
 def by_boto3() -> None:
-    """What people write by hand: list, get by threads, json.loads, one Parquet file put back."""
+    """Run what is usually handwritten: list, get in threads, json.loads, put one Parquet file."""
     import boto3
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -73,7 +73,7 @@ def by_boto3() -> None:
 
 
 def bare_gets() -> None:
-    """The GETs alone, by the client library and the number of threads that Lakemesh uses."""
+    """Run the GETs alone, with the client library and number of threads that Lakemesh uses."""
     import obstore
     from obstore.store import S3Store
 
@@ -90,19 +90,19 @@ def bare_gets() -> None:
 
 
 CONTENDERS: dict[str, Callable[[], None]] = {
-    "ingest_feed": ours,
+    "ingest_feed": lakemesh,
     "boto3, json.loads, one Parquet": by_boto3,
     "bare obstore GETs": bare_gets,
 }
 
 
 def main() -> None:
-    """Makes the objects, runs the contenders in turn and prints the table."""
+    """Make the objects, run the contenders in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=10_000)
     parser.add_argument("--lines", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--versitygw", metavar="PROGRAM", help="starts this server on the loopback interface")
+    parser.add_argument("--versitygw", metavar="PROGRAM", help="start this server on the loopback interface")
     parser.add_argument("--run", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def report(objects: int, results: dict[str, Cost]) -> str:
-    """A Markdown table; speed is objects by wall time, as a ratio to the first contender's."""
+    """A Markdown table; speed is objects per wall time, relative to the first contender."""
     first = next(iter(results.values()))
     lines = [f"### {objects:,} objects on S3 ({this_machine()})", ""]
     lines += [

@@ -1,12 +1,12 @@
-"""The ten questions of a dashboard, asked of the published files, of Postgres, and of the events themselves.
+"""Ten dashboard queries on the published files, on Postgres, and on the events themselves.
 
     python -m benchmarks.serving --events 100000000 --days 1096 --folder /somewhere/with/30/GB
 
-The history is made where gold begins: silver.activity_events_enriched, as Parquet files of thirty days without the
-columns that nobody asks for, from hashes of a running number (the same events in every run), with the shares of devices
-and apps that `lake sample` has; 50,000 users and 600 activities, few of them with most plays. Gold is what the models'
-own SQL makes of it, published in files of months as `lake publish` does, and brought into a PostgreSQL of its own as
-`lake publish --to postgres` does.
+The history is generated as silver.activity_events_enriched, the input of gold, in Parquet files of thirty days with
+only the queried columns, from hashes of a sequence number (the same events in every run), with the shares of devices
+and apps of `lake sample`; 50,000 users and 600 activities, few of them with most plays. Gold is computed by the
+models' own SQL, published in files per month like `lake publish`, and loaded into a temporary PostgreSQL like
+`lake publish --to postgres`.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ from tests.postgres_server import serve_postgres
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a dashboard asks.
+    """A query of a dashboard.
 
     Attributes:
-        gold: the query; `{day}`, `{since}` (its days before that) and `{country}` are filled in, other ones each time.
-        silver: the same of the events.
+        days: days from `{since}` to `{day}`.
+        gold: the query; `{day}`, `{since}` and `{country}` are filled in, with other values each time.
+        silver: the same query on the events.
     """
 
     name: str
@@ -58,11 +59,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Who is asked.
+    """A system under test.
 
     Attributes:
-        cpu: its CPU time so far, of all its threads, seconds.
-        layer: which of a question's queries it gets.
+        ask: runs a query.
+        cpu: returns its CPU time so far, of all its threads, seconds.
+        layer: which of a question's queries it runs.
     """
 
     ask: Callable[[str], object]
@@ -73,14 +75,14 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one answer took, in seconds."""
+    """The cost of one answer, in seconds."""
 
     wall: float
     cpu: float
 
 
 def _daily(columns: str, rest: str, of_events: str) -> tuple[str, str]:
-    """A question to the daily table, and to the events with what its measures are there."""
+    """A query on the daily table, and the same on the events, which compute its measures."""
     events = columns
     for measure, found in (
         ("SUM(activities_played)", "COUNT(event_id)"),
@@ -100,7 +102,7 @@ QUESTIONS = (
         *_daily("date, SUM(activities_played), SUM(total_time_spent)", f"{_RANGE} GROUP BY date ORDER BY date", ""),
     ),
     Question(
-        "one day beside the day a week before",
+        "one day and the day a week before",
         7,
         *_daily(
             "date, SUM(activities_played), SUM(completed_plays)",
@@ -167,14 +169,16 @@ QUESTIONS = (
 
 
 def main() -> None:
-    """Makes the history, publishes and serves it, asks, and prints a table."""
+    """Make the history, publish and serve it, run the queries, and print a table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--events", type=int, default=1_000_000)
     arguments.add_argument("--days", type=int, default=90)
-    arguments.add_argument("--rounds", type=int, default=20, help="times that each question is asked")
-    arguments.add_argument("--silver-rounds", type=int, default=3, help="of the events, which takes longer")
-    arguments.add_argument("--postgres", action=argparse.BooleanOptionalAction, default=True, help="ask it as well")
-    arguments.add_argument("--folder", type=Path, help="keeps history and files here, for another run")
+    arguments.add_argument("--rounds", type=int, default=20, help="runs of each question")
+    arguments.add_argument("--silver-rounds", type=int, default=3, help="runs on the events, which take longer")
+    arguments.add_argument(
+        "--postgres", action=argparse.BooleanOptionalAction, default=True, help="measure Postgres as well"
+    )
+    arguments.add_argument("--folder", type=Path, help="keep history and files here, for another run")
     options = arguments.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lakemesh-serving-"))
     try:
@@ -193,22 +197,22 @@ def main() -> None:
 
 
 def _make(folder: Path, events: int, days: int) -> None:
-    """History and first state, where they are not there yet."""
+    """Make the history and the first release, unless they exist."""
     folder.mkdir(parents=True, exist_ok=True)
     history = folder / "silver"
     with _settings(folder, SERVING_DSN="") as options:
         if not history.exists():
-            with _told("events made"):
+            with _timed("events generated"):
                 draft = folder / "silver.draft"
                 shutil.rmtree(draft, ignore_errors=True)
                 draft.mkdir()
                 make_silver(draft, events, days)
                 draft.rename(history)
         if not Releases(options).numbers():
-            with _told("gold made and published"):
+            with _timed("gold computed and published"):
                 publish_gold(history, options, days)
         Releases(options).point_to(1)
-        tables = Releases(options).state(1).tables
+        tables = Releases(options).get(1).tables
     sizes = [sum(path.stat().st_size for path in history.iterdir())]
     sizes.append(sum(file.bytes for table in tables.values() for file in table.files))
     print(f"{events:,} events on {days} days ({this_machine()})")
@@ -218,50 +222,50 @@ def _make(folder: Path, events: int, days: int) -> None:
 
 
 def _serve(folder: Path, days: int, dsn: str) -> None:
-    """Brings two states into Postgres, the second with another day."""
+    """Load two releases into Postgres, the second with one changed day."""
     with _settings(folder, SERVING_DSN=dsn) as options:
-        with _told("first state brought into Postgres"):
+        with _timed("first release loaded into Postgres"):
             done = serve(options)
         print(f"{sum(change.written for change in done.changes.values()):,} rows written", flush=True)
-        with _told("same state again"):
+        with _timed("same release again"):
             serve(options)
         if len(Releases(options).numbers()) < 2:
             publish_gold(folder / "silver", options, days, last_day(days) - dt.timedelta(days=min(40, days - 1)))
         Releases(options).point_to(2)
-        with _told("a state with another day"):
+        with _timed("a release with one changed day"):
             done = serve(options)
         for name, change in done.changes.items():
             print(f"{name}: {change.deleted:,} rows deleted, {change.written:,} written", flush=True)
 
 
 def _compare(folder: Path, days: int, rounds: int, silver_rounds: int, dsn: str = "") -> None:
-    """Asks all in turn, so that a drifting machine hits all alike, and prints a table."""
+    """Run all in turn, so that drift of the machine affects all equally, and print a table."""
     with _settings(folder, SERVING_DSN=dsn) as options:
         published, events = Releases(options).connect(), silver(folder / "silver")
-    asked = {
+    contenders = {
         "published": Contender(lambda query: published.execute(query).fetchall(), time.process_time, "gold", rounds),
         "events": Contender(lambda query: events.execute(query).fetchall(), time.process_time, "silver", silver_rounds),
     }
     if dsn:
-        asked["Postgres"] = _postgres(dsn, rounds)
-    taken: dict[str, list[list[Taken]]] = {name: [[] for _ in QUESTIONS] for name in asked}
-    for round_number in range(-1, rounds):  # the first round warms up, and does not count
+        contenders["Postgres"] = _postgres(dsn, rounds)
+    taken: dict[str, list[list[Taken]]] = {name: [[] for _ in QUESTIONS] for name in contenders}
+    for round_number in range(-1, rounds):  # the first round is a warm-up and is not counted
         for place, question in enumerate(QUESTIONS):
-            for name, contender in asked.items():
+            for name, contender in contenders.items():
                 if round_number < contender.rounds and (round_number >= 0 or contender.rounds > 1):
                     query = getattr(question, contender.layer)
                     one = _measured(contender, _filled(query, question, days, round_number))
                     if round_number >= 0:
                         taken[name][place].append(one)
-    print(f"\n| question | {' | '.join(f'{name} ms, median | p95 | CPU' for name in asked)} |")
-    print("|---" * (1 + 3 * len(asked)) + "|")
+    print(f"\n| question | {' | '.join(f'{name} ms, median | p95 | CPU' for name in contenders)} |")
+    print("|---" * (1 + 3 * len(contenders)) + "|")
     for place, question in enumerate(QUESTIONS):
-        print(_line(question.name, [taken[name][place] for name in asked]))
-    print(_line("all ten", [[one for some in taken[name] for one in some] for name in asked]), flush=True)
+        print(_line(question.name, [taken[name][place] for name in contenders]))
+    print(_line("all ten", [[one for some in taken[name] for one in some] for name in contenders]), flush=True)
 
 
 def _postgres(dsn: str, rounds: int) -> Contender:
-    """Asks in one process, as a server with many readers does, whose CPU time the system tells in hundredths."""
+    """Postgres with one process per query, as on a server with many readers; CPU time in steps of 1/100 s."""
     import psycopg2
 
     session = psycopg2.connect(dsn)
@@ -301,7 +305,7 @@ def _line(name: str, taken_by: Sequence[Sequence[Taken]]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A value as libpq's connection strings take it."""
+    """Quote a value for a libpq connection string."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
@@ -316,7 +320,7 @@ def _ms(seconds: float) -> str:
 
 
 def _filled(query: str, question: Question, days: int, round_number: int) -> str:
-    """A question about another day and country each time."""
+    """Fill in a question, with another day and country each time."""
     day = last_day(days) - dt.timedelta(days=(round_number * 37) % max(1, days // 3) if round_number >= 0 else 0)
     since = max(day - dt.timedelta(days=question.days), FIRST - dt.timedelta(days=1))
     return query.format(day=day, since=since, country=COUNTRIES[round_number % len(COUNTRIES)])
@@ -324,22 +328,22 @@ def _filled(query: str, question: Question, days: int, round_number: int) -> str
 
 @contextmanager
 def _settings(folder: Path, **variables: str) -> Iterator[Settings]:
-    """A lake's settings in a folder, for SQLMesh too, and none of this machine's."""
+    """Settings of a lake in a folder, for SQLMesh too, without those of this machine."""
     (folder / "dotenv").touch()
     given = {"LAKE_HOME": str(folder), "SQLMESH_DOTENV_PATH": str(folder / "dotenv"), "LAKE_GATEWAY": ""}
-    before = {name: os.environ.get(name) for name in given | variables}
+    previous = {name: os.environ.get(name) for name in given | variables}
     os.environ.update(given | variables)
     settings.cache_clear()
     try:
         yield read_settings()
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         settings.cache_clear()
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _timed(what: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     print(f"{what} in {time.perf_counter() - started:,.1f} s", flush=True)

@@ -1,8 +1,8 @@
-"""Thousands of tiny JSON files to Parquet: `lake ingest` beside what people write by hand.
+"""Thousands of tiny JSON files to Parquet: `lake ingest` against handwritten scripts and other tools.
 
     python -m benchmarks.small_files --files 10000 --lines 20 --rounds 3   # in the environment of peers.txt
 
-The peers keep no lineage, reject nothing, remember nothing and are not safe against a crash.
+The peers keep no lineage, reject nothing, keep no state and are not safe against a crash.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import polars
 files = sorted(pathlib.Path(sys.argv[1]).rglob("*.json"))
 polars.scan_ndjson(files, include_file_paths="filename").sink_parquet(sys.argv[2], compression="zstd")
 """
-# one page of files, big chunks, nested fields left as JSON, no log, no telemetry: the cheapest of what was tried
+# one page of files, big chunks, nested fields left as JSON, no log, no telemetry: the cheapest variant that was tried
 DLT = """
 import os, sys
 os.environ |= {"DLT_DATA_DIR": sys.argv[2], "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}
@@ -48,13 +48,13 @@ events = (files | read_jsonl(chunksize=10_000)).with_name("events")
 events.max_table_nesting = 0
 target = dlt.destinations.filesystem(bucket_url=f"file://{sys.argv[2]}/out")
 pipeline = dlt.pipeline("events", destination=target, dataset_name="bronze", pipelines_dir=sys.argv[2])
-pipeline.cycle.cycle(events, loader_file_format="parquet")
+pipeline.run(events, loader_file_format="parquet")
 """
 EMPTY = "import pipeline.cli, pipeline.cycle.ingest, pyarrow.json, duckdb"
 
 
 def main() -> None:
-    """Makes the data, runs the contenders in turn and prints the table."""
+    """Make the data, run the contenders in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--lines", type=int, default=20)
@@ -72,7 +72,7 @@ def main() -> None:
         files = [path for path in raw.rglob("*.json") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
 
-        def ours() -> Cost:
+        def lakemesh() -> Cost:
             for name in ("lake", "state.duckdb"):
                 shutil.rmtree(home / name, ignore_errors=True)
                 (home / name).unlink(missing_ok=True)
@@ -88,7 +88,7 @@ def main() -> None:
             return run
 
         contenders = {
-            "lake ingest": ours,
+            "lake ingest": lakemesh,
             "json.loads + a Parquet file each": peer(JSON_LOADS),
             "DuckDB read_json": peer(READ_JSON),
             "polars scan_ndjson": peer(POLARS),

@@ -1,10 +1,10 @@
-"""Bronze of many dates made known to Spark: by listing when it is read, and as partitions of the metastore.
+"""Registration of many dates of bronze in Spark: listed when read, and as partitions of the metastore.
 
-    python -m benchmarks.spark_partitions --partitions 10000 --told 1000    # needs the extra `spark` and Java 17
+    python -m benchmarks.spark_partitions --partitions 10000 --registered 1000    # needs the extra `spark` and Java 17
 
-A feed with one small file on each of so many dates is registered and two of its dates are read; then one more date
-comes, and it is done again: dates that one load brought, and dates of a load each. The metastore is told of fewer
-dates, one by one or by MSCK REPAIR TABLE: what that costs grows with their number.
+A feed with one small file on each date is registered and two of its dates are read; then one more date is added and
+both are repeated: with all dates from one load, and with one load per date. Fewer dates are registered in the
+metastore, one by one or by MSCK REPAIR TABLE: the cost grows with their number.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from ingest.storage.store import Store
 from pipeline.warehouse.damage import altered
 from pipeline.warehouse.spark.bronze import parts_of, register_files
 from pipeline.warehouse.spark.session import configure, spark_uri, text
-from pipeline.warehouse.spark.views import show
+from pipeline.warehouse.spark.views import create_view
 
 FIRST, LOADED = dt.date(1999, 1, 1), dt.date(2026, 1, 1)
 
 
 def main() -> None:
-    """Measures all in one Spark and prints the table."""
+    """Measure all in one Spark session and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--partitions", type=int, default=10_000)
-    parser.add_argument("--told", type=int, default=1_000)
+    parser.add_argument("--registered", type=int, default=1_000)
     chosen = parser.parse_args()
     contract = contracts()["events"]
     with tempfile.TemporaryDirectory() as home:
@@ -63,13 +63,13 @@ def main() -> None:
             ]
             again.append(min(_seconds(partial(_read, adapter, table, files)) for _ in range(3)))
         fewer = Path(home) / "fewer"
-        some = _files(contract, fewer, chosen.told + 1, loads=1)
-        for name, tell in {"ADD PARTITION": _added, "MSCK REPAIR TABLE": _repaired}.items():
+        some = _files(contract, fewer, chosen.registered + 1, loads=1)
+        for name, register in {"ADD PARTITION": _added, "MSCK REPAIR TABLE": _repaired}.items():
             table = f"measured.{name.split()[0].lower()}"
             _create(adapter, contract, fewer, table)
-            rows[f"{chosen.told:,}, {name}"] = [
-                _seconds(partial(tell, adapter, table, some[:-1])),
-                _seconds(partial(tell, adapter, table, some)),
+            rows[f"{chosen.registered:,}, {name}"] = [
+                _seconds(partial(register, adapter, table, some[:-1])),
+                _seconds(partial(register, adapter, table, some)),
             ]
         store = Store(str(lake))
         listing = _seconds(lambda: list(altered(files, store.list(f"bronze/{contract.feed}"))))
@@ -83,10 +83,10 @@ def main() -> None:
 
 
 def _listed(adapter: Any, contract: Contract, lake: Path, table: str, files: list[LakeFile]) -> None:
-    """As the project does it, and two dates read: that is when Spark lists."""
+    """Register as the project does, and read two dates: that is when Spark lists."""
     register_files(adapter, table, contract, str(lake), json.loads(files[0].columns))
     parts = parts_of(contract, {table: files}, [file.path for file in files])
-    show(adapter, f"{table}_seen", parts, f"{table}_part")
+    create_view(adapter, f"{table}_seen", parts, f"{table}_part")
     _read(adapter, table, files)
 
 
@@ -97,7 +97,7 @@ def _read(adapter: Any, table: str, files: list[LakeFile]) -> None:
 
 
 def _create(adapter: Any, contract: Contract, lake: Path, table: str) -> None:
-    """An external table whose partitions are those that the metastore is told of."""
+    """Create an external table whose partitions are those registered in the metastore."""
     adapter.execute(
         f"CREATE TABLE {table} (event_id STRING, ingest_date DATE, event_date DATE) USING PARQUET "
         f"PARTITIONED BY (ingest_date, event_date) LOCATION {text(f'{spark_uri(str(lake))}/bronze/{contract.feed}')}"
@@ -112,7 +112,7 @@ def _added(adapter: Any, table: str, files: list[LakeFile]) -> None:
 
 
 def _repaired(adapter: Any, table: str, files: list[LakeFile]) -> None:
-    """The last file is there from the beginning: so that it comes as new, its partition is dropped first."""
+    """Repair the table; the last file exists already, so its partition is dropped first to be found as new."""
     if adapter.fetchall(f"SHOW PARTITIONS {table}"):
         spec = f"ingest_date = '{LOADED}', event_date = '{files[-1].event_date}'"
         adapter.execute(f"ALTER TABLE {table} DROP PARTITION ({spec})")
@@ -126,7 +126,7 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _files(contract: Contract, lake: Path, dates: int, loads: int) -> list[LakeFile]:
-    """A file with one row on each date, the last one by a load of its own."""
+    """Create one file with one row per date, the last one from a separate load."""
     row = lake / "row.parquet"
     lake.mkdir()
     pq.write_table(pa.Table.from_pylist([{}], schema=bronze_schema(contract)), row)

@@ -1,6 +1,6 @@
-"""Many subscribers fast: one subscription each, renewed by the month or year, as columns and then as lines of JSON.
+"""Fast generation of many subscribers: one subscription each, renewed by month or year, as columns, then JSON lines.
 
-Plainer than `lake sample`: all prices in a few plans and currencies, every change at a renewal, one return at most.
+Simpler than `lake sample`: few plans and currencies, every change at a renewal, at most one return.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sample.draw import Bools, Ints
 from sample.prices import CURRENCIES, PLANS, price
 
 CHUNK = 10_000
-"""Subscribers in memory at once; each chunk writes objects of its own."""
+"""Subscribers in memory at once; each chunk writes its own objects."""
 _TRIED, _CONVERTED, _TRIAL_DAYS = 0.5, 0.61, 14
 _ANNUAL, _CHURN, _CHURN_OF_A_YEAR = 0.2, 0.04, 0.35
-_OTHER_PLAN, _OTHER_QUANTITY, _FAILED, _TOLD_LATE, _RETURNED = 0.02, 0.01, 0.04, 0.1, 0.2
+_OTHER_PLAN, _OTHER_QUANTITY, _FAILED, _REPORTED_LATE, _RETURNED = 0.02, 0.01, 0.04, 0.1, 0.2
 _PRICES = np.array(
     [[[price(plan, interval, currency) for currency in CURRENCIES] for interval in ("month", "year")] for plan in PLANS]
 )
@@ -32,12 +32,12 @@ Found = dict[tuple[str, int], list[str]]
 
 @dataclass(slots=True)
 class _Subscribers:
-    """Subscribers as columns, as they stand.
+    """Current state of the subscribers, as columns.
 
     Attributes:
-        first: number of the first.
-        begins: when they are to pay, milliseconds since 1970 UTC; on the 28th of a month at the latest.
-        years: 1 for those who pay by the year.
+        first: number of the first subscriber.
+        begins: when payment begins, milliseconds since 1970 UTC; on the 28th of a month at the latest.
+        years: 1 for yearly billing, else 0.
     """
 
     first: int
@@ -54,10 +54,10 @@ class _Subscribers:
 
 
 def write_subscribers(landing: Path, accounts: int, first: dt.date, last: dt.date, seed: int = 1) -> dict[str, int]:
-    """Writes an object per feed, month and chunk; those of the last date lie apart, in a folder of the date.
+    """Write an object per feed, month and chunk; objects of the last date are in a separate folder of that date.
 
     Returns:
-        Lines by feed.
+        Number of lines by feed.
     """
     counts = dict.fromkeys(_FEEDS, 0)
     for start in range(0, accounts, CHUNK):
@@ -81,7 +81,7 @@ def _chunk(rng: np.random.Generator, start: int, count: int, first: dt.date, las
     signed = midnight(first.toordinal()) + (np.sqrt(rng.random(count)) * days).astype(np.int64) * DAY_MS
     signed = _on_the_28th(signed + rng.integers(0, DAY_MS - HOUR, count))
     tried = rng.random(count) < _TRIED
-    everybody = _Subscribers(
+    subscribers = _Subscribers(
         start,
         _on_the_28th(signed + np.where(tried, _TRIAL_DAYS * DAY_MS, 0)),
         rng.integers(0, len(PLANS), count),
@@ -91,12 +91,12 @@ def _chunk(rng: np.random.Generator, start: int, count: int, first: dt.date, las
         np.zeros(count, dtype=np.int64),
         np.zeros(count, dtype=np.int64),
     )
-    lines = _Lines(everybody, signed, midnight(last.toordinal() + 1))
+    lines = _Lines(subscribers, signed, midnight(last.toordinal() + 1))
     lines.accounts()
-    lines.states(np.flatnonzero(tried), signed, "trialing", everybody.begins)
+    lines.states(np.flatnonzero(tried), signed, "trialing", subscribers.begins)
     leaves = tried & (rng.random(count) >= _CONVERTED)
-    lines.states(np.flatnonzero(leaves), everybody.begins, "canceled", everybody.begins, ended=everybody.begins)
-    ends = _pay(rng, lines, np.flatnonzero(~leaves), everybody.begins)
+    lines.states(np.flatnonzero(leaves), subscribers.begins, "canceled", subscribers.begins, ended=subscribers.begins)
+    ends = _pay(rng, lines, np.flatnonzero(~leaves), subscribers.begins)
     returned = np.flatnonzero((ends > 0) & (rng.random(count) < _RETURNED))
     away = rng.integers(7 * DAY_MS, 120 * DAY_MS, count)
     _pay(rng, lines, returned, _on_the_28th(ends + away))
@@ -104,36 +104,36 @@ def _chunk(rng: np.random.Generator, start: int, count: int, first: dt.date, las
 
 
 def _pay(rng: np.random.Generator, lines: _Lines, paying: Ints, begins: Ints) -> Ints:
-    """Renews month by month until the end; returns when each has been told to have ended, 0 for never."""
-    who = lines.subscribers
-    ends, month = np.zeros(len(who), dtype=np.int64), 0
+    """Renew month by month until the end; return when the end of each was reported, 0 for never."""
+    chunk = lines.subscribers
+    ends, month = np.zeros(len(chunk), dtype=np.int64), 0
     while len(paying):
         at = _months_after(begins, month)
         paying = paying[at[paying] < lines.until]
-        due = paying[(who.years[paying] == 0) | (month % 12 == 0)]
+        due = paying[(chunk.years[paying] == 0) | (month % 12 == 0)]
         changed = due[rng.random(len(due)) < _OTHER_PLAN]
-        who.plans[changed] = rng.integers(0, len(PLANS), len(changed))
+        chunk.plans[changed] = rng.integers(0, len(PLANS), len(changed))
         changed = due[rng.random(len(due)) < _OTHER_QUANTITY]
-        who.quantities[changed] = rng.integers(0, 40, len(changed))
-        until = np.where(who.years == 1, _months_after(begins, month + 12), _months_after(begins, month + 1))
+        chunk.quantities[changed] = rng.integers(0, 40, len(changed))
+        until = np.where(chunk.years == 1, _months_after(begins, month + 12), _months_after(begins, month + 1))
         lines.states(due, at, "active", until)
         failed = rng.random(len(due)) < _FAILED
         lines.invoices(due, at, until, failed)
         lines.states(due[failed], at + HOUR, "past_due", until)
         lines.states(due[failed], at + 3 * DAY_MS, "active", until)
-        churn = np.where(who.years[due] == 1, _CHURN_OF_A_YEAR, _CHURN)
+        churn = np.where(chunk.years[due] == 1, _CHURN_OF_A_YEAR, _CHURN)
         gone = due[rng.random(len(due)) < churn]
         lines.states(gone, at + 5 * DAY_MS, "active", until, cancel=until)
-        told = until + np.where(rng.random(len(who)) < _TOLD_LATE, 2 * DAY_MS, 1000)
-        lines.states(gone, told, "canceled", until, cancel=until, ended=until)
-        ends[gone] = told[gone]
+        reported = until + np.where(rng.random(len(chunk)) < _REPORTED_LATE, 2 * DAY_MS, 1000)
+        lines.states(gone, reported, "canceled", until, cancel=until, ended=until)
+        ends[gone] = reported[gone]
         paying = paying[ends[paying] == 0]
         month += 1
     return np.where(ends < lines.until, ends, 0)
 
 
 class _Lines:
-    """The lines of a chunk; what comes to be at `until` or later is not told."""
+    """The lines of a chunk; changes at `until` or later are omitted."""
 
     def __init__(self, subscribers: _Subscribers, signed: Ints, until: int) -> None:
         self.subscribers, self.until, self.found = subscribers, until, Found()
@@ -141,8 +141,8 @@ class _Lines:
         self._started = stamps(signed)
 
     def accounts(self) -> None:
-        """Each account once."""
-        for place, (number, at) in enumerate(self._told(np.arange(len(self.subscribers)), self._signed)):
+        """Add each account once."""
+        for place, (number, at) in enumerate(self._stamped(np.arange(len(self.subscribers)), self._signed)):
             self._add(
                 "accounts",
                 self._signed[place],
@@ -159,14 +159,14 @@ class _Lines:
         cancel: Ints | None = None,
         ended: Ints | None = None,
     ) -> None:
-        """A version of each subscription at the given places."""
-        who, places = self.subscribers, places[moments[places] < self.until]
-        who.versions[places] += 1
+        """Add a version of each subscription at the given places."""
+        chunk, places = self.subscribers, places[moments[places] < self.until]
+        chunk.versions[places] += 1
         ends = stamps(until[places])
         extra = ', "cancel_at": "{0}"' * (cancel is not None) + ', "ended_at": "{0}"' * (ended is not None)
-        columns = (who.plans, who.years, who.currencies, who.quantities, who.versions)
+        columns = (chunk.plans, chunk.years, chunk.currencies, chunk.quantities, chunk.versions)
         rows = zip(
-            self._told(places, moments), ends, places.tolist(), *(c[places].tolist() for c in columns), strict=True
+            self._stamped(places, moments), ends, places.tolist(), *(c[places].tolist() for c in columns), strict=True
         )
         for (number, at), end, place, plan, year, currency, quantity, version in rows:
             self._add(
@@ -180,16 +180,18 @@ class _Lines:
             )
 
     def invoices(self, places: Ints, moments: Ints, until: Ints, failed: Bools) -> None:
-        """The bill of a period, paid within minutes or after three days."""
-        who = self.subscribers
+        """Add the invoice of a period, paid within minutes or after three days."""
+        chunk = self.subscribers
         paid = moments.copy()
         paid[places] += np.where(failed, 3 * DAY_MS, HOUR // 6)
         places = places[paid[places] < self.until]
-        who.bills[places] += 1
-        amounts = _PRICES[who.plans[places], who.years[places], who.currencies[places]] * who.quantities[places]
-        columns = (who.plans[places], who.currencies[places], who.bills[places], amounts)
+        chunk.bills[places] += 1
+        amounts = _PRICES[chunk.plans[places], chunk.years[places], chunk.currencies[places]] * chunk.quantities[places]
+        columns = (chunk.plans[places], chunk.currencies[places], chunk.bills[places], amounts)
         begins, ends, dates = stamps(moments[places]), stamps(until[places]), paid[places].tolist()
-        rows = zip(self._told(places, paid), begins, ends, dates, *(column.tolist() for column in columns), strict=True)
+        rows = zip(
+            self._stamped(places, paid), begins, ends, dates, *(column.tolist() for column in columns), strict=True
+        )
         for (number, at), begin, end, date, plan, currency, bill, amount in rows:
             tax = amount * _TAX // 100
             self._add(
@@ -203,8 +205,8 @@ class _Lines:
                 f'"amount_refunded": 0, "updated_at": "{at}"}}',
             )
 
-    def _told(self, places: Ints, moments: Ints) -> Iterator[tuple[int, str]]:
-        """(number, moment as text) of each."""
+    def _stamped(self, places: Ints, moments: Ints) -> Iterator[tuple[int, str]]:
+        """Yield (number, moment as text) of each."""
         return zip((places + self.subscribers.first).tolist(), stamps(moments[places]), strict=True)
 
     def _add(self, feed: str, moment: int, line: str) -> None:
@@ -212,7 +214,7 @@ class _Lines:
 
 
 def _on_the_28th(moments: Ints) -> Ints:
-    """The same, or the 28th of the month where that is earlier."""
+    """The same moments, or the 28th of the month if that is earlier."""
     months = moments.astype("datetime64[ms]").astype("datetime64[M]")
     starts = months.astype("datetime64[ms]").astype(np.int64)
     earlier: Ints = np.minimum(moments, starts + 27 * DAY_MS + moments % DAY_MS)
@@ -220,7 +222,7 @@ def _on_the_28th(moments: Ints) -> Ints:
 
 
 def _months_after(moments: Ints, count: int) -> Ints:
-    """The same time so many months later; no moment lies after the 28th."""
+    """The same times `count` months later; no moment is after the 28th."""
     months = moments.astype("datetime64[ms]").astype("datetime64[M]")
     into = moments - months.astype("datetime64[ms]").astype(np.int64)
     moved: Ints = (months + count).astype("datetime64[ms]").astype(np.int64) + into

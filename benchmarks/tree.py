@@ -1,8 +1,8 @@
-"""Runs a command and waits for all that it starts, so that whoever measures this process measures them too.
+"""Run a command and wait for all processes that it starts, so that measuring this process includes them.
 
     python -m benchmarks.tree COMMAND ARGUMENTS…
 
-pyspark leaves its Java behind when it ends; the kernel would count that for nobody (Linux alone).
+pyspark leaves its Java process behind when it ends; its cost would otherwise not be accounted (Linux only).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> None:
-    """Becomes the parent of what is left behind, and ends as the command did."""
+    """Adopt the processes left behind, and exit with the code of the command."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     code = subprocess.run(sys.argv[1:], check=False).returncode
     while True:

@@ -1,4 +1,4 @@
-"""Landing to bronze: small raw objects become typed Parquet, each record exactly once.
+"""Ingestion from landing to bronze: small raw objects become typed Parquet, each record exactly once.
 
-The steps are the modules: discover, plan, read, parse, write, and the ledger that commits them.
+The steps are discover, plan, read, parse and write, one module each; the ledger commits their result.
 """

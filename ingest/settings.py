@@ -1,7 +1,7 @@
-"""The one place that reads the environment.
+"""Settings from the environment; the only module that reads it.
 
-`.env` in the project folder (or the file that `SQLMESH_DOTENV_PATH` names) is loaded first and wins over the process
-environment. SQLMesh does exactly that too, so `lake` and `sqlmesh` always mean the same lake.
+`.env` in the project folder (or the file that `SQLMESH_DOTENV_PATH` names) overrides the process environment. SQLMesh
+does the same, so `lake` and `sqlmesh` always use the same lake.
 """
 
 from __future__ import annotations
@@ -20,11 +20,21 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from ingest.errors import ConfigError
 from ingest.limits import DEFAULT, Limits
 
-PROJECT = Path(__file__).resolve().parents[1]
+
+def _project() -> Path:
+    """The SQLMesh project: LAKE_PROJECT, else the checkout that holds this package, else the current folder."""
+    checkout = Path(__file__).resolve().parents[1]
+    if named := os.environ.get("LAKE_PROJECT"):
+        return Path(named).expanduser().resolve()
+    return checkout if (checkout / "config.yaml").exists() else Path.cwd()
+
+
+PROJECT = _project()
+"""Folder of the SQLMesh project that this process works on."""
 
 
 def _absolute(value: str) -> str:
-    """An `s3://` address stays as it is; a path is made absolute, relative ones counting from the project folder."""
+    """Return `s3://` addresses unchanged and paths as absolute, resolved against the project folder."""
     if "://" in value:
         scheme = value.split("://", 1)[0]
         if scheme == "file":
@@ -46,7 +56,7 @@ def _local(value: str) -> str:
 
 
 def _gateway_home(data: dict[str, Any]) -> str:
-    """The folder of what belongs to one gateway alone: its state tells what its warehouse holds."""
+    """The folder for a gateway's own files: its state describes its own warehouse only."""
     home = data.get("lake_home", "data")
     return f"{home}/spark" if data.get("lake_gateway", "").startswith("spark") else str(home)
 
@@ -59,7 +69,7 @@ def _landing(value: str) -> str:
 
 def _schema(value: str) -> str:
     if value.startswith("pg_") or value in {"public", "information_schema", "lakemesh", "sqlmesh"}:
-        raise ValueError(f"'{value}' has another use; expected a schema that nobody else writes to, for instance gold")
+        raise ValueError(f"'{value}' is reserved; expected a schema that only Lakemesh writes to, for instance gold")
     return value
 
 
@@ -67,7 +77,7 @@ def _mode(value: int | str) -> int:
     if isinstance(value, int):
         return value
     if not re.fullmatch("(0o?)?7[0-7]{2}", value):
-        raise ValueError(f"'{value}' is no mode of folders; expected octal digits, the owner's a 7, as in 0750")
+        raise ValueError(f"'{value}' is not a folder mode; expected octal digits with 7 for the owner, as in 0750")
     return int(value, 8)
 
 
@@ -77,38 +87,38 @@ def _day(value: dt.date | str) -> dt.date:
     try:
         return dt.date.fromisoformat(value)
     except ValueError:
-        raise ValueError(f"'{value}' is no day; expected for instance 2021-01-31") from None
+        raise ValueError(f"'{value}' is not a date; expected for instance 2021-01-31") from None
 
 
 class Settings(BaseSettings):
-    """Where everything lies. Fields are environment variables in upper case; those without `repr` are secrets.
+    """Locations, connections and limits. Fields are environment variables in upper case; `repr=False` marks secrets.
 
     Attributes:
         lake_home: folder of everything that the embedded default writes.
-        lake_folder_mode: permission bits, in octal, of each folder that is made; folders that exist keep theirs.
-        lake_gateway: the gateway of config.yaml; it says where warehouse and state lie.
-        landing_uri: template of the raw objects' place, with `{bucket}`.
+        lake_folder_mode: permission bits, in octal, of each folder that is created; existing folders keep theirs.
+        lake_gateway: the gateway of config.yaml; it determines the location of warehouse and state.
+        landing_uri: template of the landing's address, with `{bucket}`.
         lake_uri: bronze, quarantine and ledger.
         warehouse_path: DuckDB file with silver and gold.
         notifications_path: spool folder of S3 event documents, for `lake ingest --hinted`.
-        state_path: DuckDB file with SQLMesh's state and the settled ledger positions; each gateway has its own.
-        state_lock_seconds: how long to wait for a process that holds the state or computes.
-        published_uri: the published states of gold, for readers.
-        published_folder_mode: the same for the folders of the published states; LAKE_FOLDER_MODE unless it is set.
-        published_states: how many of them are kept.
-        serving_dsn: Postgres that gets each published state as well, as libpq takes it (`postgresql://…` or `host=…`);
-            empty for none. What it leaves out is taken from libpq's PG variables.
-        serving_schema: the schema there that is Lakemesh's own.
-        serving_role: the role there that may read it, and nothing else; empty for none.
-        full_audit_hours: how old the last audit of whole tables may be; between, only what changed is audited.
+        state_path: DuckDB file with SQLMesh's state and the applied positions; each gateway has its own.
+        state_lock_seconds: how long to wait for a process that locks the state or computes.
+        published_uri: the releases of gold, for readers.
+        published_folder_mode: permission bits of the releases' folders; LAKE_FOLDER_MODE by default.
+        published_states: how many releases are kept.
+        serving_dsn: Postgres that each release is copied to, in libpq's format (`postgresql://…` or `host=…`); empty
+            for none. Omitted values come from libpq's PG variables.
+        serving_schema: the schema there that Lakemesh owns.
+        serving_role: the role there that may read that schema and nothing else; empty for none.
+        full_audit_hours: maximum age of the last audit of whole tables; in between, only changes are audited.
         notify_webhook_url: where alerts of `lake run` are posted as JSON; empty for nowhere.
-        slack_webhook_url: an incoming webhook of Slack that gets them as well; empty for none.
+        slack_webhook_url: an incoming Slack webhook that also receives them; empty for none.
         smtp_host, smtp_port, smtp_user, smtp_password, smtp_sender, smtp_recipients: a mail server over TLS that sends
             them; no host for none, recipients separated by commas. `sqlmesh` uses Slack and mail too, see config.yaml.
         lake_start: first day (UTC) of the history that the models cover.
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
-        pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the gateways that end so.
-            What is empty is left to libpq, which reads its other PG variables itself.
+        pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the `…postgres_state` gateways.
+            Empty values are left to libpq, which reads its other PG variables itself.
         aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
     """
 
@@ -172,17 +182,17 @@ class Settings(BaseSettings):
 
     @property
     def has_postgres_state(self) -> bool:
-        """Whether SQLMesh's state, and ours beside it, lies in Postgres instead of a DuckDB file."""
+        """Whether SQLMesh's and Lakemesh's state is stored in Postgres instead of a DuckDB file."""
         return self.lake_gateway in ("postgres_state", "spark_postgres_state")
 
     @property
     def has_spark(self) -> bool:
-        """Whether Spark computes, and holds silver and gold, instead of DuckDB."""
+        """Whether Spark instead of DuckDB computes and stores silver and gold."""
         return self.lake_gateway in ("spark", "spark_postgres_state")
 
     @property
     def limits(self) -> Limits:
-        """How much one ingest takes on at a time."""
+        """The limits of one ingest."""
         return Limits(self.lake_load_bytes, self.lake_load_objects, self.lake_fetch_threads, self.lake_bytes_in_flight)
 
     def landing(self, bucket: str) -> str:
@@ -191,10 +201,10 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Reads `.env` and the environment anew.
+    """Read `.env` and the environment again.
 
     Raises:
-        ConfigError: a value is wrong; the message names the variable.
+        ConfigError: a value is invalid; the message names the variable.
     """
     load_dotenv(os.environ.get("SQLMESH_DOTENV_PATH") or PROJECT / ".env", override=True)
     try:
@@ -203,11 +213,11 @@ def read_settings() -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         reason = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{name}: {reason}. Mend it in the environment or in .env (see .env.example)") from None
+        raise ConfigError(f"{name}: {reason}. Fix it in the environment or in .env (see .env.example)") from None
 
 
 def secrets() -> dict[str, str]:
-    """The settings that nobody may see, by variable, as they are set now: whether or not all settings are valid."""
+    """The current values of secret settings, by variable, even if other settings are invalid."""
     names = [name.upper() for name, field in Settings.model_fields.items() if not field.repr]
     return {name: value for name in names if (value := os.environ.get(name))}
 

@@ -1,4 +1,4 @@
-"""Names and contents of objects as text that is safe to print: on a terminal, in a log, in JSON."""
+"""Escaping of object names and content, so that they are safe to print on a terminal, in a log or in JSON."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import unicodedata
 
 _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
-"""Format characters that Persian, Indic scripts and emoji need; they move nothing."""
+"""Format characters that Persian, Indic scripts and emoji need; they do not reorder text."""
 
 
 def printable(text: str | bytes) -> str:
-    r"""Escape what a terminal or a log reader would obey instead of showing; everything else stays as it is.
+    r"""Escape what a terminal or a log viewer would interpret instead of display; everything else is unchanged.
 
-    Escaped are control characters (a newline and a tab too), format characters such as the bidirectional overrides,
+    Escaped are control characters (including newline and tab), format characters such as the bidirectional overrides,
     line and paragraph separators, surrogates, and bytes that are not UTF-8. A byte or a code point below 256 becomes
     `\x..`, a code point up to U+FFFF `\u....`, a higher one `\U........`. The result is one line of valid Unicode.
-    Backslashes are not doubled, so an escape and the same characters in the data look equal: it is for people to read.
+    Backslashes are not doubled, so an escape looks like the same characters in the data: the text is for people.
 
     Args:
-        text: bytes are read as UTF-8. In a string, a surrogate from U+DC80 to U+DCFF stands for the byte that it came
-            from, as the file system functions of Python give it (`surrogateescape`).
+        text: bytes are decoded as UTF-8. In a string, a surrogate from U+DC80 to U+DCFF stands for the original byte,
+            as Python's file system functions return it (`surrogateescape`).
 
     >>> print(printable("plain [bold] caf\u00e9 \u65e5\u672c"))
     plain [bold] café 日本

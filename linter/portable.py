@@ -1,7 +1,8 @@
-"""SQL that gives the same rows on DuckDB and on Spark, see docs/sql_subset.md. config.yaml enables the rule.
+"""The lint rule for SQL that returns the same rows on DuckDB and on Spark; see docs/sql_subset.md.
 
-Functions and clauses are judged as they are written: what a macro makes of them for the engine is the macro's to answer
-for. Types are judged as SQLMesh infers them of the rendered query. Each line below is measured in tests/spark.
+SQLMesh loads lint rules from linter/ and runs those that config.yaml enables. Functions and clauses are checked as
+written: the SQL that a macro renders for an engine is covered by that macro's tests. Types are checked as SQLMesh
+infers them from the rendered query. Each entry below is tested in tests/spark.
 """
 
 from __future__ import annotations
@@ -36,43 +37,43 @@ _NAMES = (
     # lists and structs
     "Array ArrayContains ArraySize SortArray Explode Unnest GenerateSeries Struct"
 )
-FAITHFUL = frozenset(getattr(exp, name) for name in _NAMES.split())
-"""Functions that give the same on DuckDB and Spark, under the conditions that the checks below make."""
-INSTEAD: dict[type[exp.Expression], str] = {
-    exp.DayOfWeek: "@DAY_OF_WEEK(day), 1 for Monday to 7 for Sunday: engines count from other days",
-    exp.DayOfWeekIso: "@DAY_OF_WEEK(day), 1 for Monday to 7 for Sunday: engines count from other days",
+PORTABLE_FUNCTIONS = frozenset(getattr(exp, name) for name in _NAMES.split())
+"""Functions with equal results on DuckDB and Spark, under the conditions that the checks below enforce."""
+REPLACEMENTS: dict[type[exp.Expression], str] = {
+    exp.DayOfWeek: "@DAY_OF_WEEK(day), 1 for Monday to 7 for Sunday: engines start the week on different days",
+    exp.DayOfWeekIso: "@DAY_OF_WEEK(day), 1 for Monday to 7 for Sunday: engines start the week on different days",
     exp.TimeToUnix: "@EPOCH_SECONDS(time): Spark drops the fraction",
-    exp.UnixToTime: "a TIMESTAMP plus INTERVAL, or @EPOCH_SECONDS(time): engines read the number in other units",
-    exp.Log: "LN(x) / LN(10): LOG is the natural one on Spark",
-    exp.PercentileCont: "@QUANTILE(x, share): Spark has it by another name",
+    exp.UnixToTime: "a TIMESTAMP plus INTERVAL, or @EPOCH_SECONDS(time): engines read the number in different units",
+    exp.Log: "LN(x) / LN(10): LOG is the natural logarithm on Spark",
+    exp.PercentileCont: "@QUANTILE(x, share): Spark has a different name for it",
     exp.PercentileDisc: "@QUANTILE(x, share): Spark has no QUANTILE_DISC",
-    exp.WithinGroup: "@QUANTILE(x, share): Spark gets an approximation",
-    exp.Quantile: "@QUANTILE(x, share): QUANTILE interpolates on Spark alone",
+    exp.WithinGroup: "@QUANTILE(x, share): Spark returns an approximation",
+    exp.Quantile: "@QUANTILE(x, share): QUANTILE interpolates only on Spark",
     exp.ApproxQuantile: "@QUANTILE(x, share): approximations differ",
     exp.ApproxDistinct: "COUNT(DISTINCT x): approximations differ",
-    exp.ArgMax: "ROW_NUMBER() in QUALIFY: which of equals wins is left to the engine",
-    exp.ArgMin: "ROW_NUMBER() in QUALIFY: which of equals wins is left to the engine",
-    exp.AnyValue: "MIN or MAX: which one it takes is left to the engine",
-    exp.First: "MIN or MAX, or ROW_NUMBER() in QUALIFY: which one it takes is left to the engine",
-    exp.Last: "MIN or MAX, or ROW_NUMBER() in QUALIFY: which one it takes is left to the engine",
-    exp.Mode: "a count and ROW_NUMBER() in QUALIFY: which of equals wins is left to the engine",
-    exp.GroupConcat: "rows instead of a list in a text: Spark 3.5 has no STRING_AGG",
-    exp.ArrayAgg: "rows instead of a list: Spark loses the order and the NULLs",
-    exp.Format: "CONCAT: Spark formats by other signs",
-    exp.Typeof: "nothing: engines name types otherwise",
-    exp.Rand: "nothing: a table must not depend on chance",
-    exp.Uuid: "MD5 of the key: a table must not depend on chance",
+    exp.ArgMax: "ROW_NUMBER() in QUALIFY: the engine decides between ties",
+    exp.ArgMin: "ROW_NUMBER() in QUALIFY: the engine decides between ties",
+    exp.AnyValue: "MIN or MAX: the engine decides which row it takes",
+    exp.First: "MIN or MAX, or ROW_NUMBER() in QUALIFY: the engine decides which row it takes",
+    exp.Last: "MIN or MAX, or ROW_NUMBER() in QUALIFY: the engine decides which row it takes",
+    exp.Mode: "a count and ROW_NUMBER() in QUALIFY: the engine decides between ties",
+    exp.GroupConcat: "one row per value instead of a joined text: Spark 3.5 has no STRING_AGG",
+    exp.ArrayAgg: "one row per value instead of a list: Spark loses the order and the NULLs",
+    exp.Format: "CONCAT: Spark uses other format specifiers",
+    exp.Typeof: "SQL without TYPEOF: engines name types differently",
+    exp.Rand: "SQL without RANDOM: a table must be deterministic",
+    exp.Uuid: "MD5 of the key: a table must be deterministic",
     exp.Monthname: "a CASE on EXTRACT(MONTH FROM day): Spark 3.5 has no MONTHNAME",
     exp.Dayname: "a CASE on @DAY_OF_WEEK(day): Spark 3.5 has no DAYNAME",
     exp.Week: "EXTRACT(WEEK FROM day): Spark has no WEEK",
-    exp.Second: "EXTRACT(SECOND FROM DATE_TRUNC('SECOND', time)): Spark keeps the fraction in some forms",
+    exp.Second: "EXTRACT(SECOND FROM DATE_TRUNC('SECOND', time)): Spark keeps the fraction in some cases",
     exp.DateAdd: "day + INTERVAL '1' DAY: DATE_ADD takes a number on Spark",
-    exp.TryCast: "a type in the contract or seed, or STRPTIME(text, format): engines accept other texts",
-    exp.JSONExtract: "JSON_EXTRACT_STRING(text, path): Spark gives text, DuckDB JSON",
+    exp.TryCast: "a type in the contract or seed, or STRPTIME(text, format): engines accept different texts",
+    exp.JSONExtract: "JSON_EXTRACT_STRING(text, path): Spark returns text, DuckDB JSON",
 }
-INSTEAD_OF_NAMES = {
+REPLACEMENTS_BY_NAME = {
     "HASH": "MD5(text): each engine has its own HASH",
-    "WEEKDAY": "@DAY_OF_WEEK(day), 1 for Monday to 7 for Sunday: engines count from other days",
+    "WEEKDAY": "@DAY_OF_WEEK(day), 1 for Monday to 7 for Sunday: engines start the week on different days",
     "EPOCH_US": "@EPOCH_SECONDS(time): Spark has no EPOCH_US",
     "DATE_SUB": "DATE_DIFF on days: Spark's DATE_SUB is another function",
     "DATE_PART": "EXTRACT(YEAR FROM day)",
@@ -81,20 +82,20 @@ INSTEAD_OF_NAMES = {
     "NOW": "CURRENT_TIMESTAMP",
 }
 PARTS = frozenset({"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOY", "HOUR", "MINUTE", "SECOND"})
-"""What EXTRACT may take."""
+"""Parts that EXTRACT may take."""
 DATE_UNITS = frozenset({"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"})
 TYPES = frozenset({"TEXT", "VARCHAR", "INT", "BIGINT", "SMALLINT", "DOUBLE", "DECIMAL", "BOOLEAN", "DATE", "TIMESTAMP"})
 TYPES |= {"TIMESTAMPNTZ", "ARRAY", "LIST", "STRUCT"}
-"""What a cast may be to. TIMESTAMP is UTC without a zone."""
+"""Types that a cast may target. TIMESTAMP is UTC without a zone."""
 MOST_DIGITS = 38
-"""Digits of a DECIMAL. DuckDB fails where a product has more, Spark drops some after the point."""
+"""Most digits of a DECIMAL. For a larger product DuckDB fails, and Spark drops digits after the point."""
 _REAL = (exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT)
 _NUMBER = exp.DataType.NUMERIC_TYPES
 _TEMPORAL = exp.DataType.TEMPORAL_TYPES
 
 
 class PortableSql(Rule):
-    """A model, its audits, and the audits that read it, mean the same on DuckDB and on Spark."""
+    """A model, its audits and the standalone audits that read it return the same rows on DuckDB and on Spark."""
 
     def check_model(self, model: Model) -> list[RuleViolation]:
         if not model._path or not isinstance(model, SqlModel | SeedModel):
@@ -109,7 +110,7 @@ class PortableSql(Rule):
         for name, arguments in model.audits:
             for argument in arguments.values():
                 yield from written_faults(argument)
-            if own := self.context._audits.get(name):  # SQLMesh shows those of models nowhere else
+            if own := self.context._audits.get(name):  # SQLMesh exposes a model's own audits nowhere else
                 yield from written_faults(own.query)
         if not isinstance(model, SqlModel):
             return
@@ -123,95 +124,95 @@ class PortableSql(Rule):
 
 
 def written_faults(query: exp.Expression) -> Iterator[str]:
-    """What the text of a query says outside the subset, each with what to write instead."""
+    """Expressions of a query that are outside the subset as written, each with its replacement."""
     for node in query.walk():
         if isinstance(node.parent, MacroFunc):
             continue  # the macro's own name
-        instead = _function(node) or _clause(node) or _condition(node)
-        if instead:
-            yield f"{_shown(node)}; write {instead}"
+        replacement = _function(node) or _clause(node) or _condition(node)
+        if replacement:
+            yield f"{_excerpt(node)}; write {replacement}"
 
 
 def _function(node: exp.Expression) -> str | None:
-    """What to write instead of a function."""
+    """The replacement for a function outside the subset; None for others."""
     if isinstance(node, exp.IgnoreNulls) and isinstance(node.this, exp.AnyValue):
-        return None  # how DuckDB's ANY_VALUE is parsed: told of what is in it
-    if type(node) in INSTEAD:
-        return INSTEAD[type(node)]
+        return None  # how sqlglot parses ANY_VALUE of DuckDB; the inner node is reported
+    if type(node) in REPLACEMENTS:
+        return REPLACEMENTS[type(node)]
     if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
         name = node.name.upper()
-        return INSTEAD_OF_NAMES.get(name, _unknown(name))
-    if isinstance(node, exp.Func) and not isinstance(node, MacroFunc) and type(node) not in FAITHFUL:
+        return REPLACEMENTS_BY_NAME.get(name, _unknown(name))
+    if isinstance(node, exp.Func) and not isinstance(node, MacroFunc) and type(node) not in PORTABLE_FUNCTIONS:
         return _unknown(node.sql_name())
     return None
 
 
 def _unknown(name: str) -> str:
-    return f"what docs/sql_subset.md lists: nobody has compared {name} on DuckDB and Spark"
+    return f"a function of docs/sql_subset.md: {name} has not been compared on DuckDB and Spark"
 
 
 def _clause(node: exp.Expression) -> str | None:
-    """What to write instead of a clause that one of the engines lacks."""
+    """The replacement for a clause that one of the engines lacks; None for others."""
     if isinstance(node, exp.Group) and node.args.get("all"):
-        return "the columns: GROUP BY ALL is not everywhere"
+        return "the columns: not every engine has GROUP BY ALL"
     if isinstance(node, exp.Star) and (node.args.get("except_") or node.args.get("except") or node.args.get("replace")):
-        return "the columns: * EXCLUDE and REPLACE are not everywhere"
+        return "the columns: not every engine has * EXCLUDE and REPLACE"
     if isinstance(node, exp.Pivot):
-        return "SUM(CASE WHEN … END) per column: PIVOT is not everywhere"
+        return "SUM(CASE WHEN … END) per column: not every engine has PIVOT"
     if isinstance(node, exp.Join) and node.method in ("ASOF", "POSITIONAL"):
-        return "a join on a period, or ROW_NUMBER() in QUALIFY: Spark has no such join"
+        return "a join on a period, or ROW_NUMBER() in QUALIFY: Spark has no ASOF or POSITIONAL join"
     if isinstance(node, exp.With) and node.recursive:
-        return "a join per level, or @DATE_SPINE: Spark 3.5 has no recursion"
+        return "a join per level, or @DATE_SPINE: Spark 3.5 has no recursive queries"
     if isinstance(node, exp.SetOperation) and node.args.get("by_name"):
-        return "the columns in one order: UNION BY NAME is not everywhere"
+        return "the columns in the same order: not every engine has UNION BY NAME"
     if isinstance(node, exp.Distinct) and node.args.get("on"):
-        return "ROW_NUMBER() in QUALIFY: DISTINCT ON is not everywhere"
+        return "ROW_NUMBER() in QUALIFY: not every engine has DISTINCT ON"
     if isinstance(node, exp.TableSample):
-        return "nothing: a table must not depend on chance"
+        return "a query without a sample: a table must be deterministic"
     if isinstance(node, exp.WindowSpec) and (node.args.get("kind") == "GROUPS" or node.args.get("exclude")):
         return "ROWS or RANGE without EXCLUDE: Spark has no other frames"
     if isinstance(node, exp.WindowSpec) and node.args.get("kind") == "RANGE" and node.find(exp.Interval):
-        return "a join on the days: Spark has no RANGE of a DATE by INTERVAL"
+        return "a join on the days: Spark has no RANGE over dates by INTERVAL"
     if isinstance(node, exp.Select) and (reused := _reused_alias(node)):
-        return f"what {reused} stands for: a SELECT cannot read its own columns everywhere"
+        return f"the expression of {reused}: not every engine lets a SELECT read its own columns"
     return None
 
 
 def _reused_alias(select: exp.Select) -> str | None:
-    """A column of a SELECT that a later one, or its WHERE, reads."""
-    told: set[str] = set()
+    """The first alias of a SELECT that a later column, or its WHERE, reads."""
+    aliases: set[str] = set()
     where = select.args.get("where")
     for item in (*select.selects, *([where] if where else [])):
         for column in item.find_all(exp.Column):
-            if not column.table and column.name in told:
+            if not column.table and column.name in aliases:
                 return str(column.name)
         if isinstance(item, exp.Alias):
-            told.add(item.alias)
+            aliases.add(item.alias)
     return None
 
 
 def _condition(node: exp.Expression) -> str | None:
-    """What to write where a function or operator is the same only under a condition."""
+    """The replacement for a function or operator whose condition for equal results is not met; None for others."""
     if isinstance(node, exp.Div | exp.IntDiv | exp.Mod) and not _is_never_zero(node.expression):
-        return f"NULLIF({_shown(node.expression)}, 0) after it: by 0 DuckDB gives infinity, Spark fails"
+        return f"NULLIF({_excerpt(node.expression)}, 0) as the divisor: by 0 DuckDB gives infinity, Spark fails"
     if isinstance(node, exp.RegexpReplace) and "g" not in (node.args.get("modifiers") or exp.Literal.string("")).name:
-        return "'g' as the fourth argument: Spark replaces all of them"
+        return "'g' as the fourth argument: Spark replaces every match"
     if isinstance(node, exp.RegexpReplace) and "\\" in node.args["replacement"].name:
-        return "REGEXP_EXTRACT and CONCAT: groups are named by \\1 on DuckDB, by $1 on Spark"
+        return "REGEXP_EXTRACT and CONCAT: a group is \\1 on DuckDB, $1 on Spark"
     if isinstance(node, exp.Extract) and node.name.upper() not in PARTS:
-        return "@DAY_OF_WEEK(day) or @EPOCH_SECONDS(time): Spark has no such part, or another"
+        return "@DAY_OF_WEEK(day) or @EPOCH_SECONDS(time): Spark lacks this part or defines it differently"
     if isinstance(node, exp.StrToTime) and _has_letters(node.args["format"]):
-        return "REPLACE around the text, and a format of signs alone: Spark takes letters in it for parts of a time"
+        return "REPLACE around the text, and a format without literal letters: Spark reads letters as parts of a time"
     if isinstance(node, exp.Explode) and not isinstance(node.parent, exp.Alias | exp.Select):
-        return "UNNEST(…) AS name, and what is done with it in a query around: Spark makes rows of columns alone"
+        return "UNNEST(…) AS name, and use the name in an outer query: Spark unnests only whole columns"
     if isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and not _is_cast_or_compared(node):
-        return f"{_shown(node)}::DATE (or ::TIMESTAMP): the type differs"
+        return f"{_excerpt(node)}::DATE (or ::TIMESTAMP): the type differs"
     if isinstance(node, exp.Left | exp.Right) and not _is_positive(node.expression):
-        return "a length from 1: Spark gives nothing for others"
+        return "a length of 1 or more: Spark returns an empty text for others"
     if isinstance(node, exp.Substring) and not _is_positive(node.args.get("start")):
-        return "a start from 1: engines count others otherwise"
+        return "a start of 1 or more: engines treat other starts differently"
     if isinstance(node, exp.AtTimeZone) and node.args["zone"].name.upper() != "UTC":
-        return "times in UTC: engines turn other zones the opposite way"
+        return "times in UTC: engines convert other zones in opposite directions"
     if isinstance(node, exp.Cast) and (wrong := _outside_types(node.to)):
         return f"one of the types of docs/sql_subset.md: {wrong} differs or is missing on Spark"
     return None
@@ -228,14 +229,14 @@ def _is_never_zero(divisor: exp.Expression) -> bool:
 
 
 def _is_positive(number: exp.Expression | None) -> bool:
-    """Whether a length or place is not a literal below 1; what a column holds is not known here."""
+    """Whether a length or start is not a literal below 1; the values of a column are not known here."""
     return not (isinstance(number, exp.Neg) or (isinstance(number, exp.Literal) and float(number.name) < 1))
 
 
 def _has_letters(text: exp.Expression) -> bool:
-    """Whether a format has letters other than those of its signs, `%Y`."""
+    """Whether a format has letters other than those of its specifiers, such as `%Y`."""
     name = text.name
-    return any(sign.isalpha() and name[place - 1 : place] != "%" for place, sign in enumerate(name))
+    return any(char.isalpha() and name[index - 1 : index] != "%" for index, char in enumerate(name))
 
 
 def _is_cast_or_compared(node: exp.Expression) -> bool:
@@ -251,18 +252,18 @@ def _unit(node: exp.Expression) -> str:
 
 
 def _outside_types(kind: exp.DataType) -> str | None:
-    """The first type that a type is made of and that engines do not share."""
+    """The first type within a type that the engines do not share; None if they share all."""
     for part in kind.find_all(exp.DataType):
         name = part.this.value if isinstance(part.this, exp.DataType.Type) else str(part.this)
         if name not in TYPES:
             return str(name)
         if name == "DECIMAL" and not part.expressions:
-            return "DECIMAL without digits"
+            return "DECIMAL without precision and scale"
     return None
 
 
 def typed(query: exp.Expression, model: Model) -> exp.Expression:
-    """A copy of a rendered query with the types of its expressions, those of windows too."""
+    """A copy of a rendered query with the types of its expressions, window functions included."""
     dialect = Dialect.get_or_raise(model.dialect)
     whole = {"annotator": lambda annotator, node: annotator._set_type(node, exp.DataType.Type.BIGINT)}
     same = {"annotator": lambda annotator, node: annotator._annotate_by_args(node, "this")}
@@ -280,29 +281,29 @@ def typed(query: exp.Expression, model: Model) -> exp.Expression:
 
 
 def typed_faults(query: exp.Expression) -> Iterator[str]:
-    """What the types of a query make outside the subset, each with what to write instead."""
+    """Expressions of a query that are outside the subset because of their types, each with its replacement."""
     for node in query.walk():
-        instead = _number(node) or _time(node) or _text(node)
-        if instead:
-            yield f"{_shown(node)}; write {instead}"
+        replacement = _number(node) or _time(node) or _text(node)
+        if replacement:
+            yield f"{_excerpt(node)}; write {replacement}"
 
 
 def _number(node: exp.Expression) -> str | None:
     if isinstance(node, exp.Div) and _is(node.this, "decimal") | _is(node.expression, "decimal"):
         if not (_is(node.this, *_REAL) or _is(node.expression, *_REAL)):
-            return f"{_shown(node.this)}::DOUBLE before it: Spark keeps six digits of a DECIMAL"
+            return f"{_excerpt(node.this)}::DOUBLE as the dividend: Spark keeps six digits of a DECIMAL"
     elif isinstance(node, exp.Cast) and node.to.is_type(*exp.DataType.INTEGER_TYPES):
         inner = node.this.unnest()
         if _is(inner, "decimal", *_REAL) and not isinstance(inner, exp.Round | exp.Floor | exp.Ceil):
-            return f"ROUND({_shown(inner)}) in the cast: DuckDB rounds, Spark cuts off"
+            return f"ROUND({_excerpt(inner)}) in the cast: DuckDB rounds, Spark truncates"
     elif isinstance(node, exp.Round) and _is(node.this, *_REAL):
-        return f"ROUND({_shown(node.this)}::DECIMAL(18, 6), …): engines round a DOUBLE otherwise"
+        return f"ROUND({_excerpt(node.this)}::DECIMAL(18, 6), …): engines round a DOUBLE differently"
     elif isinstance(node, exp.Avg) and _is(node.this, "decimal"):
-        return f"AVG({_shown(node.this)}::DOUBLE): Spark gives a DECIMAL with four more digits"
+        return f"AVG({_excerpt(node.this)}::DOUBLE): Spark returns a DECIMAL with four more digits"
     elif isinstance(node, exp.Mul) and _is(node.this, "decimal") and _is(node.expression, "decimal"):
         sizes = [kind.type.expressions for kind in (node.this, node.expression)]
         if all(sizes) and sum(int(size[0].name) for size in sizes) + 1 > MOST_DIGITS:
-            return f"factors with {MOST_DIGITS - 1} digits together: Spark drops digits of a larger product"
+            return f"factors of at most {MOST_DIGITS - 1} digits together: Spark drops digits of a larger product"
     return None
 
 
@@ -310,7 +311,7 @@ def _time(node: exp.Expression) -> str | None:
     if isinstance(node, exp.Add | exp.Sub) and _is(node.this, "date") and not isinstance(node.expression, exp.Interval):
         if _is(node.expression, "date"):
             return "DATE_DIFF('DAY', earlier, later): the difference is an interval on Spark"
-        return "+ INTERVAL '1' DAY: engines differ in what a number is"
+        return "+ INTERVAL '1' DAY: engines differ in the unit of a number"
     if isinstance(node, exp.DateDiff):
         unit, sides = _unit(node), (node.this, node.expression)
         if unit == "DAY" and not all(_is(side, "date") for side in sides):
@@ -332,16 +333,16 @@ def _text(node: exp.Expression) -> str | None:
         inner = node.this.unnest()
         if node.to.is_type(*exp.DataType.TEXT_TYPES):
             if _is(inner, *_REAL):
-                return f"{_shown(inner)}::DECIMAL(18, 6)::TEXT: engines print a DOUBLE otherwise"
+                return f"{_excerpt(inner)}::DECIMAL(18, 6)::TEXT: engines print a DOUBLE differently"
             if isinstance(inner, exp.Add | exp.Sub) and isinstance(inner.expression, exp.Interval):
-                return f"({_shown(inner)})::DATE::TEXT (or ::TIMESTAMP::TEXT): the type differs"
+                return f"({_excerpt(inner)})::DATE::TEXT (or ::TIMESTAMP::TEXT): the type differs"
         elif _is(inner, *exp.DataType.TEXT_TYPES) and not inner.is_string and node.to.is_type(*_NUMBER, *_TEMPORAL):
-            return "a type in the contract or seed, or STRPTIME(text, format): engines accept other texts"
+            return "a type in the contract or seed, or STRPTIME(text, format): engines accept different texts"
     elif isinstance(node, exp.Concat | exp.ConcatWs | exp.DPipe):
         parts = [node.this, node.expression] if isinstance(node, exp.DPipe) else node.expressions
         for part in parts:
             if part.type and not _is(part, "unknown", "null", *exp.DataType.TEXT_TYPES):
-                return f"{_shown(part)}::TEXT: engines turn others into text in their own way"
+                return f"{_excerpt(part)}::TEXT: engines convert other types to text differently"
     return None
 
 
@@ -349,8 +350,8 @@ def _is(node: exp.Expression, *kinds: str | exp.DataType.Type) -> bool:
     return bool(node.type and node.type.is_type(*kinds))
 
 
-def _shown(node: exp.Expression) -> str:
-    """An expression as a message names it: one line, not too long."""
+def _excerpt(node: exp.Expression) -> str:
+    """An expression for a message: one line of at most 90 characters."""
     bare = node.copy()
     for part in bare.find_all(exp.Identifier):
         part.set("quoted", False)

@@ -1,4 +1,8 @@
-"""House rules that SQLMesh checks on every load, `sqlmesh plan` and `sqlmesh lint`. config.yaml enables them."""
+"""Lint rules for the style of models.
+
+SQLMesh loads lint rules from linter/ and runs those that config.yaml enables on every load, `sqlmesh plan` and
+`sqlmesh lint`.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +17,21 @@ from sqlmesh.core.model import Model, SeedModel, SqlModel
 from pipeline.invalidation.propagation import AFFECTS
 
 FIELDS = ("name", "kind", "cron", "owner", "description", "grain", "tags", "partitioned_by", "audits")
-"""Fields of a header, in their order."""
+"""Fields of a model header, in their required order."""
 READS = {
     "seeds": set(),
     "silver": {"bronze", "seeds", "silver"},
     "gold": {"seeds", "silver", "gold"},
     "ops": {"operations", "gold", "ops"},
 }
-"""Layers, and the layers that each may read."""
+"""The layers that each layer may read."""
 PREFIXES = ("dim_", "fct_", "rpt_")
-GIVEN_NAMES = ("activity_engagement_metrics", "activity_popularity_", "q1_", "q2_", "q3_")
-"""How names in gold begin that the domain gave."""
+DOMAIN_PREFIXES = ("activity_engagement_metrics", "activity_popularity_", "q1_", "q2_", "q3_")
+"""Prefixes of gold tables whose names the domain prescribes."""
 
 
-def _own(model: Model) -> Path | None:
-    """The file of a model that this project wrote, None for external models."""
+def _own_file(model: Model) -> Path | None:
+    """The file of a model of this project; None for external models."""
     path = model._path
     return path if path and isinstance(model, SqlModel | SeedModel) else None
 
@@ -44,20 +48,20 @@ def _branches(query: exp.Query) -> list[exp.Query]:
 
 
 def _is_written_out(query: exp.Expression) -> bool:
-    """Whether the last SELECT stands in the file, so that comments can stand in it: no macro or Jinja makes it."""
+    """Whether the last SELECT is written in the file rather than by a macro or Jinja, so that it can carry comments."""
     return isinstance(query, exp.Query) and not any(isinstance(item, MacroFunc) for item in query.selects)
 
 
 def _lists_dates(expression: exp.Expression) -> bool:
-    """Whether it is `@DATE_SPINE(…)`: from @start_ds to @end_ds it is the computed dates themselves, not others."""
+    """Whether it is `@DATE_SPINE(…)`: from @start_ds to @end_ds it lists the computed dates themselves, not others."""
     return isinstance(expression, MacroFunc) and expression.this.name.lower() == "date_spine"
 
 
 class HeaderFields(Rule):
-    """A header has the fields of the house, in their order."""
+    """A model header has the required fields, in order."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
-        path = _own(model)
+        path = _own_file(model)
         if path is None:
             return None
         parsed = parse(path.read_text(encoding="utf-8"), default_dialect=model.dialect) if path.suffix == ".sql" else []
@@ -79,20 +83,20 @@ class HeaderFields(Rule):
         return None
 
 
-class DescriptionNamesTheRow(Rule):
-    """A description begins with what one row is."""
+class DescriptionStatesGrain(Rule):
+    """A description begins with the meaning of one row."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
-        if _own(model) is None or (model.description or "").startswith("One row per "):
+        if _own_file(model) is None or (model.description or "").startswith("One row per "):
             return None
-        return self.violation(f"{model.name}: the description must begin 'One row per …'; say what its grain means")
+        return self.violation(f"{model.name}: the description must begin with 'One row per …'; say what a row is")
 
 
-class FolderIsName(Rule):
-    """models/<layer>/<domain>/<table>.sql is <layer>.<table>, tagged with both; seeds may lie beside each other."""
+class NameMatchesPath(Rule):
+    """models/<layer>/<domain>/<table>.sql defines <layer>.<table>, tagged with both folders; seeds need no domain."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
-        path = _own(model)
+        path = _own_file(model)
         if path is None:
             return None
         folder, models = path.resolve().parent, self.context.path.resolve() / "models"
@@ -109,20 +113,20 @@ class FolderIsName(Rule):
 
 
 class GoldPrefix(Rule):
-    """A table in gold says whether it is a dimension, a fact or a report."""
+    """The prefix of a gold table states whether it is a dimension, a fact or a report."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
         table = exp.to_table(model.name).name
-        if _own(model) is None or _layer(model.name) != "gold" or table.startswith(PREFIXES + GIVEN_NAMES):
+        if _own_file(model) is None or _layer(model.name) != "gold" or table.startswith(PREFIXES + DOMAIN_PREFIXES):
             return None
-        return self.violation(f"{model.name}: begin the name with {' or '.join(PREFIXES)}, as its rows are")
+        return self.violation(f"{model.name}: begin the name with {' or '.join(PREFIXES)}, by what its rows are")
 
 
 class LayerOrder(Rule):
-    """Silver reads bronze, gold reads silver; never the other way round, never past a layer."""
+    """Silver reads bronze, gold reads silver; no model reads a later layer or skips one."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
-        if _own(model) is None:
+        if _own_file(model) is None:
             return None
         allowed = READS.get(_layer(model.name))
         if allowed is None:
@@ -140,10 +144,10 @@ class ColumnsCastAndDocumented(Rule):
     """Each column of the last SELECT is cast and has a comment."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
-        if _own(model) is None or not isinstance(model, SqlModel):
+        if _own_file(model) is None or not isinstance(model, SqlModel):
             return None
         query = model.render_query()
-        if query is None:  # Needs run-time values: nothing to see before
+        if query is None:  # needs run-time values, so it cannot be checked here
             return None
         selects = [item for branch in _branches(query) for item in branch.selects]
         untyped = sorted({item.alias_or_name for item in selects if not isinstance(item.unalias(), exp.Cast)})
@@ -151,30 +155,30 @@ class ColumnsCastAndDocumented(Rule):
             return self.violation(f"{model.name}: cast {', '.join(untyped)} in the last SELECT, as in `x::TEXT AS x`")
         if model.column_descriptions_ and _is_written_out(model.query):
             return self.violation(f"{model.name}: turn column_descriptions into comments of the last SELECT")
-        untold = [name for name in query.named_selects if not model.column_descriptions.get(name)]
-        if untold:
+        undocumented = [name for name in query.named_selects if not model.column_descriptions.get(name)]
+        if undocumented:
             return self.violation(
-                f"{model.name}: comment {', '.join(untold)} in the last SELECT, as in `x, /* Unit */`, "
+                f"{model.name}: comment {', '.join(undocumented)} in the last SELECT, as in `x, /* Unit */`, "
                 "or in column_descriptions where a macro or Jinja writes it"
             )
         return None
 
 
-class OtherDatesAreDeclared(Rule):
-    """A model by date whose rows depend on other dates of what it reads has a tag for it.
+class CrossDateEffectsDeclared(Rule):
+    """An incremental model whose rows depend on other dates of its upstream models declares it by a tag.
 
     See pipeline/invalidation/propagation.py.
     """
 
     def check_model(self, model: Model) -> RuleViolation | None:
-        if _own(model) is None or not isinstance(model, SqlModel) or not model.kind.is_incremental_by_time_range:
+        if _own_file(model) is None or not isinstance(model, SqlModel) or not model.kind.is_incremental_by_time_range:
             return None
-        told = [tag for tag in model.tags if tag.startswith("affects_")]
-        if wrong := [tag for tag in told if not AFFECTS.fullmatch(tag)]:
+        declared = [tag for tag in model.tags if tag.startswith("affects_")]
+        if wrong := [tag for tag in declared if not AFFECTS.fullmatch(tag)]:
             return self.violation(
-                f"{model.name}: the tag {wrong[0]} says nothing; expected affects_<n>_days or affects_onward"
+                f"{model.name}: the tag {wrong[0]} is not valid; expected affects_<n>_days or affects_onward"
             )
-        if told or not isinstance(model.query, exp.Query):
+        if declared or not isinstance(model.query, exp.Query):
             return None
         time = model.time_column.column.name
         moved = any(
@@ -199,10 +203,10 @@ class OtherDatesAreDeclared(Rule):
 
 
 class OuterJoinsCompareSides(Rule):
-    """The condition of an outer join compares its two sides: with anything else DuckDB tries each pair of rows."""
+    """The condition of an outer join compares its two sides; for any other condition DuckDB tries each pair of rows."""
 
     def check_model(self, model: Model) -> RuleViolation | None:
-        if _own(model) is None or not isinstance(model, SqlModel) or not isinstance(model.query, exp.Query):
+        if _own_file(model) is None or not isinstance(model, SqlModel) or not isinstance(model.query, exp.Query):
             return None
         for join in model.query.find_all(exp.Join):
             condition = join.args.get("on")
@@ -210,19 +214,19 @@ class OuterJoinsCompareSides(Rule):
                 continue
             condition = condition.unnest()
             for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
-                if not _is_hashed(part.unnest(), join.alias_or_name):
+                if not _avoids_nested_loop(part.unnest(), join.alias_or_name):
                     return self.violation(
-                        f"{model.name}: joins {join.alias_or_name} by {part.sql('duckdb')}, for which DuckDB tries "
-                        "every pair of rows; write comparisons between the two sides, with AND between them, for "
-                        "instance x < COALESCE(t.valid_to, DATE '9999-12-31')"
+                        f"{model.name}: joins {join.alias_or_name} on {part.sql('duckdb')}, for which DuckDB tries "
+                        "every pair of rows; write comparisons of the two sides, joined by AND, such as "
+                        "x < COALESCE(t.valid_to, DATE '9999-12-31')"
                     )
         return None
 
 
-def _is_hashed(part: exp.Expression, joined: str) -> bool:
-    """Whether a part of an outer join's condition compares its sides, or is about the joined rows alone."""
+def _avoids_nested_loop(part: exp.Expression, joined: str) -> bool:
+    """Whether a part of an outer join's condition compares its sides, or concerns only the joined rows."""
     if isinstance(part, exp.Not):
-        return _is_hashed(part.this.unnest(), joined)
+        return _avoids_nested_loop(part.this.unnest(), joined)
     if isinstance(part, MacroFunc) or _tables(part) == {joined}:
         return True
     if not isinstance(part, exp.Predicate) or not isinstance(part, exp.Binary | exp.Between):

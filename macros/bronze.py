@@ -1,7 +1,11 @@
-"""Bronze, and what Lakemesh notes of its own work, made visible to the engine before a plan or run begins."""
+"""Registers bronze and Lakemesh's own operational tables with the engine before a plan or run begins.
+
+SQLMesh imports every file of macros/ when it loads the project; `before_all` in config.yaml calls `register_bronze`.
+"""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from sqlmesh import macro
@@ -12,12 +16,16 @@ from ingest.errors import LakemeshError
 from ingest.settings import settings
 from ingest.storage.folders import make_folder
 
-# SQLMesh imports this file before it opens its databases, and DuckDB makes files but no folders.
+# SQLMesh reads the dates of seeds with arguments that pandas deprecates, and its users cannot change that.
+for _category in (FutureWarning, UserWarning):
+    warnings.filterwarnings("ignore", category=_category, module=r"sqlmesh\.core\.model\.definition")
+
+# SQLMesh imports this file before it opens its databases, and DuckDB creates files but not their folders.
 try:
     for _file in (settings().warehouse_path, settings().state_path):
         make_folder(Path(_file).parent)
 except LakemeshError as _error:
-    raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line
+    raise SQLMeshError(str(_error)) from None  # the only exception that SQLMesh prints on one line
 except OSError as _error:
     raise SQLMeshError(
         f"{_error.filename}: {_error.strerror}; expected a folder that this user can write (LAKE_HOME)"
@@ -26,21 +34,21 @@ except OSError as _error:
 
 @macro()  # type: ignore[untyped-decorator]  # SQLMesh publishes no types
 def register_bronze(evaluator: MacroEvaluator) -> list[str]:
-    """Pins every feed's ledger position and gives its live files as one view; likewise what models/ops reads.
+    """Pin the ledger position of every feed and define its live files as one view; likewise what models/ops reads.
 
-    On Spark it does so by itself: what is registered already need not be said again.
+    On Spark the registration runs here, so that unchanged views are skipped, and no statements are returned.
 
     `@register_bronze()` → `CREATE SCHEMA IF NOT EXISTS bronze; CREATE OR REPLACE VIEW bronze.events AS SELECT … ; …`
     """
     if evaluator.runtime_stage != "before_all":
         return []
-    # Imported here: SQLMesh stores with the environment all that a macro finds at module level.
+    # Imported here because SQLMesh stores every module-level name that a macro uses with the environment.
     from ingest.settings import read_settings
-    from pipeline.invalidation.continuity import lost_now
+    from pipeline.invalidation.continuity import lost_feeds
     from pipeline.warehouse import bronze, operations
     from pipeline.warehouse.duck import lake_statements
 
-    warehouse, lost = evaluator.engine_adapter, lost_now(read_settings())
+    warehouse, lost = evaluator.engine_adapter, lost_feeds(read_settings())
     if warehouse.dialect == "spark":
         from pipeline.warehouse.spark import bronze as spark_bronze
         from pipeline.warehouse.spark import operations as spark_operations
@@ -48,7 +56,7 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
         spark_bronze.register(warehouse, lost)
         spark_operations.register(warehouse, lost)
         return []
-    # Not as the result: SQLMesh would log what it cannot parse, and these hold credentials.
+    # Not returned: SQLMesh logs statements that it cannot parse, and these contain credentials.
     for statement in lake_statements(read_settings()):
         warehouse.cursor.execute(statement)
     return [*bronze.registration(warehouse, lost), *operations.registration(lost)]

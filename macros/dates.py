@@ -1,4 +1,7 @@
-"""Days and times as numbers, the same on every engine."""
+"""Days and times as numbers, equal on every engine.
+
+SQLMesh finds the macros that models call in macros/.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def day_of_week(evaluator: MacroEvaluator, day: exp.Expression) -> exp.Expressio
 
 @macro()  # type: ignore[untyped-decorator]
 def epoch_seconds(evaluator: MacroEvaluator, time: exp.Expression) -> exp.Expression:
-    """Whole seconds from 1970-01-01 00:00:00 UTC to a TIMESTAMP, its fraction dropped.
+    """Whole seconds from 1970-01-01 00:00:00 UTC to a TIMESTAMP; the fraction is dropped.
 
     `@EPOCH_SECONDS(t)` → `DATE_DIFF('SECOND', CAST('1970-01-01 00:00:00' AS TIMESTAMP), DATE_TRUNC('SECOND', t))`
     """

@@ -1,4 +1,7 @@
-"""Money in whole numbers: minor units of any currency, and divisions that round half up without a double between."""
+"""Money as integers: minor units of any currency, and division that rounds half up without an intermediate DOUBLE.
+
+SQLMesh finds the macros that models call in macros/.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from sqlmesh.core.macros import MacroEvaluator
 
 @macro()  # type: ignore[untyped-decorator]  # SQLMesh publishes no types
 def ten_thousandths(evaluator: MacroEvaluator, digits: exp.Expression) -> exp.Expression:
-    """How many ten-thousandths of the major unit a minor unit is, by its digits (ISO 4217: 0 to 4); NULL for others.
+    """Ten-thousandths of the major unit in one minor unit, by the currency's digits (ISO 4217: 0 to 4); otherwise NULL.
 
     `@TEN_THOUSANDTHS(currencies.digits)` → `CASE currencies.digits WHEN 0 THEN 10000 WHEN 1 THEN 1000 … END`
     """
@@ -21,7 +24,7 @@ def ten_thousandths(evaluator: MacroEvaluator, digits: exp.Expression) -> exp.Ex
 
 @macro()  # type: ignore[untyped-decorator]
 def major_units(evaluator: MacroEvaluator, amount: exp.Expression, digits: exp.Expression) -> exp.Expression:
-    """An amount in minor units as DECIMAL in major ones, exact.
+    """Convert an amount in minor units to an exact DECIMAL in major units.
 
     `@MAJOR_UNITS(lines.tax, currencies.digits)` →
     `CAST(lines.tax * CASE currencies.digits … END AS DECIMAL(28, 0)) * CAST(0.0001 AS DECIMAL(5, 4))`
@@ -33,7 +36,7 @@ def major_units(evaluator: MacroEvaluator, amount: exp.Expression, digits: exp.E
 
 @macro()  # type: ignore[untyped-decorator]
 def half_up(evaluator: MacroEvaluator, numerator: exp.Expression, denominator: exp.Expression) -> exp.Expression:
-    """A whole number divided by a positive one, rounded to a whole number; halves away from zero.
+    """Divide an integer by a positive integer and round to an integer, halves away from zero.
 
     `@HALF_UP(a, b)` → `CASE WHEN a < 0 THEN -1 ELSE 1 END * ((2 * ABS(a) + b) // (2 * b))`
     """

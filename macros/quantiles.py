@@ -1,4 +1,7 @@
-"""Exact quantiles, which each engine has by a name of its own."""
+"""Exact quantiles, whose function has a different name on each engine.
+
+SQLMesh finds the macros that models call in macros/.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from sqlmesh.core.macros import MacroEvaluator
 
 @macro()  # type: ignore[untyped-decorator]  # SQLMesh publishes no types
 def quantile(evaluator: MacroEvaluator, values: exp.Expression, share: exp.Expression) -> exp.Expression:
-    """The value below which a share of the values lies, DOUBLE, interpolated between neighbours; NULLs do not count.
+    """The quantile of the values at a share from 0 to 1, as DOUBLE, interpolated; NULLs are ignored.
 
     `@QUANTILE(x, 0.9)` → `QUANTILE_CONT(CAST(x AS DOUBLE), 0.9)` on DuckDB, `PERCENTILE(…)` on Spark
     """

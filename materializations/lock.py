@@ -1,7 +1,7 @@
-"""Holds the lock of a shared state while SQLMesh computes (pipeline/state/compute_lock.py says why).
+"""Makes SQLMesh hold the lock of a shared state while it computes; pipeline/state/compute_lock.py explains why.
 
-There is no materialization here: this is the one folder of Python that SQLMesh imports in every command that computes,
-before it reads what is missing. `sqlmesh run` imports no macros.
+This is not a materialization: materializations/ is the only folder of Python files that SQLMesh imports in every
+command that computes, before it reads which intervals are missing. `sqlmesh run` does not import macros.
 """
 
 from sqlmesh.utils.errors import SQLMeshError
@@ -15,4 +15,4 @@ try:
 
         install()
 except LakemeshError as _error:
-    raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line
+    raise SQLMeshError(str(_error)) from None  # the only exception that SQLMesh prints on one line

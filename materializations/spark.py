@@ -1,6 +1,6 @@
-"""Sets Spark before SQLMesh starts it, see pipeline/warehouse/spark/session.py.
+"""Configures Spark before SQLMesh starts it; see pipeline/warehouse/spark/session.py.
 
-There is no materialization here, see lock.py.
+This is not a materialization: SQLMesh imports materializations/ in every command that computes, as lock.py explains.
 """
 
 from sqlmesh.utils.errors import SQLMeshError
@@ -15,4 +15,4 @@ try:
         configure(settings())
         install()
 except LakemeshError as _error:
-    raise SQLMeshError(str(_error)) from None  # the only kind that SQLMesh shows as one line
+    raise SQLMeshError(str(_error)) from None  # the only exception that SQLMesh prints on one line

@@ -1,4 +1,4 @@
-"""`python -m pipeline` is `lake`."""
+"""`python -m pipeline` runs `lake`."""
 
 from pipeline.cli import main
 

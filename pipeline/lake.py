@@ -1,4 +1,4 @@
-"""The lake, opened for writing."""
+"""Opening the lake for writing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ingest.storage.store import Store
 
 @contextmanager
 def writable_lake(options: Settings) -> Iterator[tuple[Store, str]]:
-    """The lake's store, and what an operator should know of it: empty when any number of writers may share it.
+    """Open the lake's store for writing, with a note for the operator, empty if writers may run in parallel.
 
-    A store that ignores conditional writes is locked on this host as long as the body runs.
+    A store that ignores conditional writes is locked on this host while the body runs.
 
     Raises:
         ConfigError: the lake cannot be used.
-        RetriableError: it cannot be reached, or another writer holds its lock.
+        RetriableError: the lake cannot be reached, or another writer holds its lock.
     """
     lake = Store(options.lake_uri, options)
     try:
@@ -29,7 +29,7 @@ def writable_lake(options: Settings) -> Iterator[tuple[Store, str]]:
         with host_lock(Path(options.lake_home) / "locks", options.lake_uri):
             yield (
                 lake,
-                f"{options.lake_uri} ignores conditional writes: one ingester at a time, on one host (locked)",
+                f"{options.lake_uri} ignores conditional writes: only one ingester at a time, on one host (locked)",
             )
     finally:
         lake.close()

@@ -1,18 +1,18 @@
-"""Sample data that looks like a children's learning app: accounts, a catalogue, what was played, and what was paid.
+"""Sample data of a fictional children's learning app: accounts, activity catalogue, plays and payments.
 
-What the generator assumes stands as constants at the top of the module that uses it: users.py (countries, trials,
-subscriptions, loyalty), sessions.py (how long a session lasts), plays.py (what is played, how long, to its end or not),
-devices.py (systems and versions), days.py (weekdays and hours), prices.py (plans, currencies, taxes), customers.py (who
-buys, and when the app learns of it), lives.py (trial, payment, changes, pauses, end and return), trouble.py (what goes
-wrong).
+Each module states its assumptions as constants at the top: users.py (countries, trials, subscriptions, loyalty),
+sessions.py (session length), plays.py (activity, duration, completion), devices.py (systems and versions), days.py
+(weekdays and hours), prices.py (plans, currencies, taxes), customers.py (who buys, and when the customer is linked to
+an app account), lives.py (trial, payment, changes, pauses, end and return), trouble.py (data faults).
 
-What is paid is a business of its own: 200 customers a year sign up, 60 % of them try first, and 61 % of those go on to
-pay. Subscriptions move between the plans starter, plus and family and between months and years; a school pays by the
-seat. They are paused, fail to be paid (past_due, then active again, unpaid or canceled), are asked to end with their
-period, end at once or are told of late, and some return. Discounts end. Invoices follow: a line per period, two per
-change within one, credits with the next, tax by country; open, then paid, void or uncollectible, perhaps refunded.
+Payments are modelled separately: by default 200 customers a year sign up, 60 % of them start with a trial, and 61 % of
+these convert. Subscriptions move between the plans starter, plus and family and between monthly and yearly billing; a
+school pays by the seat. Subscriptions are paused, fail to be paid (past_due, then active again, unpaid or canceled),
+are canceled at period end or at once, are sometimes reported late, and some return. Discounts expire. Invoices have one
+line per period, two per change within a period, credits with the next invoice, and tax by country; they are open, then
+paid, void or uncollectible, and sometimes refunded.
 
-What holds, whatever the options: an invoice's `amount_due` is the sum of its lines' amounts and taxes; a paid one has
-`amount_paid` equal to it, and never more refunded; the versions of a subscription rise with `updated_at`; a version is
-told once, but for the copies that `duplicates` asks for.
+Invariants under all options: an invoice's `amount_due` is the sum of its lines' amounts and taxes; a paid invoice has
+an equal `amount_paid`, and never a larger refund; the versions of a subscription increase with `updated_at`; each
+version is sent once, except for the copies that `duplicates` requests.
 """

@@ -1,4 +1,4 @@
-"""The event objects of one date: which events, copies and bad lines each of them holds."""
+"""The event objects of one date, with their events, copies and malformed lines."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sample.objects import EVENTS, SampleObject, Tally, encode, object_key
 from sample.options import SampleOptions
 from sample.trouble import BAD_FORMS, chosen, malformed_line
 
-# Share of the copies on the next date that correct the duration. A copy on the same date is exact: which of the two is
-# the newer one would be chance.
+# Share of the copies on the next date that correct the duration. A copy on the same date is exact, because which of the
+# two is newer would be random.
 _CORRECTED = 0.5
 
 
@@ -24,26 +24,26 @@ class _Copies:
     """Events that are sent again, as columns.
 
     Attributes:
-        places: of the events in `events`.
-        homes: number of the object that holds the copy.
+        places: indices into `events`.
+        objects: number of the object that has the copy.
         corrected: 1 for another duration, 0 for an exact copy.
-        is_first: the original is older than the sample.
+        is_first: whether the originals precede the sample.
     """
 
     events: Events
     places: Ints
-    homes: Ints
+    objects: Ints
     corrected: Ints
     is_first: bool
 
-    def add_to(self, home: int, lines: list[str]) -> Tally:
-        """Adds the lines that belong into one object."""
+    def add_to(self, number: int, lines: list[str]) -> Tally:
+        """Append the lines of one object; return their counts."""
         tally = Tally()
         for corrected in (0, 1):
-            mine = self.places[(self.homes == home) & (self.corrected == corrected)]
-            if len(mine):
-                lines += event_lines(self.events, mine, corrected=bool(corrected))
-                count = len(mine)
+            places = self.places[(self.objects == number) & (self.corrected == corrected)]
+            if len(places):
+                lines += event_lines(self.events, places, corrected=bool(corrected))
+                count = len(places)
                 sent = Tally(duplicates=count, corrected=corrected * count)
                 tally += Tally(events=count, late=count) if self.is_first else sent
         return tally
@@ -51,54 +51,54 @@ class _Copies:
 
 @dataclass(frozen=True, slots=True)
 class _BadLines:
-    """Malformed lines, as columns: the object of each, its form, and its place as a share of the object."""
+    """Malformed lines, as columns: object number, form, and position as a share of the object."""
 
-    homes: Ints
+    objects: Ints
     forms: Ints
     levels: Floats
 
-    def mixed(self, home: int, good: list[str]) -> list[str]:
-        """The good lines of an object with its bad ones between them."""
+    def mixed(self, number: int, good: list[str]) -> list[str]:
+        """Mix an object's malformed lines into its valid lines."""
         lines = list(good)
-        for number in np.flatnonzero(self.homes == home).tolist():
-            bad = malformed_line(good[0], int(self.forms[number]))
-            lines.insert(int(self.levels[number] * (len(lines) + 1)), bad)
+        for index in np.flatnonzero(self.objects == number).tolist():
+            bad = malformed_line(good[0], int(self.forms[index]))
+            lines.insert(int(self.levels[index] * (len(lines) + 1)), bad)
         return lines
 
 
 def event_keys(options: SampleOptions, day: int) -> list[str]:
-    """The keys of one date's event objects, without drawing them."""
+    """The keys of one date's event objects, without generating them."""
     files = -(-event_count(options, day) // options.events_per_file)
     return [object_key(options, f"{folder(day)}/events", number, 5) for number in range(files)]
 
 
 def event_objects(options: SampleOptions, day: int) -> Iterator[SampleObject]:
-    """The event objects of one date, which hold that date and copies from the one before."""
+    """The event objects of one date, with the events of that date and copies from the previous one."""
     keys, events = event_keys(options, day), draw_events(options, day)
     order = generator(options.seed, day, Stream.FILES).permutation(len(events))
     copies, bad = _draw_copies(options, day, len(keys)), _draw_bad_lines(options, day, len(keys))
     rng = generator(options.seed, day, Stream.OVERWRITES)
     overwritten = set(chosen(rng, np.arange(len(keys)), round(options.overwrites * len(keys))).tolist())
     is_plain = events.is_plain
-    for home, (key, group) in enumerate(zip(keys, np.array_split(order, len(keys)), strict=True)):
+    for number, (key, group) in enumerate(zip(keys, np.array_split(order, len(keys)), strict=True)):
         places = np.sort(group)
         good = event_lines(events, places)
         counts = {name: int(mask[places].sum()) for name, mask in events.trouble.items()}
-        tally = Tally(events=len(good), malformed=int((bad.homes == home).sum()), **counts)
+        tally = Tally(events=len(good), malformed=int((bad.objects == number).sum()), **counts)
         for part in copies:
-            tally += part.add_to(home, good)
+            tally += part.add_to(number, good)
         revised = None
         plain = np.flatnonzero(is_plain[places]).tolist()
-        if home in overwritten and len(plain) > 1:
+        if number in overwritten and len(plain) > 1:
             other = list(good)
             other[plain[1]] = event_lines(events, places[plain[1:2]], corrected=True)[0]
             del other[plain[0]]
-            revised = encode(options, bad.mixed(home, other))
-        yield SampleObject(EVENTS, key, encode(options, bad.mixed(home, good)), revised, tally)
+            revised = encode(options, bad.mixed(number, other))
+        yield SampleObject(EVENTS, key, encode(options, bad.mixed(number, good)), revised, tally)
 
 
 def _draw_copies(options: SampleOptions, day: int, files: int) -> list[_Copies]:
-    """Half of the copies come on the date of their originals, half on the next."""
+    """Draw the copies: half arrive on the date of their originals, half on the next."""
     if not options.duplicates:
         return []
     rng = generator(options.seed, day, Stream.DUPLICATES)
@@ -106,9 +106,9 @@ def _draw_copies(options: SampleOptions, day: int, files: int) -> list[_Copies]:
     for origin, corrected in ((day - 1, _CORRECTED), (day, 0.0)):
         events = draw_events(options, origin)
         places = chosen(rng, np.flatnonzero(events.is_plain), round(options.duplicates / 2 * len(events)))
-        homes = rng.integers(0, files, len(places))
+        objects = rng.integers(0, files, len(places))
         wrong = (rng.random(len(places)) < corrected).astype(np.int64)
-        parts.append(_Copies(events, places, homes, wrong, origin < options.first_day))
+        parts.append(_Copies(events, places, objects, wrong, origin < options.first_day))
     return parts
 
 

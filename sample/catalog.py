@@ -1,4 +1,4 @@
-"""The catalogue of activities: the same for every seed, so samples of several seeds can share a lake."""
+"""The catalogue of activities: equal for every seed, so samples of several seeds can share a lake."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sample.objects import ACTIVITIES, SampleObject, Tally, encode, object_key
 from sample.options import SampleOptions
 
 PER_FILE = 200
-# Kinds of activity and how many there are; the first four are played.
+# Kinds of activity and their numbers; only the first four are played.
 TYPES = ("game", "video", "traceable", "audiobook", "playlist", "printable", "collection", "voice")
 _SIZES = (316, 722, 364, 32, 25, 20, 12, 1)
-# Share of plays per kind, and (shift, exponent) of the power law of popularity within it.
+# Share of plays per kind, and (shift, exponent) of the power law of popularity within a kind.
 _PLAYED = (0.607, 0.240, 0.136, 0.017)
 _POPULARITY = ((5.0, 1.6), (2.0, 1.4), (3.0, 1.35), (1.5, 1.8))
 _NAME_NULL, _NAME_EMPTY, _SUBTYPE_NULL, _SUBTYPE_EMPTY = 0.116, 0.006, 0.320, 0.070
@@ -89,7 +89,7 @@ def activity_keys(options: SampleOptions) -> list[str]:
 
 
 def activity_objects(options: SampleOptions) -> Iterator[SampleObject]:
-    """The catalogue in a few objects."""
+    """The objects of the catalogue."""
     for number, key in enumerate(activity_keys(options)):
         part = catalog().lines[number * PER_FILE : (number + 1) * PER_FILE]
         yield SampleObject(ACTIVITIES, key, encode(options, part), tally=Tally(activities=len(part)))

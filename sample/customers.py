@@ -1,4 +1,4 @@
-"""Customers: who signs up in a year, from where, and when the app learns of it."""
+"""Customers: sign-ups per year, their country and channel, and their link to a user of the app."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sample.users import cohort
 
 CHANNELS = ("organic", "paid_search", "referral", "app_store", "partner")
 _CHANNELS = cumulative([34, 26, 16, 18, 6])
-# Some pay in another currency than that of their country.
+# Share that pays in another currency than that of its country.
 _FOREIGN = 0.06
-# So many are linked to an account in the app: half of those on the day they sign up, the others within so many days.
+# Share linked to a user of the app; of these, the share linked on the day of sign-up; days within which the rest is.
 _LINKED, _LINKED_AT_ONCE, _LINKED_WITHIN = 0.6, 0.5, 300
-# So many change name or address, some days after they signed up and before they are linked.
+# Share that changes name or address, and mean days from sign-up to the change, which precedes the link.
 _CHANGED, _CHANGED_AFTER = 0.15, 40.0
 _FIRST = "Ada Bruno Chiara Daan Elif Farah Greta Hana Iris Jules Kenji Lena Mateo Noor Olga Paul Rosa Sora".split()
 _LAST = "Abe Bakker Costa Dubois Evans Fischer García Haas Ito Jansen Keller López Meyer Núñez Okada Smith".split()
@@ -27,13 +27,13 @@ _LAST = "Abe Bakker Costa Dubois Evans Fischer García Haas Ito Jansen Keller L�
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Somebody who signed up; moments in milliseconds since 1970 UTC.
+    """A customer; moments in milliseconds since 1970 UTC.
 
     Attributes:
-        number: within the year of sign-up.
+        number: number within the year of sign-up.
         renamed_at: when name or address changed, -1 for never.
-        linked_at: when the account in the app was linked, -1 for never.
-        app_user: which of those who registered in the app on that date, as a share of them.
+        linked_at: when the user of the app was linked, -1 for never.
+        app_user: the linked user, as a share of the users who registered on that date.
     """
 
     number: int
@@ -50,7 +50,7 @@ class Customer:
 
 
 def draw_customers(options: SampleOptions, year: int) -> Iterator[Customer]:
-    """Those who sign up in a year, each with numbers of its own: more customers leave the others as they are."""
+    """Draw the customers who sign up in a year, each from its own stream: more customers do not change the others."""
     first, days = dt.date(year, 1, 1).toordinal(), 365 + calendar.isleap(year)
     for number in range(options.accounts):
         rng = generator(options.seed, year, Stream.CUSTOMERS, number + 1)
@@ -83,7 +83,7 @@ def draw_customers(options: SampleOptions, year: int) -> Iterator[Customer]:
 
 
 def account_records(customer: Customer) -> Iterator[tuple[int, dict[str, object]]]:
-    """(moment, record) of each version that knows nothing of the app."""
+    """(moment, record) of each version without a link to the app."""
     yield customer.created_at, _record(customer, customer.created_at)
     if customer.renamed_at >= 0:
         changed = {"name": f"{customer.name}-{_LAST[customer.number % len(_LAST)]}", "email": f"new.{customer.email}"}
@@ -91,7 +91,7 @@ def account_records(customer: Customer) -> Iterator[tuple[int, dict[str, object]
 
 
 def linked_record(options: SampleOptions, customer: Customer) -> dict[str, object]:
-    """The version that names the account in the app, of somebody who registered there on that date."""
+    """The version that names the linked user of the app, who registered on that date."""
     users = cohort(options, date_of(customer.linked_at))
     place = int(customer.app_user * len(users.ids))
     records = [record for _, record in account_records(customer)]

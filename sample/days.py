@@ -1,4 +1,4 @@
-"""The calendar: how many events a date has, and at which hours."""
+"""The calendar: number of events per date, and their hours."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _HOURS = cumulative(HOURS)
 
 
 def event_count(options: SampleOptions, day: int) -> int:
-    """Events that arrive on a date: its weekday's share, plus a swing.
+    """The number of events that arrive on a date: the share of its weekday plus a random swing.
 
-    The swing is the difference of two consecutive random numbers, so it cancels over a range of dates: the total strays
-    from `options.events` by less than one day's events, however long the range. A date has at least one event.
+    The swing is the difference of two consecutive random numbers, so it cancels over a range of dates: the total
+    differs from `options.events` by less than one day's events, however long the range. A date has at least one event.
     """
     swing = _level(options.seed, day) - _level(options.seed, day - 1)
     weekday = (day - 1) % 7  # ordinal 1 was a Monday
@@ -48,7 +48,7 @@ def date_of(moment: int) -> int:
 
 
 def months_after(moment: int, months: int) -> int:
-    """The same time so many months later, on the last of the month where it has no such day."""
+    """The same time a number of months later, on the last day of the month if it has no such day."""
     at = _ORIGIN + dt.timedelta(milliseconds=moment)
     years, month = divmod(at.month - 1 + months, 12)
     year, month = at.year + years, month + 1
@@ -57,7 +57,7 @@ def months_after(moment: int, months: int) -> int:
 
 
 def folder(day: int) -> str:
-    """The date as the folders of a key."""
+    """The date as folders of a key."""
     return dt.date.fromordinal(day).strftime("%Y/%m/%d")
 
 
@@ -76,5 +76,5 @@ def stamps(milliseconds: Ints) -> list[str]:
 
 
 def stamp(moment: int) -> str:
-    """The same of one moment."""
+    """Format one moment like `stamps`."""
     return (_ORIGIN + dt.timedelta(milliseconds=moment)).isoformat(" ", "milliseconds")

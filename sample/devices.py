@@ -1,4 +1,4 @@
-"""Devices and software: what stands in an event's `context`."""
+"""Devices and software versions: the `context` of an event."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _MODEL_TEXTS += [f'"brand": "{brand}", "model": "{model}"' for brand, model in _
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """One device per user, as columns of indices; `is_named` is 0 for a device that hides its id."""
+    """One device per user, as columns of indices; `is_named` is 0 for a device without an id."""
 
     ids: Bytes
     is_named: Ints
@@ -54,7 +54,7 @@ class Devices:
 
 
 def draw_devices(rng: np.random.Generator, count: int) -> Devices:
-    """`count` devices, by the weights above."""
+    """Draw `count` devices by the weights above."""
     platforms = pick(rng, _PLATFORM_SHARES, count)
     level = rng.random(count)
     apple = 1 + (level * len(_APPLE)).astype(np.int64)

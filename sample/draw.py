@@ -1,4 +1,4 @@
-"""Random draws: one stream of numbers per seed, date and purpose, so that dates and switches never move each other."""
+"""Random draws: one stream per seed, date and purpose, so that dates and options do not affect each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIGITS = np.array([place for place in range(36) if place not in (8, 13, 18, 23)
 
 
 class Stream(enum.IntEnum):
-    """What the numbers are for. A purpose keeps its value, or every sample changes."""
+    """The purpose of a stream. Changing a value changes every sample."""
 
     VOLUME = 1
     COHORT = 2
@@ -32,7 +32,7 @@ class Stream(enum.IntEnum):
     UNKNOWN_USERS = 10
     OVERWRITES = 11
     FILES = 12
-    STRANGERS = 13
+    UNKNOWN_IDS = 13
     CLOCKS = 14
     CUSTOMERS = 15
     LIVES = 16
@@ -41,23 +41,23 @@ class Stream(enum.IntEnum):
 
 
 def generator(seed: int, day: int, stream: Stream, *more: int) -> np.random.Generator:
-    """The stream of one date (or year) and purpose; numpy promises equal numbers for equal versions of numpy.
+    """The random stream of one date (or year) and purpose; reproducible only with the same version of numpy.
 
     Args:
-        more: further numbers that tell it from others of the same purpose; not zero at the end, which numpy drops.
+        more: further numbers to separate streams of one purpose; the last must not be zero, because numpy drops it.
     """
     return np.random.default_rng([seed, day, int(stream), *more])
 
 
 def cumulative(weights: Sequence[float] | Floats) -> Floats:
-    """Cumulative shares, the last one 1."""
+    """Cumulative shares; the last is 1."""
     total: Floats = np.cumsum(np.asarray(weights, dtype=np.float64))
     shares: Floats = total / total[-1]
     return shares
 
 
 def pick(rng: np.random.Generator, shares: Floats, count: int) -> Ints:
-    """`count` indices, each with the probability that the cumulative `shares` give it."""
+    """Draw `count` indices with the probabilities of the cumulative `shares`."""
     return np.searchsorted(shares, rng.random(count), side="right").astype(np.int64)
 
 
@@ -70,7 +70,7 @@ def uuids(rng: np.random.Generator, count: int) -> Bytes:
 
 
 def uuid_texts(raw: Bytes) -> list[str]:
-    """Rows of 16 bytes as UUIDs in their usual text form."""
+    """Format rows of 16 bytes as UUID texts."""
     chars = np.full((len(raw), 36), ord("-"), dtype=np.uint32)
     chars[:, _DIGITS] = _HEX[raw].reshape(len(raw), 32)
     texts: list[str] = chars.view("U36").ravel().tolist()

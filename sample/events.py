@@ -15,7 +15,7 @@ from sample.draw import Bools, Bytes, Ints, Stream, generator, uuid_texts, uuids
 from sample.options import SampleOptions
 from sample.plays import COLLECTIONS, SOURCES, Plays, draw_plays
 from sample.sessions import draw_sessions
-from sample.trouble import ahead_ms, delays_ms, draw_trouble, strangers
+from sample.trouble import ahead_ms, delays_ms, draw_trouble, unknown_user_ids
 from sample.users import child_texts
 
 _EXTENSION = ', "experiment": {"name": "new_home", "arm": 2}, "session_length": 12'
@@ -26,8 +26,8 @@ class Events:
     """The events that arrive on one date, as columns.
 
     Attributes:
-        moments: when each occurred as the device says, milliseconds since 1970 UTC.
-        trouble: which events have each kind of trouble.
+        moments: when each event occurred by the device's clock, milliseconds since 1970 UTC.
+        trouble: mask of the events that have each kind of trouble.
     """
 
     ids: Bytes
@@ -43,14 +43,14 @@ class Events:
 
     @property
     def is_plain(self) -> Bools:
-        """Which events have no trouble."""
+        """Mask of the events without trouble."""
         plain: Bools = ~np.any(list(self.trouble.values()), axis=0)
         return plain
 
 
 @lru_cache(maxsize=2)
 def draw_events(options: SampleOptions, day: int) -> Events:
-    """The events of a date; the last two dates are remembered, for the copies."""
+    """Draw the events of a date; the last two dates are cached for the copies."""
     count = event_count(options, day)
     sessions = draw_sessions(options, day, count)
     rng = generator(options.seed, day, Stream.PLAYS)
@@ -60,7 +60,7 @@ def draw_events(options: SampleOptions, day: int) -> Events:
 
     trouble = draw_trouble(options, day, sessions.ages)
     unknown, late, future = (np.flatnonzero(trouble[name]) for name in ("unknown_users", "late", "future"))
-    users[unknown] = strangers(options, day)[: len(unknown)]
+    users[unknown] = unknown_user_ids(options, day)[: len(unknown)]
     rng = generator(options.seed, day, Stream.CLOCKS)
     moments[late] -= delays_ms(rng, sessions.ages[late])
     moments[future] += ahead_ms(rng, len(future))
@@ -68,10 +68,10 @@ def draw_events(options: SampleOptions, day: int) -> Events:
 
 
 def event_lines(events: Events, places: Ints, corrected: bool = False) -> list[str]:
-    """The events at the given places as JSON.
+    """Format the events at the given indices as JSON.
 
     Args:
-        corrected: with another duration than the first time.
+        corrected: whether the duration differs from the first version.
     """
     plays, names = events.plays, catalog().ids
     seconds = plays.seconds[places]

@@ -1,4 +1,4 @@
-"""All objects of a sample, batch by batch."""
+"""All objects of a sample, in batches."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sample.users import HORIZON_DAYS, user_keys, user_objects
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Objects of one bucket that may be written in any order, but all of them before the next batch.
+    """Objects of one bucket that can be written in any order, but before the next batch.
 
     Attributes:
-        draw: makes the objects, one for each key, in order.
-        is_revised: whether any of them may have a second version.
+        draw: generates the objects, one per key, in order.
+        is_revised: whether any object may have a second version.
     """
 
     bucket: str
@@ -32,8 +32,8 @@ class Batch:
 def batches(options: SampleOptions) -> Iterator[Batch]:
     """The catalogue, the users by date, the events by date, then accounts, subscriptions and invoices.
 
-    Users begin before the first date: with those who still play on it. Accounts begin with the year before it, and come
-    by year of sign-up and date.
+    Users start before the first date, with those who still play on it. Accounts start the year before it, ordered by
+    year of sign-up and date.
     """
     yield Batch(ACTIVITIES, activity_keys(options), partial(activity_objects, options))
     for day in range(options.first_day - HORIZON_DAYS + 1, options.last_day + 1):
@@ -49,6 +49,6 @@ def batches(options: SampleOptions) -> Iterator[Batch]:
 
 
 def generate(options: SampleOptions) -> Iterator[SampleObject]:
-    """Every object of the sample; one date is in memory at a time, two when events are copied."""
+    """Every object of the sample; one date is in memory at a time, two if events are copied."""
     for batch in batches(options):
         yield from batch.draw()

@@ -1,4 +1,4 @@
-"""Invoices: what a customer is billed, and what becomes of each bill."""
+"""Invoices: billing of customers, and the versions of each invoice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DUE_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A version of a record, and when it came to be, milliseconds since 1970 UTC."""
+    """A version of a record, with its time in milliseconds since 1970 UTC."""
 
     bucket: str
     moment: int
@@ -24,7 +24,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is billed; moments in milliseconds since 1970 UTC, amounts in minor units, without tax.
+    """An invoice line; moments in milliseconds since 1970 UTC, amounts in minor units, without tax.
 
     Attributes:
         plan: None for a one-off item.
@@ -39,30 +39,30 @@ class Line:
 
 @dataclass(slots=True)
 class Invoice:
-    """A bill as it stands; each `tell` makes a version of it."""
+    """An invoice in its current state; each `update` adds a version."""
 
-    told: list[Change]
+    changes: list[Change]
     record: dict[str, object]
     due: int
     moment: int = 0
     refunded: int = 0
 
-    def tell(self, moment: int, **changed: object) -> int:
-        """Tells a version, at least a second after the one before; returns when."""
+    def update(self, moment: int, **changed: object) -> int:
+        """Add a version, at least a second after the previous one; return its time."""
         self.moment = max(moment, self.moment + 1000)
         self.record = self.record | changed | {"updated_at": stamp(self.moment)}
         record = {name: value for name, value in self.record.items() if value is not None}
-        self.told.append(Change(INVOICES, self.moment, record))
+        self.changes.append(Change(INVOICES, self.moment, record))
         return self.moment
 
     def pay(self, moment: int) -> int:
-        """Pays it in full."""
-        return self.tell(moment, status="paid", amount_paid=self.due, paid_at=stamp(max(moment, self.moment + 1000)))
+        """Pay it in full."""
+        return self.update(moment, status="paid", amount_paid=self.due, paid_at=stamp(max(moment, self.moment + 1000)))
 
     def refund(self, moment: int, amount: int) -> None:
-        """Pays a part of it back, or all."""
+        """Refund a part of it, or all."""
         self.refunded = min(self.refunded + amount, self.due)
-        self.tell(moment, amount_refunded=self.refunded)
+        self.update(moment, amount_refunded=self.refunded)
 
 
 @dataclass(slots=True)
@@ -70,28 +70,28 @@ class Invoices:
     """The invoices of one customer.
 
     Attributes:
-        credits: what a customer was given back and not billed yet, by subscription.
+        credits: credits not used on an invoice yet, by subscription.
     """
 
     customer: Customer
-    told: list[Change]
+    changes: list[Change]
     credits: dict[str, list[Line]] = field(default_factory=dict)
     count: int = 0
 
     def issue(
         self, subscription_id: str | None, currency: str, lines: list[Line], moment: int, drafted: bool
     ) -> Invoice:
-        """Bills the lines, less the credits that are left, as far as they go.
+        """Bill the lines, reduced by the remaining credits as far as the amount allows.
 
         Args:
-            drafted: told as a draft ten minutes before.
+            drafted: whether a draft is reported ten minutes before.
         """
         self.count += 1
         token = self.customer.account_id.removeprefix("acc_")
         billed = [*lines, *self._used(subscription_id, sum(line.amount for line in lines))]
         taxes = [whole(Decimal(line.amount) * TAX_OF[self.customer.country]) for line in billed]
         due = sum(line.amount for line in billed) + sum(taxes)
-        if due < 0:  # the amounts are 0, their taxes were rounded
+        if due < 0:  # the amounts are 0, but their taxes were rounded
             taxes[-1], due = taxes[-1] - due, 0
         record: dict[str, object] = {
             "invoice_id": f"inv_{token}_{self.count}",
@@ -108,20 +108,20 @@ class Invoices:
             "amount_paid": 0,
             "amount_refunded": 0,
         }
-        invoice = Invoice(self.told, record, due)
+        invoice = Invoice(self.changes, record, due)
         if drafted:
-            invoice.tell(moment, status="draft")
+            invoice.update(moment, status="draft")
             moment += 10 * MINUTE
         issued = {"issued_at": stamp(moment), "due_at": stamp(moment + _DUE_DAYS * DAY_MS)}
-        invoice.tell(moment, status="open", number=f"{token[:6].upper()}-{self.count:04d}", **issued)
+        invoice.update(moment, status="open", number=f"{token[:6].upper()}-{self.count:04d}", **issued)
         return invoice
 
     def credit(self, subscription_id: str, *lines: Line) -> None:
-        """Keeps lines for the next invoice of a subscription."""
+        """Keep lines for the next invoice of a subscription."""
         self.credits.setdefault(subscription_id, []).extend(lines)
 
     def _used(self, subscription_id: str | None, amount: int) -> list[Line]:
-        """The lines kept that an amount suffices for; of a credit that is greater a part, the rest is kept."""
+        """Take the kept lines that an amount covers; of a larger credit a part, whose rest is kept."""
         kept = self.credits.pop(subscription_id or "", [])
         used, left = [line for line in kept if line.amount >= 0], []
         amount += sum(line.amount for line in used)

@@ -1,4 +1,4 @@
-"""What the generator yields: objects, and how many records of which kind they hold."""
+"""Objects of the generator, and counts of their records by kind."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ BUCKETS = (EVENTS, USERS, ACTIVITIES, *REVENUE)
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Numbers of records.
+    """Counts of records.
 
     Attributes:
-        events: event lines, each with an event_id of its own; the late, future and unknown ones are among them.
-        duplicates: further lines with the event_id of one of them, the corrected ones included. On the first date of a
-            sample, copies of the date before have no original and count as late events.
-        corrected: duplicates with another duration than the first.
+        events: event lines with distinct event_ids, including the late, future and unknown ones.
+        duplicates: further lines with the event_id of one of them, including the corrected ones. On the first date of a
+            sample, copies of the previous date have no original and count as late events.
+        corrected: duplicates with another duration than the original.
         malformed: further lines that cannot be read as an event.
         users: versions of users.
-        accounts: versions of accounts that are told for the first time; of subscriptions and invoices likewise.
-        delayed: of those three, how many arrive days after the change.
-        extended: of those three, how many have fields that no contract names.
-        repeated: further lines of those feeds that tell a version again, the amended ones included.
-        amended: repeated with another content and half a second later.
-        broken: further lines of those feeds that cannot be read.
+        accounts: versions of accounts sent for the first time; likewise `subscriptions` and `invoices`.
+        delayed: versions in these three feeds that arrive days after the change.
+        extended: versions in these three feeds with fields that no contract names.
+        repeated: further lines of these feeds that repeat a version, including the amended ones.
+        amended: repeated versions with other content and a time half a second later.
+        broken: further lines of these feeds that cannot be read.
     """
 
     events: int = 0
@@ -56,11 +56,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class SampleObject:
-    """One object for the landing area.
+    """One object for the landing.
 
     Attributes:
-        revised: the second version of an object chosen for overwriting: one event fewer, and one changed.
-        tally: what `body` holds.
+        revised: the second version of an object that is overwritten: one event fewer, and one changed.
+        tally: the counts of the records in `body`.
     """
 
     bucket: str
@@ -71,17 +71,17 @@ class SampleObject:
 
     @property
     def revised_tally(self) -> Tally:
-        """What `revised` holds: the event that it lacks is one without trouble."""
+        """The counts of the records in `revised`: the event that it lacks is one without trouble."""
         return replace(self.tally, events=self.tally.events - 1)
 
 
 def object_key(options: SampleOptions, place: str, number: int, digits: int) -> str:
-    """For instance `2026/11/19/events-s1-00012.json`, for the place `2026/11/19/events`."""
+    """The key of an object, such as `2026/11/19/events-s1-00012.json` for the place `2026/11/19/events`."""
     return f"{place}-s{options.seed}-{number:0{digits}d}.json{'.gz' if options.compress else ''}"
 
 
 def encode(options: SampleOptions, lines: list[str]) -> bytes:
-    """The lines as a body; a lone surrogate becomes the invalid byte that it stands for."""
+    """Encode lines as a body; a lone surrogate becomes the invalid byte that it represents."""
     body = ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape") if lines else b""
-    # no time of compression, so that equal lines are equal bytes
+    # no timestamp in the gzip header, so that equal lines give equal bytes
     return gzip.compress(body, compresslevel=1, mtime=0) if options.compress else body

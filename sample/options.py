@@ -1,4 +1,4 @@
-"""The options of a sample, checked once."""
+"""The validated options of a sample."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ _EARLIEST, _LATEST = dt.date(2015, 2, 1), dt.date(2100, 12, 31)  # late events m
 
 @dataclass(frozen=True, slots=True)
 class SampleOptions:
-    """What to generate.
+    """Options of the generator.
 
-    A date's objects depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates, those of accounts,
-    subscriptions and invoices also on `accounts` and the shares; never on `end`. The names depend on `seed` and
-    `compress` alone: to add data of another size to a lake, take another seed.
+    The objects of a date depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates; those of
+    accounts, subscriptions and invoices also on `accounts` and the shares; never on `end`. Object names depend only on
+    `seed` and `compress`: to add data of another size to a lake, use another seed.
 
     Args:
-        end: the last date, UTC. Events of dates that are still to come are future-dated when they are ingested.
-        events: about how many events over all days.
-        days: how many dates, the last being `end`.
-        seed: another seed is another population, under other keys.
-        events_per_file: at most so many events per object; those of a date are spread evenly.
+        end: the last date, UTC. Events of dates in the future are future-dated when they are ingested.
+        events: approximate number of events over all days.
+        days: number of dates, the last being `end`.
+        seed: each seed gives another population, under other keys.
+        events_per_file: maximum number of events per object; the events of a date are spread evenly.
         compress: gzip every object.
         late: share of events that arrive 1 to 28 days after they occurred.
         duplicates: copies per event, half of them on the next date; half of those correct the duration.
-        malformed: bad lines per event, between the good ones.
+        malformed: invalid lines per event, mixed with the valid ones.
         unknown_fields: share of events with fields that no contract names.
         future: share of events whose clock is a century ahead.
-        unknown_users: share of events whose user has no record, or none yet.
+        unknown_users: share of events whose user has no record, or not yet.
         overwrites: share of event objects that a second run replaces.
-        accounts: customers who sign up in a calendar year, from the one before that of the first date on; 0 for none.
-        trials: share of customers who try before they pay.
-        annual: share of subscriptions that begin with a year.
-        plan_changes: share of subscriptions that change to another plan, of a month.
-        pauses: share of subscriptions that pause, of a month.
-        failed_payments: share of invoices of a period whose first payment fails.
-        refunds: share of the others that are paid back in part or in full.
-        churn: share of subscriptions that are asked to end, of a month.
-        comebacks: share of those who left that return.
+        accounts: customers who sign up per calendar year, starting the year before the first date; 0 for none.
+        trials: share of customers who start with a trial.
+        annual: share of subscriptions that start with yearly billing.
+        plan_changes: share of subscriptions that change plan, per month.
+        pauses: share of subscriptions that pause, per month.
+        failed_payments: share of period invoices whose first payment fails.
+        refunds: share of the other period invoices that are refunded in part or in full.
+        churn: share of subscriptions whose cancellation is requested, per month.
+        comebacks: share of churned customers who return.
 
-    Of accounts, subscriptions and invoices, `late` is the share of changes that arrive 1 to 28 days later,
-    `duplicates` that of those sent again, half of them on the next date, half of those amended, `malformed` and
-    `unknown_fields` as for events; the other rates concern events alone.
+    For accounts, subscriptions and invoices, `late` is the share of changes that arrive 1 to 28 days later, and
+    `duplicates` the share that is sent again, half of them on the next date, half of these amended; `malformed` and
+    `unknown_fields` are as for events; the other rates apply only to events.
 
-    An event has at most one of late, unknown_fields, future and unknown_users, and only those with none are copied or
-    overwritten. Rates that do not fit together are met as far as there are events.
+    An event has at most one of late, unknown_fields, future and unknown_users, and only events with none of them are
+    copied or overwritten. Rates that exceed the number of events together are met as far as possible.
 
     Raises:
         ValueError: an option is out of range.
@@ -96,12 +96,12 @@ class SampleOptions:
 
     @property
     def events_per_day(self) -> float:
-        """Events of an average date."""
+        """Number of events on an average date."""
         return self.events / self.days
 
     @property
     def first_day(self) -> int:
-        """The first date as a proleptic ordinal, as all dates are inside the package."""
+        """The first date as a proleptic ordinal, the representation of all dates within the package."""
         return self.last_day - self.days + 1
 
     @property

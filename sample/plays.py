@@ -1,4 +1,4 @@
-"""Plays: which activity, from where, completed or not, and how long."""
+"""Plays: activity, source, completion and duration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from sample.catalog import TYPES, catalog
 from sample.draw import Bools, Floats, Ints, cumulative, pick
 
-# The collection that an activity was started from, mostly none, and how many plays each has.
+# The collection that an activity was started from, usually none, and its number of plays.
 _PLAYED_FROM = {
     "": 6891,
     "collection_nature": 560,
@@ -35,7 +35,7 @@ _FROM_COLLECTION = len(SOURCES) - 1
 _LOADING_NULL, _LOADING_MEDIAN, _LOADING_SPREAD = 0.03, 0.9, 0.6
 
 _COMPLETED = np.array([0.685, 0.396, 0.862, 0.481])
-# Quantiles of the seconds of a play shorter than an hour; every knot that is 0 is a share of plays of no length.
+# Quantiles of the seconds of plays shorter than an hour; each 0 is a share of plays of zero length.
 _LEVELS = [0.0, 0.05, 0.10, 0.15, 0.25, 0.50, 0.75, 0.90, 0.95, 0.98, 0.99, 0.995, 1.0]
 _SECONDS: dict[tuple[str, bool], list[float]] = {
     ("game", True): [3.4, 24, 34, 47, 62, 92, 132, 198, 269, 368, 560, 890, 3400],
@@ -47,7 +47,7 @@ _SECONDS: dict[tuple[str, bool], list[float]] = {
     ("audiobook", True): [6.1, 9.7, 12.4, 13.6, 18.2, 29.3, 57.7, 83.5, 122, 137, 160, 176, 193],
     ("audiobook", False): [0, 0, 3.1, 3.7, 5.5, 15.4, 34.9, 50, 72, 174, 220, 228, 233],
 }
-# An app left in the background counts on: Pareto from an hour up to a week.
+# An app left in the background keeps counting: Pareto from an hour to a week.
 _LEFT_OPEN = np.array([0.0065, 0.0, 0.0019, 0.0])
 _HOUR, _WEEK, _LEFT_OPEN_ALPHA = 3600.0, 604_800.0, 0.54
 _UNROUNDED = 0.055
@@ -62,8 +62,8 @@ class Plays:
         seconds: length of the play.
         collections: index into COLLECTIONS.
         sources: index into SOURCES.
-        loading: seconds until the activity was ready, NaN when unknown.
-        children: which of the user's children, as a share of them; negative when unknown.
+        loading: seconds until the activity was ready, NaN if unknown.
+        children: the child that played, as a share of the user's children; negative if unknown.
     """
 
     activities: Ints
@@ -76,7 +76,7 @@ class Plays:
 
 
 def draw_plays(rng: np.random.Generator, count: int) -> Plays:
-    """`count` independent plays."""
+    """Draw `count` independent plays."""
     activities = pick(rng, catalog().shares, count)
     kinds = catalog().types[activities]
     completed = rng.random(count) < _COMPLETED[kinds]
@@ -102,7 +102,7 @@ def _draw_seconds(rng: np.random.Generator, kinds: Ints, completed: Bools) -> Fl
 
 
 def _truncated_pareto(level: Floats) -> Floats:
-    """Inverse of the distribution function of a Pareto variable, cut at a week."""
+    """Inverse distribution function of a Pareto variable, truncated at a week."""
     kept = 1 - (_HOUR / _WEEK) ** _LEFT_OPEN_ALPHA
     longest: Floats = _HOUR * (1 - level * kept) ** (-1 / _LEFT_OPEN_ALPHA)
     return longest

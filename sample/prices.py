@@ -1,4 +1,4 @@
-"""What customers pay: plans, prices by currency, countries with their currency and tax."""
+"""Plans, prices by currency, and countries with their currency and tax."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from sample.draw import cumulative
 
 PLANS = ("starter", "plus", "family", "school")
-"""From the cheapest to the dearest; a school pays by the seat."""
+"""From the cheapest to the most expensive; a school pays by the seat."""
 SCHOOL = PLANS.index("school")
 PLAN_SHARES = cumulative([40, 33, 20, 7])
 CURRENCIES = ("EUR", "USD", "GBP", "JPY")
-# Price of a seat and month in minor units, by plan, in the order of CURRENCIES; the yen has no minor units.
+# Price per seat and month in minor units, by plan, in the order of CURRENCIES; the yen has no minor unit.
 _PRICES = {
     "starter": (499, 549, 449, 750),
     "plus": (999, 1099, 899, 1480),
@@ -19,8 +19,8 @@ _PRICES = {
     "school": (329, 349, 299, 480),
 }
 MONTHS_OF_A_YEAR = 10
-"""A year costs so many months."""
-# Country, how many customers it has, currency, tax.
+"""A year costs this many monthly prices."""
+# Country, weight of its customers, currency, tax.
 _COUNTRIES = (
     ("us", 30, "USD", "0"),
     ("de", 18, "EUR", "0.19"),
@@ -38,11 +38,11 @@ TAX_OF = {name: Decimal(tax) for name, _, _, tax in _COUNTRIES}
 
 
 def price(plan: str, interval: str, currency: str) -> int:
-    """Price of a seat per interval (month or year), minor units."""
+    """Price per seat and interval (month or year) in minor units."""
     monthly = _PRICES[plan][CURRENCIES.index(currency)]
     return monthly if interval == "month" else monthly * MONTHS_OF_A_YEAR
 
 
 def whole(amount: Decimal) -> int:
-    """Half up, away from zero, to minor units."""
+    """Round to minor units, halves away from zero."""
     return int(amount.quantize(Decimal(1), ROUND_HALF_UP))

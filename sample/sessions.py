@@ -1,4 +1,4 @@
-"""Sessions: who plays on a date, how many plays in a row, and at which moments."""
+"""Sessions: which users play on a date, the number of consecutive plays, and their times."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sample.days import DAY_MS, midnight, times_of_day
 from sample.devices import Devices
 from sample.draw import Bytes, Ints, Stream, cumulative, generator, pick
 from sample.options import SampleOptions
-from sample.users import HORIZON_DAYS, appetite, cohort
+from sample.users import HORIZON_DAYS, cohort, play_weights
 
-# Plays in a session are log-normal (median, spread), at most so many; so are the seconds from one play to the next.
+# Plays per session: log-normal (median, spread) with a maximum. Seconds between plays: log-normal (median, spread).
 _LENGTH, _LENGTH_SPREAD, _LONGEST = 1.6, 1.3, 150
 _GAP_SECONDS, _GAP_SPREAD = 75.0, 0.95
-_SETTLE_MS = 60_000  # nobody plays sooner after registering
+_SETTLE_MS = 60_000  # first play at least this long after registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Sessions:
     """Plays in sessions, as columns.
 
     Attributes:
-        users: id of the account.
-        children: how many children the account has.
-        ages: days since it registered.
+        users: id of the user.
+        children: number of the user's children.
+        ages: days since registration.
         moments: when each play ended, milliseconds since 1970 UTC, within the date.
     """
 
@@ -40,8 +40,8 @@ def draw_sessions(options: SampleOptions, day: int, count: int) -> Sessions:
     """`count` plays of one date, grouped by session."""
     rng = generator(options.seed, day, Stream.SESSIONS)
     cohorts = [cohort(options, day - age) for age in range(HORIZON_DAYS)]
-    shares = cumulative(np.concatenate([appetite(users, age) for age, users in enumerate(cohorts)]))
-    lengths = np.exp(rng.normal(np.log(_LENGTH), _LENGTH_SPREAD, count))  # more sessions than can be needed
+    shares = cumulative(np.concatenate([play_weights(users, age) for age, users in enumerate(cohorts)]))
+    lengths = np.exp(rng.normal(np.log(_LENGTH), _LENGTH_SPREAD, count))  # more sessions than needed
     lengths = np.clip(np.ceil(lengths), 1, _LONGEST).astype(np.int64)
     ends = np.cumsum(lengths)
     lengths = lengths[: int(np.searchsorted(ends, count)) + 1]

@@ -1,4 +1,4 @@
-"""Subscriptions: the state that each change tells."""
+"""Subscriptions: their state and its versions."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ class State:
 
     @property
     def amount(self) -> int:
-        """What a period costs, after discount, without tax."""
+        """Price of a period after discount, without tax."""
         return whole(self.unit_amount * self.quantity * (100 - self.discount) / 100)
 
     def priced(self, **changed: object) -> State:
-        """Another plan, interval or currency at its list price."""
+        """The state with another plan, interval or currency at its list price."""
         state = replace(self, **changed)  # type: ignore[arg-type]  # the names are those of the fields
         return replace(state, unit_amount=price(state.plan, state.interval, state.currency))
 
 
 @dataclass(slots=True)
 class Subscription:
-    """A subscription as it stands; each `tell` makes a version of it."""
+    """A subscription in its current state; each `update` adds a version."""
 
     subscription_id: str
     account_id: str
     state: State
-    told: list[Change]
+    changes: list[Change]
     version: int = 0
     moment: int = 0
 
-    def tell(self, moment: int, **changed: object) -> int:
-        """Tells a version, at least a second after the one before; returns when."""
+    def update(self, moment: int, **changed: object) -> int:
+        """Add a version, at least a second after the previous one; return its time."""
         self.state = replace(self.state, **changed)  # type: ignore[arg-type]  # the names are those of the fields
         self.moment, self.version = max(moment, self.moment + 1000), self.version + 1
-        self.told.append(Change(SUBSCRIPTIONS, self.moment, self._record()))
+        self.changes.append(Change(SUBSCRIPTIONS, self.moment, self._record()))
         return self.moment
 
     def line(self) -> Line:
@@ -73,7 +73,7 @@ class Subscription:
         return Line(self.state.plan, self.state.period_start, self.state.period_end, self.state.amount)
 
     def settle(self, before: State, moment: int) -> tuple[Line, Line]:
-        """What is given back for the rest of a period as it was `before`, and what the new state costs for it."""
+        """The credit for the rest of the period in the state `before`, and the charge for the new state."""
         start, end = before.period_start, before.period_end
         share = Decimal(end - moment) / Decimal(end - start)
         back = Line(before.plan, moment, end, -whole(before.amount * share), is_proration=True)

@@ -1,4 +1,4 @@
-"""What goes wrong: bad lines, wrong clocks, accounts that nobody knows."""
+"""Data faults: malformed lines, wrong clocks, unknown users."""
 
 from __future__ import annotations
 
@@ -11,68 +11,70 @@ from sample.days import DAY_MS, event_count
 from sample.draw import Bools, Bytes, Ints, Stream, generator, uuid_texts, uuids
 from sample.options import SampleOptions
 
-# A wrong clock is a century ahead, so that it lies in the future whenever the sample is written.
+# A wrong clock is a century ahead, so that it is in the future whenever the sample is written.
 _FUTURE_DAYS, _FUTURE_SPREAD = 36_525, 400
-# Late events: at least a day, exponential beyond.
+# Delay of late events: one day plus an exponential number of days.
 _LATE_MEAN_DAYS = 4.0
-# So many of the unknown accounts get their record after all, that many days later.
+# Share of the unknown users whose record arrives later, and the days until then.
 _KNOWN_LATER, _KNOWN_AFTER_DAYS = 0.5, 2
 
 
 def chosen(rng: np.random.Generator, among: Ints, wanted: int) -> Ints:
-    """`wanted` of the given numbers, or all when there are fewer; in order."""
+    """Draw `wanted` of the given numbers, or all if there are fewer; sorted."""
     return np.sort(rng.choice(among, size=min(len(among), wanted), replace=False))
 
 
 def draw_trouble(options: SampleOptions, day: int, ages: Ints) -> dict[str, Bools]:
-    """Which of a date's events have which kind of trouble; none has two.
+    """Draw the events of a date that have each kind of trouble; no event has two kinds.
 
     Args:
-        ages: days since the account of each event registered; before it did, nothing can have happened.
+        ages: days since the user of each event registered; no event precedes the registration.
     """
     count = len(ages)
-    free = np.ones(count, dtype=bool)
-    everybody = np.ones(count, dtype=bool)
+    untroubled = np.ones(count, dtype=bool)
+    every_event = np.ones(count, dtype=bool)
     trouble = {}
-    for name, stream, able in (
-        ("future", Stream.FUTURE, everybody),
-        ("unknown_users", Stream.UNKNOWN_USERS, everybody),
+    for name, stream, eligible in (
+        ("future", Stream.FUTURE, every_event),
+        ("unknown_users", Stream.UNKNOWN_USERS, every_event),
         ("late", Stream.LATE, ages > 1),
-        ("unknown_fields", Stream.UNKNOWN_FIELDS, everybody),
+        ("unknown_fields", Stream.UNKNOWN_FIELDS, every_event),
     ):
         wanted = round(getattr(options, name) * count)
         trouble[name] = np.zeros(count, dtype=bool)
         if wanted:
-            trouble[name][chosen(generator(options.seed, day, stream), np.flatnonzero(free & able), wanted)] = True
-        free &= ~trouble[name]
+            trouble[name][
+                chosen(generator(options.seed, day, stream), np.flatnonzero(untroubled & eligible), wanted)
+            ] = True
+        untroubled &= ~trouble[name]
     return trouble
 
 
 def delays_ms(rng: np.random.Generator, ages: Ints) -> Ints:
-    """How late events arrive, in milliseconds; never so late that their account was not registered."""
+    """Draw the delays of late events in milliseconds, limited so that no event precedes its user's registration."""
     days = 1 + rng.exponential(_LATE_MEAN_DAYS, len(ages)).astype(np.int64)
     return np.minimum(days, ages - 1) * DAY_MS
 
 
 def ahead_ms(rng: np.random.Generator, count: int) -> Ints:
-    """By how much wrong clocks are ahead, in milliseconds."""
+    """Draw by how many milliseconds wrong clocks are ahead."""
     return (_FUTURE_DAYS + rng.integers(0, _FUTURE_SPREAD, count)) * DAY_MS
 
 
-def strangers(options: SampleOptions, day: int) -> Bytes:
-    """Ids of accounts without a record that play on a date, one for each of their events."""
-    rng = generator(options.seed, day, Stream.STRANGERS)
+def unknown_user_ids(options: SampleOptions, day: int) -> Bytes:
+    """Ids of users without a record, one for each event of an unknown user on a date."""
+    rng = generator(options.seed, day, Stream.UNKNOWN_IDS)
     return uuids(rng, round(options.unknown_users * event_count(options, day)))
 
 
 def late_accounts(options: SampleOptions, day: int) -> list[str]:
-    """Those of the strangers of some days ago whose record arrives on this date."""
-    found = strangers(options, day - _KNOWN_AFTER_DAYS)
+    """Ids of unknown users of an earlier date whose record arrives on this date."""
+    found = unknown_user_ids(options, day - _KNOWN_AFTER_DAYS)
     return uuid_texts(found[: round(_KNOWN_LATER * len(found))])
 
 
 def malformed_line(line: str, form: int) -> str:
-    """A good line, broken in one of BAD_FORMS ways. A lone surrogate stands for an invalid byte."""
+    """Break a valid event line in one of BAD_FORMS ways. A lone surrogate represents an invalid byte."""
     return _BREAKS[form](line)
 
 
@@ -92,7 +94,7 @@ BAD_FORMS = len(_BREAKS)
 
 
 def broken_change(line: str, form: int) -> str:
-    """A good line of accounts, subscriptions or invoices, broken in one of CHANGE_FORMS ways."""
+    """Break a valid line of accounts, subscriptions or invoices in one of CHANGE_FORMS ways."""
     return _CHANGE_BREAKS[form](line)
 
 

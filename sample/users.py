@@ -1,4 +1,4 @@
-"""Accounts: who registers on a date, from where, with which trial and subscription, and how loyal they stay."""
+"""Users of the app: registration date, country, trial, subscription, activity and loyalty."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from sample.options import SampleOptions
 from sample.trouble import late_accounts
 
 HORIZON_DAYS = 30
-"""After this many days an account plays no more."""
+"""After this many days an account stops playing."""
 EVENTS_PER_USER = 15.0
 PER_FILE = 500
 COUNTRIES = ("mx", "co", "in", "th", "us", "br", "sa", "tr", "my", "ph")
 _COUNTRIES = cumulative([58, 52, 48, 40, 38, 36, 36, 36, 34, 31])
 _CHILDREN = cumulative([404, 4, 0, 1])
-_TRIAL, _SUBSCRIBED = 0.33, 0.61  # the second of those that had a trial
+_TRIAL, _SUBSCRIBED = 0.33, 0.61  # the second as a share of those with a trial
 _TRIAL_DAYS = np.array([7, 14])
 _LONG_TRIAL = 0.53
 _SUBSCRIPTION_DAYS = 30
-# Minutes from registration to trial, and from the last minute for registering to midnight.
+# Minutes from registration to trial, and from the latest registration to midnight.
 _TRIAL_AFTER, _DAY_LEFT = (5, 24), 30
-# How much somebody plays is log-normal up to a most; how long they stay loyal, in days, exponential.
-_ZEAL_SPREAD, _ZEAL_MOST, _LOYAL_DAYS, _RETURN = 1.7, 30.0, 9.0, 0.16
-# Those with a trial play less on a day, and stay longer.
-_TRIAL_ZEAL, _TRIAL_LOYALTY = 0.38, 2.6
+# Play intensity is log-normal with a maximum; loyalty in days is exponential.
+_INTENSITY_SPREAD, _MAX_INTENSITY, _LOYAL_DAYS, _RETURN = 1.7, 30.0, 9.0, 0.16
+# Users with a trial play less per day and stay longer.
+_TRIAL_INTENSITY, _TRIAL_LOYALTY = 0.38, 2.6
 _MINUTE = 60_000
 
 
@@ -43,8 +43,8 @@ class Users:
     Attributes:
         children: number of children.
         trial_ends: end of the trial, and start of the subscription.
-        zeal: how much they play on the first day.
-        loyalty: days of loyalty, the scale of its exponential decay.
+        intensity: relative number of plays on the first day.
+        loyalty: scale of the exponential decay of plays, in days.
     """
 
     ids: Bytes
@@ -54,14 +54,14 @@ class Users:
     trial_starts: Ints
     trial_ends: Ints
     subscription_ends: Ints
-    zeal: Floats
+    intensity: Floats
     loyalty: Floats
     devices: Devices
 
 
 @lru_cache(maxsize=HORIZON_DAYS + 20)
 def cohort(options: SampleOptions, day: int) -> Users:
-    """Those who register on a date."""
+    """The users who register on a date."""
     rng = generator(options.seed, day, Stream.COHORT)
     count = max(1, round(options.events_per_day / EVENTS_PER_USER))
     ids, devices = uuids(rng, count), draw_devices(rng, count)
@@ -79,35 +79,36 @@ def cohort(options: SampleOptions, day: int) -> Users:
         np.where(has_trial, trial_starts, -1),
         np.where(has_trial, trial_ends, -1),
         np.where(has_subscription, trial_ends + _SUBSCRIPTION_DAYS * DAY_MS, -1),
-        np.minimum(np.exp(rng.normal(0, _ZEAL_SPREAD, count)), _ZEAL_MOST) * np.where(has_trial, _TRIAL_ZEAL, 1),
+        np.minimum(np.exp(rng.normal(0, _INTENSITY_SPREAD, count)), _MAX_INTENSITY)
+        * np.where(has_trial, _TRIAL_INTENSITY, 1),
         rng.exponential(_LOYAL_DAYS, count) * np.where(has_trial, _TRIAL_LOYALTY, 1) + 0.5,
         devices,
     )
 
 
-def appetite(users: Users, age_days: int) -> Floats:
-    """How much each plays, that many days after registering."""
+def play_weights(users: Users, age_days: int) -> Floats:
+    """The relative number of plays of each user, that many days after registration."""
     if age_days == 0:
-        return users.zeal
-    fading: Floats = users.zeal * _RETURN * np.exp(-age_days / users.loyalty)
-    return fading
+        return users.intensity
+    weights: Floats = users.intensity * _RETURN * np.exp(-age_days / users.loyalty)
+    return weights
 
 
 def child_texts(ids: Bytes, numbers: Ints) -> list[str]:
-    """The ids of children, by their parent's id and their number from 1."""
+    """The ids of children, derived from the parent's id and the child's number from 1."""
     children = ids.copy()
     children[:, 15] ^= numbers.astype(np.uint8)
     return uuid_texts(children)
 
 
 def user_keys(options: SampleOptions, day: int) -> list[str]:
-    """The keys of one date's account objects, without making their records."""
+    """The keys of one date's user objects, without generating their records."""
     records = sum(len(chosen) for _, chosen, _ in _changes(options, day)) + len(late_accounts(options, day))
     return [object_key(options, f"{folder(day)}/users", number, 3) for number in range(-(-records // PER_FILE))]
 
 
 def user_objects(options: SampleOptions, day: int) -> Iterator[SampleObject]:
-    """The records of one date: who registered, whose subscription began, and who arrives after their events."""
+    """The user records of one date: registrations, new subscriptions, and records that arrive after their events."""
     lines = [line for change in _changes(options, day) for line in _lines(*change)]
     lines += [
         json.dumps({"user_id": text, "children_ids": [], "country_code": COUNTRIES[0]})
@@ -119,7 +120,7 @@ def user_objects(options: SampleOptions, day: int) -> Iterator[SampleObject]:
 
 
 def _changes(options: SampleOptions, day: int) -> list[tuple[Users, Ints, bool]]:
-    """Whose records change on a date: (accounts, places among them, whether their subscription has begun)."""
+    """The changes on a date: (users, indices of the changed ones, whether their subscription has begun)."""
     new = cohort(options, day)
     changes = [(new, np.arange(len(new.ids)), False)]
     for days in _TRIAL_DAYS.tolist():
@@ -130,7 +131,7 @@ def _changes(options: SampleOptions, day: int) -> list[tuple[Users, Ints, bool]]
 
 
 def _lines(users: Users, chosen: Ints, subscribed: bool) -> Iterator[str]:
-    """The chosen accounts as the feed tells them; what was not reached is absent."""
+    """The records of the chosen users; fields without a value yet are absent."""
     ids, counts = users.ids[chosen], users.children[chosen].tolist()
     children = [child_texts(ids, np.full(len(ids), number)) for number in range(1, len(_CHILDREN) + 1)]
     times = (users.registered, users.trial_starts, users.trial_ends, users.subscription_ends)

@@ -1,4 +1,4 @@
-"""Writing a sample: what is there already stays, so a second run changes nothing but what it is asked to overwrite."""
+"""Writing of a sample: existing objects stay, so a second run changes only the objects that it must overwrite."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Sizes = Mapping[tuple[str, str], int]
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """What a run wrote.
+    """The result of a run.
 
     Attributes:
-        objects: new ones.
-        overwritten: existing ones that got their second version.
-        existing: those that were there already and stayed.
-        bytes: written.
-        tally: records in what was written.
+        objects: new objects.
+        overwritten: existing objects that got their second version.
+        existing: existing objects that stayed.
+        bytes: bytes written.
+        tally: counts of the records written.
     """
 
     objects: int = 0
@@ -49,18 +49,18 @@ class SampleSummary:
 def write_objects(
     options: SampleOptions, put: Put, sizes: Sizes, advance: Callable[[int, int], None] = lambda objects, size: None
 ) -> SampleSummary:
-    """Writes what is missing: catalogue and accounts first, then the events, date by date.
+    """Write the missing objects: catalogue and users first, then the events, date by date.
 
-    A date is complete before the next one begins, so a later version of a record is never in an older object.
+    A date is complete before the next one starts, so a later version of a record is never in an older object.
 
     Args:
         put: stores (bucket, key, body); several threads call it at once, except for the first object of a date, which
-            may have to make a folder.
-        sizes: the objects that exist. One that has a second version gets it, if its size is that of the first.
+            may have to create a folder.
+        sizes: the existing objects. One with a second version is overwritten if its size is that of the first version.
         advance: called with (objects, bytes) after each object; first with the negative number of all.
 
     Raises:
-        Exception: whatever `put` raises; what was written stays and the next run goes on from there.
+        Exception: whatever `put` raises; written objects stay and the next run continues from there.
     """
     todo = list(batches(options))
     advance(-sum(len(batch.keys) for batch in todo), 0)
@@ -82,10 +82,10 @@ def _write(
     running: deque[Future[None]] = deque()
     is_first = True
     for item in batch.draw():
-        there = sizes.get((item.bucket, item.key))
-        if there is None:
+        existing_size = sizes.get((item.bucket, item.key))
+        if existing_size is None:
             body, step = item.body, SampleSummary(objects=1, bytes=len(item.body), tally=item.tally)
-        elif item.revised is not None and there == len(item.body):
+        elif item.revised is not None and existing_size == len(item.body):
             body = item.revised
             step = SampleSummary(overwritten=1, bytes=len(body), tally=item.revised_tally)
         else:

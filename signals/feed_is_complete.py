@@ -1,4 +1,7 @@
-"""Holds a day back until its feed is complete by the contract: `signals (feed_is_complete(feed := 'events'))`."""
+"""Delays a day until its feed is complete by the contract: `signals (feed_is_complete(feed := 'events'))`.
+
+SQLMesh finds the signals that models name in signals/.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from sqlmesh import DatetimeRanges, signal
 
 @signal()  # type: ignore[untyped-decorator]  # SQLMesh publishes no types
 def feed_is_complete(batch: DatetimeRanges, feed: str) -> DatetimeRanges:
-    """The days of a batch that need not wait, see `completeness` in the feed's contract.
+    """Return the days of a batch that can be computed now, by `completeness` in the feed's contract.
 
     Raises:
-        ConfigError, RetriableError: ledger or landing cannot be read, or there is no such feed.
+        ConfigError, RetriableError: the ledger or the landing cannot be read, or the feed does not exist.
     """
-    # Imported here: SQLMesh stores with the model all that a signal finds at module level.
+    # Imported here because SQLMesh stores every module-level name that a signal uses with the model.
     from sqlmesh.core.console import get_console
 
     from ingest.contracts.contract import select
@@ -23,4 +26,4 @@ def feed_is_complete(batch: DatetimeRanges, feed: str) -> DatetimeRanges:
     verdict = judge(contract, [start.date() for start, _ in batch], settings())
     if warning := verdict.warning(contract):
         get_console().log_warning(warning)
-    return [(start, end) for start, end in batch if start.date() not in verdict.held]
+    return [(start, end) for start, end in batch if start.date() not in verdict.withheld]

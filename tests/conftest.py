@@ -22,6 +22,23 @@ from tests.s3_servers import SERVERS, serve_program
 
 collect_rarely()
 REFERENCE = PROJECT.parent / "shared" / "reference"
+LONG = (
+    *("e2e/", "spark/", "hostile/test_channels", "hostile/test_contract_changes", "hostile/test_killed_cycles"),
+    *("hostile/test_lost_ledger", "hostile/test_memory", "hostile/test_names", "hostile/test_s3_names"),
+    *("hostile/test_secrets", "hostile/test_truth_of_summaries", "hostile/test_verify_beside_overwrites"),
+    *("hostile/test_containment", "hostile/test_drop", "hostile/test_freshness", "hostile/test_settle", "fuzz/"),
+    *("pipeline/state/", "pipeline/cycle/test_cycle", "pipeline/invalidation/test_late_", "sample/test_sample_cli"),
+    *("ingest/steps/test_bad_lines", "pipeline/serving/", "test_compose", "test_wheel"),
+)
+"""Files whose tests take many seconds each, by the beginnings of their paths: `make test` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of LONG."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(LONG):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture

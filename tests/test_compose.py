@@ -96,10 +96,10 @@ def test_console_and_example_name_the_published_address(services: dict[str, Any]
     assert store["VGW_WEBUI_GATEWAYS"] == address
     console = address + store["VGW_WEBUI_S3_PREFIX"]
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    page = (PROJECT / "docs" / "s3.md").read_text(encoding="utf-8")
     assert f"\n# AWS_ENDPOINT_URL={address}\n" in example
-    assert f"AWS_ENDPOINT_URL={address} " in readme
-    assert all(console in text for text in (TEXT, readme))
+    assert f"AWS_ENDPOINT_URL={address} " in page
+    assert all(console in text for text in (TEXT, page))
 
 
 def test_documented_address_leads_to_the_postgres_of_its_profile(services: dict[str, Any]) -> None:
@@ -146,8 +146,8 @@ def test_command_of_init_fills_the_landing_of_a_real_store_once(
 
     # THEN buckets and objects were made by the first run alone
     assert {line.split("\t")[1] for line in first if line.startswith("s3://")} == {"created"}
-    assert {line.split("\t")[1] for line in second if line.startswith("s3://")} == {"there already"}
-    assert "is there already" in second[-1]
+    assert {line.split("\t")[1] for line in second if line.startswith("s3://")} == {"exists"}
+    assert "already exists" in second[-1]
     options = read_settings()
     for contract in contracts().values():
         assert list(Store(options.landing(contract.source.bucket), options).list())

@@ -41,10 +41,14 @@ def main() -> None:
     ingest.upkeep.compact.MIN_FILES = 2
     ingest.contracts.contract.contracts = cache(lambda: ingest.contracts.contract.load_contracts(folder))
     # only now, so that they take what was set
-    from pipeline import cli, verify  # noqa: F401  what they import later
+    from pipeline import cli
+    from pipeline.checks import verify  # noqa: F401  what the commands import later
+    from pipeline.cli import show  # noqa: F401
+    from pipeline.cycle import ingest as ingest_cycle  # noqa: F401
+    from pipeline.cycle import maintain, quarantine, recover  # noqa: F401
 
     if sys.argv[1] == "run":
-        from pipeline import run  # noqa: F401  SQLMesh, which takes a second
+        from pipeline.cycle import cycle  # noqa: F401  SQLMesh, which takes a second
         from pipeline.warehouse import project
 
         project.PROJECT = Path(os.environ["TORTURE_PROJECT"])

@@ -117,7 +117,8 @@ def main() -> None:
     options, arguments = parser.parse_known_args()
     os.environ["STATE_LOCK_SECONDS"] = "1"
     if options.program == "lake":
-        from pipeline import cli, run  # noqa: F401  what the commands import later
+        from pipeline import cli
+        from pipeline.cycle import cycle, ingest  # noqa: F401  what the commands import later
         from pipeline.warehouse import project
 
         project.PROJECT = Path(options.project)

@@ -1,1 +1,1 @@
-"""The feeds' contracts, as YAML by domain, and what reads them."""
+"""The feeds' contracts, as YAML by domain, and the code that reads them."""

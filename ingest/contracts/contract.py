@@ -1,4 +1,4 @@
-"""The data contract of a feed: the single source of truth for its shape and its rules."""
+"""The data contract of a feed: the single source of truth for its schema and rules."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ingest.contracts.keywords import KEYWORDS
 from ingest.contracts.source import LONGEST_SECONDS, Completeness, Source, Strict
 from ingest.errors import ConfigError
+from ingest.settings import PROJECT
 
-CONTRACTS = Path(__file__).resolve().parent
+_OWN = PROJECT / "ingest" / "contracts"
+CONTRACTS = _OWN if _OWN.is_dir() else Path(__file__).resolve().parent
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TYPE = re.compile(r"string|boolean|integer|double|date|timestamp|struct|decimal\((\d{1,2}), ?(\d{1,2})\)")
 MAX_DIGITS = 38
-"""Of a decimal."""
+"""Greatest precision of a decimal."""
 MAX_LEVELS = 31
-"""Of structs and lists within each other; with the record itself half of what a parser follows (parse.MAX_NESTING)."""
+"""Greatest nesting of structs and lists; with the record itself half of a parser's limit (fields.MAX_NESTING)."""
 
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise ValueError(f"'{value}' is no name; expected lower_snake_case")
+        raise ValueError(f"'{value}' is not a valid name; expected lower_snake_case")
     return value
 
 
@@ -37,28 +39,34 @@ def _type(value: str) -> str:
     found = _TYPE.fullmatch(value)
     if not found:
         raise ValueError(
-            f"'{value}' is no type; expected string, boolean, integer, double, decimal(p, s), date, timestamp or struct"
+            f"'{value}' is not a type; expected string, boolean, integer, double, decimal(p, s), date, timestamp "
+            "or struct"
         )
     if found[1] and not (1 <= int(found[1]) <= MAX_DIGITS and int(found[2]) <= int(found[1])):
-        raise ValueError(f"'{value}' is no type; expected decimal(p, s) with p from 1 to {MAX_DIGITS}, and s up to p")
+        raise ValueError(
+            f"'{value}' is not a type; expected decimal(p, s) with p from 1 to {MAX_DIGITS}, and s up to p"
+        )
     return value
 
 
 def _feed(value: str) -> str:
     if value in KEYWORDS | {"values"}:
-        raise ValueError(f"'{value}' is a word of SQL, and a table is named by it; expected another name")
+        raise ValueError(f"'{value}' is an SQL keyword and cannot name a table; expected another name")
     return _name(value)
 
 
 class Kind(StrEnum):
-    """`event`: immutable facts, dated by their event time. `entity`: the latest version per key counts."""
+    """The kind of a feed.
+
+    `event`: immutable facts, dated by their event time. `entity`: versions of a key, of which the latest counts.
+    """
 
     EVENT = "event"
     ENTITY = "entity"
 
 
 class Column(Strict):
-    """One field of a record. `repeated` makes it a list, `fields` the members of a struct."""
+    """One field of a record. `repeated` makes it a list, `fields` are the fields of a struct."""
 
     name: Annotated[str, AfterValidator(_name)]
     type: Annotated[str, AfterValidator(_type)]
@@ -84,26 +92,26 @@ class Reference(Strict):
 
 
 class Contract(Strict):
-    """Everything that is agreed between the producer of a feed and its readers.
+    """The agreement between the producer of a feed and its readers.
 
     Attributes:
-        version: raised with each change of the columns.
+        version: increased with each change of the columns.
         key: columns that identify a fact (within its event date) or an entity.
         event_time: timestamp column that dates an event.
         latest_by: columns whose greatest values win among the versions of one key, before modification time and name.
-        dates: timestamp columns of an entity that say on which UTC dates a version of it tells facts of its own, as
-            `updated_at` does for the state of a subscription. A changed version touches those dates of what is
+        dates: timestamp columns of an entity with the UTC dates on which a version states facts of its own, as
+            `updated_at` does for the state of a subscription. A changed version affects those dates of what is
             computed from the feed. Facts of event feeds that refer to the entity are found by their references; an
-            entity with neither touches every date.
+            entity with neither affects every date.
         epoch: an event before this UTC date is impossible and is quarantined.
         clock_skew_seconds: how far an event time may lie after the object's modification time.
-        freshness_seconds: how old the newest record may be before the feed counts as late.
-        completeness: of an event feed, when a day is complete; without it a day is computed when its schedule says.
-        overwritten: what becomes of an object that gets new content under its old name: `replace` shows its new rows in
-            place of the old ones, `refuse` keeps the old ones and fails until somebody looks.
-        unknown_fields: `rescue` keeps what the contract does not know in `_rescued_data`; `evolve` does too, and each
-            ingest that meets such fields says how to propose them for the contract; `freeze` quarantines the record.
-        max_line_bytes: a longer line is no record; only its beginning is kept, in the quarantine.
+        freshness_seconds: maximum age of the newest record before the feed counts as late.
+        completeness: of an event feed, when a day is complete; without it a day is computed on schedule.
+        overwritten: what happens when an object gets new content under its old name: `replace` shows the new rows
+            instead of the old ones, `refuse` keeps the old ones and fails until an operator resolves it.
+        unknown_fields: `rescue` keeps unknown fields in `_rescued_data`; `evolve` does too, and each ingest that meets
+            such fields reports how to propose them for the contract; `freeze` quarantines the record.
+        max_line_bytes: a longer line is rejected; quarantine keeps only its beginning.
         max_quarantined_share: share of one ingest's records that may be quarantined before the ingest counts as
             failed; the data is kept either way.
     """
@@ -133,19 +141,19 @@ class Contract(Strict):
 
     @property
     def name(self) -> str:
-        """`domain/feed`, as on the command line."""
+        """The name on the command line: `domain/feed`."""
         return f"{self.domain}/{self.feed}"
 
     @property
     def table(self) -> str:
-        """The feed's table as SQLMesh sees it."""
+        """The name of the feed's table in SQLMesh."""
         return f"bronze.{self.feed}"
 
     def leaf(self, path: str) -> Column:
-        """The column at a dotted path.
+        """Return the column at a dotted path.
 
         Raises:
-            ValueError: there is none.
+            ValueError: no such column is declared.
         """
         for declared, column in self.walk():
             if declared == path:
@@ -153,7 +161,7 @@ class Contract(Strict):
         raise ValueError(f"column '{path}' is not declared")
 
     def walk(self) -> Iterator[tuple[str, Column]]:
-        """Every column with its dotted path, parents first."""
+        """Yield every column with its dotted path, parents first."""
 
         def below(columns: tuple[Column, ...], prefix: str) -> Iterator[tuple[str, Column]]:
             for column in columns:
@@ -164,17 +172,17 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        times = Counter(path for path, _ in self.walk())
-        if double := {path for path, count in times.items() if count > 1}:
-            raise ValueError(f"columns declared twice: {sorted(double)}")
-        taken = {"ingest_date", "event_date"} if self.kind is Kind.EVENT else {"ingest_date"}
-        if reserved := sorted(taken & times.keys()):
-            raise ValueError(f"columns {reserved} are named as the partitions of bronze are; expected other names")
-        lists: dict[str, int] = {}  # how many lists a value lies in, its own included
+        counts = Counter(path for path, _ in self.walk())
+        if duplicates := {path for path, count in counts.items() if count > 1}:
+            raise ValueError(f"columns declared twice: {sorted(duplicates)}")
+        reserved = {"ingest_date", "event_date"} if self.kind is Kind.EVENT else {"ingest_date"}
+        if clashes := sorted(reserved & counts.keys()):
+            raise ValueError(f"columns {clashes} have the names of bronze's partition columns; expected other names")
+        lists: dict[str, int] = {}  # number of lists around a value, its own included
         for path, column in self.walk():
             lists[path] = lists.get(path.rpartition(".")[0], 0) + column.repeated
             if path.count(".") + 1 + lists[path] > MAX_LEVELS:
-                raise ValueError(f"column '{path}' lies deeper than {MAX_LEVELS} levels of structs and lists")
+                raise ValueError(f"column '{path}' is nested deeper than {MAX_LEVELS} levels of structs and lists")
         for name, named in (
             ("key", self.key),
             ("event_time", (self.event_time,) if self.event_time else ()),
@@ -182,22 +190,22 @@ class Contract(Strict):
             ("dates", self.dates),
             ("references", tuple(reference.column for reference in self.references)),
         ):
-            if several := [path for path in named if self.leaf(path).type == "struct" or lists[path]]:
+            if nested := [path for path in named if self.leaf(path).type == "struct" or lists[path]]:
                 raise ValueError(
-                    f"{name}: '{several[0]}' is a struct, a list or within a list; expected a column with one value in "
-                    "each record"
+                    f"{name}: '{nested[0]}' is a struct, a list or within a list; expected a column with one value per "
+                    "record"
                 )
         if optional := [path for path in self.key if not self.leaf(path).required]:
             raise ValueError(f"key columns must be required: {optional}")
         if self.kind is Kind.ENTITY and self.event_time:
             raise ValueError("an entity feed has no event_time; use latest_by")
         if self.kind is Kind.ENTITY and self.completeness:
-            raise ValueError("an entity feed has no days that could be complete")
+            raise ValueError("an entity feed has no days; completeness is for event feeds")
         if wrong := [path for path in self.dates if self.leaf(path).type not in ("timestamp", "date")]:
             raise ValueError(f"dates must be timestamps or dates: {wrong}")
         if self.kind is Kind.EVENT:
             if self.dates:
-                raise ValueError("an event feed is dated by its event_time; dates are of entities")
+                raise ValueError("an event feed is dated by its event_time; dates are for entities")
             if not self.event_time:
                 raise ValueError("an event feed needs event_time")
             column = self.leaf(self.event_time)
@@ -207,10 +215,10 @@ class Contract(Strict):
 
 
 def load_contract(path: Path) -> Contract:
-    """Reads one contract file.
+    """Read one contract file.
 
     Raises:
-        ConfigError: it is no valid contract; the message names the file and each fault.
+        ConfigError: the contract is invalid; the message names the file and each fault.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -228,10 +236,10 @@ def load_contract(path: Path) -> Contract:
 
 
 def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
-    """All contracts by feed, in name order, with their references checked against each other.
+    """Read all contracts by feed, in name order, and check their references.
 
     Raises:
-        ConfigError: a file is invalid, a feed is declared twice or a reference leads nowhere.
+        ConfigError: a file is invalid, a feed is declared twice or a reference has no target.
     """
     contracts: dict[str, Contract] = {}
     for path in sorted(folder.glob("*/*.yaml")):
@@ -244,7 +252,7 @@ def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
             target = contracts.get(reference.feed)
             if target is None or target.key != (reference.key,):
                 raise ConfigError(
-                    f"{contract.name}: reference {reference.column} -> {reference.feed}.{reference.key} leads nowhere; "
+                    f"{contract.name}: reference {reference.column} -> {reference.feed}.{reference.key} has no target; "
                     "expected the single key column of a declared feed"
                 )
         _check_retirement(contract, contracts)
@@ -252,31 +260,31 @@ def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
 
 
 def _check_retirement(contract: Contract, contracts: dict[str, Contract]) -> None:
-    """Checks that what one feed retires is neither read again nor still to be read by another feed.
+    """Check that retired objects are neither loaded again nor still needed by another feed.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: they are.
     """
     rule = contract.source.retire
     own = f"{contract.source.bucket}/{contract.source.prefix}"
     for other in contracts.values() if rule else ():
         place = f"{other.source.bucket}/{other.source.prefix}"
-        if rule and rule.to and _meet(rule.to, place):
+        if rule and rule.to and _overlap(rule.to, place):
             raise ConfigError(
-                f"{contract.name}: source.retire.to {rule.to} lies where {other.name} is read from, so what is retired "
+                f"{contract.name}: source.retire.to {rule.to} overlaps the source of {other.name}, so retired objects "
                 "would be loaded again; name another bucket or prefix"
             )
-        if other is not contract and _meet(own, place):
+        if other is not contract and _overlap(own, place):
             raise ConfigError(
-                f"{contract.name}: source.retire would take objects away that {other.name} reads too; "
-                "give each feed a bucket or prefix of its own, or remove it"
+                f"{contract.name}: source.retire would remove objects that {other.name} reads too; "
+                "give each feed a bucket or prefix of its own, or remove the rule"
             )
 
 
-def _meet(one: str, other: str) -> bool:
-    """Whether one of two bucket/prefix places lies in the other.
+def _overlap(one: str, other: str) -> bool:
+    """Whether one of two bucket/prefix locations contains the other.
 
-    >>> _meet("raw/old", "raw/"), _meet("raw", "raw/new"), _meet("raw-old", "raw")
+    >>> _overlap("raw/old", "raw/"), _overlap("raw", "raw/new"), _overlap("raw-old", "raw")
     (True, True, False)
     """
     first, second = (f"{place.rstrip('/')}/" for place in (one, other))
@@ -285,12 +293,12 @@ def _meet(one: str, other: str) -> bool:
 
 @cache
 def contracts() -> dict[str, Contract]:
-    """The project's contracts by feed, read once."""
+    """Return the project's contracts by feed, read once."""
     return load_contracts()
 
 
 def select(feeds: tuple[str, ...]) -> list[Contract]:
-    """The contracts of the named feeds (`events` or `engagement/events`), or of all.
+    """Return the contracts of the named feeds (`events` or `engagement/events`), or of all.
 
     Raises:
         ConfigError: a name is unknown.

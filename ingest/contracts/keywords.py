@@ -1,4 +1,4 @@
-"""Words of SQL that a name must be quoted for."""
+"""SQL keywords, which must be quoted when used as names."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ KEYWORDS = frozenset(
     using variadic verbose when where window with
     """.split()
 )
-"""What DuckDB or sqlglot take for something else where the name of a member of a struct stands."""
+"""Words that DuckDB or sqlglot misparse as the name of a struct field."""

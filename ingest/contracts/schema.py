@@ -1,4 +1,4 @@
-"""What follows from a contract: Arrow schemas, SQL types and SQLMesh's external models. Pure functions."""
+"""Arrow schemas, SQL types and SQLMesh's external models, derived from a contract by pure functions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ingest.contracts.contract import Column, Contract, Kind
 from ingest.contracts.keywords import KEYWORDS
 
 MAX_DOUBLE = 1e150
-"""Greatest magnitude of a double in bronze: no square of one and no sum of a billion of them is infinite."""
+"""Greatest magnitude of a double in bronze: neither its square nor a sum of a billion such values is infinite."""
 LINEAGE: dict[str, tuple[pa.DataType, str, str]] = {
-    "_source_file": (pa.string(), "TEXT", "Object that held the record: bucket/key."),
-    "_source_etag": (pa.string(), "TEXT", "Version of that object as the store names it."),
+    "_source_file": (pa.string(), "TEXT", "Object that contains the record: bucket/key."),
+    "_source_etag": (pa.string(), "TEXT", "Version of that object: the store's etag."),
     "_source_modified_at": (pa.timestamp("us"), "TIMESTAMP", "When that version was written, UTC."),
     "_source_line": (pa.int64(), "BIGINT", "Line of the record in the object, counted from 1."),
     "_ingested_at": (pa.timestamp("us"), "TIMESTAMP", "When its load began, UTC."),
@@ -70,17 +70,17 @@ def _arrow_type(column: Column, as_json: bool) -> pa.DataType:
 
 
 def record_schema(contract: Contract, *, as_json: bool = False) -> pa.Schema:
-    """Arrow schema of the contract's columns; with `as_json` as the JSON reader is to take them."""
+    """Return the Arrow schema of the contract's columns; with `as_json`, the schema for the JSON reader."""
     return pa.schema([pa.field(column.name, _arrow_type(column, as_json)) for column in contract.columns])
 
 
 def bronze_schema(contract: Contract) -> pa.Schema:
-    """Arrow schema of the feed's Parquet files. The partition columns stand in the path, not in the file."""
+    """Return the Arrow schema of the feed's Parquet files. Partition columns are in the path, not in the file."""
     return pa.schema([*record_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in LINEAGE.items()]])
 
 
 def sql_type(column: Column) -> str:
-    """The column's type in DuckDB's dialect."""
+    """Return the column's type in DuckDB's dialect."""
     if column.type == "struct":
         kind = f"STRUCT({', '.join(f'{_quoted(member.name)} {sql_type(member)}' for member in column.fields)})"
     else:
@@ -93,12 +93,12 @@ def _quoted(name: str) -> str:
 
 
 def partitions(contract: Contract) -> tuple[str, ...]:
-    """Names of the feed's partition columns, outermost first."""
+    """Return the names of the feed's partition columns, outermost first."""
     return ("ingest_date", "event_date") if contract.kind is Kind.EVENT else ("ingest_date",)
 
 
 def sql_columns(contract: Contract) -> Iterator[tuple[str, str, str]]:
-    """(name, SQL type, description) of every column of the bronze table, in its order."""
+    """Yield (name, SQL type, description) of every column of the bronze table, in its order."""
     for column in contract.columns:
         yield column.name, sql_type(column), column.description
     for name, (_, kind, description) in LINEAGE.items():
@@ -108,7 +108,7 @@ def sql_columns(contract: Contract) -> Iterator[tuple[str, str, str]]:
 
 
 def encodings(contract: Contract) -> dict[str, str | None]:
-    """Parquet encoding by dotted path, of columns that a dictionary does not make smaller; None for the plain one."""
+    """Return the Parquet encoding, by dotted path, of columns that a dictionary does not shrink; None for PLAIN."""
     found: dict[str, str | None] = {"_source_line": "DELTA_BINARY_PACKED"}
     for path, column in contract.walk():
         if column.type == "timestamp":
@@ -122,7 +122,7 @@ def encodings(contract: Contract) -> dict[str, str | None]:
 
 
 def external_models(contracts: list[Contract]) -> str:
-    """The text of `external_models/bronze.yaml`: bronze as SQLMesh sees it, with types and descriptions."""
+    """Return the text of `external_models/bronze.yaml`: SQLMesh's view of bronze, with types and descriptions."""
     models: list[dict[str, Any]] = []
     for contract in contracts:
         models.append(

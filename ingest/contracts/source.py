@@ -1,4 +1,4 @@
-"""Where a feed's objects lie, how they are found, and what becomes of them once they are loaded."""
+"""The source of a feed: where its objects are, how they are found, and what happens to them once loaded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MARKER = "_SUCCESS"
-"""The name of an object without records, as Hadoop's jobs leave it in a folder that is finished."""
+"""Name of an object without records that Hadoop jobs write to a finished folder."""
 LONGEST_SECONDS = 10**10
-"""Of any time in a contract, some 300 years: more is a mistake, and no calendar has it."""
+"""Greatest duration in a contract, about 300 years; a longer one is a mistake and overflows the calendar."""
 BY_CONTRACT = "source.ignore: "
-"""Begins the name of a rule that a contract gave; its pattern follows."""
+"""Prefix of the name of a contract's ignore rule; its pattern follows."""
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
 
@@ -23,27 +23,27 @@ class Strict(BaseModel):
 
 
 def _date_prefix(value: str) -> str:
-    """Checks a template like `{date:%Y/%m/%d}/`."""
+    """Check a template like `{date:%Y/%m/%d}/`."""
     try:
         fields = [(name, spec or "") for _, name, spec, _ in Formatter().parse(value) if name is not None]
     except ValueError as error:
-        raise ValueError(f"'{value}' is no template: {error}") from None
+        raise ValueError(f"'{value}' is not a template: {error}") from None
     directives = re.findall(r"%.?", "".join(spec for _, spec in fields))
     if {name for name, _ in fields} != {"date"} or not set(directives) <= {"%Y", "%m", "%d", "%j"}:
-        raise ValueError(f"'{value}' must hold {{date:…}} made of %Y, %m, %d and %j, for instance {{date:%Y/%m/%d}}/")
+        raise ValueError(f"'{value}' must contain {{date:…}} with %Y, %m, %d and %j, for instance {{date:%Y/%m/%d}}/")
     if "%Y" not in directives:
         raise ValueError(f"'{value}' names the same folder every year; expected %Y in it")
     shown = value.format(date=dt.date(2000, 1, 1))
     if not shown.endswith("/") or {"", ".", ".."} & set(shown[:-1].split("/")):
-        raise ValueError(f"'{value}' must name a folder below the feed's prefix: no slash first, one at the end")
+        raise ValueError(f"'{value}' must name a folder below the feed's prefix: no leading slash, one trailing slash")
     return value
 
 
 def glob_regex(pattern: str) -> str:
-    r"""A glob pattern as a regular expression for RE2 and `re` (with `(?s)`), without anchors.
+    r"""Convert a glob pattern to a regular expression for RE2 and `re` (with `(?s)`), without anchors.
 
-    `*` is any run of characters, slashes included, `?` one character, `[abc]`, `[a-z]` and `[!a]` one of a set, as in
-    Python's fnmatch; an unclosed bracket stands for itself. RE2 takes linear time whatever the pattern and the text.
+    `*` matches any run of characters including slashes, `?` one character, `[abc]`, `[a-z]` and `[!a]` one of a set,
+    as in Python's fnmatch; an unclosed bracket is literal. RE2 takes linear time for any pattern and text.
 
     >>> print(glob_regex("*.tmp"), glob_regex("a?[!0-9]/[x"), glob_regex("[[]b]"))
     .*\.tmp a.[^0-9]/\[x [\[]b\]
@@ -67,33 +67,33 @@ def glob_regex(pattern: str) -> str:
 
 
 def _ignore(value: str) -> str:
-    """Checks a pattern of `source.ignore`."""
+    """Check a pattern of `source.ignore`."""
     if not value.strip("*"):
-        raise ValueError(f"ignore: '{value}' names every object; expected a pattern such as *.tmp or _temporary/*")
+        raise ValueError(f"ignore: '{value}' matches every object; expected a pattern such as *.tmp or _temporary/*")
     try:
         re.compile(glob_regex(value))
     except re.error as error:
         raise ValueError(
-            f"ignore: '{value}' is no pattern: {error}; expected for instance *.tmp or part-[0-9]*"
+            f"ignore: '{value}' is not a pattern: {error}; expected for instance *.tmp or part-[0-9]*"
         ) from None
     return value
 
 
 def _marker(value: str) -> str:
-    """Checks a template like `{date:%Y/%m/%d}/_SUCCESS`."""
+    """Check a template like `{date:%Y/%m/%d}/_SUCCESS`."""
     folder, slash, name = value.rpartition("/")
     if name != MARKER:
-        raise ValueError(f"'{value}' must end in /{MARKER}: an object of another name would be read as data")
+        raise ValueError(f"'{value}' must end in /{MARKER}: an object with another name would be read as data")
     return _date_prefix(folder + slash) + name
 
 
 class Retire(Strict):
-    """What `lake maintain` does with source objects that the ledger proves loaded.
+    """The rule by which `lake maintain` retires source objects that the ledger proves loaded.
 
     Attributes:
-        after_days: how long ago they were last modified.
-        action: `delete` them, `move` them to another place, or `tag` them (S3) for a lifecycle rule of the bucket.
-        to: bucket, or bucket/prefix, that they are moved to, as `<to>/<source bucket>/<key>`; outside every feed.
+        after_days: minimum age since their last modification.
+        action: `delete` them, `move` them, or `tag` them (S3) for a lifecycle rule of the bucket.
+        to: target bucket or bucket/prefix of `move`, as `<to>/<source bucket>/<key>`; outside every feed.
     """
 
     after_days: int = Field(ge=1, le=LONGEST_SECONDS // 86_400)
@@ -103,20 +103,20 @@ class Retire(Strict):
     @model_validator(mode="after")
     def _target(self) -> Self:
         if (self.action == "move") != (self.to is not None):
-            raise ValueError("retire: `to` goes with action move, and with no other")
+            raise ValueError("retire: `to` is required with action move, and allowed with no other")
         if self.to and {".", ".."} & set(self.to.split("/")):
-            raise ValueError(f"retire: '{self.to}' has a part `.` or `..`")
+            raise ValueError(f"retire: '{self.to}' has a path segment `.` or `..`")
         return self
 
 
 class Completeness(Strict):
-    """When a day of an event feed counts as complete, so that the models with the signal `feed_is_complete` compute it.
+    """When a day of an event feed is complete, so that models with the signal `feed_is_complete` compute it.
 
     Attributes:
-        after_seconds: complete when an object is loaded that was written at least so long after the end of the day.
-        marker: complete when this object is in the landing, a key below the prefix for a UTC date, for instance
-            `{date:%Y/%m/%d}/_SUCCESS`; instead of after_seconds.
-        deadline_seconds: so long after its end a day is computed all the same, and it is said.
+        after_seconds: the day is complete once an object is loaded that was written at least this long after its end.
+        marker: the day is complete once this object is in the landing, a key below the prefix for a UTC date, for
+            instance `{date:%Y/%m/%d}/_SUCCESS`; instead of after_seconds.
+        deadline_seconds: this long after its end an incomplete day is computed anyway, and reported.
     """
 
     after_seconds: int | None = Field(default=None, ge=0, le=LONGEST_SECONDS)
@@ -131,17 +131,17 @@ class Completeness(Strict):
 
 
 class Source(Strict):
-    """Where producers put the objects of the feed. Their format shows in the content; CSV shows in the name or here.
+    """The location of the feed's objects. Formats are detected from the content, CSV from the name or set here.
 
     Attributes:
         date_prefix: the folder of a UTC date below the prefix, for instance `{date:%Y/%m/%d}/`. With it, only the
             folders of the recent days are listed between two full sweeps.
-        recent_days: how many days, today (UTC) included.
-        full_sweep_hours: how long an object that lies elsewhere, or that no hint named, may wait at most.
-        retire: off unless given.
-        ignore: glob patterns of objects that are not loaded, however many there are; each is matched against the whole
-            key below the prefix as it is printed (bytes that are no UTF-8 and control characters as `\\x..`), and `*`
-            matches slashes too: `*.tmp`, `_temporary/*`.
+        recent_days: number of those days, today (UTC) included.
+        full_sweep_hours: maximum time until an object outside those folders, or without a notification, is found.
+        retire: the retirement rule; none by default.
+        ignore: glob patterns of objects that are never loaded; each is matched against the whole key below the prefix
+            as it is printed (invalid UTF-8 and control characters as `\\x..`), and `*` matches slashes too: `*.tmp`,
+            `_temporary/*`.
     """
 
     bucket: str = Field(pattern=rf"^{BUCKET}$")
@@ -161,15 +161,15 @@ class Source(Strict):
 
     @property
     def folder(self) -> str:
-        """The prefix as Store lists it: whole path segments, no slash at the end."""
+        """The prefix in the form that Store lists: whole path segments, no trailing slash."""
         return self.prefix.rstrip("/")
 
-    def holds(self, key: str) -> bool:
-        """Whether a key lies below the prefix."""
+    def contains(self, key: str) -> bool:
+        """Whether a key is below the prefix."""
         return not self.folder or key.startswith(f"{self.folder}/")
 
     def recent_folders(self, today: dt.date) -> list[str] | None:
-        """The folders of the recent days, each once; None when the contract names none."""
+        """Return the folders of the recent days, each once; None when the contract sets no date_prefix."""
         if self.date_prefix is None or self.recent_days is None:
             return None
         days = (today - dt.timedelta(days=number) for number in range(self.recent_days))

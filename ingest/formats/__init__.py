@@ -1,7 +1,8 @@
-"""What an object holds, told by its content: lines of JSON, or what becomes lines of JSON.
+"""Detection of an object's format from its content, and conversion to lines of JSON.
 
-Compression is gzip, zstd or none. Inside are JSON lines, one JSON array, Parquet, or CSV with a header. CSV alone does
-not show in the content: the object's name ends in `.csv` and it does not begin as JSON does, or the contract says it.
+Compression is gzip, zstd or none. The content is JSON lines, one JSON array, Parquet, or CSV with a header. Only CSV
+cannot be detected from the content: the object's name ends in `.csv` and it does not begin like JSON, or the contract
+sets it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _HEAD_BYTES, _SMALL_BYTES = 64, 4096
 def json_lines(
     contract: Contract, source_file: str, blocks: Iterable[bytes], stored: int
 ) -> Iterator[bytes | LongRecord]:
-    """The object as blocks of JSON lines; record N of any format stands on line N, of CSV on its line in the file.
+    """Yield the object as blocks of JSON lines; record N is on line N, a CSV record on its line in the file.
 
     Args:
-        stored: bytes of the object, to which what it becomes is in proportion.
+        stored: stored bytes of the object, which bound its decoded size.
 
     Raises:
-        CorruptObject: it cannot be unpacked, is no such array, Parquet or CSV file, or becomes too much.
+        CorruptObject: it cannot be decompressed, is not a valid array, Parquet or CSV file, or exceeds a limit.
     """
     plain = unpacked(blocks, stored, source_file)
     blank_lines, first = _head(plain)
@@ -55,7 +56,7 @@ def json_lines(
 
 
 def _head(blocks: Iterator[bytes]) -> tuple[int, bytes]:
-    """The lines of a blank beginning, and the first blocks after it, joined until they show the format."""
+    """Return the number of leading blank lines, and the first blocks after them, joined until they show the format."""
     first = next(blocks, b"")
     while len(first) < len(_BOM) and (more := next(blocks, None)) is not None:
         first += more

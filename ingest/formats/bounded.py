@@ -1,4 +1,4 @@
-"""What an object may become: so many bytes and lines, in proportion to what is stored."""
+"""Limits on the decoded bytes and lines of an object, in proportion to its stored size."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ingest.errors import CorruptObject
 
 @dataclass(frozen=True, slots=True)
 class LongRecord:
-    """Stands for a record of a format that is longer than a line may be, and was not made into one.
+    """Placeholder for a record that exceeds the maximum line length and was not converted to a line.
 
     Attributes:
-        size: bytes of its line, at least.
-        head: the beginning of what it holds.
+        size: minimum bytes of its line.
+        head: the beginning of its content.
     """
 
     size: int
@@ -27,13 +27,13 @@ _Block = TypeVar("_Block", bound=bytes | LongRecord)
 
 
 def bounded(blocks: Iterable[_Block], stored: int, source_file: str) -> Iterator[_Block]:
-    """The blocks, as long as they are no more than an object of `stored` bytes may become.
+    """Yield the blocks, up to the limits for an object of `stored` bytes.
 
     Raises:
-        CorruptObject: they are; the detail states the limit.
+        CorruptObject: a limit is exceeded; the detail states it.
     """
     bytes_left = max(limits.DECODED_BYTES, limits.DECODED_PER_BYTE * stored)
-    lines_left = most_lines(stored)
+    lines_left = max_lines(stored)
     for block in blocks:
         if isinstance(block, bytes):
             bytes_left -= len(block)
@@ -45,18 +45,18 @@ def bounded(blocks: Iterable[_Block], stored: int, source_file: str) -> Iterator
         yield block
 
 
-def most_lines(stored: int) -> int:
-    """So many lines may an object of so many bytes become."""
+def max_lines(stored: int) -> int:
+    """Return the maximum number of lines of an object of `stored` bytes."""
     return max(limits.DECODED_LINES, limits.LINES_PER_BYTE * stored)
 
 
 def too_many_bytes(stored: int, source_file: str) -> CorruptObject:
-    """The object becomes too large."""
+    """Return the error for an object with too many decoded bytes."""
     most = f"{limits.DECODED_PER_BYTE:,} times its {stored:,} bytes, and to more than {limits.DECODED_BYTES:,} bytes"
     return CorruptObject(source_file, f"unpacks to more than {most}")
 
 
 def too_many_lines(stored: int, source_file: str) -> CorruptObject:
-    """The object holds too many records."""
+    """Return the error for an object with too many records."""
     most = f"{limits.LINES_PER_BYTE} for each of its {stored:,} bytes, and more than {limits.DECODED_LINES:,}"
     return CorruptObject(source_file, f"unpacks to more lines than {most}")

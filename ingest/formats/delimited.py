@@ -1,4 +1,4 @@
-"""A CSV file with a header becomes lines, one per row."""
+"""Conversion of a CSV file with a header to lines, one per row."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ import msgspec
 
 from ingest.contracts.contract import Column, Contract
 from ingest.errors import CorruptObject
-from ingest.formats.fields import MAX_FIELDS, MAX_NESTING, NO_JSON
+from ingest.formats.fields import JSON_ERRORS, MAX_FIELDS, MAX_NESTING
 from ingest.formats.tokens import is_deeper_than
 from ingest.formats.unpack import BlockFile
 
 MAX_NAME = 1000
-"""Characters of a column's name, which stands in each line that the file becomes."""
+"""Maximum characters of a column's name, which is repeated in each converted line."""
 _NUMERIC = {"integer", "double", "boolean"}
 _LITERAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
 _BLANKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 def from_csv(blocks: Iterable[bytes], contract: Contract, source_file: str) -> Iterator[bytes]:
-    """An object per row; the header names columns by their dotted path, an empty field is an absent one.
+    """Yield one JSON object per row; the header names columns by dotted path, an empty field is absent.
 
     The header is the first row that is not blank. A row with more or fewer fields than the header, or with a stray
-    quote, becomes an array, which no contract accepts. Row N of the file stands on line N.
+    quote, becomes an array, which no contract accepts. Each row is yielded on the line where it begins in the file.
 
     Raises:
-        CorruptObject: the header names a column twice or breaks a limit, a quote is never closed, or not within
+        CorruptObject: the header names a column twice or exceeds a limit, or a quote is not closed, or not within
             the contract's `max_line_bytes`.
     """
     csv.field_size_limit(1 << 30)  # _Lines bounds whole rows
@@ -59,7 +59,7 @@ def from_csv(blocks: Iterable[bytes], contract: Contract, source_file: str) -> I
                 raise CorruptObject(source_file, f"CSV, from line {start}: {what} {limit}") from None
             yield b"\n" * (start - 1 - written)
             quotes = 0
-            for part in lines.rest():  # passed on, for the reader of lines to keep its beginning
+            for part in lines.rest():  # passed on, so that the line reader keeps its beginning
                 quotes += part.count('"')
                 yield part.encode("utf-8", "surrogateescape")
             if quotes % 2:
@@ -82,7 +82,7 @@ def from_csv(blocks: Iterable[bytes], contract: Contract, source_file: str) -> I
         written = start
 
 
-class _TooLong(Exception):  # noqa: N818  handled by the reader of the rows
+class _TooLong(Exception):  # noqa: N818  handled by the row reader
     """A row has more characters than a record may have bytes."""
 
 
@@ -90,17 +90,17 @@ class _Lines:
     """Lines for csv.reader, bounded in memory.
 
     Attributes:
-        taken: the lines of the row that is being read.
+        taken: the lines of the current row.
     """
 
     def __init__(self, text: io.TextIOWrapper, limit: int) -> None:
         self._text, self._limit = text, limit
         self._size = self._number = 0
-        self._held = ""
+        self._pushed_back = ""
         self.taken: list[str] = []
 
     def begin_row(self) -> int:
-        """Number of the line on which the next row begins, from 1."""
+        """Start the next row and return the number of its first line, from 1."""
         self.taken.clear()
         self._size = 0
         return self._number + 1
@@ -114,34 +114,34 @@ class _Lines:
             raise StopIteration
         self._size += len(line)
         if self._size >= self._limit:
-            self._held = line
+            self._pushed_back = line
             raise _TooLong
         self._number += 1
         self.taken.append(line)
         return line
 
     def rest(self) -> Iterator[str]:
-        """The line that was too long, in parts without its end."""
+        """Yield the line that was too long, in parts, without its line break."""
         while part := self._read():
             line = part.rstrip("\r\n")
             if line:
                 yield line
             if line != part:
                 if part.endswith("\r") and (after := self._read()) != "\n":
-                    self._held = after
+                    self._pushed_back = after
                 break
         self._number += 1
 
     def _read(self) -> str:
-        line, self._held = self._held, ""
+        line, self._pushed_back = self._pushed_back, ""
         return line or self._text.readline(self._limit)
 
 
 def _header(names: list[str], source_file: str) -> list[list[str]]:
-    """The path of each column.
+    """Return the path of each column.
 
     Raises:
-        CorruptObject: a column is named twice, or the header breaks a limit.
+        CorruptObject: a column is named twice, or the header exceeds a limit.
     """
     longest = max(names, key=len)
     if len(names) > MAX_FIELDS:
@@ -155,7 +155,7 @@ def _header(names: list[str], source_file: str) -> list[list[str]]:
     try:
         "".join(names).encode()
     except UnicodeEncodeError:
-        raise CorruptObject(source_file, "CSV: the header is no UTF-8") from None
+        raise CorruptObject(source_file, "CSV: the header is not UTF-8") from None
     folders = {name[:place] for name in names for place, letter in enumerate(name) if letter == "."}
     wrong = {name for name, count in Counter(names).items() if count > 1 or name in folders}
     if wrong:
@@ -175,9 +175,9 @@ def _record(header: list[list[str]], row: list[str], kinds: list[Column | None])
 
 
 def _value(text: str, column: Column | None) -> str | msgspec.Raw:
-    """The field as its column's type wants it in JSON; what does not fit stays text, for the contract to judge.
+    """Return the field as JSON of its column's type; what does not fit stays a string, for the parser to judge.
 
-    JSON of a number or a list is passed on as it is: no digit is lost.
+    JSON numbers and lists are passed on unchanged, so no digit is lost.
     """
     if column is None or (column.type not in _NUMERIC and not column.repeated):
         return text
@@ -189,8 +189,8 @@ def _value(text: str, column: Column | None) -> str | msgspec.Raw:
         if not is_deeper_than(found, MAX_NESTING):
             try:
                 msgspec.json.decode(found, type=msgspec.Raw)
-                return msgspec.Raw(found.translate(_BLANKS))  # valid JSON has line breaks between tokens only
-            except NO_JSON:
+                return msgspec.Raw(found.translate(_BLANKS))  # valid JSON has line breaks only between tokens
+            except JSON_ERRORS:
                 pass
     return text
 
@@ -198,7 +198,7 @@ def _value(text: str, column: Column | None) -> str | msgspec.Raw:
 def _encoded(record: Any) -> bytes:
     try:
         return msgspec.json.encode(record)
-    except UnicodeEncodeError:  # bytes that are not UTF-8 stay what they are, for the contract to judge
+    except UnicodeEncodeError:  # invalid UTF-8 is passed on unchanged, for the parser to judge
         return msgspec.json.encode(_escaped(record))
 
 

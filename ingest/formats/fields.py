@@ -1,4 +1,4 @@
-"""The fields of a record as JSON text: those that the contract does not know, and those that are given twice."""
+"""Unknown and duplicate fields of a record, found in its JSON text."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ingest.contracts.contract import Column
 from ingest.formats.tokens import is_deeper_than
 
 MAX_FIELDS = 10_000
-"""Unknown fields that one record may bring, the members of their values included. A field is a dotted path; the items
-of a list share theirs. A CSV file may have so many columns."""
+"""Maximum unknown fields of one record, including those inside their values. A field is a dotted path; the items of a
+list share theirs. Also the maximum number of columns of a CSV file."""
 MAX_NESTING = 64
-"""Levels of objects and arrays in one record."""
-NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on text that it cannot decode."""
+"""Maximum levels of objects and arrays in one record."""
+JSON_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Exceptions that msgspec raises on text that it cannot decode."""
 Verdict = tuple[str, str | None, str]
-"""Why a record is rejected: reason, dotted path of the column at fault, detail."""
+"""Why a record is rejected: reason, dotted path of the faulty column, detail."""
 TOO_DEEP: Verdict = ("too_deep", None, f"expected at most {MAX_NESTING} levels of objects and arrays")
 TOO_MANY: Verdict = (
     "too_many_fields",
@@ -28,13 +28,13 @@ TOO_MANY: Verdict = (
     f"expected at most {MAX_FIELDS:,} fields that the contract does not know, their members included",
 )
 
-# A key, a text or a bracket of valid JSON.
+# A key, a string or a bracket of valid JSON.
 _TOKEN = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?|[\[\]{}]', re.DOTALL)
 _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Refused(Exception):  # noqa: N818  it becomes a row of the quarantine
-    """A record cannot be kept as it is.
+class Refused(Exception):  # noqa: N818  it becomes a row in quarantine
+    """A record is rejected.
 
     Attributes:
         verdict: why.
@@ -46,7 +46,7 @@ class Refused(Exception):  # noqa: N818  it becomes a row of the quarantine
 
 
 class _Key:
-    """A key of a JSON object that equals no other key, so that a dict keeps those that are given twice."""
+    """A key of a JSON object that equals no other key, so that a dict keeps duplicates."""
 
     __slots__ = ("name",)
 
@@ -58,16 +58,16 @@ _members = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=lambda kind, n
 
 
 def members(text: bytes) -> list[tuple[str, bytes]]:
-    """(key, JSON text of the value) of each member of a JSON object, those given twice included.
+    """Return (key, JSON text of the value) of each member of a JSON object, including duplicates.
 
     Raises:
-        any of NO_JSON: it is no JSON object.
+        any of JSON_ERRORS: the text is not a JSON object.
     """
     return [(key.name, bytes(value)) for key, value in _members(text).items()]
 
 
 def items(text: bytes) -> list[bytes]:
-    """The JSON text of each item when `text` is a JSON array, else the text itself."""
+    """Return the JSON text of each item if `text` is a JSON array, else the text itself."""
     return [bytes(item) for item in _list(text)] if text[:1] == b"[" else [text]
 
 
@@ -80,12 +80,12 @@ class Fields:
         self._paths = _paths(columns)
 
     def unknown(self, text: bytes) -> str | None:
-        """The unknown fields of a record that Arrow takes, as a JSON object of dotted path to value; None for none.
+        """Return the unknown fields of a record that Arrow accepts, as a JSON object of path to value; None for none.
 
-        Values stay the text that they were: one that is an object keeps all its members, also those given twice.
+        Values keep their original text: an object keeps all its members, including duplicates.
 
         Raises:
-            Refused: it has too many of them, one of them twice, or is nested too deeply.
+            Refused: the record has too many unknown fields or duplicates among them, or is nested too deeply.
         """
         if self._knows(text):
             return None
@@ -96,18 +96,18 @@ class Fields:
         found: dict[str, msgspec.Raw] = {}
         try:
             self._collect(text, "", found)
-        except NO_JSON as error:
+        except JSON_ERRORS as error:
             raise Refused(("unparsable", None, str(error))) from None
         return msgspec.json.encode(found).decode() if found else None
 
     def fault(self, text: bytes) -> Verdict | None:
-        """The verdict on valid JSON that has too many fields, or gives a known one twice; None when it does not."""
+        """Return the verdict on valid JSON with too many fields or a duplicate known one; None if it has neither."""
         if self._has_too_many(text):
             return TOO_MANY
-        path = self._twice(text, "")
-        return twice(path) if path else None
+        path = self._duplicate(text, "")
+        return duplicate_field(path) if path else None
 
-    def _twice(self, text: bytes, prefix: str) -> str | None:
+    def _duplicate(self, text: bytes, prefix: str) -> str | None:
         seen = set()
         for name, value in members(text):
             if name in seen:
@@ -115,7 +115,7 @@ class Fields:
             if name in self._known:
                 seen.add(name)
             for _, level, item in self._below(name, value):
-                if path := level._twice(item, f"{prefix}{name}."):
+                if path := level._duplicate(item, f"{prefix}{name}."):
                     return path
         return None
 
@@ -125,23 +125,23 @@ class Fields:
     def _knows(self, text: bytes) -> bool:
         try:
             self._decode(text)
-        except NO_JSON:
+        except JSON_ERRORS:
             return False
         return True
 
     def _collect(self, text: bytes, prefix: str, found: dict[str, msgspec.Raw]) -> None:
         for name, value in members(text):
             if name not in self._known:
-                path = prefix + name.replace(".", r"\.")  # so that the field `a.b` is no member of `a`
+                path = prefix + name.replace(".", r"\.")  # so that the field `a.b` is not a member of `a`
                 if path in found:
-                    raise Refused(twice(path))
+                    raise Refused(duplicate_field(path))
                 found[path] = msgspec.Raw(value)
             for place, level, item in self._below(name, value):
                 if not level._knows(item):
                     level._collect(item, f"{prefix}{name}{place}.", found)
 
     def _below(self, name: str, value: bytes) -> Iterator[tuple[str, Fields, bytes]]:
-        """Each object in the value of a known struct: its place in a list, its level and its text."""
+        """Yield each object in the value of a known struct: its place in a list, its level and its text."""
         level = self._known.get(name)
         if level and value[:1] == b"{":
             yield "", level, value
@@ -151,13 +151,13 @@ class Fields:
                     yield f"[{number}]", level, item
 
 
-def twice(path: str) -> Verdict:
-    """The verdict on a record with a field that is given twice."""
+def duplicate_field(path: str) -> Verdict:
+    """Return the verdict on a record with a duplicate field."""
     return "duplicate_key", path, f"the field {path} is given twice"
 
 
 def _closed(name: str, columns: tuple[Column, ...]) -> type[msgspec.Struct]:
-    """A msgspec type of the columns that refuses every other key, and takes any value of a column without fields."""
+    """Return a msgspec type of the columns that rejects other keys and accepts any value of a column without fields."""
     fields: list[tuple[str, Any, Any]] = []
     rename = {}
     for number, column in enumerate(columns):
@@ -173,12 +173,12 @@ def _paths(columns: tuple[Column, ...]) -> dict[bytes, Any]:
 
 
 def _exceeds(text: bytes, paths: dict[bytes, Any], limit: int) -> bool:
-    """Whether a JSON object has more than `limit` paths beside the given ones, or so many members in one object.
+    """Whether a JSON object has more than `limit` unknown paths, or that many members in one object.
 
-    It is read token by token: the members of a wide object take fifty times the memory of its text.
+    The text is read token by token: the members of a wide object would take fifty times the memory of its text.
 
     Args:
-        paths: known names, each with those below it; others are added.
+        paths: known names, each with those below it; new ones are added.
     """
     below, new = paths, 0
     places: list[dict[bytes, Any]] = []

@@ -1,9 +1,9 @@
-"""What it takes to decode a Parquet file, known from its footer and the headers of its pages before any is decoded.
+"""Memory cost of decoding a Parquet file, derived from its footer and page headers before any page is decoded.
 
-A dictionary, a run length or a shared prefix makes gigabytes of a few bytes. So the headers, which are small and tell
-the size of what follows, decide how many rows are decoded at a time, and whether the file is at all.
+A dictionary, a run length or a shared prefix expands a few bytes to gigabytes. So the headers, which are small and
+state the size of what follows, determine how many rows are decoded at a time, and whether the file is decoded at all.
 
-https://parquet.apache.org/docs/file-format/ and the Thrift compact protocol.
+See https://parquet.apache.org/docs/file-format/ and the Thrift compact protocol.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 
 MAX_FOOTER_BYTES, MAX_COLUMNS, MAX_CHUNKS = 16 << 20, 10_000, 250_000
-"""Of a footer, of the columns of a file, and of the column chunks (row groups times columns) of a file."""
+"""Limits on a file's footer, columns and column chunks (row groups times columns)."""
 MAX_PAGE_BYTES = 128 << 20
-"""Of one page per column, dictionaries included: so much is decoded at once whatever the number of rows."""
+"""Limit on one page per column together, dictionaries included: they are decoded at once whatever the batch size."""
 MAX_ROW_VALUES, MAX_ROW_BYTES = 1_000_000, 64 << 20
-"""Of one row, when it is decoded."""
+"""Limits on one decoded row."""
 BATCH_ROWS, BATCH_BYTES = 8192, 32 << 20
-"""Rows are decoded together up to so many, and so many bytes beside the pages."""
+"""Limits on the rows decoded together, and on their bytes in addition to the pages."""
 _HEADER_BYTES = 16 << 20
 _WIDTHS = {"BOOLEAN": 1, "INT32": 16, "INT64": 16, "INT96": 12, "FLOAT": 8, "DOUBLE": 8}
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
@@ -30,7 +30,7 @@ _PLAIN_DICTIONARY, _RLE, _DELTA_BYTE_ARRAY, _RLE_DICTIONARY = 2, 3, 7, 8
 
 
 class TooMuch(Exception):  # noqa: N818  the object is quarantined with this as its detail
-    """Decoding the file would break a limit; the message states it."""
+    """Decoding the file would exceed a limit; the message states it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class GroupPlan:
     """How a row group is read.
 
     Attributes:
-        rows: so many at a time.
-        dictionaries: columns, by number, whose values stay numbers of their dictionary.
+        rows: rows per batch.
+        dictionaries: numbers of the columns whose values stay indices of their dictionary.
     """
 
     rows: int
@@ -60,11 +60,11 @@ class _Page:
 
 @dataclass(slots=True)
 class _Chunk:
-    """One column of a row group: bytes of its dictionary and largest page, and how its values grow.
+    """One column of a row group: bytes of its dictionary and largest page, and the size of its values.
 
     Attributes:
-        density: bytes of a value, in the page where that is most.
-        most: values of one row.
+        density: bytes per value in the page where that is greatest.
+        most: most values in one row.
     """
 
     dictionary: int = 0
@@ -76,16 +76,16 @@ class _Chunk:
 
 
 def check_footer(file: IO[bytes], size: int) -> None:
-    """Looks at the size of the footer and at the number of column chunks in it, which take 200 times their bytes.
+    """Check the footer's size and its number of column chunks, which take 200 times their bytes when decoded.
 
     Raises:
-        TooMuch: there are too many.
-        ValueError: it cannot be read.
+        TooMuch: the footer or the number of chunks exceeds its limit.
+        ValueError: the footer cannot be read.
     """
     file.seek(max(0, size - 8))
     length = int.from_bytes(file.read(4), "little")
     if length > size - 8:
-        return  # pyarrow says what is wrong
+        return  # pyarrow reports the error
     if length > MAX_FOOTER_BYTES:
         raise TooMuch(f"a footer of {length:,} bytes, expected at most {MAX_FOOTER_BYTES:,}; write larger row groups")
     file.seek(size - 8 - length)
@@ -110,23 +110,23 @@ def check_footer(file: IO[bytes], size: int) -> None:
 
 
 def plan(file: IO[bytes], size: int, metadata: Any, group: int) -> GroupPlan:
-    """Decides how many rows of a row group are read at a time, so that memory stays bounded whatever they hold.
+    """Decide how many rows of a row group are read at a time, so that memory stays bounded whatever they contain.
 
     Args:
         size: bytes of the file.
-        metadata: as pyarrow read it.
+        metadata: pyarrow's metadata of the file.
 
     Raises:
-        TooMuch: even one row, or the pages that every batch needs, would take too much.
+        TooMuch: even one row, or the pages that every batch needs, would exceed a limit.
         ValueError: a page header cannot be read.
     """
-    about = metadata.row_group(group)
+    row_group = metadata.row_group(group)
     pages = values = 0
     per_row = 0.0
     dictionaries = []
     for number in range(metadata.num_columns):
-        column, chunk = metadata.schema.column(number), about.column(number)
-        found = _look(file, size, column, chunk, about.num_rows)
+        column, chunk = metadata.schema.column(number), row_group.column(number)
+        found = _inspect(file, size, column, chunk, row_group.num_rows)
         pages += found.dictionary + found.page
         values += found.most
         width = float(_WIDTHS.get(column.physical_type, column.length or 0))
@@ -149,8 +149,8 @@ def plan(file: IO[bytes], size: int, metadata: Any, group: int) -> GroupPlan:
     return GroupPlan(max(1, int(rows)), tuple(dictionaries))
 
 
-def _look(file: IO[bytes], size: int, column: Any, chunk: Any, rows: int) -> _Chunk:
-    """Reads the headers of a column chunk; of columns with lists also where their rows begin."""
+def _inspect(file: IO[bytes], size: int, column: Any, chunk: Any, rows: int) -> _Chunk:
+    """Read the page headers of a column chunk and, for columns with lists, where rows begin."""
     found = _Chunk()
     is_list = column.max_repetition_level > 0
     counter = _Rows(column.max_repetition_level, chunk.compression)
@@ -185,8 +185,8 @@ class _Rows:
         return max(self._most, self._open)
 
     def add(self, file: IO[bytes], page: _Page) -> None:
-        """Takes the next page. One that cannot be looked into may be one row."""
-        if page.rows is not None:  # rows end with such a page
+        """Count the next page. A page that cannot be inspected is assumed to be one row."""
+        if page.rows is not None:  # a row never spans such pages
             self._most, self._open = max(self.most, page.values - max(page.rows, 1) + 1), 0
             return
         if page.levels != _RLE or page.plain_bytes > MAX_PAGE_BYTES or page.stored_bytes > MAX_PAGE_BYTES:
@@ -232,7 +232,7 @@ class _Rows:
 
 
 def _pages(file: IO[bytes], size: int, chunk: Any) -> Iterator[_Page]:
-    """The pages of a column chunk, as pyarrow will walk through them."""
+    """Yield the pages of a column chunk in the order in which pyarrow reads them."""
     place = chunk.data_page_offset
     if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < place:
         place = chunk.dictionary_page_offset
@@ -301,7 +301,7 @@ _I32, _BINARY, _LIST, _SET, _MAP, _STRUCT = 5, 8, 9, 10, 11, 12
 
 
 class _Compact:
-    """Thrift's compact protocol, as far as it takes to find a few numbers; IndexError where the data ends."""
+    """A minimal reader of Thrift's compact protocol; raises IndexError where the data ends."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.place = data, 0
@@ -328,21 +328,21 @@ class _Compact:
         return (value >> 1) ^ -(value & 1)
 
     def fields(self) -> Iterator[tuple[int, int]]:
-        """(number, type) of each field of a struct; whoever asks takes or skips its value before the next."""
+        """Yield (number, type) of each field of a struct; the caller reads or skips the value before the next."""
         number = 0
         while head := self.byte():
             number = number + (head >> 4) if head >> 4 else self.integer()
             yield number, head & 15
 
     def list_head(self) -> tuple[int, int]:
-        """(length, type of the items)."""
+        """Return (length, type of the items)."""
         head = self.byte()
         return (self.varint() if head >> 4 == 15 else head >> 4), head & 15
 
     def skip(self, kind: int, in_list: bool = False, depth: int = 0) -> None:
-        """Passes over a value."""
+        """Skip a value."""
         if depth > 64:
-            raise ValueError("nested too deep")
+            raise ValueError("nested too deeply")
         if kind in (1, 2):
             self.place += in_list
         elif kind == 3:

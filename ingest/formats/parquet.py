@@ -1,4 +1,4 @@
-"""A Parquet file becomes lines, one per row, so that one parser judges every record by the same rules."""
+"""Conversion of a Parquet file to lines, one per row, so that one parser judges every record by the same rules."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Column, Contract
 from ingest.errors import CorruptObject
-from ingest.formats.bounded import LongRecord, most_lines, too_many_lines
+from ingest.formats.bounded import LongRecord, max_lines, too_many_lines
 from ingest.formats.pages import MAX_COLUMNS, TooMuch, check_footer, plan
 from ingest.storage.arrays import as_numpy
 
 SPOOLED_BYTES = 16 << 20
-"""A larger file waits on disk."""
+"""A larger file is spooled to disk."""
 SLICE_BYTES = 512 << 10
-"""Rows become Python objects up to so many bytes of JSON at a time, at least one row."""
+"""Bytes of JSON whose rows are converted to Python objects at a time; at least one row."""
 KEPT_BYTES = 16 << 10
-"""Of a row that is too long, columns up to so many bytes are kept."""
+"""Columns of a row that is too long are kept up to this size."""
 _BUFFERS_BYTES = 16 << 20
 _encode = msgspec.json.Encoder().encode_lines
 _Sizes = npt.NDArray[np.int64]
@@ -35,15 +35,15 @@ _Sizes = npt.NDArray[np.int64]
 def from_parquet(
     blocks: Iterable[bytes], contract: Contract, source_file: str, stored: int
 ) -> Iterator[bytes | LongRecord]:
-    """Each row as JSON: times as text cut to microseconds, binary as text, what is not finite as a text that says so.
+    """Yield each row as JSON: times as text truncated to microseconds, binary and numbers that are not finite as text.
 
-    What a row takes is known before it is decoded (`pages`), and a value that many rows share is not multiplied.
+    The size of a row is known before it is decoded (see `pages`), and a value that many rows share is not multiplied.
 
     Args:
-        stored: bytes of the object.
+        stored: stored bytes of the object.
 
     Raises:
-        CorruptObject: the file cannot be read, names a column twice, or breaks a limit.
+        CorruptObject: the file cannot be read, names a column twice, or exceeds a limit.
     """
     with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as file:
         for block in blocks:
@@ -62,22 +62,22 @@ def _rows(file: IO[bytes], contract: Contract, source_file: str, stored: int) ->
     metadata = reader.metadata
     if metadata.num_columns > MAX_COLUMNS:
         raise TooMuch(f"{metadata.num_columns:,} columns, expected at most {MAX_COLUMNS:,}")
-    if metadata.num_rows > most_lines(stored):
+    if metadata.num_rows > max_lines(stored):
         raise too_many_lines(stored, source_file)
-    _refuse_doubles(reader.schema_arrow, "")
+    _refuse_duplicates(reader.schema_arrow, "")
     options["buffer_size"] = max(1 << 10, min(64 << 10, _BUFFERS_BYTES // max(metadata.num_columns, 1)))
     dictionaries: tuple[int, ...] | None = None
     for group in range(metadata.num_row_groups):
-        how = plan(file, size, metadata, group)
-        if how.dictionaries != dictionaries:
-            dictionaries = how.dictionaries
+        group_plan = plan(file, size, metadata, group)
+        if group_plan.dictionaries != dictionaries:
+            dictionaries = group_plan.dictionaries
             reader = pq.ParquetFile(file, metadata=metadata, read_dictionary=list(dictionaries), **options)
-        for batch in reader.iter_batches(how.rows, row_groups=[group], use_threads=False):
+        for batch in reader.iter_batches(group_plan.rows, row_groups=[group], use_threads=False):
             yield from _batch(batch, contract)
 
 
-def _refuse_doubles(fields: Iterable[pa.Field], path: str) -> None:
-    """Refuses names that two columns, or two members of a struct, share: JSON would keep one of them."""
+def _refuse_duplicates(fields: Iterable[pa.Field], path: str) -> None:
+    """Refuse duplicate names of columns or struct fields: JSON would keep only one of them."""
     seen = set()
     for item in fields:
         if item.name in seen:
@@ -85,7 +85,7 @@ def _refuse_doubles(fields: Iterable[pa.Field], path: str) -> None:
         seen.add(item.name)
         if pa.types.is_nested(item.type):
             inner = [item.type.field(number) for number in range(item.type.num_fields)]
-            _refuse_doubles(inner, f"{path}{item.name}.")
+            _refuse_duplicates(inner, f"{path}{item.name}.")
 
 
 def _batch(batch: pa.RecordBatch, contract: Contract) -> Iterator[bytes | LongRecord]:
@@ -99,20 +99,20 @@ def _batch(batch: pa.RecordBatch, contract: Contract) -> Iterator[bytes | LongRe
         if sizes[start] > contract.max_line_bytes:
             end = start + 1
             yield LongRecord(int(sizes[start]), _beginning(batch.slice(start, 1)))
-        else:  # copied, since a cast of a slice of lists takes all their values
+        else:  # copied: a cast of a slice of lists converts all their values
             yield _lines(batch.take(pa.array(np.arange(start, end))), contract)
         start = end
 
 
 def _beginning(row: pa.RecordBatch) -> bytes:
-    """What a row that is too long holds beside its long columns."""
+    """Return the beginning of a row that is too long, without its long columns."""
     kept = [name for name, values in zip(row.schema.names, row.columns, strict=True) if _sizes(values)[0] < KEPT_BYTES]
     columns = row.select(kept)
     return _lines(columns, None)[:KEPT_BYTES].rstrip(b"\n") if kept else b""
 
 
 def _sizes(values: pa.Array) -> _Sizes:
-    """Bytes of JSON that each value takes at least."""
+    """Return the minimum bytes of JSON of each value."""
     kind = values.type
     if pa.types.is_dictionary(kind):
         if not len(values.dictionary):
@@ -155,7 +155,7 @@ def _list_sizes(values: pa.Array) -> _Sizes:
 
 
 def _lines(batch: pa.RecordBatch, contract: Contract | None) -> bytes:
-    """The rows as lines of JSON; those with text that is not UTF-8 keep its bytes, which the parser then refuses."""
+    """Return the rows as lines of JSON; text that is not UTF-8 keeps its bytes, which the parser then rejects."""
     columns = contract.columns if contract else ()
     try:
         return _encode(_objects(batch, columns, pa.string()))
@@ -169,7 +169,7 @@ def _line(row: dict[str, Any]) -> bytes:
 
 
 def _plain(value: Any) -> str:
-    """What JSON has no type for: bytes are text, even invalid text, which the parser then refuses."""
+    """Return a value without a JSON type as text; bytes become text even if invalid, which the parser then rejects."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
@@ -193,7 +193,7 @@ def _is_finite(values: pa.Array) -> bool:
 
 
 def _finite(value: Any, column: Column | None) -> Any:
-    """The value with text in place of each number that is not finite, in a list where a text would be accepted."""
+    """Return the value with text for each number that is not finite, in a list where text would be accepted."""
     if isinstance(value, float) and not math.isfinite(value):
         text = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         return [text] if column and column.type == "string" else text
@@ -204,9 +204,9 @@ def _finite(value: Any, column: Column | None) -> Any:
 
 
 def _readable(batch: pa.RecordBatch, columns: Sequence[Column], text: pa.DataType) -> pa.RecordBatch:
-    """The same rows in types of which no value fails in Python: a date beyond its calendar becomes a text that says so.
+    """Return the rows in types whose values Python can represent: dates beyond its calendar become text.
 
-    First times lose their zone (they are UTC then), only afterwards they become text.
+    Times first lose their zone (and are UTC then); only afterwards do they become text.
     """
     arrays, names = batch.columns, batch.schema.names
     for as_text in (False, True):

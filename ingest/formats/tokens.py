@@ -1,15 +1,15 @@
-"""The structure of JSON text without decoding it: what is nested how deep."""
+"""Nesting depth of JSON text, found without decoding it."""
 
 from __future__ import annotations
 
 import re
 
-# A string is passed over as one token, an unclosed one to the end of the text. Possessive, so no backtracking: linear
-# in time, and without memory for what was passed.
+# A string is one token, an unclosed one extends to the end of the text. Possessive quantifiers prevent backtracking:
+# linear time, constant memory.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 _OPENING, _CLOSING = b"[{", b"]}"
 BLANK = b" \t\r\n"
-"""What JSON takes for white space."""
+"""JSON white space."""
 
 
 def is_deeper_than(text: bytes, levels: int) -> bool:

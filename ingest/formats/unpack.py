@@ -1,4 +1,4 @@
-"""Stored bytes become plain ones: gzip and zstd told by content, in proportion to what is stored."""
+"""Decompression of gzip and zstd, detected from the content and bounded in proportion to the stored size."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ingest.formats.bounded import bounded
 from ingest.storage.store import BLOCK_BYTES
 
 JOINED_BYTES = 64 << 10
-"""Smaller blocks are joined: an object may be made of a million members of a byte each."""
+"""Smaller blocks are joined: an object may consist of a million gzip members of one byte each."""
 SLICE_BYTES = 4 << 10
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 def unpacked(blocks: Iterable[bytes], stored: int, source_file: str) -> Iterator[bytes]:
-    """The plain blocks, whatever the object's name says; of a compressed object none but the last is short.
+    """Yield the decompressed blocks, regardless of the object's name; of a compressed object only the last is short.
 
     Args:
-        stored: bytes of the object, to which what it unpacks to is in proportion.
+        stored: stored bytes of the object, which bound its decompressed size.
 
     Raises:
-        CorruptObject: the object is truncated or damaged, or unpacks to far more than an honest one does.
+        CorruptObject: the object is truncated or damaged, or exceeds the limits on decompressed size.
     """
-    coming = iter(blocks)
-    first = next(coming, b"")
-    whole = chain((first,), coming)
+    iterator = iter(blocks)
+    first = next(iterator, b"")
+    whole = chain((first,), iterator)
     if first.startswith(_GZIP):
         return bounded(_joined(_gunzip(whole, source_file)), stored, source_file)
     if first.startswith(_ZSTD):
@@ -62,9 +62,10 @@ def _unzstd(blocks: Iterable[bytes], source_file: str) -> Iterator[bytes]:
 
 
 def _gunzip(blocks: Iterable[bytes], source_file: str) -> Iterator[bytes]:
-    """Concatenated gzip members are legal and are read to the last, zeros after a member are padding.
+    """Decompress all concatenated gzip members; zeros after a member are padding.
 
-    The decoder gets slices, since it copies what lies behind a member: small ones while members end, then larger ones.
+    The decoder receives slices because it copies whatever follows a member: small ones after a member ends, then
+    growing ones.
     """
     decoder = zlib.decompressobj(31)
     size = SLICE_BYTES
@@ -74,7 +75,7 @@ def _gunzip(blocks: Iterable[bytes], source_file: str) -> Iterator[bytes]:
             rest, plain = block[start : start + size], b""
             start += size
             size = min(2 * size, BLOCK_BYTES)
-            while rest or len(plain) == BLOCK_BYTES:  # a full block may leave more inside the decoder
+            while rest or len(plain) == BLOCK_BYTES:  # after a full block the decoder may have more output
                 if decoder.eof:
                     rest, plain = rest.lstrip(b"\0"), b""
                     if not rest:
@@ -92,7 +93,7 @@ def _gunzip(blocks: Iterable[bytes], source_file: str) -> Iterator[bytes]:
 
 
 class BlockFile(io.RawIOBase):
-    """Blocks as a file to read from."""
+    """A readable file over blocks."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self._blocks, self._rest = iter(blocks), b""

@@ -1,1 +1,1 @@
-"""Which objects were loaded, and which files show their rows."""
+"""The ledger: which objects were loaded, and which files contain their visible rows."""

@@ -1,7 +1,7 @@
-"""Object versions that were taken out on purpose: `<lake>/dropped/<feed>/*.parquet`.
+"""Records of dropped object versions: `<lake>/dropped/<feed>/*.parquet`.
 
-The ledger says that they are out; this says why, and keeps them out when the same bytes come again under their key or
-when the ledger is made anew.
+The ledger records that a version is dropped; these records state why, and keep it dropped when the same bytes return
+under its key or the ledger is rebuilt.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.ledger.entry import OBJECT_SCHEMA, LoadedObject, must_be_readable, objects_of, objects_table, readable
+from ingest.ledger.entry import OBJECT_SCHEMA, LoadedObject, check_format, objects_of, objects_table, readable
 from ingest.storage.store import Store
 
 _THREADS = 8
 _REASONS = {"etags": pa.list_(pa.string()), "because": pa.string(), "dropped_at": pa.timestamp("us", "UTC")}
-_REMEDY = "restore it from the back-up; without it what was dropped may come back"
+_REMEDY = "restore it from the backup; without it dropped rows may return"
 
 
 @dataclass(frozen=True, slots=True)
 class DroppedVersion:
-    """One version of a source object whose records were taken out.
+    """One version of a source object that was dropped.
 
     Attributes:
-        version: as the ledger has it since then: all records dropped, but those that were erased or skipped.
-        etags: under which its rows were loaded, and under which the ledger knew it last.
-        because: why, in the words of whoever dropped it.
+        version: its ledger row after the drop: all records dropped, except those erased or skipped.
+        etags: the etag with which its rows were loaded, and the last one in the ledger.
+        because: the reason, as given by the operator.
+        at: when it was dropped, UTC.
     """
 
     version: LoadedObject
@@ -44,7 +45,7 @@ Dropped = Mapping[str, Sequence[DroppedVersion]]
 
 
 def record_dropped(lake: Store, feed: str, load_id: str, versions: Sequence[DroppedVersion]) -> str:
-    """Notes versions that are about to be dropped; the key of the note.
+    """Record versions that are about to be dropped, and return the key of the record.
 
     Args:
         load_id: the load that drops them.
@@ -64,10 +65,10 @@ def record_dropped(lake: Store, feed: str, load_id: str, versions: Sequence[Drop
 
 
 def read_dropped(lake: Store, feed: str) -> dict[str, list[DroppedVersion]]:
-    """Every version that was ever dropped of a feed.
+    """Return every dropped version of a feed, by source file.
 
     Raises:
-        ConfigError: a note is damaged, or a newer version of Lakemesh wrote it.
+        ConfigError: a record is damaged, or was written by a newer version of Lakemesh.
     """
     keys = sorted(item.key for item in lake.list(f"dropped/{feed}"))
 
@@ -75,12 +76,12 @@ def read_dropped(lake: Store, feed: str) -> dict[str, list[DroppedVersion]]:
         name = f"{lake.uri}/{key}"
         with readable(name, _REMEDY):
             table = pq.ParquetFile(io.BytesIO(lake.get(key))).read()
-            must_be_readable(table.schema, name)
-            about = (table.column(name).to_pylist() for name in _REASONS)
+            check_format(table.schema, name)
+            extra = (table.column(name).to_pylist() for name in _REASONS)
             objects = objects_of(table.select([name for name in OBJECT_SCHEMA.names if name in table.column_names]))
             return [
                 DroppedVersion(version, tuple(etags), because, at)
-                for version, etags, because, at in zip(objects, *about, strict=True)
+                for version, etags, because, at in zip(objects, *extra, strict=True)
             ]
 
     found: dict[str, list[DroppedVersion]] = {}
@@ -91,7 +92,7 @@ def read_dropped(lake: Store, feed: str) -> dict[str, list[DroppedVersion]]:
 
 
 def why_dropped(notes: Dropped, version: LoadedObject) -> DroppedVersion | None:
-    """The newest note of a version that the ledger says is dropped; None when there is none."""
+    """Return the newest record of a version that is dropped in the ledger; None when there is none."""
     same = [
         item
         for item in notes.get(version.source_file, ())

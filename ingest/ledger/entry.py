@@ -1,14 +1,14 @@
-"""One entry of the ledger: what a commit says, and how it lies in Parquet.
+"""Ledger entries: the content of a commit, and its Parquet format.
 
 Rows are actions:
 
     object   one version of one source object was loaded (or seen again): counts, event dates, hash
-    range    consecutive offsets of one partition of a topic were loaded: counts, event dates
-    add      a bronze or quarantine file is live from here on
-    remove   a file is live no more
-    abandon  the load of that id must never commit; its files may be deleted
+    range    consecutive offsets of one topic partition were loaded: counts, event dates
+    add      a bronze or quarantine file is live from this entry on
+    remove   a file is no longer live
+    abandon  the load with that id must never commit; its files may be deleted
 
-Each row group holds one action, so that whoever wants the files need not read the objects.
+Each row group contains one action, so that files can be read without the objects.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _OBJECT = {
     "skipped": pa.int64(),
 }
 SINCE_2 = ("dropped", "erased", "skipped")
-"""Counts of an object that format 1 lacks; there they are 0."""
+"""Counts of an object that format 1 lacks, where they are 0."""
 _RANGE = {
     "cluster_id": pa.string(),
     "topic_id": pa.string(),
@@ -90,8 +90,8 @@ _COLUMNS = {
     "remove": ["path"],
     "abandon": ["abandoned"],
 }
-PART_OF_THE_LOG = "restore the ledger from its back-up, or run `lake ledger rebuild`"
-BESIDE_THE_LOG = "delete it: it only spares reading, the log itself says the same"
+LOG_REMEDY = "restore the ledger from its backup, or run `lake ledger rebuild`"
+CHECKPOINT_REMEDY = "delete it: it is only a cache, the log itself has the same content"
 METADATA = {VERSION_KEY: str(FORMAT_VERSION).encode()}
 OBJECT_SCHEMA = pa.schema(list(_OBJECT.items()), metadata=METADATA)
 FILE_SCHEMA = pa.schema(list(_FILE.items()), metadata=METADATA)
@@ -107,15 +107,15 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class LoadedObject:
-    """One version of a source object as a load committed it.
+    """One version of a source object, as committed by a load.
 
     Attributes:
         source_file: bucket/key.
         records: non-blank records; always rows + quarantined + dropped + erased + skipped.
         event_dates: (UTC date, rows) of its bronze rows; empty for entity feeds.
-        dropped: records taken out because the object should never have been loaded (`lake drop`).
-        erased: records taken out to forget a person.
-        skipped: records that are counted and are no rows by their kind, as tombstones and transaction markers.
+        dropped: records removed because the object should never have been loaded (`lake drop`).
+        erased: records removed to erase a person's data.
+        skipped: records that are counted but never become rows, such as tombstones and transaction markers.
     """
 
     source_file: str
@@ -140,21 +140,21 @@ class LoadedObject:
 
 
 Partition = tuple[str, str, int]
-"""A partition of a topic for ever: cluster id, topic id (a topic that is made again gets another), number."""
+"""Permanent identity of a topic partition: cluster id, topic id (a recreated topic gets a new one), number."""
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """Consecutive offsets of one partition as a load committed them.
+    """Consecutive offsets of one partition, as committed by a load.
 
     Attributes:
-        topic: its name, for people; the id is what counts.
+        topic: the topic's name, for display; the id is the identity.
         size: bytes of the values.
-        modified_at: time of its newest message.
+        modified_at: time of the newest message.
         records: messages with a value; always rows + quarantined + dropped + erased + skipped.
         nulls: messages without a value.
         gaps: offsets that were never delivered: control records, aborted transactions, compaction.
-        event_dates, dropped, erased, skipped: as of a LoadedObject.
+        event_dates, dropped, erased, skipped: as in LoadedObject.
     """
 
     cluster_id: str
@@ -196,9 +196,9 @@ class LakeFile:
 
     Attributes:
         path: key below the lake, starting with one of LAYERS.
-        loads: ids of the loads whose rows it holds.
-        columns: of bronze a JSON object of column name to SQL type, in order (files of older contracts lack newer
-            columns); of discarded records why they were discarded.
+        loads: ids of the loads whose rows it contains.
+        columns: for bronze, a JSON object of column name to SQL type, in order (files of older contracts lack newer
+            columns); for discarded records, the reason.
     """
 
     path: str
@@ -212,13 +212,13 @@ class LakeFile:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one commit says.
+    """The content of one commit.
 
     Attributes:
-        ranges: at most one of each partition; the commit of the entry is the commit of their offsets.
-        newest_object_at: when the newest of its objects was written, known also where the objects were not read.
-        contract: the contract that its objects were loaded by, where the log does not have it yet (see evolution.py).
-        begins: of the first entry of a rebuilt log its own number: whatever came before it counts no more. Otherwise 0.
+        ranges: at most one per partition; committing the entry commits their offsets.
+        newest_object_at: when the newest of its objects was written; known even if the objects were not read.
+        contract: the contract with which its objects were loaded, if not yet in the log (see evolution.py).
+        begins: for the first entry of a rebuilt log, its own number: all earlier entries are void. Otherwise 0.
     """
 
     load_id: str
@@ -239,14 +239,14 @@ class Entry:
 
     @property
     def names_sources(self) -> bool:
-        """Whether it says anything of objects or ranges; compaction and cleaning do not."""
+        """Whether it contains objects or ranges; compaction and cleaning entries do not."""
         return bool(self.objects or self.ranges)
 
     def conflicts_with(self, other: Entry) -> bool:
-        """Whether `other`, committed first, makes this entry wrong.
+        """Whether `other`, committed first, invalidates this entry.
 
-        A load that changes the contract, and one by another contract beside it, are planned again: each is checked
-        against what the other loaded.
+        Concurrent loads with different contracts conflict, so that each is planned again and checked against what the
+        other loaded.
         """
         mine = {item.source_file for item in self.objects}
         places = {item.place for item in self.ranges}
@@ -259,13 +259,13 @@ class Entry:
         )
 
     def to_bytes(self) -> bytes:
-        """The entry as Parquet."""
+        """Serialize the entry as Parquet."""
         sink = io.BytesIO()
-        about = {_LOAD_KEY: self.load_id, _COMMITTED_KEY: self.committed_at.isoformat()}
-        about |= stamp(self.newest_object_at) | ({CONTRACT_KEY: self.contract} if self.contract else {})
+        metadata = {_LOAD_KEY: self.load_id, _COMMITTED_KEY: self.committed_at.isoformat()}
+        metadata |= stamp(self.newest_object_at) | ({CONTRACT_KEY: self.contract} if self.contract else {})
         if self.begins:
-            about[_BEGINS_KEY] = str(self.begins)
-        schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in about.items()})
+            metadata[_BEGINS_KEY] = str(self.begins)
+        schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in metadata.items()})
         with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=["action"]) as writer:
             for action, table in (
                 ("add", files_table(self.added)),
@@ -280,58 +280,58 @@ class Entry:
 
     @staticmethod
     def from_bytes(data: bytes, name: str, with_objects: bool = True) -> Entry:
-        """Reads an entry.
+        """Read an entry.
 
         Args:
-            name: the entry's address, for the error.
-            with_objects: whether the objects are wanted; without them the read is short.
+            name: the entry's address, for error messages.
+            with_objects: whether to read the objects; reading is faster without.
 
         Raises:
-            ConfigError: it is damaged, or a newer version of Lakemesh wrote it.
+            ConfigError: it is damaged, or was written by a newer version of Lakemesh.
         """
         with readable(name):
             parquet = pq.ParquetFile(io.BytesIO(data))
-            must_be_readable(parquet.schema_arrow, name)
-            about = parquet.schema_arrow.metadata
+            check_format(parquet.schema_arrow, name)
+            metadata = parquet.schema_arrow.metadata
             rows: dict[str, list[pa.Table]] = {action: [] for action in _COLUMNS}
             for group in range(parquet.num_row_groups):
                 action = parquet.metadata.row_group(group).column(0).statistics.min
                 if action != "object" or with_objects:
                     rows[action].append(parquet.read_row_group(group, columns=_COLUMNS[action]))
             return Entry(
-                load_id=about[_LOAD_KEY].decode(),
-                committed_at=dt.datetime.fromisoformat(about[_COMMITTED_KEY].decode()),
+                load_id=metadata[_LOAD_KEY].decode(),
+                committed_at=dt.datetime.fromisoformat(metadata[_COMMITTED_KEY].decode()),
                 objects=tuple(item for table in rows["object"] for item in objects_of(table)),
                 added=tuple(item for table in rows["add"] for item in files_of(table)),
                 removed=tuple(path for table in rows["remove"] for path in table.column("path").to_pylist()),
                 abandoned=tuple(load for table in rows["abandon"] for load in table.column("abandoned").to_pylist()),
                 ranges=tuple(item for table in rows["range"] for item in _ranges_of(table)),
-                newest_object_at=stamped(about),
-                contract=about.get(CONTRACT_KEY, b"").decode(),
-                begins=int(about.get(_BEGINS_KEY, b"0")),
+                newest_object_at=stamped(metadata),
+                contract=metadata.get(CONTRACT_KEY, b"").decode(),
+                begins=int(metadata.get(_BEGINS_KEY, b"0")),
             )
 
 
 def stamp(newest_object_at: dt.datetime | None) -> dict[bytes, str]:
-    """Metadata that say when the newest object was written."""
+    """Return the file metadata that records when the newest object was written."""
     return {NEWEST_KEY: newest_object_at.isoformat()} if newest_object_at else {}
 
 
 def stamped(metadata: Mapping[bytes, bytes]) -> dt.datetime | None:
-    """What `stamp` said."""
+    """Return the time that `stamp` recorded, if any."""
     found = metadata.get(NEWEST_KEY)
     return dt.datetime.fromisoformat(found.decode()) if found else None
 
 
 @contextmanager
-def readable(name: str, remedy: str = PART_OF_THE_LOG) -> Iterator[None]:
-    """Turns what reading a damaged file of the ledger raises into an error that names it.
+def readable(name: str, remedy: str = LOG_REMEDY) -> Iterator[None]:
+    """Convert exceptions from reading a damaged ledger file into an error that names it.
 
     Args:
-        remedy: what to do about it.
+        remedy: the next step for the operator.
 
     Raises:
-        ConfigError: it is damaged.
+        ConfigError: the file is damaged.
     """
     try:
         yield
@@ -340,11 +340,11 @@ def readable(name: str, remedy: str = PART_OF_THE_LOG) -> Iterator[None]:
         raise ConfigError(f"{name} is damaged ({reason}); {remedy}") from error
 
 
-def must_be_readable(schema: pa.Schema, name: str) -> None:
-    """Checks the format's version.
+def check_format(schema: pa.Schema, name: str) -> None:
+    """Check the format version.
 
     Raises:
-        ConfigError: a newer version of Lakemesh wrote it.
+        ConfigError: the file was written by a newer version of Lakemesh.
     """
     version = format_of(schema)
     if version not in READABLE_VERSIONS:
@@ -353,22 +353,22 @@ def must_be_readable(schema: pa.Schema, name: str) -> None:
 
 
 def format_of(schema: pa.Schema) -> int:
-    """The format's version that a file of the ledger was written in."""
+    """Return the format version of a ledger file."""
     return int((schema.metadata or {}).get(VERSION_KEY, b"0"))
 
 
 def objects_table(objects: Sequence[LoadedObject]) -> pa.Table:
-    """Objects as columns."""
+    """Convert objects to columns."""
     return pa.table(_columns(objects, _OBJECT), schema=OBJECT_SCHEMA)
 
 
 def objects_of(table: pa.Table) -> Iterable[LoadedObject]:
-    """Objects from columns, of format 1 too."""
+    """Convert columns, of any format, to objects."""
     return map(LoadedObject, *_values(up_to_date(table), _OBJECT))
 
 
 def up_to_date(objects: pa.Table) -> pa.Table:
-    """Objects as columns of the format of now, whatever format they were written in."""
+    """Convert columns of any readable format to the current one."""
     for name in SINCE_2:
         if name not in objects.column_names:
             objects = objects.append_column(name, pa.repeat(pa.scalar(0, pa.int64()), len(objects)))
@@ -384,14 +384,14 @@ def _ranges_of(table: pa.Table) -> Iterable[OffsetRange]:
 
 
 def _columns(items: Sequence[Any], kinds: Mapping[str, pa.DataType]) -> list[pa.Array]:
-    """The attributes of objects or ranges as arrays."""
+    """Convert the attributes of objects or ranges to arrays."""
     dates = [[{"event_date": day, "rows": rows} for day, rows in item.event_dates] for item in items]
     columns = {name: [getattr(item, name) for item in items] for name in kinds} | {"event_dates": dates}
     return [pa.array(columns[name], kind) for name, kind in kinds.items()]
 
 
 def _values(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> list[list[Any]]:
-    """The columns of objects or ranges as attributes."""
+    """Convert columns of objects or ranges to attributes."""
     columns: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in kinds}
     columns["event_dates"] = [
         tuple((item["event_date"], item["rows"]) for item in dates) for dates in columns["event_dates"]
@@ -400,7 +400,7 @@ def _values(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> list[list[Any]
 
 
 def files_table(files: Sequence[LakeFile]) -> pa.Table:
-    """Files as columns."""
+    """Convert files to columns."""
     columns = zip(*map(astuple, files), strict=True) if files else ([] for _ in fields(LakeFile))
     return pa.table(
         [pa.array(list(values), kind) for values, kind in zip(columns, _FILE.values(), strict=True)], schema=FILE_SCHEMA
@@ -408,14 +408,14 @@ def files_table(files: Sequence[LakeFile]) -> pa.Table:
 
 
 def files_of(table: pa.Table) -> Iterable[LakeFile]:
-    """Files from columns."""
+    """Convert columns to files."""
     columns: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in _FILE}
     columns["loads"] = [tuple(loads) for loads in columns["loads"]]
     return map(LakeFile, *columns.values())
 
 
 def _rows(action: str, table: pa.Table) -> pa.Table:
-    """A table of one action with all columns of an entry."""
+    """Extend a table of one action to all columns of an entry."""
     given = {name: table.column(name) for name in table.column_names} | {"action": pa.repeat(action, len(table))}
     columns = [
         given.get(name, pa.nulls(len(table), kind)) for name, kind in zip(_SCHEMA.names, _SCHEMA.types, strict=True)

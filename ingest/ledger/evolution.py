@@ -1,8 +1,8 @@
-"""Whether a changed contract still reads what its feed loaded before: the changes that are allowed (docs/contracts.md).
+"""Contract evolution: whether a changed contract is compatible with loaded data (docs/contracts.md).
 
-The ledger keeps the contract that each load was made by, its columns, kind, key and event time, whenever it differs
-from the one before. A change is allowed when every row loaded before reads exactly as it would if it were loaded by
-the new contract. All others are refused: the feed stops, and its bronze stays readable by the recorded contract.
+The ledger records the contract of each load (columns, kind, key and event time) whenever it differs from the previous
+one. A change is allowed if every row loaded before reads exactly as if it were loaded with the new contract. Any other
+change is refused: the feed stops, and its bronze stays readable with the recorded contract.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ingest.ledger.ledger import LedgerState
 from ingest.storage.store import Store
 
 INTEGER_DIGITS = 19
-"""Of the longest 64-bit integer."""
+"""Digits of the longest 64-bit integer."""
 EXACT_DOUBLE = 1 << 53
-"""Up to here each integer is a double of its own."""
+"""Greatest magnitude up to which every integer has an exact double."""
 THREADS = 32
 _SQL = {"TEXT": "string", "VARCHAR": "string", "BIGINT": "integer"}
 _TOKEN = re.compile(r'\s*(DECIMAL\(\d+, ?\d+\)|"[^"]+"|[A-Za-z_][A-Za-z0-9_]*|\[\]|[(),])')
@@ -36,7 +36,7 @@ class Type:
     """The type of a column, and whether a record must have it.
 
     Attributes:
-        base: as in a contract, `struct` for one whatever its members.
+        base: the type in a contract; `struct` regardless of its fields.
     """
 
     base: str
@@ -48,18 +48,18 @@ class Type:
 
     @staticmethod
     def parse(text: str) -> Type:
-        """The type of which this is the text."""
+        """Parse the text of a type."""
         base = text.removesuffix(" required")
         return Type(base.removesuffix("[]"), base.endswith("[]"), text.endswith(" required"))
 
 
 Types = Mapping[str, Type]
-"""Of columns and members of structs, by dotted path, parents first."""
+"""Types of columns and struct fields by dotted path, parents first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the ledger keeps of a contract."""
+    """The part of a contract that the ledger records."""
 
     version: int
     kind: str
@@ -69,38 +69,38 @@ class Record:
 
     @staticmethod
     def of(contract: Contract) -> Record:
-        """What is to be kept of it."""
+        """Return the record of a contract."""
         return Record(contract.version, contract.kind.value, contract.key, contract.event_time, types_of(contract))
 
     @staticmethod
     def parse(text: str) -> Record:
-        """The record of which this is the text."""
-        said: dict[str, Any] = json.loads(text)
-        columns = {path: Type.parse(kind) for path, kind in said["columns"].items()}
-        return Record(said["version"], said["kind"], tuple(said["key"]), said["event_time"], columns)
+        """Parse the text of a record."""
+        fields: dict[str, Any] = json.loads(text)
+        columns = {path: Type.parse(kind) for path, kind in fields["columns"].items()}
+        return Record(fields["version"], fields["kind"], tuple(fields["key"]), fields["event_time"], columns)
 
     def text(self) -> str:
-        """JSON, the same for equal records: the order of columns means nothing."""
+        """Return the record as JSON, identical for equal records: the order of columns is ignored."""
         columns = {path: str(self.columns[path]) for path in sorted(self.columns)}
-        said = {"version": self.version, "kind": self.kind, "key": self.key, "event_time": self.event_time}
-        return json.dumps({**said, "columns": columns}, separators=(",", ":"))
+        fields = {"version": self.version, "kind": self.kind, "key": self.key, "event_time": self.event_time}
+        return json.dumps({**fields, "columns": columns}, separators=(",", ":"))
 
     def differs(self, other: Record) -> bool:
-        """Whether more than the version differs."""
+        """Whether anything except the version differs."""
         mine, theirs = ((item.kind, item.key, item.event_time, item.columns) for item in (self, other))
         return mine != theirs
 
 
 def types_of(contract: Contract) -> dict[str, Type]:
-    """The types of a contract's columns."""
-    return {path: Type(_spaced(column.type), column.repeated, column.required) for path, column in contract.walk()}
+    """Return the types of a contract's columns."""
+    return {path: Type(_normalized(column.type), column.repeated, column.required) for path, column in contract.walk()}
 
 
 def file_types(columns: str) -> dict[str, Type]:
-    """The types of a bronze file's columns, without those of lineage.
+    """Return the types of a bronze file's columns, without lineage columns.
 
     Args:
-        columns: as the ledger notes them, see LakeFile.
+        columns: the file's columns in the ledger, see LakeFile.
     """
     found: dict[str, Type] = {}
     for name, kind in json.loads(columns).items():
@@ -110,7 +110,7 @@ def file_types(columns: str) -> dict[str, Type]:
 
 
 def _read(tokens: list[str], path: str, found: dict[str, Type]) -> list[str]:
-    """Takes one SQL type from the tokens into `found`; the tokens after it."""
+    """Parse one SQL type from the tokens into `found`, and return the remaining tokens."""
     name, *rest = tokens
     found[path] = Type("")  # parents first
     if name == "STRUCT":
@@ -119,27 +119,27 @@ def _read(tokens: list[str], path: str, found: dict[str, Type]) -> list[str]:
             rest = _read(rest[2:], f"{path}.{member}", found)
         rest = rest[1:]
     repeated = rest[:1] == ["[]"]
-    found[path] = Type(_SQL.get(name, _spaced(name.lower())), repeated)
+    found[path] = Type(_SQL.get(name, _normalized(name.lower())), repeated)
     return rest[1:] if repeated else rest
 
 
-def _spaced(kind: str) -> str:
+def _normalized(kind: str) -> str:
     """
-    >>> _spaced("decimal(9,2)"), _spaced("decimal(9, 2)"), _spaced("date")
+    >>> _normalized("decimal(9,2)"), _normalized("decimal(9, 2)"), _normalized("date")
     ('decimal(9, 2)', 'decimal(9, 2)', 'date')
     """
     return re.sub(r",\s*", ", ", kind)
 
 
 def is_wider(old: str, new: str) -> bool:
-    """Whether values of a type may be read as another one: all of them, or integers that a double represents."""
+    """Whether values of a type can be read as another one: all of them, or integers that doubles represent exactly."""
     return reads_exactly(old, new) or (old, new) == ("integer", "double")
 
 
 def reads_exactly(old: str, new: str) -> bool:
-    """Whether each value of a type is one of another type too, and a record with it gives that one.
+    """Whether every value of a type is a value of another type too, and is loaded as that value.
 
-    Integers as doubles are left to their values, see `refusals`.
+    Integers as doubles depend on their values, see `refusals`.
 
     >>> reads_exactly("integer", "decimal(21, 2)"), reads_exactly("integer", "decimal(18, 0)")
     (True, False)
@@ -164,18 +164,18 @@ def _digits(decimal: str) -> tuple[int, int]:
     return precision, scale
 
 
-def must_follow(contract: Contract, lake: Store, state: LedgerState) -> str:
-    """Checks a contract against what was loaded before.
+def check_compatible(contract: Contract, lake: Store, state: LedgerState) -> str:
+    """Check a contract against the loaded data.
 
     Args:
-        state: the ledger's; its objects are not needed.
+        state: the ledger's state; its objects are not needed.
 
     Returns:
-        The record that the next entry with objects has to carry; empty when the ledger has it already.
+        The record that the next entry with objects must contain; empty if the ledger already has it.
 
     Raises:
-        ContractRefused: the contract does not read it, or its version says something else; the message names each
-            column, the rule and the way out.
+        ContractRefused: the contract is incompatible with the data, or differs from the record of its version; the
+            message states each column, the rule and the next step.
     """
     text = unrecorded(contract, state)
     if text and (faults := refusals(contract, lake, state)):
@@ -184,18 +184,18 @@ def must_follow(contract: Contract, lake: Store, state: LedgerState) -> str:
 
 
 def unrecorded(contract: Contract, state: LedgerState) -> str:
-    """The contract as the ledger keeps it; empty when it is the one that the ledger has."""
+    """Return the record of the contract; empty if the ledger already has it."""
     text = Record.of(contract).text()
     return "" if text == state.contract else text
 
 
 def refusals(contract: Contract, lake: Store, state: LedgerState) -> list[str]:
-    """Why a contract does not follow what was loaded before, one fault each; empty when it does."""
+    """Return why a contract is incompatible with the loaded data, one string per fault; empty if it is compatible."""
     now = Record.of(contract)
     recorded = Record.parse(state.contract) if state.contract else None
-    faults = _of_record(now, recorded, any(file.rows for file in state.bronze_files())) if recorded else []
+    faults = _record_faults(now, recorded, any(file.rows for file in state.bronze_files())) if recorded else []
     if recorded and now.version < recorded.version:
-        return faults  # an old contract: what else it lacks follows from that
+        return faults  # an old contract: all other faults follow from that
     shapes: dict[str, list[LakeFile]] = {}
     for file in state.bronze_files():
         shapes.setdefault(file.columns, []).append(file)
@@ -203,19 +203,19 @@ def refusals(contract: Contract, lake: Store, state: LedgerState) -> list[str]:
     if not recorded and dated - {contract.kind is Kind.EVENT}:
         faults.append(f"kind is {contract.kind}, but its files are of the other kind")
     for columns, files in sorted(shapes.items()):
-        faults += _of_files(now.columns, file_types(columns), _Values(lake, files))
+        faults += _file_faults(now.columns, file_types(columns), _Values(lake, files))
     return list(dict.fromkeys(faults))
 
 
-def _of_record(now: Record, recorded: Record, has_rows: bool) -> list[str]:
-    """What the record says against it."""
+def _record_faults(now: Record, recorded: Record, has_rows: bool) -> list[str]:
+    """Return the faults of a contract against the recorded one."""
     if now.version < recorded.version:
         return [
-            f"version {now.version} is older than version {recorded.version}, by which the feed was loaded; "
-            f"take version {recorded.version} or a later one"
+            f"version {now.version} is older than version {recorded.version}, with which the feed was loaded; "
+            f"use version {recorded.version} or a later one"
         ]
     faults = [
-        f"{name} changes from {_shown(before)} to {_shown(after)}, which gives the rows loaded before another meaning; "
+        f"{name} changes from {_shown(before)} to {_shown(after)}, which changes the meaning of rows loaded before; "
         "make it a new feed"
         for name, before, after in (
             ("kind", recorded.kind, now.kind),
@@ -231,21 +231,23 @@ def _of_record(now: Record, recorded: Record, has_rows: bool) -> list[str]:
             faults.append(f"column '{path}' {what}, but rows loaded before may lack it; leave it optional")
     if now.version == recorded.version and now.differs(recorded):
         differing = _differing(recorded.columns, now.columns)
-        told = f": {differing}" if differing else ""
-        faults.append(f"version {now.version} is recorded with other columns{told}; raise `version` with each change")
+        details = f": {differing}" if differing else ""
+        faults.append(
+            f"version {now.version} is recorded with other columns{details}; raise `version` with each change"
+        )
     return faults
 
 
 def _is_in_a_new_list(path: str, now: Record, recorded: Record) -> bool:
-    """Whether a member of a list that no row has yet: what is not there lacks nothing."""
+    """Whether a column is inside a list that no row has yet: such rows cannot lack it."""
     parents = [path[:place] for place, letter in enumerate(path) if letter == "."]
     return any(now.columns[parent].repeated and parent not in recorded.columns for parent in parents)
 
 
 def _differing(before: Types, after: Types) -> str:
-    """How columns differ, a few of them."""
+    """Describe how columns differ, up to five of them."""
     paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
-    shown = [f"'{path}' was {before.get(path, 'not there')} and is {after.get(path, 'not there')}" for path in paths]
+    shown = [f"'{path}' was {before.get(path, 'absent')} and is {after.get(path, 'absent')}" for path in paths]
     return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
 
 
@@ -255,7 +257,7 @@ def _shown(value: str | tuple[str, ...] | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """The values of a column in files: how many are not NULL, the least and the greatest (None: nobody knows)."""
+    """The values of a column in files: the count of non-NULL ones, the least and the greatest (None: unknown)."""
 
     count: int
     low: Any = None
@@ -263,14 +265,14 @@ class _Range:
 
 
 class _Values:
-    """What the footers of Parquet files say of their values; read when first asked for."""
+    """Value statistics from the footers of Parquet files, read on first use."""
 
     def __init__(self, lake: Store, files: Iterable[LakeFile]) -> None:
         self._lake, self._files = lake, list(files)
         self._footers: list[pq.FileMetaData] | None = None
 
     def of(self, path: str, types: Types) -> _Range:
-        """The values of a column and of the members below it."""
+        """Return the range of a column, including the fields below it."""
         if self._footers is None:
             with ThreadPoolExecutor(THREADS) as pool:
                 self._footers = list(pool.map(self._footer, self._files))
@@ -288,12 +290,12 @@ class _Values:
                     chunk = footer.row_group(group).column(number)
                     if chunk.path_in_schema != whole and not chunk.path_in_schema.startswith(f"{whole}."):
                         continue
-                    said = chunk.statistics
-                    values = chunk.num_values - said.null_count if said and said.has_null_count else chunk.num_values
+                    stats = chunk.statistics
+                    values = chunk.num_values - stats.null_count if stats and stats.has_null_count else chunk.num_values
                     count += values
                     if values:
-                        lows.append(said.min if said and said.has_min_max else None)
-                        highs.append(said.max if said and said.has_min_max else None)
+                        lows.append(stats.min if stats and stats.has_min_max else None)
+                        highs.append(stats.max if stats and stats.has_min_max else None)
         if None in lows or None in highs:
             return _Range(count)
         return _Range(count, min(lows, default=None), max(highs, default=None))
@@ -303,37 +305,37 @@ class _Values:
             return pq.ParquetFile(source).metadata
 
 
-def _of_files(now: Types, before: Types, values: _Values) -> list[str]:
-    """What the values of files of one shape say against it."""
+def _file_faults(now: Types, before: Types, values: _Values) -> list[str]:
+    """Return the faults of a contract against the values of files with the same columns."""
     faults: list[str] = []
     refused: set[str] = set()
     for path, old in before.items():
         parents = [path[:place] for place, letter in enumerate(path) if letter == "."]
         if refused.intersection(parents):
-            continue  # said of the parent already
+            continue  # already reported for the parent
         new = now.get(path)
         if new is None:
             refused.add(path)
             if values.of(path, before).count:
                 faults.append(
-                    f"column '{path}' ({old}) is gone, but rows loaded before have values of it; keep it, optional, "
-                    "and add what replaces it under its own name"
+                    f"column '{path}' ({old}) is removed, but rows loaded before have values in it; keep it, optional, "
+                    "and add its replacement under a new name"
                 )
         elif (old.repeated, reads_exactly(old.base, new.base)) != (new.repeated, True):
             refused.add(path)
             in_list = old.repeated or any(before[parent].repeated for parent in parents)
-            if reason := _of_values(path, old, new, values.of(path, before), in_list):
+            if reason := _value_fault(path, old, new, values.of(path, before), in_list):
                 faults.append(
                     f"column '{path}' changes from {old} to {Type(new.base, new.repeated)}, {reason}; keep it and "
-                    "add a column of another name, or make a new feed"
+                    "add a column with another name, or make a new feed"
                 )
     return faults
 
 
-def _of_values(path: str, old: Type, new: Type, found: _Range, in_list: bool) -> str:
-    """What is wrong with a change of types that is not right by itself; empty when its values allow it."""
+def _value_fault(path: str, old: Type, new: Type, found: _Range, in_list: bool) -> str:
+    """Return the fault of a type change that is not safe in general; empty if the loaded values allow it."""
     if old.base != "struct" and not in_list and not found.count:
-        return ""  # nothing was loaded, as of a column that was declared wrongly
+        return ""  # nothing was loaded, for instance because the column was declared wrongly
     if (old.base, new.base, old.repeated) == ("integer", "double", new.repeated):
         if not found.count:
             return ""
@@ -345,10 +347,10 @@ def _of_values(path: str, old: Type, new: Type, found: _Range, in_list: bool) ->
 
 
 def as_loaded(contract: Contract, state: LedgerState) -> Contract:
-    """The contract as the ledger recorded it, for reading: descriptions and classes of data are of now."""
+    """Return the contract as recorded in the ledger, for reading; descriptions and `pii` are the current ones."""
     if state.contract:
         record = Record.parse(state.contract)
-    else:  # loaded before contracts were recorded: as the newest files have it
+    else:  # loaded before contracts were recorded: use the columns of the newest file
         newest = max(state.bronze_files(), key=lambda file: file.path)
         kind = (Kind.ENTITY if newest.event_date is None else Kind.EVENT).value
         record = Record(contract.version, kind, contract.key, contract.event_time, file_types(newest.columns))
@@ -369,7 +371,7 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
             if path.startswith(prefix) and "." not in path.removeprefix(prefix)
         )
 
-    there = record.columns.keys()
+    recorded = record.columns.keys()
     return contract.model_copy(
         update={
             "version": record.version,
@@ -377,8 +379,8 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
             "key": record.key,
             "event_time": record.event_time,
             "columns": below(""),
-            "latest_by": tuple(path for path in contract.latest_by if path in there),
-            "dates": tuple(path for path in contract.dates if path in there),
-            "references": tuple(item for item in contract.references if item.column in there),
+            "latest_by": tuple(path for path in contract.latest_by if path in recorded),
+            "dates": tuple(path for path in contract.dates if path in recorded),
+            "references": tuple(item for item in contract.references if item.column in recorded),
         }
     )

@@ -1,6 +1,6 @@
-"""Since when a feed without objects is known: a promise of fresh data cannot be broken before it has run out once.
+"""First-seen times of feeds without objects: a freshness limit cannot be violated before it has elapsed once.
 
-The lake keeps it, at `ledger/_first_seen/<feed>`, so that all hosts say the same and a new home forgets nothing.
+They are stored in the lake, at `ledger/_first_seen/<feed>`, so that all hosts agree and a new home loses nothing.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from ingest.storage.store import Store
 
 
 def first_seen(lake: Store, feed: str, now: dt.datetime) -> dt.datetime:
-    """When somebody first asked this of a feed, aware, UTC; `now` the first time, and where the lake is read-only.
+    """Return the time of the first call for a feed (aware, UTC): `now` on that call and if the lake is read-only.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
     """
-    key, said = f"ledger/_first_seen/{feed}", now.isoformat().encode()
+    key, value = f"ledger/_first_seen/{feed}", now.isoformat().encode()
     try:
         return _aware(lake.get(key).decode())
     except FileNotFoundError:
         with suppress(LakemeshError), lake.disk_errors():
-            lake.put_new(key, said)
-    except ValueError:  # it is damaged, and is said anew
+            lake.put_new(key, value)
+    except ValueError:  # it is damaged, and is replaced
         with suppress(LakemeshError), lake.disk_errors():
-            lake.put(key, said)
+            lake.put(key, value)
     return now
 
 
 def seen_without_objects(lake: Store, feeds: Iterable[str], now: dt.datetime) -> dict[str, dt.datetime]:
-    """Since when each feed is known that has loaded nothing yet.
+    """Return the first-seen time of each feed that has loaded nothing yet.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.

@@ -1,4 +1,4 @@
-"""The identity of a lake. It lies at two places in the lake, and goes wherever the lake is moved or copied to."""
+"""The identity of a lake. It is stored at two places in the lake, and moves with the lake when it is copied."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from ingest.errors import ConfigError
 from ingest.storage.store import Store
 
 PLACES = ("ledger/_lake_id", "_lake_id")
-"""The second one is there for a ledger that is lost."""
+"""The second place covers the loss of the ledger."""
 
 
 def lake_id(store: Store) -> str:
-    """The identity of a lake; empty when it has none.
+    """Return the identity of a lake; empty when it has none.
 
     Raises:
         ConfigError: the two places name different lakes.
     """
-    found = {place: said for place in PLACES if (said := _read(store, place))}
+    found = {place: value for place in PLACES if (value := _read(store, place))}
     if len(set(found.values())) > 1:
-        said = ", ".join(f"{place} says {value}" for place, value in found.items())
-        raise ConfigError(f"{store.uri}: {said}; the ledger is that of another lake, restore the one that belongs here")
+        ids = ", ".join(f"{place} is {value}" for place, value in found.items())
+        raise ConfigError(f"{store.uri}: {ids}; the ledger belongs to another lake, restore the ledger of this one")
     return next(iter(found.values()), "")
 
 
 def name_lake(store: Store, identity: str = "") -> str:
-    """Writes the identity of a lake where it is missing, and returns it.
+    """Write the identity of a lake where it is missing, and return it.
 
     Args:
-        identity: what a lake without one gets; by default a new one.
+        identity: the identity for a lake without one; by default a new one.
     """
     wanted = lake_id(store) or identity or uuid.uuid4().hex
     for place in PLACES:
-        said = _read(store, place)
-        if said is None:
+        value = _read(store, place)
+        if value is None:
             store.put_new(place, wanted.encode())
-        elif not said:  # a disk that was full left an empty object
+        elif not value:  # a full disk left an empty object
             store.put(place, wanted.encode())
-        wanted = _read(store, place) or wanted  # of two that name it at the same moment the first wins
+        wanted = _read(store, place) or wanted  # of two concurrent writers the first wins
     return wanted
 
 

@@ -1,11 +1,11 @@
 """The ledger: one append-only log of Parquet entries per feed. A row is visible if and only if its file is live.
 
 Entry N is the object `ledger/<feed>/<N as 20 digits>.parquet`, written with put-if-absent, so exactly one writer gets
-each number. Entries are never deleted, renumbered or reused: what is live at a position is what entries 1..position
-say. A log that was lost and is rebuilt begins with a number beyond all that anybody can know of the old one, and its
-first entry says so; what came before counts no more. Every CHECKPOINT_ENTRIES entries, or CHECKPOINT_OBJECTS objects,
-the sum of all is laid beside the log, as `ledger/<feed>/_checkpoints/<N>.files.parquet` and `…<N>.objects.parquet`. A
-checkpoint only spares reading: without it the log says the same.
+each number. Entries are never deleted, renumbered or reused: entries 1..position determine what is live at a position.
+A rebuilt log begins with a number greater than any known number of the lost one, and its first entry records that;
+earlier entries are void. Every CHECKPOINT_ENTRIES entries, or CHECKPOINT_OBJECTS objects, the sum of all entries is
+stored next to the log, as `ledger/<feed>/_checkpoints/<N>.files.parquet` and `…<N>.objects.parquet`. A checkpoint is
+only a cache: the log has the same content.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ import pyarrow.parquet as pq
 
 from ingest.errors import ConflictError, LostLedger
 from ingest.ledger.entry import (
-    BESIDE_THE_LOG,
+    CHECKPOINT_REMEDY,
     CONTRACT_KEY,
     OFFSETS_KEY,
     Entry,
     LakeFile,
     Partition,
+    check_format,
     files_of,
     files_table,
     format_of,
-    must_be_readable,
     readable,
     stamp,
     stamped,
@@ -44,19 +44,19 @@ from ingest.storage.store import Store
 CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000
 KEPT_CHECKPOINTS = 4
 DIGITS = 20
-"""Of the number in an entry's name."""
+"""Digits of the number in an entry's name."""
 
 
 @dataclass(slots=True)
 class LedgerState:
-    """What entries 1..position add up to.
+    """The sum of entries 1..position.
 
     Attributes:
         objects: the current version of each source object.
         files: live files by path.
-        newest_object_at: when the newest object that was ever loaded was written; None before the first.
-        next_offsets: of each partition of a topic the offset that the next load begins with.
-        contract: the contract that the newest loads were made by; empty when it was never recorded (see evolution.py).
+        newest_object_at: when the newest object ever loaded was written; None before the first.
+        next_offsets: for each topic partition, the offset at which the next load begins.
+        contract: the contract of the newest loads; empty when it was never recorded (see evolution.py).
     """
 
     position: int = 0
@@ -67,7 +67,7 @@ class LedgerState:
     contract: str = ""
 
     def apply(self, sequence: int, entry: Entry) -> None:
-        """Moves the state one entry on."""
+        """Advance the state by one entry."""
         if entry.begins == sequence:
             self.objects, self.files, self.next_offsets, self.newest_object_at = KnownObjects(), {}, {}, None
         else:
@@ -83,11 +83,11 @@ class LedgerState:
         self.position = sequence
 
     def copy(self) -> LedgerState:
-        """A state that can be moved on without touching this one."""
+        """Return a state that can be advanced independently of this one."""
         return replace(self, objects=self.objects.copy(), files=dict(self.files), next_offsets=dict(self.next_offsets))
 
     def bronze_files(self) -> list[LakeFile]:
-        """Live bronze files in path order."""
+        """Return the live bronze files in path order."""
         return sorted(
             (file for path, file in self.files.items() if path.startswith("bronze/")), key=lambda file: file.path
         )
@@ -97,7 +97,7 @@ class Ledger:
     """The log of one feed."""
 
     DRAFT = "_rebuild.parquet"
-    """What the first entry of a rebuilt log will be; while it lies there the old log is being moved aside."""
+    """Draft of a rebuilt log's first entry; while it exists, the old log is being moved aside."""
 
     def __init__(self, store: Store, feed: str) -> None:
         self.store = store
@@ -105,7 +105,7 @@ class Ledger:
         self.prefix = f"ledger/{feed}"
 
     def position(self) -> int:
-        """The number of the newest entry; 0 when there is none.
+        """Return the number of the newest entry; 0 when there is none.
 
         Raises:
             LostLedger: an entry is missing, so nothing after it can be trusted.
@@ -114,25 +114,25 @@ class Ledger:
         return max(self._sequences(checkpoint), default=checkpoint)
 
     def first(self) -> int:
-        """The number of the oldest entry: 1, a greater one when the log was rebuilt, 0 when there is none."""
+        """Return the number of the oldest entry: 1, a greater one if the log was rebuilt, 0 if there is none."""
         return min(self._sequences(), default=0)
 
     def numbers(self) -> set[int]:
-        """All numbers of entries and checkpoints that lie there, whether they fit together or not."""
+        """Return the numbers of all stored entries and checkpoints, consistent or not."""
         keys = (item.key.removeprefix(f"{self.prefix}/") for item in self.store.list(self.prefix))
         names = (key.removeprefix("_checkpoints/").split(".", 1)[0] for key in keys)
         return {int(name) for name in names if len(name) == DIGITS and name.isdigit()}
 
     def state(self, position: int | None = None) -> LedgerState:
-        """The state at a position, by default the newest one; nothing when a rebuilt log begins after it."""
+        """Return the state at a position, by default the newest one; empty if a rebuilt log begins after it."""
         return self._state(position, with_objects=True)
 
     def live_files(self, position: int | None = None) -> list[LakeFile]:
-        """The live bronze files at a position, by default the newest one; cheaper than the whole state."""
+        """Return the live bronze files at a position, by default the newest one; cheaper than the whole state."""
         return self.live(position).bronze_files()
 
     def live(self, position: int | None = None) -> LedgerState:
-        """The state at a position without its objects."""
+        """Return the state at a position without its objects."""
         return self._state(position, with_objects=False)
 
     def _state(self, position: int | None, with_objects: bool) -> LedgerState:
@@ -141,9 +141,9 @@ class Ledger:
         if checkpoint:
             key = self._checkpoint_key(checkpoint, "files")
             name = f"{self.store.uri}/{key}"
-            with self.store.open(key) as source, readable(name, BESIDE_THE_LOG):
+            with self.store.open(key) as source, readable(name, CHECKPOINT_REMEDY):
                 parquet = pq.ParquetFile(source)
-                must_be_readable(parquet.schema_arrow, name)
+                check_format(parquet.schema_arrow, name)
                 state.newest_object_at = stamped(parquet.schema_arrow.metadata)
                 state.contract = parquet.schema_arrow.metadata.get(CONTRACT_KEY, b"").decode()
                 offsets = json.loads(parquet.schema_arrow.metadata.get(OFFSETS_KEY, b"[]"))
@@ -155,26 +155,26 @@ class Ledger:
         return state
 
     def entries(self, after: int, until: int | None = None) -> Iterator[tuple[int, Entry]]:
-        """Entries after a position, up to and with `until`, in order.
+        """Yield the entries after a position, up to and including `until`, in order.
 
         Raises:
-            LostLedger: the log is shorter than `after` or `until`, as after a restored back-up.
+            LostLedger: the log is shorter than `after` or `until`, for instance after restoring a backup.
         """
         return self._entries(after, until, with_objects=True)
 
     def committed_at(self, position: int) -> dt.datetime:
-        """When an entry was committed, by its writer's clock."""
+        """Return when an entry was committed, by its writer's clock."""
         return self._entry(position, with_objects=False).committed_at
 
     def first_of_format(self, version: int) -> int:
-        """The first entry of this format or a newer one; one more than the newest entry when there is none.
+        """Return the first entry of this format or a newer one; one more than the newest entry when there is none.
 
-        Who writes an older format cannot read a newer one, and so never appends to it: a few footers tell.
+        A writer of an older format cannot read a newer one and so never appends to it: a binary search is enough.
         """
         first = self.first()
         older, newer = max(first, 1) - 1, self.position() + 1
         while newer - older > 1:
-            # most logs never changed their format
+            # check the first entry first: most logs never changed their format
             middle = first if older < first and newer > first + 1 else (older + newer) // 2
             key = self._key(middle)
             with self.store.open(key) as source, readable(f"{self.store.uri}/{key}"):
@@ -183,44 +183,47 @@ class Ledger:
         return newer
 
     def load_at(self, position: int) -> str:
-        """The load that an entry committed; empty when a rebuilt log begins after it.
+        """Return the load that an entry committed; empty when a rebuilt log begins after it.
 
         Raises:
-            LostLedger: it is missing.
+            LostLedger: the entry is missing.
         """
         try:
             return self._entry(position, with_objects=False).load_id
         except FileNotFoundError:
             if position >= self.first():
-                raise self.lost(f"lacks the entry {position}") from None
+                raise self.lost(f"lacks entry {position}") from None
             return ""
 
     def lost(self, what: str) -> LostLedger:
-        """The error that stops all writers of this feed."""
+        """Return the error that stops all writers of this feed."""
         return LostLedger(f"{self.store.uri}/{self.prefix}", what, self.feed)
 
-    def must_reach(self, position: int, newest: int, known_to: str) -> None:
-        """Checks that a log that ends at `newest` is as long as somebody knows it to be.
+    def require_position(self, position: int, newest: int, known_to: str) -> None:
+        """Check that a log that ends at `newest` reaches a position that was read before.
+
+        Args:
+            known_to: where that position is recorded.
 
         Raises:
-            LostLedger: it is shorter.
+            LostLedger: the log is shorter.
         """
         if position > newest:
-            raise self.lost(f"ends at {newest}, but {position} was settled before ({known_to})")
+            raise self.lost(f"ends at entry {newest}, but entry {position} was read before ({known_to})")
 
     def _entries(self, after: int, until: int | None, with_objects: bool) -> Iterator[tuple[int, Entry]]:
         sequences = self._sequences(after)
-        self.must_reach(until or 0, max(sequences, default=after), "the position that is read")
+        self.require_position(until or 0, max(sequences, default=after), "the requested position")
         wanted = [n for n in sequences if until is None or n <= until]
         with ThreadPoolExecutor(8) as pool:
             yield from zip(wanted, pool.map(lambda n: self._entry(n, with_objects), wanted), strict=True)
 
     def commit(self, entry: Entry, seen: int) -> int:
-        """Appends an entry after all that others committed meanwhile.
+        """Append an entry after all entries committed meanwhile.
 
         Args:
-            entry: what to say.
-            seen: position that the entry was planned at.
+            entry: the entry.
+            seen: the position at which it was planned.
 
         Returns:
             The entry's number.
@@ -232,17 +235,17 @@ class Ledger:
         while not self.store.put_new(self._key(sequence), data):
             other = self._entry(sequence)
             if other.load_id == entry.load_id:
-                return sequence  # our own: the store wrote it, the answer was lost
+                return sequence  # this very entry: the store wrote it, the response was lost
             if entry.conflicts_with(other):
-                raise ConflictError(f"{self.feed}: entry {sequence} ({other.load_id}) was first")
+                raise ConflictError(f"{self.feed}: entry {sequence} ({other.load_id}) was committed first")
             sequence += 1
         return sequence
 
     def checkpoint(self, state: LedgerState) -> bool:
-        """Lays the state beside the log, if the log has grown enough since the last time.
+        """Write a checkpoint of the state, if the log has grown enough since the last one.
 
-        Safe at any moment and from any number of writers: a checkpoint of a position is the same whoever writes it,
-        and counts only once its files table, written last, is there.
+        Safe at any time and with any number of writers: a checkpoint of a position is the same whoever writes it, and
+        is valid only once its files table, written last, exists.
 
         Returns:
             Whether it was written.
@@ -256,54 +259,55 @@ class Ledger:
             self.store.put(self._checkpoint_key(state.position, "objects"), path.read_bytes())
         sink = io.BytesIO()
         table = files_table(list(state.files.values()))
-        about = {key: value.encode() for key, value in stamp(state.newest_object_at).items()}
+        metadata = {key: value.encode() for key, value in stamp(state.newest_object_at).items()}
         if state.contract:
-            about[CONTRACT_KEY] = state.contract.encode()
+            metadata[CONTRACT_KEY] = state.contract.encode()
         if state.next_offsets:
-            about[OFFSETS_KEY] = json.dumps([[*place, n] for place, n in sorted(state.next_offsets.items())]).encode()
-        table = table.replace_schema_metadata(table.schema.metadata | about)
+            offsets = [[*place, n] for place, n in sorted(state.next_offsets.items())]
+            metadata[OFFSETS_KEY] = json.dumps(offsets).encode()
+        table = table.replace_schema_metadata(table.schema.metadata | metadata)
         pq.write_table(table, sink, compression="zstd", write_statistics=False)
         self.store.put(self._checkpoint_key(state.position, "files"), sink.getvalue())
         for number in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-            # files first: without them nobody looks for the objects
+            # files first: without them the objects are never read
             self.store.delete([self._checkpoint_key(number, kind) for kind in ("files", "objects")])
         return True
 
     def _checkpoints(self) -> list[int]:
-        """Positions with a whole checkpoint, ascending."""
+        """Return the positions with a complete checkpoint, ascending."""
         names = (item.key.rsplit("/", 1)[1] for item in self.store.list(f"{self.prefix}/_checkpoints"))
         return sorted(int(name.split(".", 1)[0]) for name in names if name.endswith(".files.parquet"))
 
     def _checkpoint_before(self, position: int | None) -> int:
-        """The newest checkpoint up to a position; 0 when there is none."""
+        """Return the newest checkpoint up to a position; 0 when there is none."""
         return max((n for n in self._checkpoints() if position is None or n <= position), default=0)
 
     def _checkpoint_key(self, position: int, kind: str) -> str:
         return f"{self.prefix}/_checkpoints/{position:020d}.{kind}.parquet"
 
     def _sequences(self, after: int = 0) -> list[int]:
-        """Numbers of the entries after a position, which has to be there itself.
+        """Return the numbers of the entries after a position, which must itself exist.
 
         Raises:
-            LostLedger: one is missing.
+            LostLedger: an entry is missing.
         """
         keys = [item.key for item in self.store.list(self.prefix, after=self._key(after - 1) if after else None)]
         if f"{self.prefix}/{self.DRAFT}" in keys:
-            raise self.lost("holds a draft: a rebuild was interrupted")
+            raise self.lost("contains a draft: a rebuild was interrupted")
         names = (key.rsplit("/", 1)[1] for key in keys)
         found = sorted(int(name[:DIGITS]) for name in names if len(name) == DIGITS + 8 and name.endswith(".parquet"))
         found = found[bisect_left(found, after) :]
         expected = [after or 1, *(number + 1 for number in found)]
         gaps = [place for place, number in enumerate(found) if number != expected[place]]
-        for place in reversed(gaps):  # behind the last one a rebuilt log may begin
+        for place in reversed(gaps):  # after the last gap a rebuilt log may begin
             if self._entry(found[place], with_objects=False).begins == found[place]:
                 return found[place:]
         if gaps:
             raise self.lost(
-                f"lacks the entry {expected[gaps[0]]}: {self.store.uri}/{self._key(expected[gaps[0]])} is missing"
+                f"lacks entry {expected[gaps[0]]}: {self.store.uri}/{self._key(expected[gaps[0]])} is missing"
             )
         if after and not found:
-            self.must_reach(after, max(self._sequences(), default=0), "by a checkpoint, or the position that is read")
+            self.require_position(after, max(self._sequences(), default=0), "a checkpoint or the requested position")
         return found[bool(after) :]
 
     def _key(self, sequence: int) -> str:
@@ -316,13 +320,13 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What entries show or hide.
+    """The rows that entries add or remove.
 
     Attributes:
-        changed: whether any row appeared or vanished; compaction and objects without rows change nothing.
+        changed: whether any row appeared or disappeared; compaction and objects without rows change nothing.
         dates: event dates of those rows; empty for entity feeds.
-        begins: whether a rebuilt log begins among them, so that rows of any date may have vanished.
-        load_id: of the last of them; empty when there are none.
+        begins: whether a rebuilt log begins among the entries, so that rows of any date may have disappeared.
+        load_id: load of the last entry; empty when there is none.
     """
 
     changed: bool
@@ -332,10 +336,10 @@ class Touched:
 
 
 def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched:
-    """What `entries` change.
+    """Return what `entries` change.
 
     Args:
-        state: the ledger before them; it is moved on.
+        state: the state before the entries; it is advanced.
         entries: the entries in order.
     """
     changed = begins = False

@@ -1,4 +1,4 @@
-"""The source objects that a feed's ledger knows: few as Python objects, a million as columns."""
+"""The source objects in a feed's ledger: a few as Python objects, a million as columns."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.ledger.entry import (
-    BESIDE_THE_LOG,
+    CHECKPOINT_REMEDY,
     OBJECT_SCHEMA,
     LoadedObject,
-    must_be_readable,
+    check_format,
     objects_of,
     objects_table,
     readable,
     up_to_date,
 )
-from ingest.storage.arrays import as_numpy, one
+from ingest.storage.arrays import as_numpy, single_array
 
 if TYPE_CHECKING:
     from ingest.storage.store import Store
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 NEW, SAME, CHANGED = 0, 1, 2
 GROUP_ROWS = 65_536
 SLICE_GROUPS = 2
-"""Row groups of a checkpoint that are compared at a time: more of them cost memory, fewer of them time."""
+"""Row groups of a checkpoint that are compared at a time: more cost memory, fewer cost time."""
 
 
 class KnownObjects(Mapping[str, LoadedObject]):
     """The current version of each source object, by source_file.
 
-    What a checkpoint says stays in its file and is read in slices; what later entries say lies on top.
+    Objects of the checkpoint stay in its file and are read in slices; objects of later entries are in memory.
     """
 
     def __init__(self, store: Store | None = None, checkpoint: str | None = None) -> None:
@@ -45,25 +45,25 @@ class KnownObjects(Mapping[str, LoadedObject]):
         self._recent: dict[str, LoadedObject] = {}
 
     def update(self, objects: Iterable[LoadedObject]) -> None:
-        """Takes over newer versions."""
+        """Add newer versions."""
         self._recent.update((item.source_file, item) for item in objects)
 
     def copy(self) -> KnownObjects:
-        """The same knowledge, to be moved on apart."""
+        """Return a copy that can be updated independently."""
         twin = KnownObjects(self._store, self._checkpoint)
         twin._names, twin._recent = self._names, dict(self._recent)
         return twin
 
     @property
     def recent_count(self) -> int:
-        """How many versions lie on top of the checkpoint."""
+        """Number of versions that are newer than the checkpoint."""
         return len(self._recent)
 
     def status(self, bucket: str, keys: pa.ChunkedArray, etags: pa.ChunkedArray) -> npt.NDArray[np.int8]:
-        """NEW, SAME or CHANGED for each listed object of a bucket."""
+        """Return NEW, SAME or CHANGED for each listed object of a bucket."""
         found = np.full(len(keys), NEW, dtype=np.int8)
-        listed_etags = one(etags)
-        for names, known_etags in self._versions():  # the later one is the newer one
+        listed_etags = single_array(etags)
+        for names, known_etags in self._versions():  # newer versions come last
             is_here = pc.starts_with(names, f"{bucket}/")
             if not pc.all(is_here).as_py():
                 names, known_etags = names.filter(is_here), known_etags.filter(is_here)
@@ -75,7 +75,7 @@ class KnownObjects(Mapping[str, LoadedObject]):
         return found
 
     def lookup(self, names: Iterable[str]) -> dict[str, LoadedObject]:
-        """The known ones of the given objects."""
+        """Return those of the given objects that are known."""
         wanted = list(names)
         found = {name: self._recent[name] for name in wanted if name in self._recent}
         rest = [name for name in wanted if name not in found]
@@ -92,7 +92,7 @@ class KnownObjects(Mapping[str, LoadedObject]):
         return found
 
     def unknown(self, names: pa.Array) -> pa.Array:
-        """Those of the given objects that are not known."""
+        """Return those of the given objects that are not known."""
         rest = names.filter(pc.invert(pc.is_in(names, value_set=pa.array(self._recent, pa.string()))))
         if len(rest) and self._checkpoint:
             rest = rest.filter(pc.invert(pc.is_in(rest, value_set=self._known_names())))
@@ -115,19 +115,19 @@ class KnownObjects(Mapping[str, LoadedObject]):
         return len(known) + len(self._recent) - int(both)
 
     def tables(self, columns: Sequence[str] = OBJECT_SCHEMA.names) -> Iterator[pa.Table]:
-        """Everything known, as columns, in pieces of bounded size; with `columns` no more than these."""
+        """Yield all known objects as tables of bounded size, with the given columns."""
         if self._checkpoint:
-            mine = pa.array(self._recent, pa.string())
+            recent = pa.array(self._recent, pa.string())
             with self._open() as parquet:
                 for group in range(parquet.num_row_groups):
                     table = up_to_date(parquet.read_row_group(group, columns=["source_file", *columns]))
-                    table = table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=mine)))
+                    table = table.filter(pc.invert(pc.is_in(table.column("source_file"), value_set=recent)))
                     yield table.select(columns)
         if self._recent:
             yield objects_table(list(self._recent.values())).select(columns)
 
     def sums(self, *columns: str) -> dict[str, int]:
-        """The sums of whole numbers of everything known, by name; only what is asked for is read."""
+        """Return the sums of integer columns over all known objects, by name; only those columns are read."""
         found = dict.fromkeys(columns, 0)
         for table in self.tables(columns):
             for name in columns:
@@ -135,32 +135,32 @@ class KnownObjects(Mapping[str, LoadedObject]):
         return found
 
     def write(self, path: str) -> None:
-        """Writes everything known as a checkpoint, with full row groups."""
+        """Write all known objects as a checkpoint, with full row groups."""
         with pq.ParquetWriter(path, OBJECT_SCHEMA, compression="zstd", write_statistics=False) as writer:
-            held: list[pa.Table] = []
+            pending: list[pa.Table] = []
             for table in self.tables():
-                held.append(table)
-                if sum(map(len, held)) >= GROUP_ROWS:
-                    whole = pa.concat_tables(held)
+                pending.append(table)
+                if sum(map(len, pending)) >= GROUP_ROWS:
+                    whole = pa.concat_tables(pending)
                     full = len(whole) - len(whole) % GROUP_ROWS
                     writer.write_table(whole.slice(0, full), row_group_size=GROUP_ROWS)
-                    held = [whole.slice(full)]
-            writer.write_table(pa.concat_tables([OBJECT_SCHEMA.empty_table(), *held]), row_group_size=GROUP_ROWS)
+                    pending = [whole.slice(full)]
+            writer.write_table(pa.concat_tables([OBJECT_SCHEMA.empty_table(), *pending]), row_group_size=GROUP_ROWS)
 
     def _versions(self) -> Iterator[tuple[pa.Array, pa.Array]]:
-        """Names and etags in slices, older versions first."""
+        """Yield names and etags in slices, older versions first."""
         if self._checkpoint:
             with self._open() as parquet:
                 for start in range(0, parquet.num_row_groups, SLICE_GROUPS):
                     groups = range(start, min(start + SLICE_GROUPS, parquet.num_row_groups))
                     table = parquet.read_row_groups(list(groups), columns=["source_file", "etag"])
-                    yield one(table.column(0)), one(table.column(1))
+                    yield single_array(table.column(0)), single_array(table.column(1))
         if self._recent:
             etags = (item.etag for item in self._recent.values())
             yield pa.array(self._recent, pa.string()), pa.array(etags, pa.string())
 
     def _known_names(self) -> pa.ChunkedArray:
-        """Names of the checkpoint, in its order."""
+        """Return the names in the checkpoint, in its order."""
         if self._names is None:
             self._names = pa.chunked_array([], pa.string())
             if self._checkpoint:
@@ -170,15 +170,15 @@ class KnownObjects(Mapping[str, LoadedObject]):
 
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
-        """The checkpoint, for reading.
+        """Open the checkpoint for reading.
 
         Raises:
-            ConfigError: it is damaged, or a newer version of Lakemesh wrote it.
+            ConfigError: it is damaged, or was written by a newer version of Lakemesh.
         """
         assert self._store is not None
         assert self._checkpoint is not None
         name = f"{self._store.uri}/{self._checkpoint}"
-        with self._store.open(self._checkpoint) as file, readable(name, BESIDE_THE_LOG):
+        with self._store.open(self._checkpoint) as file, readable(name, CHECKPOINT_REMEDY):
             parquet = pq.ParquetFile(file)
-            must_be_readable(parquet.schema_arrow, name)
+            check_format(parquet.schema_arrow, name)
             yield parquet

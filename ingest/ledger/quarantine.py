@@ -1,4 +1,4 @@
-"""Records that were rejected: counted and shown. Those that somebody discarded lie apart, and stay counted."""
+"""Rejected records, counted and shown. Discarded ones are stored separately, and stay counted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ingest.storage.store import Store
 
 OPEN, DISCARDED = "quarantine/", "discarded/"
 INCOMPLETE = ("corrupt_object", "line_too_long")
-"""Reasons whose raw bytes are not the whole record; such objects are read again when they change."""
+"""Reasons for which the raw bytes are not the whole record; such objects are read again when they change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Quarantined records with the same fault."""
+    """Quarantined records with the same reason and column."""
 
     reason: str
     column: str | None
@@ -34,8 +34,8 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which quarantined records are meant; nothing named means all.
+class Selection:
+    """A selection of quarantined records; an empty one selects all.
 
     Attributes:
         reasons: only records with one of these reasons.
@@ -46,7 +46,7 @@ class Wanted:
     objects: Collection[str] = ()
 
     def mask(self, table: pa.Table) -> pa.ChunkedArray:
-        """Which records of a quarantine table are meant."""
+        """Return which records of a quarantine table are selected."""
         mask = pa.chunked_array([pa.repeat(True, len(table))])
         for column, values in (("reason", self.reasons), ("_source_file", self.objects)):
             if values:
@@ -59,8 +59,8 @@ class BadRecord:
     """One rejected record.
 
     Attributes:
-        raw: the record as it came, or its beginning when the reason says that it was too long.
-        discarded: why somebody gave it up; None while it is open.
+        raw: the original record, or its beginning when it was too long.
+        discarded: the reason for which it was discarded; None while it is open.
     """
 
     source_file: str
@@ -74,7 +74,7 @@ class BadRecord:
 
 
 def groups(lake: Store, state: LedgerState) -> list[Group]:
-    """The open quarantine by reason and column, the largest group first."""
+    """Return the open quarantine by reason and column, the largest group first."""
     records: Counter[tuple[str, str | None]] = Counter()
     objects: dict[tuple[str, str | None], set[str]] = {}
     for _, table in tables(lake, state, columns=["reason", "column", "_source_file"]):
@@ -84,8 +84,8 @@ def groups(lake: Store, state: LedgerState) -> list[Group]:
     return [Group(*fault, count, len(objects[fault])) for fault, count in records.most_common()]
 
 
-def bad_records(lake: Store, state: LedgerState, wanted: Wanted, discarded: bool = False) -> Iterator[BadRecord]:
-    """The rejected records, file by file; with `discarded` those that were given up instead of the open ones."""
+def bad_records(lake: Store, state: LedgerState, wanted: Selection, discarded: bool = False) -> Iterator[BadRecord]:
+    """Yield the rejected records, file by file; with `discarded`, the discarded ones instead of the open ones."""
     for file, table in tables(lake, state, DISCARDED if discarded else OPEN):
         for row in table.filter(wanted.mask(table)).to_pylist():
             yield BadRecord(
@@ -96,34 +96,34 @@ def bad_records(lake: Store, state: LedgerState, wanted: Wanted, discarded: bool
                 row["column"],
                 row["detail"],
                 row["raw"],
-                because(file) if discarded else None,
+                discard_reason(file) if discarded else None,
             )
 
 
 def tables(
     lake: Store, state: LedgerState, layer: str = OPEN, columns: list[str] | None = None
 ) -> Iterator[tuple[LakeFile, pa.Table]]:
-    """Each live file of the layer with its records."""
+    """Yield each live file of the layer with its records."""
     for path, file in sorted(state.files.items()):
         if path.startswith(layer):
             with lake.open(path) as source:
                 yield file, pq.ParquetFile(source).read(columns=columns)
 
 
-def without(
-    lake: Store, file: LakeFile, leaves: Callable[[pa.Table], pa.ChunkedArray | pa.Array], load_id: str
+def remove_records(
+    lake: Store, file: LakeFile, selects: Callable[[pa.Table], pa.ChunkedArray | pa.Array], load_id: str
 ) -> LakeFile | None:
-    """The file written anew without the records that leave: itself when it has none, None when nothing is left."""
+    """Rewrite the file without the selected records; return the same file if it has none, None if no record is left."""
     with lake.open(file.path) as source:
         table = pq.ParquetFile(source).read()
-    left = table.filter(pc.invert(leaves(table)))
+    left = table.filter(pc.invert(selects(table)))
     if len(left) == len(table):
         return file
     return write(lake, file, file.path.rsplit("/", 1)[0], left, load_id) if len(left) else None
 
 
 def write(lake: Store, like: LakeFile, folder: str, records: pa.Table, load_id: str, columns: str = "") -> LakeFile:
-    """Writes records as a file that belongs to the same loads as another one."""
+    """Write records as a file that belongs to the same loads as another one."""
     key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
     path = lake.stage(key)
     with parquet_file(path, QUARANTINE, compression="zstd") as writer:
@@ -133,6 +133,6 @@ def write(lake: Store, like: LakeFile, folder: str, records: pa.Table, load_id: 
     return replace(like, path=key, rows=len(records), bytes=size, columns=columns)
 
 
-def because(file: LakeFile) -> str:
-    """Why the records of a discarded file were given up; the ledger keeps it where bronze files have their columns."""
+def discard_reason(file: LakeFile) -> str:
+    """Return why the records of a file were discarded; the ledger stores it in the `columns` of the file."""
     return file.columns

@@ -1,4 +1,4 @@
-"""What left the landing on purpose: `<lake>/retired/<feed>/*.parquet`, which explains absent objects for good."""
+"""Records of retired objects: `<lake>/retired/<feed>/*.parquet`, which permanently explain their absence."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _SEPARATOR = "\n"
 def record_retired(
     lake: Store, feed: str, versions: Sequence[tuple[str, str, str | None]], action: str, at: dt.datetime
 ) -> None:
-    """Notes that these versions are about to leave the landing, or were tagged.
+    """Record that these versions are about to be removed from the landing, or were tagged.
 
     Args:
-        versions: (source file, etag, where it moves to) of each.
+        versions: (source file, etag, target of a move) of each.
     """
     names, etags, places = ([version[n] for version in versions] for n in range(3))
     columns = {"source_file": names, "etag": etags, "action": [action] * len(names), "moved_to": places}
@@ -42,7 +42,7 @@ def record_retired(
 
 
 def read_retired(lake: Store, feed: str) -> pa.Table:
-    """Everything that was ever noted for a feed, oldest first."""
+    """Return all records of a feed, oldest first."""
     keys = sorted(item.key for item in lake.list(f"retired/{feed}"))
 
     def read(key: str) -> pa.Table:
@@ -53,7 +53,7 @@ def read_retired(lake: Store, feed: str) -> pa.Table:
 
 
 def is_retired(retired: pa.Table, names: pa.Array, etags: pa.Array) -> pa.Array:
-    """Which of the given versions were noted."""
-    noted = [retired.column(name).combine_chunks() for name in ("source_file", "etag")]
-    known = pc.binary_join_element_wise(*noted, _SEPARATOR)
+    """Return which of the given versions are recorded as retired."""
+    recorded = [retired.column(name).combine_chunks() for name in ("source_file", "etag")]
+    known = pc.binary_join_element_wise(*recorded, _SEPARATOR)
     return pc.is_in(pc.binary_join_element_wise(names, etags, _SEPARATOR), value_set=known)

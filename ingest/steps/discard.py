@@ -1,4 +1,4 @@
-"""Rejected records given up on purpose: out of the open quarantine, kept and counted for ever."""
+"""Discard: gives up rejected records. They leave the open quarantine, but stay stored and counted."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import pyarrow.compute as pc
 from ingest.errors import ConflictError, RetriableError
 from ingest.ledger.entry import Entry, LakeFile
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.quarantine import DISCARDED, OPEN, Wanted, tables, without, write
+from ingest.ledger.quarantine import DISCARDED, OPEN, Selection, remove_records, tables, write
 from ingest.storage.store import Store
 
 ATTEMPTS = 5
 
 
-def discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted: Wanted) -> int:
-    """Moves the wanted records from the open quarantine to the discarded ones, in one commit. No row changes.
+def discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted: Selection) -> int:
+    """Move the wanted records from the open quarantine to the discarded records, in one commit. No row changes.
 
-    A discarded record is never replayed. When its object is overwritten it vanishes with the object's other records.
+    A discarded record is never replayed. If its object is overwritten, it is removed with the object's other records.
 
     Args:
-        because: why, for whoever looks later.
+        because: the reason, stored with the records.
 
     Returns:
-        How many records were moved.
+        The number of records moved.
 
     Raises:
-        RetriableError: other writers changed the same files again and again.
+        RetriableError: other writers kept changing the same files.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -39,7 +39,7 @@ def discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted:
     raise RetriableError(f"{ledger.feed}: other writers keep changing the quarantine; run it again")
 
 
-def _discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted: Wanted) -> int:
+def _discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted: Selection) -> int:
     state = ledger.state()
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
     removed: list[str] = []
@@ -50,20 +50,20 @@ def _discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted
             mask = wanted.mask(table)
             if not pc.any(mask).as_py():
                 continue
-            given_up = table.filter(mask)
+            discarded = table.filter(mask)
             folder = file.path.rsplit("/", 1)[0].replace(OPEN, DISCARDED, 1)
-            added.append(write(lake, file, folder, given_up, load_id, because))
-            left = without(lake, file, wanted.mask, load_id)
+            added.append(write(lake, file, folder, discarded, load_id, because))
+            left = remove_records(lake, file, wanted.mask, load_id)
             added += [left] if left else []
             removed.append(file.path)
-            records += len(given_up)
+            records += len(discarded)
     except BaseException:
         lake.delete(file.path for file in added)
         raise
     try:
         if records:
             ledger.commit(Entry(load_id, now, (), tuple(added), tuple(removed)), state.position)
-    except ConflictError:  # after any other error the commit may have been made: the files stay
+    except ConflictError:  # after any other error the commit may have succeeded, so the files stay
         lake.delete(file.path for file in added)
         raise
     return records

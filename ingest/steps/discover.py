@@ -1,4 +1,4 @@
-"""What waits in the landing: the listing minus what the ledger knows. No cursor, so no key can be missed."""
+"""Discovery of waiting objects: the landing's listing minus the ledger. There is no cursor, so no key can be missed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ BATCH_OBJECTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An object version that bronze does not hold yet.
+    """An object version that is not in bronze yet.
 
     Attributes:
-        source_file: bucket/key, whatever the landing's root.
+        source_file: bucket/key, independent of the landing's root.
         version: the version as listed.
-        replaces: an older version of it is in the ledger.
+        replaces: whether the ledger has an older version of the object.
     """
 
     source_file: str
@@ -38,14 +38,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The feed's objects in the landing beside what the ledger knows of them; columns of one length.
+    """The feed's objects in the landing with their status in the ledger, as columns of equal length.
 
     Attributes:
         table: key, etag, size, modified_at.
         status: NEW, SAME or CHANGED.
-        ignored: what rules ignore, by rule; not in the table.
-        unloadable: what cannot be loaded, by reason; not in the table.
-        left_out: keys of both.
+        ignored: objects that a rule ignores, by rule; not in the table.
+        unloadable: objects that cannot be loaded, by reason; not in the table.
+        left_out: keys of the ignored and unloadable objects.
     """
 
     bucket: str
@@ -57,12 +57,12 @@ class Listed:
 
     @property
     def names(self) -> pa.Array:
-        """bucket/key of each."""
+        """bucket/key of each object in the table."""
         return self._named(self.table.column("key").combine_chunks())
 
     @property
     def all_names(self) -> pa.Array:
-        """The same, and of those that are not loaded too."""
+        """bucket/key of every object, including those that are not loaded."""
         left_out = self._named(self.left_out) if self.left_out is not None else pa.array([], pa.string())
         return pa.concat_arrays([self.names, left_out])
 
@@ -77,12 +77,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Waiting objects in key order, as columns: a million of them take some 150 MB.
+    """Waiting objects in key order, as columns: a million objects take about 150 MB.
 
     Attributes:
         table: key, etag, size, modified_at and replaces.
-        ignored: what rules ignore, by rule; it does not wait.
-        unloadable: what cannot be loaded, by reason; it does not wait.
+        ignored: objects that a rule ignores, by rule; they do not wait.
+        unloadable: objects that cannot be loaded, by reason; they do not wait.
     """
 
     bucket: str
@@ -101,22 +101,22 @@ class Backlog:
 
     @property
     def bytes(self) -> int:
-        """Their stored size."""
+        """Stored size of all waiting objects, in bytes."""
         return int(pc.sum(self.table.column("size")).as_py() or 0)
 
     def without(self, source_files: Collection[str]) -> Backlog:
-        """The others."""
+        """The backlog without the given objects."""
         keys = [name.removeprefix(f"{self.bucket}/") for name in source_files]
         mask = pc.invert(pc.is_in(self.table.column("key"), pa.array(keys, pa.string())))
         return replace(self, table=self.table.filter(mask)) if keys else self
 
-    def by_replacing(self, replaces: bool) -> Backlog:
-        """Those that replace an older version, or those that do not."""
+    def filter_replacing(self, replaces: bool) -> Backlog:
+        """The objects that replace an older version, or those that do not."""
         return replace(self, table=self.table.filter(pc.equal(self.table.column("replaces"), replaces)))
 
 
 def discover(contract: Contract, landing: Landing, state: LedgerState, scope: Scope | None = None) -> Backlog:
-    """The feed's waiting objects, in key order: all of them, or those within the scope.
+    """List the feed's waiting objects in key order: all of them, or those within the scope.
 
     Raises:
         ConfigError: the bucket is missing or access is refused.
@@ -131,12 +131,12 @@ def discover(contract: Contract, landing: Landing, state: LedgerState, scope: Sc
 
 
 def compare(contract: Contract, landing: Landing, state: LedgerState) -> Listed:
-    """Lists the feed's objects, and looks each up in the ledger."""
+    """List all objects of the feed and look each up in the ledger."""
     return _compared(contract, state, landing.listing(contract.source.folder))
 
 
 def _compared(contract: Contract, state: LedgerState, listed: pa.Table) -> Listed:
-    """Sorts out what was listed, and looks the data up in the ledger."""
+    """Classify listed objects and look the loadable ones up in the ledger."""
     found, bucket = classify(contract.source, listed), contract.source.bucket
     status = state.objects.status(bucket, found.table.column("key"), found.table.column("etag"))
     return Listed(bucket, found.table, status, found.ignored, found.unloadable, found.left_out)

@@ -1,4 +1,4 @@
-"""Whole source objects taken out of the lake: an object that should never have been loaded, and its rows with it."""
+"""Drop: takes all rows and rejected records of a wrongly loaded source object out of the lake."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """What was taken out of one feed.
+    """What was dropped from one feed.
 
     Attributes:
-        objects: the versions whose records vanished, as they were.
-        empty: objects without a row and without a rejected record: dropped before, or never had any.
-        replaced: objects of which another version was loaded meanwhile; they were left alone.
+        objects: the versions whose records were dropped, as they were before.
+        empty: objects without rows and rejected records: already dropped, or always empty.
+        replaced: objects of which another version was loaded meanwhile; they were not changed.
     """
 
     feed: str
@@ -38,24 +38,24 @@ class Drop:
 
 
 def drop(lake: Store, ledger: Ledger, names: Collection[str], because: str, now: dt.datetime) -> Drop:
-    """Takes the rows and the rejected records of the named objects out, all in one commit.
+    """Drop the rows and the rejected records of the named objects, all in one commit.
 
-    The versions that the ledger knows now are meant. They do not load again; other content under their keys does.
-    Safe to repeat, to interrupt at any point and to run beside other writers.
+    This applies to the versions that the ledger has at the start. They are not loaded again; other content under their
+    keys is. Safe to repeat, to interrupt at any point and to run alongside other writers.
 
     Args:
-        names: bucket/key of objects that the ledger knows.
-        because: why, for whoever looks later.
+        names: bucket/key of objects in the ledger.
+        because: the reason, kept with the record of the drop.
 
     Raises:
-        RetriableError: other writers changed the same files again and again.
-        LakemeshError: the lake holds other records of an object than the ledger says.
+        RetriableError: other writers kept changing the same files.
+        LakemeshError: the lake does not hold the records of an object that the ledger states.
     """
-    meant = ledger.state().objects.lookup(names)
+    intended = ledger.state().objects.lookup(names)
     for _ in range(ATTEMPTS):
         try:
             with lake.disk_errors():
-                return _drop(lake, ledger, meant, because, now)
+                return _drop(lake, ledger, intended, because, now)
         except ConflictError:
             continue
     raise RetriableError(
@@ -63,10 +63,10 @@ def drop(lake: Store, ledger: Ledger, names: Collection[str], because: str, now:
     )
 
 
-def _drop(lake: Store, ledger: Ledger, meant: Mapping[str, LoadedObject], because: str, now: dt.datetime) -> Drop:
+def _drop(lake: Store, ledger: Ledger, intended: Mapping[str, LoadedObject], because: str, now: dt.datetime) -> Drop:
     state = ledger.state()
-    known = state.objects.lookup(meant)
-    replaced = tuple(sorted(name for name, item in known.items() if not _is_same(item, meant[name])))
+    known = state.objects.lookup(intended)
+    replaced = tuple(sorted(name for name, item in known.items() if not _is_same(item, intended[name])))
     empty = tuple(sorted(n for n, item in known.items() if n not in replaced and not item.rows + item.quarantined))
     chosen = {name: item for name, item in sorted(known.items()) if name not in {*replaced, *empty}}
     if not chosen:
@@ -75,7 +75,7 @@ def _drop(lake: Store, ledger: Ledger, meant: Mapping[str, LoadedObject], becaus
     without = {name: _without_records(item) for name, item in chosen.items()}
     rewrite = rewrite_without(lake, state, chosen, load_id)
     try:
-        _must_be_all(ledger, state, chosen, rewrite)
+        _require_all(ledger, state, chosen, rewrite)
         etags = _etags(lake, rewrite, chosen)
         versions = [DroppedVersion(item, etags[name], because, now) for name, item in without.items()]
         note = record_dropped(lake, ledger.feed, load_id, versions)
@@ -85,14 +85,14 @@ def _drop(lake: Store, ledger: Ledger, meant: Mapping[str, LoadedObject], becaus
     entry = Entry(load_id, now, tuple(without.values()), tuple(rewrite.added), tuple(rewrite.removed))
     try:
         ledger.commit(entry, state.position)
-    except ConflictError:  # after any other error the commit may have been made: files and note stay
+    except ConflictError:  # after any other error the commit may have succeeded, so files and note stay
         lake.delete([note, *(file.path for file in rewrite.added)])
         raise
     return Drop(ledger.feed, tuple(chosen.values()), empty, replaced)
 
 
-def _is_same(item: LoadedObject, meant: LoadedObject) -> bool:
-    return (item.load_id, item.content_hash) == (meant.load_id, meant.content_hash)
+def _is_same(item: LoadedObject, intended: LoadedObject) -> bool:
+    return (item.load_id, item.content_hash) == (intended.load_id, intended.content_hash)
 
 
 def _without_records(item: LoadedObject) -> LoadedObject:
@@ -100,23 +100,23 @@ def _without_records(item: LoadedObject) -> LoadedObject:
     return replace(item, rows=0, quarantined=0, dropped=dropped, event_dates=())
 
 
-def _must_be_all(ledger: Ledger, state: LedgerState, chosen: Mapping[str, LoadedObject], rewrite: Rewrite) -> None:
-    """Checks that as many records leave the files as the ledger says that the objects have.
+def _require_all(ledger: Ledger, state: LedgerState, chosen: Mapping[str, LoadedObject], rewrite: Rewrite) -> None:
+    """Check that the number of records removed from the files equals that of the objects in the ledger.
 
     Raises:
-        LakemeshError: they do not.
+        LakemeshError: the numbers differ.
     """
-    leaving = sum(state.files[path].rows for path in rewrite.removed) - sum(file.rows for file in rewrite.added)
+    removed = sum(state.files[path].rows for path in rewrite.removed) - sum(file.rows for file in rewrite.added)
     expected = sum(item.rows + item.quarantined for item in chosen.values())
-    if leaving != expected:
+    if removed != expected:
         raise LakemeshError(
-            f"{', '.join(chosen)}: the lake holds {leaving:,} records, the ledger says {expected:,}; nothing was "
-            f"dropped. `lake verify {ledger.feed}` names the difference"
+            f"{', '.join(chosen)}: the lake holds {removed:,} records, the ledger states {expected:,}; nothing was "
+            f"dropped. `lake verify {ledger.feed}` shows the difference"
         )
 
 
 def _etags(lake: Store, rewrite: Rewrite, chosen: Mapping[str, LoadedObject]) -> dict[str, tuple[str, ...]]:
-    """The etags under which the objects' records were loaded: seen again, an object has another one in the ledger."""
+    """The etags under which the objects' records were loaded; the ledger may have a later one of the same content."""
     found = {name: {item.etag} for name, item in chosen.items()}
     wanted = pa.array(chosen, pa.string())
     for path in rewrite.removed:

@@ -1,4 +1,4 @@
-"""Why a line is no record of its feed: the reason, and the column at fault."""
+"""The reason why a line is not a record of its feed, and the offending column."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Annotated, Any
 import msgspec
 
 from ingest.contracts.contract import Column, Contract
-from ingest.formats.fields import MAX_NESTING, NO_JSON, TOO_DEEP, Fields, Verdict, items, members
+from ingest.formats.fields import JSON_ERRORS, MAX_NESTING, TOO_DEEP, Fields, Verdict, items, members
 from ingest.formats.tokens import is_deeper_than
 from ingest.steps.typed import REFUSALS, TypedReader
 
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _INDEX = re.compile(r"\[[^\]]*\]")
 _INT64 = 1 << 63
-_SURE = ("string", "boolean", "integer", "struct")
-"""Types of which Arrow refuses all that msgspec refuses."""
+_RELIABLE = ("string", "boolean", "integer", "struct")
+"""Types for which Arrow refuses everything that msgspec refuses."""
 
 
 class Judge:
-    """Judges lines by a contract. msgspec looks first, since it is quick; where it may be wrong Arrow decides."""
+    """Judges lines by a contract. msgspec checks first because it is fast; where it may be wrong, Arrow decides."""
 
     def __init__(self, contract: Contract, reader: TypedReader, fields: Fields) -> None:
         self._contract, self._reader, self._fields = contract, reader, fields
@@ -32,7 +32,7 @@ class Judge:
         self._alone: dict[str, TypedReader] = {}
 
     def verdict(self, text: bytes) -> Verdict | None:
-        """Why a line is bad; None when it is good as far as can be seen without Arrow, or when Arrow takes it."""
+        """Why a line is invalid; None if it is valid as far as can be told without Arrow, or if Arrow accepts it."""
         if is_deeper_than(text, MAX_NESTING):
             return TOO_DEEP
         if text[:1] != b"{" or text[-1:] != b"}":
@@ -40,55 +40,55 @@ class Judge:
         try:
             if not text.isascii():
                 text.decode("utf-8")
-            column, detail = self._claim(text)
+            column, detail = self._msgspec_fault(text)
         except UnicodeDecodeError as error:
             return "invalid_utf8", None, str(error)
-        except NO_JSON as error:
+        except JSON_ERRORS as error:
             return "unparsable", None, str(error)
         if detail is None:
             return None
-        if column and self._types[column] in _SURE:
+        if column and self._types[column] in _RELIABLE:
             return "wrong_type", column, detail
         try:
             self._reader.read(text + b"\n", 1)
         except REFUSALS as error:
-            return self.why(text, error)
+            return self.explain(text, error)
         return None
 
-    def why(self, text: bytes, refusal: Exception) -> Verdict:
-        """Why Arrow refuses a line of which msgspec says nothing, or nothing certain."""
+    def explain(self, text: bytes, refusal: Exception) -> Verdict:
+        """Why Arrow refuses a line in which msgspec finds no fault, or no certain one."""
         if fault := self._fields.fault(text):
             return fault
-        column, detail = self._claim(text)
-        claimed = column
-        if column is None or self._types[column] in ("timestamp", "date"):  # msgspec refuses times that Arrow takes
-            likely = claimed.split(".")[0] if claimed else ""
+        column, detail = self._msgspec_fault(text)
+        suspect = column
+        if column is None or self._types[column] in ("timestamp", "date"):  # msgspec refuses times that Arrow accepts
+            likely = suspect.split(".")[0] if suspect else ""
             columns = sorted(self._contract.columns, key=lambda item: item.name != likely)
             column = _too_large(text) if "Number too big" in str(refusal) else None
-            column = column or self._culprit([text], columns, "") or claimed
-        if detail is None or column != claimed:
+            column = column or self._first_refused([text], columns, "") or suspect
+        if detail is None or column != suspect:
             detail = str(refusal)
         if "Number out of range" in detail or "Number too big" in detail:
             return "number_out_of_range", column, detail
         return "wrong_type" if column else "unparsable", column, detail
 
-    def _claim(self, text: bytes) -> tuple[str | None, str | None]:
-        """The column that msgspec refuses and what it says; None for nothing.
+    def _msgspec_fault(self, text: bytes) -> tuple[str | None, str | None]:
+        """The column that msgspec refuses and its message; None for both if it accepts the line.
 
         Raises:
-            any of NO_JSON: the line is no JSON.
+            any of JSON_ERRORS: the line is not JSON.
         """
         try:
             self._decode(text)
         except msgspec.ValidationError as error:
-            msgspec.json.decode(text, type=msgspec.Raw)  # the rest of the line has not been looked at
+            msgspec.json.decode(text, type=msgspec.Raw)  # the rest of the line is not checked yet
             path = _PATH.search(str(error))
             column = _INDEX.sub("", path[1]) if path else None
             return column if column in self._types else None, str(error)
         return None, None
 
-    def _culprit(self, texts: Sequence[bytes], columns: Sequence[Column], prefix: str) -> str | None:
-        """Dotted path of the first column that Arrow refuses by itself, of objects of one level."""
+    def _first_refused(self, texts: Sequence[bytes], columns: Sequence[Column], prefix: str) -> str | None:
+        """Dotted path of the first column that Arrow refuses on its own, among objects of one level."""
         values: dict[str, list[bytes]] = {}
         for text in texts:
             for name, value in members(text) if text[:1] == b"{" else ():
@@ -103,12 +103,12 @@ class Judge:
                     self._alone[path].read(b"".join(start + value + b"}\n" for value in found), len(found))
                 except REFUSALS:
                     objects = [item for text in found for item in (items(text) if column.repeated else [text])]
-                    return self._culprit(objects, column.fields, f"{path}.") or path
+                    return self._first_refused(objects, column.fields, f"{path}.") or path
         return None
 
 
 def _struct(name: str, columns: tuple[Column, ...]) -> type[msgspec.Struct]:
-    """A msgspec type of the columns; its field names are arbitrary, so that any JSON name will do."""
+    """A msgspec type of the columns; its field names are arbitrary, so that any JSON name is allowed."""
     plain: dict[str, Any] = {
         "string": str,
         "boolean": bool,
@@ -128,7 +128,7 @@ def _struct(name: str, columns: tuple[Column, ...]) -> type[msgspec.Struct]:
 
 
 class _Decimal:
-    """A decimal of some precision and scale."""
+    """A decimal with a precision and scale."""
 
     precision: int
     scale: int
@@ -141,7 +141,11 @@ def _decimal(name: str) -> type[_Decimal]:
 
 
 def _hook(kind: type[_Decimal], value: Any) -> Any:
-    """Refuses what does not fit a decimal; msgspec adds the path to the message."""
+    """Reject a value that does not fit a decimal; msgspec adds the path to the message.
+
+    Raises:
+        ValueError: the value does not fit.
+    """
     try:
         number = Decimal(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
     except InvalidOperation:
@@ -156,10 +160,10 @@ def _hook(kind: type[_Decimal], value: Any) -> Any:
 
 
 def _too_large(text: bytes) -> str | None:
-    """The first top-level field that holds a number too large for a double."""
+    """The first top-level field with a number too large for a double; None if there is none."""
     for name, value in members(text):
         try:
             msgspec.json.decode(value)
-        except NO_JSON:
+        except JSON_ERRORS:
             return name
     return None

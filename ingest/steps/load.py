@@ -1,4 +1,4 @@
-"""One feed's landing → bronze: discover, plan, then read, parse, write and commit each load."""
+"""The load of one feed from landing to bronze: discover, plan, then read, parse, write and commit each load."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from ingest.contracts.contract import Contract
-from ingest.errors import ConflictError, CorruptObject, LakemeshError, described, is_defect, log_traceback
+from ingest.errors import ConflictError, CorruptObject, LakemeshError, describe, is_defect, log_traceback
 from ingest.ledger.dropped import Dropped, read_dropped
 from ingest.ledger.entry import Entry, LakeFile, LoadedObject
-from ingest.ledger.evolution import must_follow, unrecorded
+from ingest.ledger.evolution import check_compatible, unrecorded
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.limits import DEFAULT, Limits
 from ingest.steps.discover import Waiting, discover
@@ -29,28 +29,28 @@ from ingest.storage.names import NotLoaded
 from ingest.storage.store import ObjectChanged, Store
 
 CHUNK_BYTES, CHUNK_LINES = 4 << 20, 50_000
-"""Lines are parsed together as soon as they are so many bytes, or so many."""
-MOST_ATTEMPTS = 128
-"""How often an ingest of a feed halves a load that met a defect: enough to find a dozen objects in a full load."""
+"""Lines are parsed together once they reach this many bytes or lines."""
+MAX_SPLITS = 128
+"""How often an ingest of a feed halves a load that hits a defect: enough to isolate a dozen objects in a full load."""
 LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class FeedReport:
-    """What one ingest of one feed did.
+    """The result of one ingest of one feed.
 
     Attributes:
-        objects: object versions that were committed.
+        objects: committed object versions.
         bytes: their stored size.
         records: non-blank records in them = rows + quarantined.
-        dropped: objects that are a version which was dropped; their records stay out.
+        dropped: objects whose version was dropped before; their records are not loaded again.
         rescued: rows with fields that the contract does not know.
-        replaced: how many of the objects took the place of an older version.
+        replaced: objects that replaced an older version.
         unchanged: objects with a new etag but the same content.
-        refused: overwritten objects that the contract does not let in.
-        changed_meanwhile: objects left for the next run, because they changed while they were read.
-        stuck: objects that the store lists but fails to give, or that meet a defect of ours, with what is said of them;
+        refused: overwritten objects that the contract does not accept.
+        changed_meanwhile: objects left for the next run because they changed while they were read.
+        stuck: objects that the store lists but fails to return, or that hit a defect of Lakemesh, each with its error;
             left for the next run.
         reasons: quarantined records by reason.
         ignored: objects that a rule ignores, by rule.
@@ -58,9 +58,9 @@ class FeedReport:
         before_start: bronze rows dated before LAKE_START, which no model covers.
         position: the ledger's position afterwards.
         loads: ids of the committed loads.
-        scope: what was looked at: `full`, `recent` folders, `hinted` objects or `listed` versions.
+        scope: what was considered: `full`, `recent` folders, `hinted` objects or `listed` versions.
         hinted: objects that hints named.
-        absent: hinted objects that are not there.
+        absent: hinted objects that do not exist.
     """
 
     feed: str
@@ -87,8 +87,8 @@ class FeedReport:
     unloadable: tuple[NotLoaded, ...] = ()
 
     @property
-    def is_whole(self) -> bool:
-        """Whether nothing of what was looked at is left for the next run or for somebody to look at."""
+    def is_complete(self) -> bool:
+        """Whether no object in scope is left for the next run or needs an operator's attention."""
         return not (self.changed_meanwhile or self.refused or self.stuck or self.unloadable)
 
 
@@ -104,43 +104,43 @@ def ingest_feed(
     hints: Collection[str] | None = None,
     scope: Scope | None = None,
 ) -> FeedReport:
-    """Loads everything that waits. Safe to repeat, to interrupt at any point and to run beside other ingesters.
+    """Load everything that waits. Safe to repeat, to interrupt at any point and to run alongside other ingesters.
 
     Args:
         lake_start: rows dated before it are counted in the report.
-        progress: called with (objects, bytes) as they are read; first with the negative totals that wait.
-        full: lists everything, whatever the contract says.
-        hints: keys that notifications named; only they are looked at, unless a full sweep is due.
-        scope: what to look at, whatever contract, ledger and hints say.
+        progress: called with (objects, bytes) as they are read; first with the negative totals of what waits.
+        full: list everything, whatever the contract says.
+        hints: keys that notifications named; only they are looked up, unless a full sweep is due.
+        scope: the scope to use instead of one chosen from contract, ledger and hints.
 
     Raises:
-        ConfigError: a setting, right or bucket is wrong, or the contract does not read what was loaded before.
+        ConfigError: a setting, permission or bucket is wrong, or the contract cannot read what was loaded before.
         RetriableError: a store cannot be reached or the disk is full.
     """
     ledger = Ledger(lake, contract.feed)
     state = ledger.state()
-    must_follow(contract, lake, state)
+    check_compatible(contract, lake, state)
     scope = scope or choose_scope(contract, landing, lake, state.position, now(), full, hints)
     report = FeedReport(contract.feed, scope=scope.kind, hinted=len(hints or ()))
     corrupt: dict[str, str] = {}
     changed: set[str] = set()
     stuck: dict[str, str] = {}
-    attempts = MOST_ATTEMPTS
+    splits_left = MAX_SPLITS
     announced = False
     while True:
         waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
         report = replace(report, ignored=waiting.ignored, unloadable=waiting.unloadable)
         dropped = read_dropped(lake, contract.feed) if len(waiting) else {}
-        if contract.overwritten == "refuse":  # where the old version was dropped nothing is overwritten
+        if contract.overwritten == "refuse":  # if the old version was dropped, nothing is overwritten
             free = [name for name, item in state.objects.lookup(dropped).items() if item.dropped]
-            refused = waiting.by_replacing(True).without(free)
+            refused = waiting.filter_replacing(True).without(free)
             report = replace(report, refused=len(refused))
             waiting = waiting.without([item.source_file for item in refused])
         if progress and not announced:
             progress(-len(waiting), -waiting.bytes)
             announced = True
         planned = plan_loads(waiting, limits)
-        halves: deque[list[Waiting]] = deque()  # the largest first, so that none is left undivided
+        halves: deque[list[Waiting]] = deque()  # largest first, so that every half is split in turn
         while objects := halves.popleft() if halves else next(planned, None):
             load = _Load(contract, landing, lake, state, objects, corrupt, dropped, now(), limits)
             try:
@@ -160,26 +160,26 @@ def ingest_feed(
                     stuck[error.source_file] = str(error.reason)
                 LOG.info("replan feed=%s load=%s because=%s", contract.feed, load.load_id, type(error).__name__)
                 break
-            except _BrokenLoad as error:
-                if attempts and len(objects) > 1:
+            except _DefectiveLoad as error:
+                if splits_left and len(objects) > 1:
                     middle = len(objects) // 2
                     halves += [objects[:middle], objects[middle:]]
-                    attempts -= 1
+                    splits_left -= 1
                 else:
-                    if str(error) not in stuck.values():  # each kind once
+                    if str(error) not in stuck.values():  # each error once
                         log_traceback(objects[0].source_file, error.error)
                     stuck |= {item.source_file: str(error) for item in objects}
                 continue
-            # After any other error of the commit nobody knows whether it was made, or still will be: the files stay.
-            # If it was not they are orphans, which `lake maintain` abandons and removes.
+            # After any other error it is unknown whether the commit succeeded or still will, so the files stay.
+            # If it did not, they are orphans, which `lake maintain` abandons and removes.
             report = _add(report, entry, load, lake_start)
             if sequence == state.position + 1:
                 state.apply(sequence, entry)
-            else:  # others committed in between
+            else:  # other writers committed in between
                 for number, other in ledger.entries(state.position, sequence):
                     state.apply(number, other)
             if ledger.checkpoint(state):
-                state = ledger.state()  # what it holds of a checkpoint stays on disk
+                state = ledger.state()  # the part that is in a checkpoint stays on disk
             LOG.info(
                 "committed feed=%s load=%s entry=%d objects=%d",
                 contract.feed,
@@ -189,20 +189,20 @@ def ingest_feed(
             )
         else:
             report = replace(report, changed_meanwhile=len(changed), stuck=tuple(sorted(stuck.items())))
-            if scope.kind == "full" and state.position and report.is_whole:
+            if scope.kind == "full" and state.position and report.is_complete:
                 record_sweep(lake, contract, landing, scope.started_at, state.position)
             break
         state = ledger.state()
-        must_follow(contract, lake, state)
+        check_compatible(contract, lake, state)
     return replace(report, position=state.position, absent=scope.absent)
 
 
-class _BrokenLoad(Exception):  # noqa: N818  it never leaves this module
-    """A defect that objects of a load meet; which of them shows when they are loaded apart."""
+class _DefectiveLoad(Exception):  # noqa: N818  never leaves this module
+    """A defect that some object of a load hits; loading the objects separately shows which."""
 
     def __init__(self, error: BaseException, size: int) -> None:
-        among = f"it, or one of {size - 1:,} others that were loaded with it, meets an " if size > 1 else ""
-        super().__init__(f"{among}unexpected {described(error)}; a defect, please report it with the logged traceback")
+        among = f"this object, or one of {size - 1:,} others in its load, causes an " if size > 1 else ""
+        super().__init__(f"{among}unexpected {describe(error)}; a defect, please report it with the logged traceback")
         self.error = error
 
 
@@ -235,14 +235,14 @@ class _Load:
         self.rescued = 0
 
     def run(self, progress: Progress | None) -> Entry | None:
-        """Reads and writes everything, or leaves nothing. The entry is None when no object could be read."""
+        """Read and write all objects, or leave nothing behind. The entry is None if no object could be read."""
         try:
             with self.lake.disk_errors():
                 return self._run(progress)
         except BaseException as error:
             self.discard()
             if is_defect(error) and not isinstance(error, ObjectChanged | StreamFailed):
-                raise _BrokenLoad(error, len(self.objects)) from error
+                raise _DefectiveLoad(error, len(self.objects)) from error
             raise
 
     def _run(self, progress: Progress | None) -> Entry | None:
@@ -268,23 +268,23 @@ class _Load:
                     progress(1, item.version.size)
                 continue
             if isinstance(part, Broken):
-                self._take(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, part.detail, b"")]))
+                self._write(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, part.detail, b"")]))
                 continue
             if isinstance(part, LongLine):
                 detail = (
                     f"{part.size} bytes, expected at most {self.contract.max_line_bytes}; only its beginning is kept"
                 )
                 reject = Reject(number, part.line, "line_too_long", None, detail, part.head)
-                self._take(Parsed(parser.empty(), [reject]))
+                self._write(Parsed(parser.empty(), [reject]))
                 continue
             chunk.append(replace(part, source=number))
             size += len(part.data)
             lines += part.data.count(b"\n")
             if size >= CHUNK_BYTES or lines >= CHUNK_LINES:
-                self._take(parser.parse(chunk))
+                self._write(parser.parse(chunk))
                 chunk, size, lines = [], 0, 0
         if chunk:
-            self._take(parser.parse(chunk))
+            self._write(parser.parse(chunk))
         for number, item in enumerate(self.objects):
             if self._is_corrupt(item) and number not in known:
                 digest = hashlib.sha256()
@@ -292,14 +292,14 @@ class _Load:
                     digest.update(block)
                 self.hashes[number] = digest.hexdigest()
                 detail = self.corrupt[item.source_file]
-                self._take(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, detail, b"")]))
+                self._write(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, detail, b"")]))
         if not self.hashes and not known:
             return None
         added = self.writer.finish()
         replaced = {
             item.source_file: self.before[item.source_file]
             for number, item in enumerate(self.objects)
-            if item.replaces and (number in self.hashes or self._is_other(known.get(number)))
+            if item.replaces and (number in self.hashes or self._replaces_other(known.get(number)))
         }
         rewrite = rewrite_without(self.lake, self.state, replaced, self.load_id)
         self.rewritten = rewrite.added
@@ -315,11 +315,11 @@ class _Load:
         )
 
     def discard(self) -> None:
-        """Removes the files of a load that will not commit."""
+        """Delete the files of a load that will not commit."""
         self.writer.discard()
         self.lake.delete([file.path for file in self.rewritten])
 
-    def _take(self, parsed: Parsed) -> None:
+    def _write(self, parsed: Parsed) -> None:
         for reject in parsed.rejects:
             self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
         self.rescued += len(parsed.rows) - parsed.rows.column(RESCUED).null_count
@@ -329,7 +329,7 @@ class _Load:
         return item.source_file in self.corrupt
 
     def _known_content(self) -> dict[int, LoadedObject]:
-        """Objects with the bytes of a version that was loaded or dropped under the same key, and that version."""
+        """Objects whose content equals a version loaded or dropped under the same key, with that version."""
         found = {}
         for number, item in enumerate(self.objects):
             versions = [self.before[item.source_file]] if item.replaces else []
@@ -341,14 +341,14 @@ class _Load:
                 for block in self.landing.read(item.version):
                     digest.update(block)
             except (ObjectChanged, LakemeshError):
-                continue  # found again when it is read in full
+                continue  # raised again when the object is read in full
             content = digest.hexdigest()
             if same := next((version for version in versions if version.content_hash == content), None):
                 found[number] = same
         return found
 
-    def _is_other(self, version: LoadedObject | None) -> bool:
-        """Whether a version that came again takes the place of another one."""
+    def _replaces_other(self, version: LoadedObject | None) -> bool:
+        """Whether a version that came again replaces a different one."""
         return version is not None and version.content_hash != self.before[version.source_file].content_hash
 
     def _loaded(self, number: int) -> LoadedObject:

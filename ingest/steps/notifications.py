@@ -1,8 +1,8 @@
-"""Bucket notifications as hints: a spool folder of S3 event documents says which objects to look up.
+"""Bucket notifications as hints: S3 event documents in a spool folder name the objects to look up.
 
-A document is a JSON file `*.json` with `Records` as S3, MinIO and others send them, as it is or in the envelopes of
-SNS, SQS and EventBridge; write it under another name and rename it. A hint proves nothing: the object is looked up,
-and full sweeps find what no hint named.
+A document is a JSON file `*.json` with `Records` as S3, MinIO and others send them, bare or in the envelopes of SNS,
+SQS and EventBridge. Producers write it under another name and rename it. A hint proves nothing: the object is looked
+up, and full sweeps find the objects that no hint named.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ingest.storage.names import key_problem
 
 MAX_DOCUMENTS = 50_000
 MAX_BYTES = 16 << 20
-SETTLED_SECONDS = 60
-"""A document that is no JSON may still be being written for so long."""
+MALFORMED_AFTER_SECONDS = 60
+"""Until this age a document that is not JSON may still be being written."""
 MAX_KEY_BYTES = 1024
 MALFORMED = ".malformed"
 CREATED = "ObjectCreated:"
-"""In the names of the events that we look for; alone it stands for EventBridge's, which encodes no keys."""
+"""Part of the names of creation events; by itself it marks an event from EventBridge, whose keys are not encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Document:
     """One file of the spool.
 
     Attributes:
-        version: inode, time and size when it was read; another one is another document.
-        objects: (bucket, key) of each object that it says was created.
+        version: inode, time and size when it was read; any change makes it another document.
+        objects: (bucket, key) of each object that was created, by the document.
     """
 
     path: Path
@@ -47,14 +47,14 @@ class Document:
 
 @dataclass(slots=True)
 class Spool:
-    """What was read from the folder.
+    """The content of the spool folder.
 
     Attributes:
-        hints: objects created, as the documents say, doubles included.
-        ignored: records of other events, and keys that no object can be loaded from.
-        malformed: files that are no event documents.
-        elsewhere: objects that no feed reads.
-        left: documents for the next run; there are too many.
+        hints: number of objects created, by the documents, duplicates included.
+        ignored: number of records of other events, or with keys that cannot be loaded.
+        malformed: files that are not event documents.
+        elsewhere: number of objects that no feed reads.
+        left: number of documents beyond the limit, left for the next run.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -65,11 +65,11 @@ class Spool:
     left: int = 0
 
     def keys(self, contract: Contract) -> list[str]:
-        """The hinted keys of one feed, each once, sorted."""
-        return sorted({key for document in self.documents for _, key in _of(document, contract)})
+        """The distinct hinted keys of one feed, sorted."""
+        return sorted({key for document in self.documents for _, key in _objects_of(document, contract)})
 
     def note(self) -> str:
-        """In words, for people."""
+        """A summary for people."""
         counts = {
             "ignored": self.ignored,
             "of no feed": self.elsewhere,
@@ -81,10 +81,10 @@ class Spool:
 
 
 def read_spool(folder: Path, contracts: Collection[Contract], now: float | None = None) -> Spool:
-    """Reads the spool; changes nothing.
+    """Read the spool without changing it.
 
     Args:
-        contracts: all feeds, chosen or not.
+        contracts: all feeds, selected or not.
         now: seconds since 1970.
 
     Raises:
@@ -101,11 +101,11 @@ def read_spool(folder: Path, contracts: Collection[Contract], now: float | None 
             status = path.stat()
             records = _records(path, status.st_size)
         except FileNotFoundError:
-            continue  # another ingester was done with it
+            continue  # another ingester has deleted it
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}; expected a file that this user can read") from error
         except (ValueError, RecursionError):
-            if (time.time() if now is None else now) - status.st_mtime > SETTLED_SECONDS:
+            if (time.time() if now is None else now) - status.st_mtime > MALFORMED_AFTER_SECONDS:
                 spool.malformed.append(path)
             continue
         objects = [_object(record) for record in records]
@@ -114,23 +114,23 @@ def read_spool(folder: Path, contracts: Collection[Contract], now: float | None 
         spool.ignored += len(objects) - len(created)
         known = frozenset(item for item in created if any(contract.source.bucket == item[0] for contract in contracts))
         document = Document(path, _version(status), known)
-        read = {item for contract in contracts for item in _of(document, contract)}
+        read = {item for contract in contracts for item in _objects_of(document, contract)}
         spool.elsewhere += len(set(created)) - len(read)
         spool.documents.append(document)
     return spool
 
 
 def finish(spool: Spool, contracts: Iterable[Contract], done: Collection[str]) -> None:
-    """Deletes the documents whose hints were all followed, and sets malformed ones aside.
+    """Delete the documents whose hints are all done, and rename malformed documents.
 
     Args:
         contracts: all feeds.
-        done: feeds whose hints were looked up, and what was found committed.
+        done: feeds whose hinted objects were looked up and, if found, committed.
     """
     others = [contract for contract in contracts if contract.feed not in done]
     for document in spool.documents:
         with suppress(FileNotFoundError):
-            if not any(_of(document, contract) for contract in others) and (
+            if not any(_objects_of(document, contract) for contract in others) and (
                 _version(document.path.stat()) == document.version
             ):
                 document.path.unlink()
@@ -139,9 +139,9 @@ def finish(spool: Spool, contracts: Iterable[Contract], done: Collection[str]) -
             path.rename(path.with_name(path.name + MALFORMED))
 
 
-def _of(document: Document, contract: Contract) -> set[tuple[str, str]]:
+def _objects_of(document: Document, contract: Contract) -> set[tuple[str, str]]:
     source = contract.source
-    return {item for item in document.objects if item[0] == source.bucket and source.holds(item[1])}
+    return {item for item in document.objects if item[0] == source.bucket and source.contains(item[1])}
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:
@@ -152,7 +152,7 @@ def _records(path: Path, size: int) -> list[Any]:
     """The records of one document.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the file is not an event document.
     """
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes")
@@ -160,21 +160,21 @@ def _records(path: Path, size: int) -> list[Any]:
 
 
 def _unwrap(content: Any) -> Iterator[Any]:
-    """The records of an event document, taken out of what SNS, SQS and EventBridge wrap around them.
+    """The records of an event document, unwrapped from the envelopes of SNS, SQS and EventBridge.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an event document.
     """
     if not isinstance(content, dict):
-        raise ValueError("no object")  # noqa: TRY004  as for text that is no JSON
-    if content.get("Event") == "s3:TestEvent":  # AWS sends one when it is set up
+        raise ValueError("not an object")  # noqa: TRY004  as for text that is not JSON
+    if content.get("Event") == "s3:TestEvent":  # AWS sends one at setup
         return
     if isinstance(content.get("Message"), str):  # SNS
         yield from _unwrap(json.loads(content["Message"]))
     elif content.get("source") == "aws.s3" and "detail" in content:  # EventBridge, whose keys are not encoded
         yield {"eventName": str(content.get("detail-type")).replace("Object Created", CREATED), "s3": content["detail"]}
     else:
-        records = content.get("Records", content.get("Messages"))  # Messages: what SQS answers
+        records = content.get("Records", content.get("Messages"))  # Messages: the response of SQS
         if not isinstance(records, list):
             raise ValueError("no Records")  # noqa: TRY004
         for record in records:
@@ -182,7 +182,7 @@ def _unwrap(content: Any) -> Iterator[Any]:
 
 
 def _delivered(record: Any) -> Iterator[Any]:
-    """The same of one record, which may be a message of SQS or SNS: one that cannot be read hides no others."""
+    """The records in one record, which may be a message of SQS or SNS; None in place of one that cannot be read."""
     fields = record if isinstance(record, dict) else {}
     texts = [fields.get("Body"), fields.get("body")]
     wrapped = next((text for text in texts if isinstance(text, str)), None)
@@ -198,7 +198,7 @@ def _delivered(record: Any) -> Iterator[Any]:
 
 
 def _object(record: Any) -> tuple[str, str] | None:
-    """(bucket, key) of the object that a record says was created; None when it says something else.
+    """(bucket, key) of the object that a record reports as created; None for any other record.
 
     >>> _object({"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "raw"}, "object": {"key": "a+b%2Bc"}}})
     ('raw', 'a b+c')

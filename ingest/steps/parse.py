@@ -1,9 +1,9 @@
-"""Lines in, typed rows and rejected records out. Whether a line is good never depends on its neighbours.
+"""Parsing of lines into typed rows and rejected records. Whether a line is valid never depends on its neighbours.
 
-The fast way reads a chunk of lines with one call of Arrow's JSON reader and checks what that reader is lenient about.
-If anything is odd, the slow way looks at each line: msgspec finds the suspects, Arrow alone judges each of them, and
-what Arrow still refuses among the rest is found by bisection. Unknown fields are looked for line by line, and only in
-a chunk that has some: Arrow would infer a column of each for all lines, which is quadratic.
+The fast path reads a chunk of lines with one call of Arrow's JSON reader and checks what that reader is lenient about.
+On any anomaly the slow path checks each line: msgspec finds suspect lines, Arrow judges each of these by itself, and
+bisection finds what Arrow still refuses among the rest. Unknown fields are extracted line by line, and only in a chunk
+that has some: Arrow would infer a column for each of them in every line, which is quadratic.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from ingest.steps.judge import Judge
 from ingest.steps.ranges import Ranges
 from ingest.steps.read import Piece
 from ingest.steps.typed import REFUSALS, TypedReader
-from ingest.storage.arrays import Indices, as_numpy, one
+from ingest.storage.arrays import Indices, as_numpy, single_array
 
 SOURCE, LINE, RESCUED = "_source", "_source_line", "_rescued_data"
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
 MAX_DETAIL = 1000
-# Arrow's reader overflows its stack at some ten thousand levels; lines that might hold a tenth are looked at first.
+# Arrow's reader overflows its stack at about ten thousand levels; lines that could hold a tenth are checked first.
 _LONG_LINE = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record that goes to the quarantine.
+    """A record for the quarantine.
 
     Attributes:
         source: index of the object in its load.
         reason: unparsable, invalid_utf8, wrong_type, number_out_of_range, duplicate_key, too_deep, too_many_fields,
             line_too_long, missing_required, unknown_field, event_time_in_future, event_time_before_epoch or
             corrupt_object.
-        column: dotted path of the column at fault, if one is; members of lists without their index.
-        detail: what was found, for people, at most MAX_DETAIL characters.
+        column: dotted path of the offending column, if any; members of lists without their index.
+        detail: what was found, as text for people of at most MAX_DETAIL characters.
     """
 
     source: int
@@ -71,7 +71,7 @@ class Parser:
 
     Args:
         contract: the feed's contract.
-        modified_at: for each object of the load when it was written; an event may not lie later than that plus the
+        modified_at: when each object of the load was written; an event must not occur later than that plus the
             contract's clock skew.
     """
 
@@ -88,14 +88,14 @@ class Parser:
         self._required = [path for path, column in contract.walk() if column.required]
 
     def empty(self) -> pa.Table:
-        """No rows, in the shape of `parse`."""
+        """An empty table with the columns of `parse`."""
         table = self.schema.empty_table()
         for name, kind in ((SOURCE, pa.int32()), (LINE, pa.int64()), (RESCUED, pa.string())):
             table = table.append_column(name, pa.array([], kind))
         return table
 
     def parse(self, pieces: Sequence[Piece]) -> Parsed:
-        """Parses the lines of `pieces`. Blank lines are no records."""
+        """Parse the lines of `pieces`. Blank lines are not records."""
         buffer = b"".join([piece.data for piece in pieces])
         data = np.frombuffer(buffer, np.uint8)
         newlines = np.flatnonzero(data == _NEWLINE)
@@ -122,7 +122,7 @@ class Parser:
         if found:
             rows, unknown = found
         else:
-            rows, kept, unknown = self._sift(line, kept, rejected)
+            rows, kept, unknown = self._separate(line, kept, rejected)
         bad = np.zeros(len(kept), dtype=bool)
         rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
         self._reader.expects_unknown = rescued.null_count < len(rescued)
@@ -138,8 +138,8 @@ class Parser:
             )
         return Parsed(table.filter(pa.array(~bad)) if bad.any() else table, rejects)
 
-    def _sift(self, line: Any, kept: Indices, rejected: dict[int, Verdict]) -> tuple[pa.Table, Indices, bool]:
-        """Separates good lines from bad ones."""
+    def _separate(self, line: Any, kept: Indices, rejected: dict[int, Verdict]) -> tuple[pa.Table, Indices, bool]:
+        """Separate valid lines from invalid ones."""
         good: list[int] = []
         for index in kept.tolist():
             if text := line(index):
@@ -151,7 +151,7 @@ class Parser:
         passed: list[int] = []
         unknown = False
         todo = [good]
-        while todo:  # depth first, so the order of the lines is kept
+        while todo:  # depth first, which keeps the order of the lines
             part = todo.pop()
             if not part:
                 continue
@@ -160,11 +160,11 @@ class Parser:
                 table, has_unknown = self._reader.read(b"\n".join(texts) + b"\n", len(part))
             except REFUSALS as refusal:
                 if len(part) == 1:
-                    rejected[part[0]] = self._judge.why(texts[0], refusal)
+                    rejected[part[0]] = self._judge.explain(texts[0], refusal)
                 else:
                     half = len(part) // 2
                     parts = [part[:half], part[half:]]
-                    if "specified twice" in str(refusal):  # cheaper to find than by bisection
+                    if "specified twice" in str(refusal):  # cheaper than bisection
                         verdicts = {index: self._fields.fault(text) for index, text in zip(part, texts, strict=True)}
                         if found := {index: verdict for index, verdict in verdicts.items() if verdict}:
                             rejected |= found
@@ -178,7 +178,7 @@ class Parser:
         return rows, np.array(passed, dtype=np.int64), unknown
 
     def _rescued(self, line: Any, kept: Indices, rejected: dict[int, Verdict], bad: npt.NDArray[np.bool_]) -> pa.Array:
-        """`_rescued_data` of each kept line; a line whose unknown fields cannot be kept is rejected."""
+        """`_rescued_data` of each kept line; a line whose unknown fields cannot be stored is rejected."""
         found: list[str | None] = []
         for place, index in enumerate(kept.tolist()):
             try:
@@ -198,7 +198,7 @@ class Parser:
         rejected: dict[int, Verdict],
         bad: npt.NDArray[np.bool_],
     ) -> None:
-        """Rejects rows that are well-formed but break a rule, and marks them in `bad`."""
+        """Reject rows that are well-formed but violate a rule, and mark them in `bad`."""
 
         def reject(where: Indices, reason: str, column: str, detail: Any) -> None:
             for position in where.tolist():
@@ -206,15 +206,15 @@ class Parser:
                     rejected[int(kept[position])] = (reason, column, detail(position))
             bad[where] = True
 
-        for beyond in self._ranges.beyond(rows):
-            reject(beyond.rows, beyond.reason, beyond.path, beyond.details.__getitem__)
+        for found in self._ranges.out_of_range(rows):
+            reject(found.rows, found.reason, found.path, found.details.__getitem__)
         if self.contract.unknown_fields == "freeze" and rescued.null_count < len(rescued):
             for place in np.flatnonzero(as_numpy(pc.is_valid(rescued))).tolist():
                 names = list(msgspec.json.decode(rescued[place].as_py(), type=dict[str, msgspec.Raw]))
                 detail = f"the contract does not know {', '.join(names)}, and is frozen"
                 reject(np.array([place]), "unknown_field", names[0], lambda _, text=detail: text)
         for path in self._required:
-            missing, in_list = _lacking(rows, path)
+            missing, in_list = _missing_values(rows, path)
             if len(missing):
                 detail = "expected a value in each element" if in_list else "expected a value"
                 reject(missing, "missing_required", path, lambda _, detail=detail: detail)
@@ -224,23 +224,21 @@ class Parser:
             latest = self._latest[sources[kept]]
             future, early = np.flatnonzero(micros > latest), np.flatnonzero(micros < self._earliest)
             name = self.contract.event_time
-            reject(
-                future, "event_time_in_future", name, lambda p: f"{column[p]} lies after the object's time plus skew"
-            )
-            reject(early, "event_time_before_epoch", name, lambda p: f"{column[p]} lies before {self.contract.epoch}")
+            reject(future, "event_time_in_future", name, lambda p: f"{column[p]} is after the object's time plus skew")
+            reject(early, "event_time_before_epoch", name, lambda p: f"{column[p]} is before {self.contract.epoch}")
 
 
-def _lacking(rows: pa.Table, path: str) -> tuple[Indices, bool]:
-    """(rows without a value at a dotted path, whether it lies within a list).
+def _missing_values(rows: pa.Table, path: str) -> tuple[Indices, bool]:
+    """(rows without a value at a dotted path, whether the path is within a list).
 
-    Within a list every element needs one; a list that is null or empty has no element that could lack it.
+    Within a list every element needs a value; a null or empty list has no element that could lack one.
     """
     first, *members = path.split(".")
     values = rows.column(first)
     owners: Indices | None = None
     for member in members:
         if pa.types.is_list(values.type):
-            whole = one(values)
+            whole = single_array(values)
             parents = as_numpy(pc.list_parent_indices(whole))
             owners = parents if owners is None else owners[parents]
             values = pc.list_flatten(whole)

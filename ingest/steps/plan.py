@@ -1,4 +1,4 @@
-"""Which objects make up one load. Pure: no store, no clock."""
+"""Planning of loads. Pure functions: no store, no clock."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ingest.steps.discover import Waiting
 
 
 def plan_loads(waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[list[Waiting]]:
-    """Splits the waiting objects, in their order, into loads within the limits, each when it is asked for.
+    """Split the waiting objects, in order, lazily into loads within the limits.
 
-    An object larger than `load_bytes` is a load of its own. A crash costs at most the work of one load.
+    An object larger than `load_bytes` is a load by itself. A crash loses at most the work of one load.
 
     >>> list(plan_loads([]))
     []

@@ -1,4 +1,4 @@
-"""Fields that records bring and their contract does not know, proposed as columns for somebody to review."""
+"""Contract proposals: columns for fields that records have and their contract does not know, for review."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ruamel.yaml.comments import CommentedMap
 
 from ingest.contracts.contract import CONTRACTS, Contract, load_contract
 from ingest.contracts.schema import MAX_DOUBLE
-from ingest.formats.fields import NO_JSON
+from ingest.formats.fields import JSON_ERRORS
 from ingest.ledger.ledger import LedgerState
 from ingest.storage.store import Store
 
-MAX_SEEN = 10_000
-"""Fields that one look keeps in mind, members included; what appears after so many is not counted."""
+MAX_SURVEYED = 10_000
+"""Fields that one survey counts, members included; further fields are not counted."""
 MAX_PROPOSED = 100
-"""Columns of one proposal, members included: what somebody can review."""
+"""Columns of one proposal, members included: as many as a person can review."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _INDEX = re.compile(r"\[\d+\]")
 _INT64 = 1 << 63
@@ -35,13 +35,13 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(slots=True)
-class Room:
-    """How many more fields may be kept in mind."""
+class Budget:
+    """The number of further fields that a survey may count."""
 
     left: int
 
     def take(self) -> bool:
-        """Whether there was room for one more."""
+        """Use one field of the budget; False if none is left."""
         self.left -= 1
         return self.left >= 0
 
@@ -52,11 +52,11 @@ class Field:
 
     Attributes:
         path: dotted path; members of lists without their index.
-        records: how many visible records bring it.
-        shape: what its values are: a column type, `struct` or `mixed`; empty when all are null.
-        repeated: its values are lists.
-        members: of a struct, by name.
-        crowded: it has more members than could be kept in mind.
+        records: number of visible records that have it.
+        shape: the type of its values: a column type, `struct` or `mixed`; empty if all are null.
+        repeated: whether its values are lists.
+        members: the fields of a struct, by name.
+        truncated: whether it has more members than the budget allows.
     """
 
     path: str
@@ -64,16 +64,17 @@ class Field:
     shape: str = ""
     repeated: bool = False
     members: dict[str, Field] | None = None
-    crowded: bool = False
+    truncated: bool = False
 
     @property
     def obstacle(self) -> str:
-        """Why it cannot become a column; empty when it can."""
-        if "\\" in self.path or not _NAME.fullmatch(self.path.rsplit(".", 1)[-1]):  # a backslash: a dot in a name
-            return "its name is no lower_snake_case"
+        """Why it cannot become a column; empty if it can."""
+        # a backslash escapes a dot in a name
+        if "\\" in self.path or not _NAME.fullmatch(self.path.rsplit(".", 1)[-1]):
+            return "its name is not lower_snake_case"
         if self.shape in ("", "mixed"):
             return "its values are of several types, or too large" if self.shape else "its values are all null"
-        if self.crowded or self.size > MAX_PROPOSED:
+        if self.truncated or self.size > MAX_PROPOSED:
             return f"it has more than {MAX_PROPOSED} members"
         for field in (self.members or {}).values():
             if obstacle := field.obstacle:
@@ -82,39 +83,39 @@ class Field:
 
     @property
     def size(self) -> int:
-        """The columns that it would be, its members included."""
+        """The number of columns that it would become, members included."""
         return 1 + sum(field.size for field in (self.members or {}).values())
 
-    def see(self, value: Any, room: Room) -> None:
-        """Takes one value into account."""
+    def observe(self, value: Any, budget: Budget) -> None:
+        """Take one value into account."""
         if isinstance(value, list):
-            self._become("mixed" if self.shape and not self.repeated else self.shape)
+            self._merge_shape("mixed" if self.shape and not self.repeated else self.shape)
             self.repeated = True
             for item in value:
                 if isinstance(item, list):
-                    self._become("mixed")  # no column holds lists of lists
+                    self._merge_shape("mixed")  # no column type holds lists of lists
                 else:
-                    self._see_one(item, room)
+                    self._observe_one(item, budget)
         elif value is not None:
             if self.repeated:
-                self._become("mixed")
-            self._see_one(value, room)
+                self._merge_shape("mixed")
+            self._observe_one(value, budget)
 
-    def _see_one(self, value: Any, room: Room) -> None:
+    def _observe_one(self, value: Any, budget: Budget) -> None:
         if isinstance(value, dict):
-            self._become("struct")
+            self._merge_shape("struct")
             self.members = {} if self.members is None else self.members
             for name, member in value.items():
                 if name not in self.members:
-                    if not room.take():
-                        self.crowded = True
+                    if not budget.take():
+                        self.truncated = True
                         continue
                     self.members[name] = Field(f"{self.path}.{name}")
-                self.members[name].see(member, room)
+                self.members[name].observe(member, budget)
         elif value is not None:
-            self._become(_type_of(value))
+            self._merge_shape(_type_of(value))
 
-    def _become(self, shape: str) -> None:
+    def _merge_shape(self, shape: str) -> None:
         if not self.shape or self.shape == shape:
             self.shape = shape
         elif {self.shape, shape} == {"integer", "double"}:
@@ -137,11 +138,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a look through the rescued fields found.
+    """The unknown fields in a feed's rescued data.
 
     Attributes:
-        fields: the most frequent first.
-        is_complete: whether there were no more than MAX_SEEN.
+        fields: the fields, most frequent first.
+        is_complete: whether there were at most MAX_SURVEYED.
     """
 
     fields: list[Field]
@@ -149,35 +150,35 @@ class Survey:
 
 
 def unknown_fields(lake: Store, state: LedgerState) -> Survey:
-    """The fields in the feed's visible `_rescued_data`, MAX_SEEN at most."""
+    """Survey the fields in the feed's visible `_rescued_data`, at most MAX_SURVEYED."""
     found: dict[str, Field] = {}
-    room = Room(MAX_SEEN)
+    budget = Budget(MAX_SURVEYED)
     for rescued in _rescued(lake, state):
         seen = set()
         for path, raw in _fields(rescued).items():
             name = _INDEX.sub("", path)
             if name not in found:
-                if not room.take():
+                if not budget.take():
                     continue
                 found[name] = Field(name)
             field = found[name]
             try:
-                field.see(_value(raw), room)
-            except NO_JSON:  # an integer of thousands of digits
+                field.observe(_value(raw), budget)
+            except JSON_ERRORS:  # an integer of thousands of digits
                 field.shape = "mixed"
             field.records += name not in seen
             seen.add(name)
-    return Survey(sorted(found.values(), key=lambda field: (-field.records, field.path)), room.left >= 0)
+    return Survey(sorted(found.values(), key=lambda field: (-field.records, field.path)), budget.left >= 0)
 
 
 def proposal(contract: Contract, fields: list[Field], folder: Path = CONTRACTS) -> tuple[Path, str, str]:
-    """The contract's file with a column more for each field that can be one, its version raised.
+    """Extend the contract's file by a column for each field that can become one, and raise its version.
 
     Args:
-        fields: what may be added; of more than MAX_PROPOSED columns the first.
+        fields: the fields to add, in order, up to MAX_PROPOSED columns.
 
     Returns:
-        The file, its new text, and the difference as a patch; the patch is empty when nothing is to be added.
+        The file, its new text, and the difference as a patch; the patch is empty if there is nothing to add.
     """
     path = folder / contract.domain / f"{contract.feed}.yaml"
     before = path.read_text(encoding="utf-8")
@@ -211,10 +212,10 @@ def proposal(contract: Contract, fields: list[Field], folder: Path = CONTRACTS) 
 
 
 def write(path: Path, text: str) -> Contract:
-    """Puts a proposed contract in place of the old one.
+    """Replace a contract by the proposed one.
 
     Raises:
-        ConfigError: it would be no valid contract; the old one stays.
+        ConfigError: the proposal is not a valid contract; the old one stays.
     """
     draft = path.with_suffix(".yaml.draft")
     draft.write_text(text, encoding="utf-8")
@@ -236,7 +237,7 @@ def _rescued(lake: Store, state: LedgerState) -> Iterator[str]:
 
 
 def _places(columns: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """(prefix of the paths, list of columns) of each level of a contract's document."""
+    """(path prefix, list of columns) of each level of a contract's document."""
     yield prefix, columns
     for item in columns:
         if "fields" in item:

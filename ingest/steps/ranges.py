@@ -1,4 +1,4 @@
-"""Values that are well-formed but lie outside what their column's type, or a model that sums them up, can take."""
+"""Range checks for values that are well-formed but outside their column's type, or too large for models to sum."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import pyarrow.types as pt
 
 from ingest.contracts.contract import Contract
 from ingest.contracts.schema import MAX_DOUBLE, record_schema
-from ingest.storage.arrays import Indices, as_numpy, one
+from ingest.storage.arrays import Indices, as_numpy, single_array
 
 _YEAR_1, _YEAR_10000 = -719_162, 2_932_897  # in days from 1970
 
 
 @dataclass(frozen=True, slots=True)
-class Beyond:
-    """The rows in which one column lies outside its range.
+class OutOfRange:
+    """The rows in which one column is out of range.
 
     Attributes:
         path: dotted path of the column.
         rows: their positions, each once.
-        details: by position what was found, for people.
+        details: what was found, as text for people, by position.
     """
 
     path: str
@@ -36,10 +36,10 @@ class Beyond:
 
 
 class Ranges:
-    """The ranges of a contract's columns, of members of structs and of items of lists as well.
+    """The ranges of a contract's columns, including members of structs and items of lists.
 
-    Arrow's JSON reader takes an integer of 400 digits for infinity, 99999 for a decimal(5, 2), and times of years
-    that no calendar of Python has.
+    Arrow's JSON reader reads an integer of 400 digits as infinity, and accepts 99999 for a decimal(5, 2) and times in
+    years that Python's calendar does not support.
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -66,8 +66,8 @@ class Ranges:
             lowest, highest = (pa.scalar(limit, kind) for limit in limits)
             self._limits.append((path.split("."), lowest, highest, reason, expected))
 
-    def beyond(self, rows: pa.Table) -> Iterator[Beyond]:
-        """The columns of a table in the contract's shape that hold such values."""
+    def out_of_range(self, rows: pa.Table) -> Iterator[OutOfRange]:
+        """The columns of a table with the contract's schema that have values out of range."""
         for parts, lowest, highest, reason, expected in self._limits:
             extremes = pc.min_max(leaf(rows, parts))
             if extremes["min"].is_valid and not (
@@ -79,13 +79,13 @@ class Ranges:
                 where, first = np.unique(positions[outside], return_index=True)
                 found = pc.cast(values.take(pa.array(outside[first])), pa.string()).to_pylist()
                 details = {
-                    row: f"{text} lies outside of {expected}" for row, text in zip(where.tolist(), found, strict=True)
+                    row: f"{text} is outside {expected}" for row, text in zip(where.tolist(), found, strict=True)
                 }
-                yield Beyond(".".join(parts), reason, where, details)
+                yield OutOfRange(".".join(parts), reason, where, details)
 
 
 def leaf(rows: pa.Table, parts: list[str]) -> pa.ChunkedArray:
-    """All values of the column at a path; those of lists one after the other."""
+    """All values of the column at a path, with lists flattened."""
     values = rows.column(parts[0])
     for name in parts[1:]:
         values = pc.struct_field(_flat(values), name)
@@ -93,8 +93,8 @@ def leaf(rows: pa.Table, parts: list[str]) -> pa.ChunkedArray:
 
 
 def leaves(rows: pa.Table, parts: list[str]) -> tuple[Indices, pa.Array]:
-    """The same values, and for each of them the position of its row."""
-    values = one(rows.column(parts[0]))
+    """The values that `leaf` returns, each with the position of its row."""
+    values = single_array(rows.column(parts[0]))
     positions: Indices = np.arange(len(values))
     for name in (*parts[1:], None):
         if pt.is_list(values.type):

@@ -1,4 +1,4 @@
-"""Object versions in, pieces of whole lines out: fetched ahead, decompressed, hashed, bounded in memory."""
+"""Reading of object versions as pieces of whole lines: prefetched, decompressed and hashed, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ingest.steps.discover import Waiting
 from ingest.storage.landing import Landing
 from ingest.storage.store import BLOCK_BYTES, ObjectChanged
 
-STUCK_IN_A_ROW = 8
+MAX_CONSECUTIVE_STUCK = 8
 KEPT_BYTES = 64 << 10
-HELD_BYTES = 64 << 20
+BUFFER_BYTES = 64 << 20
 PIECE_BYTES, PIECE_LINES = 256 << 10, 50_000
-"""Blocks of whole lines are joined up to so many bytes; a piece has at most so many lines."""
+"""Blocks of whole lines are joined up to PIECE_BYTES; a piece has at most PIECE_LINES lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some consecutive lines of one object.
+    """Consecutive lines of one object.
 
     Attributes:
         source: index of the object in its load.
-        first_line: number of its first line, from 1.
-        data: the lines, each ended by a newline.
+        first_line: number of the first line, from 1.
+        data: the lines, each terminated by a newline.
     """
 
     source: int
@@ -44,8 +44,8 @@ class LongLine:
     """A line that is too long to be a record.
 
     Attributes:
-        size: its bytes.
-        head: the first KEPT_BYTES of them.
+        size: its size in bytes.
+        head: its first KEPT_BYTES.
     """
 
     source: int
@@ -56,7 +56,7 @@ class LongLine:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Stands for all of an object that cannot be decoded."""
+    """Replaces all parts of an object that cannot be decoded."""
 
     source: int
     detail: str
@@ -64,7 +64,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class ObjectEnd:
-    """Comes after the last piece of an object.
+    """Follows the last piece of an object.
 
     Attributes:
         content_hash: SHA-256 of the stored bytes.
@@ -76,7 +76,7 @@ class ObjectEnd:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Stands for an object of which nothing was read: it changed since the listing, or the store fails to give it."""
+    """Replaces an object that was not read: it changed since the listing, or the store failed to return it."""
 
     source: int
     reason: ObjectChanged | LakemeshError
@@ -87,7 +87,7 @@ _Blocks = Iterable[bytes] | ObjectChanged | LakemeshError
 
 
 class StreamFailed(Exception):  # noqa: N818  handled by planning again without the object
-    """The store stopped giving an object after pieces of it were passed on."""
+    """The store failed to return the rest of an object after pieces of it were passed on."""
 
     def __init__(self, source_file: str, reason: LakemeshError) -> None:
         super().__init__(source_file)
@@ -95,10 +95,10 @@ class StreamFailed(Exception):  # noqa: N818  handled by planning again without 
 
 
 def fetch(landing: Landing, waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[tuple[int, _Blocks]]:
-    """(index, blocks) of each object in order; instead of blocks, why there are none.
+    """Yield (index, blocks) of each object in order, with the error in place of the blocks if there is one.
 
-    From an object store, small objects are fetched ahead by threads, within the limits. A larger one is streamed when
-    its turn comes and raises by itself.
+    From an object store, small objects are prefetched by threads, within the limits. A larger object is streamed when
+    its turn comes, and raises its errors then.
     """
 
     def whole(item: Waiting) -> _Blocks:
@@ -141,13 +141,13 @@ def _is_large(item: Waiting) -> bool:
 def read_pieces(
     landing: Landing, contract: Contract, waiting: list[Waiting], limits: Limits = DEFAULT
 ) -> Iterator[Part]:
-    """Every object as pieces of at most about BLOCK_BYTES, followed by its end.
+    """Yield every object as pieces of at most about BLOCK_BYTES, followed by its end.
 
     Raises:
-        CorruptObject: an object of more than HELD_BYTES turned out to be broken after pieces of it were given.
+        CorruptObject: an object of more than BUFFER_BYTES proved corrupt after pieces of it were yielded.
         ObjectChanged: an object was overwritten while it was streamed.
-        StreamFailed: the store stopped giving an object while it was streamed.
-        ConfigError, RetriableError: STUCK_IN_A_ROW objects could not be read: it is the store, not an object.
+        StreamFailed: the store failed to return the rest of an object while it was streamed.
+        ConfigError, RetriableError: MAX_CONSECUTIVE_STUCK objects could not be read, so the store is at fault.
     """
     stuck = 0
     for source, blocks in fetch(landing, waiting, limits):
@@ -161,48 +161,48 @@ def read_pieces(
             source_file = waiting[source].source_file
             decoded = json_lines(contract, source_file, stored, waiting[source].version.size)
             lines = _lines(source, decoded, contract.max_line_bytes)
-            for part in _sound(source, source_file, lines):
+            for part in _decoded_or_broken(source, source_file, lines):
                 failed = part.reason if isinstance(part, Unread) else None
                 yield part
             if failed is None:
-                for _ in stored:  # what a broken object's decoder left
+                for _ in stored:  # what the decoder of a corrupt object left unread
                     pass
                 yield ObjectEnd(source, digest.hexdigest())
-        if not isinstance(failed, ObjectRefused):  # that one says nothing of the store
+        if not isinstance(failed, ObjectRefused):  # no evidence about the store
             stuck = stuck + 1 if isinstance(failed, LakemeshError) else 0
-        if isinstance(failed, LakemeshError) and stuck >= STUCK_IN_A_ROW:
+        if isinstance(failed, LakemeshError) and stuck >= MAX_CONSECUTIVE_STUCK:
             raise failed
 
 
-def _sound(
+def _decoded_or_broken(
     source: int, source_file: str, pieces: Iterator[Piece | LongLine]
 ) -> Iterator[Piece | LongLine | Broken | Unread]:
-    """The pieces of an object that decodes to its end, or in their place one note that it does not.
+    """The pieces of an object that decodes completely, or one Broken or Unread in their place.
 
-    Pieces of more than HELD_BYTES are not held back.
+    Beyond BUFFER_BYTES, pieces are no longer buffered until the end.
     """
-    held: list[Piece | LongLine] = []
+    buffered: list[Piece | LongLine] = []
     size = 0
     try:
         for piece in pieces:
-            held.append(piece)
+            buffered.append(piece)
             size += len(piece.data) if isinstance(piece, Piece) else len(piece.head)
-            if size > HELD_BYTES:
-                yield from held
-                held.clear()
+            if size > BUFFER_BYTES:
+                yield from buffered
+                buffered.clear()
     except CorruptObject as error:
-        if size > HELD_BYTES:
+        if size > BUFFER_BYTES:
             raise
         yield Broken(source, error.detail)
     except (ObjectChanged, LakemeshError) as reason:
-        if size <= HELD_BYTES:
+        if size <= BUFFER_BYTES:
             yield Unread(source, reason)
         elif isinstance(reason, LakemeshError):
             raise StreamFailed(source_file, reason) from None
         else:
             raise
     else:
-        yield from held
+        yield from buffered
 
 
 def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
@@ -212,12 +212,12 @@ def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
 
 
 def _lines(source: int, blocks: Iterable[bytes | LongRecord], max_bytes: int) -> Iterator[Piece | LongLine]:
-    coming = iter(blocks)
+    remaining = iter(blocks)
     line, rest = 1, b""
-    lines: list[bytes] = []  # whole ones
-    begun: list[bytes] = []  # of the line after them
+    lines: list[bytes] = []  # whole lines
+    begun: list[bytes] = []  # parts of the line after them
     size = begun_size = 0
-    while (block := rest or next(coming, None)) is not None:
+    while (block := rest or next(remaining, None)) is not None:
         rest = b""
         if isinstance(block, bytes):
             cut = block.rfind(b"\n") + 1
@@ -237,7 +237,7 @@ def _lines(source: int, blocks: Iterable[bytes | LongRecord], max_bytes: int) ->
             yield LongLine(source, line, block.size, block.head)
             line += 1
         elif begun_size > max_bytes:
-            long, rest = yield from _skip(source, line, b"".join(begun), coming)
+            long, rest = yield from _skip(source, line, b"".join(begun), remaining)
             line += long
             begun, begun_size = [], 0
     if begun:
@@ -246,17 +246,17 @@ def _lines(source: int, blocks: Iterable[bytes | LongRecord], max_bytes: int) ->
 
 
 def _pieces(source: int, line: int, data: bytes, max_bytes: int) -> Iterable[Piece | LongLine]:
-    """Whole lines as pieces, without lines that are too long."""
+    """Whole lines as pieces, with lines that are too long separated out."""
     if not data:
         return ()
     if len(data) > max_bytes:
-        parts = _apart(source, line, data, max_bytes)
-        return (few for part in parts for few in (_few(part) if isinstance(part, Piece) else (part,)))
-    return _few(Piece(source, line, data))
+        parts = _separate_long_lines(source, line, data, max_bytes)
+        return (few for part in parts for few in (_split_piece(part) if isinstance(part, Piece) else (part,)))
+    return _split_piece(Piece(source, line, data))
 
 
-def _few(piece: Piece) -> Iterable[Piece]:
-    """The piece in parts that are not too many lines."""
+def _split_piece(piece: Piece) -> Iterable[Piece]:
+    """Split a piece into parts of at most PIECE_LINES lines."""
     if len(piece.data) <= PIECE_LINES or piece.data.count(b"\n") <= PIECE_LINES:
         return (piece,)
     return _halves(piece)
@@ -267,12 +267,14 @@ def _halves(piece: Piece) -> Iterator[Piece]:
     middle = data.find(b"\n", len(data) // 2) + 1
     if middle == len(data):  # the last line is longer than all others
         middle = data.rfind(b"\n", 0, len(data) // 2) + 1
-    yield from _few(replace(piece, data=data[:middle]))
-    yield from _few(replace(piece, first_line=piece.first_line + data.count(b"\n", 0, middle), data=data[middle:]))
+    yield from _split_piece(replace(piece, data=data[:middle]))
+    yield from _split_piece(
+        replace(piece, first_line=piece.first_line + data.count(b"\n", 0, middle), data=data[middle:])
+    )
 
 
-def _apart(source: int, line: int, data: bytes, max_bytes: int) -> Iterator[Piece | LongLine]:
-    """The lines of a large block, those that are too long told apart from the others."""
+def _separate_long_lines(source: int, line: int, data: bytes, max_bytes: int) -> Iterator[Piece | LongLine]:
+    """Separate the lines of a large block that are too long from the others."""
     start = end = 0
     while end < len(data):
         begin, end = end, data.index(b"\n", end) + 1
@@ -289,11 +291,11 @@ def _apart(source: int, line: int, data: bytes, max_bytes: int) -> Iterator[Piec
 def _skip(
     source: int, line: int, start: bytes, blocks: Iterable[bytes | LongRecord]
 ) -> Generator[LongLine, None, tuple[int, bytes]]:
-    """Passes over a line that is too long; gives the number of lines passed and what follows them."""
+    """Skip a line that is too long; return the number of lines skipped and the bytes after them."""
     size, head = len(start), start[:KEPT_BYTES]
     del start
     for block in blocks:
-        assert isinstance(block, bytes)  # a format that finds out by itself has no parts of lines
+        assert isinstance(block, bytes)  # formats that detect long records themselves yield no partial lines
         end = block.find(b"\n")
         if end >= 0:
             yield LongLine(source, line, size + end, head)

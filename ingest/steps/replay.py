@@ -1,4 +1,4 @@
-"""Rejected records taken into bronze, once contract or parser accept them."""
+"""Replay: moves rejected records to bronze once the contract or the parser accepts them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from ingest.contracts.contract import Contract
 from ingest.errors import ConflictError, RetriableError
 from ingest.ledger.entry import Entry, LakeFile, LoadedObject
-from ingest.ledger.evolution import must_follow
+from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.quarantine import INCOMPLETE, Wanted, tables, without
+from ingest.ledger.quarantine import INCOMPLETE, Selection, remove_records, tables
 from ingest.steps.discover import Waiting
 from ingest.steps.parse import LINE, SOURCE, Parsed, Parser
 from ingest.steps.read import Piece
@@ -24,29 +24,29 @@ from ingest.storage.store import Store, StoredObject
 
 ATTEMPTS = 5
 BATCH_RECORDS = 50_000
-ALL = Wanted()
+ALL = Selection()
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a replay did: records tried, and those that are rows of bronze now."""
+    """The result of a replay: records tried, and records that became bronze rows."""
 
     tried: int = 0
     replayed: int = 0
 
 
-def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Wanted = ALL) -> Replay:
-    """Judges quarantined records anew, and moves those that are good now to bronze, exactly once.
+def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Selection = ALL) -> Replay:
+    """Judge quarantined records again, and move those that are valid now to bronze, exactly once.
 
-    Each keeps its object, line, etag and modification time, so among the versions of a key it stands where it always
-    stood. One ledger entry takes it out of the quarantine and shows it in bronze.
+    A record keeps its object, line, etag and modification time, so its place among the versions of a key is unchanged.
+    One ledger entry removes it from the quarantine and adds it to bronze.
 
     Args:
         wanted: which records to try.
 
     Raises:
-        ContractRefused: the contract does not read what was loaded before.
-        RetriableError: other writers changed the same objects again and again.
+        ContractRefused: the contract cannot read what was loaded before.
+        RetriableError: other writers kept changing the same objects.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -57,14 +57,14 @@ def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wa
     raise RetriableError(f"{contract.feed}: other writers keep changing the quarantined objects; run it again")
 
 
-def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Wanted) -> Replay:
+def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Selection) -> Replay:
     state = ledger.state()
-    unrecorded = must_follow(contract, lake, state)
+    unrecorded = check_compatible(contract, lake, state)
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
     chosen = [
         (file, table.filter(mask))
         for file, table in tables(lake, state)
-        if pc.any(mask := pc.and_(_is_whole(table), wanted.mask(table))).as_py()
+        if pc.any(mask := pc.and_(_is_stored_in_full(table), wanted.mask(table))).as_py()
     ]
     if not chosen:
         return Replay()
@@ -94,7 +94,7 @@ def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, w
         added = [replace(file, loads=(*file.loads, *sorted(loads))) for file in writer.finish()]
         removed = []
         for file, _ in chosen:
-            left = without(lake, file, partial(_has_passed, passed), load_id)
+            left = remove_records(lake, file, partial(_has_passed, passed), load_id)
             if left is not file:
                 removed.append(file.path)
                 rewritten += [left] if left else []
@@ -109,7 +109,7 @@ def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, w
         raise
     try:
         ledger.commit(entry, state.position)
-    except ConflictError:  # after any other error the commit may have been made: the files stay
+    except ConflictError:  # after any other error the commit may have succeeded, so the files stay
         _discard(lake, writer, rewritten)
         raise
     return Replay(len(pieces), len(passed))
@@ -120,7 +120,7 @@ def _discard(lake: Store, writer: LoadWriter, rewritten: list[LakeFile]) -> None
     lake.delete(file.path for file in rewritten)
 
 
-def _is_whole(table: pa.Table) -> pa.ChunkedArray:
+def _is_stored_in_full(table: pa.Table) -> pa.ChunkedArray:
     return pc.invert(pc.is_in(table.column("reason"), pa.array(INCOMPLETE)))
 
 
@@ -130,7 +130,7 @@ def _has_passed(passed: set[tuple[str, int]], table: pa.Table) -> pa.Array:
 
 
 def _objects(contract: Contract, records: pa.Table, names: pa.ChunkedArray) -> list[Waiting]:
-    """The objects of the records, in their versions of then."""
+    """The objects of the records, in the versions that were loaded."""
     found: dict[str, Waiting] = {}
     about = (records.column(name).to_pylist() for name in ("_source_etag", "_source_modified_at"))
     for name, etag, modified_at in zip(names.to_pylist(), *about, strict=True):

@@ -1,4 +1,4 @@
-"""Copy-on-write: the live files that hold rows of replaced objects, written again without those rows."""
+"""Copy-on-write: rewrites live files without the rows of replaced objects."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from ingest.storage.store import Store
 
 @dataclass(slots=True)
 class Rewrite:
-    """Files that an entry has to add and remove, so that the replaced objects' rows are gone."""
+    """Files that an entry must add and remove to delete the replaced objects' rows."""
 
     added: list[LakeFile] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
 
 def rewrite_without(lake: Store, state: LedgerState, replaced: Mapping[str, LoadedObject], load_id: str) -> Rewrite:
-    """Rewrites, row group by row group, every live file that may hold rows of the replaced objects.
+    """Rewrite, one row group at a time, every live file that may have rows of the replaced objects.
 
     Args:
-        replaced: the versions whose rows have to vanish, by source file.
-        load_id: the load that does it; it names the new files.
+        replaced: the versions whose rows are deleted, by source file.
+        load_id: the load that replaces them; the new files are named after it.
     """
     result = Rewrite()
     if not replaced:

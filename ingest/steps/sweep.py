@@ -1,8 +1,8 @@
-"""What one ingest looks at: everything (a full sweep) or, until the next is due, only where new objects are likely.
+"""The scope of an ingest: everything (a full sweep) or, until the next one is due, only where new objects are likely.
 
-Only a full sweep proves that nothing waits. The last one stands in `ledger/<feed>/_sweep`, written after its loads were
-committed, with the time at which its listing began. Without that object, or with one that says something of another
-place or of a longer ledger, the next ingest is a full sweep.
+Only a full sweep proves that nothing waits. The last one is recorded in `ledger/<feed>/_sweep`, written after its loads
+were committed, with the time at which its listing began. If that object is missing, or describes another place or a
+longer ledger, the next ingest is a full sweep.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ingest.storage.names import LISTED
 from ingest.storage.store import Store, StoredObject
 
 THREADS = 32
-SAMPLE = 3
+TIME_SAMPLE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A full sweep that is done.
+    """A completed full sweep.
 
     Attributes:
-        started_at: when its listing began, UTC: whatever was in the landing then is loaded.
+        started_at: when its listing began, UTC: everything that was in the landing then is loaded.
         source: the place that was listed.
         position: the ledger's position afterwards.
     """
@@ -40,7 +40,7 @@ class Sweep:
     position: int
 
     def is_valid(self, contract: Contract, landing: Landing, position: int, now: dt.datetime) -> bool:
-        """Whether it is of this place, of this ledger, and young enough by the contract."""
+        """Whether the sweep is of this place and this ledger, and recent enough by the contract."""
         age = now - self.started_at
         return (
             self.source == _place(contract, landing)
@@ -50,19 +50,19 @@ class Sweep:
 
 
 def last_sweep(lake: Store, feed: str) -> Sweep | None:
-    """The last full sweep of a feed; None when nobody knows."""
+    """The last full sweep of a feed; None if it is unknown."""
     try:
-        said = json.loads(lake.get(_key(feed)))
-        started_at = dt.datetime.fromisoformat(said["started_at"])
-        return Sweep(started_at, str(said["source"]), int(said["position"])) if started_at.tzinfo else None
+        document = json.loads(lake.get(_key(feed)))
+        started_at = dt.datetime.fromisoformat(document["started_at"])
+        return Sweep(started_at, str(document["source"]), int(document["position"])) if started_at.tzinfo else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
 def record_sweep(lake: Store, contract: Contract, landing: Landing, started_at: dt.datetime, position: int) -> None:
-    """Notes that a full sweep is done, loads and all."""
-    said = {"started_at": started_at.isoformat(), "source": _place(contract, landing), "position": position}
-    lake.put(_key(contract.feed), json.dumps(said).encode())
+    """Record that a full sweep and all its loads are done."""
+    document = {"started_at": started_at.isoformat(), "source": _place(contract, landing), "position": position}
+    lake.put(_key(contract.feed), json.dumps(document).encode())
 
 
 def _key(feed: str) -> str:
@@ -75,14 +75,14 @@ def _place(contract: Contract, landing: Landing) -> str:
 
 @dataclass(slots=True)
 class Scope:
-    """What one ingest of one feed looks at.
+    """The objects that one ingest of one feed considers.
 
     Attributes:
-        started_at: when the look began, UTC.
+        started_at: when listing or lookup began, UTC.
         folders: only these are listed.
         keys: only these are looked up, without a listing.
-        listed: only these versions are read, as an earlier listing showed them: key, etag, size, modified_at.
-        absent: how many of `keys` were not there.
+        listed: only these versions are read, from an earlier listing: key, etag, size, modified_at.
+        absent: number of `keys` that were not found.
     """
 
     started_at: dt.datetime
@@ -99,7 +99,7 @@ class Scope:
         return "full" if self.folders is None and self.keys is None else "recent" if self.keys is None else "hinted"
 
     def table(self, contract: Contract, landing: Landing) -> pa.Table:
-        """What is there, as columns names.LISTED, in no order."""
+        """The objects in scope, with the columns of names.LISTED, unordered."""
         if self.listed is not None:
             return self.listed.append_column("problem", pa.nulls(len(self.listed), pa.string()))
         if self.keys is not None:
@@ -121,11 +121,11 @@ def choose_scope(
     full: bool = False,
     hints: Collection[str] | None = None,
 ) -> Scope:
-    """A full sweep when it is asked for, due, or the only way that the contract knows; else as little as is enough.
+    """Choose a full sweep if it is requested, due, or the only kind that the contract allows; else the smallest scope.
 
     Args:
-        position: of the ledger.
-        hints: keys that notifications named; None when nobody asked for them.
+        position: the ledger's position.
+        hints: keys that notifications named; None unless a hinted ingest was requested.
     """
     folders = contract.source.recent_folders(now.date())
     if full or (folders is None and hints is None):
@@ -137,12 +137,12 @@ def choose_scope(
 
 
 def _look_up(landing: Landing, keys: Collection[str]) -> pa.Table:
-    """The objects of the given names that are there, exactly as a listing shows them."""
+    """The existing objects among the given keys, exactly as a listing shows them."""
     with ThreadPoolExecutor(THREADS) as pool:
-        seen = [item for item in pool.map(lambda key: _look(landing, key), keys) if item is not None]
+        seen = [item for item in pool.map(lambda key: _find(landing, key), keys) if item is not None]
         found = [version for version, problem in seen if problem is None]
-        # The time is part of what bronze says, and some stores tell it in full only in a listing.
-        if any(landing.listed_at(version.key) not in {None, version.modified_at} for version in found[:SAMPLE]):
+        # The time is stored in bronze, and some stores return it in full precision only in a listing.
+        if any(landing.listed_at(version.key) not in {None, version.modified_at} for version in found[:TIME_SAMPLE]):
             times = pool.map(landing.listed_at, (version.key for version in found))
             pairs = zip(found, times, strict=True)
             found = [replace(version, modified_at=time) for version, time in pairs if time is not None]
@@ -150,10 +150,10 @@ def _look_up(landing: Landing, keys: Collection[str]) -> pa.Table:
     return pa.Table.from_pylist([asdict(version) | {"problem": problem} for version, problem in rows], schema=LISTED)
 
 
-def _look(landing: Landing, key: str) -> tuple[StoredObject, str | None] | None:
+def _find(landing: Landing, key: str) -> tuple[StoredObject, str | None] | None:
     try:
-        return landing.look(key)
-    except RetriableError:  # some stores answer so to a name that they cannot have: then no listing shows it
+        return landing.inspect(key)
+    except RetriableError:  # some stores fail on a name that they cannot have; then no listing shows it either
         if landing.listed_at(key) is None:
             return None
         raise

@@ -1,4 +1,4 @@
-"""Lines of JSON to typed rows with Arrow's reader, after a look at what that reader is lenient about."""
+"""Conversion of JSON lines to typed rows by Arrow's reader, with checks for what that reader accepts too leniently."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pyarrow.json as pj
 
 from ingest.contracts.contract import Column, Contract
 from ingest.contracts.schema import record_schema
-from ingest.formats.fields import NO_JSON, items, members
+from ingest.formats.fields import JSON_ERRORS, items, members
 
 REFUSALS = (pa.ArrowInvalid, UnicodeDecodeError, ValueError)
-"""What `TypedReader.read` raises when a line breaks the contract."""
+"""Exceptions that `TypedReader.read` raises when a line violates the contract."""
 _TIME_PART = re.compile(rb'(\.\d{6})\d+|(?<=\d)[tz](?=[\d"])')
 
 
@@ -21,8 +21,8 @@ class TypedReader:
     """Reads lines by one contract.
 
     Attributes:
-        expects_unknown: whether unknown fields are likely, so that no attempt is made that would fail of them. The
-            result does not depend on it.
+        expects_unknown: whether unknown fields are likely, which skips the attempt that would fail on them. The result
+            does not depend on it.
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -36,32 +36,32 @@ class TypedReader:
         self._times = re.compile(rf'("(?:{names})"\s*:\s*)("[^"\\]*"|\[[^\]\\]*\])'.encode()) if times else None
 
     def read(self, buffer: bytes, count: int) -> tuple[pa.Table, bool]:
-        """The typed rows of `count` lines, and whether any may hold unknown fields.
+        """Read `count` lines as typed rows; also return whether any may have unknown fields.
 
         Raises:
-            any of REFUSALS: some line breaks the contract.
+            any of REFUSALS: a line violates the contract.
         """
         if count == 0:
             return self._schema.empty_table(), False
         if not buffer.isascii():
-            buffer.decode("utf-8")  # Arrow would let invalid UTF-8 through
+            buffer.decode("utf-8")  # Arrow would accept invalid UTF-8
         if b"NaN" in buffer or b"Inf" in buffer:
             _refuse_non_finite(buffer)
         try:
             return self._typed(buffer, count)
         except pa.ArrowInvalid:
-            usual = self._usual_times(buffer)
-            if usual == buffer:
+            normalized = self._normalize_times(buffer)
+            if normalized == buffer:
                 raise
-            return self._typed(usual, count)
+            return self._typed(normalized, count)
 
-    def _usual_times(self, buffer: bytes) -> bytes:
-        """The lines with times as Arrow takes them: cut to microseconds, `T` and `Z` in capitals."""
+    def _normalize_times(self, buffer: bytes) -> bytes:
+        """Rewrite times to what Arrow accepts: truncated to microseconds, `T` and `Z` in upper case."""
         if self._times is None:
             return buffer
-        if self._is_ambiguous:  # a text elsewhere has the name of a time
-            return b"".join(_with_usual_times(text, self._columns) + b"\n" for text in buffer.split(b"\n") if text)
-        return self._times.sub(lambda found: found[1] + _usual_time(found[2]), buffer)
+        if self._is_ambiguous:  # another column, not a timestamp, has the name of one
+            return b"".join(_normalize_record(text, self._columns) + b"\n" for text in buffer.split(b"\n") if text)
+        return self._times.sub(lambda found: found[1] + _normalize_time(found[2]), buffer)
 
     def _typed(self, buffer: bytes, count: int) -> tuple[pa.Table, bool]:
         table = None
@@ -89,32 +89,36 @@ class TypedReader:
         )
 
 
-def _usual_time(value: bytes) -> bytes:
+def _normalize_time(value: bytes) -> bytes:
     return _TIME_PART.sub(lambda part: part[1] or part[0].upper(), value)
 
 
-def _with_usual_times(text: bytes, columns: tuple[Column, ...]) -> bytes:
-    """The object with usual times in its columns, at any depth; itself when it is no object."""
+def _normalize_record(text: bytes, columns: tuple[Column, ...]) -> bytes:
+    """Normalize the times in a record's columns at any depth; a text that is not an object is returned unchanged."""
     known = {column.name: column for column in columns if column.fields or column.type == "timestamp"}
     try:
         found = members(text)
         for place, (name, value) in enumerate(found):
             if column := known.get(name):
                 changed = [
-                    _with_usual_times(item, column.fields) if column.fields else _usual_time(item)
+                    _normalize_record(item, column.fields) if column.fields else _normalize_time(item)
                     for item in items(value)
                 ]
                 found[place] = name, b"[" + b",".join(changed) + b"]" if value[:1] == b"[" else changed[0]
-    except NO_JSON:
+    except JSON_ERRORS:
         return text
     return b"{" + b",".join(msgspec.json.encode(name) + b":" + value for name, value in found) + b"}"
 
 
 def _refuse_non_finite(buffer: bytes) -> None:
-    """Arrow accepts the literals NaN, Inf and Infinity, JSON does not; inside a string they are fine."""
+    """Reject the literals NaN, Inf and Infinity, which Arrow accepts but JSON does not; within strings they are valid.
+
+    Raises:
+        ValueError: a line has such a literal.
+    """
     for text in buffer.split(b"\n"):
         if b"NaN" in text or b"Inf" in text:
             try:
                 msgspec.json.decode(text, type=msgspec.Raw)
-            except NO_JSON as error:
+            except JSON_ERRORS as error:
                 raise ValueError(f"NaN and Infinity are no JSON numbers: {error}") from None

@@ -1,4 +1,4 @@
-"""Typed rows become Parquet files, one set per partition, with every row's lineage; rejects become the quarantine."""
+"""Writing of typed rows with their lineage as Parquet files per partition, and of rejects as the quarantine."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from ingest.storage.store import Store
 
 GROUP_ROWS = 120_000
 FAIR_GROUP_ROWS = 5_000
-"""Fewer rows make a row group that costs more than it holds; compaction would have to mend it."""
-FEW_HELD_ROWS, HELD_ROWS = 40_000, 250_000
-"""More than a few held rows are written as soon as that makes a fair row group; more than so many in any case."""
-HELD_BYTES = 64 << 20
-"""The same of their bytes: rows may be large, and a few rows may keep all that was parsed with them in memory."""
+"""Fewer rows make an inefficient row group, which compaction would have to join."""
+SOFT_BUFFER_ROWS, BUFFER_ROWS = 40_000, 250_000
+"""Above the first limit, buffered rows are written once they fill a fair row group; above the second, always."""
+BUFFER_BYTES = 64 << 20
+"""Limit of buffered bytes: rows may be large, and a few rows may keep everything parsed with them in memory."""
 OPEN_WRITERS = 64
-HELD_REJECTS, HELD_REJECT_BYTES = 20_000, 16 << 20
+BUFFER_REJECTS, BUFFER_REJECT_BYTES = 20_000, 16 << 20
 _EPOCH = dt.date(1970, 1, 1)
-_DAY_ZERO = 1 << 30  # keeps days before 1970 positive when packed beside the object's index
+_DAY_ZERO = 1 << 30  # keeps days before 1970 positive when packed with the object's index
 
 
 def columns_json(contract: Contract) -> str:
-    """The columns of a file written by this contract, as the ledger notes them: JSON of name to SQL type."""
+    """The columns of a file written by this contract, as the ledger records them: JSON of name to SQL type."""
     kept = {name: kind for name, kind, _ in sql_columns(contract) if name not in partitions(contract)}
     return json.dumps(kept, separators=(",", ":"))
 
@@ -61,7 +61,7 @@ class _OpenFile:
 
 
 class LoadWriter:
-    """Writes the files of one load. Nothing that it writes is visible before the ledger names it.
+    """Writes the files of one load. No file is visible before the ledger names it.
 
     Attributes:
         rows: bronze rows per object of the load.
@@ -88,9 +88,9 @@ class LoadWriter:
         self._dictionary = [path for path, dotted in leaves.items() if dotted not in special]
         kinds = {path: special.get(dotted) for path, dotted in leaves.items()}
         self._encodings = {path: kind for path, kind in kinds.items() if kind}
-        self._held: dict[int | None, list[pa.Table]] = defaultdict(list)
-        self._held_rows: dict[int | None, int] = defaultdict(int)
-        self._held_bytes = 0
+        self._buffered: dict[int | None, list[pa.Table]] = defaultdict(list)
+        self._buffered_rows: dict[int | None, int] = defaultdict(int)
+        self._buffered_bytes = 0
         self._open: dict[int | None, _OpenFile] = {}
         self._count = 0
         self._done: list[_OpenFile] = []
@@ -103,34 +103,34 @@ class LoadWriter:
         self._dates: dict[int, dict[dt.date, int]] = defaultdict(dict)
 
     def add(self, parsed: Parsed) -> None:
-        """Takes a parsed chunk; writes when enough rows are held."""
+        """Add a parsed chunk; write when enough rows are buffered."""
         self._add_rejects(parsed.rejects)
         table = parsed.rows
         if table.num_rows == 0:
             return
-        self._held_bytes += table.nbytes
+        self._buffered_bytes += table.nbytes
         sources = as_numpy(table.column(SOURCE))
         np.add.at(self.rows, sources, 1)
         for day, part in self._split(table, sources):
-            self._held[day].append(part)
-            self._held_rows[day] += part.num_rows
-            if self._held_rows[day] >= GROUP_ROWS:
+            self._buffered[day].append(part)
+            self._buffered_rows[day] += part.num_rows
+            if self._buffered_rows[day] >= GROUP_ROWS:
                 self._flush(day)
-        while (held := sum(self._held_rows.values())) > FEW_HELD_ROWS:
-            day = max(self._held_rows, key=self._held_rows.__getitem__)
-            if held <= HELD_ROWS and self._held_rows[day] < FAIR_GROUP_ROWS:
+        while (buffered := sum(self._buffered_rows.values())) > SOFT_BUFFER_ROWS:
+            day = max(self._buffered_rows, key=self._buffered_rows.__getitem__)
+            if buffered <= BUFFER_ROWS and self._buffered_rows[day] < FAIR_GROUP_ROWS:
                 break
             self._flush(day)
-        if self._held_bytes > HELD_BYTES:
+        if self._buffered_bytes > BUFFER_BYTES:
             self._free()
 
     def dates_of(self, source: int) -> Iterable[tuple[dt.date, int]]:
-        """(event date, bronze rows) of one object; nothing for entity feeds."""
+        """(event date, bronze rows) of one object; empty for entity feeds."""
         return self._dates[source].items()
 
     def finish(self) -> list[LakeFile]:
-        """Writes what is held, makes all files durable and returns them."""
-        for day in list(self._held_rows):
+        """Write the buffered rows, publish all files durably and return them."""
+        for day in list(self._buffered_rows):
             self._flush(day)
         for day in list(self._open):
             self._close(day)
@@ -154,14 +154,14 @@ class LoadWriter:
         return files
 
     def discard(self) -> None:
-        """Closes and deletes everything that was written."""
+        """Close and delete everything that was written."""
         for file in (*self._open.values(), *([self._quarantine] if self._quarantine else [])):
             give_up(file.writer)
         self._lake.discard(self._staged)
         self._lake.delete([file.key for file in self._done])
 
     def _split(self, table: pa.Table, sources: npt.NDArray[np.int32]) -> list[tuple[int | None, pa.Table]]:
-        """The table by event date (days since 1970), and the counts per object and date."""
+        """Split a table by event date (days since 1970) and add to the counts per object and date."""
         if self._contract.kind is not Kind.EVENT:
             return [(None, table)]
         assert self._contract.event_time is not None
@@ -180,19 +180,19 @@ class LoadWriter:
         return [(int(ordered[start]), table.slice(start, end - start)) for start, end in pairwise(edges)]
 
     def _free(self) -> None:
-        """Writes rows until half of the limit is held, and copies the others, without what was parsed with them."""
-        sizes = {day: sum(table.nbytes for table in tables) for day, tables in self._held.items()}
-        while sum(sizes.values()) > HELD_BYTES // 2:
+        """Write rows until half of the limit is buffered, and copy the others to release what was parsed with them."""
+        sizes = {day: sum(table.nbytes for table in tables) for day, tables in self._buffered.items()}
+        while sum(sizes.values()) > BUFFER_BYTES // 2:
             day = max(sizes, key=sizes.__getitem__)
             del sizes[day]
             self._flush(day)
         for day in sizes:
-            table = pa.concat_tables(self._held[day])
-            self._held[day] = [table.take(pa.array(np.arange(len(table))))]
-        self._held_bytes = sum(sizes.values())
+            table = pa.concat_tables(self._buffered[day])
+            self._buffered[day] = [table.take(pa.array(np.arange(len(table))))]
+        self._buffered_bytes = sum(sizes.values())
 
     def _flush(self, day: int | None) -> None:
-        tables, rows = self._held.pop(day, []), self._held_rows.pop(day, 0)
+        tables, rows = self._buffered.pop(day, []), self._buffered_rows.pop(day, 0)
         if not rows:
             return
         table = pa.concat_tables(tables)
@@ -253,7 +253,7 @@ class LoadWriter:
             self.quarantined[reject.source] += 1
             self._reject_bytes += len(reject.raw) + len(reject.detail)
         self._rejects += rejects
-        if len(self._rejects) >= HELD_REJECTS or self._reject_bytes >= HELD_REJECT_BYTES:
+        if len(self._rejects) >= BUFFER_REJECTS or self._reject_bytes >= BUFFER_REJECT_BYTES:
             self._flush_rejects()
 
     def _flush_rejects(self) -> None:
@@ -285,8 +285,9 @@ class LoadWriter:
 
 
 def _leaves(schema: pa.Schema) -> dict[str, str]:
-    """Parquet's paths of the leaves, as `use_dictionary` wants them, with the contract's: `lines.list.element.tax` is
-    `lines.tax`.
+    """Map the Parquet path of each leaf, as `use_dictionary` expects it, to the contract's path.
+
+    `lines.list.element.tax` maps to `lines.tax`.
     """
     found: dict[str, str] = {}
 

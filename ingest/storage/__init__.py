@@ -1,1 +1,1 @@
-"""Where objects lie: local folders and S3 behind one interface."""
+"""Object storage: local folders and S3 behind one interface."""

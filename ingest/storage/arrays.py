@@ -1,4 +1,4 @@
-"""Arrow columns as single arrays and as numpy's."""
+"""Conversion of Arrow columns to single arrays and to numpy arrays."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow as pa
 Indices = npt.NDArray[np.int64]
 
 
-def one(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """A column in one piece."""
+def single_array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return a column as one contiguous array."""
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def as_numpy(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
-    """A column for numpy; of one in pieces pyarrow itself would need pandas."""
-    return one(values).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow has no types
+    """Return a column as a numpy array; for a chunked column pyarrow itself would need pandas."""
+    return single_array(values).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow has no types

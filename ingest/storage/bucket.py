@@ -1,4 +1,4 @@
-"""What obstore cannot do with an S3 bucket and boto3 can: exact listing, tags, conditional copies and deletes."""
+"""S3 operations that obstore lacks, with boto3: exact listing, tags, conditional copies and deletes."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings
 from ingest.text import printable
 
-WAITS = 4
-"""How often a store that asks to be left alone is asked again, after the client's own retries."""
+THROTTLE_RETRIES = 4
+"""Retries after a throttling response, in addition to the client's own."""
 LONGEST_WAIT_SECONDS = 120.0
-READS = 3
-"""How often a page of a listing is asked for until it can be read."""
+LISTING_ATTEMPTS = 3
+"""Attempts to read one page of a listing."""
 _SLOW_DOWN = {"SlowDown", "503", "429", "TooManyRequests", "ServiceUnavailable", "ThrottlingException"}
 _REFUSED = {"AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-_UNREAD = {"NotImplemented"}
+_UNSUPPORTED = {"NotImplemented"}
 _CHANGED = {"PreconditionFailed", "412", "NoSuchKey", "404", "ConditionalRequestConflict"}
 COPY_BYTES = 5 << 30
-"""The largest object that one request may copy."""
-_NO_TEXT = re.compile(
+"""The largest object that one request can copy."""
+_NOT_XML = re.compile(
     rb"&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));|[\x00-\x08\x0b\x0c\x0e-\x1f]", re.I
 )
-"""What XML 1.0 cannot hold, and a store that does not encode its keys sends all the same."""
+"""Characters that XML 1.0 forbids, but that a store which does not encode its keys sends anyway."""
 
 _LOCK = threading.Lock()
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 def s3_client(options: Settings, attempts: int = 5) -> Any:
-    """A client of boto3's for the store that the settings lead to; safe to share between threads."""
-    import boto3  # costs 0.2 s, and most commands do without
+    """Return a boto3 client for the store in the settings; safe to share between threads."""
+    import boto3  # takes 0.2 s, and most commands do not need it
     from botocore.config import Config
 
     endpoint = options.aws_endpoint_url
@@ -55,7 +55,7 @@ def s3_client(options: Settings, attempts: int = 5) -> Any:
         retries={"total_max_attempts": attempts},
         proxies={} if urlsplit(endpoint or "").hostname in {"127.0.0.1", "localhost"} else None,
     )
-    return boto3.session.Session().client(  # the default session is not safe to share between threads
+    return boto3.session.Session().client(  # the default session is not thread-safe
         "s3",
         endpoint_url=endpoint,
         region_name=options.aws_region,
@@ -67,15 +67,15 @@ def s3_client(options: Settings, attempts: int = 5) -> Any:
 
 
 def _listing_client(options: Settings) -> Any:
-    """A client whose listings come as the bytes of the answer: botocore takes ten times longer to parse them."""
-    with _LOCK:  # making one takes half a second, and many threads ask at once
+    """Return a client whose listings are the raw response bytes: botocore takes ten times longer to parse them."""
+    with _LOCK:  # creating a client takes 0.5 s, and many threads ask at once
         return _new_listing_client(options)
 
 
 @lru_cache(maxsize=4)
 def _new_listing_client(options: Settings) -> Any:
     client = s3_client(options)
-    client.meta.events.register("before-parse.*.ListObjectsV2", _keep_body)  # so it comes before those of `s3`
+    client.meta.events.register("before-parse.*.ListObjectsV2", _keep_body)  # runs before the handlers of `s3`
     return client
 
 
@@ -87,14 +87,14 @@ def _keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer to a request for a listing, exactly as the store has the keys.
+    """One page of a listing, with the exact keys of the store.
 
     Attributes:
-        keys: below the bucket's prefix; a byte that is not UTF-8 is a surrogate, as `surrogateescape` makes it.
-        etags: without quotes; empty where the store gives none.
+        keys: below the bucket's prefix; a byte that is not UTF-8 is a surrogate, as by `surrogateescape`.
+        etags: without quotes; empty where the store returns none.
         sizes: bytes.
-        modified_at: as the store writes it, ISO 8601.
-        folders: below the bucket's prefix, with the slash at their end; only when they were asked for.
+        modified_at: as returned by the store, ISO 8601.
+        folders: below the bucket's prefix, with a trailing slash; only if requested.
         token: for the next page; None after the last one.
     """
 
@@ -107,7 +107,7 @@ class Page:
 
 
 class Bucket:
-    """One bucket with an optional prefix, as Store addresses it."""
+    """One bucket with an optional prefix, with the same URIs as Store."""
 
     def __init__(self, uri: str, options: Settings) -> None:
         self._uri = uri
@@ -121,8 +121,8 @@ class Bucket:
             return self._made
 
     @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
-        """Turns boto3's errors into ours, one line each."""
+    def _convert_errors(self, key: str) -> Iterator[None]:
+        """Convert boto3 errors to Lakemesh errors with a one-line message."""
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
         place = f"{self._uri} ({printable(key[:100])})"
@@ -131,33 +131,33 @@ class Bucket:
         except ClientError as error:
             code = _code(error)
             if code == "NoSuchBucket":
-                raise ConfigError(f"{self._uri}: no such bucket; create it or mend LANDING_URI / LAKE_URI") from None
+                raise ConfigError(f"{self._uri}: no such bucket; create it or fix LANDING_URI / LAKE_URI") from None
             if code in _REFUSED:
                 raise ConfigError(
                     f"{place}: access refused; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the key's rights"
                 ) from None
-            raise RetriableError(f"{place}: the store said {code}; try again: {error}") from error
+            raise RetriableError(f"{place}: the store returned {code}; try again: {error}") from error
         except NoCredentialsError:
             raise ConfigError(f"{place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
         except BotoCoreError as error:
             raise RetriableError(
-                f"{place}: the store did not answer properly; check AWS_ENDPOINT_URL and try again: {error}"
+                f"{place}: no valid response from the store; check AWS_ENDPOINT_URL and try again: {error}"
             ) from error
 
     def path(self, key: str) -> str:
-        """A key below the store's root as the bucket names it."""
+        """Return the bucket's key for a key below the store's root."""
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def pages(self, prefix: str = "", by_folder: bool = False, size: int = 1000) -> Iterator[Page]:
-        """Every object whose key begins with `prefix`, a page at a time.
+        """Yield every object whose key begins with `prefix`, a page at a time.
 
         Args:
-            by_folder: only the objects without a further slash, and the folders beside them.
-            size: keys of a page, at most 1000.
+            by_folder: only the objects without a further slash, and the folders at the same level.
+            size: keys per page, at most 1000.
 
         Raises:
-            ConfigError: no such bucket, or no right to list it.
-            RetriableError: the store cannot be reached, or answers with something else than a listing.
+            ConfigError: no such bucket, or no permission to list it.
+            RetriableError: the store cannot be reached, or returns an invalid listing.
         """
         wanted: dict[str, Any] = {"Bucket": self.name, "Prefix": self.path(prefix), "MaxKeys": size}
         wanted |= {"EncodingType": "url"} | ({"Delimiter": "/"} if by_folder else {})
@@ -169,12 +169,12 @@ class Bucket:
             wanted["ContinuationToken"] = page.token
 
     def _page(self, prefix: str, wanted: dict[str, Any]) -> Page:
-        """One answer to a request for a listing; one that cannot be read, as when it broke off, is asked for again."""
-        for attempt in range(READS):
-            with self._translated(prefix or "/"):
-                answer = self._patiently(lambda: _listing_client(self._options).list_objects_v2(**wanted))
+        """Fetch one page of a listing; retry if it cannot be read, for instance because it is truncated."""
+        for attempt in range(LISTING_ATTEMPTS):
+            with self._convert_errors(prefix or "/"):
+                response = self._with_backoff(lambda: _listing_client(self._options).list_objects_v2(**wanted))
             try:
-                page = _page(answer["Body"], self.path(""))
+                page = _page(response["Body"], self.path(""))
                 if page.token is not None and page.token == wanted.get("ContinuationToken"):
                     raise ValueError("the same page again")
                 return page
@@ -186,21 +186,21 @@ class Bucket:
 
     @property
     def has_prefix(self) -> bool:
-        """Whether it is only a part of a bucket."""
+        """Whether the URI names only a part of the bucket."""
         return bool(self._prefix)
 
     def is_empty(self) -> bool:
-        """Whether no key lies below the prefix.
+        """Whether no key exists below the prefix.
 
         Raises:
-            ConfigError, RetriableError: as `pages`.
+            ConfigError, RetriableError: as in `pages`.
         """
         return not next(self.pages(size=1)).keys
 
     def listed(self, key: str) -> tuple[str, int, dt.datetime] | None:
-        """(etag, size, time of modification) of an object, as a listing says it; None when it is not there.
+        """Return (etag, size, modification time) of an object from a listing; None when it does not exist.
 
-        A HEAD says the time in whole seconds.
+        A HEAD request returns the time only in whole seconds.
         """
         page = next(self.pages(key, size=1))
         if page.keys != [key]:
@@ -208,41 +208,41 @@ class Bucket:
         return page.etags[0], page.sizes[0], dt.datetime.fromisoformat(page.modified_at[0]).astimezone(dt.UTC)
 
     def read(self, key: str, etag: str, block_bytes: int) -> Iterator[bytes] | None:
-        """The bytes of exactly this version, in blocks; None when it is another one or none."""
+        """Return the bytes of exactly this version, in blocks; None if the object has another version or is absent."""
         from botocore.exceptions import ClientError
 
         place = {"Bucket": self.name, "Key": self.path(key)}
-        with self._translated(key):
+        with self._convert_errors(key):
             try:
-                answer = self._patiently(lambda: self._client.get_object(**place, IfMatch=f'"{etag}"'))
+                response = self._with_backoff(lambda: self._client.get_object(**place, IfMatch=f'"{etag}"'))
             except ClientError as error:
                 if _code(error) in _CHANGED:
                     return None
                 raise
-        return self._blocks(key, answer["Body"], block_bytes) if answer["ETag"].strip('"') == etag else None
+        return self._blocks(key, response["Body"], block_bytes) if response["ETag"].strip('"') == etag else None
 
     def _blocks(self, key: str, body: Any, block_bytes: int) -> Iterator[bytes]:
-        with self._translated(key):
+        with self._convert_errors(key):
             yield from body.iter_chunks(block_bytes)
 
-    def _patiently(self, request: Callable[[], _Answer]) -> _Answer:
-        """Sends a request; a store that keeps saying to slow down is left alone for as long as it asks."""
+    def _with_backoff(self, request: Callable[[], _Result]) -> _Result:
+        """Send a request and retry while the store throttles, after the time that it asks for (Retry-After)."""
         from botocore.exceptions import ClientError
 
-        for number in range(WAITS):
+        for number in range(THROTTLE_RETRIES):
             try:
                 return request()
             except ClientError as error:
                 if _code(error) not in _SLOW_DOWN:
                     raise
-                asked = _retry_after(error)
-                time.sleep(min(2.0**number if asked is None else asked, LONGEST_WAIT_SECONDS) + random.uniform(0, 1))
+                delay = _retry_after(error)
+                time.sleep(min(2.0**number if delay is None else delay, LONGEST_WAIT_SECONDS) + random.uniform(0, 1))
         return request()
 
-    def asks_to_wait(self, key: str) -> float | None:
-        """How many seconds the store asks to be left alone, by one request for an object; None when it does not.
+    def retry_after(self, key: str) -> float | None:
+        """Return the store's Retry-After in seconds, by one request for an object; None without such a header.
 
-        obstore tells nothing of a `Retry-After`.
+        obstore does not expose the header.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -255,10 +255,10 @@ class Bucket:
         return None
 
     def delete(self, key: str, etag: str) -> bool:
-        """Deletes the object if it still is this version; the condition counts where the store honours it.
+        """Delete the object if it still has this version; the condition applies where the store honours it.
 
         Returns:
-            False when it is another one or none.
+            False when the object has another version or is absent.
         """
         place = {"Bucket": self.name, "Key": self.path(key)}
 
@@ -266,27 +266,27 @@ class Bucket:
             try:
                 self._client.delete_object(**place, IfMatch=f'"{etag}"')
             except self._client.exceptions.ClientError as error:
-                if _code(error) not in _UNREAD:
+                if _code(error) not in _UNSUPPORTED:
                     raise
                 self._client.delete_object(**place)
 
         return self._unless_changed(key, conditional)
 
     def honours_conditional_delete(self) -> bool:
-        """Whether the store spares an object whose version is not the one to delete; MinIO and rclone do not."""
+        """Whether the store refuses to delete an object with another version; MinIO and rclone do not."""
         key = f"_probe/{uuid.uuid4().hex}"
-        with self._translated(key):
+        with self._convert_errors(key):
             self._client.put_object(Bucket=self.name, Key=self.path(key), Body=b"probe")
         spared = not self.delete(key, "0" * 32) and self.listed(key) is not None
-        with self._translated(key):
+        with self._convert_errors(key):
             self._client.delete_object(Bucket=self.name, Key=self.path(key))
         return spared
 
     def copy(self, key: str, etag: str, size: int, target: Bucket, target_key: str) -> bool:
-        """Copies exactly this version within the store.
+        """Copy exactly this version within the store.
 
         Returns:
-            False when it is another one or none.
+            False when the object has another version or is absent.
         """
         place = {"Bucket": target.name, "Key": target.path(target_key)}
         source = {"CopySource": {"Bucket": self.name, "Key": self.path(key)}}
@@ -296,10 +296,10 @@ class Bucket:
         return self._unless_changed(key, lambda: self._client.copy(**place, **source, ExtraArgs=condition))
 
     def tag(self, key: str, etag: str, name: str, value: str) -> bool:
-        """Adds a tag to the object if it still is this version, and takes it back if it changed meanwhile.
+        """Add a tag to the object if it still has this version, and remove it if the object changed meanwhile.
 
         Returns:
-            False when it is another one or none.
+            False when the object has another version or is absent.
         """
         place = {"Bucket": self.name, "Key": self.path(key)}
 
@@ -324,13 +324,13 @@ class Bucket:
 
         return self._unless_changed(key, add)
 
-    def _unless_changed(self, key: str, deed: Callable[[], Any]) -> bool:
-        """Does it; False when the store or the deed itself says that the object is not that version any more."""
+    def _unless_changed(self, key: str, action: Callable[[], Any]) -> bool:
+        """Run the action; False when the store or the action itself reports that the object changed."""
         from botocore.exceptions import ClientError
 
-        with self._translated(key):
+        with self._convert_errors(key):
             try:
-                return deed() is not False
+                return action() is not False
             except ClientError as error:
                 if _code(error) in _CHANGED:
                     return False
@@ -338,24 +338,24 @@ class Bucket:
 
 
 def _retry_after(error: Any) -> float | None:
-    """How many seconds the store asks to be left alone, by one of botocore's ClientErrors; None when it does not."""
-    said = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after")
-    return _seconds(said) if said else None
+    """Return the Retry-After of a botocore ClientError in seconds; None without such a header."""
+    header = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after")
+    return _seconds(header) if header else None
 
 
 def _page(body: bytes, root_prefix: str) -> Page:
-    """Reads the answer to ListObjectsV2.
+    """Parse a response to ListObjectsV2.
 
     Args:
-        root_prefix: with what every key begins; it is left away.
+        root_prefix: common prefix of all keys, which is removed.
 
     Raises:
-        ElementTree.ParseError, ValueError: it is no such answer.
+        ElementTree.ParseError, ValueError: the response is invalid.
     """
     try:
         root = ElementTree.fromstring(body)
     except ElementTree.ParseError:
-        root = ElementTree.fromstring(_NO_TEXT.sub("\ufffd".encode(), body))
+        root = ElementTree.fromstring(_NOT_XML.sub("\ufffd".encode(), body))
     space = root.tag[: root.tag.find("}") + 1]
     if root.tag != f"{space}ListBucketResult":
         raise ValueError(f"expected ListBucketResult, got {root.tag[:100]}")
@@ -377,7 +377,7 @@ def _page(body: bytes, root_prefix: str) -> Page:
     token = root.findtext(f"{space}NextContinuationToken")
     is_truncated = (root.findtext(f"{space}IsTruncated") or "").strip() == "true"
     if is_truncated and not token:
-        raise ValueError("it goes on, but says not where")
+        raise ValueError("it is truncated, but has no continuation token")
     return Page(
         [key(text) for text in texts("Key")],
         [text.strip('"') for text in texts("ETag")],
@@ -389,7 +389,7 @@ def _page(body: bytes, root_prefix: str) -> Page:
 
 
 def _seconds(retry_after: str) -> float | None:
-    """The header's seconds from now; it is a number of them or a date.
+    """Convert a Retry-After header, a number of seconds or a date, to seconds from now.
 
     >>> _seconds("7"), _seconds("Wed, 21 Oct 2015 07:28:00 GMT"), _seconds("soon")
     (7.0, 0.0, None)
@@ -403,5 +403,5 @@ def _seconds(retry_after: str) -> float | None:
 
 
 def _code(error: Any) -> str:
-    """The code of one of botocore's ClientErrors."""
+    """Return the code of a botocore ClientError."""
     return str(error.response.get("Error", {}).get("Code", ""))

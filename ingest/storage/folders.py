@@ -1,4 +1,4 @@
-"""Folders of the lake. Their mode keeps other users of the machine out, whatever the umask of what writes the files."""
+"""Folders of the lake. Their mode keeps out other users of the machine, regardless of the writer's umask."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _PERMISSIONS = 0o777
 
 
 def make_folder(folder: Path, mode: int | None = None) -> set[Path]:
-    """Make a folder and its missing parents, all with one mode. A folder that exists keeps its own.
+    """Create a folder and its missing parents, all with one mode. An existing folder keeps its own.
 
     Args:
         mode: permission bits; by default those of the setting LAKE_FOLDER_MODE.
 
     Returns:
-        The folders whose entries are new, which need an fsync for the new folder to be durable; empty when it existed.
+        The folders with new entries, which need an fsync for the new folder to be durable; empty when it existed.
 
     Raises:
-        OSError: a folder cannot be made, or something else has its name.
+        OSError: a folder cannot be created, or its name is taken by something else.
     """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
@@ -37,7 +37,7 @@ def make_folder(folder: Path, mode: int | None = None) -> set[Path]:
                 raise
             continue  # another process was faster
         found = path.stat().st_mode
-        if found & _PERMISSIONS != wanted:  # the umask took something off
-            with suppress(PermissionError):  # a file system whose modes are those of its mount
+        if found & _PERMISSIONS != wanted:  # the umask removed bits
+            with suppress(PermissionError):  # the mount determines the modes of this file system
                 path.chmod(wanted | found & stat.S_ISGID)
     return {*missing, missing[-1].parent} if missing else set()

@@ -1,4 +1,4 @@
-"""A landing bucket: raw objects that others write and name, in a local folder or on S3."""
+"""A landing bucket: raw objects that producers write and name, in a local folder or on S3."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ from ingest.storage.names import LISTED, NOT_UTF8, key_problem
 from ingest.storage.store import BLOCK_BYTES, ObjectChanged, Store, StoredObject, local_error
 from ingest.text import printable
 
-_GAVE_WAY = local.ABSENT | {errno.ELOOP, errno.ENXIO}
-"""What the system says of a file that is not there any more, or is something else by now."""
-
+_VANISHED = local.ABSENT | {errno.ELOOP, errno.ENXIO}
+"""Error codes for a file that no longer exists, or has been replaced by something else."""
 
 _UNKNOWN = "\ufffd"
 
 
 class Landing(Store):
-    """A folder or an S3 bucket (with optional prefix) in which nothing is trusted: no name, no link, no kind of file.
+    """A folder or an S3 bucket (with optional prefix) in which nothing is trusted: no name, no link, no file type.
 
-    Keys are those of the store, character by character, slashes at both ends included.
+    Keys are exactly those of the store, including leading and trailing slashes.
     """
 
     def is_there(self) -> bool:
-        """Whether the bucket's folder exists; on S3, which has no folders, whether a key lies below the URI's prefix.
+        """Whether the bucket's folder exists; on S3, which has no folders, whether a key exists below the URI's prefix.
 
         Raises:
-            ConfigError: it is no folder, there is no such bucket, or no right to look.
+            ConfigError: it is not a folder, there is no such bucket, or no permission to list it.
             RetriableError: the store cannot be reached.
         """
         if self.bucket is not None:
@@ -51,14 +50,14 @@ class Landing(Store):
         except OSError as error:
             raise local_error(error, self.root) from error
         if not is_folder:
-            raise ConfigError(f"{self.root} is no folder; expected the folder of a bucket, check LANDING_URI")
+            raise ConfigError(f"{self.root} is not a folder; expected the folder of a bucket, check LANDING_URI")
         return True
 
     def listing(self, prefix: str = "") -> pa.Table:
-        """Everything whose key starts with `prefix` (whole path segments), as columns names.LISTED, in no order.
+        """Return all objects whose key starts with `prefix` (whole path segments), as columns names.LISTED, unordered.
 
         Raises:
-            ConfigError: no such bucket, no folder, or no right to list it.
+            ConfigError: no such bucket, not a folder, or no permission to list it.
             RetriableError: the store cannot be reached.
         """
         if self.bucket is not None:
@@ -70,11 +69,11 @@ class Landing(Store):
         except OSError as error:
             raise local_error(error, Path(f"{self.root}/{prefix}")) from error
 
-    def look(self, key: str) -> tuple[StoredObject, str | None] | None:
-        """The current version of one object and why it cannot be loaded, None for most; None when there is none.
+    def inspect(self, key: str) -> tuple[StoredObject, str | None] | None:
+        """Return an object's current version and why it cannot be loaded (None if it can); None if it does not exist.
 
         Raises:
-            ConfigError, RetriableError: as `listing`.
+            ConfigError, RetriableError: as in `listing`.
         """
         if self.bucket is not None:
             problem = key_problem(key)
@@ -85,7 +84,7 @@ class Landing(Store):
             return (StoredObject(printable(key) if problem else key, *seen), problem) if seen else None
         assert self.root is not None
         try:
-            status = local.look(str(self.root), key)
+            status = local.inspect(str(self.root), key)
         except local.Refused as refused:
             return StoredObject(printable(key), "", 0, local.EPOCH), refused.reason
         except OSError as error:
@@ -95,12 +94,12 @@ class Landing(Store):
         return StoredObject(key, local.etag_of(status), status.st_size, local.modified_at(status)), None
 
     def find(self, key: str) -> StoredObject | None:
-        """The current version of one object, None when there is none that could be loaded."""
-        seen = self.look(key)
+        """Return the current version of an object; None when there is none that can be loaded."""
+        seen = self.inspect(key)
         return seen[0] if seen and seen[1] is None else None
 
     def listed_at(self, key: str) -> dt.datetime | None:
-        """When an object was modified, as a listing says it: `find` may know only whole seconds; None: not there."""
+        """Return an object's modification time from a listing (`find` may have whole seconds only); None if absent."""
         if self.bucket is None:
             found = self.find(key)
             return found.modified_at if found else None
@@ -108,11 +107,11 @@ class Landing(Store):
         return seen[2] if seen else None
 
     def read(self, version: StoredObject) -> Iterator[bytes]:
-        """The bytes of exactly this version, in blocks.
+        """Yield the bytes of exactly this version, in blocks.
 
         Raises:
             ObjectChanged: it was overwritten or deleted since it was listed.
-            ObjectRefused: the store or the file system lists it, but does not give it.
+            ObjectRefused: the store or the file system lists it, but does not return it.
             ConfigError, RetriableError: the store fails.
         """
         if self.root is not None:
@@ -127,13 +126,13 @@ class Landing(Store):
             yield from blocks
 
     def remove(self, version: StoredObject) -> bool:
-        """Deletes an object if it still is this version; False when it is another one or none.
+        """Delete an object if it still has this version; False if it has another one or is absent.
 
-        Of a link the link is deleted. Between the check of a file and its deletion pass some microseconds; on S3 the
-        delete itself is conditional where the store honours that.
+        Of a link, the link is deleted. A file may change within microseconds between its check and its deletion; on S3
+        the delete itself is conditional where the store honours that.
 
         Raises:
-            ConfigError, RetriableError: the store fails, or there is no right to delete.
+            ConfigError, RetriableError: the store fails, or there is no permission to delete.
         """
         found = self.find(version.key)
         if found is None or (found.etag, found.size) != (version.etag, version.size):
@@ -156,13 +155,13 @@ class Landing(Store):
             result = get()
             return result.meta["e_tag"], bytes(result.bytes())
 
-        with self._translated(version.key):
+        with self._convert_errors(version.key):
             try:
                 if version.size <= BLOCK_BYTES:
                     etag, content = self._read(version.key, whole)
                     blocks: Iterable[bytes] = [content]
                 else:
-                    result = self._patiently(version.key, get)
+                    result = self._with_backoff(version.key, get)
                     etag, blocks = result.meta["e_tag"], map(bytes, result.stream(min_chunk_size=BLOCK_BYTES))
                 if (etag or "").strip('"') != version.etag:  # some stores ignore If-Match
                     raise self._absence(version)
@@ -171,9 +170,9 @@ class Landing(Store):
                 raise self._absence(version) from None
 
     def _absence(self, version: StoredObject) -> ObjectChanged | ObjectRefused:
-        """What it means that the store does not give an object that it listed: only a new listing tells.
+        """Return the error for an object that is listed but not returned; a new listing shows whether it changed.
 
-        But not of U+FFFD, which stands for what a store could not write in its answer.
+        Keys with U+FFFD are refused: it replaces what the store could not represent in its listing.
         """
         assert self.bucket is not None
         if _UNKNOWN not in version.key:
@@ -181,7 +180,7 @@ class Landing(Store):
             if seen is None or seen[0] != version.etag:
                 return ObjectChanged(version.key)
         return ObjectRefused(
-            f"{self.uri} ({printable(version.key)}): the store lists this key and version, but does not give it; "
+            f"{self.uri} ({printable(version.key)}): the store lists this key and version, but does not return it; "
             "write the object under another name, or name it in the contract's source.ignore"
         )
 
@@ -198,7 +197,7 @@ class Landing(Store):
                     yield block
             finally:
                 os.close(file)
-        except local.Refused:  # a link by now, as the next listing says
+        except local.Refused:  # it has become a link, as the next listing shows
             raise ObjectChanged(version.key) from None
         except PermissionError:
             place = printable(f"{self.root}/{version.key}")
@@ -206,13 +205,13 @@ class Landing(Store):
                 f"{place}: permission denied; let this user read it, or name it in the contract's source.ignore"
             ) from None
         except OSError as error:
-            if error.errno in _GAVE_WAY:
+            if error.errno in _VANISHED:
                 raise ObjectChanged(version.key) from None
             raise local_error(error, Path(f"{self.root}/{version.key}")) from error
 
 
 def _is_plain(key: str) -> bool:
-    """Whether obstore addresses an object of that key as it is: it strips and refuses empty parts.
+    """Whether obstore addresses an object with that key unchanged: it strips or refuses empty path segments.
 
     >>> _is_plain("a/b"), _is_plain("/a"), _is_plain("a/"), _is_plain("a//b")
     (True, False, False, False)

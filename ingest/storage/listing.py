@@ -1,7 +1,7 @@
-"""A listing of an S3 bucket as columns, exactly as the store has the keys; a large one is listed by many threads.
+"""Listing of an S3 bucket as columns, with the store's exact keys; large buckets are listed by many threads.
 
-obstore takes the slashes at both ends of a key away, and its listing ends at a key with `//`, `.`, `..` or a control
-character: so the landing, where others choose the names, is not listed by it.
+obstore strips leading and trailing slashes from keys, and its listing stops at a key with `//`, `.`, `..` or a control
+character. So it cannot list the landing, where producers choose the names.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from ingest.storage.names import LISTED, key_problem
 from ingest.text import printable
 
 PAGE = 1000
-"""Keys that a store gives in one answer."""
+"""Keys in one page of a listing."""
 THREADS = 16
 MIN_KEYS = 64
-"""With fewer keys in a folder, an answer for each folder costs more than the threads gain."""
+"""With fewer keys per folder, a request for each folder costs more than parallel listing saves."""
 
 
 def list_columns(bucket: Bucket, prefix: str = "") -> pa.Table:
-    """Every object below a prefix as columns LISTED, in no order; a million in some 150 MB.
+    """Return every object below a prefix as columns LISTED, unordered; a million take about 150 MB.
 
-    What fits in one answer takes one request. Of more, the folders below the prefix are listed at the same time.
-    The result rests on the prefixes alone, not on the order in which a store names its keys.
+    A listing that fits in one page takes one request. For a larger one, the folders below the prefix are listed in
+    parallel. The result depends only on the prefixes, not on the order in which the store lists its keys.
 
     Args:
-        prefix: whole path segments, without a slash at its end.
+        prefix: whole path segments, without a trailing slash.
 
     Raises:
-        ConfigError: no such bucket, or no right to list it.
+        ConfigError: no such bucket, or no permission to list it.
         RetriableError: the store cannot be reached.
     """
     start = f"{prefix}/" if prefix else ""
     pages = bucket.pages(start, size=PAGE)
     first = next(pages)
-    if first.token is None or not _pays(first, start):
+    if first.token is None or not _is_worthwhile(first, start):
         return _table([_columns(first), *map(_columns, pages)])
     folders, tables = _folders(bucket, start)
     with ThreadPoolExecutor(THREADS) as pool:
         return _table([*tables, *pool.map(lambda folder: _sequential(bucket, folder), folders)])
 
 
-def _pays(first: Page, start: str) -> bool:
-    """Whether there are folders in the first answer, and large ones."""
+def _is_worthwhile(first: Page, start: str) -> bool:
+    """Whether the first page has folders, and large ones."""
     below = (key[len(start) :] for key in first.keys)
     folders = {key.split("/", 1)[0] for key in below if "/" in key}
     return 0 < len(folders) <= PAGE // MIN_KEYS
 
 
 def _folders(bucket: Bucket, start: str) -> tuple[list[str], list[pa.Table]]:
-    """The folders below a prefix, as deep down as there is only one, and the objects passed on the way."""
+    """Return the folders below a prefix, descending while there is only one, and the objects next to them."""
     tables: list[pa.Table] = []
     while True:
         level = list(bucket.pages(start, by_folder=True, size=PAGE))
@@ -84,7 +84,7 @@ def _times(texts: list[str]) -> pa.Array:
     kind = LISTED.field("modified_at").type
     try:
         return pa.array(texts, pa.string()).cast(kind)
-    except pa.ArrowInvalid:  # more digits of the second than Arrow takes
+    except pa.ArrowInvalid:  # more fractional digits than Arrow accepts
         return pa.array([dt.datetime.fromisoformat(text).astimezone(dt.UTC) for text in texts], kind)
 
 

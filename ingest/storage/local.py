@@ -1,8 +1,8 @@
-"""A folder of raw files that others write, where nothing is trusted: no name, and no link.
+"""A local folder of raw files from producers, in which neither names nor links are trusted.
 
-A link is followed only to a place below the folder. A file is opened component by component, without following links
-(`O_NOFOLLOW`); where a link is in the way, the path that it resolves to must lie below the folder, and that path is
-opened in the same manner. So what is exchanged for a link after the check is not followed either.
+Links are followed only to targets below the folder. A file is opened component by component, without following links
+(`O_NOFOLLOW`); if the path contains a link, its resolved path must be below the folder, and is opened in the same way.
+So a component that is replaced by a link after the check is not followed either.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _FIRST, _LAST = (
     (day.replace(tzinfo=dt.UTC) - EPOCH) // _MICROSECOND for day in (dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30))
 )
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # should a pipe take the place of the file, it does not block
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # does not block if a pipe replaces the file
 _LINK_IN_THE_WAY = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}
 BATCH = 10_000
-"""So many rows of a listing are Python objects at most."""
+"""Maximum rows of a listing that are Python objects."""
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
-"""What the system says of a file that is not there, or that cannot be."""
+"""Error codes for a file that does not exist, or cannot exist."""
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class Refused(Exception):  # noqa: N818  handled by reporting the object
-    """A name leads to nothing that is loaded.
+    """A name does not lead to a loadable file.
 
     Attributes:
         reason: one of names.REASONS.
@@ -60,12 +60,12 @@ class Refused(Exception):  # noqa: N818  handled by reporting the object
 
 
 def etag_of(status: os.stat_result) -> str:
-    """The version of a local file: inode, modification time in µs and size, in hex, as object_store has it."""
+    """Return the version of a local file: inode, modification time in µs and size, in hex, as in object_store."""
     return f"{status.st_ino:x}-{status.st_mtime_ns // 1000:x}-{status.st_size:x}"
 
 
 def modified_at(status: os.stat_result) -> dt.datetime:
-    """When a file was modified, UTC; a time beyond the calendar of Python becomes its first or last day."""
+    """Return when a file was modified, UTC; a time outside Python's calendar becomes its first or last day."""
     return EPOCH + _modified_us(status) * _MICROSECOND
 
 
@@ -73,11 +73,11 @@ def _modified_us(status: os.stat_result) -> int:
     return min(max(status.st_mtime_ns // 1000, _FIRST), _LAST)
 
 
-def look(root: str, key: str) -> os.stat_result | None:
-    """What a file is now, None when there is none; links are followed below `root`.
+def inspect(root: str, key: str) -> os.stat_result | None:
+    """Return a file's current status, None when it does not exist; links are followed below `root`.
 
     Raises:
-        Refused: it is there and cannot be loaded.
+        Refused: it exists and cannot be loaded.
         OSError: the file system fails.
     """
     if not is_path(key):
@@ -87,8 +87,8 @@ def look(root: str, key: str) -> os.stat_result | None:
     except OSError as error:
         if error.errno not in ABSENT:
             raise
-        if os.path.islink(path := f"{root}/{key}"):  # noqa: PTH114  Path.is_symlink raises for what it cannot look at
-            _must_be_below(os.path.realpath(root), os.path.realpath(path))
+        if os.path.islink(path := f"{root}/{key}"):  # noqa: PTH114  Path.is_symlink raises where it has no access
+            _require_below(os.path.realpath(root), os.path.realpath(path))
             raise Refused(LINK_DANGLING) from None
         return None
     if stat.S_ISDIR(status.st_mode):
@@ -101,21 +101,21 @@ def look(root: str, key: str) -> os.stat_result | None:
 
 
 def open_file(root: str, key: str) -> int:
-    """Opens a file for reading; nothing outside `root` is ever opened. The caller closes the descriptor.
+    """Open a file for reading; nothing outside `root` is ever opened. The caller closes the descriptor.
 
     Raises:
-        Refused: it is reached by a link that leads outside, or in a loop.
-        OSError: it is not there, or cannot be read.
+        Refused: its path has a link that leads outside, or a loop.
+        OSError: it does not exist, or cannot be read.
     """
     return _at(root, key, lambda place, name: os.open(name, _FILE, dir_fd=place))
 
 
 def remove_file(root: str, key: str) -> None:
-    """Deletes a file, of a link the link itself; nothing outside `root` is ever deleted.
+    """Delete a file, or the link if it is a link; nothing outside `root` is ever deleted.
 
     Raises:
-        Refused: its folder is reached by a link that leads outside.
-        OSError: it is not there, or must not be deleted.
+        Refused: the path of its folder has a link that leads outside.
+        OSError: it does not exist, or must not be deleted.
     """
     real = os.path.realpath(root)
     folder, _, name = key.rpartition("/")
@@ -124,7 +124,7 @@ def remove_file(root: str, key: str) -> None:
 
 
 def is_path(key: str) -> bool:
-    """Whether a file can have that key: a listing of the folder would show it as the very same text.
+    """Whether a file can have that key: a listing of the folder would show exactly the same text.
 
     >>> is_path("a/b"), is_path("/a"), is_path("a//b"), is_path("a/../b"), is_path("a\\0"), is_path("")
     (True, False, False, False, False, False)
@@ -133,14 +133,14 @@ def is_path(key: str) -> bool:
 
 
 def scan(root: str, prefix: str = "") -> pa.Table:
-    """Every file below a folder, as columns LISTED, in no order; what cannot be loaded has a problem.
+    """Return every file below a folder as columns LISTED, unordered; `problem` is set for what cannot be loaded.
 
-    Links to files and folders below `root` are followed. In a folder that was reached by a link, links to folders are
-    not: so however links are laid, one of them costs at most one walk. What vanishes meanwhile is left out.
+    Links to files and folders below `root` are followed. In a folder reached by a link, links to folders are not: so
+    each link costs at most one walk, however links are arranged. Files that disappear during the scan are omitted.
 
     Args:
         root: the bucket's folder; it may itself be a link.
-        prefix: whole path segments below it, without a slash at the end.
+        prefix: whole path segments below it, without a trailing slash.
 
     Raises:
         OSError: the folder itself cannot be read.
@@ -163,7 +163,7 @@ def scan(root: str, prefix: str = "") -> pa.Table:
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    with suppress(FileNotFoundError):  # it vanished
+                    with suppress(FileNotFoundError):  # it was deleted
                         if below := found.take(entry, key, is_linked):
                             folders.append(below)
                     if len(found.keys) >= BATCH:
@@ -171,19 +171,19 @@ def scan(root: str, prefix: str = "") -> pa.Table:
         except OSError as error:
             if path == real and error.errno not in ABSENT:
                 raise
-            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:  # it vanished, or gave way to a file
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:  # it was deleted, or replaced by a file
                 found.refuse(key, _reason(error))
     return found.table()
 
 
 @dataclass(slots=True)
 class _Found:
-    """What a scan met so far.
+    """The files that a scan has found so far.
 
     Attributes:
         root: the bucket's folder, without links in its path.
-        packed: rows as columns, which take a quarter of the memory.
-        problems: of the other rows, by their number.
+        packed: earlier rows as columns, which take a quarter of the memory.
+        problems: problems of the other rows, by row number.
     """
 
     root: str
@@ -195,7 +195,7 @@ class _Found:
     problems: dict[int, str] = field(default_factory=dict)
 
     def take(self, entry: os.DirEntry[str], folder: str, is_linked: bool) -> tuple[str, str, bool] | None:
-        """Notes an entry of a folder; of a folder to look into its path, key and whether a link led there."""
+        """Add an entry of a folder; for a folder to scan, return its path, key and whether a link led there."""
         key = folder + entry.name
         if entry.is_dir(follow_symlinks=False):
             return entry.path, f"{key}/", is_linked
@@ -220,20 +220,20 @@ class _Found:
         return None
 
     def _target(self, link: str) -> str:
-        """Where a link leads, a path without links.
+        """Return the target of a link, as a path without links.
 
         Raises:
-            Refused: outside, whether there is something or not, or in a loop.
-            OSError: to nothing, or nobody can say.
+            Refused: the link leads outside, whether the target exists or not, or in a loop.
+            OSError: the target does not exist or cannot be determined.
         """
         try:
             return _inside(self.root, link)
         except OSError:
-            _must_be_below(self.root, os.path.realpath(link))
+            _require_below(self.root, os.path.realpath(link))
             raise
 
     def add(self, key: str, status: os.stat_result) -> None:
-        """Notes a file."""
+        """Add a file."""
         problem = None if stat.S_ISREG(status.st_mode) else SPECIAL_FILE
         if problem is None and not key.isprintable():
             problem = key_problem(key)
@@ -246,7 +246,7 @@ class _Found:
         self.times.append(_modified_us(status))
 
     def refuse(self, key: str, problem: str) -> None:
-        """Notes what cannot be loaded."""
+        """Add a file that cannot be loaded."""
         self.problems[len(self.keys)] = problem
         self.keys.append(printable(key))
         self.etags.append("")
@@ -254,12 +254,12 @@ class _Found:
         self.times.append(0)
 
     def table(self) -> pa.Table:
-        """All of it."""
+        """Return all rows as one table."""
         self.pack()
         return pa.concat_tables(self.packed)
 
     def pack(self) -> None:
-        """Turns the rows into columns."""
+        """Convert the pending rows to columns."""
         times = pa.array(self.times, pa.int64()).cast(LISTED.field("modified_at").type)
         problems = pa.nulls(len(self.keys), pa.string())
         if self.problems:
@@ -284,24 +284,24 @@ def _status(place: int, name: str) -> os.stat_result:
     return status
 
 
-def _at(root: str, key: str, deed: Callable[[int, str], _Answer]) -> _Answer:
-    """Does something with a name in its folder; links on the way are resolved first, and must lead below `root`.
+def _at(root: str, key: str, action: Callable[[int, str], _Result]) -> _Result:
+    """Run an action on a name in its folder; links in the path are resolved first, and must lead below `root`.
 
     Raises:
         Refused: a link leads outside, or in a loop.
-        OSError: what the deed says, or the way there.
+        OSError: the action or opening the folder fails.
     """
     try:
-        return _walk(root, key, deed)
+        return _walk(root, key, action)
     except OSError as error:
         if error.errno not in _LINK_IN_THE_WAY:
             raise
     real = os.path.realpath(root)
-    return _walk(real, _inside(real, f"{real}/{key}")[len(real) + 1 :], deed)
+    return _walk(real, _inside(real, f"{real}/{key}")[len(real) + 1 :], action)
 
 
-def _walk(root: str, key: str, deed: Callable[[int, str], _Answer]) -> _Answer:
-    """Does something with a name in its folder, to which no link leads but perhaps `root` itself."""
+def _walk(root: str, key: str, action: Callable[[int, str], _Result]) -> _Result:
+    """Run an action on a name in its folder, whose path has no links, except that `root` may be one."""
     *folders, name = key.split("/")
     place = os.open(root, _FOLDER)
     try:
@@ -309,17 +309,17 @@ def _walk(root: str, key: str, deed: Callable[[int, str], _Answer]) -> _Answer:
             below = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
             os.close(place)
             place = below
-        return deed(place, name)
+        return action(place, name)
     finally:
         os.close(place)
 
 
 def _inside(root: str, path: str) -> str:
-    """The path without links of something below `root`, which has none either.
+    """Return the path, without links, of something below `root`, which has no links either.
 
     Raises:
-        Refused: it lies outside, or links lead in a loop.
-        OSError: it is not there.
+        Refused: it is outside `root`, or links form a loop.
+        OSError: it does not exist.
     """
     try:
         real = os.path.realpath(path, strict=True)
@@ -327,10 +327,10 @@ def _inside(root: str, path: str) -> str:
         if error.errno == errno.ELOOP:
             raise Refused(LINK_LOOP) from None
         raise
-    _must_be_below(root, real)
+    _require_below(root, real)
     return real
 
 
-def _must_be_below(root: str, path: str) -> None:
+def _require_below(root: str, path: str) -> None:
     if path != root and not path.startswith(f"{root.rstrip('/')}/"):
         raise Refused(LINK_OUTSIDE)

@@ -1,7 +1,7 @@
-"""One process at a time on this host: ingesters where the store does not honour put-if-absent, and cycles.
+"""Host-wide locks: for ingesters where the store does not honour put-if-absent, and for cycles.
 
-A lock ends with its process. Children that are forked meanwhile would share it, and live on when their parent is
-killed: so they get none of its descriptors, and end with it.
+A lock ends with its process. Forked children would share it and could outlive a killed parent, so they do not inherit
+its descriptors, and end with it.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from ingest.storage.folders import make_folder
 _PR_SET_PDEATHSIG = 1
 _WATCH_SECONDS = 0.5
 _own: dict[int, tuple[int, int]] = {}
-"""Descriptors that forked children do not get, with the device and inode that tell whether one is still the same."""
+"""Descriptors that forked children do not inherit, with the device and inode that identify the open file."""
 _process = os.getpid()
 _forking = threading.local()
 
 
 @contextmanager
 def host_lock(folder: Path, lake_uri: str) -> Iterator[None]:
-    """Holds the lock of a lake on this host; the kernel frees it when the process ends, however it ends.
+    """Hold the lock of a lake on this host; the kernel releases it when the process ends, however it ends.
 
     Args:
         folder: local folder for lock files.
-        lake_uri: the lake that is locked.
+        lake_uri: the lake to lock.
 
     Raises:
-        Busy: another process holds it.
+        Busy: another process holds the lock.
         ConfigError: the folder cannot be written.
     """
     path = folder / f"{hashlib.sha256(lake_uri.encode()).hexdigest()[:16]}.lock"
@@ -48,14 +48,14 @@ def host_lock(folder: Path, lake_uri: str) -> Iterator[None]:
 
 @contextmanager
 def file_lock(path: Path, busy: str, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Holds a lock file; the kernel frees it when the process ends, however it ends.
+    """Hold a lock file; the kernel releases it when the process ends, however it ends.
 
     Args:
-        busy: what to say when another process holds it.
-        wait_seconds: how long to wait for it before that.
+        busy: message of the error when another process holds the lock.
+        wait_seconds: how long to wait for the lock before that.
 
     Raises:
-        Busy: another process holds it.
+        Busy: another process holds the lock.
         ConfigError: the folder cannot be written.
     """
     try:
@@ -78,9 +78,9 @@ def file_lock(path: Path, busy: str, wait_seconds: float = 0.0) -> Iterator[None
 
 @contextmanager
 def not_inherited(descriptor: int) -> Iterator[None]:
-    """Keeps an open file or socket, and the lock that depends on it, to this process while the body runs.
+    """Keep an open file or socket, and the lock that depends on it, private to this process while the body runs.
 
-    A child that is forked meanwhile gets /dev/null in its place, and ends when this process ends.
+    A child forked during that time gets /dev/null in its place, and ends when this process ends.
     """
     global _process
     _process = os.getpid()
@@ -101,34 +101,34 @@ def _before_fork() -> None:
 
 
 def _in_child() -> None:
-    """What a forked child does first."""
+    """Replace inherited descriptors in a forked child, and tie it to its parent's lifetime."""
     if not _own:
         return
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    devnull = os.open(os.devnull, os.O_RDWR)
     for descriptor, identity in _own.items():
         with suppress(OSError):  # it was closed meanwhile
             if _identity(descriptor) == identity:
-                os.dup2(nowhere, descriptor, inheritable=False)
-    os.close(nowhere)
+                os.dup2(devnull, descriptor, inheritable=False)
+    os.close(devnull)
     _own.clear()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler of ours is the parent's
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the inherited handler is the parent's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the parent too
-    # What the kernel watches is the thread that forked: only the main thread lasts as long as its process.
+    # The kernel watches the forking thread: only the main thread lives as long as its process.
     if not (_forking.is_main and _ended_by_kernel()):
         threading.Thread(target=_watch, args=(_process,), daemon=True).start()
-    if os.getppid() != _process:  # it ended before the kernel knew
+    if os.getppid() != _process:  # the parent ended before the kernel watched it
         os._exit(1)
 
 
 def _ended_by_kernel() -> bool:
-    """Asks the kernel to end this process when its parent ends; only Linux can."""
+    """Ask the kernel to end this process when its parent ends; return whether it will. Linux only."""
     if not sys.platform.startswith("linux"):
         return False
     return bool(ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
 
 
 def _watch(parent: int) -> None:
-    """Ends this process soon after its parent."""
+    """End this process soon after its parent."""
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)

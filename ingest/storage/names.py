@@ -1,7 +1,7 @@
-"""Which objects of the landing are data, which a rule ignores, and which cannot be loaded.
+"""Classification of landing objects: data, ignored by a rule, or unloadable.
 
-Everything that a listing shows is in exactly one of the three. Only whole base names and the contract's own patterns
-ignore anything, and whatever is not loaded is counted with the rule or the reason.
+Every listed object is in exactly one of the three classes. Only fixed base names and the contract's own patterns
+ignore objects, and whatever is not loaded is counted with its rule or reason.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ REASONS = {
     CONTROL_CHARACTER: "a control character in the name",
     NOT_UTF8: "a name that is not UTF-8",
     DOT_SEGMENT: "`.` or `..` between slashes, which HTTP clients resolve to another key",
-    LINK_OUTSIDE: "a link to a place outside the bucket's folder",
-    LINK_LOOP: "a link that leads back to itself or to a folder around it",
-    LINK_DANGLING: "a link to nothing",
+    LINK_OUTSIDE: "a link to a target outside the bucket's folder",
+    LINK_LOOP: "a link that leads back to itself or to one of its parent folders",
+    LINK_DANGLING: "a link without a target",
     LINK_NESTED: "a link to a folder, inside a folder that is reached by a link",
     SPECIAL_FILE: "a pipe, a socket or a device",
-    PERMISSION_DENIED: "no right to read the folder or to follow the link",
+    PERMISSION_DENIED: "no permission to read the folder or to follow the link",
     UNREADABLE: "a folder or link that the file system fails to read",
 }
-"""Why an object cannot be loaded, and what that means for people."""
+"""Reasons why an object cannot be loaded, with their descriptions."""
 
 DRAFT = ".lakemesh-draft-"
-"""Base names of files that Lakemesh itself is still writing begin so, 32 hexadecimal digits follow."""
+"""Prefix of the base names of files that Lakemesh is still writing; 32 hexadecimal digits follow."""
 DRAFT_RULE = f"{DRAFT}*"
 FOLDER_RULE = "folder_marker"
 BASE_NAMES = (MARKER, ".DS_Store")
 EXAMPLES = 5
-"""So many objects of each rule or reason are named, the rest is counted."""
+"""Number of objects named per rule or reason; the rest is only counted."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -57,8 +57,8 @@ LISTING = pa.schema(
     [("key", pa.string()), ("etag", pa.string()), ("size", pa.int64()), ("modified_at", pa.timestamp("us", "UTC"))]
 )
 LISTED = LISTING.append(pa.field("problem", pa.string()))
-"""A listing as it came: `problem` is why the object cannot be loaded, null for most. A key with a problem is escaped as
-`printable` does, so that it is text whatever it was; it names nothing that could be opened."""
+"""A raw listing: `problem` is why the object cannot be loaded, null for most. A key with a problem is escaped by
+`printable`, so that it is always valid text; it cannot be used to open the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class NotLoaded:
     Attributes:
         reason: the rule that ignores them (a base name, `folder_marker`, or `source.ignore: <pattern>`), or why they
             cannot be loaded, one of REASONS.
-        objects: how many.
+        objects: number of objects.
         examples: the first EXAMPLES of their keys in key order, escaped for printing.
     """
 
@@ -83,12 +83,12 @@ class NotLoaded:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """A listing, sorted out.
+    """A classified listing.
 
     Attributes:
         table: the data: key, etag, size, modified_at.
-        ignored: what rules ignore, by rule.
-        unloadable: what cannot be loaded, by reason.
+        ignored: objects that rules ignore, by rule.
+        unloadable: objects that cannot be loaded, by reason.
         left_out: keys of both.
     """
 
@@ -99,7 +99,7 @@ class Classified:
 
 
 def key_problem(key: str) -> str | None:
-    r"""Why no object of that name is loaded, whatever it holds; None when one can be.
+    r"""Return why no object with that key can be loaded, whatever its content; None if it can.
 
     Control characters are U+0000 to U+001F and U+007F.
 
@@ -119,23 +119,23 @@ def key_problem(key: str) -> str | None:
 
 
 def draft_of(key: str) -> str:
-    """The key of a file to write the future `key` to, in the same folder; no listing shows it as an object."""
+    """Return the key of a draft file for the future `key`, in the same folder; listings never show it as an object."""
     folder, slash, _ = key.rpartition("/")
     return f"{folder}{slash}{DRAFT}{uuid.uuid4().hex}"
 
 
 def is_draft(key: str) -> bool:
-    """Whether Lakemesh itself is still writing that file, or was killed while it did."""
+    """Whether the file is a draft that Lakemesh is still writing, or was killed while writing."""
     return DRAFT in key and _DRAFT.fullmatch(key.rsplit("/", 1)[-1]) is not None
 
 
 def classify(source: Source, listed: pa.Table) -> Classified:
-    """Sorts out what a listing of a feed shows: data, ignored, unloadable.
+    """Classify the listing of a feed into data, ignored and unloadable objects.
 
-    A rule that ignores an object counts before a reason for which it could not be loaded.
+    A rule that ignores an object takes precedence over a reason why it cannot be loaded.
 
     Args:
-        listed: columns as LISTED, keys as the store has them.
+        listed: columns LISTED, with the store's keys.
     """
     rest, ignored = listed, []
     left_out: list[pa.Array] = []
@@ -162,7 +162,7 @@ def classify(source: Source, listed: pa.Table) -> Classified:
 
 
 def _built_in(listed: pa.Table) -> Iterable[tuple[str, pa.Array]]:
-    """The rules that hold for every feed, each with the objects that it ignores; no object is in two of them."""
+    """Yield the rules that apply to every feed, each with the objects that it ignores; no object is in two of them."""
     keys = listed.column("key")
     for name in BASE_NAMES:
         mask = pc.or_(pc.equal(keys, name), pc.ends_with(keys, f"/{name}"))
@@ -179,17 +179,18 @@ def _built_in(listed: pa.Table) -> Iterable[tuple[str, pa.Array]]:
 
 
 def _below(source: Source, keys: pa.ChunkedArray) -> pa.Array:
-    """The keys below the feed's prefix, as the patterns of `source.ignore` see them: escaped for printing."""
+    """Return the keys below the feed's prefix, escaped for printing, as matched by the patterns of `source.ignore`."""
     start = len(source.folder) + 1 if source.folder else 0
     below = pc.utf8_slice_codeunits(keys, start).combine_chunks()
-    odd = pc.invert(pc.utf8_is_printable(below))
-    if not pc.any(odd).as_py():
+    escaped = pc.invert(pc.utf8_is_printable(below))
+    if not pc.any(escaped).as_py():
         return below
-    return pc.replace_with_mask(below, odd, pa.array(map(printable, below.filter(odd).to_pylist()), pa.string()))
+    texts = pa.array(map(printable, below.filter(escaped).to_pylist()), pa.string())
+    return pc.replace_with_mask(below, escaped, texts)
 
 
 def _counted(reason: str, table: pa.Table, left_out: list[pa.Array]) -> NotLoaded:
-    """Counts the objects of a table, names the first ones, and adds their keys to those left out."""
+    """Count the objects of a table, name the first ones, and add their keys to those left out."""
     keys = table.column("key").combine_chunks()
     left_out.append(keys)
     first = keys.take(pc.select_k_unstable(keys, EXAMPLES, [("", "ascending")])).to_pylist()

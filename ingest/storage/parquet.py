@@ -1,4 +1,4 @@
-"""Parquet files that are there whole or not at all, on a full disk too."""
+"""Writing of Parquet files that are either complete or absent, even on a full disk."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 @contextmanager
 def parquet_file(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
-    """Writes a file, and deletes it again when the body or the writing fails.
+    """Write a file, and delete it if the body or the writing fails.
 
     Args:
-        options: as `pyarrow.parquet.ParquetWriter` takes them.
+        options: options of `pyarrow.parquet.ParquetWriter`.
     """
     writer = None
     try:
@@ -32,7 +32,7 @@ def parquet_file(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.P
 
 
 def give_up(writer: pq.ParquetWriter) -> None:
-    """Closes a writer whose file nobody wants; a full disk has no room for the footer, and that is no news."""
+    """Close a writer whose file is not needed; errors, such as a full disk without room for the footer, are ignored."""
     with suppress(OSError):
         writer.close()
-    writer.is_open = False  # or its destructor would try again, and complain on stderr
+    writer.is_open = False  # otherwise its destructor would try again and print to stderr

@@ -1,7 +1,7 @@
-"""One way to list, get and put, on a local folder and on S3 alike (obstore, that is Rust's object_store).
+"""One interface to list, get and put objects in a local folder or on S3 (obstore, the bindings of Rust's object_store).
 
-Local folders differ in one point only: what is written is fsynced before it counts. What others write, the raw objects,
-landing.py lists and reads.
+Local folders differ in one respect: writes are fsynced before they become visible. Raw objects from producers are
+listed and read by landing.py instead.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from obstore.store import LocalStore, S3Store
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings, settings
-from ingest.storage.bucket import LONGEST_WAIT_SECONDS, WAITS, Bucket
+from ingest.storage.bucket import LONGEST_WAIT_SECONDS, THROTTLE_RETRIES, Bucket
 from ingest.storage.folders import make_folder
 from ingest.storage.names import draft_of, is_draft
 from ingest.text import printable
@@ -45,29 +45,29 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 8 << 20
 WHOLE_BYTES = 32 << 20
-ANSWER_SECONDS = 60.0
-"""A request to S3 that takes longer is given up, and sent again where that is harmless."""
+REQUEST_TIMEOUT_SECONDS = 60.0
+"""A longer request to S3 is cancelled, and retried if it is idempotent."""
 _BAD_KEY = ("empty path segment", "illegal character sequence")
-CUT_ANSWERS = 4
-"""How often an answer is asked for again whose body broke off: obstore repeats only what failed before that."""
+CUT_RESPONSE_RETRIES = 4
+"""Retries of a response whose body is cut off: obstore retries only requests that failed before the body."""
 _CUT = "response body error"
 _SLOW_DOWN = ("503 Service", "429 Too", "SlowDown", "TooManyRequests")
 _FORBIDDEN = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
-class ObjectChanged(Exception):  # noqa: N818  no error: the next run reads the newer version
+class ObjectChanged(Exception):  # noqa: N818  not an error: the next run reads the newer version
     """The object was overwritten or deleted after it was listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One version of one object, as a listing shows it.
+    """One version of an object in a listing.
 
     Attributes:
         key: name below the store's root.
-        etag: version as the store names it, without quotes.
+        etag: the store's id of the version, without quotes.
         size: bytes.
         modified_at: when this version was written, aware, UTC.
     """
@@ -91,7 +91,7 @@ def _fsync(path: Path) -> None:
 
 
 class _Remote(io.RawIOBase):
-    """An object of a store as a file of Python's; obstore's own reader lacks what pyarrow asks of a file."""
+    """An object as a Python file; obstore's own reader lacks methods that pyarrow requires."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -118,7 +118,7 @@ class Store:
     """A folder or an S3 bucket (with optional prefix).
 
     Args:
-        folder_mode: permission bits of folders that are made in it; by default those of LAKE_FOLDER_MODE.
+        folder_mode: permission bits of new folders in it; by default those of LAKE_FOLDER_MODE.
     """
 
     def __init__(self, uri: str, options: Settings | None = None, folder_mode: int | None = None) -> None:
@@ -144,30 +144,30 @@ class Store:
         return self._store
 
     def list(self, prefix: str = "", after: str | None = None) -> Iterator[StoredObject]:
-        """All objects whose key starts with `prefix` (whole path segments), in key order on S3.
+        """Yield all objects whose key starts with `prefix` (whole path segments), in key order on S3.
 
         Args:
-            prefix: folder below the root, without a slash at its end.
-            after: on S3 only keys greater than this are listed.
+            prefix: folder below the root, without a trailing slash.
+            after: on S3, only keys greater than this are listed.
 
         Raises:
-            ConfigError: no such bucket, or no right to list it.
+            ConfigError: no such bucket, or no permission to list it.
             RetriableError: the store cannot be reached.
         """
         if self.root is not None and not (self.root / prefix).is_dir():
             return
         offset = after if self.root is None else None
-        with self._translated(prefix or "/"):
+        with self._convert_errors(prefix or "/"):
             for batch in self._batches(prefix or None, offset):
                 for meta in batch:
                     if not is_draft(meta["path"]):
                         yield _version(meta)
 
     def find(self, key: str) -> StoredObject | None:
-        """The current version of one object, None when there is none."""
+        """Return the current version of an object, None when it does not exist."""
         if self.root is not None and not self.root.is_dir():
             return None
-        with self._translated(key):
+        with self._convert_errors(key):
             try:
                 meta = self._read(key, lambda: obstore.head(self._obstore, key))
             except FileNotFoundError:
@@ -175,60 +175,62 @@ class Store:
         return _version(meta)
 
     def get(self, key: str) -> bytes:
-        """A whole small object.
+        """Return the content of a small object.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: it does not exist.
         """
         if self.root is not None:
             with self.disk_errors():
                 try:
                     return (self.root / key).read_bytes()
-                except NotADirectoryError as error:  # a file is where a folder should be: whoever writes says so
+                except NotADirectoryError as error:  # a file instead of a folder: the writer reports it
                     raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
-        with self._translated(key):
+        with self._convert_errors(key):
             return self._read(key, lambda: bytes(obstore.get(self._obstore, key).bytes()))
 
     @contextmanager
     def open(self, key: str) -> Iterator[Any]:
-        """A seekable binary file to read one object from."""
+        """Open an object as a seekable binary file for reading."""
         if self.root is not None:
-            # Arrow's own kind: a thread of it that still holds one of Python's when the process ends aborts it
+            # an Arrow file: an Arrow thread that still holds a Python file when the process ends would abort it
             with pa.OSFile(str(self.root / key)) as file:
                 yield file
         else:
-            with self._translated(key):
+            with self._convert_errors(key):
                 size = self._read(key, lambda: obstore.head(self._obstore, key)["size"])
-                if size <= WHOLE_BYTES:  # one request, and rclone's S3 server answers no range that is everything
+                if size <= WHOLE_BYTES:  # one request; rclone's S3 server rejects a range of the whole object
                     yield io.BytesIO(self._read(key, lambda: bytes(obstore.get(self._obstore, key).bytes())))
                 else:
                     yield io.BufferedReader(_Remote(obstore.open_reader(self._obstore, key)))
 
     def put(self, key: str, data: bytes) -> None:
-        """Writes an object, replacing what was there."""
+        """Write an object, replacing an existing one."""
         if self.root is not None:
             self._link(key, data, replace=True)
             return
-        with self._translated(key):
-            self._patiently(key, lambda: obstore.put(self._obstore, key, data))
+        with self._convert_errors(key):
+            self._with_backoff(key, lambda: obstore.put(self._obstore, key, data))
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Writes an object if the name is free (`If-None-Match: *`, on disk an exclusive link); durable on return.
+        """Write an object if the key is free (`If-None-Match: *`, on disk an exclusive link); durable on return.
 
         Returns:
-            False when the name was taken; what lies there is untouched.
+            False when the key was taken; the existing object is unchanged.
         """
         if self.root is not None:
             return self._link(key, data, replace=False)
-        with self._translated(key):
+        with self._convert_errors(key):
             try:
-                self._patiently(key, lambda: obstore.put(self._obstore, key, data, mode="create", use_multipart=False))
+                self._with_backoff(
+                    key, lambda: obstore.put(self._obstore, key, data, mode="create", use_multipart=False)
+                )
             except AlreadyExistsError:
                 return False
             return True
 
     def stage(self, key: str) -> Path:
-        """A local path to write the future object `key` to; nobody sees it before `publish`."""
+        """Return a local path to write the future object `key` to; it is not visible before `publish`."""
         if self.root is None:
             self._staging = self._staging or Path(tempfile.mkdtemp(prefix="lakemesh-"))
             return self._staging / uuid.uuid4().hex
@@ -237,11 +239,11 @@ class Store:
         return path
 
     def publish(self, staged: dict[str, Path]) -> None:
-        """Makes staged files durable under their keys."""
+        """Make staged files durable under their keys."""
         if self.root is None:
             for key, path in staged.items():
-                with self._translated(key):
-                    self._patiently(key, partial(self._upload, key, path))
+                with self._convert_errors(key):
+                    self._with_backoff(key, partial(self._upload, key, path))
                 path.unlink()
             return
         try:
@@ -254,29 +256,29 @@ class Store:
         self._made.clear()
 
     def discard(self, staged: Iterable[Path]) -> None:
-        """Deletes staged files that will not be published."""
+        """Delete staged files that will not be published."""
         for path in staged:
-            with suppress(OSError):  # what cannot be deleted is an orphan for `lake maintain`
+            with suppress(OSError):  # `lake maintain` removes what remains as an orphan
                 path.unlink(missing_ok=True)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Deletes objects; absent ones are no error."""
+        """Delete objects; absent ones are not an error."""
         for key in keys:
             if self.root is not None:
                 with self.disk_errors():
                     (self.root / key).unlink(missing_ok=True)
             else:
-                with self._translated(key):
+                with self._convert_errors(key):
                     obstore.delete(self._obstore, key)
 
     def close(self) -> None:
-        """Removes the staging folder."""
+        """Remove the staging folder."""
         if self._staging:
             shutil.rmtree(self._staging)
             self._staging = None
 
     def honours_put_if_absent(self) -> bool:
-        """Whether the store keeps its promise on `put_new`; some accept the header and ignore it."""
+        """Whether the store honours the condition of `put_new`; some accept the header and ignore it."""
         if self.root is not None:
             return True
         key = f"_probe/{uuid.uuid4().hex}"
@@ -321,7 +323,7 @@ class Store:
             obstore.put(self._obstore, key, file)
 
     def _batches(self, prefix: str | None, offset: str | None) -> Iterator[Sequence[ObjectMeta]]:
-        """A listing in parts; one that broke off goes on behind the last key that came."""
+        """Yield a listing in batches; one that was cut off resumes after the last received key."""
         cut = 0
         while True:
             try:
@@ -332,46 +334,46 @@ class Store:
                 return
             except BaseError as error:
                 cut += 1
-                if cut > CUT_ANSWERS or not self._was_cut(error):
+                if cut > CUT_RESPONSE_RETRIES or not self._was_cut(error):
                     raise
                 time.sleep(random.uniform(0, 0.1 * 2**cut))
 
-    def _read(self, key: str, request: Callable[[], _Answer]) -> _Answer:
-        """Sends a request that changes nothing; again when its answer broke off."""
-        for number in range(CUT_ANSWERS):
+    def _read(self, key: str, request: Callable[[], _Result]) -> _Result:
+        """Send a read-only request; retry when its response is cut off."""
+        for number in range(CUT_RESPONSE_RETRIES):
             try:
-                return self._patiently(key, request)
+                return self._with_backoff(key, request)
             except BaseError as error:
                 if not self._was_cut(error):
                     raise
                 time.sleep(random.uniform(0, 0.1 * 2**number))
-        return self._patiently(key, request)
+        return self._with_backoff(key, request)
 
     def _was_cut(self, error: BaseError) -> bool:
         return self.bucket is not None and _CUT in str(error)
 
-    def _patiently(self, key: str, request: Callable[[], _Answer]) -> _Answer:
-        """Sends a request; a store that keeps saying to slow down is left alone for as long as it asks (Retry-After).
+    def _with_backoff(self, key: str, request: Callable[[], _Result]) -> _Result:
+        """Send a request and retry while the store throttles, after the time that it asks for (Retry-After).
 
-        obstore itself tries again after fractions of a second, a few times.
+        obstore's own retries stop after a few attempts within fractions of a second.
         """
-        for number in range(WAITS):
+        for number in range(THROTTLE_RETRIES):
             try:
                 return request()
             except BaseError as error:
                 if self.bucket is None or not any(word in str(error) for word in _SLOW_DOWN):
                     raise
-                asked = self.bucket.asks_to_wait(key)
-                wait = min(2.0**number if asked is None else asked, LONGEST_WAIT_SECONDS)
+                delay = self.bucket.retry_after(key)
+                wait = min(2.0**number if delay is None else delay, LONGEST_WAIT_SECONDS)
                 time.sleep(wait + random.uniform(0, 1))
         return request()
 
     @contextmanager
     def disk_errors(self) -> Iterator[None]:
-        """Turns what the system says of the local disk (full, read-only, forbidden) into ours, one line each.
+        """Convert errors of the local disk (full, read-only, forbidden) to Lakemesh errors with a one-line message.
 
         Raises:
-            FileNotFoundError: as it comes; it tells of an object, not of the disk.
+            FileNotFoundError: unchanged; it concerns an object, not the disk.
         """
         try:
             yield
@@ -381,8 +383,8 @@ class Store:
             raise local_error(error, Path(error.filename or self.root or tempfile.gettempdir())) from error
 
     @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
-        """Turns the store's errors into ours, one line each."""
+    def _convert_errors(self, key: str) -> Iterator[None]:
+        """Convert the store's errors to Lakemesh errors with a one-line message."""
         try:
             yield
         except (FileNotFoundError, ValueError, BaseError) as error:
@@ -392,7 +394,7 @@ class Store:
                 raise
             place = f"{self.uri} ({printable(key)})"
             if "NoSuchBucket" in text:
-                raise ConfigError(f"{self.uri}: no such bucket; create it or mend LANDING_URI / LAKE_URI") from None
+                raise ConfigError(f"{self.uri}: no such bucket; create it or fix LANDING_URI / LAKE_URI") from None
             if isinstance(error, PermissionDeniedError | UnauthenticatedError) or any(w in text for w in _FORBIDDEN):
                 raise ConfigError(
                     f"{place}: access refused; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the key's rights"
@@ -401,20 +403,20 @@ class Store:
                 raise
             if any(word in text for word in _BAD_KEY):
                 raise ConfigError(
-                    f"{place}: a key has an empty part, `.` or `..` between slashes; rename the object: {text[:200]}"
+                    f"{place}: a key has an empty path segment, `.` or `..`; rename the object: {text[:200]}"
                 ) from None
             reason = text.split("\n", 1)[0][:300]
             raise RetriableError(
-                f"{place}: the store did not answer properly; check AWS_ENDPOINT_URL and try again: {reason}"
+                f"{place}: no valid response from the store; check AWS_ENDPOINT_URL and try again: {reason}"
             ) from error
 
 
 def local_error(error: OSError, path: Path) -> ConfigError | RetriableError:
-    """What an error of the local file system means for the caller, in one line."""
+    """Convert an error of the local file system to a Lakemesh error with a one-line message."""
     reason, place = os.strerror(error.errno) if error.errno else str(error), printable(str(path))
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
         return ConfigError(f"{place}: {reason}; expected a folder that this user can read and write")
-    return RetriableError(f"{place}: {reason}; nothing half done is visible, run it again once that is mended")
+    return RetriableError(f"{place}: {reason}; nothing half done is visible, fix that and run it again")
 
 
 def _s3(uri: str, options: Settings) -> S3Store:
@@ -431,7 +433,7 @@ def _s3(uri: str, options: Settings) -> S3Store:
     return S3Store(
         bucket,
         prefix=prefix or None,
-        client_options={"allow_http": True, "timeout": f"{ANSWER_SECONDS}s", "connect_timeout": "5s"},
+        client_options={"allow_http": True, "timeout": f"{REQUEST_TIMEOUT_SECONDS}s", "connect_timeout": "5s"},
         retry_config={
             "max_retries": 5,
             "retry_timeout": dt.timedelta(seconds=60),

@@ -1,1 +1,1 @@
-"""The lake's files kept few and clean: compaction, clean-up, retirement of source objects."""
+"""Maintenance of the lake: compaction, clean-up, and retirement of source objects."""

@@ -1,6 +1,6 @@
-"""Files that nobody reads any more: left by a crash, or replaced longer ago than any reader holds a position.
+"""Clean-up of files that no reader can see: left by a crash, or replaced before the grace time of readers.
 
-None of them goes as long as it may hold the only copy of a row, see ingest/upkeep/orphans.py.
+A file that may hold the only copy of a row is never deleted; see ingest/upkeep/orphans.py.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ GRACE = dt.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """What was deleted.
+    """The result of a clean-up.
 
     Attributes:
-        files: how many files.
-        bytes: their size.
-        kept: files that would have gone, but may hold the only copy of a row: path and reason.
+        files: number of files deleted.
+        bytes: their total size.
+        kept: files that were not deleted because they may hold the only copy of a row: path and reason.
     """
 
     files: int = 0
@@ -33,12 +33,12 @@ class Cleaning:
 
 
 def clean(lake: Store, ledger: Ledger, landed: Landed, now: dt.datetime, grace: dt.timedelta = GRACE) -> Cleaning:
-    """Deletes the files that no position within the grace time shows, and that are older than it.
+    """Delete the files that are older than the grace time and not visible at any position within it.
 
-    A load that still runs, however slowly, cannot commit afterwards: its id is abandoned in the ledger first.
+    A load that is still running, however slowly, cannot commit afterwards: its id is abandoned in the ledger first.
 
     Args:
-        landed: gives the objects that are in the landing.
+        landed: returns the objects in the landing.
 
     Raises:
         LostLedger: entries of the log are missing.
@@ -61,7 +61,7 @@ def clean(lake: Store, ledger: Ledger, landed: Landed, now: dt.datetime, grace: 
     loads = sorted({load_of(item.key) for item in dead})
     entry = Entry(f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}", now, abandoned=tuple(loads))
     sequence = ledger.commit(entry, position)
-    if sequence > position + 1:  # a slow load may just have made it
+    if sequence > position + 1:  # a slow load may have committed just before
         kept |= {file.path for _, other in ledger.entries(position, sequence) for file in other.added}
         dead = [item for item in dead if item.key not in kept]
     lake.delete(item.key for item in dead)
@@ -78,7 +78,7 @@ def load_of(path: str) -> str:
 
 
 def _reachable(ledger: Ledger, horizon: dt.datetime) -> tuple[set[str], int]:
-    """Every file that some position since the horizon shows, and the newest position."""
+    """Every file visible at any position since the horizon, and the newest position."""
     newest, first = ledger.position(), ledger.first()
     position = newest
     while position and position >= first and ledger.committed_at(position) >= horizon:

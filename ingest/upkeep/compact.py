@@ -1,4 +1,4 @@
-"""Many small files of one day become one, invisible to readers: an entry removes them and adds it."""
+"""Compaction: joins small files of one day into one. Readers see no change: one entry removes and adds the files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """What was joined: files before and after, and their size before in bytes."""
+    """The result of a compaction: files before and after, and the size before in bytes."""
 
     before: int = 0
     after: int = 0
@@ -32,9 +32,9 @@ class Compaction:
 
 
 def plan_compaction(files: list[LakeFile]) -> list[list[LakeFile]]:
-    """Groups of small files that may become one: of one folder, that is one date of loading and one of events.
+    """Groups of small files to join: of one folder, so one ingest date and one event date.
 
-    Files of different contracts stay apart, so that none has to be widened.
+    Files with different columns are not joined, so that none has to be widened.
 
     >>> plan_compaction([])
     []
@@ -58,9 +58,9 @@ def plan_compaction(files: list[LakeFile]) -> list[list[LakeFile]]:
 
 
 def compact(lake: Store, ledger: Ledger, now: dt.datetime) -> Compaction:
-    """Joins what can be joined, in one commit.
+    """Join all groups of small files, in one commit.
 
-    When another writer was first with one of the files nothing is changed; the next time will do.
+    If another writer changed one of the files first, nothing is changed; the next compaction tries again.
 
     Raises:
         RetriableError: the store cannot be reached.
@@ -103,14 +103,14 @@ def _commit(ledger: Ledger, entry: Entry, state: LedgerState) -> bool:
 
 
 def _join(lake: Store, group: list[LakeFile], path: Path) -> int:
-    """Writes the rows of all files into one, row group by row group, and says how many they are."""
+    """Write the rows of all files into one, batch by batch, and return their number."""
     rows = 0
     with lake.open(group[0].path) as source:
         schema = pq.ParquetFile(source).schema_arrow
     with parquet_file(path, schema, compression="zstd", compression_level=3) as writer:
         for file in group:
             with lake.open(file.path) as source:
-                for held in pq.ParquetFile(source).iter_batches(1 << 16):
-                    writer.write_table(pa.Table.from_batches([held]).cast(schema))
-                    rows += held.num_rows
+                for batch in pq.ParquetFile(source).iter_batches(1 << 16):
+                    writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+                    rows += batch.num_rows
     return rows

@@ -1,8 +1,8 @@
-"""Files that no entry of a ledger shows any more, and whether their rows are anywhere else.
+"""Checks whether the rows of a file that no ledger entry names are stored anywhere else.
 
-A killed load leaves files of objects that still wait in the landing, and compaction leaves files of objects that the
-ledger knows: both may go. A file with rows of an object that neither of them has is all that is left of it, as after
-entries of the ledger were lost.
+A killed load leaves files of objects that still wait in the landing, and compaction leaves files of objects that are in
+the ledger: both can be deleted. A file with rows of an object that is in neither is the only copy of these rows, for
+example after entries of the ledger were lost.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 
 Landed = Callable[[], pa.Array]
-"""Gives bucket/key of every object that is in the landing."""
+"""Returns bucket/key of every object in the landing."""
 _MAGIC = b"PAR1"
 SHOWN = 3
 THREADS = 4
-"""A file of a store is read as a whole when it has less than 32 MB, and so many are read at a time."""
+"""Number of files read in parallel; each is in memory as a whole if it is smaller than 32 MB."""
 
 
 def landed_objects(contract: Contract, landing: Landing) -> pa.Array:
-    """bucket/key of every object of the feed that is in the landing: an ingest without a ledger would load them all.
+    """bucket/key of every object of the feed in the landing, which an ingest without a ledger would load.
 
     Raises:
         ConfigError: the bucket is missing or access is refused.
@@ -39,14 +39,14 @@ def landed_objects(contract: Contract, landing: Landing) -> pa.Array:
 
 
 def sole_copies(lake: Store, paths: Iterable[str], state: LedgerState, landed: Landed) -> Iterator[tuple[str, str]]:
-    """Those of the files whose rows may be nowhere else, each with the reason.
+    """Yield the files that may hold the only copy of a row, each with the reason.
 
-    A file that ends before its footer, as a killed writer leaves it, holds no rows that anybody could read, so it is
-    none of them. One whose footer is there and whose rows cannot be read is: nobody can say what it holds.
+    A file that ends before its footer, as a killed writer leaves it, has no readable rows and is not included. A file
+    with a footer whose rows cannot be read is included, because its content is unknown.
 
     Args:
         state: the newest state of the ledger.
-        landed: asked once, and only if the ledger does not know an object.
+        landed: called at most once, and only if an object is not in the ledger.
 
     Raises:
         RetriableError: a store cannot be reached.
@@ -55,21 +55,21 @@ def sole_copies(lake: Store, paths: Iterable[str], state: LedgerState, landed: L
     with ThreadPoolExecutor(THREADS) as pool:
         for path, names in pool.map(lambda path: (path, _objects_in(lake, path)), paths):
             if isinstance(names, str):
-                yield path, f"cannot be read, so nobody knows whose rows it holds: {names}"
+                yield path, f"cannot be read, so its rows are unknown: {names}"
             elif len(unknown := state.objects.unknown(names)):
                 if in_landing is None:
                     in_landing = landed()
                 sole = unknown.filter(pc.invert(pc.is_in(unknown, value_set=in_landing))).sort()
                 if len(sole):
                     shown = ", ".join(sole.slice(0, SHOWN).to_pylist()) + (", …" if len(sole) > SHOWN else "")
-                    yield path, f"holds rows of {len(sole):,} objects that neither ledger nor landing has: {shown}"
+                    yield path, f"has rows of {len(sole):,} objects that are in neither ledger nor landing: {shown}"
 
 
 def _objects_in(lake: Store, path: str) -> pa.Array | str:
-    """The objects whose records a file holds, or why they cannot be read; none when it ends before its footer."""
+    """The objects whose records a file holds, or the error if unreadable; empty if it ends before its footer."""
     try:
         names = _read(lake, path)
-    except FileNotFoundError:  # somebody else deleted it
+    except FileNotFoundError:  # another process deleted it
         names = None
     except (pa.ArrowException, KeyError) as error:
         return str(error).splitlines()[0]
@@ -90,5 +90,5 @@ def _read(lake: Store, path: str) -> pa.Array | None:
         except OSError as error:
             if error.errno is not None:
                 raise
-            raise pa.ArrowInvalid(str(error)) from error  # pyarrow's own, about the content
+            raise pa.ArrowInvalid(str(error)) from error  # raised by pyarrow about the content
     return table.column("_source_file").cast(pa.string()).combine_chunks().unique()

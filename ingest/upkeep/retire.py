@@ -1,9 +1,9 @@
-"""Source objects that are loaded and old enough are deleted, moved or tagged, if their contract says so.
+"""Retirement: deletes, moves or tags source objects that are loaded and old enough, by the contract's rule.
 
-An object is retired only when the ledger holds exactly the version that the landing shows, with every record accounted
-for and kept in the lake, when the lake's files are all there, and when the version is still the same immediately before
-the deed. The records of a dropped object are kept nowhere, so it stays. What is about to leave is noted first, so a
-crash at any point leaves an object that is either still there or explained; an object that was copied but not deleted
+An object is retired only if the ledger has exactly the version in the landing, with every record accounted for and kept
+in the lake, if all files of the lake exist, and if the version is still the same immediately before the action. The
+records of a dropped object are kept nowhere, so it is never retired. Each object is recorded before it is deleted or
+moved, so after a crash at any point it either still exists or is on record; an object that was copied but not deleted
 is copied again.
 """
 
@@ -40,13 +40,13 @@ TAG = "lakemesh-loaded"
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """What was done with one feed's source objects.
+    """The result of retiring one feed's source objects.
 
     Attributes:
-        action: delete, move or tag; None when the contract retires nothing.
-        objects: how many.
-        bytes: their size.
-        changed: objects that were overwritten or deleted just then, and left alone.
+        action: delete, move or tag; None if the contract retires nothing.
+        objects: number of objects retired.
+        bytes: their total size.
+        changed: objects that were overwritten or deleted concurrently, and not touched.
         conditional: whether the delete itself checks the version; otherwise an overwrite in the milliseconds after the
             last check would be lost (on disk: microseconds).
     """
@@ -61,10 +61,10 @@ class Retirement:
 def plan_retirement(
     contract: Contract, landing: Landing, lake: Store, now: dt.datetime, limit: int = MAX_OBJECTS
 ) -> list[StoredObject]:
-    """The objects that may be retired now, at most `limit`, in key order; changes nothing.
+    """List the objects that can be retired now, at most `limit`, in key order; changes nothing.
 
     Raises:
-        RetriableError: a file of the lake is missing, so nothing may leave the landing.
+        RetriableError: a file of the lake is missing, so nothing may be retired.
     """
     rule = contract.source.retire
     if rule is None:
@@ -79,16 +79,16 @@ def plan_retirement(
     table = listed.table.filter(chosen).sort_by("key")
     if not len(table):
         return []
-    _lake_must_be_whole(contract, lake, state)
-    kept = _kept_for_their_bytes(lake, state)
+    _require_intact_lake(contract, lake, state)
+    kept = _incompletely_quarantined(lake, state)
     found: list[StoredObject] = []
     for start in range(0, len(table), BATCH):
         versions = [StoredObject(**row) for row in table.slice(start, BATCH).to_pylist()]
         known = state.objects.lookup(f"{contract.source.bucket}/{version.key}" for version in versions)
         for version in versions:
             item = known[f"{contract.source.bucket}/{version.key}"]
-            is_whole = item.is_conserved and not item.dropped and item.size == version.size and version.etag
-            if is_whole and item.etag == version.etag and item.source_file not in kept:
+            is_complete = item.is_conserved and not item.dropped and item.size == version.size and version.etag
+            if is_complete and item.etag == version.etag and item.source_file not in kept:
                 found.append(version)
         if len(found) >= limit:
             break
@@ -103,14 +103,14 @@ def retire(
     now: dt.datetime,
     limit: int = MAX_OBJECTS,
 ) -> Retirement:
-    """Retires what may be. Safe beside ingesters and producers, to repeat and to interrupt.
+    """Retire the objects that can be retired. Safe to repeat, interrupt and run alongside ingesters and producers.
 
     Args:
         target: root of the bucket that objects are moved to.
 
     Raises:
-        ConfigError: a right is missing, or tags are asked of a store that has none.
-        RetriableError: a store cannot be reached, or the lake is not whole.
+        ConfigError: a permission is missing, or the store has no tags.
+        RetriableError: a store cannot be reached, or a file of the lake is missing.
     """
     rule = contract.source.retire
     if rule is None:
@@ -124,11 +124,11 @@ def retire(
         if rule.action != "tag":
             record_retired(lake, contract.feed, noted, rule.action, now)
 
-        def deed(version: StoredObject) -> bool:
+        def retire_one(version: StoredObject) -> bool:
             return _retire_one(contract, landing, target, version)
 
         with ThreadPoolExecutor(THREADS) as pool:
-            done = list(pool.map(deed, batch))
+            done = list(pool.map(retire_one, batch))
         if rule.action == "tag" and any(done):
             tagged = [note for note, is_done in zip(noted, done, strict=True) if is_done]
             record_retired(lake, contract.feed, tagged, rule.action, now)
@@ -139,20 +139,20 @@ def retire(
 
 
 def _is_conditional(landing: Landing, lake: Store) -> bool:
-    """Tried in the lake, never in the landing; files have no conditions, and microseconds suffice."""
+    """Whether deletes are conditional: tested in the lake, never in the landing; True on disk, by checking first."""
     if landing.bucket is None:
         return True
     return lake.bucket is not None and lake.bucket.honours_conditional_delete()
 
 
 def moved_to(contract: Contract, key: str) -> str | None:
-    """Where an object is moved to, as bucket/key; None when it is not moved."""
+    """The bucket/key that an object is moved to; None if it is not moved."""
     rule = contract.source.retire
     return f"{rule.to}/{contract.source.bucket}/{key}" if rule and rule.to else None
 
 
 def _retire_one(contract: Contract, landing: Landing, target: Landing | None, version: StoredObject) -> bool:
-    """Whether it was done; False when the object is another one by now."""
+    """Retire one object; False if it has changed meanwhile."""
     rule = contract.source.retire
     assert rule is not None
     if rule.action == "tag":
@@ -170,10 +170,10 @@ def _retire_one(contract: Contract, landing: Landing, target: Landing | None, ve
 
 
 def _copy(landing: Landing, version: StoredObject, target: Landing, place: str) -> None:
-    """Copies exactly this version.
+    """Copy exactly this version.
 
     Raises:
-        ObjectChanged: it is not there any more.
+        ObjectChanged: this version no longer exists.
         RetriableError: the copy has another size.
     """
     if landing.bucket is not None and target.bucket is not None:
@@ -201,24 +201,24 @@ def _etags(table: pa.Table) -> pa.Array:
     return table.column("etag").combine_chunks()
 
 
-def _lake_must_be_whole(contract: Contract, lake: Store, state: LedgerState) -> None:
-    """Checks that every live file is there, with its size.
+def _require_intact_lake(contract: Contract, lake: Store, state: LedgerState) -> None:
+    """Check that every live file exists with its recorded size.
 
     Raises:
-        RetriableError: one is not.
+        RetriableError: a file is missing or has another size.
     """
     folders = [f"{layer}/{contract.feed}" for layer in LAYERS]
     there = {item.key: item.size for folder in folders for item in lake.list(folder)}
     for path, file in state.files.items():
         if there.get(path) != file.bytes:
             raise RetriableError(
-                f"{lake.uri}/{path} is missing or has another size than the ledger says, so no source object of "
-                f"{contract.name} is retired; `lake verify {contract.feed}` tells more"
+                f"{lake.uri}/{path} is missing or its size differs from the ledger, so no source object of "
+                f"{contract.name} is retired; `lake verify {contract.feed}` shows details"
             )
 
 
-def _kept_for_their_bytes(lake: Store, state: LedgerState) -> set[str]:
-    """Objects with a rejected record that the quarantine does not hold in full: their bytes are nowhere else."""
+def _incompletely_quarantined(lake: Store, state: LedgerState) -> set[str]:
+    """Objects with a rejected record that is not in the quarantine in full: their bytes exist nowhere else."""
     kept: set[str] = set()
     for path in state.files:
         if path.startswith((OPEN, DISCARDED)):

@@ -14,9 +14,9 @@ MODEL (
     price_tier TEXT
   ),
   column_descriptions (
-    activity_id = 'Identity of the activity',
+    activity_id = 'Identifier of the activity',
     activity_name = 'Title of the activity',
-    theme = 'What a child learns with it',
+    theme = 'Learning theme of the activity',
     price_tier = 'free, or premium for subscribers'
   ),
   audits (

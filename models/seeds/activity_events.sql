@@ -17,13 +17,13 @@ MODEL (
     completed BOOLEAN
   ),
   column_descriptions (
-    event_id = 'Identity of the event',
+    event_id = 'Identifier of the event',
     user_id = 'Account that played',
     activity_id = 'Activity, key of seeds.activities',
     event_type = 'activity_enter or activity_exit',
-    created_at = 'When it happened, UTC, as the file writes it',
-    duration_seconds = 'Length of the play in seconds; NULL on entering',
-    completed = 'Whether it was played to its end; NULL on entering'
+    created_at = 'When it happened, UTC, as text of the file',
+    duration_seconds = 'Duration of the play in seconds; NULL on entry',
+    completed = 'Whether it was played to the end; NULL on entry'
   ),
   audits (
     not_null(columns := (event_id, user_id, activity_id, event_type, created_at)),

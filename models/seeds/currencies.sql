@@ -4,7 +4,7 @@ MODEL (
     path '$root/seeds/currencies.csv'
   ),
   owner revenue,
-  description 'One row per currency that is billed in.',
+  description 'One row per billing currency.',
   grain currency,
   tags (seeds, revenue),
   columns (
@@ -15,7 +15,7 @@ MODEL (
   column_descriptions (
     currency = 'ISO 4217 code, upper case',
     currency_name = 'Name of the currency in English',
-    digits = 'Decimal digits of its minor unit by ISO 4217: 2 for the euro and its cents, 0 for the yen'
+    digits = 'Decimal digits of the minor unit by ISO 4217: 2 for the euro and its cents, 0 for the yen'
   ),
   audits (
     not_null(columns := (currency, currency_name, digits)),

@@ -4,7 +4,7 @@ MODEL (
     path '$root/seeds/exchange_rates.csv'
   ),
   owner revenue,
-  description 'One row per month, currency and reporting currency: the rate of the month. Plausible figures, not quotations: replace them by those of your bank.',
+  description 'One row per month, currency and reporting currency: the rate of the month. Plausible figures, not quoted rates: replace them with those of your bank.',
   grain (month_date, currency, reporting_currency),
   tags (seeds, revenue),
   columns (
@@ -16,8 +16,8 @@ MODEL (
   column_descriptions (
     month_date = 'First day of the month',
     currency = 'Currency of the amount, ISO 4217, upper case',
-    reporting_currency = 'Currency that it is told in, ISO 4217, upper case; the variable reporting_currency picks one',
-    rate = 'What one unit of the currency is worth in the reporting currency; holds until a later month has one'
+    reporting_currency = 'Currency to convert to, ISO 4217, upper case; the variable reporting_currency selects one',
+    rate = 'Value of one unit of the currency in the reporting currency; applies until a later month has a rate'
   ),
   audits (
     not_null(columns := (month_date, currency, reporting_currency, rate)),

@@ -4,7 +4,7 @@ MODEL (
     path '$root/seeds/plans.csv'
   ),
   owner revenue,
-  description 'One row per plan that can be subscribed to.',
+  description 'One row per subscription plan.',
   grain plan_id,
   tags (seeds, revenue),
   columns (
@@ -13,8 +13,8 @@ MODEL (
     tier TEXT
   ),
   column_descriptions (
-    plan_id = 'Identity of the plan, as subscriptions and invoices name it',
-    plan_name = 'Name of the plan as customers read it',
+    plan_id = 'Identifier of the plan in subscriptions and invoices',
+    plan_name = 'Name of the plan shown to customers',
     tier = 'basic, premium or institution'
   ),
   audits (

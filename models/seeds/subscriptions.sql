@@ -15,7 +15,7 @@ MODEL (
   ),
   column_descriptions (
     user_id = 'Account that subscribed',
-    subscription_date = 'Day on which it subscribed, UTC, as the file writes it',
+    subscription_date = 'Day of the subscription, UTC, as text of the file',
     platform = 'Store that sold it: apple or google',
     price_usd = 'Price paid, US dollars'
   ),

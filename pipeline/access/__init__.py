@@ -1,1 +1,1 @@
-"""Who may see what: personal values are hidden."""
+"""Access to data: masking of personal values."""

@@ -1,7 +1,7 @@
-"""Rejected records without what is personal, by the contract.
+"""Masking of personal values in rejected records, by the contract.
 
-A value of a column that is not `pii` is shown. One of a column that is, of a field that the contract does not know, or
-of another shape than the contract expects is hidden; at most its type is shown. So is a record that is no JSON object.
+A value is shown only if the contract knows its column, the column is not `pii` and the value has the expected shape.
+Of all other values at most the type is shown. A record that is not a JSON object is hidden as a whole.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ingest.ledger.quarantine import BadRecord
 
 HIDDEN = "***"
-_SAID = "hidden, as it may quote a value; --raw shows it"
-_ABOUT_NO_VALUE = frozenset(
+_HIDDEN_DETAIL = "hidden because it may quote a value; --raw shows it"
+_REASONS_WITHOUT_VALUES = frozenset(
     (
         "missing_required",
         "unknown_field",
@@ -29,30 +29,30 @@ _ABOUT_NO_VALUE = frozenset(
         "duplicate_key",
     )
 )
-"""Reasons whose details name fields, sizes and places, and quote no value."""
+"""Reasons whose details name fields, sizes and positions, but quote no value."""
 _TYPES = (
     r"`(array|object|str|int|float|bool|null|date|datetime)( \| (array|object|str|int|float|bool|null|date|datetime))*`"
 )
-_PLAIN = re.compile(
+_DETAILS_WITHOUT_VALUES = re.compile(
     r"expected one JSON object on the line|expected one object, found \d+|cannot be read in one piece"
     r"|Input data was truncated|(NaN and Infinity are no JSON numbers: )?JSON is malformed: [a-z ,':}\]`\"]{1,80}"
     rf"( \(byte \d+\))?|(Expected {_TYPES}( [<>]= -?\d+)?(, got {_TYPES})?|Invalid RFC3339 encoded [a-z]+"
     r"|(Integer|Number) (value )?out of range)( - at `\$?[a-z0-9_.\[\]]*`)?"
 )
-"""Details of msgspec and of ours that quote no value."""
+"""Details from msgspec and Lakemesh that quote no value."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _TAIL = re.compile(r"(?<=parse:).*|(?<=lose data: ).*", re.DOTALL)
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The members of a JSON object, those given twice included."""
+    """The members of a JSON object, duplicates included."""
 
 
-def shown(contract: Contract, record: BadRecord, raw: bool) -> tuple[str, str]:
-    """The detail and the text of a rejected record as they are shown.
+def detail_and_text(contract: Contract, record: BadRecord, raw: bool) -> tuple[str, str]:
+    """The detail and the text of a rejected record for display.
 
     Args:
-        raw: whether nothing is hidden.
+        raw: whether values are shown unmasked.
     """
     if raw:
         return record.detail or "", record.raw.decode("utf-8", "backslashreplace")
@@ -61,27 +61,27 @@ def shown(contract: Contract, record: BadRecord, raw: bool) -> tuple[str, str]:
 
 
 def masked_record(contract: Contract, raw: bytes) -> str:
-    """A rejected record as JSON, its personal and its unknown values hidden; one that is no JSON object as its size."""
+    """A rejected record as JSON with personal and unknown values hidden; only the size if it is not a JSON object."""
     try:
         found = json.loads(raw.decode("utf-8", "replace"), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, _Pairs):
-        return f"<{len(raw):,} bytes, no JSON object>"
+        return f"<{len(raw):,} bytes, not a JSON object>"
     return _object(found, contract.columns)
 
 
 def masked_detail(contract: Contract, reason: str, column: str | None, detail: str | None) -> str:
-    """What was found in a rejected record, without values: but of a column that is known and not personal."""
-    if not detail or reason in _ABOUT_NO_VALUE or _PLAIN.fullmatch(detail):
+    """The detail of a rejected record, with values only of columns that are known and not personal."""
+    if not detail or reason in _REASONS_WITHOUT_VALUES or _DETAILS_WITHOUT_VALUES.fullmatch(detail):
         return detail or ""
-    if reason == "corrupt_object":  # of the whole file: its decoder, and perhaps a header
+    if reason == "corrupt_object":  # about the whole file: from its decoder, possibly quoting a header
         return _TAIL.sub(" …", _QUOTED.sub("'…'", detail))
-    return detail if column and _is_open(contract, column) else _SAID
+    return detail if column and _is_public(contract, column) else _HIDDEN_DETAIL
 
 
 def masked_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a model, its values hidden in columns that have the name of a personal one of a contract."""
+    """A row of a model, with values hidden in columns that share the name of a personal column of any contract."""
     personal = {column.name for contract in contracts().values() for column in _personal(contract.columns, False)}
     return {name: HIDDEN if name in personal and value is not None else value for name, value in row.items()}
 
@@ -93,8 +93,8 @@ def _personal(columns: Sequence[Column], inherited: bool) -> Iterator[Column]:
         yield from _personal(column.fields, column.pii or inherited)
 
 
-def _is_open(contract: Contract, path: str) -> bool:
-    """Whether a dotted path, with or without indices, is a column of one value that is not personal."""
+def _is_public(contract: Contract, path: str) -> bool:
+    """Whether a dotted path, with or without indices, is a scalar column that is not personal."""
     parts = re.sub(r"\[[^\]]*\]", "", path).split(".")
     columns: Sequence[Column] = contract.columns
     found: Column | None = None
@@ -120,11 +120,11 @@ def _value(value: Any, column: Column | None) -> str:
     if column.pii:
         return _json(HIDDEN)
     if column.repeated and isinstance(value, list) and not isinstance(value, _Pairs):
-        return f"[{', '.join(_one(item, column) for item in value)}]"
-    return _one(value, column)
+        return f"[{', '.join(_item(item, column) for item in value)}]"
+    return _item(value, column)
 
 
-def _one(value: Any, column: Column) -> str:
+def _item(value: Any, column: Column) -> str:
     if value is None:
         return "null"
     if column.fields and isinstance(value, _Pairs):

@@ -1,1 +1,1 @@
-"""Who is notified when something is wrong."""
+"""Alerts: contract violations, reporting and channels."""

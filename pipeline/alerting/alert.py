@@ -1,4 +1,4 @@
-"""An alert, and a channel that sends it."""
+"""Alerts and the channels that send them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something to tell.
+    """A problem to report, or its recovery.
 
     Attributes:
-        name: what is wrong, the same as long as it is: `cycle`, `serving`, `freshness/<feed>` or
-            `completeness/<feed>`.
+        name: identifies the problem while it lasts: `cycle`, `serving`, `freshness/<feed>` or `completeness/<feed>`.
         event: `problem` or `recovery`.
-        message: for people.
-        since: when it was told first.
-        at: now.
+        message: human-readable text.
+        since: when the problem was first reported, ISO 8601 with offset.
+        at: current time, ISO 8601 with offset.
     """
 
     name: str
@@ -28,11 +27,11 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A way to report alerts.
+    """A channel that delivers alerts.
 
     Attributes:
-        name: what messages and the memory of alerts call it, the same in each cycle.
-        send: sends one alert, or raises whatever it likes.
+        name: identifies the channel in messages and in `alerts.json`, the same in each cycle.
+        send: sends one alert; may raise any exception.
     """
 
     name: str
@@ -40,5 +39,5 @@ class Channel:
 
 
 def shortened(text: str, most: int) -> str:
-    """The text, cut to so many characters."""
+    """Truncate a text to at most the given number of characters."""
     return text if len(text) <= most else f"{text[: most - 2]} …"

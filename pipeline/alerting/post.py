@@ -1,4 +1,4 @@
-"""HTTP for the channels that need it."""
+"""HTTP POST for alert channels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ANSWER_SECONDS = 10
 
 
 def post(url: str, body: Mapping[str, Any]) -> None:
-    """Posts JSON, a few times if the receiver is busy; an answer other than 2xx raises."""
+    """Post JSON, with retries if the receiver is busy; raises on a status other than 2xx."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry

@@ -1,6 +1,6 @@
-"""Alerts are sent once, again after a day, and once more when all is well.
+"""Alert reporting: once, again each day while the problem lasts, and once on recovery.
 
-What is wrong is remembered in a file beside the locks, whatever else is broken.
+The alerts already reported are kept in `LAKE_HOME/alerts.json`, so that this works whatever else is broken.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ingest.errors import described
+from ingest.errors import describe
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
 from pipeline.alerting.alert import Alert, Channel, shortened
 from pipeline.process.redact import redact
 
 AGAIN = dt.timedelta(days=1)
-"""What is still wrong after so long is reported again."""
+"""A problem that persists is reported again after this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reported:
-    """What was reported of one alert.
+    """The last report of an alert, as kept in `alerts.json`.
 
     Attributes:
-        since: when it was reported first, ISO 8601 with offset.
-        told: when last.
-        event: of the last time.
+        since: when it was first reported, ISO 8601 with offset.
+        told: when it was last reported, ISO 8601 with offset.
+        event: `problem` or `recovery`, as last reported.
         owed: channels that could not be reached then.
     """
 
@@ -52,66 +52,72 @@ def report(
     now: dt.datetime,
     unseen: Collection[str] = (),
 ) -> list[str]:
-    """Reports what became wrong or well since the last time.
+    """Report new and persisting problems, and recoveries.
 
-    What could not be sent by one channel is sent by that one the next time.
+    An alert that a channel could not send is sent by that channel the next time.
 
     Args:
-        unseen: alerts of which nobody knows whether they are still true; nothing is reported of them.
+        problems: message of each current problem, by name of the alert.
+        unseen: alerts whose current state is unknown; they are not reported.
 
     Returns:
-        What went wrong with sending, one line each.
+        Failures to send, one line each.
     """
     by_name = {target.name: target for target in targets}
     if not by_name:
         return []
     path = Path(options.lake_home) / "alerts.json"
     known = _read(path)
-    told = dict(known)
+    reported = dict(known)
     failures: list[str] = []
     silent: set[str] = set()
     for name in sorted((problems.keys() | known.keys()) - set(unseen)):
         event = "problem" if name in problems else "recovery"
         due, before = _due(known.get(name), event, now)
-        alert = Alert(name, event, redact(problems.get(name, f"{name} is well again")), before.since, now.isoformat())
+        alert = Alert(name, event, redact(problems.get(name, f"{name} has recovered")), before.since, now.isoformat())
         owed = []
         for target in [item for item in by_name if due or item in before.owed]:
-            # one that does not answer is waited for once in a cycle
+            # a channel that does not answer is tried once per cycle
             if target not in silent and (fault := _send(alert, by_name[target])):
                 failures.append(fault)
                 silent.add(target)
             if target in silent:
                 owed.append(target)
         if event == "recovery" and not owed:
-            del told[name]
+            del reported[name]
         else:
-            told[name] = replace(before, event=event, told=now.isoformat() if due else before.told, owed=tuple(owed))
-    if told != known:
+            last = now.isoformat() if due else before.told
+            reported[name] = replace(before, event=event, told=last, owed=tuple(owed))
+    if reported != known:
         make_folder(path.parent, options.lake_folder_mode)
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps({name: asdict(item) for name, item in told.items()}, indent=2), encoding="utf-8")
+        text = json.dumps({name: asdict(item) for name, item in reported.items()}, indent=2)
+        draft.write_text(text, encoding="utf-8")
         draft.replace(path)
     return failures
 
 
 def _due(before: _Reported | None, event: str, now: dt.datetime) -> tuple[bool, _Reported]:
-    """Whether all channels get an alert now, not those alone that lack it; and what was reported of it before."""
+    """Decide whether the alert is due on all channels, and return its previous report.
+
+    An alert that is not due goes only to the channels that missed it.
+    """
     if before is None or (before.event, event) == ("recovery", "problem"):
         return True, _Reported(now.isoformat(), now.isoformat())
     return before.event != event or now - dt.datetime.fromisoformat(before.told) >= AGAIN, before
 
 
 def _send(alert: Alert, channel: Channel) -> str:
-    """Sends one alert; what went wrong, empty when nothing did."""
+    """Send one alert; returns the failure, or an empty string."""
     try:
         channel.send(alert)
-    except Exception as error:  # a library of the channel's own: whatever it is, the cycle goes on
-        return f"{alert.name} could not be reported by {channel.name}: {shortened(redact(described(error)), 300)}"
+    except Exception as error:  # the channel's library may raise anything; the cycle continues
+        return f"{alert.name} could not be reported by {channel.name}: {shortened(redact(describe(error)), 300)}"
     return ""
 
 
 def _read(path: Path) -> dict[str, _Reported]:
-    """What was reported, by name of the alert. What cannot be read was not: it is reported again."""
+    """Read the previous reports by name of the alert. Unreadable ones are ignored, so those alerts are sent again."""
     found = {}
     with suppress(FileNotFoundError, ValueError, AttributeError):
         for name, item in json.loads(path.read_text(encoding="utf-8")).items():

@@ -1,1 +1,1 @@
-"""What a lake tells about itself: verification, lineage of records, status."""
+"""Read-only checks of a lake: verification, record lineage, status."""

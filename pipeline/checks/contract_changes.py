@@ -1,4 +1,4 @@
-"""Contracts compared with what their feeds loaded before: `lake contracts`."""
+"""Compatibility of contracts with the data already loaded: `lake contracts`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ContractRefused
-from ingest.ledger.evolution import must_follow
+from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger
 from ingest.settings import Settings
 from ingest.storage.store import Store
 
 
 def contract_changes(contracts: Iterable[Contract], options: Settings) -> list[ContractRefused]:
-    """The contracts that do not read what the lake holds; none where there is no lake yet.
+    """Find the contracts that cannot read the data in the lake; none if there is no lake yet.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
@@ -22,7 +22,7 @@ def contract_changes(contracts: Iterable[Contract], options: Settings) -> list[C
     refused = []
     for contract in contracts:
         try:
-            must_follow(contract, lake, Ledger(lake, contract.feed).live())
+            check_compatible(contract, lake, Ledger(lake, contract.feed).live())
         except ContractRefused as error:
             refused.append(error)
     return refused

@@ -1,4 +1,4 @@
-"""Whether bronze says what the source objects say, row by row: the deep part of `lake verify`."""
+"""Row-by-row comparison of bronze with the source objects: `lake verify --deep`."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from pipeline.warehouse.duck import parquet
 
 _INDEX = re.compile(r"\[\d+\]")
 SHOWN = 20
-"""At most so many differences of a kind are named, the rest is counted."""
+"""Maximum number of differences of a kind that are listed; the rest is counted."""
 
 
 @dataclass(slots=True)
 class Content:
-    """What the comparison of rows found.
+    """Result of the row comparison.
 
     Attributes:
-        differences: kind, the first items, and how many there are.
-        listed: the landing as it was afterwards; None when no object changed meanwhile.
-        unread: objects that changed and came back as they were, so that they were not read.
-        rejudged: records that an older contract loaded and the current one judges otherwise.
+        differences: kind, the first items, and the total count.
+        listed: the landing listed again after the comparison; None if no object changed during it.
+        unread: objects that were not read because they changed during the comparison and changed back.
+        rejudged: records loaded under an older contract that the current one judges differently.
     """
 
     differences: list[tuple[str, list[str], int]] = field(default_factory=list)
@@ -59,9 +59,9 @@ def compare_content(
     state: LedgerState,
     listed: Listed,
 ) -> Content:
-    """Loads the versions that the ledger holds once more, into a scratch lake, and compares row by row.
+    """Reload the versions recorded in the ledger into a scratch lake and compare row by row.
 
-    Objects that are overwritten or deleted meanwhile are left out, and so are those that were dropped.
+    Objects overwritten or deleted during the comparison are skipped, and so are dropped objects.
 
     Args:
         listed: the landing, compared with `state`.
@@ -75,7 +75,7 @@ def compare_content(
         scope = Scope(dt.datetime.now(dt.UTC), listed=listed.table.filter(wanted))
         report = ingest_feed(contract, landing, scratch, options.lake_start, scope=scope)
         again = Ledger(scratch, contract.feed).state()
-        _choose(connection, listed.names.filter(wanted), state, again)
+        _select_objects(connection, listed.names.filter(wanted), state, again)
         if connection.execute("SELECT 1 FROM chosen WHERE NOT is_same LIMIT 1").fetchone():
             content.listed = compare(contract, landing, state)
             unread, stuck = _keep_unchanged(connection, content.listed), dict(report.stuck)
@@ -97,7 +97,7 @@ def compare_content(
                     f"FROM ({first}) SEMI JOIN chosen USING (_source_file) EXCEPT ALL "
                     f"FROM ({second}) SEMI JOIN chosen USING (_source_file))"
                 )
-        content.rejudged = _set_rejudged_aside(connection, contract, state)
+        content.rejudged = _exclude_rejudged(connection, contract, state)
         for kind, name in (("row", "row"), ("bad record", "bad")):
             for place in ("lake", "source"):
                 table = f"{name}_in_{place} ANTI JOIN rejudged USING (_source_file, _source_line)"
@@ -108,13 +108,13 @@ def compare_content(
     return content
 
 
-def _set_rejudged_aside(connection: duckdb.DuckDBPyConnection, contract: Contract, state: LedgerState) -> int:
-    """Puts into the table `rejudged` the lines that an older contract loaded and the current one judges otherwise.
+def _exclude_rejudged(connection: duckdb.DuckDBPyConnection, contract: Contract, state: LedgerState) -> int:
+    """Collect in table `rejudged` the lines loaded under an older contract that the current one judges differently.
 
-    Such a line is a row in one place and rejected in the other, or rejected for two reasons.
+    Such a line is a row on one side and rejected on the other, or rejected for different reasons.
 
     Returns:
-        How many there are.
+        The number of such lines.
     """
     known = objects(state, "source_file", "contract_version")
     older = known.filter(pc.less(known.column("contract_version"), contract.version))
@@ -130,7 +130,11 @@ def _set_rejudged_aside(connection: duckdb.DuckDBPyConnection, contract: Contrac
 
 
 def _still_unknown(known: Collection[str], rescued: str) -> str:
-    """`_rescued_data` without what is a column now: older rows keep it there too. Empty when nothing is left."""
+    """Remove from `_rescued_data` the fields that are columns now, since older rows keep them in both places.
+
+    Returns:
+        The rest as JSON; empty if nothing is left.
+    """
     fields = msgspec.json.decode(rescued, type=dict[str, msgspec.Raw])
     left = {path: value for path, value in fields.items() if _INDEX.sub("", path) not in known}
     if len(left) == len(fields):
@@ -139,14 +143,16 @@ def _still_unknown(known: Collection[str], rescued: str) -> str:
 
 
 def objects(state: LedgerState, *columns: str) -> pa.Table:
-    """The given columns of all objects that the ledger knows."""
+    """Return the given columns of all objects in the ledger."""
     return pa.concat_tables([OBJECT_SCHEMA.empty_table().select(columns), *state.objects.tables(columns)])
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, names: pa.Array, state: LedgerState, again: LedgerState) -> None:
-    """Puts the objects to compare into the table `chosen`: whether they were read (`is_read`), with the same content.
+def _select_objects(
+    connection: duckdb.DuckDBPyConnection, names: pa.Array, state: LedgerState, again: LedgerState
+) -> None:
+    """Fill table `chosen` with the objects to compare: `is_read`, and `is_same` for equal content.
 
-    The same etag is not enough: an object that is overwritten in place while it is read gives some of both contents.
+    An equal etag is not enough: an object overwritten in place during the read yields a mix of both contents.
     """
     connection.register("wanted", pa.table({"source_file": names}))
     for name, one in (("kept", state), ("again", again)):
@@ -162,10 +168,10 @@ def _choose(connection: duckdb.DuckDBPyConnection, names: pa.Array, state: Ledge
 
 
 def _keep_unchanged(connection: duckdb.DuckDBPyConnection, listed: Listed) -> list[str]:
-    """Takes out of `chosen` what was not read with the same content, unless the landing still has that version.
+    """Remove from `chosen` objects not read with the same content, unless the landing still has that version.
 
     Returns:
-        Those that the landing still has and that were not read.
+        Objects that were not read although the landing still has that version.
     """
     connection.register("unchanged", pa.table({"_source_file": listed.names.filter(pa.array(listed.status == SAME))}))
     unread = connection.execute(
@@ -180,7 +186,7 @@ def _keep_unchanged(connection: duckdb.DuckDBPyConnection, listed: Listed) -> li
 
 
 def quarantine_query(uri: str, state: LedgerState) -> str:
-    """A relation of the live quarantined records, discarded ones included."""
+    """Return a SQL relation of the live quarantined records, discarded ones included."""
     paths = sorted(path for path in state.files if path.startswith((OPEN, DISCARDED)))
     if not paths:
         return "(SELECT '' AS _source_file, 0 AS _source_line, '' AS reason LIMIT 0)"

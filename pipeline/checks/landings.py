@@ -1,4 +1,4 @@
-"""Landing places that are not there: what is a mistake, and what only a feed without data yet."""
+"""Missing landing locations: errors versus feeds without data yet."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 
 SHOWN = 2
-"""So many places are named, the rest is counted."""
+"""Maximum number of locations that are listed; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A feed whose place in the landing is not there.
+    """A feed whose landing location does not exist.
 
     Attributes:
-        uri: the place.
-        known: how many objects of it the ledger knows, so that it must have been there.
-        empties: the contract retires objects and the store has no folders, so that it may be gone by rights.
+        uri: the location.
+        known: number of its objects in the ledger; above 0 the location must have existed.
+        empties: the contract retires objects and the store has no folders, so the location may be legitimately gone.
     """
 
     feed: str
@@ -33,10 +33,10 @@ class Absent:
 
 
 def absent(contract: Contract, options: Settings) -> Absent | None:
-    """Whether a feed's place in the landing is not there; None when it is.
+    """Describe a feed's landing location if it does not exist; None if it does.
 
     Raises:
-        ConfigError: it is no folder, there is no such bucket on S3, or no right to look.
+        ConfigError: it is not a folder, the bucket does not exist on S3, or access is refused.
         RetriableError: a store cannot be reached.
     """
     landing = Landing(options.landing(contract.source.bucket), options)
@@ -49,27 +49,27 @@ def absent(contract: Contract, options: Settings) -> Absent | None:
 
 
 def judge_absent(found: Iterable[Absent], chosen: int) -> tuple[list[ConfigError], list[str]]:
-    """Errors and notes, one line each, about the places that are not there.
+    """Return errors and notes, one line each, about missing landing locations.
 
-    It is an error when the ledger knows objects of the place, and when none of the chosen feeds has a place: then the
-    whole landing is missing or mistyped. A lake that uses some of its feeds gets one note.
+    It is an error if the ledger has objects of the location, or if none of the selected feeds has a location: then the
+    whole landing is missing or mistyped. A lake that uses only some of its feeds gets one note.
 
     Args:
-        found: the absent ones among the chosen feeds.
-        chosen: how many feeds were chosen.
+        found: the missing locations of the selected feeds.
+        chosen: number of selected feeds.
 
     >>> new, lost = Absent("events", "/raw/events", 0, False), Absent("users", "/raw/users", 7, False)
     >>> errors, notes = judge_absent([new, lost], 6)
     >>> print(*errors, *notes, sep="\\n")
-    users: /raw/users is not there, but 7 of its objects are loaded; check LANDING_URI, and that its disk is mounted
+    users: /raw/users does not exist, but 7 of its objects are loaded; check LANDING_URI, and that its disk is mounted
     nothing in the landing yet for events (/raw/events)
     >>> print(*judge_absent([new], 1)[0])
-    nothing is there for events (/raw/events): check LANDING_URI; `lake sample` fills an empty landing
+    nothing found for events (/raw/events): check LANDING_URI; `lake sample` fills an empty landing
     """
     places = list(found)
     errors = [
         ConfigError(
-            f"{place.feed}: {place.uri} is not there, but {place.known:,} of its objects are loaded; "
+            f"{place.feed}: {place.uri} does not exist, but {place.known:,} of its objects are loaded; "
             "check LANDING_URI, and that its disk is mounted"
         )
         for place in places
@@ -79,6 +79,6 @@ def judge_absent(found: Iterable[Absent], chosen: int) -> tuple[list[ConfigError
     named = ", ".join(f"{place.feed} ({place.uri})" for place in rest[:SHOWN])
     named += f" and {len(rest) - SHOWN} more feeds" if len(rest) > SHOWN else ""
     if rest and len(places) == chosen and not any(place.empties and place.known for place in rest):
-        text = f"nothing is there for {named}: check LANDING_URI; `lake sample` fills an empty landing"
+        text = f"nothing found for {named}: check LANDING_URI; `lake sample` fills an empty landing"
         return [*errors, ConfigError(text)], []
     return errors, [f"nothing in the landing yet for {named}"] if rest else []

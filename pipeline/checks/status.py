@@ -1,4 +1,4 @@
-"""What waits, what is loaded, and since when: `lake status`."""
+"""Backlog, loaded data and last activity of each feed: `lake status`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.checks.landings import Absent, absent
 
 @dataclass(frozen=True, slots=True)
 class DayStatus:
-    """What one UTC date of loading brought.
+    """Data loaded on one UTC date.
 
     Attributes:
         rows: rows of live bronze files.
@@ -34,22 +34,22 @@ class DayStatus:
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
-    """The state of one feed.
+    """Status of one feed.
 
     Attributes:
-        waiting: objects in the landing that are not loaded in their current version.
-        oldest_waiting_at: when the oldest of them was written; None when none waits.
-        objects: source objects that the ledger knows.
+        waiting: objects in the landing whose current version is not loaded.
+        oldest_waiting_at: modification time of the oldest of them; None if none waits.
+        objects: source objects in the ledger.
         files: live bronze files.
         bytes: their size.
-        dropped: records of objects that `lake drop` took out.
-        erased, skipped: as of a LoadedObject.
+        dropped: records of objects removed by `lake drop`.
+        erased, skipped: see LoadedObject.
         last_commit_at: time of the newest ledger entry; None before the first.
-        last_sweep_at: when the last full listing began of which all is loaded; None when nobody knows.
-        days: the newest dates of loading, newest first.
+        last_sweep_at: start of the last full sweep whose objects are all loaded; None if unknown.
+        days: the most recent load dates, newest first.
         ignored: objects in the landing that a rule ignores, by rule.
         unloadable: objects in the landing that cannot be loaded, by reason.
-        no_landing: the feed's place in the landing, if that is not there.
+        no_landing: the feed's landing location, if it does not exist.
     """
 
     feed: str
@@ -74,7 +74,7 @@ class FeedStatus:
 
 
 def waiting_objects(contract: Contract, options: Settings) -> Backlog:
-    """What the next ingest would load, in the order of loading, and what it would not.
+    """Return what the next ingest would load, in load order, and what it would not.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
@@ -85,7 +85,7 @@ def waiting_objects(contract: Contract, options: Settings) -> Backlog:
 
 
 def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedStatus:
-    """Looks at landing and ledger; changes nothing.
+    """Read the status of a feed from landing and ledger; changes nothing.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.

@@ -1,4 +1,4 @@
-"""One object's whole life: `lake why KEY`."""
+"""History of one source object: `lake why KEY`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ingest.errors import ConfigError
 from ingest.ledger.dropped import read_dropped, why_dropped
 from ingest.ledger.entry import LakeFile, LoadedObject
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.quarantine import DISCARDED, OPEN, because
+from ingest.ledger.quarantine import DISCARDED, OPEN, discard_reason
 from ingest.ledger.retired import read_retired
 from ingest.settings import Settings
 from ingest.storage.landing import Landing
@@ -38,7 +38,7 @@ class BadLine:
     """A quarantined record of the object's current version.
 
     Attributes:
-        discarded: why it was given up; None while it is open.
+        discarded: the reason it was discarded; None while it is open.
     """
 
     line: int
@@ -50,17 +50,17 @@ class BadLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """What became of an object.
+class ObjectHistory:
+    """History and current state of a source object.
 
     Attributes:
-        listed: its version in the landing now; None when it is not there.
-        steps: every time it was loaded or seen again, oldest first.
-        files: live files that hold rows of its current version.
+        listed: its current version in the landing; None if it is not there.
+        steps: every ledger entry that loaded or confirmed it, oldest first.
+        files: live files with rows of its current version.
         bad_lines: its quarantined records.
-        excluded: the rule that ignores it, or why it cannot be loaded; None for most.
-        retired: how `lake maintain` took its current version out of the landing; None when it did not.
-        dropped: when and why the records of its loaded version were dropped; None when they were not.
+        excluded: the rule that ignores it, or why it cannot be loaded; None otherwise.
+        retired: how `lake maintain` removed its current version from the landing; None if it did not.
+        dropped: when and why the records of its loaded version were dropped; None if they were not.
     """
 
     feed: str
@@ -75,7 +75,7 @@ class Life:
 
     @property
     def state(self) -> str:
-        """In words, for people."""
+        """Human-readable state."""
         if self.dropped and self.listed is None:
             return f"{self.dropped}; gone from the landing"
         if self.dropped and self.listed:
@@ -92,14 +92,14 @@ class Life:
         return "loaded" if self.steps[-1].version.etag == self.listed.etag else "overwritten, its new version waits"
 
 
-def life_of(name: str, options: Settings) -> Life:
-    """Follows an object through landing and ledger; changes nothing.
+def object_history(name: str, options: Settings) -> ObjectHistory:
+    """Trace an object through landing and ledger; changes nothing.
 
     Args:
         name: bucket/key, as in `_source_file`.
 
     Raises:
-        ConfigError: no feed reads that place, or nobody ever saw the object.
+        ConfigError: no feed reads that location, or the object is in neither landing nor ledger.
     """
     bucket, _, key = name.partition("/")
     for contract in contracts().values():
@@ -123,7 +123,7 @@ def life_of(name: str, options: Settings) -> Life:
         retired = _retirement(lake, contract.feed, name, steps) if listed is None and steps else None
         dropped = _drop(lake, contract.feed, steps) if steps else None
         shown = printable(name) if excluded else name
-        return Life(contract.feed, shown, listed, steps, files, bad_lines, retired, excluded, dropped)
+        return ObjectHistory(contract.feed, shown, listed, steps, files, bad_lines, retired, excluded, dropped)
     buckets = ", ".join(sorted({contract.source.bucket for contract in contracts().values()}))
     raise ConfigError(
         f"{printable(name)}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}"
@@ -131,12 +131,12 @@ def life_of(name: str, options: Settings) -> Life:
 
 
 def _in_landing(contract: Contract, landing: Landing, key: str) -> tuple[StoredObject | None, str | None]:
-    """The object in the landing, and the rule or reason by which it is not loaded.
+    """Return the object in the landing, and the rule or reason that keeps it from being loaded.
 
     Args:
-        key: as in the landing, or as it was printed where that differs.
+        key: as in the landing, or in its printed form where that differs.
     """
-    seen = landing.look(key)
+    seen = landing.inspect(key)
     if seen is None:
         shown = printable(key)
         listed = landing.listing(contract.source.folder) if "\\" in shown else LISTED.empty_table()
@@ -166,7 +166,7 @@ def _drop(lake: Store, feed: str, steps: tuple[Step, ...]) -> str | None:
     note = why_dropped(read_dropped(lake, feed), version)
     if note is None:
         step = next(step for step in reversed(steps) if step.version.dropped)
-        return f"dropped on {step.committed_at:%Y-%m-%d}, nobody noted why"
+        return f"dropped on {step.committed_at:%Y-%m-%d}, no reason recorded"
     return f"dropped on {note.at:%Y-%m-%d}: {note.because}"
 
 
@@ -183,21 +183,21 @@ def _rows_of(
             if file.path.startswith((OPEN, DISCARDED)):
                 columns = '_source_line, reason, "column", detail, raw'
                 rows = connection.execute(f"SELECT {columns} {source} ORDER BY _source_line", [name]).fetchall()
-                why = because(file) if file.path.startswith(DISCARDED) else None
+                why = discard_reason(file) if file.path.startswith(DISCARDED) else None
                 for line, reason, column, detail, raw in rows:
                     bad.append(BadLine(line, reason, column, detail, bytes(raw).decode("utf-8", "replace"), why))
     return tuple(holding), tuple(bad)
 
 
-def masked_life(life: Life) -> Life:
-    """An object's life, its rejected records masked."""
-    contract = contracts()[life.feed]
+def masked_history(history: ObjectHistory) -> ObjectHistory:
+    """Mask the rejected records of an object's history."""
+    contract = contracts()[history.feed]
     lines = (
         replace(
             line,
             detail=masked_detail(contract, line.reason, line.column, line.detail),
             raw=masked_record(contract, line.raw.encode("utf-8", "replace")),
         )
-        for line in life.bad_lines
+        for line in history.bad_lines
     )
-    return replace(life, bad_lines=tuple(lines))
+    return replace(history, bad_lines=tuple(lines))

@@ -1,4 +1,4 @@
-"""Whether landing, ledger and lake tell the same story: `lake verify`."""
+"""Consistency of landing, ledger and lake: `lake verify`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ingest.contracts.contract import Contract
 from ingest.errors import ContractRefused, LostLedger
 from ingest.ledger.entry import LAYERS, SINCE_2
-from ingest.ledger.evolution import must_follow
+from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.ledger.objects import CHANGED, NEW
 from ingest.ledger.retired import is_retired, read_retired
@@ -27,37 +27,37 @@ from ingest.storage.store import Store
 from ingest.upkeep.orphans import sole_copies
 from pipeline.checks.deep import SHOWN, compare_content, objects, quarantine_query
 from pipeline.checks.landings import Absent, absent
-from pipeline.invalidation.continuity import Known, known, must_continue
+from pipeline.invalidation.continuity import LakeRecords, lake_records, require_recorded_entries
 from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.damage import unreadable
 from pipeline.warehouse.duck import connect
 
 _QUOTED = re.compile(r"'[^']*'")
 MEMORY, THREADS = "1GB", 4
-"""What the comparison of rows takes at most; the rest of it lies on disk meanwhile."""
+"""Limits of DuckDB for the row comparison; it spills to disk beyond the memory limit."""
 COUNTS = ("records", "rows", "quarantined", *SINCE_2)
-"""What an object's records are: the first is the sum of the others."""
+"""Record counts of an object: the first is the sum of the others."""
 
 
 @dataclass(slots=True)
 class FeedVerdict:
-    """What was compared, and every difference.
+    """Scope and differences of the verification of one feed.
 
     Attributes:
         records: non-blank records of the loaded objects; always rows + quarantined + dropped + erased + skipped.
-        dropped: records of objects that `lake drop` took out.
-        erased, skipped: as of a LoadedObject.
-        waiting: objects that are not loaded in their current version; the next ingest takes them.
-        retired: loaded objects that `lake maintain` took out of the landing.
-        gone: loaded objects that the landing has no more, and nobody knows why; their rows stay.
+        dropped: records of objects removed by `lake drop`.
+        erased, skipped: see LoadedObject.
+        waiting: objects whose current version is not loaded; the next ingest loads them.
+        retired: loaded objects that `lake maintain` removed from the landing.
+        gone: loaded objects missing from the landing without a recorded reason; their rows stay.
         ignored: objects in the landing that a rule ignores, by rule.
-        unloadable: objects in the landing that cannot be loaded, by reason; each is a difference too.
-        no_landing: the feed's place in the landing, if that is not there.
-        orphans: files that the ledger does not show, left by a crash or replaced; nobody reads them. A difference when
+        unloadable: objects in the landing that cannot be loaded, by reason; each is also a difference.
+        no_landing: the feed's landing location, if it does not exist.
+        orphans: files that are not live in the ledger, replaced or left by a crash, and never read. A difference if
             they may hold the only copy of a row.
-        rejudged: records of objects that an older contract loaded, and that the contract of now accepts or rejects
-            otherwise; they stay as they were judged.
-        differences: one line each; empty means that all is well.
+        rejudged: records loaded under an older contract that the current one judges differently; their earlier
+            judgement stays.
+        differences: one line each; empty if the feed is consistent.
     """
 
     feed: str
@@ -79,24 +79,26 @@ class FeedVerdict:
     no_landing: Absent | None = None
     differences: list[str] = field(default_factory=list)
 
-    def differ(self, kind: str, items: list[str], count: int | None = None) -> None:
-        """Notes the differences of one kind.
+    def add_differences(self, kind: str, items: list[str], count: int | None = None) -> None:
+        """Add the differences of one kind.
 
         Args:
-            count: how many there are, when `items` are only the first of them.
+            count: the total, if `items` are only the first of them.
         """
         self.differences += [f"{kind}: {item}" for item in items[:SHOWN]]
         if (count or len(items)) > SHOWN:
             self.differences.append(f"{kind}: {(count or len(items)) - SHOWN} more")
 
 
-def verify_feed(contract: Contract, options: Settings, deep: bool = False, others: Known | None = None) -> FeedVerdict:
-    """Compares landing, ledger and Parquet files of one feed; changes nothing.
+def verify_feed(
+    contract: Contract, options: Settings, deep: bool = False, recorded: LakeRecords | None = None
+) -> FeedVerdict:
+    """Compare landing, ledger and Parquet files of one feed; changes nothing.
 
     Args:
-        deep: reads every source object again and compares each row with bronze. Compared is the version that the
-            ledger holds: an object that is overwritten or deleted meanwhile counts as waiting or gone.
-        others: what state and releases know of the lake; by default they are looked at.
+        deep: read every source object again and compare each row with bronze. The version in the ledger is compared:
+            an object overwritten or deleted during the comparison counts as waiting or gone.
+        recorded: what state and releases record about the lake; read from them by default.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
@@ -106,8 +108,10 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False, other
     ledger = Ledger(lake, contract.feed)
     place = absent(contract, options)
     try:
-        must_continue(contract, options, lake, (others or known(options, lake)).records.get(contract.feed, ()))
-        ledger.first()  # the entries before a checkpoint, too
+        require_recorded_entries(
+            contract, options, lake, (recorded or lake_records(options, lake)).records.get(contract.feed, ())
+        )
+        ledger.first()  # also checks the entries before a checkpoint
         state = ledger.state()
     except LostLedger as error:
         return FeedVerdict(contract.feed, no_landing=place, differences=[f"ledger: {error}"])
@@ -131,32 +135,32 @@ def verify_feed(contract: Contract, options: Settings, deep: bool = False, other
                     verdict.waiting += content.unread
                 verdict.rejudged = content.rejudged
                 for kind, items, count in content.differences:
-                    verdict.differ(kind, items, count)
+                    verdict.add_differences(kind, items, count)
     except duckdb.Error as error:
-        reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # it may quote a value
-        verdict.differ("bronze cannot be read", [reason[:300]])
+        reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # the message may quote a value
+        verdict.add_differences("bronze cannot be read", [reason[:300]])
     _compare_orphans(ledger, orphans, state, listed, verdict)
-    verdict.differ("cannot be loaded", [str(reason) for reason in listed.unloadable])
+    verdict.add_differences("cannot be loaded", [str(reason) for reason in listed.unloadable])
     return verdict
 
 
 def _count(contract: Contract, lake: Store, state: LedgerState, listed: Listed, verdict: FeedVerdict) -> None:
-    """Counts what waits, was retired or is gone."""
+    """Count the waiting, retired and gone objects."""
     verdict.waiting = int(np.isin(listed.status, (NEW, CHANGED)).sum())
     verdict.ignored, verdict.unloadable = listed.ignored, listed.unloadable
-    verdict.retired, verdict.gone = _count_away(contract.feed, lake, state, listed)
+    verdict.retired, verdict.gone = _count_missing(contract.feed, lake, state, listed)
 
 
 def _compare_contract(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict) -> None:
-    """The contract of now reads what was loaded before."""
+    """Check that the current contract can read the data already loaded."""
     try:
-        must_follow(contract, lake, state)
+        check_compatible(contract, lake, state)
     except ContractRefused as refused:
-        verdict.differ("contract", list(refused.faults))
+        verdict.add_differences("contract", list(refused.faults))
 
 
-def _count_away(feed: str, lake: Store, state: LedgerState, listed: Listed) -> tuple[int, int]:
-    """How many objects the landing has no more: those retired in the version that was loaded, and the others."""
+def _count_missing(feed: str, lake: Store, state: LedgerState, listed: Listed) -> tuple[int, int]:
+    """Count loaded objects missing from the landing: those retired in their loaded version, and all others."""
     names, retired, gone = listed.all_names, None, 0
     count = 0
     for table in state.objects.tables():
@@ -171,12 +175,16 @@ def _count_away(feed: str, lake: Store, state: LedgerState, listed: Listed) -> t
 
 
 def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict, deep: bool) -> list[str]:
-    """Each live file is there with the size and the rows that the ledger says, and can be read; the files beside."""
+    """Check that each live file exists, is readable, and has the size and rows in the ledger.
+
+    Returns:
+        The orphans.
+    """
     folders = [f"{layer}/{contract.feed}" for layer in LAYERS]
     there = {item.key: item.size for folder in folders for item in lake.list(folder)}
     orphans = sorted(there.keys() - state.files.keys())
     verdict.orphans = len(orphans)
-    verdict.differ("missing file", sorted(state.files.keys() - there.keys()))
+    verdict.add_differences("missing file", sorted(state.files.keys() - there.keys()))
     wrong, damaged = [], []
     for path, file in sorted(state.files.items()):
         if path not in there:
@@ -188,28 +196,28 @@ def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict:
             rows = pq.ParquetFile(source).metadata.num_rows
         if (rows, there[path]) != (file.rows, file.bytes):
             wrong.append(f"{path} has {rows} rows in {there[path]} bytes, the ledger says {file.rows} in {file.bytes}")
-    verdict.differ("damaged file", damaged)
-    verdict.differ("file differs", wrong)
+    verdict.add_differences("damaged file", damaged)
+    verdict.add_differences("file differs", wrong)
     return orphans
 
 
 def _compare_orphans(
     ledger: Ledger, orphans: list[str], state: LedgerState, listed: Listed, verdict: FeedVerdict
 ) -> None:
-    """No file that the ledger does not show has rows of an object that neither ledger nor landing has."""
+    """Check that no orphan has rows of an object that is in neither ledger nor landing."""
     found = list(sole_copies(ledger.store, orphans, state, lambda: listed.names))
-    if found:  # a load may have made it meanwhile
+    if found:  # a concurrent load may have committed it since
         newest = ledger.state()
         left = [path for path, _ in found if path not in newest.files]
         found = list(sole_copies(ledger.store, left, newest, lambda: listed.names))
-    remedy = f"`lake ledger rebuild {ledger.feed}` takes its rows over"
-    verdict.differ("rows that nobody has", [f"{path} {reason}; {remedy}" for path, reason in found])
+    remedy = f"`lake ledger rebuild {ledger.feed}` recovers its rows"
+    verdict.add_differences("only copy of rows", [f"{path} {reason}; {remedy}" for path, reason in found])
 
 
 def _compare_objects(
     connection: duckdb.DuckDBPyConnection, contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict
 ) -> None:
-    """Each object has as many rows, in as many different lines, as the ledger says."""
+    """Check that each object has the number of rows in the ledger, each from a distinct line."""
     if verdict.differences:
         return  # a missing file would make each of its objects differ
     ledger = objects(state, "source_file", *COUNTS)
@@ -227,7 +235,7 @@ def _compare_objects(
         f"GROUP BY 1) AS {name} USING (source_file)"
         for name, source in sources.items()
     ).replace(" USING (source_file)", "", 1)
-    rows = connection.execute(
+    differing = connection.execute(
         f"SELECT source_file, COALESCE(ledger.records, -1), COALESCE(ledger.rows, 0), COALESCE(bronze.n, 0), "
         "COALESCE(bronze.lines, 0), COALESCE(ledger.quarantined, 0), COALESCE(quarantine.n, 0) "
         f"FROM {counts} FULL JOIN ledger USING (source_file) "
@@ -236,11 +244,11 @@ def _compare_objects(
         f"OR ledger.records <> {' + '.join(f'ledger.{name}' for name in COUNTS[1:])} OR ledger.records IS NULL "
         "ORDER BY 1"
     ).fetchall()
-    verdict.differ(
+    verdict.add_differences(
         "object differs",
         [
-            f"{name} has {found} rows in {lines} lines and {bad} quarantined, the ledger says {said} and {said_bad} of "
+            f"{name} has {found} rows in {lines} lines and {bad} quarantined, the ledger says {rows} and {rejected} of "
             f"{records if records >= 0 else 'no'} records"
-            for name, records, said, found, lines, said_bad, bad in rows
+            for name, records, rows, found, lines, rejected, bad in differing
         ],
     )

@@ -1,6 +1,6 @@
 """The command line `lake`. Results go to stdout, logs and progress to stderr; exit 0 done, 1 failed, 2 misuse.
 
-Each command imports what it needs when it runs, so that `lake --help` is quick.
+Each command imports its dependencies when it runs, so that `lake --help` is fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, arguments, JSON."""
+"""Shared parts of the commands: exit codes, arguments, JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ingest.errors import ConfigError, LakemeshError
-from pipeline.process.contain import contained, named
-from pipeline.process.interrupt import interruptible, must_go_on
+from pipeline.process.contain import as_lakemesh_error, contained
+from pipeline.process.interrupt import interruptible, raise_if_interrupted
 from pipeline.process.redact import redact
 from pipeline.process.terminal import escaped_json, plain
 
 if TYPE_CHECKING:
     from ingest.contracts.contract import Contract
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 def exits(command: Callable[..., int | None]) -> Callable[..., None]:
-    """Ends the process with the promised code and one line for each error."""
+    """Wrap a command so that the process ends with the documented exit code and prints one line per error."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
@@ -36,59 +36,59 @@ def exits(command: Callable[..., int | None]) -> Callable[..., None]:
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            code = show_error(named("lake", error))
+            code = show_error(as_lakemesh_error("lake", error))
         sys.exit(code)
 
     return run
 
 
-def ask_each(
-    feeds: Iterable[Contract], ask: Callable[[Contract], _Answer]
-) -> tuple[list[_Answer], list[LakemeshError]]:
-    """Asks something of each feed; one that fails does not keep the others from answering."""
-    answers: list[_Answer] = []
+def for_each(
+    feeds: Iterable[Contract], call: Callable[[Contract], _Result]
+) -> tuple[list[_Result], list[LakemeshError]]:
+    """Call a function for each feed and return results and errors; one failure does not stop the rest."""
+    results: list[_Result] = []
     errors: list[LakemeshError] = []
     for contract in feeds:
         with contained(contract.feed, errors.append):
-            answers.append(ask(contract))
-    return answers, errors
+            results.append(call(contract))
+    return results, errors
 
 
 def _uninterrupted(command: Callable[..., int | None], args: Any, options: Any) -> int:
     try:
         return command(*args, **options) or 0
     except Exception as error:
-        must_go_on(error)  # what a library made of the interrupt
+        raise_if_interrupted(error)  # a library may have turned the interrupt into another exception
         raise
 
 
 def show_errors(errors: Iterable[LakemeshError]) -> int:
-    """Prints errors, a line each; the exit code."""
+    """Print errors, one line each; returns the exit code."""
     return max(map(show_error, errors), default=0)
 
 
 def show_error(error: LakemeshError | str) -> int:
-    """Prints an error as one line; the exit code that it asks for."""
+    """Print an error as one line; returns its exit code."""
     click.echo(plain(redact(f"error: {error}")), err=True)
     return 2 if isinstance(error, ConfigError) else 1
 
 
-def misused(errors: Iterable[LakemeshError | str]) -> int:
-    """Prints what kept some feeds from being done; the exit code."""
+def show_skipped(errors: Iterable[LakemeshError | str]) -> int:
+    """Print why feeds were skipped; returns the exit code, 2 if there is any."""
     return max((2 for error in errors if show_error(error)), default=0)
 
 
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")
-"""Feeds by name, `events` or `engagement/events`; all without."""
-raw_option = click.option("--raw", is_flag=True, help="Show personal and unknown values of rejected records too.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for machines.")
+"""Feeds by name, `events` or `engagement/events`; all if none is named."""
+raw_option = click.option("--raw", is_flag=True, help="Also show personal and unknown values of rejected records.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def as_json_text(value: Any) -> str:
-    """What `--json` prints."""
+    """Format a value for `--json`."""
     return escaped_json(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
 def as_json_line(value: Any) -> str:
-    """The same in one line, for what is printed again and again: JSON Lines."""
+    """Format a value as one line of JSON Lines, for repeated output."""
     return escaped_json(json.dumps(value, default=str, ensure_ascii=False))

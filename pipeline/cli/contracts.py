@@ -14,13 +14,13 @@ _SHOWN = 20
 
 
 @click.group(invoke_without_command=True)
-@click.option("--write", is_flag=True, help="Write external_models/bronze.yaml anew.")
-@click.option("--offline", is_flag=True, help="Do not look at the lake: what was loaded before is not compared.")
+@click.option("--write", is_flag=True, help="Regenerate external_models/bronze.yaml.")
+@click.option("--offline", is_flag=True, help="Do not read the lake: skip the comparison with loaded data.")
 @click.pass_context
 def contracts(context: click.Context, write: bool, offline: bool) -> None:
-    """Check the data contracts, that they read what was loaded before, and that external_models/ follows from them.
+    """Check the data contracts, that they can read loaded data, and that external_models/ is generated from them.
 
-    What was loaded before is what the ledger of the lake says, if there is a lake.
+    Loaded data is taken from the ledger, if there is a lake.
     """
     if not context.invoked_subcommand:
         _check_contracts(write, offline)
@@ -46,7 +46,7 @@ def _check_contracts(write: bool, offline: bool = False) -> int:
     if not path.exists() or path.read_text(encoding="utf-8") != generated:
         click.echo(f"error: {path} is out of date; run `lake contracts --write`", err=True)
         return 1
-    click.echo(f"{len(known)} contracts, and external_models/bronze.yaml follows from them")
+    click.echo(f"{len(known)} contracts, external_models/bronze.yaml is up to date")
     return 0
 
 
@@ -55,7 +55,7 @@ def _check_contracts(write: bool, offline: bool = False) -> int:
 @json_option
 @exits
 def contracts_show(feeds: tuple[str, ...], as_json: bool) -> int:
-    """Show what is agreed for each feed."""
+    """Show the contract of each feed."""
     from ingest.contracts.contract import select
     from pipeline.cli.show import show_contracts
 
@@ -67,13 +67,13 @@ def contracts_show(feeds: tuple[str, ...], as_json: bool) -> int:
 
 @contracts.command(name="propose")
 @feed_arguments
-@click.option("--write", is_flag=True, help="Put the proposal in place of the contract, to be reviewed as a change.")
+@click.option("--write", is_flag=True, help="Write the proposal into the contract file, for review.")
 @json_option
 @exits
 def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int:
-    """Propose columns for the fields that records bring and no contract knows.
+    """Propose columns for fields that records have and their contract does not declare.
 
-    Rows that are loaded already keep such fields in `_rescued_data`; once a column is declared they show it as well.
+    Loaded rows keep such fields in `_rescued_data`; once a column is declared they show it as well.
     """
     from ingest.contracts.contract import contracts as known
     from ingest.settings import settings
@@ -87,7 +87,8 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int
         for unfit in item.unfit[:_SHOWN]:
             click.echo(f"{item.feed}: {printable(unfit)}", err=True)
         if len(item.unfit) > _SHOWN:
-            click.echo(f"{item.feed}: {len(item.unfit) - _SHOWN:,} more cannot be columns; --json lists them", err=True)
+            rest = len(item.unfit) - _SHOWN
+            click.echo(f"{item.feed}: {rest:,} more fields cannot become columns; --json lists them", err=True)
         for note in item.notes:
             click.echo(f"{item.feed}: {printable(note)}", err=True)
         click.echo(item.patch or f"{item.feed}: nothing to propose", nl=not item.patch)

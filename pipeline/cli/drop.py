@@ -11,16 +11,16 @@ from pipeline.cli.common import as_json_text, exits, json_option
 
 @click.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@click.option("--because", required=True, help="Why; `lake why KEY` shows it.")
-@click.confirmation_option(prompt="Take the rows and rejected records of these objects out of the lake?")
+@click.option("--because", required=True, help="The reason, shown by `lake why KEY`.")
+@click.confirmation_option(prompt="Remove the rows and rejected records of these objects from the lake?")
 @json_option
 @exits
 def drop(keys: tuple[str, ...], because: str, as_json: bool) -> int:
-    """Take objects that should never have been loaded out of the lake, and mark their dates for recomputation.
+    """Remove objects that should never have been loaded from the lake, and mark their dates for recomputation.
 
-    KEY is bucket/key, as in the column _source_file. The rows and rejected records of its loaded version vanish in one
-    commit; this version does not load again, other content under the key does. The object in the landing stays as it
-    is, and may be deleted before or after.
+    KEY is bucket/key, as in the column _source_file. The rows and rejected records of its loaded version are removed in
+    one commit. This version is never loaded again; different content under the key is. The object in the landing is
+    not touched, and may be deleted before or after.
     """
     from ingest.settings import settings
     from pipeline.cli.show import show_drop

@@ -11,21 +11,21 @@ import click
 
 from ingest.errors import LakemeshError
 from ingest.text import printable
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, misused, show_error, show_errors
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, show_error, show_errors, show_skipped
 from pipeline.process.redact import redacted
 
 
 @click.command()
 @feed_arguments
-@click.option("--full", is_flag=True, help="List everything, also where a contract lists only recent folders.")
-@click.option("--hinted", is_flag=True, help="Between full sweeps, look only at what notifications name.")
-@click.option("--dry-run", is_flag=True, help="Say what a full listing would load, and load nothing.")
+@click.option("--full", is_flag=True, help="List everything, even if a contract lists only recent folders.")
+@click.option("--hinted", is_flag=True, help="Between full sweeps, check only the objects that notifications name.")
+@click.option("--dry-run", is_flag=True, help="Show what a full sweep would load, and load nothing.")
 @json_option
 @exits
 def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_json: bool) -> int:
-    """Load what waits in the landing into bronze, then mark the touched dates for recomputation.
+    """Load waiting objects from the landing into bronze, then mark the touched dates for recomputation.
 
-    FEED is `events` or `engagement/events`; all feeds without it. Repeat it at will: what is loaded stays loaded once.
+    FEED is `events` or `engagement/events`; all feeds if none is named. Safe to repeat: everything is loaded once.
     """
     from ingest.process import lean_process
     from pipeline.cli.show import IngestProgress, show_ingest
@@ -72,19 +72,19 @@ def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
 @click.command()
 @feed_arguments
 @click.option(
-    "--grace-hours", default=24.0, show_default=True, type=click.FloatRange(min=0), help="Keep files as long."
+    "--grace-hours", default=24.0, show_default=True, type=click.FloatRange(min=0), help="Keep files for this long."
 )
-@click.option("--dry-run", is_flag=True, help="Say which source objects would be retired, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show which source objects would be retired, and do nothing.")
 @json_option
 @exits
 def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json: bool) -> int:
-    """Join the many small files of a day, and delete those that nobody reads any more.
+    """Compact the small files of each day, and delete files that are no longer read.
 
-    Where a contract says `source.retire`, source objects that are loaded and old enough are deleted, moved or tagged.
+    If a contract has `source.retire`, source objects that are loaded and old enough are deleted, moved or tagged.
 
-    A file is deleted when no ledger position within the grace time shows it: it was replaced before, or a crash left
-    it. One that may hold the only copy of a row is kept, and named. Readers that hold an older position than that lose
-    it. Without a feed, what killed publications left goes too.
+    A file is deleted if it is not live at any ledger position within the grace time: it was replaced earlier, or left
+    by a crash. A file that may hold the only copy of a row is kept and reported. Readers at a position older than the
+    grace time lose their files. If no feed is named, leftovers of killed publications are deleted too.
     """
     from ingest.contracts.contract import select
     from ingest.settings import settings
@@ -115,35 +115,37 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
     for feed in done:
         for path, reason in feed.cleaning.kept:
             click.echo(
-                f"error: {path} {reason}; it is kept. `lake ledger rebuild {feed.feed}` takes its rows over", err=True
+                f"error: {path} {reason}; it is kept. `lake ledger rebuild {feed.feed}` recovers its rows", err=True
             )
-    return misused(lost) or int(any(feed.cleaning.kept for feed in done))
+    return show_skipped(lost) or int(any(feed.cleaning.kept for feed in done))
 
 
 @click.group()
 def ledger() -> None:
-    """Look after the log of what was loaded."""
+    """Repair the ledger."""
 
 
 @ledger.command(name="rebuild")
 @feed_arguments
-@click.option("--force", is_flag=True, help="Although the log is whole.")
-@click.confirmation_option(prompt="Make the ledger anew? The next ingest loads all that the landing holds again.")
+@click.option("--force", is_flag=True, help="Rebuild complete ledgers too.")
+@click.confirmation_option(prompt="Rebuild the ledger? The next ingest reloads everything in the landing.")
 @json_option
 @exits
 def ledger_rebuild(feeds: tuple[str, ...], force: bool, as_json: bool) -> int:
-    """Make a lost or broken ledger anew, from landing and lake. The old one is moved aside.
+    """Rebuild a lost or broken ledger from landing and lake. The old one is moved aside.
 
-    What the landing holds is loaded anew by the next ingest; of objects that it has no more, the lake's rows are kept.
-    Without a feed all are looked at, and those that are whole are left alone.
+    The next ingest reloads everything in the landing; for objects gone from it, the rows in the lake are kept. If no
+    feed is named, all are checked, and complete ledgers are left alone.
     """
     from ingest.settings import settings
     from pipeline.cli.show import show_recovery
     from pipeline.cycle.recover import rebuild_ledgers
 
-    done, whole = rebuild_ledgers(feeds, settings(), force)
+    done, complete = rebuild_ledgers(feeds, settings(), force)
     click.echo(as_json_text([asdict(item) for item in done]) if as_json else show_recovery(done))
-    if whole:
-        told = f"{', '.join(whole)} {'is' if len(whole) == 1 else 'are'} whole, so nothing has to be rebuilt there"
-        click.echo(f"{told}; --force rebuilds all the same", err=True)
-    return 2 if whole and feeds else 0
+    if complete:
+        noun = "ledger is" if len(complete) == 1 else "ledgers are"
+        click.echo(
+            f"{', '.join(complete)}: {noun} complete, nothing to rebuild; use --force to rebuild anyway", err=True
+        )
+    return 2 if complete and feeds else 0

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, misused, raw_option
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, raw_option, show_skipped
 
 
 def _wanted(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that choose records."""
+    """Add the options that select records."""
     reason = click.option("--reason", "reasons", multiple=True, help="Only records with this reason; repeatable.")
     source = click.option("--object", "objects", multiple=True, help="Only records of this BUCKET/KEY; repeatable.")
     return reason(source(command))
@@ -22,7 +22,7 @@ def _wanted(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def quarantine() -> None:
-    """See the rejected records, take back those that a mended contract accepts, give up others."""
+    """Show rejected records, replay those that a fixed contract accepts, discard others."""
 
 
 @quarantine.command(name="list")
@@ -33,9 +33,9 @@ def quarantine_list(feeds: tuple[str, ...], as_json: bool) -> int:
     """Count the rejected records by reason and column."""
     from ingest.settings import settings
     from pipeline.cli.show import show_quarantine
-    from pipeline.cycle.quarantine import quarantine_of
+    from pipeline.cycle.quarantine import quarantine_groups
 
-    found = quarantine_of(feeds, settings())
+    found = quarantine_groups(feeds, settings())
     rows = {feed: [asdict(group) for group in items] for feed, items in found.items()}
     click.echo(as_json_text(rows) if as_json else show_quarantine(found))
     return 0
@@ -44,8 +44,8 @@ def quarantine_list(feeds: tuple[str, ...], as_json: bool) -> int:
 @quarantine.command(name="show")
 @feed_arguments
 @_wanted
-@click.option("--discarded", is_flag=True, help="Those that were given up, instead of the open ones.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
+@click.option("--discarded", is_flag=True, help="Show discarded records instead of open ones.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Maximum number.")
 @raw_option
 @json_option
 @exits
@@ -60,27 +60,27 @@ def quarantine_show(
 ) -> int:
     """Show rejected records: object, line, fault, and the record.
 
-    Values that are personal by the contract, of unknown fields, or in a record that cannot be read are hidden, and so
-    are details that may quote them; --raw shows them.
+    Values of personal columns, of unknown fields and of unreadable records are hidden, and so are details that may
+    quote them; --raw shows them.
     """
     from ingest.contracts.contract import contracts
-    from ingest.ledger.quarantine import Wanted
+    from ingest.ledger.quarantine import Selection
     from ingest.settings import settings
-    from pipeline.access.masking import shown
+    from pipeline.access.masking import detail_and_text
     from pipeline.cli.show import show_bad_record
-    from pipeline.cycle.quarantine import records_of
+    from pipeline.cycle.quarantine import quarantined_records
 
-    found = itertools.islice(records_of(feeds, Wanted(reasons, objects), settings(), discarded), limit)
+    found = itertools.islice(quarantined_records(feeds, Selection(reasons, objects), settings(), discarded), limit)
     known = contracts()
     if as_json:
         rows = []
         for feed, record in found:
-            detail, text = shown(known[feed], record, raw)
+            detail, text = detail_and_text(known[feed], record, raw)
             rows.append({"feed": feed} | asdict(record) | {"detail": detail, "raw": text, "masked": not raw})
         click.echo(as_json_text(rows))
         return 0
     for feed, record in found:
-        click.echo(show_bad_record(feed, record, *shown(known[feed], record, raw)))
+        click.echo(show_bad_record(feed, record, *detail_and_text(known[feed], record, raw)))
     return 0
 
 
@@ -90,25 +90,25 @@ def quarantine_show(
 @json_option
 @exits
 def quarantine_replay(feeds: tuple[str, ...], reasons: tuple[str, ...], objects: tuple[str, ...], as_json: bool) -> int:
-    """Judge rejected records by the contracts of now; the good ones become rows, and their dates are marked.
+    """Judge rejected records by the current contracts; valid ones become rows, and their dates are marked.
 
-    Objects that could not be decoded at all are not tried: they are read again when they change.
+    Objects that could not be decoded at all are not tried; they are read again when they change.
     """
-    from ingest.ledger.quarantine import Wanted
+    from ingest.ledger.quarantine import Selection
     from ingest.settings import settings
     from pipeline.cli.show import show_replay
     from pipeline.cycle.quarantine import replay_all
 
-    summary = replay_all(feeds, Wanted(reasons, objects), settings())
+    summary = replay_all(feeds, Selection(reasons, objects), settings())
     click.echo(as_json_text(asdict(summary)) if as_json else show_replay(summary))
-    return misused(summary.errors)
+    return show_skipped(summary.errors)
 
 
 @quarantine.command(name="discard")
 @feed_arguments
 @_wanted
-@click.option("--because", required=True, help="Why; it is kept beside the records.")
-@click.option("--all", "everything", is_flag=True, help="All open records; otherwise --reason or --object is needed.")
+@click.option("--because", required=True, help="The reason, kept with the records.")
+@click.option("--all", "everything", is_flag=True, help="All open records; required without --reason or --object.")
 @json_option
 @exits
 def quarantine_discard(
@@ -119,14 +119,14 @@ def quarantine_discard(
     everything: bool,
     as_json: bool,
 ) -> int:
-    """Give up rejected records: they leave the open quarantine, stay on disk, and stay counted."""
-    from ingest.ledger.quarantine import Wanted
+    """Discard rejected records: they leave the open quarantine, but stay stored and counted."""
+    from ingest.ledger.quarantine import Selection
     from ingest.settings import settings
     from pipeline.cli.show import show_discarded
     from pipeline.cycle.quarantine import discard_all
 
     if not everything and not reasons and not objects:
-        raise ConfigError("which records? Name a --reason or an --object, or say --all")
-    done, errors = discard_all(feeds, because, Wanted(reasons, objects), settings())
+        raise ConfigError("no records selected; expected --reason, --object or --all")
+    done, errors = discard_all(feeds, because, Selection(reasons, objects), settings())
     click.echo(as_json_text(done) if as_json else show_discarded(done))
-    return misused(errors)
+    return show_skipped(errors)

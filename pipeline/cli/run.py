@@ -13,8 +13,8 @@ import click
 from ingest.errors import ConfigError, RetriableError
 from pipeline.cli.common import as_json_line, as_json_text, exits, feed_arguments, json_option, show_error
 from pipeline.cycle.summary import RunSummary
-from pipeline.process.contain import named
-from pipeline.process.interrupt import interruptible, must_go_on
+from pipeline.process.contain import as_lakemesh_error
+from pipeline.process.interrupt import interruptible, raise_if_interrupted
 from pipeline.process.redact import redacted
 
 POSTGRES = "postgres"
@@ -22,7 +22,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """`30s`, `5m`, `1h`."""
+    """Parse `30s`, `5m` or `1h` into seconds."""
     if value is None:
         return None
     number, unit = value[:-1], value[-1:]
@@ -32,11 +32,11 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
 
 
 def _target(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
-    """The number of a state, or `postgres`."""
+    """Parse the number of a release, or `postgres`."""
     if value is None or value == POSTGRES:
         return value
     if not value.isdigit():
-        raise click.BadParameter("expected the number of a state, or postgres")
+        raise click.BadParameter("expected the number of a release, or postgres")
     return int(value)
 
 
@@ -45,33 +45,33 @@ _wait = click.option(
     default=0.0,
     show_default=True,
     type=click.FloatRange(min=0),
-    help="Seconds to wait for another cycle that is in progress.",
+    help="Seconds to wait for another cycle in progress.",
 )
 
 
 @click.command()
 @feed_arguments
-@click.option("--every", callback=_seconds, help="Go on for ever, a cycle each 30s, 5m, 1h …")
+@click.option("--every", callback=_seconds, help="Run forever, one cycle every 30s, 5m, 1h …")
 @_wait
 @json_option
 @exits
 def run(feeds: tuple[str, ...], every: float | None, wait: float, as_json: bool) -> int:
-    """One cycle: ingest, mark changed dates, compute them, audit, publish.
+    """Run one cycle: ingest, mark changed dates, compute them, audit, publish.
 
-    Nothing is published unless every date is computed and every audit passed; readers keep what they have until then.
+    Nothing is published unless every date is computed and every audit passed; until then readers keep their release.
     """
     if every is None:
         return _cycle(feeds, wait, as_json)
     try:
         with interruptible(code=0):
-            _go_on(feeds, every, wait, as_json)
+            _loop(feeds, every, wait, as_json)
     except KeyboardInterrupt:
-        click.echo("stopped: nothing half done is visible, the next start goes on", err=True)
+        click.echo("stopped: nothing half done is visible, the next start continues", err=True)
     return 0
 
 
-def _go_on(feeds: tuple[str, ...], every: float, wait: float, as_json: bool) -> None:
-    """A cycle after the other, whatever becomes of each; only what is wrong before the first one ends it."""
+def _loop(feeds: tuple[str, ...], every: float, wait: float, as_json: bool) -> None:
+    """Run cycles forever, whether they fail or not; only errors before the first one end the loop."""
     from ingest.contracts.contract import select
     from ingest.settings import settings
 
@@ -85,7 +85,7 @@ def _go_on(feeds: tuple[str, ...], every: float, wait: float, as_json: bool) -> 
 
 
 def _cycle(feeds: tuple[str, ...], wait: float, as_json: bool) -> int:
-    """One cycle; its exit code. Whatever becomes of it, it is one line of JSON."""
+    """Run one cycle and return its exit code. With `--json` every cycle prints one line, whether it fails or not."""
     began = RunSummary(dt.datetime.now(dt.UTC), "failed")
     try:
         from ingest.settings import settings
@@ -98,13 +98,13 @@ def _cycle(feeds: tuple[str, ...], wait: float, as_json: bool) -> int:
         began.failed(RetriableError("interrupted: nothing half done is visible, run it again"))
         _print_line(began, as_json)
         raise
-    except Exception as error:  # before the cycle began: a setting, or another cycle that is in progress
-        must_go_on(error)
-        failed = named("lake run", error)
+    except Exception as error:  # before the cycle started: a bad setting, or another cycle in progress
+        raise_if_interrupted(error)
+        failed = as_lakemesh_error("lake run", error)
         began.failed(failed)
         _print_line(began, as_json)
         return show_error(failed)
-    return _tell(summary, as_json)
+    return _print_summary(summary, as_json)
 
 
 def _print_line(summary: RunSummary, as_json: bool) -> None:
@@ -114,8 +114,8 @@ def _print_line(summary: RunSummary, as_json: bool) -> None:
         click.echo(as_json_line(redacted(run_as_dict(summary))))
 
 
-def _tell(summary: RunSummary, as_json: bool) -> int:
-    """Prints what a cycle did, and its errors; its exit code."""
+def _print_summary(summary: RunSummary, as_json: bool) -> int:
+    """Print the summary and errors of a cycle; returns its exit code."""
     from pipeline.cli.show import show_run
 
     _print_line(summary, as_json)
@@ -127,70 +127,75 @@ def _tell(summary: RunSummary, as_json: bool) -> int:
 
 
 @click.command()
-@click.option("--rollback", is_flag=True, help="Give readers the state before; later ones wait until `lake publish`.")
+@click.option(
+    "--rollback", is_flag=True, help="Return to the previous release, and pause publishing until `lake publish`."
+)
 @click.option(
     "--to",
     "target",
     callback=_target,
     metavar="NUMBER|postgres",
-    help="Give readers this state, likewise; or bring the state that they have into Postgres (SERVING_DSN).",
+    help="Switch to this release, and pause likewise; or copy the current release to Postgres (SERVING_DSN).",
 )
-@click.option("--list", "listing", is_flag=True, help="Show the states that are kept.")
+@click.option("--list", "listing", is_flag=True, help="List the kept releases.")
 @_wait
 @json_option
 @exits
 def publish(rollback: bool, target: int | str | None, listing: bool, wait: float, as_json: bool) -> int:
-    """Make gold as it stands visible to readers, all tables at once, if every date is computed and every audit passes.
+    """Publish the current gold, all tables at once, if every date is computed and every audit passes.
 
-    `lake run` does that by itself. After a rollback this ends the hold. Where SERVING_DSN is set, Postgres gets the
-    state too.
+    `lake run` includes this step. After a rollback this resumes publishing. If SERVING_DSN is set, the release is also
+    copied to Postgres.
     """
     from ingest.settings import settings
-    from pipeline.cli.show import show_served, show_states
+    from pipeline.cli.show import show_releases, show_served
     from pipeline.releases.release import Releases
     from pipeline.serving.serve import serve
 
     published = Releases(settings())
     if target == POSTGRES:
         if rollback or listing:
-            raise ConfigError("--to postgres goes alone: it brings the state that readers have, after a rollback too")
+            raise ConfigError(
+                "--to postgres cannot be combined with --rollback or --list; it copies the current release, also after "
+                "a rollback"
+            )
         served = serve(settings(), wait)
         click.echo(as_json_text(asdict(served)) if as_json else show_served(served))
         return 0
     if rollback or isinstance(target, int):
         number = published.roll_back(target if isinstance(target, int) else None)
-        told: dict[str, Any] = {"state": number}
-        lines = [f"readers get state {number}; `lake publish` goes on"]
+        result: dict[str, Any] = {"state": number}
+        lines = [f"readers get release {number}; publishing is paused until `lake publish`"]
         try:
             if settings().serving_dsn:
                 served = serve(settings(), wait)
-                told["served"] = asdict(served)
+                result["served"] = asdict(served)
                 lines.append(show_served(served))
-        finally:  # the files are switched, whatever became of Postgres
-            click.echo(as_json_text(told) if as_json else "\n".join(lines))
+        finally:  # the files are switched even if Postgres failed
+            click.echo(as_json_text(result) if as_json else "\n".join(lines))
         return 0
     if listing:
-        states = [published.state(kept) for kept in published.numbers()]
-        rows = [asdict(state) for state in states]
+        releases = [published.get(kept) for kept in published.numbers()]
+        rows = [asdict(release) for release in releases]
         current = published.pointer().get("state")
-        click.echo(as_json_text(rows) if as_json else show_states(states, current, published))
+        click.echo(as_json_text(rows) if as_json else show_releases(releases, current, published))
         return 0
-    from pipeline.cycle.cycle import publish_only  # and with it SQLMesh, which takes a second
+    from pipeline.cycle.cycle import publish_only  # loads SQLMesh, which takes a second
 
-    return _tell(publish_only(settings(), dt.datetime.now(dt.UTC), wait), as_json)
+    return _print_summary(publish_only(settings(), dt.datetime.now(dt.UTC), wait), as_json)
 
 
 @click.command()
-@click.confirmation_option(prompt="Compute warehouse and state anew from bronze? Environments but production go.")
+@click.confirmation_option(prompt="Rebuild warehouse and state from bronze? Environments except production are lost.")
 @_wait
 @json_option
 @exits
 def rebuild(wait: float, as_json: bool) -> int:
-    """Make warehouse and state anew from bronze, for when one of them is lost. Readers keep their state meanwhile."""
+    """Rebuild warehouse and state from bronze, when one of them is lost. Readers keep their release meanwhile."""
     from ingest.settings import settings
     from pipeline.cli.show import CycleProgress
     from pipeline.cycle.rebuild import rebuild as rebuild_all
 
     with CycleProgress(sys.stderr) as progress:
         summary = rebuild_all(settings(), progress.model, wait)
-    return _tell(summary, as_json)
+    return _print_summary(summary, as_json)

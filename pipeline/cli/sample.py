@@ -14,7 +14,7 @@ from pipeline.cli.common import as_json_text, exits, json_option
 
 
 def yesterday() -> dt.date:
-    """The last complete day, UTC."""
+    """Return the last complete day, UTC."""
     return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
 
 
@@ -22,30 +22,40 @@ _RATE = click.FloatRange(0, 1)
 
 
 @click.command()
-@click.option("--events", default=20_000, show_default=True, type=click.IntRange(min=0), help="About how many events.")
-@click.option("--days", default=30, show_default=True, type=click.IntRange(min=1), help="Over how many days.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Another seed, other data.")
+@click.option(
+    "--events", default=20_000, show_default=True, type=click.IntRange(min=0), help="Approximate number of events."
+)
+@click.option("--days", default=30, show_default=True, type=click.IntRange(min=1), help="Number of days.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Random seed.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Last day, UTC.  [default: yesterday]")
 @click.option("--events-per-file", default=100, show_default=True, type=click.IntRange(min=1))
 @click.option("--compress/--no-compress", help="Write .json.gz instead of .json.")
 @click.option("--late", default=0.0, type=_RATE, help="Share of events and changes that arrive days late.")
 @click.option("--duplicates", default=0.0, type=_RATE, help="Share of events and changes sent twice, some corrected.")
 @click.option("--malformed", default=0.0, type=_RATE, help="Broken lines, as a share of events and changes.")
-@click.option(
-    "--unknown-fields", default=0.0, type=_RATE, help="Share of events and changes with fields no contract knows."
-)
+@click.option("--unknown-fields", default=0.0, type=_RATE, help="Share of events and changes with undeclared fields.")
 @click.option("--future", default=0.0, type=_RATE, help="Share of events dated far ahead.")
 @click.option("--unknown-users", default=0.0, type=_RATE, help="Share of events of users without a record.")
 @click.option("--overwrites", default=0.0, type=_RATE, help="Share of existing objects that get new content.")
-@click.option("--accounts", default=200, show_default=True, type=click.IntRange(min=0), help="Customers of a year.")
-@click.option("--trials", default=0.6, show_default=True, type=_RATE, help="Share of customers who try first.")
-@click.option("--annual", default=0.25, show_default=True, type=_RATE, help="Share of subscriptions by the year.")
-@click.option("--plan-changes", default=0.03, show_default=True, type=_RATE, help="Share of a month, of subscriptions.")
-@click.option("--pauses", default=0.012, show_default=True, type=_RATE, help="Share of a month, of subscriptions.")
-@click.option("--failed-payments", default=0.06, show_default=True, type=_RATE, help="Share of invoices of a period.")
-@click.option("--refunds", default=0.02, show_default=True, type=_RATE, help="Share of invoices of a period.")
-@click.option("--churn", default=0.05, show_default=True, type=_RATE, help="Share of a month, of subscriptions.")
-@click.option("--comebacks", default=0.3, show_default=True, type=_RATE, help="Share of those who left that return.")
+@click.option(
+    "--accounts", default=200, show_default=True, type=click.IntRange(min=0), help="Customers who sign up per year."
+)
+@click.option("--trials", default=0.6, show_default=True, type=_RATE, help="Share of customers who start with a trial.")
+@click.option("--annual", default=0.25, show_default=True, type=_RATE, help="Share of subscriptions billed yearly.")
+@click.option("--plan-changes", default=0.03, show_default=True, type=_RATE, help="Share of subscriptions per month.")
+@click.option("--pauses", default=0.012, show_default=True, type=_RATE, help="Share of subscriptions per month.")
+@click.option(
+    "--failed-payments",
+    default=0.06,
+    show_default=True,
+    type=_RATE,
+    help="Share of period invoices whose first payment fails.",
+)
+@click.option(
+    "--refunds", default=0.02, show_default=True, type=_RATE, help="Share of paid period invoices that are refunded."
+)
+@click.option("--churn", default=0.05, show_default=True, type=_RATE, help="Share of subscriptions per month.")
+@click.option("--comebacks", default=0.3, show_default=True, type=_RATE, help="Share of churned customers who return.")
 @json_option
 @exits
 def sample(as_json: bool, end: dt.datetime | None, **options: Any) -> int:

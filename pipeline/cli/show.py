@@ -1,6 +1,6 @@
-"""What the commands print for people, and their progress bars.
+"""Human-readable output of the commands, and their progress bars.
 
-Names and contents of objects are data: shown as they are, never as markup, with what a terminal would obey escaped.
+Names and contents of objects are data: shown verbatim, never as markup, with terminal control characters escaped.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ingest.text import printable
 from pipeline.access.masking import masked_row
 from pipeline.process.terminal import plain
 
-if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a second
+if TYPE_CHECKING:  # each command imports its dependencies when it runs: SQLMesh alone takes a second
     from ingest.contracts.contract import Contract
     from ingest.ledger.quarantine import BadRecord, Group
     from ingest.steps.load import Progress as Report
     from ingest.storage.names import NotLoaded
     from ingest.upkeep.clean import Cleaning
     from pipeline.checks.status import FeedStatus
-    from pipeline.checks.trace import Life
+    from pipeline.checks.trace import ObjectHistory
     from pipeline.checks.verify import FeedVerdict
     from pipeline.cycle.drop import DropSummary
     from pipeline.cycle.ingest import IngestSummary
@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # each command imports what it needs: SQLMesh alone takes a s
 
 
 class IngestProgress:
-    """Progress bars on a terminal, silence elsewhere."""
+    """Progress bars on a terminal, no output elsewhere."""
 
     def __init__(self, stream: TextIO) -> None:
         self._bars = Progress(
@@ -73,7 +73,7 @@ class IngestProgress:
         self._bars.stop()
 
     def feed(self, name: str) -> Report:
-        """A callback that draws one feed; see `ingest_feed`."""
+        """Return a progress callback for one feed; see `ingest_feed`."""
         task = self._bars.add_task(name, total=None, rate="")
         done = 0
 
@@ -93,21 +93,21 @@ class IngestProgress:
 
 
 class CycleProgress(IngestProgress):
-    """The same for a whole cycle: a bar for each feed, then one for the models."""
+    """Progress of a whole cycle: one bar per feed, then one for the models."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._models: TaskID | None = None
 
     def model(self, name: str, batches: int, total: int) -> None:
-        """Draws the computation of models; see `RunConsole`."""
+        """Show the progress of computing models; see `RunConsole`."""
         if self._models is None:
             self._models = self._bars.add_task("models", total=total, rate="")
         self._bars.update(self._models, advance=batches, total=total, rate=name)
 
 
 class _Table(Table):
-    """A table whose cells are text."""
+    """A table that escapes its cells."""
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         super().add_row(*(printable(str(cell)) for cell in cells), **options)
@@ -129,14 +129,14 @@ def _text(*items: Any) -> str:
 
 
 def show_dates(dates: Sequence[dt.date], most: int = 3) -> str:
-    """A few dates, or how many and from when to when."""
+    """Format a few dates individually, and more as a count with first and last."""
     if len(dates) <= most:
         return ", ".join(map(str, dates)) or "none"
     return f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
 
 
 def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmesh run`") -> str:
-    """The summary of `lake ingest` for people; `marked` says what happens to models whose dates are marked."""
+    """Format the summary of `lake ingest`; `marked` labels the models whose dates are marked."""
     table = _table("feed", "objects", "bytes", "records", "rows", "quarantined", "replaced", "position")
     for feed in summary.feeds:
         numbers = (feed.objects, feed.bytes, feed.records, feed.rows, feed.quarantined, feed.replaced, feed.position)
@@ -149,15 +149,13 @@ def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmes
             )
         items += _ignored(feed.feed, feed.ignored)
         if feed.scope == "recent":
-            items.append(f"{feed.feed}: only the folders of the recent days were listed; --full lists everything")
+            items.append(f"{feed.feed}: only folders of recent days were listed; --full lists everything")
         if feed.scope == "hinted":
-            items.append(f"{feed.feed}: {feed.hinted:,} hinted objects were looked up, {feed.absent:,} are not there")
+            items.append(f"{feed.feed}: {feed.hinted:,} hinted objects were looked up, {feed.absent:,} do not exist")
         if feed.dropped:
-            items.append(
-                f"{feed.feed}: {feed.dropped:,} objects are versions that were dropped; their records stay out"
-            )
+            items.append(f"{feed.feed}: {feed.dropped:,} objects are dropped versions; their records are not loaded")
         if feed.changed_meanwhile:
-            items.append(f"{feed.feed}: {feed.changed_meanwhile:,} objects changed while read, left for the next run")
+            items.append(f"{feed.feed}: {feed.changed_meanwhile:,} objects changed during the read, left for next time")
     items += [f"{feed}: touched {show_dates(dates)}" for feed, dates in summary.dates.items() if dates]
     if summary.models:
         items.append(f"{marked}: " + ", ".join(summary.models))
@@ -166,7 +164,7 @@ def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmes
 
 
 def show_contracts(contracts: Sequence[Contract]) -> str:
-    """The contracts for people, a table each."""
+    """Format contracts, one table each."""
     items: list[Any] = []
     for contract in contracts:
         dated = f", dated by {contract.event_time}" if contract.event_time else ""
@@ -184,19 +182,19 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
 
 
 def show_sample(summary: SampleSummary, options: SampleOptions) -> str:
-    """The summary of `lake sample` for people."""
+    """Format the summary of `lake sample`."""
     first = options.end - dt.timedelta(days=options.days - 1)
     if not summary.objects + summary.overwritten:
-        return _text(f"the sample from {first} to {options.end} is there already: {summary.existing:,} objects")
+        return _text(f"the sample from {first} to {options.end} already exists: {summary.existing:,} objects")
     counts = {name: count for name, count in asdict(summary.tally).items() if count}
     items = [f"{first} to {options.end}: {summary.objects:,} objects written, {summary.bytes:,} bytes"]
     items += [f"{summary.overwritten:,} objects overwritten"] * bool(summary.overwritten)
-    items += [f"{summary.existing:,} objects were there already"] * bool(summary.existing)
+    items += [f"{summary.existing:,} objects already existed"] * bool(summary.existing)
     return _text(*items, "records: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
 def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
-    """The state of the feeds for people."""
+    """Format the status of the feeds."""
     counted = ["objects", *_counted(("rows", "quarantined"), feeds), "files"]
     table = _table("feed", "waiting", "bytes", "oldest", *counted, "last commit", "full sweep")
     days = _table("feed", "loaded on", "rows", "quarantined")
@@ -217,12 +215,12 @@ def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
 
 
 def _ignored(feed: str, reasons: Sequence[NotLoaded]) -> list[str]:
-    """A line on what rules ignore, if anything."""
+    """Return a line about objects ignored by rule, if there are any."""
     return [f"{feed}: ignored by rule: {'; '.join(map(str, reasons))}"] if reasons else []
 
 
 def _counted(names: Sequence[str], items: Sequence[Any]) -> list[str]:
-    """The given counts, and of the rare ones those that any item has."""
+    """Return the given counts plus those of `dropped`, `erased` and `skipped` that any item has."""
     return [*names, *(name for name in ("dropped", "erased", "skipped") if any(getattr(item, name) for item in items))]
 
 
@@ -236,23 +234,23 @@ def _ago(now: dt.datetime, then: dt.datetime | None) -> str:
     return f"{seconds} s ago"
 
 
-def show_life(life: Life) -> str:
-    """One object's life for people."""
-    items: list[Any] = [printable(f"{life.source_file} ({life.feed}): {life.state}")]
-    if life.listed:
-        listed = life.listed
+def show_history(history: ObjectHistory) -> str:
+    """Format the history of one object."""
+    items: list[Any] = [printable(f"{history.source_file} ({history.feed}): {history.state}")]
+    if history.listed:
+        listed = history.listed
         items.append(f"in the landing: {listed.size:,} bytes of {listed.modified_at}, etag {listed.etag}")
-    counted = _counted(("records", "rows", "quarantined"), [step.version for step in life.steps])
+    counted = _counted(("records", "rows", "quarantined"), [step.version for step in history.steps])
     table = _table("entry", "committed", "load", "etag", "bytes", *counted, "event dates")
-    for step in life.steps:
+    for step in history.steps:
         item = step.version
         numbers = (item.size, *(getattr(item, name) for name in counted))
         dates = show_dates([day for day, _ in item.event_dates])
         texts = (f"{step.committed_at:%Y-%m-%d %H:%M:%S}", item.load_id, item.etag, *(f"{n:,}" for n in numbers), dates)
         table.add_row(str(step.position), *texts)
-    items += [table] * bool(life.steps)
-    items += [printable(f"file: {path}") for path in life.files]
-    for bad in life.bad_lines:
+    items += [table] * bool(history.steps)
+    items += [printable(f"file: {path}") for path in history.files]
+    for bad in history.bad_lines:
         where = f" in {bad.column}" if bad.column else ""
         items.append(printable(f"line {bad.line}: {bad.reason}{where}: {bad.detail or ''}"))
         items.append(printable(f"  {bad.raw[:200]}"))
@@ -260,7 +258,7 @@ def show_life(life: Life) -> str:
 
 
 def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
-    """What `lake verify` found, for people."""
+    """Format the result of `lake verify`."""
     records = _counted(("records", "rows", "quarantined"), verdicts)
     counted = ("objects", *records, "files", "waiting", "retired", "gone", "orphans")
     table = _table("feed", *counted, "verdict")
@@ -270,8 +268,8 @@ def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
     lines = [line for item in verdicts for line in _ignored(item.feed, item.ignored)]
     lines += [printable(f"{item.feed}: {line}") for item in verdicts for line in item.differences]
     lines += [
-        f"{item.feed}: {item.rejudged:,} records that an older contract loaded would be judged otherwise by the "
-        "contract of now; `lake quarantine replay` takes those that it accepts"
+        f"{item.feed}: {item.rejudged:,} records loaded under an older contract would be judged differently by the "
+        "current one; `lake quarantine replay` loads those that it accepts"
         for item in verdicts
         if item.rejudged
     ]
@@ -279,7 +277,7 @@ def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
 
 
 def show_maintenance(done: Sequence[Maintenance], swept: Cleaning | None = None) -> str:
-    """What `lake maintain` did, for people; `swept` is what it deleted of publications."""
+    """Format the result of `lake maintain`; `swept` counts deleted leftovers of publications."""
     table = _table("feed", "files joined", "into", "deleted", "bytes freed")
     for feed in done:
         numbers = (feed.compaction.before, feed.compaction.after, feed.cleaning.files, feed.cleaning.bytes)
@@ -291,17 +289,17 @@ def show_maintenance(done: Sequence[Maintenance], swept: Cleaning | None = None)
             items.append(f"{feed.feed}: {retired.objects:,} source objects, {retired.bytes:,} bytes: {action}")
         if not feed.retirement.conditional:
             items.append(
-                f"note: the store of {feed.feed} deletes without condition; its producers should not overwrite"
+                f"note: the store of {feed.feed} has no conditional deletes; its producers should not overwrite objects"
             )
         if feed.retirement.changed:
-            items.append(f"{feed.feed}: {feed.retirement.changed:,} were overwritten just then, and left alone")
+            items.append(f"{feed.feed}: {feed.retirement.changed:,} were overwritten or deleted meanwhile, left alone")
     if swept and swept.files:
-        items.append(f"publications: {swept.files:,} files of killed ones deleted, {swept.bytes:,} bytes freed")
+        items.append(f"killed publications: {swept.files:,} files deleted, {swept.bytes:,} bytes freed")
     return _text(*items)
 
 
 def show_quarantine(found: Mapping[str, Sequence[Group]]) -> str:
-    """The quarantine by fault, for people."""
+    """Format the quarantine by reason and column."""
     table = _table("feed", "reason", "column", "records", "objects")
     for feed, items in found.items():
         for group in items:
@@ -310,8 +308,8 @@ def show_quarantine(found: Mapping[str, Sequence[Group]]) -> str:
 
 
 def show_replay(summary: ReplaySummary) -> str:
-    """What was taken back, for people."""
-    table = _table("feed", "tried", "taken back")
+    """Format the result of `lake quarantine replay`."""
+    table = _table("feed", "tried", "replayed")
     for feed, done in summary.feeds.items():
         table.add_row(feed, f"{done.tried:,}", f"{done.replayed:,}")
     items: list[Any] = [table]
@@ -322,7 +320,7 @@ def show_replay(summary: ReplaySummary) -> str:
 
 
 def show_bad_record(feed: str, record: BadRecord, detail: str, text: str, most: int = 400) -> str:
-    """One rejected record, for people; detail and text as masking.shown gives them."""
+    """Format one rejected record; detail and text as returned by `masking.detail_and_text`."""
     place = f"{feed} {record.source_file} line {record.line}"
     fault = " ".join(part for part in (record.reason, record.column) if part)
     lines = [printable(f"{place}: {fault}: {detail}")]
@@ -331,7 +329,7 @@ def show_bad_record(feed: str, record: BadRecord, detail: str, text: str, most: 
 
 
 def show_discarded(done: Mapping[str, int]) -> str:
-    """How much was given up, for people."""
+    """Format the result of `lake quarantine discard`."""
     table = _table("feed", "discarded")
     for feed, records in done.items():
         table.add_row(feed, f"{records:,}")
@@ -339,7 +337,7 @@ def show_discarded(done: Mapping[str, int]) -> str:
 
 
 def show_drop(summary: DropSummary) -> str:
-    """What was dropped, for people."""
+    """Format the result of `lake drop`."""
     table = _table("object", "feed", "rows", "quarantined")
     items: list[Any] = [table]
     for done in summary.feeds:
@@ -353,7 +351,7 @@ def show_drop(summary: DropSummary) -> str:
 
 
 def run_as_dict(summary: RunSummary) -> dict[str, Any]:
-    """The summary of a cycle for machines; dates in order, rows that audits found masked."""
+    """Convert the summary of a cycle for `--json`, with sorted dates and masked audit examples."""
     found = asdict(summary)
     for name, done in summary.computed.items():
         found["computed"][name]["dates"] = sorted(map(str, done.dates))
@@ -363,7 +361,7 @@ def run_as_dict(summary: RunSummary) -> dict[str, Any]:
 
 
 def show_run(summary: RunSummary) -> str:
-    """The summary of `lake run` and `lake publish` for people."""
+    """Format the summary of `lake run` and `lake publish`."""
     items: list[Any] = []
     if summary.ingest:
         items.append(show_ingest(summary.ingest, "marked for recomputation"))
@@ -384,9 +382,9 @@ def show_run(summary: RunSummary) -> str:
     passed = sum(not audit.rows for audit in summary.audits)
     items += [f"{passed} standalone audits passed"] * bool(passed)
     words = {
-        "published": f"published state {summary.state}",
-        "unchanged": f"nothing new to publish: readers have state {summary.state}",
-        "held": f"readers are held at state {summary.state} since a rollback; `lake publish` goes on",
+        "published": f"published release {summary.state}",
+        "unchanged": f"nothing new to publish: readers have release {summary.state}",
+        "held": f"readers stay on release {summary.state} after a rollback; `lake publish` resumes publishing",
     }
     items.append(words.get(summary.outcome, f"not published: {_kept(summary)}"))
     items += [show_served(summary.served)] if summary.served else []
@@ -395,46 +393,47 @@ def show_run(summary: RunSummary) -> str:
 
 
 def _kept(summary: RunSummary) -> str:
-    """What readers have after a cycle that gave them nothing new."""
+    """Describe what readers have after a cycle that published nothing."""
     if not summary.is_state_known:
-        return "readers keep what they have; which state that is cannot be read"
-    return f"readers keep state {summary.state}" if summary.state else "readers have no state yet"
+        return "readers keep their release, whose number cannot be read"
+    return f"readers keep release {summary.state}" if summary.state else "there is no release yet"
 
 
 def show_served(served: Served) -> str:
-    """What Postgres got, for people."""
+    """Format what was written to Postgres."""
     changes = served.changes.values()
     written, deleted = (sum(getattr(change, name) for change in changes) for name in ("written", "deleted"))
     lines = [
-        f"{served.place} has state {served.state}: {len(served.changes)} tables changed ({written:,} rows written, "
-        f"{deleted:,} deleted), {served.unchanged} stayed as they were"
+        f"{served.place} has release {served.state}: {len(served.changes)} tables changed ({written:,} rows written, "
+        f"{deleted:,} deleted), {served.unchanged} unchanged"
     ]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in served.warnings)])
 
 
-def show_states(states: Sequence[Release], current: int | None, published: Releases) -> str:
-    """The published states, and how to read them."""
-    table = _table("state", "published at", "tables", "rows", "files", "ledger positions")
-    for state in states:
-        mark = "*" if state.number == current else " "
-        tables = state.tables.values()
-        positions = ", ".join(f"{feed} {position}" for feed, position in sorted(state.positions.items()))
+def show_releases(releases: Sequence[Release], current: int | None, published: Releases) -> str:
+    """Format the releases, with the statement that attaches the current one."""
+    table = _table("release", "published at", "tables", "rows", "files", "ledger positions")
+    for release in releases:
+        mark = "*" if release.number == current else " "
+        tables = release.tables.values()
+        positions = ", ".join(f"{feed} {position}" for feed, position in sorted(release.positions.items()))
         files = sum(len(item.files) for item in tables)
         numbers = (len(tables), f"{sum(item.rows for item in tables):,}", files)
-        table.add_row(f"{mark}{state.number}", f"{state.published_at:%Y-%m-%d %H:%M:%S}", *map(str, numbers), positions)
+        at = f"{release.published_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(f"{mark}{release.number}", at, *map(str, numbers), positions)
     return _text(table, *([published.attach()] if current else []))
 
 
 def show_recovery(done: Sequence[Recovery]) -> str:
-    """What became of the ledgers, for people."""
-    table = _table("feed", "to load anew", "taken over", "records", "files", "old log")
+    """Format the result of `lake ledger rebuild`."""
+    table = _table("feed", "to reload", "recovered", "records", "files", "old log")
     for item in done:
         numbers = (item.reload, item.objects, item.records, item.files)
         table.add_row(item.feed, *(f"{number:,}" for number in numbers), item.kept_as)
     lines = [
-        f"{item.feed}: {path} cannot be read and is left out; rows of it that the landing has no more come back only "
-        "with a back-up of it"
+        f"{item.feed}: {path} cannot be read and is left out; its rows of objects gone from the landing can only be "
+        "restored from a backup"
         for item in done
         for path in item.left_out
     ]
-    return _text(table, *lines, "run `lake ingest`: it loads what the landing holds, and all dates count as changed")
+    return _text(table, *lines, "run `lake ingest`: it reloads the landing, and all dates count as changed")

@@ -1,1 +1,1 @@
-"""One cycle from the landing to a release, and the commands beside it."""
+"""The cycle from the landing to a release, and the other writing commands."""

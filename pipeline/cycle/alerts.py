@@ -1,4 +1,4 @@
-"""What a cycle reports of itself, and of the contracts of all feeds."""
+"""Alerts of a cycle: its own failures, and contract violations of all feeds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from pipeline.cycle.summary import RunSummary
 
 @contextmanager
 def alerting(options: Settings, summary: RunSummary, now: Callable[[], dt.datetime]) -> Iterator[list[Channel]]:
-    """Reports after the body how a cycle ended and which contracts are broken; the body may add to whom.
+    """Report failures of the cycle and contract violations after the body.
 
-    The channels of the settings are there before anything can fail. After a body that raises nothing is reported.
+    Nothing is reported if the body raises.
+
+    Yields:
+        The channels to report to. Those of the settings are set up before anything can fail; the body may add others.
     """
     targets = channels(options)
     yield targets
@@ -33,17 +36,18 @@ def alerting(options: Settings, summary: RunSummary, now: Callable[[], dt.dateti
     if options.serving_dsn and "serve" not in summary.seconds:
         unseen.add("serving")
     if options.smtp_host and not any(target.name == "mail" for target in targets):
-        summary.warnings.append("SMTP_HOST is set without SMTP_SENDER and SMTP_RECIPIENTS: nobody gets mail")
+        summary.warnings.append("SMTP_HOST is set without SMTP_SENDER and SMTP_RECIPIENTS: no mail is sent")
     with summary.contained("alerts"):
         summary.warnings += report({**problems, **summary.broken_promises}, targets, options, now(), unseen)
 
 
 def _violations(options: Settings, summary: RunSummary, now: dt.datetime) -> tuple[dict[str, str], set[str]]:
-    """The broken promises of all feeds, with what the cycle knows of the reason, and those that could not be seen."""
+    """Find the contract violations of all feeds, noting failed loads, and the alerts whose state is unknown."""
     found: dict[str, str] = {}
     unseen: set[str] = set()
     failed = summary.ingest.failed_feeds if summary.ingest else []
-    is_out_of_reach = "ingest" in summary.seconds and summary.ingest is None  # the lake, which is reported
+    # the lake cannot be reached, which the cycle reports
+    is_out_of_reach = "ingest" in summary.seconds and summary.ingest is None
     known: list[Contract] = []
     with summary.contained("contracts"):
         known = list(contracts().values())
@@ -53,7 +57,7 @@ def _violations(options: Settings, summary: RunSummary, now: dt.datetime) -> tup
         if is_out_of_reach:
             unseen |= names
             continue
-        with summary.contained(f"the promises of {contract.feed}") as judging:
+        with summary.contained(f"the contract of {contract.feed}") as judging:
             found |= contract_violations([contract], options, now)
         if judging.error:
             unseen |= names

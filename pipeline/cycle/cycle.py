@@ -1,4 +1,4 @@
-"""One cycle in one process: ingest, invalidate, run, audit, publish. `lake run`, and its last part `lake publish`."""
+"""One cycle in one process: ingest, invalidate, run, audit, publish. `lake run`, and its last step `lake publish`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pipeline.warehouse.damage import lake_damage
 from pipeline.warehouse.project import Computed, Progress, Project, open_project
 
 ATTEMPTS = 3
-"""How often a cycle starts anew because a load was committed while it ran."""
+"""Maximum number of attempts of a cycle; it restarts when a load was committed while it ran."""
 
 
 def run_cycle(
@@ -42,13 +42,13 @@ def run_cycle(
     wait_seconds: float = 0.0,
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
 ) -> RunSummary:
-    """Ingests what waits, computes what is missing, audits what changed, and publishes it if all of that is well.
+    """Ingest waiting objects, compute missing intervals, audit changes, and publish if all of that succeeds.
 
-    What fails, foreseen or not, is an error of the summary and reported, and stops nothing that does not need it: what
-    was loaded and computed stays, and the next cycle goes on.
+    Every failure, expected or not, is reported and becomes an error of the summary. It stops only the steps that depend
+    on it: loaded and computed data stays, and the next cycle continues from there.
 
     Args:
-        feeds: the feeds to ingest, all without names.
+        feeds: feeds to ingest; all if empty.
         wait_seconds: how long to wait for another cycle on this lake.
 
     Raises:
@@ -59,8 +59,8 @@ def run_cycle(
     def work(channels: list[Channel]) -> None:
         for _ in range(ATTEMPTS):
             with summary.stage("ingest"), summary.contained("ingest") as loading:
-                summary.ingest = _joined(summary.ingest, ingest_all(feeds, ingesting, options))
-            if loading.error:  # of the lake itself: there is nothing to compute from
+                summary.ingest = _merged(summary.ingest, ingest_all(feeds, ingesting, options))
+            if loading.error:  # the lake itself failed, so there is nothing to compute from
                 return
             is_over = True
             with summary.stage("load project"), summary.contained("the project"), open_project(computing) as project:
@@ -71,18 +71,18 @@ def run_cycle(
                     _record(project, summary)
             if is_over:
                 return
-        summary.failed(RetriableError("loads keep being committed while models are computed; the next cycle goes on"))
+        summary.failed(RetriableError("loads keep being committed while models are computed; the next cycle retries"))
 
     return _cycle(work, options, summary, wait_seconds, now)
 
 
 def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0) -> RunSummary:
-    """Audits and publishes gold as it stands, for those who ingest and run by their own schedule.
+    """Audit and publish the current gold, for setups that schedule ingest and run separately.
 
-    It also ends the hold of a rollback.
+    This also resumes publishing after a rollback.
 
     Raises:
-        Busy: as `run_cycle`.
+        Busy: another cycle is in progress.
     """
     summary = RunSummary(now, "failed")
 
@@ -90,25 +90,26 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
         with summary.contained("the project"), open_project() as project:
             channels += _sqlmesh_channels(project, options)
             with summary.contained("the publication"):
-                project.must_have_tables()
+                project.require_tables()
                 summary.outcome = "not published"
-                audit_and_publish(project, options, summary, now, ends_hold=True)
+                audit_and_publish(project, options, summary, now, resume=True)
             _record(project, summary)
 
     return _cycle(work, options, summary, wait_seconds, lambda: now)
 
 
-def serve_too(options: Settings, summary: RunSummary, wait_seconds: float) -> None:
-    """Brings the state that readers of the files have into Postgres, where one is set.
+def serve_release(options: Settings, summary: RunSummary, wait_seconds: float) -> None:
+    """Copy the current release to Postgres, if SERVING_DSN is set.
 
-    Whatever became of the cycle: an earlier one may have failed to. What fails is reported, and tried by the next one.
+    This runs even if the cycle failed, since an earlier cycle may have failed to serve. A failure is reported, and the
+    next cycle retries.
     """
     if not options.serving_dsn:
         return
     with summary.stage("serve"), summary.contained("serving") as serving:
         if not Releases(options).pointer():
             return
-        from pipeline.serving.serve import serve  # which needs the extra `postgres`
+        from pipeline.serving.serve import serve  # needs the extra `postgres`
 
         summary.served = serve(options, max(wait_seconds, options.state_lock_seconds))
     summary.unserved = str(serving.error or "")
@@ -121,29 +122,29 @@ def _cycle(
     wait_seconds: float,
     now: Callable[[], dt.datetime],
 ) -> RunSummary:
-    """Does the work of one cycle while no other one is in progress, and reports what went wrong.
+    """Run one cycle exclusively, and report its failures.
 
     Args:
-        work: gets the channels that alerts go to, and may add some.
+        work: the steps of the cycle; receives the alert channels and may add to them.
 
     Raises:
-        Busy: another one is in progress.
+        Busy: another cycle is in progress.
     """
     with alerting(options, summary, now) as channels:
-        with summary.contained("the cycle", but=(Busy,)) as cycle, one_cycle(options, wait_seconds):
-            _look(options, summary)
+        with summary.contained("the cycle", reraise=(Busy,)) as cycle, exclusive_cycle(options, wait_seconds):
+            _read_release(options, summary)
             work(channels)
-            serve_too(options, summary, wait_seconds)
+            serve_release(options, summary, wait_seconds)
         if cycle.error:
-            _look(options, summary)
+            _read_release(options, summary)
         if summary.ingest:
-            summary.take_over(summary.ingest)
+            summary.merge_ingest(summary.ingest)
     return summary
 
 
-def _look(options: Settings, summary: RunSummary) -> None:
-    with summary.contained("the published states"):
-        summary.look(Releases(options))
+def _read_release(options: Settings, summary: RunSummary) -> None:
+    with summary.contained("the releases"):
+        summary.read_release(Releases(options))
 
 
 def _sqlmesh_channels(project: Project, options: Settings) -> list[Channel]:
@@ -151,19 +152,19 @@ def _sqlmesh_channels(project: Project, options: Settings) -> list[Channel]:
 
 
 def _record(project: Project, summary: RunSummary) -> None:
-    """Notes the cycle in the warehouse."""
+    """Record the cycle in the warehouse."""
     if summary.ingest:
-        summary.take_over(summary.ingest)
+        summary.merge_ingest(summary.ingest)
     with summary.contained("the record of the cycle"):
         record(project.context.engine_adapter, summary)
 
 
 @contextmanager
-def one_cycle(options: Settings, wait_seconds: float) -> Iterator[None]:
-    """Keeps other cycles on this lake out as long as the body runs: those of this host, and all that share the state.
+def exclusive_cycle(options: Settings, wait_seconds: float) -> Iterator[None]:
+    """Hold the cycle lock while the body runs: against cycles on this host, and all that share the state.
 
     Raises:
-        RetriableError: another one is in progress.
+        Busy: another cycle is in progress.
     """
     path = Path(options.lake_home) / "locks" / "cycle.lock"
     busy = f"another cycle is in progress in {options.lake_home}; wait for it, or use --wait"
@@ -172,8 +173,12 @@ def one_cycle(options: Settings, wait_seconds: float) -> Iterator[None]:
 
 
 def _run_and_publish(project: Project, options: Settings, summary: RunSummary, now: dt.datetime) -> bool:
-    """Whether the cycle is over: False when a load came in between, so that it has to begin again."""
-    project.must_have_tables()
+    """Compute, audit and publish.
+
+    Returns:
+        Whether the cycle is over; False if a load was committed during it, so that it must restart.
+    """
+    project.require_tables()
     summary.outcome = "not published"
     is_complete = False
     with summary.stage("run"), summary.contained("the run") as running:
@@ -182,22 +187,22 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
         except RetriableError as error:
             raise _damage(project, options, now) or error from error
     for name, done in project.console.computed.items():
-        whole = summary.computed.setdefault(name, Computed())
-        whole.dates |= done.dates
-        whole.audits += done.audits
-        whole.failed_audits += done.failed_audits
-        whole.seconds += done.seconds
+        total = summary.computed.setdefault(name, Computed())
+        total.dates |= done.dates
+        total.audits += done.audits
+        total.failed_audits += done.failed_audits
+        total.seconds += done.seconds
     summary.warnings += project.console.warnings
     if not is_complete:
         summary.errors += project.console.errors
         summary.exit_code = max(summary.exit_code, 1)
         with summary.contained("the audits that failed"):
             summary.audits += failed_audits(project, options, summary.failed)
-        with summary.contained("the look for damaged files"):
+        with summary.contained("the check for damaged files"):
             if not (running.error or project.console.failed_audits) and (damage := _damage(project, options, now)):
                 summary.failed(damage)
         return True
-    # what could not be marked stays so: there is nothing to wait for, and the publication says what it lacks
+    # dates of lost ledgers cannot be marked: do not wait for them, the publication names what it lacks
     lost = set(summary.ingest.lost) if summary.ingest else set()
     if (
         summary.ingest
@@ -207,8 +212,8 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
         return False
     audit_and_publish(project, options, summary, now)
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
-        summary.outcome = "not published"  # what was loaded is new, and waits for its dates to be marked
-    with summary.stage("house-keeping"), summary.contained("house-keeping"):
+        summary.outcome = "not published"  # new data is loaded, but its dates are not marked yet
+    with summary.stage("house-keeping"), summary.contained("housekeeping"):
         project.clean_up()
         with open_state(options) as state:
             history.collect(state)
@@ -216,14 +221,14 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
 
 
 def _damage(project: Project, options: Settings, now: dt.datetime) -> DamagedLake | None:
-    """What is wrong with bronze when a run failed; files of the dates that are missing are read."""
+    """Find damaged bronze files after a failed run, reading the files of the missing dates."""
     due, _ = project.missing(now)
     dates = {day for days in due.values() for day in days}
     return lake_damage(Store(options.lake_uri, options), contracts().values(), dates)
 
 
-def _joined(before: IngestSummary | None, after: IngestSummary) -> IngestSummary:
-    """The summaries of two ingests of one cycle."""
+def _merged(before: IngestSummary | None, after: IngestSummary) -> IngestSummary:
+    """Merge the summaries of two ingests of one cycle."""
     if before is None:
         return after
     dates = {

@@ -1,4 +1,4 @@
-"""Source objects that should never have been loaded, taken out of the lake: `lake drop`."""
+"""Removal of wrong source objects from the lake: `lake drop`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from pipeline.warehouse.damage import lake_damage
 
 @dataclass(slots=True)
 class DropSummary:
-    """What was dropped, by feed, and which dates and models have to be computed again.
+    """Dropped objects by feed, and the dates and models to recompute.
 
     Attributes:
-        errors: one line per feed or step that failed; the others were done.
+        errors: one line per failed feed or step; the other ones succeeded.
         exit_code: 0 done, 1 failed, 2 misuse.
     """
 
@@ -36,25 +36,25 @@ class DropSummary:
     exit_code: int = 0
 
     def failed(self, error: LakemeshError) -> None:
-        """Notes an error without stopping the rest."""
+        """Add an error without stopping the rest."""
         self.errors.append(str(error))
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
 
 
 def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSummary:
-    """Takes the rows and rejected records of the named objects out, in one commit per feed, and marks their dates.
+    """Remove rows and rejected records of the named objects, in one commit per feed, and mark their dates.
 
     Args:
         names: bucket/key, as in `_source_file`.
-        because: why; kept beside the ledger.
+        because: the reason; kept alongside the ledger.
 
     Raises:
         ConfigError: an object was never loaded, and nothing was dropped; or the lake cannot be used.
-        RetriableError: the lake is in use or away.
+        RetriableError: the lake is in use or cannot be reached.
     """
     wanted = list(dict.fromkeys(names))
     if not because.strip():
-        raise ConfigError("why? Expected a reason after --because; it is kept for whoever looks later")
+        raise ConfigError("no reason given; expected a text after --because, which `lake why` shows later")
     summary, known = DropSummary(), contracts()
     with writable_lake(options) as (lake, _):
         found = {feed: Ledger(lake, feed).state().objects.lookup(wanted) for feed in known}
@@ -70,7 +70,7 @@ def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSumma
                 for name in done.replaced:
                     summary.failed(
                         RetriableError(
-                            f"{name} was loaded in another version meanwhile, which stays; "
+                            f"another version of {name} was loaded in the meantime and stays; "
                             f"`lake why {name}` shows it, the same command drops it"
                         )
                     )
@@ -84,7 +84,7 @@ def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSumma
 
 
 def _drop(lake: Store, contract: Contract, names: Collection[str], because: str) -> Drop:
-    """Drops the named objects of one feed.
+    """Drop the named objects of one feed.
 
     Raises:
         DamagedLake: a file with their rows is missing or cannot be read; nothing was dropped.
@@ -99,10 +99,10 @@ def _drop(lake: Store, contract: Contract, names: Collection[str], because: str)
 
 
 def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Settings) -> None:
-    """Checks that a ledger knows every object.
+    """Check that every object is in a ledger.
 
     Raises:
-        ConfigError: one waits in the landing, or nobody knows it.
+        ConfigError: an object waits in the landing, or is unknown.
     """
     sources = {contract.source.bucket for contract in contracts().values()}
     for name in wanted:
@@ -114,7 +114,7 @@ def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Se
                 "`lake ingest`. Nothing was dropped"
             )
         raise ConfigError(
-            f"{name}: no ledger knows it; expected bucket/key of a loaded object, as in the column _source_file, with "
+            f"{name} is not in any ledger; expected bucket/key of a loaded object, as in the column _source_file, with "
             f"a bucket of {', '.join(sorted(sources))}. Nothing was dropped"
         )
 
@@ -123,5 +123,5 @@ def _is_in_the_landing(name: str, buckets: Collection[str], options: Settings) -
     bucket, _, key = name.partition("/")
     try:
         return bucket in buckets and Landing(options.landing(bucket), options).find(key) is not None
-    except LakemeshError:  # a name that no object can have, or a store that is away: no ledger knows it either way
+    except LakemeshError:  # an impossible name, or a store that cannot be reached: it is in no ledger either way
         return False

@@ -1,4 +1,4 @@
-"""Ingest of all feeds, then invalidation: what `lake ingest` does."""
+"""Ingest of all feeds, then invalidation: `lake ingest`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ingest.steps.load import FeedReport, Progress, ingest_feed
 from ingest.steps.notifications import finish, read_spool
 from ingest.storage.landing import Landing
 from pipeline.checks.landings import absent, judge_absent
-from pipeline.invalidation.continuity import known, lost_ledgers, must_be_the_known_lake
+from pipeline.invalidation.continuity import lake_records, lost_ledgers, require_recorded_lake
 from pipeline.invalidation.invalidate import invalidate
 from pipeline.lake import writable_lake
 from pipeline.process.contain import contained
@@ -30,17 +30,17 @@ from pipeline.process.contain import contained
 
 @dataclass(slots=True)
 class IngestSummary:
-    """What one `lake ingest` did.
+    """Summary of one `lake ingest`.
 
     Attributes:
         feeds: a report per feed.
-        dates: touched dates by feed, as far as they were invalidated.
-        models: models that the next run recomputes in part.
-        notes: what an operator should know.
-        lost: feeds whose logs lack entries; nothing was written to them.
-        errors: one line per feed or step that failed; the others were done.
-        failed_feeds: feeds of which nothing, or not all, was loaded; errors says why.
-        is_marked: whether the touched dates are marked for recomputation.
+        dates: changed dates that were invalidated, by feed.
+        models: models that the next run partly recomputes.
+        notes: information for the operator.
+        lost: feeds whose ledgers lack entries; nothing was written to them.
+        errors: one line per failed feed or step; the other ones succeeded.
+        failed_feeds: feeds that were not or only partly loaded; `errors` has the reasons.
+        is_marked: whether the changed dates are marked for recomputation.
         exit_code: 0 done, 1 failed, 2 misuse.
     """
 
@@ -55,7 +55,7 @@ class IngestSummary:
     exit_code: int = 0
 
     def failed(self, error: LakemeshError, feed: str = "") -> None:
-        """Notes an error, of a feed if one is named, without stopping the rest."""
+        """Add an error, of a feed if one is named, without stopping the rest."""
         text = str(error)
         self.errors.append(text if text.startswith(feed) else f"{feed}: {text}")
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
@@ -68,16 +68,16 @@ def ingest_all(
     full: bool = False,
     hinted: bool = False,
 ) -> IngestSummary:
-    """Loads the named feeds (all without names) and invalidates the dates that they touched.
+    """Load the named feeds, all if none is named, and invalidate the dates that changed.
 
-    A feed that fails does not hold up the others.
+    A failing feed does not hold up other feeds.
 
     Args:
-        full: lists everything, whatever the contracts say.
-        hinted: between full sweeps, looks only at what the spool of notifications names.
+        full: list everything, whatever the contracts say.
+        hinted: between full sweeps, check only the objects named by notifications.
 
     Raises:
-        ConfigError: a feed is unknown or the lake cannot be used at all.
+        ConfigError: a feed is unknown, or the lake cannot be used at all.
         RetriableError: the lake cannot be reached.
     """
     options = options or settings()
@@ -86,15 +86,15 @@ def ingest_all(
     spool = read_spool(Path(options.notifications_path), contracts().values()) if hinted else None
     with writable_lake(options) as (lake, note):
         summary.notes += [note] if note else []
-        others = known(options, lake)
+        recorded = lake_records(options, lake)
         try:
-            must_be_the_known_lake(lake, others)
-        except ConfigError as error:  # nothing is loaded into a lake that is another one
+            require_recorded_lake(lake, recorded)
+        except ConfigError as error:  # never load into a different lake
             summary.failed(error)
             summary.failed_feeds += [contract.feed for contract in chosen]
             summary.is_marked = False
             return summary
-        lost = lost_ledgers(options, lake, chosen, others)
+        lost = lost_ledgers(options, lake, chosen, recorded)
         missing = []
         for contract in chosen:
             if contract.feed in lost:
@@ -125,8 +125,8 @@ def ingest_all(
                 summary.failed(TooManyBadRecords(contract.feed, report.quarantined, report.records))
             if report.rescued and contract.unknown_fields == "evolve":
                 summary.notes.append(
-                    f"{contract.feed}: {report.rescued:,} records hold fields that the contract does not know; "
-                    f"`lake contracts propose {contract.feed}` shows the change"
+                    f"{contract.feed}: {report.rescued:,} records have fields that the contract does not declare; "
+                    f"`lake contracts propose {contract.feed}` proposes columns"
                 )
             if report.unloadable:
                 summary.failed(UnloadableObjects(contract.feed, report.unloadable))
@@ -146,9 +146,9 @@ def ingest_all(
             summary.failed(mistake)
         if spool:
             summary.notes.append(spool.note())
-            whole = [feed.feed for feed in summary.feeds if feed.is_whole]
+            complete = [feed.feed for feed in summary.feeds if feed.is_complete]
             with contained("the spool of notifications", summary.failed):
-                finish(spool, contracts().values(), whole)
+                finish(spool, contracts().values(), complete)
         with contained("the marking of dates", summary.failed) as marking:
             done = invalidate(options, lake, contracts())
             summary.dates, summary.models = done.dates, done.models

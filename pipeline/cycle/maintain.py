@@ -1,4 +1,4 @@
-"""Care for the lake's files: `lake maintain`."""
+"""Maintenance of the lake's files: `lake maintain`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ingest.upkeep.clean import Cleaning, clean
 from ingest.upkeep.compact import Compaction, compact
 from ingest.upkeep.orphans import landed_objects
 from ingest.upkeep.retire import Retirement, moved_to, plan_retirement, retire
-from pipeline.invalidation.continuity import Known, known, lost_ledgers, must_be_the_known_lake
+from pipeline.invalidation.continuity import LakeRecords, lake_records, lost_ledgers, require_recorded_lake
 from pipeline.lake import writable_lake
 
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """What was done for one feed."""
+    """Result of the maintenance of one feed."""
 
     feed: str
     compaction: Compaction
@@ -34,39 +34,39 @@ class Maintenance:
 def maintain(
     contracts: Iterable[Contract], options: Settings, grace: dt.timedelta
 ) -> tuple[list[Maintenance], list[LostLedger]]:
-    """Maintains feed by feed; one whose log lost entries is left alone, and its error returned.
+    """Maintain one feed after the other; a feed whose ledger lost entries is skipped, and its error returned.
 
     Raises:
-        ConfigError, RetriableError: as `maintain_feed`.
+        ConfigError, RetriableError: see `maintain_feed`.
     """
     lake = Store(options.lake_uri, options)
-    others = known(options, lake)
-    must_be_the_known_lake(lake, others)
+    recorded = lake_records(options, lake)
+    require_recorded_lake(lake, recorded)
     done, lost = [], []
     for contract in contracts:
         try:
-            done.append(maintain_feed(contract, options, grace, others))
+            done.append(maintain_feed(contract, options, grace, recorded))
         except LostLedger as error:
             lost.append(error)
     return done, lost
 
 
 def maintain_feed(
-    contract: Contract, options: Settings, grace: dt.timedelta, others: Known | None = None
+    contract: Contract, options: Settings, grace: dt.timedelta, recorded: LakeRecords | None = None
 ) -> Maintenance:
-    """Compacts, deletes what is out of reach, then retires source objects. Safe beside ingesters, and to interrupt.
+    """Compact, delete unreachable files, then retire source objects. Safe to interrupt and to run during ingest.
 
     Args:
-        others: what others know of the lake; by default it is looked up.
+        recorded: what state and releases record about the lake; read from them by default.
 
     Raises:
-        LostLedger: entries of the feed's log are missing.
+        LostLedger: the feed's ledger lacks entries.
         ConfigError: the lake cannot be used.
-        RetriableError: it cannot be reached, or another writer holds its lock.
+        RetriableError: the lake cannot be reached, or another writer holds its lock.
     """
     now = dt.datetime.now(dt.UTC)
     with writable_lake(options) as (lake, _):
-        for error in lost_ledgers(options, lake, [contract], others).values():
+        for error in lost_ledgers(options, lake, [contract], recorded).values():
             raise error
         landing = Landing(options.landing(contract.source.bucket), options)
         landed = partial(landed_objects, contract, landing)
@@ -81,11 +81,11 @@ def maintain_feed(
 
 
 def retirable(contract: Contract, options: Settings) -> Iterator[tuple[str, str, str | None, int]]:
-    """(action, bucket/key, where it moves to, bytes) of each source object that `lake maintain` would retire now.
+    """Yield (action, bucket/key, target, bytes) of each source object that `lake maintain` would retire now.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
-        RetriableError: a store cannot be reached, or the lake is not whole.
+        RetriableError: a store cannot be reached, or the lake is incomplete.
     """
     rule = contract.source.retire
     if rule:

@@ -1,4 +1,4 @@
-"""Contract changes from what records bring: `lake contracts propose`."""
+"""Contract changes derived from undeclared fields: `lake contracts propose`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from ingest.contracts.contract import select
 from ingest.ledger.ledger import Ledger
 from ingest.settings import Settings
-from ingest.steps.propose import MAX_PROPOSED, MAX_SEEN, proposal, unknown_fields, write
+from ingest.steps.propose import MAX_PROPOSED, MAX_SURVEYED, proposal, unknown_fields, write
 from ingest.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is proposed for one feed.
+    """Proposed contract change of one feed.
 
     Attributes:
-        columns: dotted paths with the number of records that bring them.
-        unfit: fields that cannot be columns, and why; they stay in `_rescued_data`.
-        notes: which limits left something out, for people.
-        patch: the change of the contract's file; empty for none.
+        columns: dotted paths with the number of records that have them.
+        unfit: fields that cannot become columns, and why; they stay in `_rescued_data`.
+        notes: human-readable limits because of which fields were left out.
+        patch: the change of the contract's file; empty if there is none.
     """
 
     feed: str
@@ -30,7 +30,7 @@ class Proposal:
 
 
 def propose(feeds: tuple[str, ...], options: Settings, in_place: bool = False) -> list[Proposal]:
-    """Looks through the rescued fields of the named feeds, all without names.
+    """Propose columns for the rescued fields of the named feeds, all if none is named.
 
     Args:
         in_place: whether to write the changed contracts.
@@ -51,7 +51,9 @@ def propose(feeds: tuple[str, ...], options: Settings, in_place: bool = False) -
         fit = {item.path: item.records for item in fields if not item.obstacle}
         notes = []
         if not survey.is_complete:
-            notes.append(f"more than {MAX_SEEN:,} unknown fields; those that appeared after so many are left out")
+            notes.append(
+                f"more than {MAX_SURVEYED:,} unknown fields; those that appeared after this limit are left out"
+            )
         if sum(item.size for item in fields if not item.obstacle) > MAX_PROPOSED:
             notes.append(
                 f"only the most frequent fields are proposed, at most {MAX_PROPOSED} columns at a time; "

@@ -1,4 +1,4 @@
-"""The end of a cycle: gold through the gate, and to readers."""
+"""Last step of a cycle: check gold at the gate and publish it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipeline.warehouse.project import Project
 
 
 def audit_and_publish(
-    project: Project, options: Settings, summary: RunSummary, now: dt.datetime, ends_hold: bool = False
+    project: Project, options: Settings, summary: RunSummary, now: dt.datetime, resume: bool = False
 ) -> None:
-    """Publishes gold as it stands, if nothing is missing and no blocking audit finds rows.
+    """Publish the current gold, if nothing is missing and no blocking audit finds rows.
 
     Args:
-        summary: gets the outcome, the release that readers have afterwards, and an error for whatever went wrong.
-        ends_hold: whether the hold of a rollback ends.
+        summary: receives the outcome, the release that readers get afterwards, and any error.
+        resume: whether to resume publishing after a rollback.
     """
     published = Releases(options)
-    with summary.contained("the published states") as looking:
-        summary.look(published)
+    with summary.contained("the releases") as reading:
+        summary.read_release(published)
     candidate = None
     with summary.contained("the audits"):
         candidate = _audit(project, options, summary, now, published)
@@ -33,26 +33,26 @@ def audit_and_publish(
     state_before = summary.state
     timed = nullcontext() if candidate.is_same else summary.stage("publish")
     with summary.contained("the publication") as publishing, timed:
-        done = release(candidate, summary.audits, project, options, now, published, ends_hold, summary.failed)
+        done = release(candidate, summary.audits, project, options, now, published, resume, summary.failed)
         summary.outcome = done.outcome
         summary.published_dates = done.dates or {}
         summary.state = summary.state if done.state is None else done.state
-    if publishing.error and not looking.error:
-        with summary.contained("the published states"):
-            summary.look(published)
-            if summary.state is not None and summary.state != state_before:  # it failed after readers were switched
+    if publishing.error and not reading.error:
+        with summary.contained("the releases"):
+            summary.read_release(published)
+            if summary.state is not None and summary.state != state_before:  # failed after switching the pointer
                 summary.outcome = "published"
-                summary.published_dates = published.state(summary.state).dates
+                summary.published_dates = published.get(summary.state).dates
 
 
 def _audit(
     project: Project, options: Settings, summary: RunSummary, now: dt.datetime, published: Releases
 ) -> Candidate | None:
-    """What passed the gate; None when it is blocked."""
+    """Return what passed the gate; None if it is blocked."""
     with summary.stage("audit"):
         behind = feeds_behind(project.context.engine_adapter, options)
         verdict = check(project, options, published, now, behind, summary.failed)
-    summary.held = verdict.held or {}
+    summary.held = verdict.withheld or {}
     summary.audits += verdict.audits
     if verdict.blocked:
         summary.failed(verdict.blocked)

@@ -1,4 +1,4 @@
-"""Rejected records seen, taken back or given up: `lake quarantine`."""
+"""Listing, replay and discard of quarantined records: `lake quarantine`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 from ingest.contracts.contract import Contract, contracts, select
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.quarantine import BadRecord, Group, Wanted, bad_records, groups
+from ingest.ledger.quarantine import BadRecord, Group, Selection, bad_records, groups
 from ingest.settings import Settings
 from ingest.steps.discard import discard
 from ingest.steps.replay import Replay, replay
 from ingest.storage.store import Store
-from pipeline.invalidation.continuity import known, lost_ledgers, must_be_the_known_lake
+from pipeline.invalidation.continuity import lake_records, lost_ledgers, require_recorded_lake
 from pipeline.invalidation.invalidate import invalidate
 from pipeline.lake import writable_lake
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaySummary:
-    """What was taken back, by feed, and which dates and models have to be computed anew.
+    """Replayed records by feed, and the dates and models to recompute.
 
     Attributes:
-        errors: why feeds were left alone whose logs lost entries.
+        errors: reasons why feeds were skipped whose ledgers lost entries.
     """
 
     feeds: Mapping[str, Replay]
@@ -32,8 +32,8 @@ class ReplaySummary:
     errors: tuple[str, ...] = ()
 
 
-def quarantine_of(feeds: tuple[str, ...], options: Settings) -> dict[str, list[Group]]:
-    """The quarantine of the named feeds (all without names) by fault.
+def quarantine_groups(feeds: tuple[str, ...], options: Settings) -> dict[str, list[Group]]:
+    """Group the quarantine of the named feeds, all if none is named, by reason and column.
 
     Raises:
         ConfigError: a feed is unknown or the lake cannot be used.
@@ -43,13 +43,13 @@ def quarantine_of(feeds: tuple[str, ...], options: Settings) -> dict[str, list[G
     return {contract.feed: groups(lake, Ledger(lake, contract.feed).state()) for contract in select(feeds)}
 
 
-def records_of(
-    feeds: tuple[str, ...], wanted: Wanted, options: Settings, discarded: bool = False
+def quarantined_records(
+    feeds: tuple[str, ...], wanted: Selection, options: Settings, discarded: bool = False
 ) -> Iterator[tuple[str, BadRecord]]:
-    """(feed, record) of the open quarantine, or of what was discarded.
+    """Yield (feed, record) of the open quarantine, or of the discarded records.
 
     Raises:
-        ConfigError, RetriableError: as above.
+        ConfigError, RetriableError: see `quarantine_groups`.
     """
     lake = Store(options.lake_uri, options)
     for contract in select(feeds):
@@ -58,47 +58,47 @@ def records_of(
 
 
 def discard_all(
-    feeds: tuple[str, ...], because: str, wanted: Wanted, options: Settings
+    feeds: tuple[str, ...], because: str, wanted: Selection, options: Settings
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Gives up the wanted records of the named feeds.
+    """Discard the wanted records of the named feeds.
 
     Returns:
-        How many, by feed; and why feeds were left alone whose logs lost entries.
+        Number of discarded records by feed; and the reasons why feeds were skipped whose ledgers lost entries.
 
     Raises:
         ConfigError: a feed is unknown or the lake cannot be used.
-        RetriableError: the lake is in use or away.
+        RetriableError: the lake is in use or cannot be reached.
     """
     now = dt.datetime.now(dt.UTC)
     with writable_lake(options) as (lake, _):
-        whole, errors = _writable(feeds, options, lake)
-        return {item.feed: discard(lake, Ledger(lake, item.feed), now, because, wanted) for item in whole}, errors
+        writable, errors = _writable(feeds, options, lake)
+        return {item.feed: discard(lake, Ledger(lake, item.feed), now, because, wanted) for item in writable}, errors
 
 
 def _writable(feeds: tuple[str, ...], options: Settings, lake: Store) -> tuple[list[Contract], tuple[str, ...]]:
-    """The named feeds whose logs are whole, and what is wrong with the others.
+    """Return the named feeds with complete ledgers, and the errors of the rest.
 
     Raises:
-        ConfigError: the lake lost its identity, or is another one.
+        ConfigError: the lake lost its identity, or is a different one.
     """
-    others = known(options, lake)
-    must_be_the_known_lake(lake, others)
+    recorded = lake_records(options, lake)
+    require_recorded_lake(lake, recorded)
     chosen = select(feeds)
-    lost = lost_ledgers(options, lake, chosen, others)
+    lost = lost_ledgers(options, lake, chosen, recorded)
     return [item for item in chosen if item.feed not in lost], tuple(map(str, lost.values()))
 
 
-def replay_all(feeds: tuple[str, ...], wanted: Wanted, options: Settings) -> ReplaySummary:
-    """Judges quarantined records anew by the contracts of now, and marks the dates of those that are good.
+def replay_all(feeds: tuple[str, ...], wanted: Selection, options: Settings) -> ReplaySummary:
+    """Replay quarantined records under the current contracts, and mark the dates of the accepted ones.
 
     Raises:
         ConfigError: a feed is unknown or the lake cannot be used.
-        RetriableError: the lake or the state is in use or away; what was taken back stays so.
+        RetriableError: the lake or the state is in use or cannot be reached; replayed records stay replayed.
     """
     done = {}
     with writable_lake(options) as (lake, _):
-        whole, errors = _writable(feeds, options, lake)
-        for contract in whole:
+        writable, errors = _writable(feeds, options, lake)
+        for contract in writable:
             ledger = Ledger(lake, contract.feed)
             done[contract.feed] = replay(contract, lake, ledger, dt.datetime.now(dt.UTC), wanted)
         marked = invalidate(options, lake, contracts())

@@ -1,4 +1,4 @@
-"""Warehouse and state made anew from bronze: `lake rebuild`. For when one of them is lost, or not trusted any more."""
+"""Rebuild of warehouse and state from bronze: `lake rebuild`. For when one of them is lost or no longer trusted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ingest.contracts.contract import contracts
 from ingest.errors import RetriableError
 from ingest.settings import Settings
 from ingest.storage.store import Store
-from pipeline.cycle.cycle import one_cycle, serve_too
+from pipeline.cycle.cycle import exclusive_cycle, serve_release
 from pipeline.cycle.publication import audit_and_publish
 from pipeline.cycle.summary import RunSummary
-from pipeline.invalidation.continuity import must_be_writable
+from pipeline.invalidation.continuity import require_writable
 from pipeline.invalidation.invalidate import invalidate
 from pipeline.state.compute_lock import compute_lock
 from pipeline.warehouse.project import PROD, Computed, Progress, open_project
@@ -25,26 +25,26 @@ LOST = ".before-rebuild"
 
 
 def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: float = 0.0) -> RunSummary:
-    """Computes everything from bronze by the models of the project folder, and publishes it.
+    """Compute everything from bronze with the models of the project folder, and publish it.
 
-    The old files (of a state in Postgres, its schemas) are kept under another name until that has succeeded; the tables
-    of Spark go first. Readers keep their state all the while. After a crash the same command begins again.
+    The old files (schemas, for a state in Postgres) are kept under another name until the rebuild has succeeded; Spark
+    tables are dropped first. Readers keep their release meanwhile. After a crash the same command starts over.
 
     Raises:
-        LostLedger: the log of a feed lacks entries, so bronze is not all there.
-        RetriableError: another cycle is in progress, or a model failed; the old files stay.
+        LostLedger: the ledger of a feed lacks entries, so bronze is incomplete.
+        RetriableError: another cycle is in progress, or a model failed; the old files are kept.
     """
     now = dt.datetime.now(dt.UTC)
     summary = RunSummary(now)
-    with one_cycle(options, wait_seconds), compute_lock(options):
+    with exclusive_cycle(options, wait_seconds), compute_lock(options):
         lake = Store(options.lake_uri, options)
-        must_be_writable(options, lake, contracts().values())
+        require_writable(options, lake, contracts().values())
         if options.has_postgres_state:
             from pipeline.state.postgres import set_aside
 
             set_aside(options)
         for path in _files(options):
-            # a half-built file of an interrupted rebuild is worth nothing, the one from before it is kept
+            # keep the file from before an interrupted rebuild, not its half-built one
             kept = path.with_name(path.name + LOST)
             if kept.exists():
                 path.unlink(missing_ok=True)
@@ -59,10 +59,9 @@ def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: 
                 try:
                     project.context.plan(PROD, auto_apply=True, no_prompts=True, skip_tests=True, execution_time=now)
                 except SQLMeshError as error:
-                    told = "; ".join(project.console.errors) or " ".join(str(error).split())
+                    reason = "; ".join(project.console.errors) or " ".join(str(error).split())
                     raise RetriableError(
-                        f"the rebuild stopped: {told}. Mend it and run this again; the files from before are kept as "
-                        f"*{LOST}"
+                        f"the rebuild failed: {reason}. Fix it and run this again; the old files are kept as *{LOST}"
                     ) from error
             for name, done in project.console.computed.items():
                 summary.computed[name] = Computed(set(done.dates), done.audits, done.failed_audits, done.seconds)
@@ -75,7 +74,7 @@ def rebuild(options: Settings, computing: Progress | None = None, wait_seconds: 
                 from pipeline.state.postgres import drop_aside
 
                 drop_aside(options)
-    serve_too(options, summary, wait_seconds)
+    serve_release(options, summary, wait_seconds)
     return summary
 
 

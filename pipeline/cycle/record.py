@@ -1,4 +1,4 @@
-"""The record of past cycles in the warehouse, for the models in models/ops."""
+"""Record of past cycles in the warehouse, read by the models in models/ops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.warehouse.operations import AUDITS, RUNS
 
 
 def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
-    """Adds a cycle to what is known of past ones."""
+    """Append a cycle to the record."""
     if not warehouse.table_exists("operations.runs"):
         return
     run_id = f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"

@@ -1,9 +1,9 @@
-"""A feed's ledger made anew, when it is lost or broken: `lake ledger rebuild`.
+"""Rebuild of a lost or broken ledger: `lake ledger rebuild`.
 
-What the landing still holds is loaded anew by the next ingest: that is always right, at the cost of a first ingest.
-Of objects that the landing has no more, the rows in the lake are all there is: they are taken over. Without a ledger
-nobody knows which files are live, so replaced files, compacted originals and leftovers of crashes lie among them: of
-each object the newest version counts, and of each line what was written last. What was dropped stays dropped.
+The next ingest reloads every object that is still in the landing: always correct, at the cost of an initial ingest. Of
+objects gone from the landing, the lake has the only rows, so they are recovered. Without a ledger it is unknown which
+files are live: replaced files, compacted originals and leftovers of crashes are among them. So the newest version of
+each object counts, and for each line the last one written. Dropped objects stay dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store
 from ingest.upkeep.clean import load_of
 from ingest.upkeep.orphans import landed_objects, sole_copies
-from pipeline.invalidation.continuity import Known, Record, known, must_continue, name_again, records_beside
+from pipeline.invalidation.continuity import (
+    LakeRecords,
+    Record,
+    lake_records,
+    records_in_lake,
+    require_recorded_entries,
+    restore_identity,
+)
 from pipeline.lake import writable_lake
 from pipeline.state.opening import open_state
 from pipeline.warehouse.damage import unreadable
@@ -39,20 +46,20 @@ from pipeline.warehouse.duck import connect, parquet
 
 _DROPPED = pa.schema([("name", pa.string()), ("etag", pa.string()), ("modified_at", pa.timestamp("us"))])
 MARGIN = 1000
-"""A rebuilt log begins at a multiple of this: how far a lost one went nobody may know to the last entry."""
+"""A rebuilt log begins just after a multiple of this, since the last position of a lost log may be unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What was made of a feed's ledger.
+    """Result of rebuilding a feed's ledger.
 
     Attributes:
-        reload: objects in the landing, which the next ingest loads anew.
-        objects: objects that the landing has no more and the lake still holds.
+        reload: objects in the landing, which the next ingest reloads.
+        objects: objects that are gone from the landing and still in the lake.
         records: their rows and rejected records.
-        files: files that hold them.
-        left_out: files that cannot be read: a killed writer left them, or they are damaged.
-        kept_as: where the old log lies now; empty when there was none.
+        files: files with these records.
+        left_out: unreadable files: left by a killed writer, or damaged.
+        kept_as: folder of the old log; empty if there was none.
     """
 
     feed: str
@@ -65,66 +72,68 @@ class Recovery:
 
 
 def rebuild_ledgers(feeds: tuple[str, ...], options: Settings, force: bool = False) -> tuple[list[Recovery], list[str]]:
-    """Rebuilds the named feeds, all without names, as far as their logs are not whole.
+    """Rebuild incomplete ledgers of the named feeds, all if none is named.
 
-    A lake that lost its identity gets it again.
+    The identity of the lake is restored if it is lost.
 
     Args:
-        force: whether to rebuild logs that are whole, too.
+        force: rebuild complete ledgers too.
 
     Returns:
-        What was made of the feeds, and the feeds whose logs are whole.
+        The rebuilt ledgers, and the feeds whose ledgers are complete.
 
     Raises:
-        ConfigError: a place cannot be used, or the lake is another one than others know.
-        RetriableError: the lake or the state is in use or away.
+        ConfigError: a location cannot be used, or the state or a release belongs to a different lake.
+        RetriableError: the lake or the state is in use or cannot be reached.
     """
     chosen = select(feeds)
     with writable_lake(options) as (lake, _), open_state(options) as state:
-        others = known(options, lake, state)
-        name_again(lake, others)
-    done, whole = [], []
+        recorded = lake_records(options, lake, state)
+        restore_identity(lake, recorded)
+    done, complete = [], []
     for contract in chosen:
-        made = rebuild_ledger(contract, options, others, force)
+        made = rebuild_ledger(contract, options, recorded, force)
         if made:
             done.append(made)
         else:
-            whole.append(contract.feed)
-    return done, whole
+            complete.append(contract.feed)
+    return done, complete
 
 
-def rebuild_ledger(contract: Contract, options: Settings, others: Known, force: bool = False) -> Recovery | None:
-    """Moves a lost or broken log aside and begins a new one. Safe to interrupt; the same command goes on.
+def rebuild_ledger(
+    contract: Contract, options: Settings, recorded: LakeRecords, force: bool = False
+) -> Recovery | None:
+    """Move a lost or broken log aside and begin a new one. Safe to interrupt; the same command continues.
 
-    The new log begins with a number that is greater than any that the old one can have had, so that nobody takes an
-    entry for another one. All dates of the feed count as changed for whoever marked some by the old log.
+    The first number of the new log is greater than any the old one can have had, so that entries are never confused.
+    Any state with an applied position in the old log then treats all dates of the feed as changed.
 
     Args:
-        others: what others know of the old log.
-        force: whether to do so although the log is whole.
+        recorded: what state and releases record about the old log.
+        force: rebuild a complete log too.
 
     Returns:
-        None when the log is whole, and nothing was done.
+        None if the log is complete and nothing was done.
 
     Raises:
-        ConfigError: a place cannot be used.
-        RetriableError: the lake is in use or away.
+        ConfigError: a location cannot be used.
+        RetriableError: the lake is in use or cannot be reached.
     """
     now = dt.datetime.now(dt.UTC)
     with writable_lake(options) as (lake, _), lake.disk_errors():
         ledger = Ledger(lake, contract.feed)
         draft = f"{ledger.prefix}/{Ledger.DRAFT}"
         names = landed_objects(contract, Landing(options.landing(contract.source.bucket), options))
-        records = others.records.get(contract.feed, ())
+        records = recorded.records.get(contract.feed, ())
         if lake.find(draft) is None:
-            if not force and _is_whole(contract, options, ledger, records, names):
+            if not force and _is_complete(contract, options, ledger, records, names):
                 return None
-            begins = _beyond(ledger, records)
+            begins = _first_number(ledger, records)
             lake.put(draft, _entry(contract, lake, options, names, now, begins).to_bytes())
         left_out = tuple(path for path in _files(lake, contract.feed) if unreadable(lake, path, deep=True))
         entry = Entry.from_bytes(lake.get(draft), draft)
         if not entry.begins:  # the draft of an older version
-            entry = replace(entry, begins=_beyond(ledger, records))
+            entry = replace(entry, begins=_first_number(ledger, records))
         aside = _move_aside(lake, ledger, now)
         lake.put_new(f"{ledger.prefix}/{entry.begins:020d}.parquet", entry.to_bytes())
         lake.delete([draft])
@@ -139,9 +148,9 @@ def rebuild_ledger(contract: Contract, options: Settings, others: Known, force: 
     )
 
 
-def _beyond(ledger: Ledger, records: Iterable[Record]) -> int:
-    """A number that the old log cannot have reached, even if the state missed its last entries."""
-    noted = (record.position for record in (*records, *records_beside(ledger.store, ledger.feed)))
+def _first_number(ledger: Ledger, records: Iterable[Record]) -> int:
+    """Return a number that the old log cannot have reached, even if the state missed its last entries."""
+    noted = (record.position for record in (*records, *records_in_lake(ledger.store, ledger.feed)))
     return (max([*ledger.numbers(), *noted], default=0) // MARGIN + 1) * MARGIN + 1
 
 
@@ -149,25 +158,29 @@ def _files(lake: Store, feed: str) -> list[str]:
     return [item.key for layer in LAYERS for item in lake.list(f"{layer}/{feed}") if item.key.endswith(".parquet")]
 
 
-def _is_whole(
+def _is_complete(
     contract: Contract, options: Settings, ledger: Ledger, records: Iterable[Record], names: pa.Array
 ) -> bool:
-    """Whether the log has all that others know of it, its files are there, and no other file has rows of its own."""
+    """Whether the log has every recorded entry and all its files exist, and no orphan has the only copy of a row."""
     lake = ledger.store
     try:
-        must_continue(contract, options, lake, records)
+        require_recorded_entries(contract, options, lake, records)
         ledger.first()
         state = ledger.state()
         there = {item.key: item.size for layer in LAYERS for item in lake.list(f"{layer}/{ledger.feed}")}
-        others = sorted(there.keys() - state.files.keys())
-        sole = next(sole_copies(lake, others, state, lambda: names), None)
+        orphans = sorted(there.keys() - state.files.keys())
+        sole = next(sole_copies(lake, orphans, state, lambda: names), None)
     except (ConfigError, OSError, pa.ArrowException, KeyError):
         return False
     return sole is None and all(there.get(path) == file.bytes for path, file in state.files.items())
 
 
 def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
-    """Everything of the old log but the draft, entries before checkpoints, so that half a log never looks whole."""
+    """Move the old log except the draft, entries before checkpoints, so that a partial log never looks complete.
+
+    Returns:
+        The folder of the old log; empty if there was none.
+    """
     folder = f"ledger/_lost/{ledger.feed}-{now:%Y%m%dT%H%M%S}"
     keys = [item.key for item in lake.list(ledger.prefix) if not item.key.endswith(f"/{Ledger.DRAFT}")]
     for key in sorted(keys, reverse=True):
@@ -179,7 +192,7 @@ def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
 def _entry(
     contract: Contract, lake: Store, options: Settings, listed: pa.Array, now: dt.datetime, begins: int
 ) -> Entry:
-    """The first entry of the new log: the objects that are gone from the landing, in files of their own."""
+    """Create the first entry of the new log: the objects gone from the landing, in new files."""
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
     notes = read_dropped(lake, contract.feed)
     paths = [path for path in _files(lake, contract.feed) if not unreadable(lake, path, deep=True)]
@@ -201,7 +214,7 @@ def _entry(
 def _kept_lines(
     connection: duckdb.DuckDBPyConnection, lake: Store, paths: list[str], listed: pa.Array, notes: Dropped
 ) -> list[dict[str, Any]]:
-    """Puts (path, row) of each line to keep into the table `kept`, and sums them up by object."""
+    """Fill table `kept` with (path, row) of each line to keep, and aggregate it by object."""
     connection.register("listed", pa.table({"name": listed}))
     dropped = [
         {"name": name, "etag": etag, "modified_at": item.version.modified_at.replace(tzinfo=None)}
@@ -222,14 +235,14 @@ def _kept_lines(
         "hive_partitioning = FALSE) AS files JOIN writers ON files.filename = ? || '/' || writers.path "
         "WHERE _source_file NOT IN (SELECT name FROM listed) "
         "AND NOT EXISTS (SELECT 1 FROM dropped WHERE name = _source_file "
-        "AND (etag = _source_etag OR modified_at > _source_modified_at))",  # nor what was replaced by a dropped version
+        "AND (etag = _source_etag OR modified_at > _source_modified_at))",  # nor versions replaced by a dropped one
         [lake.uri],
     )
     connection.execute(
         "CREATE TEMP TABLE kept AS SELECT * FROM lines "
         "QUALIFY RANK() OVER (PARTITION BY name ORDER BY modified_at DESC, etag DESC) = 1 "
         "AND ROW_NUMBER() OVER (PARTITION BY name, etag, modified_at, line ORDER BY LEFT(writer, 15) DESC, "
-        # within a second: a record leaves the quarantine and never comes back
+        # within the same second: a record leaves the quarantine and never returns
         "ARRAY_POSITION(['bronze', 'discarded', 'quarantine'], SPLIT_PART(path, '/', 1)), writer DESC, path) = 1"
     )
     rows: list[dict[str, Any]] = (
@@ -252,7 +265,7 @@ def _object(contract: Contract, load_id: str, row: dict[str, Any]) -> LoadedObje
     return LoadedObject(
         row["name"],
         row["etag"],
-        "",  # unknown, and equal to no content
+        "",  # unknown content hash, equal to none
         0,
         row["modified_at"].replace(tzinfo=dt.UTC),
         row["records"],
@@ -265,7 +278,7 @@ def _object(contract: Contract, load_id: str, row: dict[str, Any]) -> LoadedObje
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, lake: Store, path: str, rows: list[int], load_id: str) -> LakeFile:
-    """A file with the given rows of another one, in the same partition."""
+    """Copy the given rows of a file into a new file of the same partition."""
     folder = path.rsplit("/", 1)[0]
     parts = dict(part.split("=", 1) for part in folder.split("/") if "=" in part)
     key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
@@ -289,6 +302,6 @@ def _copy(connection: duckdb.DuckDBPyConnection, lake: Store, path: str, rows: l
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, lake: Store, key: str) -> str:
-    """The file's columns as the ledger notes them."""
+    """Return the file's columns in the ledger's format."""
     rows = connection.execute(f"DESCRIBE SELECT * FROM {parquet(lake.uri, [key])}").fetchall()
     return json.dumps({name: kind.replace("VARCHAR", "TEXT") for name, kind, *_ in rows}, separators=(",", ":"))

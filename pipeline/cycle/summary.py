@@ -1,4 +1,4 @@
-"""What one cycle did, for people and for machines."""
+"""Summary of a cycle, for display and for `--json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ingest.errors import ConfigError, LakemeshError
 from pipeline.process.contain import Step, contained
 
-if TYPE_CHECKING:  # a cycle that cannot begin has a summary too, and must not load SQLMesh for it
+if TYPE_CHECKING:  # a cycle that cannot start also has a summary, and must not load SQLMesh for it
     from pipeline.cycle.ingest import IngestSummary
     from pipeline.releases.audits import Outcome
     from pipeline.releases.release import Releases
@@ -22,23 +22,23 @@ if TYPE_CHECKING:  # a cycle that cannot begin has a summary too, and must not l
 
 @dataclass(slots=True)
 class RunSummary:
-    """What one cycle did.
+    """Summary of one cycle.
 
     Attributes:
-        outcome: `published`, `unchanged` (nothing new to publish), `held` (a rollback keeps readers where they are),
-            `not published`, or `failed` when the cycle could not begin.
-        state: number of the state that readers get, whatever became of the cycle; None before the first, and when
-            the published states cannot be read.
-        is_state_known: whether the published states could be read.
-        ingest: what was loaded; None when only publishing was asked for.
-        computed: the dates that were computed, by model.
-        broken_promises: what feeds owe by their contracts, by the name of the alert.
-        held: dates that wait, by model, because a feed is not complete by its contract yet.
-        published_dates: dates that readers see anew, by table.
-        audits: the standalone audits of this cycle, and blocking ones that failed.
-        warnings: what SQLMesh had to say, failing non-blocking audits above all.
-        served: what Postgres got; None where none is set, or when it failed.
-        unserved: why Postgres lacks the state that readers of the files have; one of the errors.
+        outcome: `published`, `unchanged` (nothing new to publish), `held` (readers stay on an older release after a
+            rollback), `not published`, or `failed` if the cycle could not start.
+        state: number of the release that readers get, however the cycle ended; None before the first, and if the
+            releases cannot be read.
+        is_state_known: whether the releases could be read.
+        ingest: what was loaded; None if the cycle only publishes.
+        computed: computed dates, by model.
+        broken_promises: contract violations, by name of the alert.
+        held: dates withheld, by model, because a feed is not yet complete by its contract.
+        published_dates: dates that are new or changed for readers, by table.
+        audits: the standalone audits of this cycle, and the blocking ones that failed.
+        warnings: warnings of SQLMesh, above all failed non-blocking audits.
+        served: what was written to Postgres; None if SERVING_DSN is not set, or serving failed.
+        unserved: why Postgres lacks the current release; one of the errors.
         errors: one line each.
         seconds: wall time per stage.
         exit_code: 0 done, 1 failed, 2 misuse.
@@ -62,25 +62,25 @@ class RunSummary:
     exit_code: int = 0
 
     def failed(self, error: LakemeshError) -> None:
-        """Notes an error, once however often it is met."""
+        """Add an error, without duplicates."""
         if str(error) not in self.errors:
             self.errors.append(str(error))
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
 
-    def take_over(self, ingest: IngestSummary) -> None:
-        """Counts what went wrong with ingesting as the cycle's; safe to repeat."""
+    def merge_ingest(self, ingest: IngestSummary) -> None:
+        """Take over the errors and exit code of ingest; safe to repeat."""
         self.errors += [error for error in ingest.errors if error not in self.errors]
         self.exit_code = max(self.exit_code, ingest.exit_code)
 
-    def contained(self, place: str, but: tuple[type[LakemeshError], ...] = ()) -> AbstractContextManager[Step]:
-        """Runs the body as a step that fails alone, see pipeline/process/contain.py."""
-        return contained(place, self.failed, but)
+    def contained(self, place: str, reraise: tuple[type[LakemeshError], ...] = ()) -> AbstractContextManager[Step]:
+        """Run the body as a contained step, see pipeline/process/contain.py."""
+        return contained(place, self.failed, reraise)
 
-    def look(self, published: Releases) -> None:
-        """Reads which state readers get.
+    def read_release(self, published: Releases) -> None:
+        """Read the number of the release that readers get.
 
         Raises:
-            ConfigError, RetriableError: the published states cannot be read.
+            ConfigError, RetriableError: the releases cannot be read.
         """
         self.state, self.is_state_known = None, False
         self.state = published.pointer().get("state")
@@ -88,10 +88,10 @@ class RunSummary:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the wall time of the body to a stage, but for what stages within it took."""
-        start, told = time.monotonic(), sum(self.seconds.values())
+        """Time a stage, excluding nested stages."""
+        start, before = time.monotonic(), sum(self.seconds.values())
         try:
             yield
         finally:
-            inner = sum(self.seconds.values()) - told
+            inner = sum(self.seconds.values()) - before
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start - inner, 3)

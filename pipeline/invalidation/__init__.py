@@ -1,1 +1,1 @@
-"""Which dates have to be recomputed because of what was loaded."""
+"""Invalidation: the dates that new loads changed, to be recomputed."""

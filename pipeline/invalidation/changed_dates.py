@@ -1,4 +1,4 @@
-"""Which dates a new ledger position changes, read from bronze at both positions and from nothing else."""
+"""The dates that a new ledger position changes, from bronze at the applied and the new position alone."""
 
 from __future__ import annotations
 
@@ -16,49 +16,50 @@ from pipeline.warehouse.bronze import bronze_query, readable
 
 @dataclass(frozen=True, slots=True)
 class FeedChange:
-    """What changed in one feed since the settled position.
+    """The change of one feed since its applied position.
 
     Attributes:
         position: the new position.
-        load_id: of the entry there; empty when nothing is new.
-        changed: whether any row appeared or vanished.
-        dates: event dates of those rows; for an entity feed the dates of the facts that refer to an entity whose
-            latest version differs, and those that its differing versions name themselves.
-        is_everywhere: whether any date may be meant: an entity that neither facts refer to nor dates of its own place,
-            or a log that was rebuilt.
+        load_id: of the entry there; empty if nothing is new.
+        changed: whether any row appeared or disappeared.
+        dates: event dates of those rows; for an entity feed, the dates of facts that refer to an entity whose latest
+            version differs, and the values of the date columns of those versions.
+        affects_all_dates: whether any date may be affected: the log was rebuilt, or an entity changed that has neither
+            facts that refer to it nor date columns.
     """
 
     feed: str
     position: int
     changed: bool
     dates: frozenset[dt.date]
-    is_everywhere: bool = False
+    affects_all_dates: bool = False
     load_id: str = ""
 
 
 def feed_changes(
     lake: Store,
     contracts: Mapping[str, Contract],
-    settled: Mapping[str, int],
+    applied: Mapping[str, int],
     connection: duckdb.DuckDBPyConnection,
     positions: Mapping[str, int] | None = None,
 ) -> list[FeedChange]:
-    """The change of every feed between its settled position (0 when absent) and now.
+    """The change of each feed between its applied position and the newest one.
 
     Args:
-        positions: of the feeds that are looked at, the newest ones; by default those of all feeds. The logs of others
-            are lost, so nobody knows the dates of their facts.
+        applied: applied positions by feed; 0 for feeds that are absent.
+        positions: newest positions of the feeds to compare, by default of all. Logs of absent feeds are lost, so the
+            dates of their facts are unknown.
 
     Raises:
-        LostLedger: a ledger is shorter than its settled position.
+        LostLedger: a ledger is shorter than its applied position.
     """
     if positions is None:
         positions = {feed: Ledger(lake, feed).position() for feed in contracts}
     ledgers = {feed: Ledger(lake, feed) for feed in positions}
     lost = contracts.keys() - positions.keys()
-    if all(settled.get(feed, 0) == position for feed, position in positions.items()):
+    if all(applied.get(feed, 0) == position for feed, position in positions.items()):
         return [FeedChange(feed, position, False, frozenset()) for feed, position in positions.items()]
-    before = {feed: ledger.state(settled.get(feed, 0)) for feed, ledger in ledgers.items()}
+    before = {feed: ledger.state(applied.get(feed, 0)) for feed, ledger in ledgers.items()}
     after: dict[str, LedgerState] = {}
     found: dict[str, Touched] = {}
     dates: dict[str, set[dt.date]] = {}
@@ -70,33 +71,33 @@ def feed_changes(
     changes = []
     known = {feed: readable(contracts[feed], lake, after[feed]) for feed in positions}
     for feed, contract in known.items():
-        news = found[feed]
-        is_everywhere = news.begins
-        if news.changed and contract.kind is Kind.ENTITY:
+        delta = found[feed]
+        affects_all_dates = delta.begins
+        if delta.changed and contract.kind is Kind.ENTITY:
             has_changed_versions = _changed_versions(connection, lake.uri, contract, before[feed], after[feed])
             of_facts = _dates_of_facts(connection, lake.uri, known, feed, after, before)
             dates[feed] |= _own_dates(connection, contract) | (of_facts or set())
-            is_nowhere = of_facts is None and not contract.dates
-            if has_changed_versions and (is_nowhere or lost & _referring(contracts, feed)):
-                is_everywhere = True
+            has_no_dates = of_facts is None and not contract.dates
+            if has_changed_versions and (has_no_dates or lost & _referring(contracts, feed)):
+                affects_all_dates = True
         position, days = after[feed].position, frozenset(dates[feed])
-        changes.append(FeedChange(feed, position, news.changed, days, is_everywhere, news.load_id))
+        changes.append(FeedChange(feed, position, delta.changed, days, affects_all_dates, delta.load_id))
     return changes
 
 
 def _referring(contracts: Mapping[str, Contract], feed: str) -> set[str]:
-    """The feeds that refer to a feed, directly or through others."""
+    """The feeds that refer to a feed, directly or indirectly."""
     found: set[str] = set()
     waiting = {feed}
     while waiting:
-        near = {name for name, item in contracts.items() if waiting & {other.feed for other in item.references}}
-        waiting = near - found
-        found |= near
+        adjacent = {name for name, item in contracts.items() if waiting & {other.feed for other in item.references}}
+        waiting = adjacent - found
+        found |= adjacent
     return found
 
 
 def _own_dates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> set[dt.date]:
-    """The dates that the changed versions of an entity name, as they were and as they are."""
+    """The values of the date columns of an entity's changed versions, old and new."""
     found: set[dt.date] = set()
     for path in contract.dates:
         column = f"{_quoted(path)}::DATE"
@@ -113,9 +114,9 @@ def _dates_of_facts(
     after: Mapping[str, LedgerState],
     before: Mapping[str, LedgerState],
 ) -> set[dt.date] | None:
-    """Dates of the facts that refer to a changed entity, directly or through others; None when no feed has such.
+    """Dates of the facts that refer to a changed entity, directly or indirectly; None if no feed has such facts.
 
-    The keys that changed stand in the temporary table `changed_keys`.
+    The changed keys are in the temporary table `changed_keys`.
     """
     found: set[dt.date] | None = None
     waiting, seen = [(feed, "changed_keys")], {feed}
@@ -148,10 +149,13 @@ def _changed_versions(
     before: LedgerState,
     after: LedgerState,
 ) -> bool:
-    """Puts the latest versions that differ between two states into the temporary table `changed_versions`.
+    """Write the latest versions that differ between two ledger states, old and new, to `changed_versions`.
 
-    Old and new ones alike; returns whether there are any. The first column of their keys comes into `changed_keys`.
-    Only keys that occur in added or removed files can differ.
+    The first column of their keys is written to `changed_keys`; both are temporary tables. Only keys in added or
+    removed files can differ.
+
+    Returns:
+        Whether any version differs.
     """
     moved = [
         file
@@ -186,7 +190,7 @@ def _changed_versions(
 
 
 def latest_first(contract: Contract) -> str:
-    """ORDER BY terms that put the winning version of a key first: never the order of arrival."""
+    """ORDER BY terms that put the latest version of a key first, independent of the order of arrival."""
     terms = [f"{_quoted(path)} DESC NULLS LAST" for path in contract.latest_by]
     return ", ".join([*terms, *(f"{name} DESC" for name in ("_source_modified_at", "_source_file", "_source_line"))])
 

@@ -1,4 +1,4 @@
-"""Which days of a feed are complete by its contract, and which are computed though they are not."""
+"""Completeness: the days of a feed that can be computed by its contract's rule."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from ingest.settings import Settings
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 
-TOLD_DAYS = 7
-"""A day that passed its deadline longer ago was told of in its time."""
+REPORTED_DAYS = 7
+"""Days that ended longer ago are not checked: those that passed their deadline were reported then."""
 _NO_DAYS: frozenset[dt.date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known of some days of a feed.
+    """The incomplete days among some days of a feed.
 
     Attributes:
-        held: neither complete nor past their deadline.
-        forced: past their deadline though not complete, the last TOLD_DAYS of them.
+        withheld: days not yet past their deadline.
+        forced: days of the last REPORTED_DAYS past their deadline, which are computed anyway.
     """
 
-    held: frozenset[dt.date] = _NO_DAYS
+    withheld: frozenset[dt.date] = _NO_DAYS
     forced: frozenset[dt.date] = _NO_DAYS
 
     def warning(self, contract: Contract) -> str:
-        """What to say of forced days; empty for none."""
+        """The warning about forced days; empty if there are none."""
         if not self.forced or contract.completeness is None:
             return ""
         rule = contract.completeness
-        sign = f"`{rule.marker}` is not there" if rule.marker else "nothing came after their end"
+        sign = f"`{rule.marker}` is missing" if rule.marker else "no object arrived after their end"
         days = ", ".join(map(str, sorted(self.forced)))
         return (
-            f"{contract.feed}: {days} passed the deadline of {rule.deadline_seconds:,} s, but {sign}; computed all the "
-            "same. What comes later is computed then"
+            f"{contract.feed}: {days} passed the deadline of {rule.deadline_seconds:,} s, but {sign}; computed "
+            "anyway. Later data is computed when it arrives"
         )
 
 
 def utc_now() -> dt.datetime:
-    """The clock that deadlines are held against."""
+    """The current time, which deadlines are compared with."""
     return dt.datetime.now(dt.UTC)
 
 
 def judge(contract: Contract, days: Collection[dt.date], options: Settings) -> Verdict:
-    """Sorts days of a feed; all are fine when the contract has no rule.
+    """Check some days of a feed; all count as complete if the contract has no rule.
 
     Raises:
         ConfigError, RetriableError: ledger or landing cannot be read.
     """
     rule, now = contract.completeness, utc_now()
-    recent = {day for day in days if (now - _end(day)).days < TOLD_DAYS}
+    recent = {day for day in days if (now - _end(day)).days < REPORTED_DAYS}
     if rule is None or not recent:
         return Verdict()
     if rule.marker:
@@ -66,13 +66,13 @@ def judge(contract: Contract, days: Collection[dt.date], options: Settings) -> V
         incomplete = {day for day in recent if landing.find(prefix + marker.format(date=day)) is None}
     else:
         newest = None
-        with suppress(LostLedger):  # until it is restored nobody knows
+        with suppress(LostLedger):  # unknown until the log is restored
             newest = Ledger(Store(options.lake_uri, options), contract.feed).live().newest_object_at
         after = dt.timedelta(seconds=rule.after_seconds or 0)
         incomplete = {day for day in recent if newest is None or newest < _end(day) + after}
     deadline = dt.timedelta(seconds=rule.deadline_seconds)
-    held = frozenset(day for day in incomplete if now < _end(day) + deadline)
-    return Verdict(held, frozenset(incomplete - held))
+    withheld = frozenset(day for day in incomplete if now < _end(day) + deadline)
+    return Verdict(withheld, frozenset(incomplete - withheld))
 
 
 def _end(day: dt.date) -> dt.datetime:

@@ -1,11 +1,11 @@
-"""Whether a lake and the logs of its feeds are still those that others know: what stops writers of a log that is lost.
+"""Detect a lost log or a replaced lake, and stop writers of the affected feeds.
 
-A log that lost entries, or all of them, looks like one that never had them. So state, releases and what lies beside the
-log say how long it was, and files of bronze say that there was one. Where they disagree the feed has no writers until
-somebody restores the log or rebuilds it; all other feeds go on.
+A log that lost entries looks like one that never had them. So the state, the releases and records in the lake outside
+the log store how long it was, and bronze files prove that it existed. If they disagree with the log, nothing is written
+to the feed until an operator restores or rebuilds its log; all other feeds continue.
 
-What the state settled also lies in the lake, as `<lake>/settled/<feed>` with position and load: a state that is in use
-cannot be asked, and an entry has to be the same one, not one of the same number.
+Applied positions are also recorded in the lake, as `<lake>/settled/<feed>` with position and load, because a state in
+use cannot be read, and because an entry must be the recorded one, not merely one of the same number.
 """
 
 from __future__ import annotations
@@ -40,158 +40,156 @@ THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What somebody noted of a feed's log.
+    """Evidence, stored outside a feed's log, of an entry that the log had.
 
     Attributes:
-        position: number of an entry that it had.
-        known_to: who noted it, for messages.
-        load_id: of that entry; empty when it was not noted.
+        position: number of the entry.
+        source: where the record is stored, for messages.
+        load_id: of that entry; empty if not recorded.
     """
 
     position: int
-    known_to: str
+    source: str
     load_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What others know of the lake.
+class LakeRecords:
+    """Records of the lake in the state and the releases.
 
     Attributes:
-        lake_id: its identity; empty when nobody knows it.
-        known_to: who says so, for messages.
-        uri: where it lay by the state; empty when the state does not know it.
-        records: what is known of the log of each feed.
+        lake_id: its identity; empty if not recorded.
+        source: where the identity is recorded, for messages.
+        uri: its URI according to the state; empty if the state has none.
+        records: records of each feed's log.
     """
 
     lake_id: str = ""
-    known_to: str = ""
+    source: str = ""
     uri: str = ""
     records: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
 
 
-def known(options: Settings, lake: Store, state: State | None = None) -> Known:
-    """What the state and the newest release know of the lake.
+def lake_records(options: Settings, lake: Store, state: State | None = None) -> LakeRecords:
+    """Read the records of the lake from the state and the newest release.
 
-    A release of another lake knows nothing of this one. What cannot be read just now, as a state that is in use, is
-    left out: whoever writes checks against the state again before it marks dates.
+    A release of another lake is ignored. Sources that cannot be read now, such as a state in use, are left out: writers
+    check against the state again before they mark dates.
 
     Args:
-        state: the state, if it is open already; otherwise it is only looked at if nobody else uses it.
+        state: the state, if it is already open; otherwise it is read only if no other process uses it.
     """
-    by_state = _by_state(state) if state else _by_free_state(options)
-    by_release = _by_release(options)
+    by_state = _from_state(state) if state else _from_unused_state(options)
+    by_release = _from_release(options)
     if (identity := lake_id(lake) or by_state.lake_id) and by_release.lake_id not in ("", identity):
-        by_release = Known()
+        by_release = LakeRecords()
     feeds = by_state.records.keys() | by_release.records.keys()
-    return Known(
+    return LakeRecords(
         by_state.lake_id or by_release.lake_id,
-        by_state.known_to if by_state.lake_id else by_release.known_to,
+        by_state.source if by_state.lake_id else by_release.source,
         by_state.uri,
         {feed: (*by_state.records.get(feed, ()), *by_release.records.get(feed, ())) for feed in feeds},
     )
 
 
-def _by_state(state: State) -> Known:
+def _from_state(state: State) -> LakeRecords:
     identity, uri = state.row("SELECT id, uri FROM lakemesh.lake") or ("", "")
-    settled = applied_positions(state)
-    return Known(identity, state.name, uri, {feed: (Record(n, state.name),) for feed, n in settled.items()})
+    applied = applied_positions(state)
+    return LakeRecords(identity, state.name, uri, {feed: (Record(n, state.name),) for feed, n in applied.items()})
 
 
-def _by_free_state(options: Settings) -> Known:
+def _from_unused_state(options: Settings) -> LakeRecords:
     try:
-        with open_state(options, look=True) as state:
-            return _by_state(state)
+        with open_state(options, read_only=True) as state:
+            return _from_state(state)
     except (LakemeshError, duckdb.Error) as error:
         LOG.info("event=state_not_consulted because=%s", str(error).split("\n", 1)[0])
-        return Known()
+        return LakeRecords()
 
 
-def _by_release(options: Settings) -> Known:
+def _from_release(options: Settings) -> LakeRecords:
     try:
         newest = Releases(options).newest()
-    except (LakemeshError, ValueError, KeyError, TypeError) as error:  # out of reach, or damaged
+    except (LakemeshError, ValueError, KeyError, TypeError) as error:  # unreachable, or damaged
         LOG.info("event=releases_not_consulted because=%s", str(error).split("\n", 1)[0])
-        return Known()
+        return LakeRecords()
     if newest is None:
-        return Known()
-    name = f"the published state {newest.number}"
-    return Known(newest.lake_id, name, "", {feed: (Record(n, name),) for feed, n in newest.positions.items()})
+        return LakeRecords()
+    name = f"release {newest.number}"
+    return LakeRecords(newest.lake_id, name, "", {feed: (Record(n, name),) for feed, n in newest.positions.items()})
 
 
-def must_be_the_known_lake(lake: Store, others: Known) -> None:
-    """Checks the identity of the lake. A new one has none yet.
+def require_recorded_lake(lake: Store, recorded: LakeRecords) -> None:
+    """Check the identity of the lake. A new lake has none yet.
 
     Raises:
-        LostLedger: it has none although others know it.
+        LostLedger: the lake has no identity although one is recorded.
         ConfigError: it is another lake.
     """
     found = lake_id(lake)
-    if found == others.lake_id or not others.lake_id:
+    if found == recorded.lake_id or not recorded.lake_id:
         return
-    if found or (lake.uri != others.uri and others.uri and _is_empty(lake)):
-        which = f" (identity {found or 'none'}, expected {others.lake_id})" if lake.uri == others.uri else ""
+    if found or (lake.uri != recorded.uri and recorded.uri and _is_empty(lake)):
+        which = f" (identity {found or 'none'}, expected {recorded.lake_id})" if lake.uri == recorded.uri else ""
         raise ConfigError(
-            f"{others.known_to} belongs to the lake {others.uri}, not to {lake.uri}{which}; give this lake a state and "
-            "a warehouse of its own (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH; PGDATABASE for Postgres), fix "
+            f"{recorded.source} belongs to the lake {recorded.uri}, not to {lake.uri}{which}; give this lake "
+            "its own state and warehouse (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH; PGDATABASE for Postgres), fix "
             "LAKE_URI, or restore the ledger that belongs to this lake"
         )
-    raise LostLedger(
-        f"{lake.uri}/{PLACES[0]}", f"is missing, and {others.known_to} knows this lake as {others.lake_id}"
-    )
+    raise LostLedger(f"{lake.uri}/{PLACES[0]}", f"is missing, but {recorded.source} records the id {recorded.lake_id}")
 
 
 def _is_empty(lake: Store) -> bool:
     return not any(True for folder in (*LAYERS, "ledger") for _ in lake.list(folder))
 
 
-def identify(state: State, lake: Store, others: Known) -> None:
-    """Ties the state to the lake: positions in the ledgers of another one say nothing about this one.
+def identify(state: State, lake: Store, recorded: LakeRecords) -> None:
+    """Record the lake's identity in the state, since its positions are valid for this lake only.
 
     Raises:
-        LostLedger, ConfigError: as above.
+        LostLedger, ConfigError: see `require_recorded_lake`.
     """
-    must_be_the_known_lake(lake, others)
+    require_recorded_lake(lake, recorded)
     identity = name_lake(lake)
-    if not others.uri:
+    if not recorded.uri:
         state.execute("INSERT INTO lakemesh.lake VALUES (?, ?)", [identity, lake.uri])
-    elif others.uri != lake.uri:  # it was moved, and messages should name where it lies
+    elif recorded.uri != lake.uri:  # it was moved, and messages should name its current URI
         state.execute("UPDATE lakemesh.lake SET uri = ?", [lake.uri])
 
 
-def name_again(lake: Store, others: Known) -> None:
-    """Gives a lake that lost its identity the one that others know, or a new one.
+def restore_identity(lake: Store, recorded: LakeRecords) -> None:
+    """Give a lake that lost its identity the recorded one, or a new one.
 
     Raises:
-        ConfigError: it is another lake than others know.
+        ConfigError: it is another lake than the recorded one.
     """
     with suppress(LostLedger):
-        must_be_the_known_lake(lake, others)
-    name_lake(lake, others.lake_id)
+        require_recorded_lake(lake, recorded)
+    name_lake(lake, recorded.lake_id)
 
 
 def lost_ledgers(
-    options: Settings, lake: Store, feeds: Iterable[Contract], others: Known | None = None
+    options: Settings, lake: Store, feeds: Iterable[Contract], recorded: LakeRecords | None = None
 ) -> dict[str, LakemeshError]:
-    """The feeds whose logs lack what others know of them, each with the error that stops its writers.
+    """The feeds whose logs lack recorded entries, each with the error that stops its writers.
 
-    A feed that cannot be judged, because a store cannot be read, is one of them.
+    A feed that cannot be checked, because a store cannot be read, is included.
 
     Args:
-        others: what others know; by default it is looked up.
+        recorded: see `lake_records`, whose result is the default.
     """
-    others = others or known(options, lake)
+    recorded = recorded or lake_records(options, lake)
     with ThreadPoolExecutor(THREADS) as pool:
         chosen = list(feeds)
-        found = pool.map(partial(_loss, options, lake, others), chosen)
+        found = pool.map(partial(_loss, options, lake, recorded), chosen)
         return {contract.feed: error for contract, error in zip(chosen, found, strict=True) if error}
 
 
-def lost_now(options: Settings) -> dict[str, LostLedger]:
-    """All feeds whose logs lack what others know of them.
+def lost_feeds(options: Settings) -> dict[str, LostLedger]:
+    """All feeds whose logs lack recorded entries.
 
     Raises:
-        ConfigError, RetriableError: a feed cannot be judged.
+        ConfigError, RetriableError: a feed cannot be checked.
     """
     lost: dict[str, LostLedger] = {}
     for feed, error in lost_ledgers(options, Store(options.lake_uri, options), contracts().values()).items():
@@ -201,92 +199,92 @@ def lost_now(options: Settings) -> dict[str, LostLedger]:
     return lost
 
 
-def must_be_writable(options: Settings, lake: Store, feeds: Iterable[Contract]) -> None:
-    """Checks the lake and the logs of some feeds before anything is written to them.
+def require_writable(options: Settings, lake: Store, feeds: Iterable[Contract]) -> None:
+    """Check the lake and the logs of some feeds before anything is written to them.
 
     Raises:
         LostLedger: a log lacks entries, or the lake its identity.
-        ConfigError: it is another lake than others know, or a bucket is missing.
+        ConfigError: it is another lake than the recorded one, or a bucket is missing.
         RetriableError: a store cannot be reached.
     """
-    others = known(options, lake)
-    must_be_the_known_lake(lake, others)
-    for error in lost_ledgers(options, lake, feeds, others).values():
+    recorded = lake_records(options, lake)
+    require_recorded_lake(lake, recorded)
+    for error in lost_ledgers(options, lake, feeds, recorded).values():
         raise error
 
 
-def _loss(options: Settings, lake: Store, others: Known, contract: Contract) -> LakemeshError | None:
+def _loss(options: Settings, lake: Store, recorded: LakeRecords, contract: Contract) -> LakemeshError | None:
     try:
-        must_continue(contract, options, lake, others.records.get(contract.feed, ()))
+        require_recorded_entries(contract, options, lake, recorded.records.get(contract.feed, ()))
     except LakemeshError as error:
         return error
     return None
 
 
-def must_continue(contract: Contract, options: Settings, lake: Store, records: Iterable[Record]) -> int:
-    """Checks a feed's log against all that is known of it.
+def require_recorded_entries(contract: Contract, options: Settings, lake: Store, records: Iterable[Record]) -> int:
+    """Check a feed's log against the records of it.
 
     Returns:
-        Its position.
+        The position of the log.
 
     Raises:
-        LostLedger: it lacks entries, or others are in their place.
+        LostLedger: it lacks recorded entries, or has different ones in their place.
         ConfigError: the landing cannot be read.
         RetriableError: a store cannot be reached.
     """
     ledger = Ledger(lake, contract.feed)
-    near = tuple(records_beside(lake, contract.feed))  # before the log, which may grow meanwhile
+    in_lake = tuple(records_in_lake(lake, contract.feed))  # before the log, which may grow meanwhile
     newest = ledger.position()
-    for record in (*records, *near):
-        _must_have(ledger, newest, record)
+    for record in (*records, *in_lake):
+        _require_entry(ledger, newest, record)
     if not newest:
-        _must_never_have_begun(contract, options, lake, ledger)
+        _require_new_feed(contract, options, lake, ledger)
     return newest
 
 
-def records_beside(lake: Store, feed: str) -> Iterator[Record]:
-    """What the lake itself says of a feed's log, outside of the log."""
+def records_in_lake(lake: Store, feed: str) -> Iterator[Record]:
+    """Records of a feed's log that are stored in the lake, outside the log."""
     if sweep := last_sweep(lake, feed):
         yield Record(sweep.position, "the last full sweep")
     try:
-        said = json.loads(lake.get(_settled_key(feed)))
-        yield Record(int(said["position"]), f"{lake.uri}/{_settled_key(feed)}", str(said["load_id"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # nobody settled it, or the note was cut short
+        applied = json.loads(lake.get(_applied_key(feed)))
+        yield Record(int(applied["position"]), f"{lake.uri}/{_applied_key(feed)}", str(applied["load_id"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # never applied, or the file is truncated
         return
 
 
 def record_applied(lake: Store, feed: str, position: int, load_id: str) -> None:
-    """Notes in the lake what the state has settled.
+    """Record a feed's applied position in the lake.
 
     Args:
-        load_id: of the entry at that position; empty when there is none.
+        load_id: of the entry at that position; empty if there is none.
     """
-    lake.put(_settled_key(feed), json.dumps({"position": position, "load_id": load_id}).encode())
+    lake.put(_applied_key(feed), json.dumps({"position": position, "load_id": load_id}).encode())
 
 
-def _settled_key(feed: str) -> str:
+def _applied_key(feed: str) -> str:
     return f"settled/{feed}"
 
 
-def _must_have(ledger: Ledger, newest: int, record: Record) -> None:
-    """Checks that a log that ends at `newest` has an entry that somebody noted.
+def _require_entry(ledger: Ledger, newest: int, record: Record) -> None:
+    """Check that a log that ends at `newest` has a recorded entry.
 
     Raises:
-        LostLedger: it has not.
+        LostLedger: it does not.
     """
-    ledger.must_reach(record.position, newest, record.known_to)
+    ledger.require_position(record.position, newest, record.source)
     if record.load_id and record.position < newest and ledger.load_at(record.position) not in ("", record.load_id):
         raise ledger.lost(
-            f"has another entry {record.position} than the one that was settled ({record.known_to}): the log was begun "
-            "again, or restored and continued"
+            f"has another entry {record.position} than the one that was applied ({record.source}): the log was "
+            "restarted, or restored and continued"
         )
 
 
-def _must_never_have_begun(contract: Contract, options: Settings, lake: Store, ledger: Ledger) -> None:
-    """Checks that a log without entries is that of a new feed; a first load that was killed may have left files.
+def _require_new_feed(contract: Contract, options: Settings, lake: Store, ledger: Ledger) -> None:
+    """Check that a log without entries belongs to a new feed; a killed first load may have left files.
 
     Raises:
-        LostLedger: files hold rows of objects that the landing has no more.
+        LostLedger: files contain rows of objects that are no longer in the landing.
     """
     files = [item.key for layer in LAYERS for item in lake.list(f"{layer}/{contract.feed}")]
     if files:

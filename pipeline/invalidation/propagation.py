@@ -1,8 +1,8 @@
-"""Which dates of which models a change makes stale: every snapshot in SQLMesh's state, walked by its own parents. Pure.
+"""The stale dates of models after a change, by walking each snapshot's parents in SQLMesh's state. Pure functions.
 
-A date of a feed makes the same date of its models stale, all the way down. A model whose rows depend on other dates of
-what it reads says so with a tag in its header: `affects_30_days` (a date shows in its rows of that date and the 30
-following ones) or `affects_onward` (in those of every later date). What reads such a model inherits the wider dates.
+A changed date of a feed makes the same date stale in all downstream models. A model whose rows depend on other dates of
+its inputs declares that with a tag in its header: `affects_30_days` (a date affects its rows of that date and of the
+following 30 days) or `affects_onward` (of that and every later date). Downstream models inherit the wider dates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """UTC dates: single ones, and all from one on."""
+    """A set of UTC dates.
+
+    Attributes:
+        days: single dates.
+        onward: first date of an open-ended range; None if there is none.
+    """
 
     days: frozenset[dt.date] = frozenset()
     onward: dt.date | None = None
@@ -36,7 +41,7 @@ class Dates:
         return Dates(self.days | other.days, min(starts, default=None))
 
     def widened(self, tags: Iterable[str]) -> Dates:
-        """The dates of a model with these tags that rows of the given dates show in."""
+        """The dates of a model with these tags that its inputs' rows of these dates affect."""
         found = self
         for match in filter(None, map(AFFECTS.fullmatch, tags)):
             first = min([*self.days, *([self.onward] if self.onward else [])], default=None)
@@ -50,7 +55,7 @@ class Dates:
         return found
 
     def ranges(self, end_ms: int) -> list[tuple[int, int]]:
-        """Contiguous dates as half-open ranges in ms since 1970, up to an end.
+        """Half-open ranges of contiguous dates, in ms since 1970, up to an end.
 
         >>> Dates(frozenset({dt.date(1970, 1, 2), dt.date(1970, 1, 1)})).ranges(10**12)
         [(0, 172800000)]
@@ -70,10 +75,10 @@ class Dates:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """What has to be computed anew of one version of a model.
+    """The stale dates of one version of a model.
 
     Attributes:
-        dates: its stale dates; None when it is computed as a whole, so that its last interval stands for all.
+        dates: the dates; None if it is always computed in full, so that its last interval stands for all.
     """
 
     dates: Dates | None
@@ -85,8 +90,8 @@ def stale_versions(
     """The stale versions by (name, version).
 
     Args:
-        snapshots: version and body, as SQLMesh's state has them, by name and identifier.
-        changed: the changed dates by table of bronze, `bronze.<feed>`; without dates when rows changed that date none.
+        snapshots: version and body, as in SQLMesh's state, by name and identifier.
+        changed: changed dates by bronze table, `bronze.<feed>`; empty if rows changed that affect no date.
     """
     reached: dict[Key, tuple[bool, Dates]] = {}
 
@@ -112,7 +117,7 @@ def stale_versions(
         if not is_reached or name in _NOT_COMPUTED or kind.get("disable_restatement"):
             continue
         if name in _BY_DATE:
-            # versions are shared by snapshots of several environments, each with parents of its own
+            # snapshots of several environments share a version, each with its own parents
             before = found.get((key[0], version))
             found[key[0], version] = Stale(dates | before.dates if before and before.dates else dates)
         else:

@@ -1,1 +1,1 @@
-"""What every command does as a process: signals, contained failures, secrets and terminals."""
+"""Process-level concerns of every command: signals, failure containment, secrets, Postgres sessions and terminals."""

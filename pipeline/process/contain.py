@@ -1,4 +1,4 @@
-"""What goes wrong in one step stops that step alone: it is named, it counts as a failure, and the others go on."""
+"""Failure containment: an error stops only its own step, is recorded as a failure, and the other steps continue."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ingest.errors import LakemeshError, RetriableError, Unexpected, described, is_defect, log_traceback
-from pipeline.process.interrupt import must_go_on
-from pipeline.process.postgres import is_from_driver, reason
+from ingest.errors import LakemeshError, RetriableError, Unexpected, describe, is_defect, log_traceback
+from pipeline.process.interrupt import raise_if_interrupted
+from pipeline.process.postgres import error_text, is_from_driver
 
 _FULL = os.strerror(errno.ENOSPC)
 
 
 @dataclass(slots=True)
 class Step:
-    """A step, and what became of it.
+    """A step and its outcome.
 
     Attributes:
-        error: what went wrong; None as long as nothing did.
+        error: the error that stopped it; None if there was none.
     """
 
     error: LakemeshError | None = None
@@ -28,39 +28,42 @@ class Step:
 
 @contextmanager
 def contained(
-    place: str, failed: Callable[[LakemeshError], None], but: tuple[type[LakemeshError], ...] = ()
+    place: str, failed: Callable[[LakemeshError], None], reraise: tuple[type[LakemeshError], ...] = ()
 ) -> Iterator[Step]:
-    """Runs the body as a step of its own.
+    """Run the body as a separate step.
 
     Args:
         place: the feed, model or step, for messages.
-        failed: gets what went wrong; an exception that nobody foresaw is logged with its traceback, and given as
-            `Unexpected`.
-        but: errors that are the caller's affair.
+        failed: called with the error; a defect is logged with its traceback and passed as `Unexpected`.
+        reraise: errors that are left to the caller.
     """
     step = Step()
-    must_go_on()
+    raise_if_interrupted()
     try:
         yield step
-    except but:
+    except reraise:
         raise
     except BaseException as error:
         if not (isinstance(error, LakemeshError) or is_defect(error)):
             raise
-        must_go_on(error)
-        step.error = named(place, error)
+        raise_if_interrupted(error)
+        step.error = as_lakemesh_error(place, error)
         failed(step.error)
 
 
-def named(place: str, error: BaseException) -> LakemeshError:
-    """Any exception as one of ours. One that nobody foresaw is logged with its traceback."""
+def as_lakemesh_error(place: str, error: BaseException) -> LakemeshError:
+    """Convert any exception to a LakemeshError. A defect is logged with its traceback."""
     if isinstance(error, LakemeshError):
         return error
     if isinstance(error, Exception) and is_from_driver(error):
-        return RetriableError(f"{place}: the state was lost on the way: {reason(error)}; run this again")
+        return RetriableError(f"{place}: the connection to the state was lost: {error_text(error)}; run this again")
     if _FULL in str(error):
-        return RetriableError(f"{place}: {described(error)}; nothing half done is visible, make room and run it again")
+        return RetriableError(
+            f"{place}: {describe(error)}; nothing half done is visible; free disk space and run it again"
+        )
     if "could not set lock" in str(error).lower():
-        return RetriableError(f"{place}: another process has the file; end it, and run this again: {described(error)}")
+        return RetriableError(
+            f"{place}: another process has the file open; end it and run this again: {describe(error)}"
+        )
     log_traceback(place, error)
     return Unexpected(place, error)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the command ends in order, whatever library it is in, and soon."""
+"""SIGTERM and Ctrl-C: the command shuts down cleanly and soon, whichever library is running."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from contextlib import contextmanager
 from types import FrameType
 
 GRACE_SECONDS = 5.0
-"""How long a command may take to end in order; after that it is ended. Nothing half done is visible either way."""
-_asked: list[str] = []
+"""Time for a clean shutdown; after it the process is ended. Nothing half done is visible either way."""
+_received: list[str] = []
 _code = 1
 
 
-def asked() -> str:
-    """The signal that asked this command to end; empty when none did."""
-    return _asked[0] if _asked else ""
+def received_signal() -> str:
+    """The name of the signal that requested this command to end; empty if none did."""
+    return _received[0] if _received else ""
 
 
-def must_go_on(error: BaseException | None = None) -> None:
-    """Ends the command when it was asked to: libraries turn the interrupt into errors of their own.
+def raise_if_interrupted(error: BaseException | None = None) -> None:
+    """End the command if a signal requested it: libraries turn the interrupt into errors of their own.
 
     Raises:
-        KeyboardInterrupt: it was.
+        KeyboardInterrupt: a signal was received.
     """
-    if _asked:
+    if _received:
         raise KeyboardInterrupt from error
 
 
 @contextmanager
 def interruptible(code: int = 1) -> Iterator[None]:
-    """Lets SIGTERM and Ctrl-C raise KeyboardInterrupt in the body; a second one ends the process at once.
+    """Make SIGTERM and Ctrl-C raise KeyboardInterrupt in the body; a second signal ends the process at once.
 
     Args:
-        code: exit code of a process that has to be ended.
+        code: exit code if the process has to be ended.
     """
     global _code
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    wanted = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, _ask) for number in wanted}
+    handled = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, _on_signal) for number in handled}
     outer, _code = _code, code
     try:
         yield
     finally:
         _code = outer
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-        if signal.getsignal(signal.SIGTERM) is not _ask:
-            _asked.clear()
+        if signal.getsignal(signal.SIGTERM) is not _on_signal:
+            _received.clear()
 
 
-def _ask(number: int, _: FrameType | None) -> None:
-    if _asked:
+def _on_signal(number: int, _: FrameType | None) -> None:
+    if _received:
         os._exit(_code)
-    _asked.append(signal.Signals(number).name)
-    watchdog = threading.Timer(GRACE_SECONDS, _end, (asked(), _code))
+    _received.append(signal.Signals(number).name)
+    watchdog = threading.Timer(GRACE_SECONDS, _end, (received_signal(), _code))
     watchdog.daemon = True
     watchdog.start()
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Sessions on Postgres, above all on the one with the state, and the locks that keep processes on all hosts apart."""
+"""Postgres sessions, mainly on the state database, and the locks between processes on all hosts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     Session: TypeAlias = connection
 
 LOCKS = 0x6C616B65
-"""First key of our advisory locks, `lake` in ASCII: theirs is the whole database, not a schema."""
+"""First key of Lakemesh's advisory locks, `lake` in ASCII. Their scope is the whole database, not a schema."""
 _NAME_BYTES = 63
-"""How much of an application_name Postgres keeps."""
+"""Bytes of an application_name that Postgres keeps."""
 
 
 class Lock(IntEnum):
-    """What one process at a time may do on one state."""
+    """Activities that one process at a time may perform on one state."""
 
     COMPUTING = 1
     CYCLE = 2
@@ -39,10 +39,10 @@ def driver(setting: str = "LAKE_GATEWAY=postgres_state") -> Any:
     """The module psycopg2.
 
     Args:
-        setting: what needs it, for the error.
+        setting: the setting that needs the driver, for the error message.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: psycopg2 is not installed.
     """
     try:
         import psycopg2
@@ -54,10 +54,10 @@ def driver(setting: str = "LAKE_GATEWAY=postgres_state") -> Any:
 
 
 def connect(options: Settings) -> Session:
-    """A session that commits each statement by itself, and that the server ends soon when this host is gone.
+    """Open a session on the state in autocommit mode, which the server ends soon after this host disappears.
 
     Raises:
-        ConfigError: psycopg2 is missing, or the server refuses us.
+        ConfigError: psycopg2 is missing, or the server rejects the login.
         RetriableError: the server cannot be reached.
     """
     driver()
@@ -69,41 +69,41 @@ def connect(options: Settings) -> Session:
         "dbname": options.pgdatabase,
     }
     wanted = {name: value for name, value in wanted.items() if value != ""}
-    return open_session(wanted, place(options), "PGUSER, PGPASSWORD or PGDATABASE")
+    return open_session(wanted, address(options), "PGUSER, PGPASSWORD or PGDATABASE")
 
 
 def open_session(wanted: Mapping[str, Any], name: str, settings: str) -> Session:
-    """A session with libpq's parameters.
+    """Open a session with libpq parameters.
 
     Args:
-        name: what messages call the server, without a password.
-        settings: what to mend when the server refuses us.
+        name: the name of the server in messages, without a password.
+        settings: the settings to correct if the server rejects the login.
 
     Raises:
-        ConfigError: the server refuses us.
+        ConfigError: the server rejects the login.
         RetriableError: the server cannot be reached.
     """
     import psycopg2
 
-    ours: dict[str, Any] = {
-        "application_name": who(),
+    defaults: dict[str, Any] = {
+        "application_name": process_label(),
         "connect_timeout": 10,
-        # a cut connection is noticed within a minute, not after the two hours of the system's default
+        # detects a broken connection within a minute instead of the system's default of two hours
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
     }
     try:
-        session: Session = psycopg2.connect(**(ours | dict(wanted)))
+        session: Session = psycopg2.connect(**(defaults | dict(wanted)))
     except psycopg2.OperationalError as error:
-        told = reason(error)
-        if any(words in told for words in ("authentication failed", "does not exist", "no password supplied")):
-            raise ConfigError(f"{name}: {told}. Mend {settings}") from None
-        raise RetriableError(f"{name} cannot be reached: {told}") from None
+        message = error_text(error)
+        if any(words in message for words in ("authentication failed", "does not exist", "no password supplied")):
+            raise ConfigError(f"{name}: {message}. Correct {settings}") from None
+        raise RetriableError(f"{name} cannot be reached: {message}") from None
     session.autocommit = True
     for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
         _set(session, setting)
-    _set(session, "idle_session_timeout = 0")  # a lock is held by an idle session
+    _set(session, "idle_session_timeout = 0")  # locks are held by an idle session
     _set(session, "TimeZone = 'UTC'")
     return session
 
@@ -111,33 +111,34 @@ def open_session(wanted: Mapping[str, Any], name: str, settings: str) -> Session
 def _set(session: Session, setting: str) -> None:
     import psycopg2
 
-    with suppress(psycopg2.errors.UndefinedObject), session.cursor() as cursor:  # older servers lack some
+    # older servers lack some of these settings
+    with suppress(psycopg2.errors.UndefinedObject), session.cursor() as cursor:
         cursor.execute(f"SET {setting}")
 
 
-def reason(error: Exception) -> str:
-    """What the server or the library says, in one line."""
+def error_text(error: Exception) -> str:
+    """The message of the server or the library on one line."""
     return " ".join(str(error).split())
 
 
 def is_from_driver(error: Exception) -> bool:
-    """Whether psycopg2 raised an error, known without importing it."""
+    """Whether psycopg2 raised the error; does not import psycopg2."""
     return type(error).__module__.split(".")[0] == "psycopg2"
 
 
-def place(options: Settings) -> str:
-    """The state's address for people, without the password."""
+def address(options: Settings) -> str:
+    """The address of the state for messages, without the password."""
     return f"postgresql://{options.pghost}:{options.pgport}/{options.pgdatabase or options.pguser}"
 
 
-def who() -> str:
-    """What others read of this process when they wait for it: `lake run of ana@host, pid 12`."""
+def process_label() -> str:
+    """The name under which waiting processes see this one: `lake run of ana@host, pid 12`."""
     program = Path(sys.argv[0]).parent.name if Path(sys.argv[0]).name == "__main__.py" else Path(sys.argv[0]).name
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     program = {"pipeline": "lake", "": "python", "-c": "python"}.get(program, program)
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a container user without a name
         user = str(os.getuid())
     tail = f" of {user}@{socket.gethostname()}, pid {os.getpid()}".encode()[: _NAME_BYTES - 12]
     room = _NAME_BYTES - len(tail)
@@ -145,25 +146,25 @@ def who() -> str:
 
 
 def acquire(session: Session, lock: Lock, wait_seconds: float) -> bool:
-    """Takes a lock for as long as the session lives, or says that another session keeps it all the while."""
+    """Acquire a lock for the life of the session; False if another session keeps it for the whole wait."""
     import psycopg2
 
     deadline = time.monotonic() + wait_seconds
     with session.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCKS, lock))
-        ((is_ours,),) = cursor.fetchall()
-        while not is_ours and (left := deadline - time.monotonic()) > 0:
-            # in the server's queue, but for a second at a time: an interrupt of the user counts only between
+        ((is_acquired,),) = cursor.fetchall()
+        while not is_acquired and (left := deadline - time.monotonic()) > 0:
+            # queued on the server for one second at a time, because Ctrl-C takes effect only between statements
             cursor.execute(f"SET lock_timeout = {max(1, int(min(left, 1.0) * 1000))}")
             with suppress(psycopg2.errors.LockNotAvailable):
                 cursor.execute("SELECT pg_advisory_lock(%s, %s)", (LOCKS, lock))
-                is_ours = True
+                is_acquired = True
         cursor.execute("RESET lock_timeout")
-    return bool(is_ours)
+    return bool(is_acquired)
 
 
 def holds(session: Session, lock: Lock) -> bool:
-    """Whether a session is there and still has a lock."""
+    """Whether a session is alive and still holds a lock."""
     import psycopg2
 
     try:
@@ -180,23 +181,23 @@ def holds(session: Session, lock: Lock) -> bool:
 
 
 def release(session: Session, lock: Lock) -> bool:
-    """Gives a lock back and ends the session; False when the session was lost, and the lock with it, some time ago."""
+    """Release a lock and close the session; False if the session, and so the lock, had already been lost."""
     import psycopg2
 
     try:
         with session.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCKS, lock))
-            ((was_ours,),) = cursor.fetchall()
+            ((was_held,),) = cursor.fetchall()
     except psycopg2.Error:
         return False
     finally:
         with suppress(psycopg2.Error):
             session.close()
-    return bool(was_ours)
+    return bool(was_held)
 
 
 def holder(session: Session, lock: int) -> str:
-    """Who has a lock, and since when if the server tells: `sqlmesh run of ana@host, pid 12, since 10:03:12 UTC`."""
+    """The holder of a lock, and since when if known: `sqlmesh run of ana@host, pid 12, since 10:03:12 UTC`."""
     with session.cursor() as cursor:
         cursor.execute(
             "SELECT activity.application_name, activity.backend_start FROM pg_locks AS locks "

@@ -1,7 +1,7 @@
-"""Secrets taken out of what is shown, sent, logged and kept: the one place that does it.
+"""Redaction of secrets from everything that is displayed, sent, logged or stored; no other module does this.
 
-The secrets are the settings that nobody may see (`ingest.settings.secrets`). Passwords in addresses and connection
-strings are taken out whatever they are.
+The secrets are the values of the secret settings (`ingest.settings.secrets`). Passwords in URLs and connection strings
+are always redacted, whether or not they come from a setting.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pipeline.process.terminal import PlainFormatter
 
 HIDDEN = "***"
 SHORTEST = 5
-"""Characters. What is shorter is part of many words; it is taken out beside `password=` and in addresses alone."""
+"""Characters. Shorter secrets occur within ordinary words, so they are redacted only after `password=` and in URLs."""
 _BOUNDED, _HEAD = 8, 12
-"""Shorter secrets count as whole words only; of much longer ones than _HEAD a beginning is enough, for text is cut."""
-_ADDRESS = re.compile(r"(\w://[^\s/@:'\"]*:)[^\s/'\"]+(?=@)")
+"""Secrets below _BOUNDED match whole words only; of much longer ones the first _HEAD match, as text may be cut."""
+_URL_PASSWORD = re.compile(r"(\w://[^\s/@:'\"]*:)[^\s/'\"]+(?=@)")
 _PARAMETER = re.compile(
     r"(?i)(\w*(?:password|passwd|secret|secret_access_key|session_token|security-token|signature)"
     r"(?:\s*=\s*|['\"]\s*:\s*))('(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"|[^\s'\"&,;)]+)"
@@ -34,8 +34,8 @@ Value = TypeVar("Value")
 
 
 def redact(text: str) -> str:
-    """The text without secrets; `***` stands where one was."""
-    text = _PARAMETER.sub(rf"\1{HIDDEN}", _ADDRESS.sub(rf"\1{HIDDEN}", text))
+    """Replace every secret in a text by `***`."""
+    text = _PARAMETER.sub(rf"\1{HIDDEN}", _URL_PASSWORD.sub(rf"\1{HIDDEN}", text))
     forms = _forms(tuple(sorted(secrets().items())))
     if not forms:
         return text
@@ -48,7 +48,7 @@ def redact(text: str) -> str:
 
 
 def redacted(value: Value) -> Value:
-    """The same of a value with texts in it: dataclasses, mappings, lists and tuples are looked through."""
+    """Redact the texts within a value: dataclasses, mappings, lists and tuples are searched recursively."""
     found: Any = value
     if isinstance(value, str):
         found = redact(value)
@@ -66,7 +66,7 @@ def redacted(value: Value) -> Value:
 
 
 class RedactingFormatter(PlainFormatter):
-    """Lines of the log without secrets and control sequences, tracebacks included."""
+    """Formats log records, tracebacks included, without secrets and control sequences."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
@@ -74,7 +74,7 @@ class RedactingFormatter(PlainFormatter):
 
 
 def _head(form: str) -> str:
-    """As much of a form as gives it away."""
+    """The beginning of a form that is enough to reveal it."""
     return form[:_HEAD] if len(form) >= _HEAD + 4 else form
 
 
@@ -84,7 +84,7 @@ def _head_pattern(form: str) -> str:
 
 
 def _length_in(form: str, text: str, start: int) -> int:
-    """How much of a form stands in a text from a position on; 0 when too little does."""
+    """Characters of a form found in a text at a position; 0 if fewer than its head."""
     if not text.startswith(_head(form), start):
         return 0
     length = len(_head(form))
@@ -95,7 +95,7 @@ def _length_in(form: str, text: str, start: int) -> int:
 
 @lru_cache(maxsize=8)
 def _forms(settings: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """All texts that give a secret away, longest first."""
+    """All texts that reveal a secret, longest first."""
     found: set[str] = set()
     for name, value in settings:
         for secret in {item for part in _parts(name, value) for item in (part, unquote(part))}:
@@ -106,16 +106,16 @@ def _forms(settings: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 
 def _parts(name: str, value: str) -> Iterable[str]:
-    """The secrets in one setting: all of it, of an address what follows the host, of a DSN the password."""
+    """The secrets in one setting: the whole value; of a URL the part after the host; of a DSN the password."""
     if name.endswith("_URL"):
-        yield from _of_address(value)
+        yield from _of_url(value)
     elif name.endswith("_DSN"):
         yield from _of_dsn(value)
     else:
         yield value
 
 
-def _of_address(value: str) -> Iterator[str]:
+def _of_url(value: str) -> Iterator[str]:
     found = urlsplit(value)
     where = f"{found.path}?{found.query}" if found.query else found.path
     if len(where.strip("/")) >= SHORTEST:

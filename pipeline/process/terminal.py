@@ -1,4 +1,4 @@
-"""What reaches a terminal, a log or a message is text: no control sequence and no markup of its own."""
+"""Safe text for terminals, logs and messages, without control sequences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SUSPECT = re.compile(r"[^\n -~]")
 
 
 def plain(text: str) -> str:
-    r"""Escape what is not to be shown, but for the line breaks: those are ours, data has lost its own before.
+    r"""Escape unprintable characters, except line breaks: those are Lakemesh's own, data is escaped before.
 
     >>> print(plain("a\x1b[31m\nb"))
     a\x1b[31m
@@ -21,7 +21,7 @@ def plain(text: str) -> str:
 
 
 def escaped_json(text: str) -> str:
-    r"""Escape in a JSON text, as JSON does, what JSON itself leaves as it is: C1, bidirectional overrides, surrogates.
+    r"""Escape, as JSON does, what a JSON text may contain unescaped: C1, bidirectional overrides, surrogates.
 
     >>> print(escaped_json('["caf\u00e9", "\x9b", "\u202e", "\ud800"]'))
     ["café", "\u009b", "\u202e", "\ud800"]

@@ -1,1 +1,1 @@
-"""What readers get: releases of gold that passed their audits."""
+"""Releases: audited copies of gold for readers."""

@@ -1,4 +1,4 @@
-"""Audits beyond SQLMesh's own moment: standalone ones over what changed, and whose records made one fail."""
+"""Audits outside SQLMesh's run: standalone audits over changed dates, and the source objects behind a failure."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.engine import DIALECT, select
 
 BY_DATE, WARNING = "by_date", "warning"
-"""Scopes of standalone audits, in their `defaults` because SQLMesh takes no tags there. by_date: what it finds on a
-date depends on rows of that date alone. warning: it blocks nothing, and can wait. Any other blocks over all dates."""
+"""Scopes of standalone audits, stored in their `defaults` because SQLMesh has no tags for audits. by_date: the result
+for a date depends only on rows of that date. warning: never blocks and can wait. Any other: blocks, over all dates."""
 SHOWN_ROWS, SHOWN_OBJECTS = 5, 20
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an audit found.
+    """The result of an audit.
 
     Attributes:
         scope: `changed dates` or `all dates`.
-        rows: offending rows.
+        rows: number of offending rows.
         examples: the first SHOWN_ROWS of them.
-        sources: objects that may have brought them, as bucket/key.
-        blocks: whether nothing is published because of it.
-        is_broken: whether it could not be run, so that nobody knows what it would find.
+        sources: objects that they may come from, as bucket/key.
+        blocks: whether it prevents publication.
+        is_broken: whether it could not be run, so that its result is unknown.
     """
 
     name: str
@@ -56,14 +56,14 @@ def standalone_audits(
     failed: Callable[[LakemeshError], None],
     computed: Collection[str] = (),
 ) -> list[Outcome]:
-    """Runs production's standalone audits. One that cannot be run does not keep the others from it.
+    """Run production's standalone audits. One that cannot be run does not prevent the others.
 
     Args:
         scopes: by name of the audit.
-        failed: gets why an audit could not be run.
-        dates: audits by date look at these alone; None for all audits over all dates.
-        computed: with dates, the tables that were computed anew, by SQLMesh's full name: an audit that blocks and is
-            not by date looks at all dates when it reads one of them.
+        failed: receives the reason why an audit could not be run.
+        dates: by_date audits check only these; None for all audits over all dates.
+        computed: with dates, the recomputed tables, by SQLMesh's full name: a blocking audit that is not by_date
+            checks all dates if it reads one of them.
     """
     found = []
     for snapshot in snapshots.values():
@@ -75,18 +75,18 @@ def standalone_audits(
         is_due = bool(dates) if scope == BY_DATE else scope != WARNING and not audit.depends_on.isdisjoint(computed)
         if dates is not None and not is_due:
             continue
-        looked_at = "all dates" if narrowed is None else "changed dates"
+        checked = "all dates" if narrowed is None else "changed dates"
         with contained(f"audit {audit.name}", failed) as step:
             query = _physical(audit.render_audit_query(), snapshots, narrowed)
             rows, examples = offenders(warehouse, query)
-            found.append(Outcome(audit.name, looked_at, rows, examples, (), bool(rows) and scope != WARNING))
+            found.append(Outcome(audit.name, checked, rows, examples, (), bool(rows) and scope != WARNING))
         if step.error:
-            found.append(Outcome(audit.name, looked_at, 0, blocks=scope != WARNING, is_broken=True))
+            found.append(Outcome(audit.name, checked, 0, blocks=scope != WARNING, is_broken=True))
     return found
 
 
 def offenders(warehouse: EngineAdapter, query: exp.Query) -> tuple[int, tuple[dict[str, Any], ...]]:
-    """How many rows a query gives, and the first of them."""
+    """The number of rows that a query returns, and the first of them."""
     found = query.subquery("offenders")
     names, rows = select(warehouse, exp.select("*").from_(found).limit(SHOWN_ROWS + 1))
     count = len(rows)
@@ -102,13 +102,13 @@ def suspects(
     examples: Iterable[Mapping[str, Any]],
     reader: duckdb.DuckDBPyConnection,
 ) -> tuple[str, ...]:
-    """The objects whose records may have brought offending rows.
+    """The source objects that offending rows may come from.
 
-    First those that hold a key that a row names, then those that came since the published state with records of a date
-    that a row names, then any with records of that date.
+    Objects that contain a key of such a row; if there are none, objects loaded since the release with records of a date
+    of such a row; else any object with records of such a date.
 
     Args:
-        published: ledger positions of the state that readers get.
+        published: ledger positions of the release that readers get.
         reader: a connection that can read the lake.
     """
     rows = list(examples)
@@ -122,23 +122,23 @@ def suspects(
         contract = readable(contract, lake, live)
         key = contract.key[0]
         values = sorted({str(row[key]) for row in rows if row.get(key) is not None})
-        near = [file for file in live.bronze_files() if file.event_date is None or not days or file.event_date in days]
-        if values and near:
+        files = [file for file in live.bronze_files() if file.event_date is None or not days or file.event_date in days]
+        if values and files:
             query = (
-                f"SELECT DISTINCT _source_file FROM ({bronze_query(contract, lake.uri, near)}) AS bronze "
+                f"SELECT DISTINCT _source_file FROM ({bronze_query(contract, lake.uri, files)}) AS bronze "
                 f'WHERE bronze."{key}" IN (SELECT UNNEST(?))'
             )
             by_key |= {name for (name,) in reader.execute(query, [values]).fetchall()}
         if contract.kind is Kind.EVENT and days:
             since = published.get(contract.feed, 0)
             for position, entry in ledger.entries(0):
-                brought = {item.source_file for item in entry.objects if days & {day for day, _ in item.event_dates}}
-                (newer if position > since else older).update(brought)
+                sources = {item.source_file for item in entry.objects if days & {day for day, _ in item.event_dates}}
+                (newer if position > since else older).update(sources)
     return tuple(sorted(by_key or newer or older)[:SHOWN_OBJECTS])
 
 
 def _physical(query: exp.Query, snapshots: Mapping[str, Snapshot], dates: Collection[dt.date] | None) -> exp.Query:
-    """The query over production's physical tables, those with dates narrowed to the given ones."""
+    """The query over production's physical tables, with incremental ones narrowed to the given dates."""
 
     def narrowed(node: exp.Expression) -> exp.Expression:
         if not isinstance(node, exp.Table):

@@ -1,4 +1,4 @@
-"""The DuckDB catalog of a published state: a view per table over exactly its files."""
+"""The DuckDB catalog of a release: one view per table, over exactly the release's files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.warehouse.duck import connect
 from pipeline.warehouse.engine import DIALECT
 
 
-def write_catalog(published: Releases, path: Path, state: Release) -> None:
-    """One view per table, with its comments. The paths in it are absolute."""
+def write_catalog(published: Releases, path: Path, release: Release) -> None:
+    """Write a catalog with one view per table, with comments and absolute paths."""
     with connect(published.options, published.options.published_uri) as reader:
         reader.execute(f"ATTACH '{path}' AS lake")
         reader.execute("USE lake")
-        create_views(reader, published, state.tables.values())
-        for table in state.tables.values():
+        create_views(reader, published, release.tables.values())
+        for table in release.tables.values():
             reader.execute(f"COMMENT ON VIEW {quoted(table.name)} IS {_text(table.description)}")
             for name, _, comment in table.columns:
                 if comment:
@@ -30,11 +30,11 @@ def write_catalog(published: Releases, path: Path, state: Release) -> None:
 
 
 def create_views(reader: duckdb.DuckDBPyConnection, published: Releases, tables: Iterable[ReleaseTable]) -> None:
-    """Makes or replaces a view of each table in the current database of a connection."""
+    """Create or replace a view of each table in a connection's current database."""
     waiting = list(tables)
     for schema in sorted({table.name.split(".")[0] for table in waiting}):
         reader.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-    while waiting:  # a view comes after what it reads
+    while waiting:  # a view is created after what it reads
         names = {table.name for table in waiting}
         table = next(item for item in waiting if not parents(item) & (names - {item.name}))
         waiting.remove(table)
@@ -42,7 +42,7 @@ def create_views(reader: duckdb.DuckDBPyConnection, published: Releases, tables:
 
 
 def parents(table: ReleaseTable) -> set[str]:
-    """The published tables that a view reads; none for a table."""
+    """The published tables that a view reads; empty for a table."""
     if not table.query:
         return set()
     found = exp.maybe_parse(table.query, dialect=DIALECT).find_all(exp.Table)
@@ -60,7 +60,7 @@ def _query(published: Releases, table: ReleaseTable) -> str:
 
 
 def quoted(name: str) -> str:
-    """`gold.x` as DuckDB's identifier."""
+    """`gold.x` as a quoted DuckDB identifier."""
     return ".".join(f'"{part}"' for part in name.split("."))
 
 

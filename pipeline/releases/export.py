@@ -1,4 +1,4 @@
-"""Gold as it stands in the warehouse becomes the next published state, at a cost of what changed."""
+"""Publish gold from the warehouse as the next release, at a cost in proportion to what changed."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ LAYER = "gold"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A gold model, and what of it differs from the state before.
+    """A gold model, and what was recomputed since the previous release.
 
     Attributes:
-        recomputed: since that state; everything when its version is another one.
+        recomputed: since that release; everything if the model's version differs.
     """
 
     snapshot: Snapshot
@@ -53,12 +53,12 @@ class Change:
 
     @property
     def is_view(self) -> bool:
-        """Whether it is computed when it is read."""
+        """Whether the model is a view."""
         return bool(self.snapshot.model.kind.is_view)
 
 
 def changes(snapshots: Mapping[str, Snapshot], before: Release | None, state: State) -> dict[str, Change]:
-    """Every gold model of production with what was computed of it since a published state."""
+    """Every gold model of production with what was recomputed since a release."""
     history.collect(state)
     found = {}
     for snapshot in snapshots.values():
@@ -70,7 +70,7 @@ def changes(snapshots: Mapping[str, Snapshot], before: Release | None, state: St
         if before is None or old is None or old.version != version:
             recomputed = Recomputed(True, None)
         else:
-            recomputed = history.since(state, snapshot.name, version, before.sequence)
+            recomputed = history.recomputed_since(state, snapshot.name, version, before.sequence)
         found[name] = Change(snapshot, recomputed)
     return found
 
@@ -81,30 +81,30 @@ def publish(
     changed: Mapping[str, Change],
     before: Release | None,
     about: Release,
-    held: bool = False,
+    withhold: bool = False,
 ) -> Release:
-    """Writes the next state and switches readers to it.
+    """Write the next release and switch readers to it.
 
-    Safe to interrupt at any point: a state exists once its manifest does, and readers see it once the pointer moved.
+    Safe to interrupt at any point: a release exists once its manifest does, and readers see it once the pointer moved.
 
     Args:
-        before: the newest state, whose unchanged files are shared.
-        held: whether readers stay where they are, as after a rollback.
-        about: number, positions and audits of the new state; its tables are filled in here.
+        before: the newest release, whose unchanged files are reused.
+        about: number, positions and audits of the new release; its tables are filled in here.
+        withhold: whether readers stay on their release, as after a rollback.
 
     Raises:
-        ConflictError: another process published that state first.
-        RetriableError, ConfigError: the place of publication cannot be used.
+        ConflictError: another process published a release of that number first.
+        RetriableError, ConfigError: PUBLISHED_URI cannot be used.
     """
     store = published.store
     gold = set(changed)
     staged: dict[str, Path] = {}
     tables: dict[str, ReleaseTable] = {}
     dates: dict[str, tuple[str, ...]] = {}
-    # tables first: a view that reads other things than published tables is stored like a table
+    # tables first; a view that reads unpublished tables is stored like a table
     for name, change in changed.items():
         old = before.tables.get(name) if before else None
-        table = described(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+        table = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, gold)
         if not table.query:
             files, written = _files(published, warehouse, change, old, about.number)
             staged |= written
@@ -117,82 +117,89 @@ def publish(
         tables[name] = table
     store.publish(staged)
     tables |= store_rollups(published, tables, before, about.number)
-    state = replace(about, tables=tables, dates=dates)
+    release = replace(about, tables=tables, dates=dates)
     with tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
         path = Path(folder) / "catalog.duckdb"
-        write_catalog(published, path, state)
-        store.put(catalog_key(state.number), path.read_bytes())
-    if not store.put_new(manifest_key(state.number), state.to_json()):
-        raise ConflictError(f"{store.uri}: state {state.number} was published by another process")
-    if not held:
-        published.point_to(state.number)
+        write_catalog(published, path, release)
+        store.put(catalog_key(release.number), path.read_bytes())
+    if not store.put_new(manifest_key(release.number), release.to_json()):
+        raise ConflictError(f"{store.uri}: release {release.number} was published by another process")
+    if not withhold:
+        published.point_to(release.number)
     store.close()
-    return state
+    return release
 
 
 def prune(published: Releases, keep: int, now: dt.datetime, grace: dt.timedelta = dt.timedelta(days=1)) -> int:
-    """Deletes all but the newest states, and the files that only those used; how many states went.
+    """Delete all but the newest releases, and the files that only those used.
 
-    The current one, and those younger than the grace time, stay.
+    The current release and releases younger than the grace period stay.
+
+    Args:
+        keep: number of newest releases to keep.
+
+    Returns:
+        The number of deleted releases.
     """
     numbers = published.numbers()
-    pointed = published.pointer().get("state")
-    old = [number for number in numbers[:-keep] if number != pointed]
-    gone = [state for number in old if (state := published.state(number)).published_at < now - grace]
-    if not gone:
+    current = published.pointer().get("state")
+    old = [number for number in numbers[:-keep] if number != current]
+    expired = [release for number in old if (release := published.get(number)).published_at < now - grace]
+    if not expired:
         return 0
-    ended = {state.number for state in gone}
-    used = {file.key for number in numbers if number not in ended for file in _files_of(published.state(number))}
-    for state in gone:
-        # the manifest first: without it the state does not exist
-        published.store.delete([manifest_key(state.number), catalog_key(state.number)])
-    published.store.delete({file.key for state in gone for file in _files_of(state)} - used)
-    return len(gone)
+    deleted = {release.number for release in expired}
+    used = {file.key for number in numbers if number not in deleted for file in _files_of(published.get(number))}
+    for release in expired:
+        # the manifest first: without it the release does not exist
+        published.store.delete([manifest_key(release.number), catalog_key(release.number)])
+    published.store.delete({file.key for release in expired for file in _files_of(release)} - used)
+    return len(expired)
 
 
 def sweep(published: Releases) -> Cleaning:
-    """Deletes what killed publications left: files that no state names and no state to come can.
+    """Delete orphans of killed publications: files that no release names and no future release can name.
 
-    Every file carries the number of the state that it was written for. Once a state of that number exists, whoever
-    still writes for it loses; before that, the file stays. So no clock and no grace time is needed.
+    A file's name contains the number of the release that it was written for. Once a release of that number exists, a
+    process that still writes for it will fail; until then the file stays. So neither a clock nor a grace period is
+    needed.
 
     Raises:
         RetriableError: the store cannot be reached.
-        ConfigError: a newer version of Lakemesh wrote a state.
+        ConfigError: a newer version of Lakemesh wrote a release.
     """
-    found = [*published.store.list("tables"), *published.store.list("states")]  # before the states are read
+    found = [*published.store.list("tables"), *published.store.list("states")]  # before the releases are read
     numbers = published.numbers()
-    states = [published.state(number) for number in numbers]
-    used = {file.key for state in states for file in _files_of(state)}
+    releases = [published.get(number) for number in numbers]
+    used = {file.key for release in releases for file in _files_of(release)}
     used |= {key(number) for number in numbers for key in (manifest_key, catalog_key)}
     newest = max(numbers, default=0)
-    left = [item for item in found if item.key not in used and _number_of(item.key) <= newest]
-    published.store.delete(item.key for item in left)
-    return Cleaning(len(left), sum(item.size for item in left))
+    orphans = [item for item in found if item.key not in used and _number_of(item.key) <= newest]
+    published.store.delete(item.key for item in orphans)
+    return Cleaning(len(orphans), sum(item.size for item in orphans))
 
 
 def _number_of(key: str) -> int:
-    """The state that a file was written for."""
+    """The number of the release that a file was written for."""
     name = key.split("/")[1] if key.startswith("states/") else key.rsplit("/", 1)[1]
     return int(name[:20])
 
 
-def _files_of(state: Release) -> Iterable[ReleaseFile]:
-    return (file for table in state.tables.values() for file in table.files)
+def _files_of(release: Release) -> Iterable[ReleaseFile]:
+    return (file for table in release.tables.values() for file in table.files)
 
 
-def described(name: str, version: str, model: Any, gold: set[str]) -> ReleaseTable:
-    """A model as the manifest tells it, without files yet; with its query when it is a view of published tables alone.
+def describe_table(name: str, version: str, model: Any, gold: set[str]) -> ReleaseTable:
+    """A model's entry in the manifest, still without files; with its query if it is a view of published tables alone.
 
     Args:
         name: `gold.<table>`.
-        gold: names of all that is published.
+        gold: names of all published tables and views.
     """
     kinds = model.columns_to_types_or_raise
     columns = tuple((name, kind.sql(DIALECT), model.column_descriptions.get(name, "")) for name, kind in kinds.items())
     query = ""
     if model.kind.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
-        query = over_published(model.render_query_or_raise())
+        query = catalog_query(model.render_query_or_raise())
     return ReleaseTable(
         name,
         version,
@@ -206,18 +213,18 @@ def described(name: str, version: str, model: Any, gold: set[str]) -> ReleaseTab
 
 
 def has_same_definition(change: Change, old: ReleaseTable, gold: set[str]) -> bool:
-    """Whether a published table says of itself what the model says now: version, columns, comments, query, grain.
+    """Whether a published table's version, columns, comments, query and grain equal the model's current ones.
 
     Args:
-        gold: names of all that is published.
+        gold: names of all published tables and views.
     """
-    new = described(change.name, str(change.snapshot.version), change.snapshot.model, gold)
-    then = replace(old, files=(), query=old.query or old.rollup, rollup="")
-    return replace(then, time_column="") == replace(new, time_column="")
+    new = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+    comparable = replace(old, files=(), query=old.query or old.rollup, rollup="")
+    return replace(comparable, time_column="") == replace(new, time_column="")
 
 
 def _never_null(model: Any) -> set[str]:
-    """Columns that the audit `not_null` checks in every row, and that stop the cycle when they are NULL."""
+    """Columns that a blocking audit `not_null` checks in every row."""
     return {
         column.name
         for name, arguments in model.audits
@@ -226,8 +233,8 @@ def _never_null(model: Any) -> set[str]:
     }
 
 
-def over_published(query: exp.Query) -> str:
-    """A query with tables named as the catalog names them: `gold.x`."""
+def catalog_query(query: exp.Query) -> str:
+    """A query with table names as in the catalog: `gold.x`."""
     found = query.copy()
     for table in found.find_all(exp.Table):
         table.set("catalog", None)
@@ -237,9 +244,9 @@ def over_published(query: exp.Query) -> str:
 def _files(
     published: Releases, warehouse: EngineAdapter, change: Change, old: ReleaseTable | None, number: int
 ) -> tuple[tuple[ReleaseFile, ...], dict[str, Path]]:
-    """The files of a table: those of before as far as nothing changed, and new ones for the rest."""
+    """The files of a table, unchanged ones reused, and the staged paths of new ones by key."""
     recomputed, model = change.recomputed, change.snapshot.model
-    if change.is_view:  # over things that are not published: nobody tells when they change
+    if change.is_view:  # over unpublished tables, whose changes are not tracked
         recomputed = Recomputed(True, None)
     if old is not None and not recomputed.changed:
         return old.files, {}
@@ -284,7 +291,7 @@ def _export(
 
 
 def _order(change: Change) -> Iterable[str]:
-    """Dates first and then the grain: what a dashboard filters by lies together."""
+    """Order by date and then grain, so that rows that a dashboard filters together are stored together."""
     model = change.snapshot.model
     if model.time_column:
         yield model.time_column.column.sql(DIALECT, identify=True)

@@ -1,4 +1,4 @@
-"""The gate before readers: gold is published only when nothing is missing and no blocking audit finds rows."""
+"""The gate: gold is published only if no date is missing and no blocking audit finds rows."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from pipeline.releases.audits import Outcome, offenders, standalone_audits, susp
 from pipeline.releases.export import Change, changes, has_same_definition, prune, publish
 from pipeline.releases.release import Release, Releases
 from pipeline.state import interval_log as history
-from pipeline.state.compute_lock import must_still_hold
+from pipeline.state.compute_lock import require_compute_lock
 from pipeline.state.opening import open_state
 from pipeline.state.state import State, applied_positions
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.project import Project
 
 Failed = Callable[[LakemeshError], None]
-"""Gets what went wrong in a step that fails alone."""
+"""Receives the error of a step whose failure does not stop the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Gold as it stands, audited.
+    """Current gold, audited.
 
     Attributes:
-        before: the newest release, whether readers get it or not.
-        changed: what was computed or described differently since then, by table.
+        before: the newest release, whether or not readers get it.
+        changed: every gold model with what was recomputed since then, by table.
         sequence, positions, lake_id: see `Release`.
         is_same: whether nothing differs from that release.
     """
@@ -48,29 +48,29 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate found.
+    """The result of the gate.
 
     Attributes:
-        candidate: what may be published; None when it is blocked.
+        candidate: what may be published; None if it is blocked.
         blocked: why it is blocked.
-        audits: what the standalone audits found, those that could not be run left out.
-        held: dates that a signal holds back, by model.
+        audits: results of the standalone audits, except those that could not be run.
+        withheld: dates that a signal withholds, by model.
     """
 
     candidate: Candidate | None = None
     blocked: PublishBlocked | None = None
     audits: Sequence[Outcome] = ()
-    held: Mapping[str, list[dt.date]] | None = None
+    withheld: Mapping[str, list[dt.date]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What became of a candidate.
+    """The outcome of releasing a candidate.
 
     Attributes:
         outcome: `published`, `unchanged` or `held`, see `RunSummary`.
-        state: number of the release that readers get; None when nothing was changed about that.
-        dates: dates that readers see recomputed, by table.
+        state: number of the release that readers get; None if that did not change.
+        dates: recomputed dates in the new release, by table.
     """
 
     outcome: str
@@ -81,14 +81,14 @@ class Publication:
 def check(
     project: Project, options: Settings, published: Releases, now: dt.datetime, behind: Sequence[str], failed: Failed
 ) -> Verdict:
-    """Audits what changed since the newest release.
+    """Audit what changed since the newest release.
 
     Args:
         behind: feeds of which models saw loads whose dates are not marked yet.
-        failed: gets what kept an audit, or the search for the objects behind its rows, from being done.
+        failed: receives the errors of audits, and of the search for the source objects of their rows.
 
     Raises:
-        RetriableError: the lock of a shared state was lost on the way.
+        RetriableError: the lock of a shared state was lost.
         ConfigError: there is no production yet.
     """
     before = published.newest()
@@ -96,14 +96,14 @@ def check(
     if behind:
         reason = f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first"
         return Verdict(blocked=PublishBlocked(reason))
-    missing, held = project.missing(now)
+    missing, withheld = project.missing(now)
     if missing:
         named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
-        reason = f"not everything is computed, missing are {named}; run `sqlmesh run` or `lake run`"
-        return Verdict(blocked=PublishBlocked(reason), held=held)
+        reason = f"gold is incomplete, missing are {named}; run `sqlmesh run` or `lake run`"
+        return Verdict(blocked=PublishBlocked(reason), withheld=withheld)
     audits: list[Outcome] = []
     with open_state(options) as state:
-        if before is not None and not history.continues(state, before.number, before.sequence):
+        if before is not None and not history.is_source_of(state, before.number, before.sequence):
             before = replace(before, sequence=history.UNKNOWN)
         changed = changes(snapshots, before, state)
         sequence = history.newest(state)
@@ -115,18 +115,19 @@ def check(
             audits = _audit(project, options, snapshots, before, dates, computed, failed)
             if blocking := [item for item in audits if item.blocks]:
                 reason = (
-                    f"{'; '.join(_told(item) for item in blocking)}. Readers keep the state that they have; fix the "
+                    f"{'; '.join(_describe(item) for item in blocking)}. Readers keep the current release; fix the "
                     "data or the model, the next cycle tries again"
                 )
-                return Verdict(None, PublishBlocked(reason), _done(audits), held)
+                return Verdict(None, PublishBlocked(reason), _completed(audits), withheld)
             if dates is None:
                 state.execute(
                     "INSERT INTO lakemesh.audited VALUES ('all dates', ?) "
                     "ON CONFLICT (scope) DO UPDATE SET audited_at = excluded.audited_at",
                     [now.replace(tzinfo=None)],
                 )
-    must_still_hold(options)
-    return Verdict(Candidate(before, changed, sequence, positions, lake_id or "", is_same), None, _done(audits), held)
+    require_compute_lock(options)
+    candidate = Candidate(before, changed, sequence, positions, lake_id or "", is_same)
+    return Verdict(candidate, None, _completed(audits), withheld)
 
 
 def release(
@@ -136,15 +137,15 @@ def release(
     options: Settings,
     now: dt.datetime,
     published: Releases,
-    ends_hold: bool,
+    resume: bool,
     failed: Failed,
 ) -> Publication:
-    """Gives readers what passed the gate, unless they have it or a rollback holds them where they are.
+    """Publish what passed the gate, unless readers have it already or it is withheld after a rollback.
 
     Args:
         audits: the standalone audits that passed, for the manifest.
-        ends_hold: whether the hold of a rollback ends.
-        failed: gets what kept old releases from being removed.
+        resume: whether to resume publishing after a rollback.
+        failed: receives errors of deleting old releases.
 
     Raises:
         ConfigError, RetriableError: the releases cannot be written.
@@ -152,8 +153,8 @@ def release(
     """
     pointer, before = published.pointer(), candidate.before
     if candidate.is_same and before is not None:
-        if pointer.get("state") != before.number and (ends_hold or not pointer.get("held")):
-            published.point_to(before.number)  # a crash came before it, or a rollback ends
+        if pointer.get("state") != before.number and (resume or not pointer.get("held")):
+            published.point_to(before.number)  # after a crash before this step, or after a rollback
             return Publication("published", before.number)
         return Publication("held" if pointer.get("held") else "unchanged")
     number = before.number + 1 if before else 1
@@ -166,23 +167,23 @@ def release(
         {},
         tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in audits),
     )
-    held = bool(pointer.get("held")) and not ends_hold
+    withhold = bool(pointer.get("held")) and not resume
     with open_state(options) as state:
-        history.publishing(state, number - 1, number, candidate.sequence)
-    done = publish(published, project.context.engine_adapter, candidate.changed, before, about, held)
-    with contained("old published states", failed):
+        history.record_release(state, number - 1, number, candidate.sequence)
+    done = publish(published, project.context.engine_adapter, candidate.changed, before, about, withhold)
+    with contained("old releases", failed):
         prune(published, options.published_states, now)
         with open_state(options) as state:
-            history.forget(state, done.sequence)
-    return Publication("held" if held else "published", pointer["state"] if held else done.number, done.dates)
+            history.prune(state, done.sequence)
+    return Publication("held" if withhold else "published", pointer["state"] if withhold else done.number, done.dates)
 
 
-def _done(audits: Sequence[Outcome]) -> list[Outcome]:
+def _completed(audits: Sequence[Outcome]) -> list[Outcome]:
     return [item for item in audits if not item.is_broken]
 
 
 def _is_same(before: Release | None, changed: Mapping[str, Change]) -> bool:
-    """Whether nothing was computed or described anew since the newest state; views change with what they read."""
+    """Whether no table was recomputed or redefined since the newest release; views change with what they read."""
     return (
         before is not None
         and not _has_other_versions(before, changed)
@@ -192,7 +193,7 @@ def _is_same(before: Release | None, changed: Mapping[str, Change]) -> bool:
 
 
 def _has_other_versions(before: Release, changed: Mapping[str, Change]) -> bool:
-    """Whether a table of the newest state is gone, new, or of another version."""
+    """Whether a table was added, removed or got another version since the newest release."""
     versions = {name: table.version for name, table in before.tables.items()}
     return versions != {name: str(item.snapshot.version) for name, item in changed.items()}
 
@@ -205,17 +206,17 @@ def _scope(
     options: Settings,
     now: dt.datetime,
 ) -> tuple[set[dt.date] | None, set[str]]:
-    """The dates to audit and the models that were computed since the newest release; None for all dates.
+    """The dates to audit (None for all) and the models that were computed since the newest release.
 
-    All dates are audited now and then, and when readers get another version of a table: it may have been computed long
-    ago, on a branch.
+    All dates are audited every `full_audit_hours`, and when a table gets another version, which may have been computed
+    long ago, on a branch.
     """
     dates: set[dt.date] | None = set()
     computed: set[str] = set()
     for snapshot in snapshots.values():
         if before is None or dates is None or not snapshot.is_model:
             continue
-        recomputed = history.since(state, snapshot.name, str(snapshot.version), before.sequence)
+        recomputed = history.recomputed_since(state, snapshot.name, str(snapshot.version), before.sequence)
         if recomputed.changed:
             computed.add(snapshot.name)
         if snapshot.model.kind.is_incremental_by_time_range:
@@ -234,12 +235,12 @@ def _audit(
     computed: set[str],
     failed: Failed,
 ) -> list[Outcome]:
-    """The standalone audits, with the source objects of the rows that they find."""
+    """Run the standalone audits, and find the source objects of offending rows."""
     adapter = project.context.engine_adapter
     found = standalone_audits(snapshots, project.audit_scopes(), adapter, dates, failed, computed)
     sources: dict[str, tuple[str, ...]] = {}
     if failing := [item for item in found if item.rows]:
-        with contained("the objects that audits found rows of", failed), connect(options) as reader:
+        with contained("the source objects of offending rows", failed), connect(options) as reader:
             positions, lake = before.positions if before else {}, Store(options.lake_uri, options)
             for item in failing:
                 sources[item.name] = suspects(lake, contracts().values(), positions, item.examples, reader)
@@ -247,13 +248,13 @@ def _audit(
 
 
 def _is_due(state: State, options: Settings, now: dt.datetime) -> bool:
-    """Whether the last audit of all dates is too old."""
+    """Whether the last audit of all dates is older than `full_audit_hours`."""
     last = state.row("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'")
     return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=options.full_audit_hours)
 
 
 def failed_audits(project: Project, options: Settings, failed: Failed) -> list[Outcome]:
-    """The blocking audits that stopped a model, with rows and the objects that brought them."""
+    """The blocking audits that stopped a model, with offending rows and their source objects."""
     found = []
     with connect(options) as reader:
         published = Releases(options).current()
@@ -261,7 +262,7 @@ def failed_audits(project: Project, options: Settings, failed: Failed) -> list[O
         for error in project.console.failed_audits:
             name = f"{error.model_name}: {error.audit_name}"
             outcome = Outcome(name, "computed dates", error.count, blocks=True)
-            with contained(f"the rows that audit {name} found", failed):
+            with contained(f"the offending rows of audit {name}", failed):
                 _, examples = offenders(project.context.engine_adapter, error.query)
                 outcome = replace(outcome, examples=examples)
                 positions = published.positions if published else {}
@@ -270,7 +271,7 @@ def failed_audits(project: Project, options: Settings, failed: Failed) -> list[O
     return found
 
 
-def _told(item: Outcome) -> str:
+def _describe(item: Outcome) -> str:
     if item.is_broken:
         return f"audit {item.name} could not be run"
     sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""

@@ -1,12 +1,12 @@
-"""The published states of gold: immutable files, one catalog per state, and a pointer that switches at once.
+"""Releases of gold: immutable files, one catalog per release, and a pointer that switches readers atomically.
 
-    <PUBLISHED_URI>/tables/<schema>.<table>/<state>-<part>-<random>.parquet   data, never changed
-                    states/<state>/catalog.duckdb                             views over exactly that state's files
-                    states/<state>/manifest.json                              written last: the state exists
-                    current.json, on a local disk also current.duckdb         which state readers get
+    <PUBLISHED_URI>/tables/<schema>.<table>/<release>-<part>-<random>.parquet   data, never changed
+                    states/<release>/catalog.duckdb                             views over exactly that release's files
+                    states/<release>/manifest.json                              written last: now the release exists
+                    current.json, on a local disk also current.duckdb           the release that readers get
 
-A reader needs no lock and no Lakemesh: `ATTACH '…/current.duckdb' AS lake (READ_ONLY)` on a local disk,
-`ATTACH 's3://…/states/<state>/catalog.duckdb' AS lake (READ_ONLY)` on S3, and sees that state as long as it holds it.
+A reader needs neither a lock nor Lakemesh: `ATTACH '…/current.duckdb' AS lake (READ_ONLY)` on a local disk,
+`ATTACH 's3://…/states/<release>/catalog.duckdb' AS lake (READ_ONLY)` on S3. It sees that release while it is attached.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ingest.storage.store import Store
 from pipeline.warehouse.duck import connect
 
 FORMAT_VERSION = 3
-"""2 adds what a database needs beside columns: grain, time column and which columns are never NULL; 3 adds rollups."""
+"""Format 2 adds what a database needs besides columns: grain, time column and not-null columns; 3 adds rollups."""
 CURRENT, CURRENT_CATALOG = "current.json", "current.duckdb"
 
 
@@ -35,7 +35,7 @@ class ReleaseFile:
     """One Parquet file of a table.
 
     Attributes:
-        part: month of its dates, as 2026-01; empty for a table that is written as a whole.
+        part: month of its dates, as 2026-01; empty for a table that is not divided by month.
     """
 
     key: str
@@ -46,16 +46,16 @@ class ReleaseFile:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTable:
-    """A table, or a view over other tables, of one state.
+    """A table, or a view over other tables, of one release.
 
     Attributes:
         version: the model's version in SQLMesh.
         columns: (name, SQL type, comment) in order.
-        query: of a view its SELECT over the other published tables; empty for a table.
-        grain: columns of which no two rows have the same values; empty when the model names none.
-        time_column: the column by whose months its files are divided; empty for others.
+        query: a view's SELECT over other published tables; empty for a table.
+        grain: columns that identify a row; empty if the model declares none.
+        time_column: the column by whose months its files are divided; empty if they are not.
         not_null: columns that a blocking audit keeps free of NULL.
-        rollup: of a table that sums another one by periods, the SELECT that does, see pipeline/releases/rollups.py.
+        rollup: the SELECT of a stored rollup, see pipeline/releases/rollups.py; empty for other tables.
     """
 
     name: str
@@ -77,16 +77,16 @@ class ReleaseTable:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One published state of gold.
+    """One release of gold.
 
     Attributes:
-        number: states are numbered from 1 and never renumbered.
+        number: releases are numbered from 1 and never renumbered.
         lake_id: the lake that it was computed from.
-        positions: the ledger position of each feed that it stands for.
-        sequence: how much of the history of computations it contains, see pipeline/state/interval_log.py.
+        positions: the ledger position of each feed that it contains.
+        sequence: how much of the interval log it contains, see pipeline/state/interval_log.py.
         tables: by name.
         audits: name, scope and rows found (always 0) of each audit that it passed.
-        dates: dates that are new or different since the state before, by table.
+        dates: dates that are new or changed since the previous release, by table.
     """
 
     number: int
@@ -104,10 +104,10 @@ class Release:
 
     @classmethod
     def from_json(cls, data: bytes, name: str) -> Self:
-        """Reads a manifest.
+        """Read a manifest.
 
         Args:
-            name: its address, for the error.
+            name: its URI, for the error.
 
         Raises:
             ConfigError: a newer version of Lakemesh wrote it.
@@ -133,31 +133,31 @@ class Release:
 
 
 def file_key(table: str, number: int, part: str) -> str:
-    """Where a new file of a table lies.
+    """Key of a new file of a table.
 
     Args:
-        table: its name with schema.
-        number: of the state that it is written for.
-        part: as ReleaseFile has it.
+        table: name with schema.
+        number: of the release that it is written for.
+        part: see `ReleaseFile`.
     """
     return f"tables/{table}/{number:020d}-{part or 'all'}-{uuid.uuid4().hex[:8]}.parquet"
 
 
 def manifest_key(number: int) -> str:
-    """Where the manifest of a state lies."""
+    """Key of a release's manifest."""
     return f"states/{number:020d}/manifest.json"
 
 
 def catalog_key(number: int) -> str:
-    """Where the catalog of a state lies."""
+    """Key of a release's catalog."""
     return f"states/{number:020d}/catalog.duckdb"
 
 
 class Releases:
-    """What readers see, and what there was before.
+    """The stored releases, and the pointer to the one that readers get.
 
     Args:
-        options: the settings; those of this process by default.
+        options: the settings; by default those of this process.
     """
 
     def __init__(self, options: Settings | None = None) -> None:
@@ -165,30 +165,30 @@ class Releases:
         self.store = Store(self.options.published_uri, self.options, self.options.published_folder_mode)
 
     def numbers(self) -> list[int]:
-        """The states that are kept, oldest first."""
+        """Numbers of the stored releases, oldest first."""
         found = (item.key for item in self.store.list("states"))
         return sorted(int(key.split("/")[-2]) for key in found if key.endswith("/manifest.json"))
 
-    def state(self, number: int) -> Release:
-        """One state.
+    def get(self, number: int) -> Release:
+        """One release.
 
         Raises:
-            ConfigError: it is not kept (any more).
+            ConfigError: it does not exist, or was pruned.
         """
         key = manifest_key(number)
         try:
             return Release.from_json(self.store.get(key), f"{self.store.uri}/{key}")
         except FileNotFoundError:
             kept = ", ".join(map(str, self.numbers())) or "none"
-            raise ConfigError(f"{self.store.uri}: state {number} is not kept; kept are {kept}") from None
+            raise ConfigError(f"{self.store.uri}: release {number} is not kept; kept are {kept}") from None
 
     def newest(self) -> Release | None:
-        """The newest state, whether readers get it or not."""
+        """The newest release, whether or not readers get it."""
         numbers = self.numbers()
-        return self.state(numbers[-1]) if numbers else None
+        return self.get(numbers[-1]) if numbers else None
 
     def pointer(self) -> dict[str, Any]:
-        """Which state readers get: `state`, and `held` after a rollback; empty before the first state."""
+        """The pointer to the release that readers get: `state`, and `held` after a rollback; empty if there is none."""
         try:
             found: dict[str, Any] = json.loads(self.store.get(CURRENT))
         except FileNotFoundError:
@@ -196,23 +196,23 @@ class Releases:
         return found
 
     def current(self) -> Release | None:
-        """The state that readers get."""
+        """The release that readers get."""
         found = self.pointer()
-        return self.state(found["state"]) if found else None
+        return self.get(found["state"]) if found else None
 
-    def point_to(self, number: int, held: bool = False) -> None:
-        """Switches readers to a state at once.
+    def point_to(self, number: int, withhold: bool = False) -> None:
+        """Switch readers to a release atomically.
 
         Args:
-            held: whether later states are published only when somebody asks for it, as after a rollback.
+            withhold: whether later releases are withheld until an operator publishes, as after a rollback.
         """
         if self.store.root is not None:
             self.store.put(CURRENT_CATALOG, self.store.get(catalog_key(number)))
-        pointer = {"state": number, "catalog": f"{self.store.uri}/{catalog_key(number)}", "held": held}
+        pointer = {"state": number, "catalog": f"{self.store.uri}/{catalog_key(number)}", "held": withhold}
         self.store.put(CURRENT, json.dumps(pointer).encode())
 
     def roll_back(self, number: int | None = None) -> int:
-        """Switches readers to an older state, by default the one before theirs, and holds them there.
+        """Switch readers to an older release, by default the previous one, and withhold newer ones.
 
         Raises:
             ConfigError: it is not kept.
@@ -221,33 +221,33 @@ class Releases:
         if number is None:
             older = [kept for kept in self.numbers() if kept < now]
             if not older:
-                raise ConfigError(f"{self.store.uri}: no state before {now} is kept, so there is nothing to go back to")
+                raise ConfigError(f"{self.store.uri}: no release before {now} is kept to roll back to")
             number = older[-1]
-        self.state(number)
-        self.point_to(number, held=True)
+        self.get(number)
+        self.point_to(number, withhold=True)
         return number
 
     def attach(self, number: int | None = None) -> str:
-        """The one line that a DuckDB session needs to read a state, the current one by default.
+        """The statement by which a DuckDB session attaches a release, by default the current one.
 
         Raises:
-            ConfigError: nothing is published yet, or that state is not kept.
+            ConfigError: nothing is published yet, or that release is not kept.
         """
         if number is None:
             found = self.pointer()
             if not found:
-                raise ConfigError(f"{self.store.uri}: nothing is published yet; `lake run` or `lake publish` does it")
+                raise ConfigError(f"{self.store.uri}: nothing is published yet; run `lake run` or `lake publish`")
             if self.store.root is not None:
                 return f"ATTACH '{self.store.uri}/{CURRENT_CATALOG}' AS lake (READ_ONLY)"
             number = found["state"]
-        self.state(number)
+        self.get(number)
         return f"ATTACH '{self.store.uri}/{catalog_key(number)}' AS lake (READ_ONLY)"
 
     def connect(self, number: int | None = None) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection on one state, the current one by default; its tables are `lake.gold.<table>`.
+        """A DuckDB connection to a release, by default the current one, with tables `lake.gold.<table>`.
 
         Raises:
-            ConfigError: as `attach`.
+            ConfigError: see `attach`.
         """
         line = self.attach(number)
         connection = connect(self.options, self.options.published_uri)
@@ -261,13 +261,13 @@ def published(table: str, number: int | None = None) -> duckdb.DuckDBPyRelation:
 
     Args:
         table: name with schema, for instance `gold.activity_engagement_metrics`.
-        number: the state; the current one by default.
+        number: of the release; by default the current one.
 
     Raises:
-        ConfigError: nothing is published yet, that state is not kept, or has no such table.
+        ConfigError: nothing is published yet, that release is not kept, or has no such table.
     """
-    found = Releases()
-    state = found.current() if number is None else found.state(number)
-    if state is not None and table not in state.tables:
-        raise ConfigError(f"{table} is not published; expected one of {', '.join(sorted(state.tables))}")
-    return found.connect(number).sql(f"FROM lake.{table}")
+    releases = Releases()
+    release = releases.current() if number is None else releases.get(number)
+    if release is not None and table not in release.tables:
+        raise ConfigError(f"{table} is not published; expected one of {', '.join(sorted(release.tables))}")
+    return releases.connect(number).sql(f"FROM lake.{table}")

@@ -1,7 +1,7 @@
-"""Rollups: views that sum a published table by week, month, quarter or year are published as files of their own.
+"""Rollups: views that sum a published table by week, month, quarter or year, published as files.
 
-A reader of such a view would read all days of the table each time. Its periods follow from the files of the table
-alone, so a part of it is written anew when a file that it was made of is another one, whoever computed that.
+Otherwise readers of such a view would read every day of the table each time. A rollup is a function of the table's
+files alone, so a part is rewritten exactly when one of the files that it was computed from is replaced.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pipeline.warehouse.engine import DIALECT, FILE_FORMAT
 
 _MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 _WEEK = "WEEK"
-_BEYOND = (exp.Window, exp.CTE, exp.Subquery, exp.Join, exp.Limit, exp.Offset, exp.GroupingSets, exp.Cube, exp.Rollup)
-_CLOCK = (exp.CurrentDate, exp.CurrentDatetime, exp.CurrentTime, exp.CurrentTimestamp, exp.Rand)
-"""What makes rows depend on more than the rows of their period, and on when they are computed."""
+_COMPLEX = (exp.Window, exp.CTE, exp.Subquery, exp.Join, exp.Limit, exp.Offset, exp.GroupingSets, exp.Cube, exp.Rollup)
+_VOLATILE = (exp.CurrentDate, exp.CurrentDatetime, exp.CurrentTime, exp.CurrentTimestamp, exp.Rand)
+"""Expressions whose result depends on more than the rows of a period, or on when they are evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """What a view sums.
+    """The definition of a rollup.
 
     Attributes:
-        column: of the view: the first day of the period.
+        column: the view's column with the first day of the period.
         parent: the published table that it reads.
         period: WEEK (from Monday), MONTH, QUARTER or YEAR.
     """
@@ -40,7 +40,7 @@ class Rollup:
     period: str
 
     def months_of(self, month: str) -> set[str]:
-        """Months in which the periods of the days of a month begin: `2026-03` → `{2026-02, 2026-03}` by week."""
+        """Months in which the periods that overlap a month begin: `2026-03` → `{2026-02, 2026-03}` by week."""
         first = dt.date.fromisoformat(f"{month}-01")
         last = (first + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
         return {f"{self._begin(day):%Y-%m}" for day in (first, last)}
@@ -53,16 +53,16 @@ class Rollup:
 
 
 def rollup(view: ReleaseTable, tables: Mapping[str, ReleaseTable]) -> Rollup | None:
-    """What a view sums, when each of its rows is of one period of one table; None for any other view.
+    """The rollup that a view is, if each of its rows is of one period of one table; None for any other view.
 
     Args:
-        tables: all that is published with it, by name.
+        tables: all tables of the same release, by name.
     """
     query = exp.maybe_parse(view.query, dialect=DIALECT)
     read = list(query.find_all(exp.Table))
     if not isinstance(query, exp.Select) or len(read) != 1 or not query.args.get("group"):
         return None
-    if query.find(*_BEYOND, *_CLOCK):
+    if query.find(*_COMPLEX, *_VOLATILE):
         return None
     parent = tables.get(f"{read[0].db}.{read[0].name}")
     if parent is None or parent.query or not parent.time_column:
@@ -75,7 +75,7 @@ def rollup(view: ReleaseTable, tables: Mapping[str, ReleaseTable]) -> Rollup | N
 
 
 def _period(expression: exp.Expression, time_column: str) -> str:
-    """WEEK for `CAST(DATE_TRUNC('WEEK', time_column) AS DATE)`, and so on; empty for anything else."""
+    """WEEK for `CAST(DATE_TRUNC('WEEK', time_column) AS DATE)` etc.; empty for anything else."""
     if not isinstance(expression, exp.Cast) or not expression.to.is_type("date"):
         return ""
     truncated = expression.this
@@ -88,12 +88,15 @@ def _period(expression: exp.Expression, time_column: str) -> str:
 def store_rollups(
     published: Releases, tables: Mapping[str, ReleaseTable], before: Release | None, number: int
 ) -> dict[str, ReleaseTable]:
-    """The rollups among some tables, as tables with files; what is new of those is published.
+    """Store the rollups among a release's views as tables with files, and publish the new files.
 
     Args:
-        tables: all of a state, by name; the files of those that are no views are published already.
-        before: the state whose files are shared as far as they are made of the same files.
-        number: of the state that is written.
+        tables: all of the release, by name; files of tables that are not views are already published.
+        before: the release whose files are reused if they were computed from the same files.
+        number: of the release being written.
+
+    Returns:
+        The rollups by name.
     """
     done = {}
     for name, view in tables.items():
@@ -132,7 +135,7 @@ def _write(
         return
     order = ", ".join(f'"{column}"' for column in dict.fromkeys((found.column, *table.grain)))
     with connect(published.options, published.options.published_uri) as reader:
-        # a sum of floats depends on the order: with one thread, periods of which nothing changed stay as they are
+        # a sum of floats depends on the order: with one thread, unchanged periods yield identical values
         reader.execute("SET threads = 1")
         for month in months:
             files = tuple(file for file in parent.files if month in found.months_of(file.part))
@@ -146,12 +149,12 @@ def _write(
             ).fetchone() or (0,)
             if rows:
                 yield ReleaseFile(key, month, int(rows), path.stat().st_size), path
-            else:  # the days of the month are of a week that began before it
+            else:  # all days of the month belong to a week that began before it
                 published.store.discard([path])
 
 
 def within(column: str, month: str) -> str:
-    """The condition that a date is of a month, as 2026-01."""
+    """SQL condition that a date is in a month, given as 2026-01."""
     first = dt.date.fromisoformat(f"{month}-01")
     after = (first + dt.timedelta(days=31)).replace(day=1)
     return f"\"{column}\" >= DATE '{first}' AND \"{column}\" < DATE '{after}'"

@@ -1,1 +1,1 @@
-"""The published state of gold in Postgres, for BI tools."""
+"""Serving: the current release in Postgres, for BI tools."""

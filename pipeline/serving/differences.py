@@ -1,4 +1,4 @@
-"""In which rows two published states differ, at a cost of the files that they do not share."""
+"""Find the rows in which two releases differ, at the cost of the files that they do not share."""
 
 from __future__ import annotations
 
@@ -21,59 +21,59 @@ _OLD, _NEW, _SLICES = "old_rows", "new_rows", "slices"
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """The slices of a table in which two states differ: all rows with the same values of some columns.
+    """The slices of a table in which two releases differ; a slice is all rows with the same values of some columns.
 
     Attributes:
-        columns: those columns: the time column, else what of the grain is never NULL.
-        count: how many slices.
-        gone: how many rows the old state has in them.
-        came: how many the new one has.
+        columns: those columns: the time column, else the not-null columns of the grain.
+        count: number of slices.
+        old_rows: number of rows in them in the old release.
+        new_rows: number of rows in them in the new release.
     """
 
     columns: tuple[str, ...]
     count: int
-    gone: int
-    came: int
+    old_rows: int
+    new_rows: int
 
 
 class Differences:
-    """Compares two states, or reads one of them; what it writes are CSV files for COPY.
+    """Compare two releases, or read one of them, and write rows as CSV files for COPY.
 
     Args:
-        before: the old state; None when there is none.
-        folder: for files that the caller deletes.
+        before: the old release; None if there is none.
+        folder: for the files, which the caller deletes.
     """
 
     def __init__(self, published: Releases, before: Release | None, after: Release, folder: Path) -> None:
         self._published = published
-        self._states = {BEFORE: before, AFTER: after}
+        self._releases = {BEFORE: before, AFTER: after}
         self._folder = folder
         self._views: dict[str, set[str]] = {BEFORE: set(), AFTER: set()}
         self._files = 0
         self.nul_values: dict[str, int] = {}
-        """Values written so far that hold the character NUL, by table and column."""
+        """Number of written values that contain the character NUL, by table and column."""
         self._reader = connect(published.options, published.options.published_uri)
         self._reader.execute(f"SET temp_directory = {_text(str(folder / 'spill'))}")
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self._reader.close()
         self._published.store.close()
 
     def is_changed(self, name: str) -> bool:
-        """Whether a table of the new state may have other rows than in the old one."""
-        before, after = self._states[BEFORE], self._states[AFTER]
+        """Whether a table's rows may differ between the releases."""
+        before, after = self._releases[BEFORE], self._releases[AFTER]
         assert after is not None
         return before is None or name not in before.tables or _content(before, name) != _content(after, name)
 
     def slices(self, name: str) -> Slices | None:
-        """Compares a table that both states have; its rows are then to be had by `changed_rows`.
+        """Compare a table that is in both releases, whose changed rows `changed_rows` then writes.
 
         Returns:
-            None when it has to be replaced as a whole: files of the old state are gone, or nothing divides its rows.
+            None if the whole table has to be replaced: files of the old release are gone, or no columns slice its rows.
 
         Raises:
-            RetriableError: files of the new state cannot be read.
+            RetriableError: files of the new release cannot be read.
         """
         before, after = self._table(BEFORE, name), self._table(AFTER, name)
         columns = slice_columns(after)
@@ -81,7 +81,7 @@ class Differences:
         names = ", ".join(f'"{column}"' for column, _, _ in after.columns)
         try:
             self._fill(_OLD, f"SELECT {names} FROM {self._rows(BEFORE, name, shared)}")
-        except duckdb.IOException:  # pruned, or lost: what there was is not known
+        except duckdb.IOException:  # pruned or lost, so the old rows are unknown
             return None
         with self._readable(name):
             self._fill(_NEW, f"SELECT {names} FROM {self._rows(AFTER, name, shared)}")
@@ -97,21 +97,21 @@ class Differences:
         )
 
     def slice_file(self, name: str, found: Slices) -> Path:
-        """The slices themselves, as CSV."""
+        """Write the column values of the slices as CSV."""
         table = self._table(AFTER, name)
         return self._write(table, f"FROM {_SLICES}", [item for item in table.columns if item[0] in found.columns])
 
     def changed_rows(self, name: str, found: Slices) -> Path:
-        """The rows of the new state in these slices, as CSV."""
+        """Write the new release's rows in these slices as CSV."""
         table = self._table(AFTER, name)
-        self._look_for_nul(table, self._within(_NEW, found.columns))
+        self._count_nul(table, self._within(_NEW, found.columns))
         return self._write(table, self._within(_NEW, found.columns))
 
     def all_rows(self, name: str) -> Iterator[Path]:
-        """The rows of the new state, a CSV file after the other.
+        """Write the new release's rows as CSV files, one after another.
 
         Raises:
-            RetriableError: they cannot be read.
+            RetriableError: the rows cannot be read.
         """
         table = self._table(AFTER, name)
         uri = self._published.store.uri
@@ -120,17 +120,17 @@ class Differences:
         sources = view or [parquet(uri, [file.key]) for file in table.files]
         for source in sources:
             with self._readable(name):
-                self._look_for_nul(table, f"FROM {source}")
+                self._count_nul(table, f"FROM {source}")
                 path = self._write(table, f"FROM {source}")
             yield path
 
     def _table(self, side: str, name: str) -> ReleaseTable:
-        state = self._states[side]
-        assert state is not None
-        return state.tables[name]
+        release = self._releases[side]
+        assert release is not None
+        return release.tables[name]
 
     def _rows(self, side: str, name: str, without: set[str]) -> str:
-        """What stands after FROM for the rows of a table, but for those of some of its files."""
+        """SQL after FROM for the rows of a table, except those of some of its files."""
         table = self._table(side, name)
         if table.query:
             self._create_views(side, name)
@@ -142,17 +142,17 @@ class Differences:
         return f"(SELECT {columns} WHERE FALSE) AS nothing"
 
     def _create_views(self, side: str, name: str) -> None:
-        """A view of a state with what it reads; no others, since each opens its files."""
-        state, created = self._states[side], self._views[side]
-        assert state is not None
+        """Create a release's view and the views that it reads, but no others, since each opens its files."""
+        release, created = self._releases[side], self._views[side]
+        assert release is not None
         if not created:
             self._reader.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {side}")
-            # a sum of floats depends on the order: with one thread what did not change is the same in both states
+            # a sum of floats depends on the order: with one thread, unchanged values are equal in both releases
             self._reader.execute("SET threads = 1")
-        wanted = _closure(state, name) - created
+        wanted = _closure(release, name) - created
         self._reader.execute(f"USE {side}")
         try:
-            create_views(self._reader, self._published, [state.tables[item] for item in sorted(wanted)])
+            create_views(self._reader, self._published, [release.tables[item] for item in sorted(wanted)])
         finally:
             self._reader.execute("USE memory")
         created |= wanted
@@ -172,7 +172,7 @@ class Differences:
         )
         return path
 
-    def _look_for_nul(self, table: ReleaseTable, source: str) -> None:
+    def _count_nul(self, table: ReleaseTable, source: str) -> None:
         texts = [(name, kind) for name, kind, _ in table.columns if is_text(kind)]
         if not texts:
             return
@@ -193,32 +193,32 @@ class Differences:
 
     @contextmanager
     def _readable(self, name: str) -> Iterator[None]:
-        """Turns what DuckDB says of files that it cannot read into ours."""
+        """Translate DuckDB's error for unreadable files into RetriableError."""
         try:
             yield
         except duckdb.IOException as error:
-            told = " ".join(str(error).split())[:300]
-            raise RetriableError(f"{self._published.store.uri}: {name} cannot be read: {told}") from error
+            detail = " ".join(str(error).split())[:300]
+            raise RetriableError(f"{self._published.store.uri}: {name} cannot be read: {detail}") from error
 
 
 def slice_columns(table: ReleaseTable) -> tuple[str, ...]:
-    """The columns by which changed rows are found and replaced: equal in all rows of a slice, and never NULL."""
+    """The columns that define slices; never NULL."""
     if table.time_column:
         return (table.time_column,)
     return tuple(column for column in table.grain if column in table.not_null)
 
 
-def _content(state: Release, name: str) -> object:
-    """Equal for two states only if the table has the same rows in both."""
-    table = state.tables[name]
+def _content(release: Release, name: str) -> object:
+    """A value that is equal for two releases only if the table has the same rows in both."""
+    table = release.tables[name]
     if not table.query:
         return tuple(sorted(file.key for file in table.files))
-    return table.query, {parent: _content(state, parent) for parent in sorted(parents(table))}
+    return table.query, {parent: _content(release, parent) for parent in sorted(parents(table))}
 
 
-def _closure(state: Release, name: str) -> set[str]:
-    """A table and all that it reads."""
-    return {name}.union(*(_closure(state, parent) for parent in parents(state.tables[name])))
+def _closure(release: Release, name: str) -> set[str]:
+    """A table and all tables that it reads, directly or indirectly."""
+    return {name}.union(*(_closure(release, parent) for parent in parents(release.tables[name])))
 
 
 def _text(value: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows of published tables on their way into Postgres: by COPY, and only where two states differ."""
+"""Write rows of published tables to Postgres by COPY, only where two releases differ."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SLICES = "lakemesh_slices"
 
 @dataclass(slots=True)
 class Change:
-    """What became of one table.
+    """The rows written to one table.
 
     Attributes:
-        deleted, written: rows.
-        whole: whether all of its rows were replaced.
+        deleted, written: numbers of rows.
+        whole: whether all rows were replaced.
     """
 
     deleted: int = 0
@@ -32,21 +32,21 @@ class Change:
 
 
 class Rows:
-    """Writes the rows of one schema's tables in the transaction of a cursor."""
+    """Write rows of one schema's tables in a cursor's transaction."""
 
     def __init__(self, cursor: Any, schema: str, differences: Differences) -> None:
         self._cursor, self._schema, self._differences = cursor, schema, differences
         self.warnings: list[str] = []
 
     def replace(self, name: str, table: str, columns: Iterable[str]) -> Change | None:
-        """Deletes and writes the slices that differ; all rows when those are unknown or hold what they should not.
+        """Replace the slices that differ; all rows if those are unknown or another user changed them.
 
         Args:
             name: of the published table.
-            table: of the one in our schema.
+            table: its name in the serving schema.
 
         Returns:
-            None when no row differs.
+            None if no row differs.
         """
         found = self._differences.slices(name)
         if found is None:
@@ -54,36 +54,40 @@ class Rows:
         if not found.count:
             return None
         deleted = self._delete(name, table, found)
-        if deleted == found.gone:
+        if deleted == found.old_rows:
             written = self._copy(self._differences.changed_rows(name, found), self._schema, table, columns)
             return Change(deleted, written)
         self.warnings.append(
-            f"{name}: Postgres had {deleted:,} rows where it should have {found.gone:,}, so somebody else wrote to it; "
-            "all of it is written anew"
+            f"{name}: Postgres had {deleted:,} rows where it should have {found.old_rows:,}, so another user wrote to "
+            "it; the whole table is rewritten"
         )
         change = self.replace_all(name, table, columns)
         return Change(change.deleted + deleted, change.written, True)
 
     def replace_all(self, name: str, table: str, columns: Iterable[str]) -> Change:
-        """Deletes and writes all rows; readers keep seeing the old ones until the commit, which TRUNCATE would end."""
+        """Replace all rows by DELETE; unlike TRUNCATE, readers see the old ones until the commit."""
         change = Change(self.delete_all(table), self.add_all(name, table, columns), True)
         self.analyze(table)
         return change
 
     def delete_all(self, table: str) -> int:
-        """Deletes all rows; how many."""
+        """Delete all rows and return their number."""
         from psycopg2.sql import SQL, Identifier
 
         self._cursor.execute(SQL("DELETE FROM {}").format(Identifier(self._schema, table)))
         return int(self._cursor.rowcount)
 
     def add_all(self, name: str, table: str, columns: Iterable[str], schema: str = "") -> int:
-        """Writes all rows of a published table, to a table of another schema when that is named; how many."""
+        """Write all rows of a published table and return their number.
+
+        Args:
+            schema: of the target table, if other than the serving schema.
+        """
         files = self._differences.all_rows(name)
         return sum(self._copy(path, schema or self._schema, table, columns) for path in files)
 
     def analyze(self, table: str, schema: str = "") -> None:
-        """Has Postgres look at a table whose rows are others now, so that its plans fit."""
+        """Update the planner statistics of a table whose rows changed."""
         from psycopg2.sql import SQL, Identifier
 
         self._cursor.execute(SQL("ANALYZE {}").format(Identifier(schema or self._schema, table)))
@@ -113,7 +117,7 @@ class Rows:
 
 
 def copy_statement(schema: str, table: str, columns: Iterable[str]) -> Composable:
-    """The statement that reads a CSV file of ours into a table."""
+    """The statement that reads a CSV file of `Differences` into a table."""
     from psycopg2.sql import SQL, Identifier, Literal
 
     names = SQL(", ").join(map(Identifier, columns))

@@ -1,8 +1,8 @@
-"""The published state in Postgres: BI tools read there what others read from the published files, at the same moment.
+"""Serve the current release from Postgres, where BI tools read the same data as readers of the published files.
 
-One transaction brings a state, all of its tables or none. Rows are compared file by file with the state that Postgres
-has, so that only slices (mostly dates) that differ are deleted and written; readers are not held up by that. What
-Postgres has is noted in `<schema>.lakemesh_state`, in the same transaction.
+One transaction writes a release, all of its tables or none. Rows are compared file by file with the release that
+Postgres has, so that only slices (mostly dates) that differ are deleted and written, which blocks no reader. The
+release is recorded in `<schema>.lakemesh_state`, in the same transaction.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pipeline.process import postgres
 from pipeline.releases.release import Release, Releases
 from pipeline.serving.differences import Differences
 from pipeline.serving.rows import TEMPORARY, Change, Rows
-from pipeline.serving.session import LOCK_SECONDS, connect, lock, telling
-from pipeline.serving.state import ServedState
+from pipeline.serving.session import LOCK_SECONDS, connect, lock, translate_errors
+from pipeline.serving.state import ServedRelease
 from pipeline.serving.tables import Actual, Reshaping, Wanted, actual_tables, add_key, comment_on, create_table
 from pipeline.serving.types import NO_NUL
 
@@ -30,18 +30,19 @@ if TYPE_CHECKING:
     from psycopg2.sql import Composable
 
 _TRY_MILLISECONDS = 500
-"""How long readers may queue behind us at a time; less than Postgres takes to look for a deadlock."""
+"""How long readers may queue behind a lock request; less than Postgres's deadlock_timeout."""
 
 
 @dataclass(slots=True)
 class Served:
-    """What Postgres has now.
+    """The result of serving a release.
 
     Attributes:
-        place: the server's address for people, with the schema.
-        changes: tables that were written, or dropped, by name.
-        unchanged: how many tables stayed as they were.
-        warnings: what an operator should know.
+        place: the server's address, with the schema, for display.
+        state: number of the release.
+        changes: tables that were written or dropped, by name.
+        unchanged: number of unchanged tables.
+        warnings: for the operator.
     """
 
     place: str
@@ -52,71 +53,73 @@ class Served:
 
 
 def serve(options: Settings, wait_seconds: float = 0.0) -> Served:
-    """Brings the state that readers of the files get into Postgres, an older one as well as a newer one.
+    """Write the current release to Postgres, whether it is newer or older than the one there.
+
+    On any error Postgres keeps its current release.
 
     Args:
-        wait_seconds: how long to wait for another process that does the same.
+        wait_seconds: how long to wait for another process that serves the schema.
 
     Raises:
-        ConfigError: SERVING_DSN is wrong or lacks a right, nothing is published, or somebody else's things are in the
-            way. Postgres keeps the state that it has.
-        RetriableError: Postgres, or a file, cannot be reached, or somebody holds a lock. Likewise.
+        ConfigError: SERVING_DSN is wrong or lacks a right, nothing is published, or objects not created by Lakemesh
+            conflict.
+        RetriableError: Postgres or a file cannot be reached, or another session keeps a lock.
+        ServingRefused: Postgres refuses the rows or a statement.
     """
     if not options.serving_dsn:
-        raise ConfigError(
-            "SERVING_DSN is empty: set it to the Postgres that is to serve, for instance postgresql:///bi"
-        )
+        raise ConfigError("SERVING_DSN is empty: set it to the serving Postgres, for instance postgresql:///bi")
     postgres.driver("SERVING_DSN")
     published = Releases(options)
     session, place = connect(options)
-    with telling(place), tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
+    with translate_errors(place), tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
         try:
             with session.cursor() as cursor:
                 lock(session, cursor, options, wait_seconds, place)
-                state = published.current()  # now that nobody else can bring another one
-                if state is None:
-                    raise ConfigError(f"{published.store.uri}: nothing is published yet; `lake run` does it")
-                done = _Serving(cursor, options, published, state, place, Path(folder)).bring()
+                release = published.current()  # under the lock: no other process serves another one meanwhile
+                if release is None:
+                    raise ConfigError(f"{published.store.uri}: nothing is published yet; run `lake run`")
+                done = _Serving(cursor, options, published, release, place, Path(folder)).write()
             session.commit()
         finally:
-            with suppress(Exception):  # a lost session has rolled back by itself
+            with suppress(Exception):  # a lost session is rolled back by the server
                 session.close()
     return done
 
 
 class _Serving:
-    """One transaction."""
+    """One serving transaction."""
 
     def __init__(
-        self, cursor: Any, options: Settings, published: Releases, state: Release, place: str, folder: Path
+        self, cursor: Any, options: Settings, published: Releases, release: Release, place: str, folder: Path
     ) -> None:
         self._cursor, self._options, self._folder = cursor, options, folder
-        self._schema, self._state = options.serving_schema, state
-        self._served_state = ServedState(cursor, self._schema)
-        self._held = self._served_state.read(state.lake_id)
-        self._differences = Differences(published, self._held, state, folder)
+        self._schema, self._release = options.serving_schema, release
+        self._served = ServedRelease(cursor, self._schema)
+        self._before = self._served.read(release.lake_id)
+        self._differences = Differences(published, self._before, release, folder)
         self._rows = Rows(cursor, self._schema, self._differences)
-        self._done = Served(place, state.number)
+        self._done = Served(place, release.number)
 
-    def bring(self) -> Served:
-        """Does everything but the commit."""
+    def write(self) -> Served:
+        """Write the release, without the commit."""
         try:
             version = self._cursor.connection.server_version
-            wanted = {name: Wanted.of(table, version) for name, table in self._state.tables.items()}
+            wanted = {name: Wanted.of(table, version) for name, table in self._release.tables.items()}
             actual = actual_tables(self._cursor, self._schema)
-            self._must_be_ours(wanted, actual)
-            reshapings = self._write(wanted, actual)
+            self._require_ownership(wanted, actual)
+            reshapings = self._write_rows(wanted, actual)
             self._reshape(reshapings, self._dropped(wanted, actual))
             for table in wanted.values():
                 have = actual.get(table.name)
                 self._run(comment_on(self._schema, table, have.comments if have else {}))
             if self._options.serving_role:
-                self._served_state.grant(self._options.serving_role, (table.name for table in wanted.values()))
-            if self._done.changes or self._held is None or self._held.to_json() != self._state.to_json():
-                self._served_state.note(self._state)
+                self._served.grant(self._options.serving_role, (table.name for table in wanted.values()))
+            if self._done.changes or self._before is None or self._before.to_json() != self._release.to_json():
+                self._served.write(self._release)
             self._done.warnings += self._rows.warnings
             self._done.warnings += [
-                f"{name}: {count:,} values hold the character NUL, which Postgres cannot; it shows as {NO_NUL!a} there"
+                f"{name}: {count:,} values contain the character NUL, which Postgres cannot store; it is replaced by "
+                f"{NO_NUL!a}"
                 for name, count in self._differences.nul_values.items()
             ]
             self._done.unchanged = len(wanted) - len(self._done.changes.keys() & wanted.keys())
@@ -124,26 +127,29 @@ class _Serving:
         finally:
             self._differences.close()
 
-    def _must_be_ours(self, wanted: Mapping[str, Wanted], actual: Mapping[str, Actual]) -> None:
-        """Sees that nobody else has put something where our tables belong.
+    def _require_ownership(self, wanted: Mapping[str, Wanted], actual: Mapping[str, Actual]) -> None:
+        """Check that no relation that Lakemesh did not create has the name of a published table.
 
         Raises:
-            ConfigError: somebody has.
+            ConfigError: there is one.
         """
-        held = self._held.tables if self._held else {}
+        served = self._before.tables if self._before else {}
         for name, table in wanted.items():
             found = actual.get(table.name)
-            if found is not None and (name not in held or found.kind != "r"):
+            if found is not None and (name not in served or found.kind != "r"):
                 raise ConfigError(
-                    f"{self._schema}.{table.name} is there already and not a table of Lakemesh's; rename or drop it, "
-                    "or name another schema in SERVING_SCHEMA"
+                    f"{self._schema}.{table.name} already exists and is not a Lakemesh table; rename or drop it, or "
+                    "set SERVING_SCHEMA to another schema"
                 )
 
-    def _write(self, wanted: Mapping[str, Wanted], actual: Mapping[str, Actual]) -> list[tuple[str, Reshaping, str]]:
-        """Writes the rows of tables that keep their shape, and of new ones, beside readers.
+    def _write_rows(
+        self, wanted: Mapping[str, Wanted], actual: Mapping[str, Actual]
+    ) -> list[tuple[str, Reshaping, str]]:
+        """Write the rows of new tables and of tables that keep their definition, without blocking readers.
 
         Returns:
-            The tables whose shape changes, each with the table that its rows wait in; empty when they stay.
+            Name and change of each table whose definition changes, and the temporary table with its rows; empty if its
+            rows do not change.
         """
         reshapings: list[tuple[str, Reshaping, str]] = []
         for name, table in wanted.items():
@@ -153,9 +159,9 @@ class _Serving:
                 self._done.changes[name] = self._rows.replace_all(name, table.name, table.columns)
                 self._run(add_key(self._schema, key) for key in table.keys)
                 continue
-            assert self._held is not None
-            ours = frozenset(column for column, _, _ in self._held.tables[name].columns)
-            reshaping = Reshaping(self._schema, table, found, ours)
+            assert self._before is not None
+            own = frozenset(column for column, _, _ in self._before.tables[name].columns)
+            reshaping = Reshaping(self._schema, table, found, own)
             if reshaping.is_needed:
                 waiting = ""
                 if is_changed or reshaping.changes_columns:
@@ -169,17 +175,17 @@ class _Serving:
         return reshapings
 
     def _dropped(self, wanted: Mapping[str, Wanted], actual: Mapping[str, Actual]) -> list[str]:
-        """Tables of the state before whose models are gone."""
-        held = self._held.tables if self._held else {}
-        gone = {name: _own_name(name) for name in held if name not in wanted and _own_name(name) in actual}
-        self._done.changes |= {name: Change(held[name].rows) for name in gone}
+        """Tables of the previous release whose models were removed."""
+        served = self._before.tables if self._before else {}
+        gone = {name: _table_name(name) for name in served if name not in wanted and _table_name(name) in actual}
+        self._done.changes |= {name: Change(served[name].rows) for name in gone}
         return list(gone.values())
 
     def _reshape(self, reshapings: list[tuple[str, Reshaping, str]], dropped: list[str]) -> None:
-        """Gives tables their new shape, and drops those that are gone. Readers of just these wait until the commit.
+        """Change the definitions of tables and drop removed ones. Only readers of these wait until the commit.
 
         Raises:
-            ConfigError: something of somebody else's needs what goes.
+            ConfigError: an object not created by Lakemesh depends on what is dropped.
         """
         from psycopg2.sql import SQL, Identifier
 
@@ -187,7 +193,7 @@ class _Serving:
         for name, item, waiting in reshapings:
             if waiting:
                 self._done.changes[name].deleted = self._rows.delete_all(item.wanted.name)
-            with self._reject_dependents(f"{self._schema}.{item.wanted.name} changes ({item.told()})"):
+            with self._reject_dependents(f"{self._schema}.{item.wanted.name} changes ({item.describe()})"):
                 self._run(item.before_rows())
             if waiting:
                 table = Identifier(self._schema, item.wanted.name)
@@ -197,14 +203,14 @@ class _Serving:
             self._run(item.after_rows())
             self._rows.analyze(item.wanted.name)
         for table_name in dropped:
-            with self._reject_dependents(f"{self._schema}.{table_name} goes, since its model is gone"):
+            with self._reject_dependents(f"{self._schema}.{table_name} is dropped, since its model was removed"):
                 self._run([SQL("DROP TABLE {}").format(Identifier(self._schema, table_name))])
 
     def _lock_tables(self, names: list[str]) -> None:
-        """Keeps readers off tables, never for longer than a moment before they are all ours.
+        """Lock tables against readers, who queue for at most _TRY_MILLISECONDS per attempt.
 
         Raises:
-            RetriableError: a reader keeps one of them all the while.
+            LockNotAvailable: a reader kept one of them for LOCK_SECONDS.
         """
         import psycopg2
         from psycopg2.sql import SQL, Identifier
@@ -227,7 +233,7 @@ class _Serving:
         self._cursor.execute(f"SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}")
 
     @contextmanager
-    def _reject_dependents(self, told: str) -> Iterator[None]:
+    def _reject_dependents(self, change: str) -> Iterator[None]:
         import psycopg2
 
         try:
@@ -235,8 +241,8 @@ class _Serving:
         except (psycopg2.errors.DependentObjectsStillExist, psycopg2.errors.DuplicateColumn) as error:
             detail = " ".join((error.diag.message_detail or error.diag.message_primary or "").split())
             raise ConfigError(
-                f"{told}, but {detail}. Drop or change that first, then publish again; until then Postgres keeps "
-                f"{f'state {self._held.number}' if self._held else 'what it has'}"
+                f"{change}, but {detail}. Drop or change that first, then publish again; until then Postgres keeps "
+                f"{f'release {self._before.number}' if self._before else 'its current contents'}"
             ) from None
 
     def _run(self, statements: Iterable[Composable]) -> None:
@@ -244,6 +250,6 @@ class _Serving:
             self._cursor.execute(statement)
 
 
-def _own_name(name: str) -> str:
-    """`gold.x` → `x`: what it is called in the serving schema."""
+def _table_name(name: str) -> str:
+    """The name of a published table in the serving schema: `gold.x` → `x`."""
     return name.split(".")[-1]

@@ -1,4 +1,4 @@
-"""What Postgres has of the published states: one row that tells which, and who may read it."""
+"""The record of the release that Postgres serves, and the rights to read it."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.errors import ConfigError
 from pipeline.releases.release import Release
-from pipeline.serving.tables import OURS, actual_tables
+from pipeline.serving.tables import PREFIX, actual_tables
 
 if TYPE_CHECKING:
     from psycopg2.sql import Composable
 
-STATE_TABLE = f"{OURS}state"
+STATE_TABLE = f"{PREFIX}state"
 _STATE_COLUMNS = {
     "is_current": ("boolean PRIMARY KEY CHECK (is_current)", "Always true: there is one row"),
-    "state": ("bigint NOT NULL", "Number of the published state that the tables of this schema hold"),
-    "published_at": ("timestamptz NOT NULL", "When that state was published"),
-    "served_at": ("timestamptz NOT NULL", "When readers of this database got it"),
+    "state": ("bigint NOT NULL", "Number of the release that the tables of this schema contain"),
+    "published_at": ("timestamptz NOT NULL", "When that release was published"),
+    "served_at": ("timestamptz NOT NULL", "When it was committed to this database"),
     "lake_id": ("text NOT NULL", "The lake that it was computed from"),
-    "positions": ("jsonb NOT NULL", "Ledger position of each feed that it stands for"),
+    "positions": ("jsonb NOT NULL", "Ledger position of each feed that it contains"),
     "models": ("jsonb NOT NULL", "Version of each model"),
-    "manifest": ("text NOT NULL", "The state's manifest, by which the next one is compared"),
+    "manifest": ("text NOT NULL", "The release's manifest, for comparison with the next release"),
 }
 
 
-class ServedState:
-    """The table `<schema>.lakemesh_state`, in the transaction of a cursor."""
+class ServedRelease:
+    """The table `<schema>.lakemesh_state`, in a cursor's transaction."""
 
     def __init__(self, cursor: Any, schema: str) -> None:
         self._cursor, self._schema = cursor, schema
 
     def read(self, lake_id: str) -> Release | None:
-        """The state that Postgres has; makes the schema and the table for it.
+        """Return the release that Postgres serves, None if there is none; create schema and table if missing.
 
         Args:
-            lake_id: the lake whose states are served.
+            lake_id: the lake whose releases are served.
 
         Raises:
-            ConfigError: it is another lake's.
+            ConfigError: the schema serves another lake.
         """
         from psycopg2.sql import SQL, Identifier, Literal
 
@@ -49,8 +49,8 @@ class ServedState:
         if STATE_TABLE not in actual_tables(self._cursor, self._schema):
             columns = [SQL("{} {}").format(Identifier(name), SQL(kind)) for name, (kind, _) in _STATE_COLUMNS.items()]
             self._run([SQL("CREATE TABLE {} ({})").format(table, SQL(", ").join(columns))])
-            told = Literal("One row: the published state that the other tables of this schema hold.")
-            self._run([SQL("COMMENT ON TABLE {} IS {}").format(table, told)])
+            comment = "One row: the release that the other tables of this schema contain."
+            self._run([SQL("COMMENT ON TABLE {} IS {}").format(table, Literal(comment))])
             for name, (_, comment) in _STATE_COLUMNS.items():
                 column = Identifier(self._schema, STATE_TABLE, name)
                 self._run([SQL("COMMENT ON COLUMN {} IS {}").format(column, Literal(comment))])
@@ -58,26 +58,26 @@ class ServedState:
         found = self._cursor.fetchone()
         if found is None:
             return None
-        held_by, number, manifest = found
-        if held_by != lake_id:
+        served_lake, number, manifest = found
+        if served_lake != lake_id:
             raise ConfigError(
-                f"the schema {self._schema} holds the state of another lake, {held_by}; name one of its own in "
-                f"SERVING_SCHEMA, or drop that one (DROP SCHEMA {self._schema} CASCADE takes views of others with it)"
+                f"the schema {self._schema} contains a release of another lake, {served_lake}; set SERVING_SCHEMA to "
+                f"another schema, or drop this one (DROP SCHEMA {self._schema} CASCADE also drops dependent views)"
             )
-        return Release.from_json(manifest.encode(), f"the manifest of state {number} in {self._schema}.{STATE_TABLE}")
+        return Release.from_json(manifest.encode(), f"the manifest of release {number} in {self._schema}.{STATE_TABLE}")
 
-    def note(self, state: Release) -> None:
-        """Says which state the tables hold from the commit on."""
+    def write(self, release: Release) -> None:
+        """Record the release that the tables contain from the commit on."""
         from psycopg2.extras import Json
         from psycopg2.sql import SQL, Identifier, Literal, Placeholder
 
         values = {
-            "state": state.number,
-            "published_at": state.published_at,
-            "lake_id": state.lake_id,
-            "positions": Json(dict(state.positions)),
-            "models": Json({name: table.version for name, table in state.tables.items()}),
-            "manifest": state.to_json().decode(),
+            "state": release.number,
+            "published_at": release.published_at,
+            "lake_id": release.lake_id,
+            "positions": Json(dict(release.positions)),
+            "models": Json({name: table.version for name, table in release.tables.items()}),
+            "manifest": release.to_json().decode(),
         }
         table = Identifier(self._schema, STATE_TABLE)
         self._run([SQL("DELETE FROM {}").format(table)])
@@ -92,7 +92,7 @@ class ServedState:
         )
 
     def grant(self, role: str, tables: Iterable[str]) -> None:
-        """Lets the reading role read, tables of the future included; nothing is done that holds already."""
+        """Grant the reading role SELECT on current and future tables; existing grants are not repeated."""
         from psycopg2.sql import SQL, Identifier
 
         schema, reader = Identifier(self._schema), Identifier(role)

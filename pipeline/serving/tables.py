@@ -1,6 +1,6 @@
-"""Tables as Postgres has them and as a published state wants them, and the statements from one to the other.
+"""Actual tables in Postgres, the tables that a release requires, and the statements from one to the other.
 
-Nothing is dropped that is not ours: a view, a policy or a key of somebody else's on a table stays, or stops the change.
+Only Lakemesh's own objects are dropped: another user's view, policy or key on a table stays, or stops the change.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pipeline.serving.types import postgres_type
 if TYPE_CHECKING:
     from psycopg2.sql import Composable
 
-OURS = "lakemesh_"
-"""How the names of our indexes and constraints begin, and those of our own tables."""
+PREFIX = "lakemesh_"
+"""Prefix of the names of Lakemesh's indexes, constraints and internal tables."""
 _NAME_BYTES = 63
 _DATES = {"date", "timestamp without time zone", "timestamp with time zone"}
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A constraint or an index of ours.
+    """A constraint or index created by Lakemesh.
 
     Attributes:
         kind: `PRIMARY KEY`, `UNIQUE`, `UNIQUE NULLS NOT DISTINCT` or `INDEX`.
@@ -36,20 +36,20 @@ class Key:
 
     @property
     def name(self) -> str:
-        """Another one for another definition, so that the name alone tells whether it is there."""
+        """A name that is unique per definition, so that it suffices to check whether the key exists."""
         mark = zlib.crc32(repr((self.table, self.kind, self.columns)).encode())
-        return f"{OURS}{mark:08x}_{self.table}".encode()[:_NAME_BYTES].decode(errors="ignore")
+        return f"{PREFIX}{mark:08x}_{self.table}".encode()[:_NAME_BYTES].decode(errors="ignore")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A table as it should be.
+    """The required definition of a table.
 
     Attributes:
         name: without schema.
         columns: types by name, in order.
-        not_null: columns that hold no NULL.
-        comments: by column; that of the table itself under the empty name.
+        not_null: columns without NULL.
+        comments: by column; the table's own under the empty name.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Wanted:
 
     @classmethod
     def of(cls, table: ReleaseTable, server_version: int) -> Wanted:
-        """What a published table asks for.
+        """The definition that a published table requires.
 
-        A grain whose columns are all free of NULL is the primary key. Otherwise it is a unique constraint, for which
-        NULLs are alike as they are for the models; before PostgreSQL 15 it could not say so, and they are not.
+        A grain without nullable columns is the primary key. Otherwise it is a unique constraint that treats NULLs as
+        equal, as models do; before PostgreSQL 15, which lacks NULLS NOT DISTINCT, it treats them as distinct.
 
         Raises:
             ConfigError: Postgres has no exact type for a column.
@@ -73,23 +73,23 @@ class Wanted:
         keys = []
         grain = table.grain if set(table.grain) <= columns.keys() else ()
         if grain:
-            alike = "UNIQUE NULLS NOT DISTINCT" if server_version >= 150000 else "UNIQUE"
-            kind = "PRIMARY KEY" if set(grain) <= set(table.not_null) else alike
+            unique = "UNIQUE NULLS NOT DISTINCT" if server_version >= 150000 else "UNIQUE"
+            kind = "PRIMARY KEY" if set(grain) <= set(table.not_null) else unique
             keys.append(Key(name, kind, grain))
         dated = [table.time_column] if table.time_column else [item for item in grain if columns[item] in _DATES]
         keys += [Key(name, "INDEX", (column,)) for column in dated if grain[:1] != (column,)]
         comments = {"": table.description} | {column: comment for column, _, comment in table.columns}
-        told = {column: comment for column, comment in comments.items() if comment}
-        return cls(name, columns, frozenset(table.not_null), tuple(keys), told)
+        comments = {column: comment for column, comment in comments.items() if comment}
+        return cls(name, columns, frozenset(table.not_null), tuple(keys), comments)
 
 
 @dataclass(slots=True)
 class Actual:
-    """A relation as Postgres has it.
+    """A relation in Postgres.
 
     Attributes:
         kind: `r` for a table, `v` for a view, as in pg_class.
-        constraints, indexes: names of ours; the index of a constraint counts as the constraint.
+        constraints, indexes: names of Lakemesh's own; the index of a constraint counts as the constraint.
     """
 
     kind: str
@@ -101,7 +101,7 @@ class Actual:
 
 
 def actual_tables(cursor: Any, schema: str) -> dict[str, Actual]:
-    """Every relation of a schema that could hold rows, by name."""
+    """Tables, views and foreign tables of a schema, by name."""
     cursor.execute(
         "SELECT oid, relname, relkind FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s)) "
         "AND relkind IN ('r', 'p', 'v', 'm', 'f')",
@@ -124,7 +124,7 @@ def actual_tables(cursor: Any, schema: str) -> dict[str, Actual]:
         oids,
     )
     for oid, index, is_constraint in cursor.fetchall():
-        if index.startswith(OURS):
+        if index.startswith(PREFIX):
             table = by_oid[oid][1]
             (table.constraints if is_constraint else table.indexes).add(index)
     cursor.execute(
@@ -139,33 +139,35 @@ def actual_tables(cursor: Any, schema: str) -> dict[str, Actual]:
 
 @dataclass(frozen=True, slots=True)
 class Reshaping:
-    """What has to change about a table so that it can hold the new state.
+    """The change of a table's definition that a new release requires.
 
     Attributes:
-        ours: columns that the state before had; any other surplus one is somebody else's and stays.
+        own_columns: columns of the previous release; any other additional column belongs to another user and stays.
     """
 
     schema: str
     wanted: Wanted
     actual: Actual
-    ours: frozenset[str]
+    own_columns: frozenset[str]
 
     @property
-    def lost(self) -> list[str]:
-        """Columns that go: those of the old state that the new one lacks or has with another type."""
+    def dropped(self) -> list[str]:
+        """Columns to drop: those of the previous release that the new one lacks or has with another type."""
         kept = self.wanted.columns.items()
-        return [name for name, kind in self.actual.columns.items() if name in self.ours and (name, kind) not in kept]
+        return [
+            name for name, kind in self.actual.columns.items() if name in self.own_columns and (name, kind) not in kept
+        ]
 
     @property
-    def gained(self) -> list[str]:
-        """Columns that come."""
+    def added(self) -> list[str]:
+        """Columns to add."""
         have = self.actual.columns.items()
         return [name for name, kind in self.wanted.columns.items() if (name, kind) not in have]
 
     @property
     def changes_columns(self) -> bool:
-        """Whether all rows have to be written anew."""
-        return bool(self.lost or self.gained)
+        """Whether all rows have to be rewritten."""
+        return bool(self.dropped or self.added)
 
     @property
     def is_needed(self) -> bool:
@@ -174,18 +176,18 @@ class Reshaping:
         names = {key.name for key in self.wanted.keys}
         return self.changes_columns or bound != self.wanted.not_null or names != self._names()
 
-    def told(self) -> str:
-        """The change for people: `amount (bigint becomes numeric(18,6)), plan_id (new)`."""
+    def describe(self) -> str:
+        """Describe the change for messages: `amount (bigint becomes numeric(18,6)), plan_id (new)`."""
         words = []
-        for name in dict.fromkeys([*self.lost, *self.gained]):
+        for name in dict.fromkeys([*self.dropped, *self.added]):
             before, after = self.actual.columns.get(name), self.wanted.columns.get(name)
             words.append(f"{name} ({f'{before} becomes {after}' if before and after else 'new' if after else 'gone'})")
         return ", ".join(words) or "keys, indexes or NOT NULL"
 
     def before_rows(self) -> Iterator[Composable]:
-        """Statements that give the table its columns, once its rows are deleted. They rewrite nothing.
+        """Statements that change the table's columns after its rows are deleted, so that nothing is rewritten.
 
-        Each is refused by Postgres when something of somebody else's needs what goes.
+        Postgres refuses a statement if another user's object depends on what it drops.
         """
         from psycopg2.sql import SQL, Identifier
 
@@ -194,24 +196,26 @@ class Reshaping:
             yield SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, Identifier(name))
         for name in sorted(self.actual.indexes - wanted):
             yield SQL("DROP INDEX {}").format(Identifier(self.schema, name))
-        for name in self.lost:
+        for name in self.dropped:
             yield SQL("ALTER TABLE {} DROP COLUMN {}").format(table, Identifier(name))
-        for name in self.gained:
+        for name in self.added:
             kind = SQL(self.wanted.columns[name])
             yield SQL("ALTER TABLE {} ADD COLUMN {} {}").format(table, Identifier(name), kind)
-        for name in sorted(self.actual.not_null & self.wanted.columns.keys() - self.wanted.not_null - set(self.lost)):
+        for name in sorted(
+            self.actual.not_null & self.wanted.columns.keys() - self.wanted.not_null - set(self.dropped)
+        ):
             yield SQL("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL").format(table, Identifier(name))
 
     def after_rows(self) -> Iterator[Composable]:
-        """Statements that bind the table, once it has its rows."""
+        """Statements that add NOT NULL, keys and indexes after the rows are written."""
         from psycopg2.sql import SQL, Identifier
 
-        lost = set(self.lost)
-        for name in sorted(self.wanted.not_null - (self.actual.not_null - lost)):
+        dropped = set(self.dropped)
+        for name in sorted(self.wanted.not_null - (self.actual.not_null - dropped)):
             table = Identifier(self.schema, self.wanted.name)
             yield SQL("ALTER TABLE {} ALTER COLUMN {} SET NOT NULL").format(table, Identifier(name))
-        for key in self.wanted.keys:  # a key goes with any of its columns
-            if key.name not in self._names() or lost.intersection(key.columns):
+        for key in self.wanted.keys:  # a key is dropped with any of its columns
+            if key.name not in self._names() or dropped.intersection(key.columns):
                 yield add_key(self.schema, key)
 
     def _names(self) -> set[str]:
@@ -219,10 +223,10 @@ class Reshaping:
 
 
 def create_table(schema: str, wanted: Wanted, temporary: str = "") -> Composable:
-    """The statement that makes a table, without keys: they are added when it has its rows.
+    """The statement that creates a table without keys, which are added after its rows.
 
     Args:
-        temporary: name of a table for this transaction alone, which is made instead.
+        temporary: name of a temporary table for this transaction to create instead.
     """
     from psycopg2.sql import SQL, Identifier
 

@@ -1,4 +1,4 @@
-"""How a published column looks in Postgres: its type, and its values as text that COPY reads."""
+"""Published columns in Postgres: their types, and their values as text for COPY."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ingest.errors import ConfigError
 
 DIALECT = "duckdb"
 NULL = "\\N"
-"""How a CSV file tells NULL; a text that reads the same is quoted."""
+"""NULL in CSV files; a text with the same characters is quoted."""
 NO_NUL = "\ufffd"
-"""What stands in Postgres for the character NUL, which its texts cannot hold."""
+"""Replacement in Postgres for the character NUL, which its texts cannot contain."""
 _TYPE = exp.DataType.Type
 _SCALARS = {
     _TYPE.BOOLEAN: "boolean",
@@ -39,24 +39,24 @@ _SCALARS = {
     _TYPE.INTERVAL: "interval",
     _TYPE.UUID: "uuid",
 }
-"""By DuckDB's type what `format_type` calls the one of Postgres that holds every value of it, and holds it exactly."""
+"""By DuckDB type, the Postgres type that represents each of its values exactly, as `format_type` writes it."""
 _NESTED = {_TYPE.ARRAY, _TYPE.LIST, _TYPE.STRUCT, _TYPE.MAP}
 _TEXTS = {"text", "text[]"}
 
 
 def postgres_type(kind: str, column: str = "") -> str:
-    """The type of Postgres for one of DuckDB, as `format_type` writes it.
+    """The Postgres type for a DuckDB type, as `format_type` writes it.
 
-    A list of plain values is an array, anything else that is nested is jsonb.
+    A list of scalars is an array, any other nested type is jsonb.
 
     >>> [postgres_type(kind) for kind in ("DECIMAL(18, 6)", "TEXT[]", "STRUCT(a INT)", "INT[][]")]
     ['numeric(18,6)', 'text[]', 'jsonb', 'jsonb']
 
     Args:
-        column: whose type it is, for the error.
+        column: name of the column, for the error.
 
     Raises:
-        ConfigError: Postgres has no type that holds these values exactly.
+        ConfigError: Postgres has no type that represents these values exactly.
     """
     found = _parsed(kind)
     element = _element(found)
@@ -69,17 +69,17 @@ def postgres_type(kind: str, column: str = "") -> str:
     scalar = _scalar(found)
     if not scalar:
         raise ConfigError(
-            f"{column} has the type {kind}, for which Postgres has no exact match; cast it in the model, for instance "
+            f"{column} has the type {kind}, for which Postgres has no exact match; cast it in the model, for example "
             "to TIMESTAMP or TEXT"
         )
     return scalar
 
 
 def as_text(column: str, kind: str) -> str:
-    """An expression of DuckDB for a column as Postgres reads it from CSV.
+    """A DuckDB expression for a column's values as Postgres reads them from CSV.
 
     Args:
-        column: quoted as an identifier.
+        column: quoted identifier.
     """
     found = _parsed(kind)
     element = _element(found)
@@ -96,12 +96,12 @@ def as_text(column: str, kind: str) -> str:
 
 
 def is_text(kind: str) -> bool:
-    """Whether a column may hold the character NUL."""
+    """Whether a column's values may contain the character NUL."""
     return postgres_type(kind) in _TEXTS
 
 
 def nul_count(column: str, kind: str) -> str:
-    """An aggregate of DuckDB: in how many rows a text column holds the character NUL."""
+    """A DuckDB aggregate: the number of rows whose text column contains the character NUL."""
     text = column if postgres_type(kind) == "text" else f"ARRAY_TO_STRING({column}, '')"
     return f"COUNT_IF(CONTAINS({text}, CHR(0)))"
 
@@ -111,7 +111,7 @@ def _parsed(kind: str) -> exp.DataType:
 
 
 def _element(kind: exp.DataType) -> exp.DataType | None:
-    """What a list of plain values holds; None for anything else."""
+    """The element type of a list of scalars; None for anything else."""
     if kind.this not in (_TYPE.ARRAY, _TYPE.LIST) or not kind.expressions:
         return None
     element = kind.expressions[0]

@@ -1,1 +1,1 @@
-"""SQLMesh's state database beside our own records: intervals, applied positions, locks."""
+"""The state database: SQLMesh's intervals, Lakemesh's applied positions, and the locks on both."""

@@ -1,8 +1,9 @@
-"""One process at a time computes on a shared state, and none while dates are marked for recomputation.
+"""The lock by which one process at a time computes on a shared state or marks dates for recomputation.
 
-A DuckDB state is locked by its file. With Postgres a run in flight would note a date as computed after a load has
-marked it as stale, and two runs at once would compute the same dates twice. So whoever computes, or marks, holds an
-advisory lock meanwhile: `lake` and, through materializations/lock.py, SQLMesh's own commands. Looking needs no lock.
+A DuckDB state is locked by its file. On Postgres, without a lock, a run in flight would record a date as computed after
+a load has marked it as stale, and two parallel runs would compute the same dates twice. So every process holds an
+advisory lock while it computes or marks: `lake` and, through materializations/lock.py, SQLMesh's own commands. Reading
+needs no lock.
 """
 
 from __future__ import annotations
@@ -31,48 +32,48 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _COMPUTING = ("_run", "_apply")
-"""Methods of SQLMesh's context that read what is missing and compute it. A plan that is only shown needs neither."""
+"""Methods of SQLMesh's context that read and compute missing intervals. A plan that is only shown calls neither."""
 _THREADS = threading.RLock()
 _session: Session | None = None
 _holder: int | None = None
-"""The thread of this process that holds the lock; what it calls computes under it too."""
+"""The thread of this process that holds the lock; nested computations in that thread share it."""
 
 
 def compute_lock(options: Settings) -> AbstractContextManager[None]:
-    """Keeps others on this state from computing and from marking dates as long as the body runs; repeatable inside.
+    """Keep other processes from computing or marking dates on this state while the body runs; reentrant.
 
     Raises:
-        RetriableError: another process computes for longer than state_lock_seconds, or the lock was lost on the way.
+        RetriableError: another process computes for longer than state_lock_seconds, or the lock was lost.
     """
     return _compute_lock(options) if options.has_postgres_state else nullcontext()
 
 
 def cycle_lock(options: Settings, wait_seconds: float) -> AbstractContextManager[None]:
-    """Keeps other cycles on this state out, on whatever host, as long as the body runs.
+    """Keep other cycles on this state, on any host, from running while the body runs.
 
     Raises:
-        RetriableError: another one is in progress.
+        RetriableError: another cycle is in progress.
     """
     return _cycle_lock(options, wait_seconds) if options.has_postgres_state else nullcontext()
 
 
-def must_still_hold(options: Settings) -> None:
-    """To be asked before what was computed under the lock is published: SQLMesh goes on over a new connection.
+def require_compute_lock(options: Settings) -> None:
+    """Check the lock before publishing what was computed under it: SQLMesh reconnects silently after a lost connection.
 
     Raises:
-        RetriableError: the lock was lost on the way.
+        RetriableError: the lock was lost.
     """
     if options.has_postgres_state:
         from pipeline.process.postgres import Lock, holds
 
         if _session is None or not holds(_session, Lock.COMPUTING):
-            raise RetriableError("the lock of the state was lost on the way; run this again")
+            raise RetriableError("the lock of the state was lost during the run; run this again")
 
 
 def install() -> None:
-    """Makes SQLMesh's context hold the lock while it computes, whichever command or program asks it to.
+    """Make SQLMesh's context hold the lock while it computes, whichever command or program calls it.
 
-    Its commands have no hook at that place: `before_all` runs after the missing intervals are read.
+    SQLMesh has no hook for this: `before_all` runs after the missing intervals are read.
     """
     from sqlmesh.core.context import GenericContext
 
@@ -83,26 +84,26 @@ def install() -> None:
 
 
 def prepare(context: Any, options: Settings) -> None:
-    """Lets a SQLMesh context compute under the lock: on the state as it is now, and on its own warehouse.
+    """Prepare a SQLMesh context to compute under the lock: on the current state, and only on the state's own warehouse.
 
     Raises:
         ConfigError: the state belongs to another warehouse.
     """
     if options.has_postgres_state:
-        context.state_sync.clear_cache()  # another process may have changed it while we waited
+        context.state_sync.clear_cache()  # another process may have changed it during the wait
         for warehouse in context.engine_adapters.values():
             _reopen(warehouse, options)
         with open_state(options) as state:
-            _must_be_the_same_warehouse(state, context.engine_adapter, options)
+            _require_same_warehouse(state, context.engine_adapter, options)
 
 
 def _reopen(warehouse: Any, options: Settings) -> None:
-    """Opens the warehouse anew: a connection from when another process had the file has no catalog, now or later.
+    """Reopen the warehouse: a connection opened while another process had the file never gets a catalog.
 
-    That process gives back the lock a moment before its file.
+    That process releases the lock a moment before the file.
 
     Raises:
-        RetriableError: it keeps the file for longer than state_lock_seconds.
+        RetriableError: the other process keeps the file for longer than state_lock_seconds.
     """
     deadline = time.monotonic() + options.state_lock_seconds
     while True:
@@ -120,15 +121,19 @@ def _reopen(warehouse: Any, options: Settings) -> None:
             time.sleep(0.2)
 
 
-def _must_be_the_same_warehouse(state: State, warehouse: Any, options: Settings) -> None:
-    """What one warehouse has, another does not: a run on it would note as computed what is in no other."""
+def _require_same_warehouse(state: State, warehouse: Any, options: Settings) -> None:
+    """Check that the state belongs to this warehouse: otherwise dates would count as computed that it lacks.
+
+    Raises:
+        ConfigError: the state belongs to another warehouse.
+    """
     name = "operations.warehouse"
     known = state.row("SELECT id, place FROM lakemesh.warehouse")
     found = (warehouse.fetchone(f"SELECT id FROM {name}") or (None,))[0] if warehouse.table_exists(name) else None
     if known is not None and known[0] != found:
         raise ConfigError(
-            f"{state.name} tells what the warehouse {known[1]} holds, and {_place(options)} is another one; "
-            "mend WAREHOUSE_PATH, give this warehouse a state of its own (PGDATABASE), or, if the old one is lost, run "
+            f"{state.name} belongs to the warehouse {known[1]}, but {_warehouse_name(options)} is another one; correct "
+            "WAREHOUSE_PATH, give this warehouse its own state (PGDATABASE) or, if the old warehouse is lost, run "
             "`lake rebuild`"
         )
     if found is None:
@@ -136,17 +141,19 @@ def _must_be_the_same_warehouse(state: State, warehouse: Any, options: Settings)
         warehouse.execute("CREATE SCHEMA IF NOT EXISTS operations")
         warehouse.execute(f"CREATE TABLE {name} AS SELECT '{found}' AS id")
     if known is None:
-        state.execute("INSERT INTO lakemesh.warehouse VALUES (?, ?)", [found, _place(options, socket.gethostname())])
+        state.execute(
+            "INSERT INTO lakemesh.warehouse VALUES (?, ?)", [found, _warehouse_name(options, socket.gethostname())]
+        )
 
 
-def _place(options: Settings, host: str = "") -> str:
-    """The warehouse as messages name it."""
+def _warehouse_name(options: Settings, host: str = "") -> str:
+    """The name of the warehouse in messages."""
     path = f"Spark of {options.lake_home}" if options.has_spark else options.warehouse_path
     return f"{host}:{path}" if host else path
 
 
 def now_ms() -> int:
-    """The clock of this host, in ms since 1970, as SQLMesh notes it with its rows."""
+    """The clock of this host in milliseconds since 1970, the unit of SQLMesh's rows."""
     return int(time.time() * 1000)
 
 
@@ -155,14 +162,14 @@ def _locked(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def locked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _holder == threading.get_ident():  # inside of `lake run`, which has prepared it
+        if _holder == threading.get_ident():  # nested in `lake run`, which has prepared the context
             return method(self, *args, **kwargs)
         try:
             with compute_lock(settings()):
                 prepare(self, settings())
                 return method(self, *args, **kwargs)
         except LakemeshError as error:
-            raise SQLMeshError(str(error)) from error  # the only kind that SQLMesh shows as one line
+            raise SQLMeshError(str(error)) from error  # the only exception that SQLMesh prints on one line
 
     return locked
 
@@ -176,39 +183,41 @@ def _compute_lock(options: Settings) -> Iterator[None]:
         if _holder is not None:
             yield
             return
-        advice = "wait for it or end it, and run this again (STATE_LOCK_SECONDS says how long to wait)"
-        session = _acquired(options, Lock.COMPUTING, options.state_lock_seconds, f"is at work; {advice}")
-        settled: dict[str, int] | None = None
+        advice = "wait for it or end it, and run this again (STATE_LOCK_SECONDS sets how long to wait)"
+        session = _acquired(options, Lock.COMPUTING, options.state_lock_seconds, f"is computing; {advice}")
+        applied: dict[str, int] | None = None
         _session, _holder = session, threading.get_ident()
         try:
             with open_state(options) as state:
-                settled = applied_positions(state)
+                applied = applied_positions(state)
                 reconcile_clock_skew(state)
             with not_inherited(session.fileno()):
                 yield
             with open_state(options) as state:
-                history.collect(state)  # before anybody else can join the rows
+                history.collect(state)  # before another process can compact the rows
         finally:
             _session = _holder = None
-            if not release(session, Lock.COMPUTING) and settled is not None:
-                _after_a_lost_lock(options, settled)
+            if not release(session, Lock.COMPUTING) and applied is not None:
+                _recover_from_lost_lock(options, applied)
 
 
-def _after_a_lost_lock(options: Settings, settled: Mapping[str, int]) -> None:
-    """What was loaded and marked while we computed without the lock may be hidden by what we noted: it is marked again.
+def _recover_from_lost_lock(options: Settings, applied: Mapping[str, int]) -> None:
+    """Reset the applied positions, so that dates are marked again that loads marked while the lock was lost.
+
+    The intervals recorded by this process since then may hide those marks.
 
     Raises:
-        RetriableError: always, so that nobody takes the result for whole.
+        RetriableError: always, because the result may be incomplete.
     """
-    with open_state(options) as state, state.changing():
+    with open_state(options) as state, state.transaction():
         for feed, position in applied_positions(state).items():
-            if feed not in settled:
+            if feed not in applied:
                 state.execute("DELETE FROM lakemesh.settled WHERE feed = ?", [feed])
-            elif position > settled[feed]:
-                state.execute("UPDATE lakemesh.settled SET position = ? WHERE feed = ?", [settled[feed], feed])
+            elif position > applied[feed]:
+                state.execute("UPDATE lakemesh.settled SET position = ? WHERE feed = ?", [applied[feed], feed])
     raise RetriableError(
-        f"the connection to {state.name} was lost on the way, and the lock with it: others may have loaded and "
-        "computed meanwhile. The next `lake ingest` marks again what was loaded since; then run this again"
+        f"the connection to {state.name} was lost during the run, and the lock with it: other processes may have "
+        "loaded and computed meanwhile. Run `lake ingest` to mark the dates of those loads again, then run this again"
     )
 
 
@@ -225,31 +234,31 @@ def _cycle_lock(options: Settings, wait_seconds: float) -> Iterator[None]:
 
 
 def _acquired(options: Settings, lock: Lock, wait_seconds: float, busy: str) -> Session:
-    """A session that holds a lock.
+    """Open a session that holds a lock.
 
     Raises:
-        Busy: another one has it for longer than that.
+        Busy: another process keeps the lock for longer than `wait_seconds`.
         RetriableError: the server cannot be reached.
     """
-    from pipeline.process.postgres import acquire, connect, holder, is_from_driver, place, reason
+    from pipeline.process.postgres import acquire, address, connect, error_text, holder, is_from_driver
 
     session = connect(options)
     try:
         if acquire(session, lock, wait_seconds):
             return session
-        raise Busy(f"{place(options)}: {holder(session, lock)}, {busy}")
+        raise Busy(f"{address(options)}: {holder(session, lock)}, {busy}")
     except BaseException as error:
         session.close()
         if isinstance(error, Exception) and is_from_driver(error):
-            raise RetriableError(f"{place(options)}: {reason(error)}") from error
+            raise RetriableError(f"{address(options)}: {error_text(error)}") from error
         raise
 
 
 def reconcile_clock_skew(state: State) -> None:
-    """Takes over what others noted, and makes what this process is going to note the newest.
+    """Collect the interval rows of other processes, and ensure that the next rows of this process are the newest.
 
-    SQLMesh replays its interval rows by the clock of the host that wrote them. Where that was ahead of ours, its rows
-    are moved back, all by the same time, so that their order stays.
+    SQLMesh replays its interval rows in order of the clock of the host that wrote them. If that clock was ahead of this
+    host's, all rows are moved back by the same time, which keeps their order.
     """
     if not state.has_table("sqlmesh", "_intervals"):
         return
@@ -260,8 +269,8 @@ def reconcile_clock_skew(state: State) -> None:
     if max(created, altered) < now:
         return
     LOG.warning("event=clock_behind state=%s milliseconds=%s", state.name, max(created, altered) - now)
-    with state.changing(intervals=True):
-        history.take_over(state)
+    with state.transaction(intervals=True):
+        history.collect_in_transaction(state)
         state.execute("UPDATE sqlmesh._intervals SET created_ts = created_ts - ?", [max(0, created - now + 1)])
         state.execute(
             "UPDATE sqlmesh._intervals SET last_altered_ts = ? WHERE last_altered_ts >= ?", [now - 1, now - 1]

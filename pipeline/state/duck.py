@@ -1,4 +1,4 @@
-"""The state in a DuckDB file: the default. Its file lock keeps runs and the marking of dates apart."""
+"""The state in a DuckDB file, which is the default. The file lock separates runs from the marking of dates."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from pipeline.state.state import TABLES, Row, State
 
 
 class DuckState(State):
-    """A DuckDB file. In the process that runs SQLMesh it is shared, others wait for it.
+    """A state in a DuckDB file. It is shared within the process that runs SQLMesh; other processes wait for it.
 
     Args:
-        look: only to read; our tables may be missing, and nobody is waited for.
+        read_only: open for reading, without waiting for other processes; Lakemesh's tables may be missing.
 
     Raises:
         RetriableError: another process (a run, `sqlmesh ui`) holds the file.
-        ConfigError: it cannot be opened.
+        ConfigError: the file cannot be opened.
     """
 
-    def __init__(self, options: Settings, look: bool = False) -> None:
+    def __init__(self, options: Settings, read_only: bool = False) -> None:
         self.name = options.state_path
         path = Path(options.state_path)
-        self._connection = _look(path) if look else _open(path, options.state_lock_seconds)
+        self._connection = _open_read_only(path) if read_only else _open(path, options.state_lock_seconds)
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         """See State."""
@@ -54,14 +54,14 @@ class DuckState(State):
         self._connection.unregister("appended")
 
     @contextmanager
-    def changing(self, intervals: bool = False) -> Iterator[None]:
+    def transaction(self, intervals: bool = False) -> Iterator[None]:
         """See State."""
         self._connection.execute("BEGIN")
         try:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            with suppress(duckdb.Error):  # a full disk ends the transaction by itself
+            with suppress(duckdb.Error):  # a full disk has already ended the transaction
                 self._connection.execute("ROLLBACK")
             raise
         if intervals:
@@ -72,10 +72,10 @@ class DuckState(State):
         self._connection.close()
 
 
-def _look(path: Path) -> duckdb.DuckDBPyConnection:
+def _open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(str(path), read_only=True)
-    except duckdb.ConnectionException:  # this process has it open for writing, and a file has one mode
+    except duckdb.ConnectionException:  # this process has the file open for writing, and a file has one mode
         return duckdb.connect(str(path))
     except duckdb.IOException as error:
         raise RetriableError(f"{path} is missing or in use: {str(error).splitlines()[0]}") from None
@@ -100,7 +100,7 @@ def _open(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
             if os.strerror(errno.ENOSPC) in str(error):
                 raise
             if "Could not set lock" not in str(error) and not isinstance(error, duckdb.ConnectionException):
-                raise ConfigError(f"{path}: cannot be opened as DuckDB file: {error}") from None
+                raise ConfigError(f"{path}: cannot be opened as a DuckDB file: {error}") from None
             if time.monotonic() > deadline:
                 raise RetriableError(
                     f"{path} is locked by another process (a run, or `sqlmesh ui`); end that process"
@@ -109,7 +109,7 @@ def _open(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
 
 
 def _create(path: Path) -> None:
-    """Makes the file, whole or not at all: DuckDB leaves one that it can never open again when the disk is full."""
+    """Create the file atomically: on a full disk DuckDB would leave a file that it can never open."""
     if path.exists():
         return
     draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")

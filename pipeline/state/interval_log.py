@@ -1,8 +1,8 @@
-"""Which dates SQLMesh has computed since a moment, whoever asked for it: `sqlmesh run`, a plan by hand, `lake run`.
+"""The dates that SQLMesh has recomputed since a given moment, by `lake run`, `sqlmesh run` or a manual plan.
 
-SQLMesh writes a row into `_intervals` after each batch, and now and then joins all rows of a table into few. So every
-time that we open the state its new rows are collected into a table of our own, each collection under its number.
-When rows were joined before we saw them, what they said is unknown, and that is said.
+SQLMesh writes a row into `_intervals` after each batch and occasionally compacts all rows of a table. So whenever
+Lakemesh opens the state, it collects the new rows into its own table, each collection under its number. If rows were
+compacted before they were collected, their dates are unknown and reported as unknown.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pipeline.state.state import State
 
 UNKNOWN = -1
-"""A number before all others: everything may have been computed after it."""
+"""A number before every collection: everything may have been computed after it."""
 _ADDED = "NOT is_dev AND NOT is_removed AND NOT is_pending_restatement"
 
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """What happened to one version of a model since a moment.
+    """The recomputation of one version of a model since a given moment.
 
     Attributes:
-        changed: whether any of it was computed anew.
-        dates: which dates; None when that is not known, so that all may differ.
+        changed: whether any date was recomputed.
+        dates: the recomputed dates; None if unknown, so that every date may differ.
     """
 
     changed: bool
@@ -31,16 +31,16 @@ class Recomputed:
 
 
 def collect(state: State) -> None:
-    """Takes over what SQLMesh noted since the last time. Cheap, and safe to repeat."""
+    """Collect the rows that SQLMesh wrote since the last collection. Cheap and safe to repeat."""
     if state.has_table("sqlmesh", "_intervals"):
-        with state.changing():
-            take_over(state)
+        with state.transaction():
+            collect_in_transaction(state)
 
 
-def take_over(state: State) -> None:
-    """The same inside a transaction: what it reads of the rows has to be of one moment."""
+def collect_in_transaction(state: State) -> None:
+    """Collect within the caller's transaction, because all reads must see the same snapshot."""
     number = newest(state)
-    # joined rows that hold something newer than what was collected: a gap, everything before it is unknown
+    # compacted rows newer than the last collected ones: a gap, so everything before it is unknown
     state.execute(
         "INSERT INTO lakemesh.history "
         f"SELECT name, version, {number + 1}, MAX(last_altered_ts) FROM sqlmesh._intervals AS joined "
@@ -63,20 +63,20 @@ def take_over(state: State) -> None:
 
 
 def newest(state: State) -> int:
-    """The number of the newest collection; it only grows, except when a back-up was restored (see `continues`)."""
+    """The number of the newest collection; it only grows, unless a backup was restored (see `is_source_of`)."""
     found = state.row("SELECT COALESCE(MAX(newest), 0) FROM lakemesh.collected")
     assert found is not None
     return int(found[0])
 
 
-def continues(state: State, number: int, sequence: int) -> bool:
-    """Whether a published state was made from here: when not, a back-up was restored, and its number means nothing."""
+def is_source_of(state: State, number: int, sequence: int) -> bool:
+    """Whether a release was made from this state; if not, a backup was restored and its sequence is meaningless."""
     query = "SELECT 1 FROM lakemesh.published WHERE number = ? AND sequence = ?"
     return state.row(query, [number, sequence]) is not None
 
 
-def since(state: State, name: str, version: str, sequence: int) -> Recomputed:
-    """What was computed of a table after a number that `newest` gave.
+def recomputed_since(state: State, name: str, version: str, sequence: int) -> Recomputed:
+    """The recomputation of a table after a collection number returned by `newest`.
 
     Args:
         name: SQLMesh's full name of the model.
@@ -92,15 +92,15 @@ def since(state: State, name: str, version: str, sequence: int) -> Recomputed:
     return Recomputed(bool(ranges), frozenset(dt.date(1970, 1, 1) + dt.timedelta(days=day) for day in days))
 
 
-def publishing(state: State, before: int, number: int, sequence: int) -> None:
-    """Notes the state that is going to be published, beside the one before: after a crash either is the newest."""
-    with state.changing():
+def record_release(state: State, before: int, number: int, sequence: int) -> None:
+    """Record the release about to be published next to the previous one: after a crash either may be the newest."""
+    with state.transaction():
         state.execute("DELETE FROM lakemesh.published WHERE number <> ?", [before])
         state.execute("INSERT INTO lakemesh.published VALUES (?, ?)", [number, sequence])
 
 
-def forget(state: State, sequence: int) -> None:
-    """Drops what nobody asks for again: rows up to a number that SQLMesh has joined meanwhile."""
+def prune(state: State, sequence: int) -> None:
+    """Delete rows that are no longer needed: those up to a collection number that SQLMesh has compacted since."""
     state.execute(
         "DELETE FROM lakemesh.recomputed WHERE sequence <= ? AND id NOT IN (SELECT id FROM sqlmesh._intervals)",
         [sequence],

@@ -1,4 +1,4 @@
-"""Which state database the settings lead to."""
+"""Selection of the state database by the settings."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from ingest.settings import Settings
 from pipeline.state.state import State
 
 
-def open_state(options: Settings, look: bool = False) -> State:
-    """SQLMesh's state with our tables in it.
+def open_state(options: Settings, read_only: bool = False) -> State:
+    """Open SQLMesh's state with Lakemesh's tables in it.
 
     Args:
-        look: only to read what is there: a DuckDB file is not waited for, not made and not changed.
+        read_only: do not wait for, create or change a DuckDB file. Ignored on Postgres.
 
     Raises:
         RetriableError: another process holds the DuckDB file, or Postgres cannot be reached.
-        ConfigError: it cannot be opened.
+        ConfigError: the state cannot be opened.
     """
     if options.has_postgres_state:
-        from pipeline.state.postgres import PostgresState  # which needs the extra `postgres`
+        from pipeline.state.postgres import PostgresState  # needs the extra `postgres`
 
         return PostgresState(options)
     from pipeline.state.duck import DuckState
 
-    return DuckState(options, look)
+    return DuckState(options, read_only)

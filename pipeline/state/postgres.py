@@ -1,4 +1,4 @@
-"""The state in Postgres: for teams that share environments, and so that a look at them holds up no run."""
+"""The state in Postgres, for teams that share environments and read them without blocking runs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SCHEMAS = ("sqlmesh", "lakemesh")
 
 
 class PostgresState(State):
-    """A session on the database; any number may be open.
+    """A session on the state database; any number may be open.
 
     Raises:
         RetriableError: the server cannot be reached.
-        ConfigError: psycopg2 is missing, or the server refuses us.
+        ConfigError: psycopg2 is missing, or the server rejects the login.
     """
 
     def __init__(self, options: Settings) -> None:
-        self.name = postgres.place(options)
+        self.name = postgres.address(options)
         self._wait_seconds = options.state_lock_seconds
         self._session = postgres.connect(options)
         try:
@@ -39,13 +39,13 @@ class PostgresState(State):
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         """See State."""
-        with self._told(), self._session.cursor() as cursor:
+        with self._translated_errors(), self._session.cursor() as cursor:
             cursor.execute(_percent(query), tuple(values))
             return list(cursor.fetchall())
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
         """See State."""
-        with self._told(), self._session.cursor() as cursor:
+        with self._translated_errors(), self._session.cursor() as cursor:
             cursor.execute(_percent(statement), tuple(values))
 
     def append(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -53,14 +53,14 @@ class PostgresState(State):
         text = io.StringIO()
         csv.writer(text).writerows([_NULL if value is None else value for value in row] for row in rows)
         text.seek(0)
-        with self._told(), self._session.cursor() as cursor:
+        with self._translated_errors(), self._session.cursor() as cursor:
             cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT csv, NULL '{_NULL}')", text)
 
     @contextmanager
-    def changing(self, intervals: bool = False) -> Iterator[None]:
-        """See State. SQLMesh compacts its interval rows in one transaction, which is kept out like any other."""
+    def transaction(self, intervals: bool = False) -> Iterator[None]:
+        """See State. The locks also exclude the transaction in which SQLMesh compacts its interval rows."""
         has_intervals = intervals and self._has("sqlmesh._intervals")
-        # The locks come first: they take no snapshot, so the transaction sees all that was committed before them.
+        # The locks come first: they take no snapshot, so the transaction sees everything committed before it got them.
         self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         try:
             self.execute(f"SET LOCAL lock_timeout = {max(1, int(self._wait_seconds * 1000))}")
@@ -70,7 +70,7 @@ class PostgresState(State):
             yield
             self.execute("COMMIT")
         except BaseException:
-            with suppress(LakemeshError):  # a session that was lost has rolled back by itself
+            with suppress(LakemeshError):  # a lost session has already rolled back
                 self.execute("ROLLBACK")
             raise
 
@@ -82,7 +82,7 @@ class PostgresState(State):
         if all(self._has(table.split(" ", 1)[0]) for table in TABLES):
             return
         self.execute("BEGIN")
-        # two that begin at once would both see no table
+        # two processes starting at once would both find the tables missing
         self.execute("SELECT pg_advisory_xact_lock(?, ?)", [postgres.LOCKS, postgres.Lock.TABLES])
         self.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
         for table in TABLES:
@@ -90,31 +90,31 @@ class PostgresState(State):
         self.execute("COMMIT")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turns what the server says into our errors, one line each; a statement that is wrong stays what it is."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Translate errors of the server into one-line Lakemesh errors; an invalid statement raises its own error."""
         try:
             yield
         except psycopg2.errors.LockNotAvailable:
             raise RetriableError(
-                f"{self.name}: another session has kept the state's tables for {self._wait_seconds:.0f} seconds; look "
-                "for it with `SELECT * FROM pg_stat_activity WHERE xact_start IS NOT NULL`, end it, and run this again"
+                f"{self.name}: another session has locked the state's tables for {self._wait_seconds:.0f} seconds; "
+                "find it with `SELECT * FROM pg_stat_activity WHERE xact_start IS NOT NULL`, end it, and run this again"
             ) from None
         except psycopg2.errors.InsufficientPrivilege as error:
             raise ConfigError(
-                f"{self.name}: {postgres.reason(error)}. The state's user has to own the database, or be granted "
+                f"{self.name}: {postgres.error_text(error)}. The user of the state must own the database or be granted "
                 "CREATE on it"
             ) from None
         except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError) as error:
-            raise RetriableError(f"{self.name}: {postgres.reason(error)}") from error
+            raise RetriableError(f"{self.name}: {postgres.error_text(error)}") from error
 
     def _has(self, table: str) -> bool:
-        """Whether a table is there, asked without a look at the catalog's views."""
+        """Whether a table exists, without querying the catalog's views."""
         return self.row("SELECT to_regclass(?)", [table]) != (None,)
 
 
 def set_aside(options: Settings) -> None:
-    """Keeps the state as it is under another name, so that a new one begins; what a rebuild left half done goes."""
-    with PostgresState(options) as state, state.changing():
+    """Rename the current state, so that a new one starts; the remains of an interrupted rebuild are dropped."""
+    with PostgresState(options) as state, state.transaction():
         names = {name for (name,) in state.rows("SELECT nspname FROM pg_namespace")}
         is_kept = any(f"{schema}{ASIDE}" in names for schema in _SCHEMAS)
         for schema in filter(names.__contains__, _SCHEMAS):
@@ -125,12 +125,12 @@ def set_aside(options: Settings) -> None:
 
 
 def drop_aside(options: Settings) -> None:
-    """Drops what `set_aside` kept."""
+    """Drop the state that `set_aside` kept."""
     with PostgresState(options) as state:
         for schema in _SCHEMAS:
             state.execute(f"DROP SCHEMA IF EXISTS {schema}{ASIDE} CASCADE")
 
 
 def _percent(statement: str) -> str:
-    """`?` as psycopg2 takes it."""
+    """Convert `?` placeholders to the `%s` of psycopg2."""
     return statement.replace("%", "%%").replace("?", "%s")

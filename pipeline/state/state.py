@@ -1,4 +1,4 @@
-"""SQLMesh's state database, and what Lakemesh keeps in it: one interface over a DuckDB file and over Postgres."""
+"""SQLMesh's state database with Lakemesh's tables in it: one interface to a DuckDB file and to Postgres."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ TABLES = (
     "lakemesh.history (name TEXT, version TEXT, known_after BIGINT, altered_ts BIGINT, PRIMARY KEY (name, version))",
     "lakemesh.published (number BIGINT, sequence BIGINT)",
 )
-"""Our tables beside SQLMesh's. A new column gets a table of its own: these are never altered."""
+"""Lakemesh's tables, next to SQLMesh's. They are never altered: a new column goes into a new table."""
 Row = tuple[Any, ...]
 
 
 class State(ABC):
-    """A connection to the state. Statements are written once, in what DuckDB and Postgres have in common, with `?`.
+    """A connection to the state. Statements use the SQL common to DuckDB and Postgres, with `?` placeholders.
 
     Attributes:
-        name: what messages call it.
+        name: the name of the state in messages.
     """
 
     name: str
 
     @abstractmethod
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        """The rows of a query."""
+        """Return the rows of a query."""
 
     @abstractmethod
     def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
-        """Runs a statement."""
+        """Run a statement."""
 
     @abstractmethod
     def append(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-        """Adds many rows."""
+        """Insert many rows."""
 
     @abstractmethod
-    def changing(self, intervals: bool = False) -> AbstractContextManager[None]:
-        """A transaction that sees one moment, and has our tables for itself.
+    def transaction(self, intervals: bool = False) -> AbstractContextManager[None]:
+        """A transaction that reads one snapshot and locks Lakemesh's tables.
 
         Args:
-            intervals: whether SQLMesh's interval rows are written too, so that nobody else reads or writes them.
+            intervals: whether SQLMesh's interval rows are written too; then no other session can read or write them.
 
         Raises:
-            RetriableError: somebody else has them for longer than the settings' state_lock_seconds.
+            RetriableError: another session holds them for longer than the settings' state_lock_seconds.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
 
     def row(self, query: str, values: Sequence[Any] = ()) -> Row | None:
-        """The first row of a query; None when it gives none."""
+        """The first row of a query; None if there is none."""
         return next(iter(self.rows(query, values)), None)
 
     def has_table(self, schema: str, name: str) -> bool:
-        """Whether a table is there; SQLMesh's are from the first plan on."""
+        """Whether a table exists; SQLMesh's tables exist from the first plan on."""
         query = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
         return self.row(query, [schema, name]) is not None
 

@@ -14,7 +14,7 @@ from ingest.contracts.contract import Column, Contract, contracts
 from ingest.contracts.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.errors import ContractRefused, LostLedger
 from ingest.ledger.entry import LakeFile
-from ingest.ledger.evolution import Types, as_loaded, file_types, is_wider, must_follow, types_of
+from ingest.ledger.evolution import Types, as_loaded, check_compatible, file_types, is_wider, types_of
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.settings import settings
 from ingest.storage.store import Store
@@ -26,10 +26,10 @@ LOG = logging.getLogger(__name__)
 
 
 def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> list[str]:
-    """Statements that make the bronze of now visible in the warehouse: one view per feed, pinned by its file list.
+    """Statements that register current bronze in the warehouse: one view per feed, pinned by its file list.
 
     Args:
-        lost: feeds whose logs lack entries. Their views stay as they are: what they show is all there still.
+        lost: feeds whose logs lack entries. Their views stay unchanged, since all rows that they show still exist.
 
     Raises:
         LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
@@ -42,7 +42,8 @@ def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> li
     shown = registered_positions(warehouse) if lost else {}
     for contract in contracts().values():
         if contract.feed in lost:
-            positions.append(f"SELECT '{contract.feed}' AS feed, {kept(contract, shown, lost)} AS position")
+            position = retained_position(contract, shown, lost)
+            positions.append(f"SELECT '{contract.feed}' AS feed, {position} AS position")
             continue
         live = Ledger(lake, contract.feed).live()
         query = bronze_query(readable(contract, lake, live), lake_uri, live.bronze_files())
@@ -54,25 +55,25 @@ def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> li
 
 
 def readable(contract: Contract, lake: Store, state: LedgerState) -> Contract:
-    """The contract to read bronze by: the one of now or, where that is refused, the one that the ledger recorded.
+    """The contract to read bronze by: the current one or, if it is refused, the one recorded in the ledger.
 
-    So a contract that must not be loaded by changes nothing of what readers have.
+    A refused contract therefore changes nothing that readers see.
     """
     try:
-        must_follow(contract, lake, state)
+        check_compatible(contract, lake, state)
     except ContractRefused:
         LOG.warning(
-            "bronze of %s is read by the contract that its ledger recorded; `lake contracts` says why", contract.feed
+            "bronze of %s is read by the contract recorded in its ledger; `lake contracts` says why", contract.feed
         )
         return as_loaded(contract, state)
     return contract
 
 
-def kept(contract: Contract, shown: Mapping[str, int], lost: Mapping[str, LostLedger]) -> int:
-    """The position that the view of a feed whose log lacks entries goes on showing.
+def retained_position(contract: Contract, shown: Mapping[str, int], lost: Mapping[str, LostLedger]) -> int:
+    """The position that the view of a feed whose log lacks entries continues to show.
 
     Raises:
-        LostLedger: there is no view yet.
+        LostLedger: the feed has no view yet.
     """
     if contract.feed not in shown:
         raise lost[contract.feed]
@@ -93,12 +94,12 @@ def registered_positions(warehouse: EngineAdapter) -> dict[str, int]:
 def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> str:
     """SELECT over the given files with the contract's columns, in order and typed.
 
-    Files of an older contract lack newer columns: those are read from `_rescued_data`, where the values were kept.
-    No files give an empty relation of the same shape.
+    Columns that files of an older contract lack are read from `_rescued_data`, which kept their values.
+    Without files, the query returns an empty relation of the same schema.
 
     Args:
-        contract: one that reads the files, see `readable`.
-        files: live bronze files; DuckDB opens only those that a filter on the partition columns leaves.
+        contract: one that can read the files, see `readable`.
+        files: live bronze files; DuckDB opens only those that pass a filter on the partition columns.
     """
     columns = list(sql_columns(contract))
     by_columns = groupby(sorted(files, key=lambda file: (file.columns, file.path)), key=lambda file: file.columns)
@@ -111,8 +112,8 @@ def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -
 
 def _part(contract: Contract, lake_uri: str, shape: str, files: list[LakeFile]) -> str:
     selected = [
-        place if place == _place(name) else f"{place} AS {_quote(name)}"
-        for name, _, place in column_queries(contract, shape)
+        source if source == _column(name) else f"{source} AS {_quote(name)}"
+        for name, _, source in column_queries(contract, shape)
     ]
     paths = ", ".join("'" + f"{lake_uri}/{file.path}".replace("'", "''") + "'" for file in files)
     types = ", ".join(f"'{name}': DATE" for name in partitions(contract))
@@ -124,9 +125,13 @@ def _part(contract: Contract, lake_uri: str, shape: str, files: list[LakeFile]) 
 
 @dataclass(frozen=True, slots=True)
 class JsonPaths:
-    """How an engine writes a path into JSON that is put together for each row, and from what it counts lists.
+    """An engine's syntax for JSON paths that are built per row.
 
-    Paths without an index are written as DuckDB has them, and translated with the rest of a query.
+    Paths without an index are written in DuckDB's syntax and transpiled with the rest of the query.
+
+    Attributes:
+        before, after: what encloses a key.
+        first: index of the first element of a list.
     """
 
     before: str = '."'
@@ -138,10 +143,10 @@ DUCKDB, SPARK = JsonPaths(), JsonPaths("[''", "'']", 0)
 
 
 def column_queries(contract: Contract, columns: str, paths: JsonPaths = DUCKDB) -> Iterator[tuple[str, str, str]]:
-    """(name, SQL type, SQL over files named `bronze`) of every column of the bronze table, in its order.
+    """(name, SQL type, SQL over files with the alias `bronze`) of every column of the bronze table, in order.
 
     Args:
-        columns: the columns that the files have, as the ledger notes them.
+        columns: the columns of the files, as recorded in the ledger.
         paths: of the engine that reads them.
     """
     present = json.loads(columns)
@@ -150,58 +155,58 @@ def column_queries(contract: Contract, columns: str, paths: JsonPaths = DUCKDB) 
     evolved: _Evolved | None = None
     for name, kind, _ in sql_columns(contract):
         if name in hive or present.get(name) == kind:
-            yield name, kind, _place(name)
+            yield name, kind, _column(name)
         else:
             evolved = evolved or _Evolved(types_of(contract), file_types(columns), paths)
-            yield name, kind, evolved.column(declared[name], _place(name), name, [name])
+            yield name, kind, evolved.column(declared[name], _column(name), name, [name])
 
 
-def _place(name: str) -> str:
+def _column(name: str) -> str:
     return f"bronze.{_quote(name)}"
 
 
 _Key = list[str]
-"""A key of `_rescued_data` in pieces: text, and between two texts the SQL of an index."""
+"""A key of `_rescued_data` in pieces: literal text, alternating with the SQL of an index."""
 
 
 class _Evolved:
-    """Columns as the contract of now types them, of files that an older contract wrote."""
+    """Columns of files that an older contract wrote, with the current contract's types."""
 
     def __init__(self, now: Types, before: Types, paths: JsonPaths) -> None:
         self._now, self._before, self._paths = now, before, paths
 
-    def column(self, column: Column, place: str, path: str, key: _Key) -> str:
+    def column(self, column: Column, source: str, path: str, key: _Key) -> str:
         """SQL of one column or member.
 
         Args:
-            place: SQL of it in the file.
+            source: its SQL in the file.
             path: dotted.
-            key: the same, with the index of each list, under which `_rescued_data` keeps what the older contract did
-                not know.
+            key: the path with the index of each list, under which `_rescued_data` keeps values unknown to the older
+                contract.
         """
         kind = sql_type(column)
         before = self._before.get(path)
         if before is None:
             return self._promoted(column, kind, key)
         if (column.type == "struct", column.repeated) != (before.base == "struct", before.repeated):
-            return f"CAST(NULL AS {kind})"  # allowed only where the files have no value
+            return f"CAST(NULL AS {kind})"  # evolution allows this only if the files have no values
         if not column.fields:
             fits = is_wider(before.base, self._now[path].base)
-            return f"CAST({place if fits else 'NULL'} AS {kind})"
+            return f"CAST({source if fits else 'NULL'} AS {kind})"
         if not column.repeated:
-            return f"CASE WHEN NOT {place} IS NULL THEN {self._packed(column, place, path, key)} END"
+            return f"CASE WHEN NOT {source} IS NULL THEN {self._packed(column, source, path, key)} END"
         item, index = f"item_{len(key)}", f"index_{len(key)}"
         number = f"({index} - {self._paths.first})" if self._paths.first else index
         inner = [*key[:-1], f"{key[-1]}[", number, "]"]
         packed = self._packed(column, item, path, inner)
-        return f"LIST_TRANSFORM({place}, lambda {item}, {index}: CASE WHEN NOT {item} IS NULL THEN {packed} END)"
+        return f"LIST_TRANSFORM({source}, lambda {item}, {index}: CASE WHEN NOT {item} IS NULL THEN {packed} END)"
 
-    def _packed(self, column: Column, place: str, path: str, key: _Key) -> str:
+    def _packed(self, column: Column, source: str, path: str, key: _Key) -> str:
         members = (
             f"{_quote(member.name)} := "
             + self.column(
                 member,
-                f"{place}.{_quote(member.name)}",
+                f"{source}.{_quote(member.name)}",
                 f"{path}.{member.name}",
                 [*key[:-1], f"{key[-1]}.{member.name}"],
             )
@@ -210,7 +215,7 @@ class _Evolved:
         return f"STRUCT_PACK({', '.join(members)})"
 
     def _promoted(self, column: Column, kind: str, key: _Key) -> str:
-        """The value that a record had before the contract knew the column; NULL when it is not of the column's type."""
+        """The value that was rescued before the contract had the column; NULL if it is not of the column's type."""
         if len(key) == 1:
             path = f"'$.\"{key[0]}\"'"
         else:
@@ -221,10 +226,10 @@ class _Evolved:
 
 
 def _from_json(column: Column, document: str, path: str, depth: int = 0) -> str:
-    """SQL of a value within JSON; NULL where it is not of the column's type, never a value cut to fit it.
+    """SQL of a value within JSON; NULL if it is not of the column's type, never a truncated value.
 
     Args:
-        document: SQL of the JSON's text.
+        document: SQL of the JSON text.
         path: SQL of the path in it.
     """
     if column.repeated:
@@ -247,7 +252,7 @@ def _object(column: Column, document: str, path: str, depth: int) -> str:
 
 
 def _below(path: str, name: str) -> str:
-    """The path of a member: of a literal path a literal, which can be translated.
+    """The path of a member; for a literal path it is a literal, which can be transpiled.
 
     >>> print(_below("'$'", "a"))
     '$.a'
@@ -259,7 +264,7 @@ _NUMBER = "^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$"
 
 
 def _exact(kind: str, text: str) -> str:
-    """SQL of a text as a value of the contract's type; NULL where a cast would cut, round or guess."""
+    """SQL of a text as a value of the contract's type; NULL where a cast would truncate, round or guess."""
     sql = sql_type(Column.model_construct(name="", type=kind, description="", fields=(), repeated=False))
     cast = f"TRY_CAST({text} AS {sql})"
     if kind == "timestamp":  # a plain cast would drop the offset

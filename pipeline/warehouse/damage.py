@@ -1,4 +1,4 @@
-"""Files of the lake that the ledger names and nobody can read: which they are, and what to do about it."""
+"""Damaged lake files: files that the ledger names but that are missing, altered or unreadable."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ingest.storage.store import Store, StoredObject
 
 
 def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt.date] = ()) -> DamagedLake | None:
-    """What is wrong with the bronze that readers see, as an error to raise; None when nothing was found.
+    """The damage to live bronze files, as an error to raise; None if none was found.
 
-    Presence and size of every live file are compared with the ledger. Only if that finds nothing, files are read.
+    Presence and size of every live file are compared with the ledger. Files are read only if that finds nothing.
 
     Args:
-        dates: event dates whose files are read as a whole; those of entities are read anyway.
+        dates: event dates whose files are read in full; files of entity feeds are always read.
     """
     live = {}
     for contract in contracts:
-        with suppress(LostLedger):  # which has been reported, and hides no damage of other feeds
+        with suppress(LostLedger):  # reported elsewhere, and must not hide damage of other feeds
             live[contract.feed] = Ledger(lake, contract.feed).live().bronze_files()
     for feed, files in live.items():
         if found := list(altered(files, lake.list(f"bronze/{feed}"))):
@@ -39,10 +39,10 @@ def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt
 
 
 def unreadable(lake: Store, path: str, deep: bool = False) -> str:
-    """Why a Parquet file cannot be read; empty when it can.
+    """Why a Parquet file cannot be read; empty if it can.
 
     Args:
-        deep: reads all of it, not its footer alone.
+        deep: read the whole file, not only its footer.
     """
     try:
         with lake.open(path) as source, pq.ParquetFile(source) as file:
@@ -56,10 +56,10 @@ def unreadable(lake: Store, path: str, deep: bool = False) -> str:
 
 
 def altered(files: Iterable[LakeFile], found: Iterable[StoredObject]) -> Iterator[tuple[str, str]]:
-    """Live bronze files that are not there as the ledger says: path, and what is wrong.
+    """Live bronze files that are missing or have another size than in the ledger: path and reason.
 
     Args:
-        found: what the store has of them, listed after the ledger was read.
+        found: the store's listing, taken after the ledger was read.
     """
     sizes = {item.key: item.size for item in found}
     for file in sorted(files, key=lambda file: file.path):

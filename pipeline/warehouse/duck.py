@@ -1,4 +1,4 @@
-"""DuckDB connections of our own: in memory, able to read the lake wherever it lies."""
+"""In-memory DuckDB connections that can read the lake, on local disk or S3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ingest.settings import Settings
 
 
 def httpfs_path() -> Path:
-    """The S3 reader that came with the Python package, so that nothing is downloaded at run time.
+    """Path of the S3 reader from the Python package, so that nothing is downloaded at run time.
 
     Raises:
         FileNotFoundError: the package does not match the installed DuckDB.
@@ -25,7 +25,7 @@ def httpfs_path() -> Path:
 
 
 def secret(options: Settings) -> dict[str, str]:
-    """The settings' S3 access as DuckDB's `CREATE SECRET` takes it."""
+    """The S3 settings as parameters of DuckDB's `CREATE SECRET`."""
     values = {
         "type": "s3",
         "region": options.aws_region,
@@ -44,7 +44,7 @@ def secret(options: Settings) -> dict[str, str]:
 
 
 def lake_statements(options: Settings, uri: str = "") -> list[str]:
-    """What a DuckDB session has to run before it can read the lake, or another address; nothing for local ones."""
+    """Statements that let a DuckDB session read the lake, or another URI; none for a local path."""
     if not (uri or options.lake_uri).startswith("s3://"):
         return []
     quoted = ", ".join(f"{name} '{value.replace(chr(39), chr(39) * 2)}'" for name, value in secret(options).items())
@@ -52,9 +52,9 @@ def lake_statements(options: Settings, uri: str = "") -> list[str]:
 
 
 def in_memory() -> duckdb.DuckDBPyConnection:
-    """An in-memory connection in UTC. What exceeds memory goes to a folder that only this process's user can enter.
+    """An in-memory connection in UTC that spills to a folder only this process's user can enter.
 
-    DuckDB's default is a folder `.tmp` where the process stands, open to everybody and shared with other processes.
+    DuckDB's default is `.tmp` in the working directory, readable by every user and shared with other processes.
     """
     connection = duckdb.connect(":memory:", config={"temp_directory": _temporary_folder().name})
     connection.execute("SET TimeZone = 'UTC'")
@@ -67,7 +67,7 @@ def _temporary_folder() -> TemporaryDirectory[str]:
 
 
 def connect(options: Settings, uri: str = "") -> duckdb.DuckDBPyConnection:
-    """An in-memory connection in UTC that can read the lake, or another address."""
+    """An in-memory connection in UTC that can read the lake, or another URI."""
     connection = in_memory()
     for statement in lake_statements(options, uri):
         connection.execute(statement)
@@ -75,6 +75,6 @@ def connect(options: Settings, uri: str = "") -> duckdb.DuckDBPyConnection:
 
 
 def parquet(uri: str, paths: Iterable[str]) -> str:
-    """A table function over Parquet files below an address."""
+    """A table function over Parquet files below a URI."""
     quoted = ", ".join("'" + f"{uri}/{path}".replace("'", "''") + "'" for path in paths)
     return f"READ_PARQUET([{quoted}], hive_partitioning = FALSE, union_by_name = TRUE)"

@@ -1,6 +1,6 @@
-"""What the pipeline itself asks of the warehouse, beside SQLMesh: the same on DuckDB and on Spark.
+"""The pipeline's own queries of the warehouse, outside SQLMesh, for DuckDB and Spark.
 
-Queries are SQLGlot's trees in the project's dialect; each engine gets them in its own.
+Queries are SQLGlot expressions in the project's dialect, and are transpiled for each engine.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 DIALECT = "duckdb"
 SPARK = "spark"
 FILE_FORMAT = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
-"""How published files are written."""
+"""COPY options of published files."""
 
 
 def is_spark(warehouse: EngineAdapter) -> bool:
-    """Whether Spark is the engine."""
+    """Whether the engine is Spark."""
     return bool(warehouse.dialect == SPARK)
 
 
@@ -38,7 +38,7 @@ def tables(warehouse: EngineAdapter) -> set[str]:
 
 
 def select(warehouse: EngineAdapter, query: exp.Query) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Names of the columns, and the rows."""
+    """Run a query and return its column names and rows."""
     if is_spark(warehouse):
         frame = warehouse.spark.sql(query.sql(SPARK, identify=True))
         return list(frame.columns), [tuple(row) for row in frame.collect()]
@@ -48,7 +48,7 @@ def select(warehouse: EngineAdapter, query: exp.Query) -> tuple[list[str], list[
 
 
 def insert(warehouse: EngineAdapter, table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
-    """Adds rows.
+    """Insert rows into a table.
 
     Args:
         columns: name to type, in the order of the values.
@@ -61,14 +61,14 @@ def insert(warehouse: EngineAdapter, table: str, columns: Mapping[str, str], row
     if values:
         dialect = SPARK if is_spark(warehouse) else DIALECT
         names = ", ".join(columns)
-        given = ", ".join(value.sql(dialect) for value in values)
-        warehouse.cursor.execute(f"INSERT INTO {table} ({names}) VALUES {given}")
+        tuples = ", ".join(value.sql(dialect) for value in values)
+        warehouse.cursor.execute(f"INSERT INTO {table} ({names}) VALUES {tuples}")
 
 
 def export(warehouse: EngineAdapter, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
-    """Writes the rows of a query as one Parquet file on local disk, in the query's order; how many rows.
+    """Write a query's rows to one local Parquet file, in the query's order, and return their number.
 
-    What Spark computed comes over the driver, as Arrow; DuckDB writes the file either way, so that it is the same.
+    Spark's rows come through the driver as Arrow. DuckDB writes the file on both engines, so the files are identical.
     """
     target = f"'{str(path).replace(chr(39), chr(39) * 2)}' {FILE_FORMAT}"
     if not is_spark(warehouse):
@@ -86,7 +86,7 @@ def export(warehouse: EngineAdapter, query: exp.Select, columns: Mapping[str, ex
 
 
 def _arrow(warehouse: EngineAdapter, query: exp.Query) -> Any:
-    """The rows as an Arrow table, without the detour over pandas that would lose types."""
+    """The rows as an Arrow table, without a detour through pandas, which would lose types."""
     import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
 

@@ -1,4 +1,4 @@
-"""Operations as data: what Lakemesh notes of its own work, readable by models (models/ops) like any other source."""
+"""Operations as data: Lakemesh's records of its own work, which models (models/ops) read like any other source."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ QUARANTINE = {
 
 
 def registration(lost: Collection[str] = ()) -> list[str]:
-    """Statements that make feeds, ledger, quarantine and past cycles visible in the warehouse, schema `operations`.
+    """Statements that register feeds, ledger, quarantine and past cycles in the warehouse, schema `operations`.
 
     Args:
-        lost: feeds whose logs lack entries; nothing of them is shown.
+        lost: feeds whose logs lack entries; their objects and quarantine are omitted.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
@@ -65,14 +65,14 @@ def registration(lost: Collection[str] = ()) -> list[str]:
     lake = Store(settings().lake_uri)
     known = list(contracts().values())
     seen = seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))
-    whole = [contract for contract in known if contract.feed not in lost]
+    intact = [contract for contract in known if contract.feed not in lost]
     return [
         "CREATE SCHEMA IF NOT EXISTS operations",
         f"CREATE TABLE IF NOT EXISTS operations.runs ({_typed(RUNS)})",
         f"CREATE TABLE IF NOT EXISTS operations.audits ({_typed(AUDITS)})",
         f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known, seen)}",
-        f"CREATE OR REPLACE VIEW operations.objects AS {_objects(whole, lake)}",
-        f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(whole, lake)}",
+        f"CREATE OR REPLACE VIEW operations.objects AS {_objects(intact, lake)}",
+        f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(intact, lake)}",
     ]
 
 
@@ -80,7 +80,7 @@ def feeds_query(known: list[Contract], seen: Mapping[str, dt.datetime]) -> str:
     """The contracts as a relation.
 
     Args:
-        seen: since when feeds are known that have no object yet.
+        seen: when each feed without objects was first seen.
     """
     rows = (
         f"('{item.feed}', '{item.domain}', '{item.kind}', {_text(item.owner)}, {item.freshness_seconds}, "
@@ -105,14 +105,14 @@ def _objects(known: list[Contract], lake: Store) -> str:
             if sequences:
                 entries = _paths(lake, (f"{ledger.prefix}/{number:020d}.parquet" for number in sequences))
                 parts.append(_versions(contract, f"[{entries}]", counts))
-    return " UNION ALL ".join(parts) or nothing(OBJECTS)
+    return " UNION ALL ".join(parts) or empty_query(OBJECTS)
 
 
 def _versions(contract: Contract, entries: str, counts: Collection[str]) -> str:
-    """The objects of entries of one format.
+    """Query of the objects in entries of one ledger format.
 
     Args:
-        counts: those of SINCE_2 that the format has.
+        counts: the columns of SINCE_2 that the format has.
     """
     since_2 = ", ".join(name if name in counts else f"0::BIGINT AS {name}" for name in SINCE_2)
     return (
@@ -135,15 +135,15 @@ def _quarantine(known: list[Contract], lake: Store) -> str:
                     f"{is_discarded} AS is_discarded FROM READ_PARQUET([{_paths(lake, paths)}], "
                     "hive_partitioning = FALSE) AS rejected"
                 )
-    return " UNION ALL ".join(parts) or nothing(QUARANTINE)
+    return " UNION ALL ".join(parts) or empty_query(QUARANTINE)
 
 
 def _paths(lake: Store, paths: Iterable[str]) -> str:
     return ", ".join(_text(f"{lake.uri}/{path}") for path in paths)
 
 
-def nothing(columns: Mapping[str, str]) -> str:
-    """A relation without rows."""
+def empty_query(columns: Mapping[str, str]) -> str:
+    """Query of an empty relation."""
     return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in columns.items())} WHERE FALSE"
 
 

@@ -1,4 +1,4 @@
-"""The SQLMesh project, loaded in this process: what production consists of, what it lacks, and a run of it."""
+"""The SQLMesh project, loaded in this process: production's snapshots, its missing dates, and a run of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 from ingest.errors import ConfigError, LakemeshError, RetriableError, log_traceback
 from ingest.settings import PROJECT, Settings, settings
 from ingest.text import printable
-from pipeline.process.postgres import is_from_driver, reason
+from pipeline.process.postgres import error_text, is_from_driver
 from pipeline.state.compute_lock import compute_lock, prepare
 from pipeline.warehouse.engine import tables
 
@@ -33,13 +33,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Computed:
-    """What a run did to one model.
+    """The result of a run for one model.
 
     Attributes:
-        dates: the dates that were computed.
-        audits: audits that passed.
-        failed_audits: audits that failed, non-blocking ones included.
-        seconds: wall time of its batches, as SQLMesh tells it.
+        dates: computed dates.
+        audits: number of passed audits.
+        failed_audits: number of failed audits, including non-blocking ones.
+        seconds: wall time of its batches, as SQLMesh reports it.
     """
 
     dates: set[dt.date] = field(default_factory=set)
@@ -49,13 +49,13 @@ class Computed:
 
 
 class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no types
-    """Collects what SQLMesh would print.
+    """Collect what SQLMesh would print.
 
     Attributes:
         computed: by model, in the order of computation.
-        failed_audits: the blocking audits that stopped a model.
-        errors: messages of models that failed, and of the run itself.
-        warnings: what else SQLMesh had to say, failing non-blocking audits above all.
+        failed_audits: blocking audits that stopped a model.
+        errors: messages of failed models and of the run itself.
+        warnings: SQLMesh's other warnings, mainly failed non-blocking audits.
     """
 
     def __init__(self, progress: Progress | None = None) -> None:
@@ -109,19 +109,19 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
 
     def log_warning(self, short_message: str, long_message: str | None = None, *_: Any, **__: Any) -> None:
         if "not recommended for storing SQLMesh state" in short_message:
-            return  # of a DuckDB file beside Spark; docs/spark.md says what it can, and the other way
+            return  # state in a DuckDB file with Spark as the engine: docs/spark.md describes its limits
         self.warnings.append(printable(" ".join((long_message or short_message).split())[:1000]))
 
 
 class Project:
-    """A context on the project, with the snapshots of production."""
+    """A SQLMesh context with access to production's snapshots."""
 
     def __init__(self, context: Context, console: RunConsole) -> None:
         self.context = context
         self.console = console
 
     def snapshots(self) -> dict[str, Snapshot]:
-        """The snapshots of production by their full name, with the intervals of now.
+        """The snapshots of production by full name, with their current intervals.
 
         Raises:
             ConfigError: there is no production yet.
@@ -129,38 +129,38 @@ class Project:
         environment = self.context.state_reader.get_environment(PROD)
         if environment is None:
             raise ConfigError(
-                "there is no production yet; run `sqlmesh plan` once, look at it, and apply it. If there was one, its "
-                "state is lost: `lake rebuild` makes it anew"
+                "there is no production yet; run `sqlmesh plan` once, review and apply it. If there was one, its "
+                "state is lost: `lake rebuild` recreates it"
             )
         found = self.context.state_reader.get_snapshots(environment.snapshots)
         return {snapshot.name: snapshot for snapshot in found.values()}
 
-    def must_have_tables(self) -> None:
-        """Sees that the warehouse is the one that the state tells of.
+    def require_tables(self) -> None:
+        """Check that the warehouse is the one that the state describes.
 
         Raises:
             ConfigError: there is no production yet, or the warehouse lacks its tables.
         """
-        there = tables(self.context.engine_adapter)
+        existing = tables(self.context.engine_adapter)
         lost = [
             plain_name(snapshot.name)
             for snapshot in self.snapshots().values()
             if snapshot.is_model
             and not (snapshot.is_external or snapshot.is_symbolic)
-            and plain_name(snapshot.table_name()) not in there
+            and plain_name(snapshot.table_name()) not in existing
         ]
         if lost:
             raise ConfigError(
-                f"the warehouse lacks {len(lost)} tables of production, {', '.join(sorted(lost)[:3])} among them: it "
-                "was lost or replaced. Restore it with the state of the same moment, or run `lake rebuild`; readers "
-                "keep the state that they have"
+                f"the warehouse lacks {len(lost)} tables of production, including {', '.join(sorted(lost)[:3])}: it "
+                "was lost or replaced. Restore warehouse and state from the same backup, or run `lake rebuild`; "
+                "readers keep the current release"
             )
 
     def missing(self, now: dt.datetime) -> tuple[dict[str, list[dt.date]], dict[str, list[dt.date]]]:
-        """The dates that each model of production should have by its schedule, and has not.
+        """The dates that each model of production lacks by its schedule.
 
         Returns:
-            Those that a run would compute, and those that a signal holds back: of the model, or of what it reads.
+            Those that a run would compute, and those withheld by a signal of the model or of what it reads.
         """
         snapshots = [snapshot for snapshot in self.snapshots().values() if snapshot.is_model]
         found = missing_intervals(snapshots, execution_time=now, end=now)
@@ -173,66 +173,66 @@ class Project:
         )
         due = {plain_name(snapshot.name): _days(intervals) for snapshot, intervals in ready.items() if intervals}
         lacking = {plain_name(snapshot.name): _days(intervals) for snapshot, intervals in found.items() if intervals}
-        held = {name: sorted(set(days) - set(due.get(name, ()))) for name, days in lacking.items()}
-        return due, {name: days for name, days in held.items() if days}
+        withheld = {name: sorted(set(days) - set(due.get(name, ()))) for name, days in lacking.items()}
+        return due, {name: days for name, days in withheld.items() if days}
 
     def audit_scopes(self) -> dict[str, str]:
-        """The scope of each standalone audit, see pipeline/releases/audits.py; SQLMesh's state does not keep it."""
+        """The scope of each standalone audit, which SQLMesh's state does not keep; see pipeline/releases/audits.py."""
         audits = self.context.standalone_audits.values()
         return {audit.name: audit.defaults["scope"].name for audit in audits if "scope" in audit.defaults}
 
     def run(self, now: dt.datetime) -> bool:
-        """Computes what is missing, by the models' schedules; whether all of it succeeded.
+        """Compute what is missing by the models' schedules, and return whether all of it succeeded.
 
-        Standalone audits are left to what follows: SQLMesh would run each over all dates, once a day.
+        Standalone audits are not run here: SQLMesh would run each over all dates, once a day.
 
         Raises:
-            RetriableError: SQLMesh could not run at all.
+            RetriableError: SQLMesh could not start the run.
         """
         try:
             status = self.context.run(execution_time=now, end=now, skip_janitor=True, select_models=["*"])
         except SQLMeshError as error:
-            raise RetriableError(f"the run could not begin: {' '.join(str(error).split())}") from error
+            raise RetriableError(f"the run could not start: {' '.join(str(error).split())}") from error
         return not status.is_failure and not self.console.errors
 
     def take_targets(self, options: Settings) -> list[Any]:
-        """SQLMesh's notification targets but those of our settings; taken from it, so that it sends nothing itself."""
+        """Take over SQLMesh's notification targets, so that it sends nothing, and return those not in the settings."""
         found = [target for target in self.context.notification_targets if target.is_configured]
         self.context.notification_targets = []
-        ours = {("slack_webhook", options.slack_webhook_url), ("smtp", options.smtp_host)}
+        from_settings = {("slack_webhook", options.slack_webhook_url), ("smtp", options.smtp_host)}
         return [
             target
             for target in found
-            if (target.type_, getattr(target, "url", None) or getattr(target, "host", None)) not in ours
+            if (target.type_, getattr(target, "url", None) or getattr(target, "host", None)) not in from_settings
         ]
 
     def clean_up(self) -> None:
-        """SQLMesh's own house-keeping: environments and tables that expired, and its record of intervals."""
+        """Run SQLMesh's own maintenance: expired environments and tables, and its record of intervals."""
         self.context.run_janitor(ignore_ttl=False)
 
 
 @contextmanager
 def open_project(progress: Progress | None = None) -> Iterator[Project]:
-    """Loads the project; nobody else computes on its state or uses its warehouse as long as the body runs.
+    """Load the project; no other process computes on its state or uses its warehouse while the body runs.
 
     Raises:
-        RetriableError: another process holds the databases, or they are out of reach.
+        RetriableError: another process uses the databases, or they cannot be reached.
         ConfigError: the project cannot be loaded.
     """
     console = RunConsole(progress)
     set_console(console)
     try:
-        with _locked_by_others():
+        with _lock_errors():
             context = Context(paths=str(PROJECT))
     except SQLMeshError as error:
         raise ConfigError(f"the SQLMesh project cannot be loaded: {' '.join(str(error).split())}") from error
     except Exception as error:
         if is_from_driver(error):
-            raise RetriableError(f"the state cannot be read: {reason(error)}") from error
+            raise RetriableError(f"the state cannot be read: {error_text(error)}") from error
         raise
     try:
         with compute_lock(settings()):
-            with _locked_by_others():
+            with _lock_errors():
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
             prepare(context, settings())
@@ -241,20 +241,20 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
             yield Project(context, console)
     except Exception as error:
         if is_from_driver(error):
-            raise RetriableError(f"the state was lost on the way: {reason(error)}; run this again") from error
+            raise RetriableError(f"the state connection was lost: {error_text(error)}; run this again") from error
         raise
     finally:
         context.close()
-        for adapter in context.engine_adapters.values():  # what the context itself leaves open keeps others out
+        for adapter in context.engine_adapters.values():  # an open one locks other processes out
             adapter.close()
 
 
 @contextmanager
-def _locked_by_others() -> Iterator[None]:
-    """Turns what DuckDB says of a database that another process holds into ours."""
+def _lock_errors() -> Iterator[None]:
+    """Translate DuckDB's error for a database that another process uses into RetriableError."""
     try:
         yield
-    except Exception as error:  # DuckDB's own errors come through several layers: their text tells
+    except Exception as error:  # DuckDB's errors are wrapped in several layers, identifiable only by their text
         if "could not set lock" not in str(error).lower():
             raise
         raise RetriableError(

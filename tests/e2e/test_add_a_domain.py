@@ -1,4 +1,4 @@
-"""The example of docs/add_a_domain.md, laid over a copy of the project, is ingested, planned and kept up to date."""
+"""The example of docs/how-to/add_a_domain.md, laid over a copy of the project, is ingested, planned and healed."""
 
 from __future__ import annotations
 

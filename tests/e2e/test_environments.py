@@ -128,13 +128,13 @@ def test_model_reverted_after_its_old_version_expired_is_whole(running: Home, br
 
 def test_another_description_reaches_readers_at_the_cost_of_a_catalog(running: Home, branch: Path) -> None:
     """Rule: a state tells what the models say of themselves, and shares the files of the state before."""
-    before = Releases(running.options).state(1)
+    before = Releases(running.options).get(1)
     change(branch, "One row per day, country", "One row per date, country")
     running.plan()
 
     done = must_publish(running)
 
-    after = Releases(running.options).state(2)
+    after = Releases(running.options).get(2)
     of_silver = {"gold.rpt_most_played_activities"}  # a view of what is not published is written each time
     assert (done.computed, done.published_dates.keys()) == ({}, of_silver)
     assert {name for name, table in after.tables.items() if table.files != before.tables[name].files} == of_silver
@@ -181,7 +181,7 @@ def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
         told = run("lake", "ingest", code=1)
 
         assert f"{running.options.state_path} is locked by another process" in told
-        assert "What was loaded stays" in told
+        assert "The loads are committed" in told
         assert events_position(running) == before + 1
     finally:
         computing.send_signal(signal.SIGCONT)

@@ -67,7 +67,7 @@ def test_ingest_ends_complete(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home: Home = request.getfixturevalue(kind)
-    monkeypatch.setattr(store, "ANSWER_SECONDS", answer_seconds)
+    monkeypatch.setattr(store, "REQUEST_TIMEOUT_SECONDS", answer_seconds)
     options = SampleOptions(
         end=dt.date(2026, 1, 31), events=1500, days=5, events_per_file=10, accounts=0, duplicates=0.02, malformed=0.01
     )
@@ -105,7 +105,7 @@ def test_a_store_that_says_when_to_come_back_is_left_alone_until_then(
 def test_fault_of_the_commit_itself_neither_loses_nor_doubles(
     fault: str, conditional_home: Home, behind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(store, "REQUEST_TIMEOUT_SECONDS", 1.0)
     conditional_home.put("activities", "a.json", {"activity_id": "a"}, b"bad")
     with behind(conditional_home, 0.0, stall_seconds=2.0) as network:
         network.aim("PUT", "/ledger/activities/0", fault)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import tests.home
 from ingest.contracts.contract import contracts
-from ingest.ledger.quarantine import Wanted
+from ingest.ledger.quarantine import Selection
 from ingest.settings import PROJECT
 from pipeline.cycle import quarantine
 from pipeline.cycle.cycle import run_cycle
@@ -155,7 +155,7 @@ class World:
         """The contract is mended to allow what was rejected, and the quarantine replayed."""
         self.skew = dt.timedelta(seconds=LONG_SKEW)
         allow(LONG_SKEW)
-        quarantine.replay_all((), Wanted(), self.home.options)
+        quarantine.replay_all((), Selection(), self.home.options)
 
 
 DYING = """

@@ -187,7 +187,7 @@ def test_landing_that_is_away_is_misuse_and_readers_keep_their_state(running: Ho
     failed = lake("run")
 
     assert failed.exit_code == 2
-    assert "landing/raw-events is not there, but 3 of its objects are loaded; check LANDING_URI" in failed.stderr
+    assert "landing/raw-events does not exist, but 3 of its objects are loaded; check LANDING_URI" in failed.stderr
     assert seen(running) == before
     (running.options_home / "away").rename(landing)
     assert lake("run").exit_code == 0

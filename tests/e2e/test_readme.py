@@ -1,7 +1,8 @@
-"""The README's commands, run as they stand, print what it shows."""
+"""The commands of the README and of the pages for daily work, run as they stand, print what is shown."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from ingest.settings import PROJECT
@@ -16,8 +18,10 @@ from pipeline.cli import main
 from pipeline.dev.local_s3 import project_buckets, serve
 from tests.home import Home
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+README, RUNNING, SETTINGS, S3 = (
+    (PROJECT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/running.md", "docs/settings.md", "docs/s3.md")
+)
 NOT_RUN = {
     "make demo": "CI runs it twice; its steps are run below",
     "make test": "is this",
@@ -29,9 +33,15 @@ NOT_RUN = {
 """Commands that are not run here, and why. Every other one is."""
 
 
-def blocks(language: str) -> list[list[str]]:
-    """The lines of the README's blocks of one language, without comments."""
-    return [[re.split(r"\s{2,}#", line)[0] for line in text.splitlines()] for kind, text in BLOCKS if kind == language]
+def fenced(page: str) -> list[tuple[str, str]]:
+    """(language, text) of a page's code blocks."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str) -> list[list[str]]:
+    """The lines of a page's blocks of commands, without comments."""
+    commands = (text for kind, text in fenced(page) if kind == "sh")
+    return [[re.split(r"\s{2,}#", line)[0] for line in text.splitlines()] for text in commands]
 
 
 def shell(command: str, **variables: str) -> str:
@@ -71,41 +81,53 @@ def store(clean_settings: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def test_every_command_is_run_or_named_with_a_reason() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"sh", "text"}
-    written = [line for block in blocks("sh") for line in block]
+    pages = README, S3
+    assert {kind for page in pages for kind, _ in fenced(page)} == {"sh", "sql", "text"}
+    written = [line for page in pages for block in blocks(page) for line in block]
     assert [command for command in NOT_RUN if command not in written] == []
-    for _, text in (item for item in BLOCKS if item[0] == "text"):
+    for text in (text for kind, text in fenced(README) if kind == "text"):
         assert re.search(r"^(?:lake|sqlmesh|make|docker) ", text, re.MULTILINE) is None
 
 
 def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
     # GIVEN the demo, which shows what the README says that it shows
-    quickstart, daily, *_ = blocks("sh")
+    quickstart, daily = blocks(README)
     assert quickstart == ["make demo", "make test"]
-    (end,) = re.findall(r"a sample that ends on (\S+),", README)
-    (expected,) = (text for kind, text in BLOCKS if kind == "text" and "== gold" in text)
+    (end,) = re.findall(r"a sample that ends on (\S+);", README)
+    (expected,) = (text for kind, text in fenced(README) if kind == "text" and "== gold" in text)
     printed = shell(demo_steps(end)).splitlines()
     assert [line for line in expected.splitlines() if line not in printed] == []
+    assert not any("Warning:" in line for line in printed)
 
     # WHEN more data comes and the commands of every day run
     shell("lake sample --seed 2 --events 500 --days 2 --accounts 10")
-    shown = {command: shell(command) for command in daily if command not in NOT_RUN}
+    key = next((Path(clean_settings) / "landing" / "raw-events").rglob("*.json*"))
+    key_name = str(key.relative_to(Path(clean_settings) / "landing" / "raw-events"))
+    shown = {command: shell(command.replace("KEY", f"'{key_name}'")) for command in daily if command not in NOT_RUN}
 
     # THEN each does what its comment says
-    assert "to recompute with `sqlmesh run`: gold.activity_engagement_metrics" in " ".join(shown["lake ingest"].split())
-    assert "gold.activity_engagement_metrics" in shown["sqlmesh run"]
-    assert "No changes to plan" in shown["sqlmesh plan"]
-    table = shown['sqlmesh fetchdf "SELECT * FROM gold.rpt_most_played_activities LIMIT 5"']
-    assert "game_" in table
-    assert "engagement/events" in shown["lake contracts show events"]
-    assert shown["lake verify"].count("agrees") == 6
+    assert len(daily) == 11
+    assert "gold.activity_engagement_metrics" in shown["lake run"]
     assert "waiting" in shown["lake status"]
+    assert "No changes to plan" in shown["sqlmesh plan"]
+    assert "current.duckdb" in shown["lake publish --list"]
+    assert "rows" in shown["lake why raw-events/KEY"]
+    assert "unparsable" in shown["lake quarantine list"]
+    assert shown["lake verify"].count("agrees") == 6
+
+    # AND the statement for readers gives what the rollback left them: the first release
+    (statements,) = (text for kind, text in fenced(README) if kind == "sql")
+    attach, query = statements.replace("data/published", f"{clean_settings}/published").strip().splitlines()
+    with duckdb.connect() as reader:
+        reader.execute(attach)
+        assert reader.execute(query).fetchall()
+    assert json.loads((Path(clean_settings) / "published" / "current.json").read_text())["state"] == 1
 
 
 @pytest.mark.s3
 def test_same_commands_work_over_s3(store: dict[str, str], tmp_path: Path) -> None:
     # GIVEN the README's block, led to the server that stands in for the store of docker compose
-    (block,) = (block for block in blocks("sh") if any("AWS_ENDPOINT_URL" in line for line in block))
+    (block,) = (block for block in blocks(S3) if any("AWS_ENDPOINT_URL" in line for line in block))
     script = "\n".join(block)
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         script = re.sub(rf"{name}=\S+", f"{name}={store[name]}", script)
@@ -127,25 +149,25 @@ def test_same_commands_work_over_s3(store: dict[str, str], tmp_path: Path) -> No
 
 
 def test_lake_commands_are_those_of_the_command_line() -> None:
-    named = set(re.findall(r"(?:`|^|&& )lake (?!<)([a-z]+)", README, re.MULTILINE))
-    assert named - {"-v"} == set(main.commands), "the README names every command, and no other"
+    named = set(re.findall(r"(?:`|^|&& )lake (?!<)([a-z]+)", README + RUNNING, re.MULTILINE))
+    assert named - {"-v"} == set(main.commands), "README and docs/running.md name every command, and no other"
 
 
 def test_make_targets_are_those_of_the_makefile() -> None:
-    named = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", README))
+    named = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", README + RUNNING + S3))
     listed = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert named - set(re.findall(r"make ([a-z0-9-]+)", listed)) == set()
 
 
 def test_lakes_of_the_readme_and_of_the_demo_share_no_home(clean_settings: Path) -> None:
     """Warehouse and state belong to one lake: the S3 demo lives in LAKE_HOME/s3."""
-    homes = re.findall(r"^export .*LAKE_HOME=(\S+)$", README, re.MULTILINE)
+    homes = re.findall(r"^export .*LAKE_HOME=(\S+)$", S3, re.MULTILINE)
     assert homes
     assert not {"data", "data/s3"} & set(homes)
 
 
 def test_settings_are_explained_with_their_defaults(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = dict(re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", README, re.MULTILINE))
+    rows = dict(re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", SETTINGS, re.MULTILINE))
     defaults = {}
     for names, values in rows.items():
         defaults |= dict(zip(re.findall(r"`(\w+)`", names), re.findall(r"`([^`]*)`", values), strict=False))

@@ -24,5 +24,5 @@ def test_cycle_goes_on_with_the_other_feeds(running: Home, monkeypatch: pytest.M
     finally:
         contracts.cache_clear()
     assert (done.exit_code, done.outcome, len(done.errors)) == (2, "published", 1)
-    assert done.errors[0].startswith("events: the contract does not follow what was loaded before: column 'name'")
+    assert done.errors[0].startswith("events: the contract is incompatible with loaded data: column 'name'")
     assert {country for country, *_ in running.rows("SELECT country_code FROM silver.users")} == {"de"}

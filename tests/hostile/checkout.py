@@ -41,7 +41,8 @@ class Checkout:
             shutil.copytree(PROJECT / name, self.folder / name, ignore=ignore)
         (self.folder / "external_models").mkdir(exist_ok=True)
         if not with_models:
-            shutil.rmtree(self.folder / "ingest/contracts")
+            for domain in (path for path in (self.folder / "ingest/contracts").iterdir() if path.is_dir()):
+                shutil.rmtree(domain)
         else:
             shutil.copy(PROJECT / "config.yaml", self.folder)
         (folder / "dotenv").touch()

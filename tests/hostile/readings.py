@@ -80,7 +80,8 @@ class Readings:
         for name in ("ingest", "pipeline"):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(PROJECT / name, self.project / name, ignore=ignored)
-        shutil.rmtree(self.project / "ingest/contracts")
+        for domain in (path for path in (self.project / "ingest/contracts").iterdir() if path.is_dir()):
+            shutil.rmtree(domain)
         self.contract = self.project / "ingest/contracts/meters/readings.yaml"
         self.contract.parent.mkdir(parents=True)
         self.contract.write_text(CONTRACT)

@@ -20,7 +20,7 @@ EARLY = {
         "injected",
     ),
     "the lock cannot be made": (
-        [("pipeline.cycle.cycle:one_cycle", "OSError", "")],
+        [("pipeline.cycle.cycle:exclusive_cycle", "OSError", "")],
         {},
         "the cycle: unexpected OSError",
     ),
@@ -72,5 +72,5 @@ def test_every_channel_hears_once_of_a_cycle_that_comes_to_the_project(
 
 def test_mail_without_recipients_is_a_warning(empty_lake: Lake, receiver: Receiver) -> None:
     summary, _ = empty_lake.run(SMTP_HOST="127.0.0.1", NOTIFY_WEBHOOK_URL=receiver.url)
-    assert summary["warnings"] == ["SMTP_HOST is set without SMTP_SENDER and SMTP_RECIPIENTS: nobody gets mail"]
+    assert summary["warnings"] == ["SMTP_HOST is set without SMTP_SENDER and SMTP_RECIPIENTS: no mail is sent"]
     assert ("problem", "cycle") in receiver.names()

@@ -67,7 +67,7 @@ def test_a_feed_that_meets_a_defect_with_every_object_is_left_in_bounded_time(em
     summary = json.loads(done.stdout)
     (report,) = (feed for feed in summary["feeds"] if feed["feed"] == "events")
     assert (done.returncode, report["objects"], len(report["stuck"])) == (1, 0, 300)
-    assert "it, or one of 2 others that were loaded with it, meets an unexpected ZeroDivisionError" in str(report)
+    assert "this object, or one of 2 others in its load, causes an unexpected ZeroDivisionError" in str(report)
     assert loaded(empty_lake, "users") == {"u.json"}
 
 
@@ -91,7 +91,7 @@ def test_a_feed_that_meets_a_defect_keeps_no_other_from_loading(empty_lake: Lake
 def test_whatever_fails_beside_gold_keeps_it_from_nobody(
     lake: Lake, receiver: Receiver, late_play: Callable[[str], None]
 ) -> None:
-    """A feed, the promises of another, the house-keeping, the record, old states, Postgres, and one channel at once."""
+    """A feed, the contract of another, housekeeping, the record, old releases, Postgres, and one channel at once."""
     late_play("late")
     lake.faults = [
         ("pipeline.cycle.ingest:ingest_feed", "KeyError", "(Contract(feed='activities'"),
@@ -113,10 +113,10 @@ def test_whatever_fails_beside_gold_keeps_it_from_nobody(
     defects = {error.split(": unexpected ")[0]: error for error in summary["errors"]}
     assert set(defects) == {
         "activities",
-        "the promises of users",
-        "house-keeping",
+        "the contract of users",
+        "housekeeping",
         "the record of the cycle",
-        "old published states",
+        "old releases",
         "serving",
     }
     assert summary["unserved"] == defects["serving"]

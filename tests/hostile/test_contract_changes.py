@@ -186,14 +186,14 @@ REFUSED = {
         {},
         fault="column 'x.a' changes from double to integer",
     ),
-    "removed": Change(x("string"), values("a"), (), {}, fault="column 'x' (string) is gone"),
-    "renamed": Change(x("string"), values("a"), (column("y", "string"),), {"y": "b"}, fault="'x' (string) is gone"),
+    "removed": Change(x("string"), values("a"), (), {}, fault="column 'x' (string) is removed"),
+    "renamed": Change(x("string"), values("a"), (column("y", "string"),), {"y": "b"}, fault="'x' (string) is removed"),
     "member_removed": Change(
         (struct("x", column("a", "string"), column("b", "string")),),
         values({"a": "b"}),
         (struct("x", column("b", "string")),),
         {},
-        fault="column 'x.a' (string) is gone",
+        fault="column 'x.a' (string) is removed",
     ),
     "required_now": Change(
         x("string"), values("a"), x("string", required=True), {"x": "b"}, fault="column 'x' becomes required"
@@ -333,7 +333,7 @@ def test_version_is_raised_with_each_change(tmp_path: Path) -> None:
 
     checkout.agree(column("x", "integer"), column("y", "string"), version=3)
     refused = checkout.lake("ingest", code=2).stderr
-    assert "version 3 is recorded with other columns: 'y' was not there and is string; raise `version`" in refused
+    assert "version 3 is recorded with other columns: 'y' was absent and is string; raise `version`" in refused
     checkout.agree(column("x", "double"), version=3)
     assert "'x' was integer and is double; raise `version`" in checkout.lake("contracts", code=2).stderr
     checkout.agree(column("x", "integer"), version=2)
@@ -465,7 +465,7 @@ def test_a_dot_in_a_name_makes_no_member(feed: Feed) -> None:
     rows = duckdb.sql(f"SELECT x, _rescued_data FROM ({query})").fetchall()
     assert rows == [({"a": 1, "b": None}, r'{"x\\.b":2}')]
     assert [item.obstacle for item in unknown_fields(feed.lake, feed.ledger.state()).fields] == [
-        "its name is no lower_snake_case"
+        "its name is not lower_snake_case"
     ]
 
 

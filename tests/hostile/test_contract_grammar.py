@@ -26,7 +26,7 @@ from ingest.contracts.keywords import KEYWORDS
 from ingest.contracts.schema import external_models, sql_columns
 from ingest.ledger.evolution import Record, Type, file_types, types_of
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.quarantine import Wanted, bad_records
+from ingest.ledger.quarantine import Selection, bad_records
 from ingest.steps.load import ingest_feed
 from ingest.steps.write import columns_json
 from ingest.storage.landing import Landing
@@ -169,7 +169,7 @@ def check(contract: Contract, dice: random.Random) -> None:
         bad = [number for number, item in enumerate(records, 1) if lacking(contract.columns, item)]
         assert (report.rows, report.quarantined) == (len(good), len(bad))
         state = Ledger(lake, "clicks").state()
-        found = list(bad_records(lake, state, Wanted()))
+        found = list(bad_records(lake, state, Selection()))
         assert {item.reason for item in found} <= {"missing_required"}
         assert [item.line for item in found] == bad
         assert {item.column for item in found} <= {path for path, rules in contract.walk() if rules.required}
@@ -283,14 +283,14 @@ ITEM = column("item", "struct", repeated=True, fields=[column("id", "string", re
         ((ITEM,), {"event_time": "item.t"}, "event_time: 'item.t' is"),
         ((ITEM,), {"latest_by": ["item.t"]}, "latest_by: 'item.t' is"),
         ((ITEM,), {"references": [{"column": "item.id", "feed": "x", "key": "x"}]}, "references: 'item.id' is"),
-        ((column("event_date", "date"),), {}, "are named as the partitions of bronze are"),
-        ((column("ingest_date", "date"),), {"kind": "entity", "event_time": None}, "are named as the partitions"),
+        ((column("event_date", "date"),), {}, "have the names of bronze's partition columns"),
+        ((column("ingest_date", "date"),), {"kind": "entity", "event_time": None}, "have the names of bronze's"),
         ((column("n", "decimal(39, 0)"),), {}, "expected decimal(p, s) with p from 1 to 38"),
         ((column("n", "decimal(0, 0)"),), {}, "expected decimal(p, s) with p from 1 to 38"),
         ((column("n", "decimal(5, 6)"),), {}, "and s up to p"),
-        ((nested(32),), {}, "lies deeper than 31 levels"),
-        ((nested(17, repeated=True),), {}, "lies deeper than 31 levels"),
-        ((), {"feed": "order"}, "'order' is a word of SQL"),
+        ((nested(32),), {}, "is nested deeper than 31 levels"),
+        ((nested(17, repeated=True),), {}, "is nested deeper than 31 levels"),
+        ((), {"feed": "order"}, "'order' is an SQL keyword"),
         ((), {"clock_skew_seconds": 10**18}, "less than or equal to 10000000000"),
         ((), {"freshness_seconds": 10**18}, "less than or equal to 10000000000"),
         ((), {"version": 2**63}, "less than 2147483648"),

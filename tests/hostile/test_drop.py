@@ -26,7 +26,7 @@ from ingest.errors import ConflictError, RetriableError
 from ingest.ledger.dropped import read_dropped
 from ingest.ledger.entry import LAYERS, Entry, LoadedObject
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.quarantine import Wanted
+from ingest.ledger.quarantine import Selection
 from ingest.settings import PROJECT
 from ingest.steps.discard import discard
 from ingest.steps.drop import Drop, drop
@@ -35,7 +35,7 @@ from ingest.steps.replay import Replay, replay
 from ingest.storage.store import Store
 from ingest.upkeep.retire import plan_retirement
 from pipeline.checks.status import feed_status
-from pipeline.checks.trace import life_of
+from pipeline.checks.trace import object_history
 from pipeline.checks.verify import FeedVerdict, verify_feed
 from pipeline.cli import main
 from pipeline.cycle.ingest import ingest_all
@@ -149,7 +149,7 @@ def test_records_of_objects_of_several_feeds_vanish_in_one_commit_each(loaded: H
     assert verdict(loaded, "users").dropped == 2
     assert feed_status(EVENTS, loaded.options).dropped == 6
     for name in wrong:
-        assert life_of(name, loaded.options).state.endswith(f": {BECAUSE}")
+        assert object_history(name, loaded.options).state.endswith(f": {BECAUSE}")
     shown = lake("why", WRONG)
     assert f": {BECAUSE}" in shown.stdout.splitlines()[0]
     assert "dropped" in shown.stdout.splitlines()[2]
@@ -167,16 +167,16 @@ def test_dropped_version_does_not_load_again_and_new_content_does(loaded: Home) 
     loaded.landing("events").put("wrong.json", content)
     ingested = lake("ingest", "events")
     assert ingested.returncode == 0, ingested.stderr
-    assert "1 objects are versions that were dropped; their records stay out" in ingested.stdout
+    assert "1 objects are dropped versions; their records are not loaded" in ingested.stdout
     assert (rows(loaded), known(loaded, WRONG).dropped) == (["r1", "r2"], 5)
-    assert life_of(WRONG, loaded.options).state.endswith(f": {BECAUSE}")
+    assert object_history(WRONG, loaded.options).state.endswith(f": {BECAUSE}")
 
     # WHEN new content comes
     loaded.put("events", "wrong.json", play("n1", "2026-01-04"), b"{")
-    assert life_of(WRONG, loaded.options).state.endswith("; overwritten, its new version waits")
+    assert object_history(WRONG, loaded.options).state.endswith("; overwritten, its new version waits")
     assert [str(day) for day in loaded.ingest().dates["events"]] == ["2026-01-04"]
     assert (rows(loaded), known(loaded, WRONG).dropped) == (["n1", "r1", "r2"], 0)
-    assert (verdict(loaded).records, life_of(WRONG, loaded.options).state) == (5, "loaded")
+    assert (verdict(loaded).records, object_history(WRONG, loaded.options).state) == (5, "loaded")
 
     # WHEN the producer sends the wrong version once more
     loaded.landing("events").put("wrong.json", content)
@@ -188,7 +188,7 @@ def test_object_that_is_gone_from_the_landing_can_be_dropped(loaded: Home) -> No
     path(loaded, "events", "wrong.json").unlink()
     dropped(WRONG)
     assert rows(loaded) == ["r1", "r2"]
-    assert life_of(WRONG, loaded.options).state.endswith(f": {BECAUSE}; gone from the landing")
+    assert object_history(WRONG, loaded.options).state.endswith(f": {BECAUSE}; gone from the landing")
     found = verdict(loaded)
     assert (found.gone, found.dropped) == (1, 5)
 
@@ -200,9 +200,9 @@ def test_object_that_is_gone_from_the_landing_can_be_dropped(loaded: Home) -> No
             ["raw-events/new.json"],
             "raw-events/new.json was never loaded, so there is nothing to drop; delete it from the",
         ),
-        ([WRONG, "raw-events/never.json"], "raw-events/never.json: no ledger knows it; expected bucket/key"),
-        (["wrong.json"], "wrong.json: no ledger knows it; expected bucket/key"),
-        (["raw-events//..", WRONG], "raw-events//..: no ledger knows it"),
+        ([WRONG, "raw-events/never.json"], "raw-events/never.json is not in any ledger; expected bucket/key"),
+        (["wrong.json"], "wrong.json is not in any ledger; expected bucket/key"),
+        (["raw-events//..", WRONG], "raw-events//.. is not in any ledger"),
         ([], "Missing argument 'KEY...'"),
     ],
 )
@@ -280,7 +280,7 @@ def test_commit_whose_answer_was_lost_keeps_its_files_and_its_note(
         with pytest.raises(RetriableError, match="no answer"):
             drop_here(loaded)
     assert rows(loaded) == ["r1", "r2"]
-    assert life_of(WRONG, loaded.options).state.endswith(f": {BECAUSE}")
+    assert object_history(WRONG, loaded.options).state.endswith(f": {BECAUSE}")
     assert drop_here(loaded).empty == (WRONG,)
 
 
@@ -307,7 +307,7 @@ def test_writer_of_the_same_files_makes_it_plan_again(loaded: Home, monkeypatch:
 
 def test_discard_and_replay_beside_it_bring_nothing_back(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     before_the_commit(monkeypatch, lambda: drop_here(loaded))
-    assert discard(store(loaded), ledger(loaded), dt.datetime.now(dt.UTC), "noise", Wanted()) == 1
+    assert discard(store(loaded), ledger(loaded), dt.datetime.now(dt.UTC), "noise", Selection()) == 1
     columns = tuple(column.model_copy(update={"required": False}) for column in EVENTS.columns)
     lenient = EVENTS.model_copy(update={"columns": columns, "version": EVENTS.version + 1})
     loaded.put("events", "later.json", {"event_id": "l1", "occurred_at": "2026-01-01T10:00:00Z"})
@@ -399,7 +399,7 @@ def test_it_stays_dropped_when_the_ledger_is_made_anew(loaded: Home, is_gone: bo
     found = verdict(loaded)
     assert (found.waiting, found.gone) == (0, int(is_gone))
     assert (known(loaded, WRONG).dropped, found.dropped) == (1, 1)
-    assert life_of(WRONG, loaded.options).state.startswith("dropped on ")
+    assert object_history(WRONG, loaded.options).state.startswith("dropped on ")
     assert loaded.ingest().dates == {}
 
 

@@ -89,7 +89,7 @@ def test_a_folder_that_exists_keeps_its_mode(clean_settings: Path, tmp_path: Pat
 def test_a_mode_that_keeps_the_owner_out_is_misuse(clean_settings: Path, tmp_path: Path, value: str) -> None:
     done = run(LAKE, "ingest", LAKE_HOME=str(tmp_path / "home"), LAKE_FOLDER_MODE=value)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: LAKE_FOLDER_MODE: '{value}' is no mode of folders")
+    assert done.stderr.startswith(f"error: LAKE_FOLDER_MODE: '{value}' is not a folder mode")
     assert not (tmp_path / "home").exists()
 
 

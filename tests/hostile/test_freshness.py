@@ -65,7 +65,7 @@ def test_a_new_feed_is_late_once_its_promise_has_run_out(
     late = {item["name"]: item["message"] for item in sent if item["name"].startswith("freshness/")}
     assert late.keys() == {"freshness/overdue", "freshness/stale"}
     assert (
-        "overdue is late: no object of it is loaded yet, and none waits, the contract promises 1.0"
+        "overdue is late: none of its objects is loaded yet, and none waits, the contract promises 1.0"
         in (late["freshness/overdue"])
     )
     assert "stale is late: its newest object is" in late["freshness/stale"]

@@ -220,7 +220,7 @@ def test_a_loop_of_cycles_that_is_asked_to_end_has_done_its_work(lake: Lake) -> 
         loop.send_signal(signal.SIGTERM)
         out, err = loop.communicate(timeout=30)
     assert (loop.returncode, out) == (0, "")
-    assert "stopped: nothing half done is visible, the next start goes on" in err
+    assert "stopped: nothing half done is visible, the next start continues" in err
     assert "Traceback" not in err
 
 

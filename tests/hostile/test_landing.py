@@ -32,7 +32,7 @@ def must_be_misuse(done: Done, *words: str) -> None:
 
 @pytest.mark.parametrize("command", ["ingest", "status", "verify"])
 def test_landing_that_is_missing_or_mistyped_is_misuse(house: Lakehouse, command: str) -> None:
-    must_be_misuse(house.lake(command), "nothing is there for", "LANDING_URI", "lake sample")
+    must_be_misuse(house.lake(command), "nothing found for", "LANDING_URI", "lake sample")
     fill(house)
     house.variables["LANDING_URI"] = str(house.home / "lnding" / "{bucket}")
     must_be_misuse(house.lake(command), "/lnding/raw-", "LANDING_URI")
@@ -45,7 +45,7 @@ def test_landing_that_is_missing_or_mistyped_is_misuse(house: Lakehouse, command
 def test_bucket_that_is_a_file_is_misuse_and_the_others_are_done(house: Lakehouse, command: str) -> None:
     (house.bucket("raw-users").parent / "raw-events").write_bytes(line("a"))
     done = house.lake(command, "--json")
-    must_be_misuse(done, "landing/raw-events is no folder", "LANDING_URI")
+    must_be_misuse(done, "landing/raw-events is not a folder", "LANDING_URI")
     feeds = done.said["feeds"] if command == "ingest" else done.said
     assert sorted(feed["feed"] for feed in feeds) == sorted(set(contracts()) - {"events"})
 
@@ -71,7 +71,7 @@ def test_landing_that_was_there_before_is_missed(house: Lakehouse, moved: str) -
 
     for command in ("ingest", "status", "verify"):
         done = house.lake(command, "--json")
-        must_be_misuse(done, "events: ", "raw-events is not there, but 1 of its objects are loaded", "LANDING_URI")
+        must_be_misuse(done, "events: ", "raw-events does not exist, but 1 of its objects are loaded", "LANDING_URI")
     assert not (house.home / "lake/ledger/users").exists()
 
     (house.home / "away").rename(folder)

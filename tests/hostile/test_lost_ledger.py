@@ -214,7 +214,7 @@ def test_a_log_that_lost_entries_has_no_writers(lived: Home, loss: Callable[[Hom
     assert loaded.returncode == 2
     (error,) = json.loads(loaded.stdout)["errors"]
     assert "ledger/events" in error
-    assert "restore the ledger from its back-up, or run `lake ledger rebuild events`" in error
+    assert "restore the ledger from its backup, or run `lake ledger rebuild events`" in error
     assert {feed["feed"]: feed["objects"] for feed in json.loads(loaded.stdout)["feeds"]}["users"] == 1
     for command in (
         ("ingest", "events", "--hinted"),
@@ -305,7 +305,7 @@ def test_log_that_was_begun_again_behind_the_state_is_recognised(lived: Home) ->
     stopped = here("ingest", "events")
 
     assert stopped.exit_code == 2
-    assert f"has another entry {LAST} than the one that was settled" in stopped.stderr
+    assert f"has another entry {LAST} than the one that was applied" in stopped.stderr
     assert here("ledger", "rebuild", "--yes").exit_code == 0
     assert here("ingest").exit_code == 0
     new = [(f"raw-events/new{number}.json", 1, f"n{number}") for number in range(LAST + 2)]
@@ -332,7 +332,7 @@ def test_only_copy_of_a_row_is_never_deleted(lived: Home, harm: str) -> None:
     maintained = here("maintain", "events", "--grace-hours", "0")
 
     assert (checked.exit_code, maintained.exit_code) == (1, 1), "the file of the other date is there in any case"
-    assert "rows that nobody has" in checked.stdout
+    assert "only copy of rows" in checked.stdout
     assert "it is kept" in maintained.stderr
     assert orphan.exists() == (harm != "cut")
     rebuilt = here("ledger", "rebuild", "events", "--yes")
@@ -363,9 +363,9 @@ def test_feed_that_never_had_data_does_not_keep_others_from_being_rebuilt(lived:
     lose_folder(lived)
     done = lake("ledger", "rebuild", "--yes")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"invoices\W.*(is|are) whole", done.stderr)
+    assert re.search(r"invoices\W.*(is|are) complete", done.stderr)
     named = here("ledger", "rebuild", "invoices", "--yes")
-    assert (named.exit_code, "is whole" in named.stderr) == (2, True)
+    assert (named.exit_code, "is complete" in named.stderr) == (2, True)
 
 
 def test_rebuilt_log_goes_beyond_all_that_was_known(lived: Home) -> None:
@@ -415,7 +415,7 @@ def test_readers_get_the_same_gold(home: Home) -> None:
     assert scheduled.returncode == 2, scheduled.stderr
     assert scheduled.stderr.count("\nerror: ") == 1
     assert "`lake ledger rebuild events`" in scheduled.stderr
-    assert "published state 2" in scheduled.stdout
+    assert "published release 2" in scheduled.stdout
     assert gold(home) == (news := [(day, country, "song", *sums) for day, country, _, *sums in before])
 
     # WHEN the rest is lost as well, and then rebuilt

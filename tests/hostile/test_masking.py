@@ -100,7 +100,7 @@ def test_what_is_not_personal_is_shown(rejected: Checkout) -> None:
     by_place = {(row["source_file"][len("raw-clicks/") :], row["line"]): row for row in rows}
     assert by_place["bad.json", 1]["raw"] == SHOWN
     assert by_place["bad.json", 1]["detail"].startswith("Expected `int | null`, got `str`")
-    assert by_place["bad.json", 2]["raw"] == f"<{len(BAD[1])} bytes, no JSON object>"
+    assert by_place["bad.json", 2]["raw"] == f"<{len(BAD[1])} bytes, not a JSON object>"
     assert by_place["bad.json", 9]["raw"] == (
         '{"id": "g", "at": "2026-01-02T10:00:00Z", "device": "<string>", "lines": "<string>", "plan": "<object>"}'
     )
@@ -131,9 +131,9 @@ def contract(tmp_path: Path) -> Contract:
         ("wrong_type", None, "Failed to convert JSON to int64, couldn't parse:alice@example.com"),
         ("wrong_type", "email", "Expected `decimal(5, 2)`, got `alice@example.com` - at `$.email`"),
         ("wrong_type", "lines[0].buyer", "`hunter2` does not fit `decimal(5, 2)`"),
-        ("wrong_type", "owner.city", "hunter2 lies outside"),
+        ("wrong_type", "owner.city", "hunter2 is outside"),
         ("wrong_type", "device", "hunter2 is no struct"),
-        ("number_out_of_range", "card", "4111111111111111 lies outside of ±1e150"),
+        ("number_out_of_range", "card", "4111111111111111 is outside ±1e150"),
         ("corrupt_object", None, "CSV: the header names 'alice@example.com, hunter2' more than once"),
         ("corrupt_object", None, "Parquet: casting would lose data: 4111111111111111"),
         ("a_new_reason", None, "of alice@example.com"),
@@ -153,7 +153,7 @@ def test_details_that_may_quote_a_value_are_hidden(contract: Contract, reason: s
         ("unparsable", None, "JSON is malformed: expected ',' or '}' (byte 12)"),
         ("unparsable", None, "Input data was truncated"),
         ("missing_required", "id", "expected a value"),
-        ("event_time_in_future", "at", "2999-01-01 lies after the object's time plus skew"),
+        ("event_time_in_future", "at", "2999-01-01 is after the object's time plus skew"),
         ("corrupt_object", None, "gzip: the stream ends too early"),
     ],
 )
@@ -175,7 +175,7 @@ def test_details_that_help_and_quote_nothing_are_kept(contract: Contract, reason
     ],
 )
 def test_text_that_cannot_be_read_is_hidden_as_a_whole(contract: Contract, raw: bytes) -> None:
-    assert masked_record(contract, raw) == f"<{len(raw):,} bytes, no JSON object>"
+    assert masked_record(contract, raw) == f"<{len(raw):,} bytes, not a JSON object>"
 
 
 def test_rows_that_audits_found_are_masked_by_the_names_of_personal_columns() -> None:

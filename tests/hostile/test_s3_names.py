@@ -138,7 +138,7 @@ def test_prefix_without_any_object_is_misuse(house: Lakehouse) -> None:
     for command in ("ingest", "status", "verify"):
         done = house.lake(command, "events")
         assert done.code == 2
-        assert "nothing is there for events (s3://" in done.err
+        assert "nothing found for events (s3://" in done.err
         assert "LANDING_URI" in done.err
     put(house, "", make=lambda key: b"")  # a marker of the folder says that it is meant so
     assert house.lake("ingest", "events").code == 0
@@ -148,7 +148,7 @@ def test_prefix_without_any_object_is_misuse(house: Lakehouse) -> None:
     done = Lakehouse(house.home, house.variables | mistyped).lake("ingest")
     assert done.code == 2
     assert "events: s3://" in done.err
-    assert "is not there, but 1 of its objects are loaded" in done.err
+    assert "does not exist, but 1 of its objects are loaded" in done.err
 
 
 def test_many_threads_list_the_same_keys(house: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_key_that_the_store_lists_but_does_not_give_is_reported(tmp_path: Path) 
                 0,
             )
             assert counts(report["unloadable"]) == {"control_character": 1}
-            assert "the store lists this key and version, but does not give it" in done.err
+            assert "the store lists this key and version, but does not return it" in done.err
         assert house.lake("verify", "events", "--json").said[0]["gone"] == 0
         assert names(house) == ["a/b.json", "dot.json", "good.json", "lead.json"]  # as this store has them
         assert house.with_source("events", ignore=["*\ufffd*", "*\\x*"]).lake("ingest", "events").code == 0

@@ -13,7 +13,7 @@ import pytest
 from ingest.errors import ConfigError, DamagedLake, OverwriteRefused, StuckObjects
 from ingest.ledger.quarantine import BadRecord
 from ingest.text import printable
-from pipeline.access.masking import shown
+from pipeline.access.masking import detail_and_text
 from pipeline.checks.verify import FeedVerdict
 from pipeline.cli.common import as_json_text
 from pipeline.cli.show import show_bad_record, show_run, show_verdicts
@@ -125,7 +125,7 @@ def test_data_makes_no_line_of_its_own(tmp_path: Path) -> None:
     contract = load_contract(checkout.folder / "ingest/contracts/web/clicks.yaml")
     at = dt.datetime.now(dt.UTC)
     record = BadRecord("raw/a\nerror: b", 1, at, "unparsable", "x\r", "d\ne", b"a\n\x1b[0mb", "x\nerror: y")
-    lines = show_bad_record("clicks", record, *shown(contract, record, True)).splitlines()
+    lines = show_bad_record("clicks", record, *detail_and_text(contract, record, True)).splitlines()
     assert lines == [
         "clicks raw/a\\x0aerror: b line 1: unparsable x\\x0d: d\\x0ae",
         "  discarded: x\\x0aerror: y",

@@ -27,7 +27,7 @@ STAGES = {
         "the marking of dates: unexpected KeyError",
     ),
     ("pipeline.cycle.cycle:open_project", "ValueError", ""): ("failed", 1, "the project: unexpected ValueError"),
-    ("pipeline.warehouse.project:Project.must_have_tables", "KeyError", ""): (
+    ("pipeline.warehouse.project:Project.require_tables", "KeyError", ""): (
         "failed",
         1,
         "the run: unexpected KeyError",
@@ -53,7 +53,7 @@ STAGES = {
         1,
         "the publication: unexpected ",
     ),
-    ("pipeline.releases.gate:prune", "KeyError", ""): ("published", 2, "old published states: unexpected KeyError"),
+    ("pipeline.releases.gate:prune", "KeyError", ""): ("published", 2, "old releases: unexpected KeyError"),
 }
 
 
@@ -96,9 +96,9 @@ def test_a_landing_that_is_down_is_a_line_for_each_feed(lake: Lake) -> None:
     errors = [line.removeprefix("error: ") for line in done.stderr.splitlines()]
     assert [error.split(":")[0] for error in errors] == list(contracts())
     assert all("check AWS_ENDPOINT_URL and try again" in error for error in errors)
-    assert "nothing new to publish: readers have state 1" in done.stdout
+    assert "nothing new to publish: readers have release 1" in done.stdout
     assert (
-        "invoices is late: no object of it is loaded yet, and its landing cannot be listed, the contract promises "
+        "invoices is late: none of its objects is loaded yet, and its landing cannot be listed, the contract promises "
         "2.0 days; ask revenue; objects of it could not"
     ) in " ".join(done.stdout.split())
     assert done.returncode == 1
@@ -106,7 +106,7 @@ def test_a_landing_that_is_down_is_a_line_for_each_feed(lake: Lake) -> None:
 
 def test_a_lake_that_is_down_takes_no_state_from_readers(lake: Lake) -> None:
     done = lake("run", LAKE_URI="s3://lake", **NOWHERE)
-    assert done.stdout.splitlines()[0] == "not published: readers keep state 1"
+    assert done.stdout.splitlines()[0] == "not published: readers keep release 1"
     (error,) = done.stderr.splitlines()
     assert error.startswith("error: s3://lake (")
     assert done.returncode == 1
@@ -118,13 +118,13 @@ def test_published_states_that_are_down_are_not_said_to_be_none(lake: Lake) -> N
     assert [error.split(" ")[0] for error in summary["errors"]] == ["s3://published", "s3://lake"]
     assert done.returncode == 1
     shown = lake("run", PUBLISHED_URI="s3://published", LAKE_URI="s3://lake", **NOWHERE).stdout
-    assert "not published: readers keep what they have; which state that is cannot be read" in shown
+    assert "not published: readers keep their release, whose number cannot be read" in shown
 
 
 def test_cycles_that_cannot_begin_are_a_line_of_json_each(empty_lake: Lake, receiver: Receiver) -> None:
     empty_lake.home.put("users", "u.json", {"user_id": "u1"})
     expected = {
-        "LAKE_START: 'soon' is no day": ({"LAKE_START": "soon"}, 2),
+        "LAKE_START: 'soon' is not a date": ({"LAKE_START": "soon"}, 2),
         "PUBLISHED_STATES: ": ({"PUBLISHED_STATES": "all"}, 2),
         "unknown feed user; expected one of": ({}, 2),
         "there is no production yet; run `sqlmesh plan` once": ({"NOTIFY_WEBHOOK_URL": receiver.url}, 2),

@@ -49,27 +49,27 @@ def test_feed_and_domain_are_the_file_and_its_folder(tmp_path: Path) -> None:
         ({"key": ["nope"]}, "column 'nope' is not declared"),
         ({"key": ["child_id"]}, "key columns must be required"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-        ({"columns": [{"name": "a", "type": "text", "description": "A."}]}, "'text' is no type"),
-        ({"columns": [{"name": "A b", "type": "string", "description": "A."}]}, "'A b' is no name"),
+        ({"columns": [{"name": "a", "type": "text", "description": "A."}]}, "'text' is not a type"),
+        ({"columns": [{"name": "A b", "type": "string", "description": "A."}]}, "'A b' is not a valid name"),
         ({"columns": [{"name": "a", "type": "struct", "description": "A."}]}, "has fields"),
         ({"columns": VALID["columns"] * 2}, "columns declared twice"),
         ({"source": {"bucket": "Raw_Events"}}, "source.bucket"),
         ({"source": {"bucket": "raw", "recent_days": 3}}, "date_prefix and recent_days go together"),
         ({"source": {"bucket": "raw", "date_prefix": "{date:%Y}/"}}, "date_prefix and recent_days go together"),
-        ({"source": dated("%Y/%m/%d/")}, "must hold {date:…}"),
-        ({"source": dated("{date:%Y/%m/%d}")}, "no slash first, one at the end"),
-        ({"source": dated("/{date:%Y/%m/%d}/")}, "no slash first, one at the end"),
-        ({"source": dated("../{date:%Y}/")}, "no slash first, one at the end"),
+        ({"source": dated("%Y/%m/%d/")}, "must contain {date:…}"),
+        ({"source": dated("{date:%Y/%m/%d}")}, "no leading slash, one trailing slash"),
+        ({"source": dated("/{date:%Y/%m/%d}/")}, "no leading slash, one trailing slash"),
+        ({"source": dated("../{date:%Y}/")}, "no leading slash, one trailing slash"),
         ({"source": dated("{date:%m/%d}/")}, "the same folder every year"),
-        ({"source": dated("{date:%Y/%b}/")}, "made of %Y, %m, %d and %j"),
-        ({"source": dated("{day:%Y}/")}, "must hold {date:…}"),
-        ({"source": dated("{date.real}/")}, "must hold {date:…}"),
-        ({"source": dated("{date:%Y/")}, "is no template"),
-        ({"source": retired(action="move")}, "`to` goes with action move"),
-        ({"source": retired(action="delete", to="raw-old")}, "`to` goes with action move"),
+        ({"source": dated("{date:%Y/%b}/")}, "with %Y, %m, %d and %j"),
+        ({"source": dated("{day:%Y}/")}, "must contain {date:…}"),
+        ({"source": dated("{date.real}/")}, "must contain {date:…}"),
+        ({"source": dated("{date:%Y/")}, "is not a template"),
+        ({"source": retired(action="move")}, "`to` is required with action move"),
+        ({"source": retired(action="delete", to="raw-old")}, "`to` is required with action move"),
         ({"source": retired(action="burn")}, "source.retire.action"),
         ({"source": retired(action="delete", after_days=0)}, "source.retire.after_days"),
-        ({"source": retired(action="move", to="raw-old/../x")}, "has a part `.` or `..`"),
+        ({"source": retired(action="move", to="raw-old/../x")}, "has a path segment `.` or `..`"),
     ],
 )
 def test_fault_is_named_with_its_file(tmp_path: Path, changes: dict[str, object], message: str) -> None:
@@ -88,7 +88,7 @@ def test_text_that_is_no_yaml_is_named_with_its_file(tmp_path: Path) -> None:
 
 def test_reference_must_lead_to_the_key_of_a_declared_feed(tmp_path: Path) -> None:
     write(tmp_path, references=[{"column": "user_id", "feed": "users", "key": "user_id"}])
-    with pytest.raises(ConfigError, match="leads nowhere"):
+    with pytest.raises(ConfigError, match="has no target"):
         load_contracts(tmp_path)
 
 
@@ -112,7 +112,7 @@ def test_what_is_retired_must_not_lie_where_a_feed_is_read(tmp_path: Path, place
 def test_objects_that_two_feeds_read_are_not_retired(tmp_path: Path) -> None:
     write(tmp_path, source=retired(action="delete"))
     write(tmp_path, "taps", source={"bucket": "raw", "prefix": "in"})
-    with pytest.raises(ConfigError, match="would take objects away that web/taps reads too"):
+    with pytest.raises(ConfigError, match="would remove objects that web/taps reads too"):
         load_contracts(tmp_path)
 
 

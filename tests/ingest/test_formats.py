@@ -343,7 +343,7 @@ def test_csv_cell_is_the_list_that_it_spells_or_is_quarantined(
         (".".join("a" * 1501), "3,001 characters, expected at most 1,000"),
         (",".join(f"c{number}" for number in range(10_001)), "10,001 columns, expected at most 10,000"),
         (",".join(f"c{number}" for number in range(80_000)), "80,000 columns, expected at most 10,000"),
-        (b"event_id,\xff", "no UTF-8"),
+        (b"event_id,\xff", "not UTF-8"),
         ('event_id,"open', "CSV, from line 1"),
     ],
 )
@@ -452,7 +452,7 @@ def test_parquet_times_keep_their_instant(lake: Any) -> None:
 def test_many_broken_objects_cost_one_load_and_a_streamed_one_costs_one_more(
     lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "HELD_BYTES", 200_000)
+    monkeypatch.setattr(read, "BUFFER_BYTES", 200_000)
     for number in range(30):
         lake.landing("events").put(f"{number}.gz", gzip.compress(as_lines([event(f"e{number}")]))[:-5])
     large = as_lines([event(f"large{number}") for number in range(2000)])

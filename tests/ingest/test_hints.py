@@ -112,7 +112,7 @@ def test_time_is_taken_from_a_listing_where_a_head_tells_it_in_seconds(
 ) -> None:
     from dataclasses import replace
 
-    real = Landing.look
+    real = Landing.inspect
 
     def whole_seconds(self: Landing, key: str) -> Any:
         seen = real(self, key)
@@ -125,7 +125,7 @@ def test_time_is_taken_from_a_listing_where_a_head_tells_it_in_seconds(
         assert found is not None
         expected[key] = found.modified_at
     local.hint(*expected)
-    monkeypatch.setattr(Landing, "look", whole_seconds)
+    monkeypatch.setattr(Landing, "inspect", whole_seconds)
     monkeypatch.setattr(Landing, "listed_at", lambda self, key: expected[key])
     local.ingest()
     objects = Ledger(Store(local.home.options.lake_uri), "activities").state().objects
@@ -154,7 +154,7 @@ def test_wrong_hints_are_harmless_counted_and_said(hinted: Hinted) -> None:
     assert (summary.exit_code, report.objects, report.changed_meanwhile) == (0, 1, 0)
     assert (report.hinted, report.absent) == (7, 5)  # `folder/` and `a//b` could be objects of S3
     assert "hints: 10 in 8 documents, 11 ignored, 1 of no feed, 6 malformed documents" in summary.notes
-    assert "7 hinted objects were looked up, 5 are not there" in show_ingest(summary)
+    assert "7 hinted objects were looked up, 5 do not exist" in show_ingest(summary)
     assert hinted.left() == [".malformed"] * 6
     assert hinted.ingest().notes == ["hints: 0 in 0 documents"]
 

@@ -34,7 +34,7 @@ def test_ledger_of_another_lake_is_refused(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     name_lake(store)
     store.put(PLACES[0], b"another")
-    with pytest.raises(ConfigError, match="ledger/_lake_id says another"):
+    with pytest.raises(ConfigError, match="ledger/_lake_id is another"):
         lake_id(store)
 
 

@@ -179,7 +179,7 @@ def test_missing_entry_is_a_clear_error(ledger: Ledger, tmp_path: Path) -> None:
 
 def test_position_beyond_the_end_is_a_clear_error(ledger: Ledger) -> None:
     ledger.commit(entry("L1", "b/x"), 0)
-    with pytest.raises(ConfigError, match="ends at 1, but 5 was settled"):
+    with pytest.raises(ConfigError, match="ends at entry 1, but entry 5 was read"):
         ledger.state(5)
 
 
@@ -192,7 +192,7 @@ def test_log_that_lost_its_end_to_a_checkpoint_is_a_clear_error(
     assert ledger.checkpoint(ledger.state())
     (tmp_path / "ledger/events/00000000000000000003.parquet").unlink()
     for read in (ledger.position, ledger.state, ledger.live):
-        with pytest.raises(LostLedger, match="ends at 2, but 3 was settled"):
+        with pytest.raises(LostLedger, match="ends at entry 2, but entry 3 was read"):
             read()
 
 
@@ -245,7 +245,7 @@ def test_rebuilt_log_goes_on_from_checkpoints(ledger: Ledger, tmp_path: Path, mo
     ledger.commit(entry("L9", "b/new"), 1001)
     assert sorted(ledger.state().objects) == ["b/kept", "b/new"]
     (tmp_path / "ledger/events/00000000000000001001.parquet").unlink()
-    with pytest.raises(LostLedger, match="lacks the entry 1001"):
+    with pytest.raises(LostLedger, match="lacks entry 1001"):
         ledger.state()
 
 

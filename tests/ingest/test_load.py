@@ -17,7 +17,7 @@ from ingest.errors import ConfigError, RetriableError
 from ingest.limits import Limits
 from ingest.steps import load, write
 from ingest.steps.load import ingest_feed
-from ingest.steps.read import STUCK_IN_A_ROW
+from ingest.steps.read import MAX_CONSECUTIVE_STUCK
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store, StoredObject
 
@@ -43,14 +43,14 @@ def test_every_record_arrives_once_with_its_lineage(lake: Any, event: Any) -> No
 def test_held_rows_are_written_once_that_makes_a_fair_row_group_and_are_never_too_many(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, rows in (("FAIR_GROUP_ROWS", 5), ("FEW_HELD_ROWS", 10), ("HELD_ROWS", 40)):
+    for name, rows in (("FAIR_GROUP_ROWS", 5), ("SOFT_BUFFER_ROWS", 10), ("BUFFER_ROWS", 40)):
         monkeypatch.setattr(write, name, rows)
     monkeypatch.setattr(load, "CHUNK_BYTES", 1)
     add, held = write.LoadWriter.add, []
 
     def watched(self: write.LoadWriter, parsed: Any) -> None:
         add(self, parsed)
-        held.append(dict(self._held_rows))
+        held.append(dict(self._buffered_rows))
 
     monkeypatch.setattr(write.LoadWriter, "add", watched)
     days = [f"2026-01-0{1 + n % 3}" for n in range(20)] + [f"2026-02-{1 + n % 25:02}" for n in range(20)]
@@ -281,7 +281,7 @@ def test_stuck_object_holds_up_nobody_and_is_loaded_once_it_can_be_read(
 ) -> None:
     monkeypatch.setattr("ingest.steps.read.BLOCK_BYTES", 1000)
     monkeypatch.setattr("ingest.storage.landing.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.steps.read.HELD_BYTES", held)
+    monkeypatch.setattr("ingest.steps.read.BUFFER_BYTES", held)
     for name in ("a", "b", "c"):
         lake.put("events", f"{name}.json", *(event(f"{name}{n}") for n in range(20)))
     monkeypatch.setattr(lake, "landing", lambda _: Stubborn(f"{lake.home}/landing/raw-events", {"b.json"}, blocks))
@@ -298,7 +298,7 @@ def test_stuck_object_holds_up_nobody_and_is_loaded_once_it_can_be_read(
 def test_store_that_gives_no_object_at_all_ends_the_ingest(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = {f"{n:02}.json" for n in range(STUCK_IN_A_ROW + 2)}
+    keys = {f"{n:02}.json" for n in range(MAX_CONSECUTIVE_STUCK + 2)}
     for key in keys:
         lake.put("events", key, event(key))
     monkeypatch.setattr(lake, "landing", lambda _: Stubborn(f"{lake.home}/landing/raw-events", keys))

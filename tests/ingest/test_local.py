@@ -138,7 +138,7 @@ def test_keys_lead_nowhere_else(bucket: Path, tmp_path: Path) -> None:
         "x" * 5000,
         "deep",
     ):
-        assert landing.look(key) is None, key
+        assert landing.inspect(key) is None, key
         assert landing.listed_at(key) is None
 
 
@@ -149,7 +149,7 @@ def test_keys_lead_nowhere_else(bucket: Path, tmp_path: Path) -> None:
 def test_look_at_a_link_says_what_a_listing_says(bucket: Path, target: str, reason: str) -> None:
     (bucket / "odd").symlink_to(target)
     landing = Landing(str(bucket))
-    seen = landing.look("odd")
+    seen = landing.inspect("odd")
     assert seen is not None
     assert (seen[1], landing.find("odd")) == (reason, None)
     assert [row["problem"] for row in rows(landing.listing()) if row["key"] == "odd"] == [reason]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ingest.contracts.contract import Column, Contract, contracts
 from ingest.formats.fields import MAX_FIELDS
+from ingest.formats.tokens import BLANK
 from ingest.steps.parse import RESCUED, Parser
 from ingest.steps.read import Piece
 
@@ -364,7 +365,7 @@ def test_the_verdict_on_a_line_is_the_same_alone_and_among_others(lines: list[by
     assert [reject.reason for reject in together.rejects] == [
         reject.reason for item in alone for reject in item.rejects
     ]
-    blank = sum(not text.strip() for text in lines)
+    blank = sum(not text.strip(BLANK) for text in lines)
     assert together.rows.num_rows + len(together.rejects) == len(lines) - blank
 
 

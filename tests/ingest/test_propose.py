@@ -14,7 +14,7 @@ import pytest
 from ingest.contracts.contract import CONTRACTS, Column, load_contract
 from ingest.errors import ConfigError
 from ingest.steps import propose
-from ingest.steps.propose import Field, Room, proposal, unknown_fields
+from ingest.steps.propose import Budget, Field, proposal, unknown_fields
 
 Make = Callable[..., dict[str, Any]]
 
@@ -22,7 +22,7 @@ Make = Callable[..., dict[str, Any]]
 def seen(*values: Any) -> Field:
     field = Field("x")
     for value in values:
-        field.see(value, Room(100))
+        field.observe(value, Budget(100))
     return field
 
 
@@ -74,7 +74,7 @@ def test_proposal_adds_columns_where_they_belong_and_touches_nothing_else(
     assert [(field.path, field.records, field.obstacle) for field in fields] == [
         ("score", 2, ""),
         ("data.hint", 1, ""),
-        ("data.userAgent", 1, "its name is no lower_snake_case"),
+        ("data.userAgent", 1, "its name is not lower_snake_case"),
         ("tags", 1, ""),
     ]
     removed = [line for line in patch.splitlines() if line.startswith("-") and not line.startswith("---")]
@@ -176,7 +176,7 @@ def test_records_with_unknown_fields_are_counted(lake: Any, event: Make) -> None
 def test_no_more_columns_are_proposed_than_somebody_can_review(
     lake: Any, event: Make, contracts_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(propose, "MAX_SEEN", 1200)
+    monkeypatch.setattr(propose, "MAX_SURVEYED", 1200)
     wide = {f"wide_{number}": number for number in range(propose.MAX_PROPOSED)}
     often = {f"often_{number}": 1 for number in range(60)}
     small = {"small": {f"m{number}": 1 for number in range(30)}}
@@ -199,10 +199,10 @@ def test_no_more_columns_are_proposed_than_somebody_can_review(
 
 
 def test_struct_with_more_members_than_are_kept_in_mind_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = Room(5)
+    budget = Budget(5)
     field = Field("x")
     for number in range(9):
-        field.see({f"m{number}": number}, room)
+        field.observe({f"m{number}": number}, budget)
     assert (field.obstacle, len(field.members or {})) == ("it has more than 100 members", 5)
 
 
@@ -210,7 +210,7 @@ def test_obstacle_deep_in_a_field_is_found_at_once() -> None:
     value: Any = 1
     for _ in range(60):
         value = {"camelCase": value}
-    assert seen(value).obstacle.endswith("its name is no lower_snake_case")
+    assert seen(value).obstacle.endswith("its name is not lower_snake_case")
 
 
 @pytest.mark.parametrize("number", ["1.7976931348623159e308", "9" * 400, "9" * 5000, "1e151"])

@@ -11,7 +11,7 @@ import pytest
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConflictError, RetriableError
 from ingest.ledger.ledger import Ledger, Touched, touched
-from ingest.ledger.quarantine import Group, Wanted, bad_records, groups
+from ingest.ledger.quarantine import Group, Selection, bad_records, groups
 from ingest.steps.discard import discard
 from ingest.steps.replay import Replay, replay
 
@@ -83,19 +83,19 @@ def test_records_that_are_good_now_become_rows_once(rejected: Any) -> None:
 
 
 def test_only_the_named_reasons_are_tried(rejected: Any) -> None:
-    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, Wanted(["unparsable"])) == Replay(2, 0)
-    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, Wanted(["missing_required"])) == Replay(3, 3)
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, Selection(["unparsable"])) == Replay(2, 0)
+    assert replay(lenient(), rejected.store, rejected.ledger(), NOW, Selection(["missing_required"])) == Replay(3, 3)
 
 
 def test_discarded_records_are_counted_and_never_replayed(rejected: Any) -> None:
-    wanted = Wanted(reasons=["missing_required"], objects=["raw-events/a.json"])
+    wanted = Selection(reasons=["missing_required"], objects=["raw-events/a.json"])
     before = rejected.ledger().state()
 
     assert discard(rejected.store, rejected.ledger(), NOW, "a test", wanted) == 2
 
     state = rejected.ledger().state()
     assert touched(before, rejected.ledger().entries(before.position)) == Touched(False, frozenset())
-    assert [(record.line, record.discarded) for record in bad_records(rejected.store, state, Wanted(), True)] == [
+    assert [(record.line, record.discarded) for record in bad_records(rejected.store, state, Selection(), True)] == [
         (2, "a test"),
         (4, "a test"),
     ]
@@ -107,10 +107,10 @@ def test_discarded_records_are_counted_and_never_replayed(rejected: Any) -> None
 def test_overwritten_object_loses_its_discarded_records_too(
     rejected: Any, event: Callable[..., dict[str, Any]]
 ) -> None:
-    discard(rejected.store, rejected.ledger(), NOW, "all", Wanted())
+    discard(rejected.store, rejected.ledger(), NOW, "all", Selection())
     rejected.put("events", "a.json", event("new"))
     rejected.ingest()
-    kept = bad_records(rejected.store, rejected.ledger().state(), Wanted(), True)
+    kept = bad_records(rejected.store, rejected.ledger().state(), Selection(), True)
     assert {record.source_file for record in kept} == {"raw-events/b.json"}
 
 
@@ -126,7 +126,7 @@ def test_discard_beside_an_overwriting_ingester_is_planned_again(
         return self.commit(entry, seen)
 
     monkeypatch.setattr(Ledger, "commit", meanwhile)
-    assert discard(rejected.store, rejected.ledger(), NOW, "all", Wanted()) == 2
+    assert discard(rejected.store, rejected.ledger(), NOW, "all", Selection()) == 2
     assert len(rejected.parquet()) > len(rejected.ledger().state().files)  # what was replaced waits for maintenance
 
 

@@ -27,7 +27,7 @@ from ingest.upkeep import retire as retiring
 from ingest.upkeep.clean import Cleaning
 from ingest.upkeep.compact import Compaction
 from ingest.upkeep.retire import Retirement, plan_retirement, retire
-from pipeline.checks.trace import life_of
+from pipeline.checks.trace import object_history
 from pipeline.checks.verify import FeedVerdict, verify_feed
 from pipeline.cli import main
 from pipeline.cli.show import show_maintenance, show_verdicts
@@ -112,7 +112,7 @@ def test_loaded_objects_are_deleted_and_explained(old: Old) -> None:
     assert (verdict.objects, verdict.rows, verdict.retired, verdict.gone, verdict.waiting) == (3, 2, 3, 0, 0)
     assert verdict.differences == []
     assert "retired" in show_verdicts([verdict])
-    state = life_of("raw-activities/a.json", old.home.options).state
+    state = object_history("raw-activities/a.json", old.home.options).state
     assert state.startswith("retired from the landing on ")
     assert state.endswith("(delete); its rows stay")
     assert old.home.ingest("activities").feeds[0].objects == 0
@@ -125,7 +125,10 @@ def test_moved_objects_keep_their_bytes_and_are_not_read_again(old: Old) -> None
     assert {name: old.archive.get(f"old/raw-activities/{name}") for name in NAMES} == old.content
     assert old.home.ingest("activities").feeds[0].objects == 0
     assert (old.verify().retired, old.verify().gone) == (3, 0)
-    assert "(move to raw-archive/old/raw-activities/a.json)" in life_of("raw-activities/a.json", old.home.options).state
+    assert (
+        "(move to raw-archive/old/raw-activities/a.json)"
+        in object_history("raw-activities/a.json", old.home.options).state
+    )
 
 
 def test_moved_files_keep_their_time(local: Old) -> None:
@@ -329,7 +332,7 @@ def test_store_that_deletes_without_condition_is_said(s3_home: Home, action: str
     assert (done.objects, done.conditional, old.names()) == (3, False, [])
     assert old.verify().retired == 3
     shown = show_maintenance([Maintenance("activities", Compaction(), Cleaning(), done)])
-    assert "deletes without condition" in shown
+    assert "has no conditional deletes" in shown
 
 
 @pytest.mark.s3

@@ -59,7 +59,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("LANDING_URI", "s3://raw", "lacks the placeholder {bucket}"),
         ("LAKE_HOME", "s3://bucket/home", "must be on a local disk"),
         ("STATE_PATH", "s3://bucket/state.duckdb", "must be on a local disk"),
-        ("LAKE_START", "last year", "'last year' is no day"),
+        ("LAKE_START", "last year", "'last year' is not a date"),
     ],
 )
 def test_wrong_value_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:

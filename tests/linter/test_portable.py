@@ -73,23 +73,25 @@ def test_what_differs_is_found_and_its_replacement_passes(project: Context, expr
 
 def test_every_function_that_passes_has_an_example(project: Context) -> None:
     nodes = [parse_one(query(item), dialect="duckdb").walk() for item in (*SCALARS, *QUERIES)]
-    assert {type(node) for walk in nodes for node in walk} >= PORTABLE.FAITHFUL
-    assert not PORTABLE.FAITHFUL & set(PORTABLE.INSTEAD)
+    assert {type(node) for walk in nodes for node in walk} >= PORTABLE.PORTABLE_FUNCTIONS
+    assert not PORTABLE.PORTABLE_FUNCTIONS & set(PORTABLE.REPLACEMENTS)
 
 
 def test_every_function_with_a_replacement_has_an_example(project: Context) -> None:
     nodes = [node for item in DIFFERENT for node in parse_one(query(item), dialect="duckdb").walk()]
-    assert {type(node) for node in nodes} >= set(PORTABLE.INSTEAD)
-    assert {node.name.upper() for node in nodes if isinstance(node, exp.Anonymous)} >= set(PORTABLE.INSTEAD_OF_NAMES)
+    assert {type(node) for node in nodes} >= set(PORTABLE.REPLACEMENTS)
+    assert {node.name.upper() for node in nodes if isinstance(node, exp.Anonymous)} >= set(
+        PORTABLE.REPLACEMENTS_BY_NAME
+    )
 
 
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("JARO_SIMILARITY('a', 'b')", "nobody has compared JARO_SIMILARITY on DuckDB and Spark"),
-        ("KURTOSIS(1)", "nobody has compared KURTOSIS on DuckDB and Spark"),
+        ("JARO_SIMILARITY('a', 'b')", "JARO_SIMILARITY has not been compared on DuckDB and Spark"),
+        ("KURTOSIS(1)", "KURTOSIS has not been compared on DuckDB and Spark"),
         ("DAYOFWEEK(t.day)", "DAYOFWEEK(t.day); write @DAY_OF_WEEK(day), 1 for Monday to 7 for Sunday"),
-        ("1 / t.x", "1 / t.x; write NULLIF(t.x, 0) after it"),
+        ("1 / t.x", "1 / t.x; write NULLIF(t.x, 0) as the divisor"),
         ("1 / (t.x + 1)::DOUBLE", "write NULLIF("),
         ("1 / (SELECT COUNT(*) FROM t)", "write NULLIF("),
     ],
@@ -118,11 +120,11 @@ def violations(folder: Path, column: str, audit: str = NOT_NULL, **files: str) -
 @pytest.mark.parametrize(
     ("column", "instead", "message"),
     [
-        ("clicks.seconds::BIGINT", "ROUND(clicks.seconds::DECIMAL(18, 6))::BIGINT", "DuckDB rounds, Spark cuts off"),
-        ("clicks.price / 2", "clicks.price::DOUBLE / 2", "clicks.price::DOUBLE before it"),
-        ("clicks.price * clicks.rate", "clicks.price::DECIMAL(19, 6) * clicks.rate", "factors with 37 digits together"),
+        ("clicks.seconds::BIGINT", "ROUND(clicks.seconds::DECIMAL(18, 6))::BIGINT", "DuckDB rounds, Spark truncates"),
+        ("clicks.price / 2", "clicks.price::DOUBLE / 2", "clicks.price::DOUBLE as the dividend"),
+        ("clicks.price * clicks.rate", "clicks.price::DECIMAL(19, 6) * clicks.rate", "at most 37 digits together"),
         ("AVG(clicks.price) OVER ()", "AVG(clicks.price::DOUBLE) OVER ()", "AVG(clicks.price::DOUBLE)"),
-        ("ROUND(clicks.seconds, 2)", "ROUND(clicks.seconds::DECIMAL(18, 6), 2)", "engines round a DOUBLE otherwise"),
+        ("ROUND(clicks.seconds, 2)", "ROUND(clicks.seconds::DECIMAL(18, 6), 2)", "engines round a DOUBLE differently"),
         (
             "DATE_DIFF('DAY', clicks.clicked_at, clicks.click_date)",
             "DATE_DIFF('DAY', clicks.clicked_at::DATE, clicks.click_date)",
@@ -134,7 +136,7 @@ def violations(folder: Path, column: str, audit: str = NOT_NULL, **files: str) -
             "the difference is an interval on Spark",
         ),
         ("clicks.click_id::INT", "LENGTH(clicks.click_id)", "a type in the contract or seed"),
-        ("clicks.seconds::TEXT", "clicks.times::TEXT", "engines print a DOUBLE otherwise"),
+        ("clicks.seconds::TEXT", "clicks.times::TEXT", "engines print a DOUBLE differently"),
         ("CONCAT(clicks.click_id, clicks.times)", "CONCAT(clicks.click_id, clicks.times::TEXT)", "clicks.times::TEXT"),
     ],
 )

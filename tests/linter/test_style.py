@@ -83,22 +83,32 @@ def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
             "headerfields",
             "order them as name, kind, cron, owner, description, grain, tags, partitioned_by, audits",
         ),
-        ("One row per click", "All clicks", "descriptionnamestherow", "silver.clicks: the description must begin"),
+        ("One row per click", "All clicks", "descriptionstatesgrain", "silver.clicks: the description must begin"),
         (
             "name silver.clicks",
             "name silver.taps",
-            "folderisname",
+            "namematchespath",
             "silver.taps: its file is models/silver/web/clicks.sql; name it",
         ),
-        ("tags (silver, web)", "tags (silver)", "folderisname", "silver.clicks: the tags lack web"),
+        ("tags (silver, web)", "tags (silver)", "namematchespath", "silver.clicks: the tags lack web"),
         ("bronze.clicks", "gold.fct_clicks", "layerorder", "silver.clicks: reads gold.fct_clicks; this layer may read"),
         ("click_id::TEXT", "click_id", "columnscastanddocumented", "silver.clicks: cast click_id in the last SELECT"),
         (" /* Identity */", "", "columnscastanddocumented", "silver.clicks: comment click_id in the last SELECT"),
         ("WHERE\n", f"{TAPS}WHERE\n", "columnscastanddocumented", "silver.clicks: cast click_id in the last SELECT"),
-        ("@start_date AND", "@start_date - INTERVAL '7' DAY AND", "otherdatesaredeclared", "moves @start_date"),
-        ("@start_date AND", "DATE_ADD(@start_date, INTERVAL 1 DAY) AND", "otherdatesaredeclared", "moves @start_date"),
-        ("clicks.click_id::", f"{ROLLING}::", "otherdatesaredeclared", "has a window over several dates of click_date"),
-        ("tags (silver", "tags (affects_some_days, silver", "otherdatesaredeclared", "expected affects_<n>_days"),
+        ("@start_date AND", "@start_date - INTERVAL '7' DAY AND", "crossdateeffectsdeclared", "moves @start_date"),
+        (
+            "@start_date AND",
+            "DATE_ADD(@start_date, INTERVAL 1 DAY) AND",
+            "crossdateeffectsdeclared",
+            "moves @start_date",
+        ),
+        (
+            "clicks.click_id::",
+            f"{ROLLING}::",
+            "crossdateeffectsdeclared",
+            "has a window over several dates of click_date",
+        ),
+        ("tags (silver", "tags (affects_some_days, silver", "crossdateeffectsdeclared", "expected affects_<n>_days"),
         ("  audits", TOLD, "columnscastanddocumented", "silver.clicks: turn column_descriptions into comments"),
     ],
 )
@@ -118,7 +128,7 @@ def test_list_of_the_computed_dates_needs_no_declaration(tmp_path: Path) -> None
     spine = "INNER JOIN (@DATE_SPINE('day', {}, @end_ds)) AS days ON days.date_day::DATE = clicks.click_date\nWHERE\n"
     assert faults(tmp_path / "same", GOOD.replace("WHERE\n", spine.format("@start_ds"))) == {}
     moved = spine.format("(@start_ds::DATE - INTERVAL '7' DAY)")
-    assert list(faults(tmp_path / "moved", GOOD.replace("WHERE\n", moved))) == ["otherdatesaredeclared"]
+    assert list(faults(tmp_path / "moved", GOOD.replace("WHERE\n", moved))) == ["crossdateeffectsdeclared"]
 
 
 def test_window_within_a_date_needs_no_declaration(tmp_path: Path) -> None:
@@ -148,7 +158,7 @@ def test_checkout_below_a_folder_named_models_is_fine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["silver/clicks.sql", "silver/web/app/clicks.sql", "clicks.sql"])
 def test_model_lies_in_the_folder_of_its_layer_and_domain(tmp_path: Path, file: str) -> None:
-    assert "move it to models/<layer>/<domain>/clicks.sql" in faults(tmp_path, GOOD, file)["folderisname"]
+    assert "move it to models/<layer>/<domain>/clicks.sql" in faults(tmp_path, GOOD, file)["namematchespath"]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +204,7 @@ def test_outer_joins_are_hashed(tmp_path: Path, condition: str, is_fine: bool) -
     inner = faults(tmp_path / "inner", GOOD.replace("FROM bronze.clicks AS clicks", join.replace("LEFT", "INNER")))
     assert inner == {}
     if not is_fine:
-        assert "joins pages by" in found["outerjoinscomparesides"]
+        assert "joins pages on" in found["outerjoinscomparesides"]
         assert plan_of(condition) == "BLOCKWISE_NL_JOIN"
     else:
         assert plan_of(condition) != "BLOCKWISE_NL_JOIN"

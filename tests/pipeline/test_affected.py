@@ -74,7 +74,7 @@ def test_changed_versions_touch_the_dates_that_they_name(tmp_path: Path) -> None
     first = seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"), seat(2, "2026-03-01T00:00:00Z"))
     late = seats.load("2.json", seat(3, "2026-03-09T00:00:00Z", "canceled", "2026-02-28T23:59:59Z"))
 
-    assert (first.dates, first.is_everywhere) == (days("2026-01-05", "2026-03-01"), False)
+    assert (first.dates, first.affects_all_dates) == (days("2026-01-05", "2026-03-01"), False)
     assert late.dates == days("2026-03-09", "2026-02-28")
 
 
@@ -98,13 +98,13 @@ def test_a_version_sent_again_touches_nothing(tmp_path: Path) -> None:
 
     again = seats.load("2.json", seat(1, "2026-01-05T10:00:00Z"))
 
-    assert (again.changed, again.dates, again.is_everywhere) == (True, frozenset(), False)
+    assert (again.changed, again.dates, again.affects_all_dates) == (True, frozenset(), False)
 
 
 def test_an_entity_without_dates_and_facts_touches_every_date(tmp_path: Path) -> None:
     change = Seats(tmp_path).load("1.json", seat(1, "2026-01-05T10:00:00Z"))
 
-    assert (change.dates, change.is_everywhere) == (frozenset(), True)
+    assert (change.dates, change.affects_all_dates) == (frozenset(), True)
 
 
 def test_a_rebuilt_log_touches_every_date(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_rebuilt_log_touches_every_date(tmp_path: Path) -> None:
 
     change = seats.load("2.json", seat(2, "2026-03-01T00:00:00Z"))
 
-    assert (change.position, change.changed, change.is_everywhere) == (1002, True, True)
-    assert seats.load("3.json", seat(3, "2026-03-02T00:00:00Z")).is_everywhere is False
+    assert (change.position, change.changed, change.affects_all_dates) == (1002, True, True)
+    assert seats.load("3.json", seat(3, "2026-03-02T00:00:00Z")).affects_all_dates is False
 
 
 def test_an_entity_that_facts_of_a_lost_log_refer_to_touches_every_date(tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def test_an_entity_that_facts_of_a_lost_log_refer_to_touches_every_date(tmp_path
         known = {"seats": seats.contract, "sittings": facts}
         (change,) = feed_changes(seats.lake, known, {"seats": 1, "sittings": 7}, connection, {"seats": 2})
 
-    assert (change.dates, change.is_everywhere) == (days("2026-02-01"), True)
+    assert (change.dates, change.affects_all_dates) == (days("2026-02-01"), True)

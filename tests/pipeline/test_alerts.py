@@ -60,7 +60,7 @@ def test_a_problem_is_told_once_then_daily_then_its_end(home: Home, receiver: Re
         "project": "lakemesh",
         "name": "cycle",
         "event": "recovery",
-        "message": "cycle is well again",
+        "message": "cycle has recovered",
         "since": NOW.isoformat(),
         "at": (NOW + dt.timedelta(hours=26)).isoformat(),
     }
@@ -90,11 +90,11 @@ def test_late_and_incomplete_feeds_are_contract_violations(home: Home, monkeypat
     overdue = NOW + dt.timedelta(hours=26, seconds=1)
     promised = "the contract promises 26.0 hours; ask engagement"
     assert contract_violations(events, home.options, overdue)["freshness/events"] == (
-        f"events is late: no object of it is loaded yet, and none waits, {promised}"
+        f"events is late: none of its objects is loaded yet, and none waits, {promised}"
     )
     home.put("events", "a.json", {"event_id": "e"})
     assert contract_violations(events, home.options, overdue)["freshness/events"] == (
-        f"events is late: no object of it is loaded yet, and one waits, {promised}"
+        f"events is late: none of its objects is loaded yet, and one waits, {promised}"
     )
     home.ingest("events")
     written = home.landing("events").find("a.json")

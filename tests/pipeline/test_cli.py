@@ -56,7 +56,7 @@ def test_empty_landing_is_done_at_once(lake: Lake, landing: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"LAKE_START": "soon"}, "LAKE_START: 'soon' is no day; expected for instance 2021-01-31"),
+        ({"LAKE_START": "soon"}, "LAKE_START: 'soon' is not a date; expected for instance 2021-01-31"),
         ({"LANDING_URI": "s3://raw"}, "LANDING_URI: 's3://raw' lacks the placeholder {bucket}"),
         ({"LAKE_URI": "gs://lake"}, "LAKE_URI: 'gs://lake' has the scheme 'gs'; expected a folder or s3://bucket"),
         ({"LAKE_HOME": "/dev/null/home"}, "/dev/null/home: Not a directory; expected a folder that this user can"),
@@ -86,7 +86,7 @@ def test_unreachable_endpoint_is_one_line_per_feed_and_exit_1(lake: Lake) -> Non
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
     assert len(lines) == 6
-    begins = "error: activities: s3://raw-activities (/): the store did not answer properly; check AWS_ENDPOINT"
+    begins = "error: activities: s3://raw-activities (/): no valid response from the store; check AWS_ENDPOINT"
     assert lines[0].startswith(begins)
 
 
@@ -94,7 +94,7 @@ def test_unreachable_endpoint_is_one_line_per_feed_and_exit_1(lake: Lake) -> Non
 def test_missing_bucket_is_named_and_holds_up_no_other_feed(lake: Lake, s3_server: dict[str, str]) -> None:
     result = lake("ingest", "events", **s3_server | {"LANDING_URI": "s3://no-{bucket}", "LAKE_URI": "s3://shared/cli"})
     assert result.exit_code == 2
-    reason = "s3://no-raw-events: no such bucket; create it or mend LANDING_URI / LAKE_URI"
+    reason = "s3://no-raw-events: no such bucket; create it or fix LANDING_URI / LAKE_URI"
     assert result.stderr == f"error: events: {reason}\n"
 
 
@@ -115,7 +115,7 @@ def test_store_without_conditional_writes_is_said_and_locked(lake: Lake, s3_serv
         "ingest", "users", **s3_server | {"LAKE_URI": "s3://shared/cli", "LANDING_URI": "s3://shared/{bucket}"}
     )
     assert result.exit_code == 0
-    assert "note: s3://shared/cli ignores conditional writes: one ingester at a time" in result.stdout
+    assert "note: s3://shared/cli ignores conditional writes: only one ingester at a time" in result.stdout
 
 
 def test_rows_older_than_the_history_are_counted(lake: Lake, home: Home) -> None:

@@ -134,16 +134,16 @@ def test_a_day_waits_for_its_end_marker(clocked: Clocked) -> None:
 
 
 def test_verdicts(clocked: Clocked) -> None:
-    assert clocked.judge(0.5).held == {DAY}
-    assert clocked.judge(5.9).held == {DAY}
+    assert clocked.judge(0.5).withheld == {DAY}
+    assert clocked.judge(5.9).withheld == {DAY}
     assert clocked.judge(6.0).forced == {DAY}
     assert clocked.judge(24 * 8).forced == frozenset(), "told of long ago"
-    assert clocked.judge(0.5, dt.date(2026, 2, 1)).held == frozenset()
+    assert clocked.judge(0.5, dt.date(2026, 2, 1)).withheld == frozenset()
     clocked.put(1.0, "2.json", event("e3", "2026-02-03"))
     clocked.home.ingest()
     assert clocked.judge(1.1) == completeness.Verdict()
     clocked.set_rule(after_seconds=7200, deadline_seconds=21600)
-    assert clocked.judge(1.1).held == {DAY}, "an hour after the end is not two"
+    assert clocked.judge(1.1).withheld == {DAY}, "an hour after the end is not two"
 
 
 def test_the_newest_object_is_known_from_checkpoints_too(clocked: Clocked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_buckets_are_those_that_the_settings_lead_to() -> None:
 @pytest.mark.s3
 def test_command_names_each_bucket(s3_lake: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
-    assert "s3://lake\tthere already\n" in capsys.readouterr().out
+    assert "s3://lake\texists\n" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("clean_settings")

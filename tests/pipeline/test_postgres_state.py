@@ -412,7 +412,7 @@ def test_lost_lock_fails_and_what_was_loaded_meanwhile_is_marked_again(shared: P
     shared.state("DELETE FROM sqlmesh._intervals WHERE is_removed")
 
     # THEN that is an error, and the next ingest marks again
-    with pytest.raises(RetriableError, match=r"connection to .* was lost on the way"):
+    with pytest.raises(RetriableError, match=r"connection to .* was lost during the run"):
         lock.__exit__(None, None, None)
     assert shared.missing() == {}
     shared.ingest()
@@ -429,7 +429,7 @@ def test_cycle_whose_connections_are_cut_fails_and_the_next_one_heals(shared: Po
         )
         _, told = cut.communicate("go on\n", timeout=300)
     assert cut.returncode == 1
-    assert "was lost on the way" in told
+    assert "was lost" in told
     assert "Traceback" not in told
     assert not Releases(shared.options).pointer()
 
@@ -477,7 +477,7 @@ def test_another_warehouse_is_refused(shared: PostgresHome, monkeypatch: pytest.
     with monkeypatch.context() as colleague:
         colleague.setenv("WAREHOUSE_PATH", str(tmp_path / "own.duckdb"))
         settings.cache_clear()
-        with pytest.raises(SQLMeshError, match=r"tells what the warehouse \S+ holds, and \S+ is another one"):
+        with pytest.raises(SQLMeshError, match=r"belongs to the warehouse \S+, but \S+ is another one"):
             shared.run()
         done = run_cycle((), settings(), lambda _: lambda objects, size: None)
         assert done.exit_code == 2
@@ -532,7 +532,7 @@ def test_server_out_of_reach_is_said_in_one_line(postgres_home: PostgresHome, mo
 def test_wrong_password_is_a_matter_of_settings(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "not-this-one")
     settings.cache_clear()
-    with pytest.raises(ConfigError, match=r"password authentication failed .* Mend PGUSER, PGPASSWORD or PGDATABASE"):
+    with pytest.raises(ConfigError, match=r"password authentication failed .* Correct PGUSER, PGPASSWORD or"):
         open_state(settings())
     assert "not-this-one" not in repr(settings())
 

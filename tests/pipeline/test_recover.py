@@ -97,7 +97,7 @@ def test_whole_ledger_is_left_alone_unless_forced(lived: Home) -> None:
     before = bronze(lived)
     refused = CliRunner().invoke(main, ["ledger", "rebuild", "events", "--yes"])
     assert refused.exit_code == 2
-    assert "is whole" in refused.stderr
+    assert "is complete" in refused.stderr
     forced = CliRunner().invoke(main, ["ledger", "rebuild", "events", "--yes", "--force"])
     assert forced.exit_code == 0, forced.stderr
     assert list((Path(lived.options.lake_uri) / "ledger/_lost").iterdir())

@@ -11,7 +11,7 @@ import pytest
 from sqlmesh import Context
 
 from ingest.settings import read_settings
-from pipeline.releases.export import described
+from pipeline.releases.export import describe_table
 from pipeline.releases.release import Release, ReleaseTable
 from pipeline.releases.rollups import Rollup, rollup
 from tests.gold_states import GoldStates, Table
@@ -147,7 +147,7 @@ def test_audits_of_the_projects_rollups_look_at_all_of_their_rows(project: Conte
     model = project.get_model(f"gold.activity_engagement_metrics_{name}", raise_if_missing=True)
     assert {audit.name for audit, _ in model.audits_with_args} == {"not_null", "accepted_range"}
     assert all("condition" not in arguments for _, arguments in model.audits_with_args)
-    told = described(model.fqn, "1", model, {"gold.activity_engagement_metrics"})
+    told = describe_table(model.fqn, "1", model, {"gold.activity_engagement_metrics"})
     assert {f"{name.removesuffix('ly')}_date", "activities_played"} <= set(told.not_null)
 
 

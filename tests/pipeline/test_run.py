@@ -80,7 +80,7 @@ def test_first_cycle_publishes_and_an_idle_one_changes_nothing(running: Home) ->
 
 
 def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
-    before = Releases(running.options).state(1)
+    before = Releases(running.options).get(1)
     running.put("events", "late.json", event("e4", "2026-01-05", user_id="u2"))
 
     done = cycle(running)
@@ -89,7 +89,7 @@ def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
     assert done.computed[DAILY].dates == {dt.date(2026, 1, 5)}
     assert done.published_dates[DAILY] == ("2026-01-05",)
     assert plays(running) == {"2026-01-05": 2, "2026-01-20": 1, "2026-02-03": 1}
-    after = Releases(running.options).state(2)
+    after = Releases(running.options).get(2)
     shared = {file.key for file in before.tables[DAILY].files} & {file.key for file in after.tables[DAILY].files}
     assert [key.split("-")[1:3] for key in shared] == [["2026", "02"]]
     assert {feed: number for feed, number in after.positions.items() if number} == {
@@ -144,7 +144,7 @@ def test_rollback_holds_until_somebody_publishes(running: Home) -> None:
     freed = publish_only(running.options, dt.datetime.now(dt.UTC))
     assert (freed.outcome, freed.state) == ("published", 3)
     assert sum(plays(running).values()) == 5
-    with pytest.raises(ConfigError, match="state 9 is not kept; kept are 1, 2, 3"):
+    with pytest.raises(ConfigError, match="release 9 is not kept; kept are 1, 2, 3"):
         Releases(running.options).roll_back(9)
 
 
@@ -162,7 +162,7 @@ def test_failing_audit_keeps_the_old_state_and_names_its_sources(running: Home) 
     assert failing.scope == "changed dates"
     assert failing.examples[0]["date"] == dt.date(2026, 1, 5)
     assert failing.sources == ("raw-events/late.json",)
-    assert "Readers keep the state that they have" in done.errors[0]
+    assert "Readers keep the current release" in done.errors[0]
 
     # WHEN it is mended, the next cycle publishes
     heal = "UPDATE lakemesh.settled SET position = 1 WHERE feed = 'events'"
@@ -245,7 +245,7 @@ def test_load_that_slips_in_during_the_run_is_published_with_all_of_its_dates_or
 
     assert (done.outcome, done.state) == ("published", 2)
     assert plays(running) == {"2026-01-05": 3, "2026-01-20": 1, "2026-02-03": 2}
-    assert Releases(running.options).state(2).positions["events"] == 3
+    assert Releases(running.options).get(2).positions["events"] == 3
 
 
 def test_crash_between_manifest_and_pointer_is_made_good(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,9 +310,7 @@ def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch
     assert prune(kept, 2, dt.datetime.now(dt.UTC)) == 0  # too young: somebody may read them
     assert prune(kept, 2, later) == 2
     assert kept.numbers() == [3, 4]
-    used = {
-        file.key for number in kept.numbers() for table in kept.state(number).tables.values() for file in table.files
-    }
+    used = {file.key for number in kept.numbers() for table in kept.get(number).tables.values() for file in table.files}
     assert {item.key for item in kept.store.list("tables")} == used
     assert plays(running, 3)["2026-01-05"] == 3
 

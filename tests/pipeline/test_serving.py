@@ -268,7 +268,7 @@ def test_rows_that_somebody_else_changed_are_noticed_and_written_anew(bi: Bi) ->
     bi.gold.publish(daily=daily("2026-01*2"))
     done = serve(bi.options)
     assert done.changes["gold.daily"].whole
-    assert "had 2 rows where it should have 3, so somebody else wrote to it" in done.warnings[0]
+    assert "had 2 rows where it should have 3, so another user wrote to it" in done.warnings[0]
     must_be_equal(bi, "daily")
 
 
@@ -348,7 +348,7 @@ def test_the_character_nul_is_replaced_and_told(bi: Bi) -> None:
     bi.gold.publish(odd=Table({"id": "TEXT", "words": "TEXT[]"}, {"": query}))
     done = serve(bi.options)
     assert bi.rows("SELECT * FROM gold.odd") == [("a\ufffdb", ["x\ufffd"])]
-    assert [warning.split(" hold ")[0] for warning in done.warnings] == [
+    assert [warning.split(" contain ")[0] for warning in done.warnings] == [
         "gold.odd.id: 1 values",
         "gold.odd.words: 1 values",
     ]
@@ -359,7 +359,9 @@ def test_rows_that_break_their_grain_are_refused_and_the_old_state_stays(bi: Bi)
     serve(bi.options)
     twice = replace(plan(), parts={"": plan().parts[""] + " UNION ALL SELECT 'p1', 0"})
     bi.gold.publish(plan=twice)
-    with pytest.raises(ServingRefused, match=r"Key \(plan_id\)=\(p1\) already exists.*COPY plan.*keeps the state"):
+    with pytest.raises(
+        ServingRefused, match=r"Key \(plan_id\)=\(p1\) already exists.*COPY plan.*keeps its current release"
+    ):
         serve(bi.options)
     assert (bi.state(), bi.rows("SELECT COUNT(*) FROM gold.plan")) == (1, [(100,)])
 
@@ -402,7 +404,7 @@ def test_what_a_view_of_others_needs_is_not_taken_from_it(bi: Bi, change: str) -
     other = daily("2026-01", note="7", columns=columns)
     bi.gold.publish(plan=plan("8"), **({} if change == "model" else {"daily": other}))
 
-    with pytest.raises(ConfigError, match=r"gold\.daily .*view notes depends on .*Postgres keeps state 1"):
+    with pytest.raises(ConfigError, match=r"gold\.daily .*view notes depends on .*Postgres keeps release 1"):
         serve(bi.options)
 
     assert bi.state() == 1
@@ -432,7 +434,7 @@ def test_another_grain_brings_another_key(bi: Bi) -> None:
 def test_a_table_of_somebody_else_is_not_written_to(bi: Bi) -> None:
     bi.rows("CREATE SCHEMA gold; CREATE TABLE gold.daily (mine INTEGER)")
     bi.gold.publish(daily=daily("2026-01"))
-    with pytest.raises(ConfigError, match=r"gold\.daily is there already and not a table of Lakemesh's"):
+    with pytest.raises(ConfigError, match=r"gold\.daily already exists and is not a Lakemesh table"):
         serve(bi.options)
     assert bi.rows("SELECT * FROM gold.daily") == []
     serve(bi.options.model_copy(update={"serving_schema": 'Gold of "ours"'}))
@@ -444,7 +446,7 @@ def test_the_state_of_another_lake_is_not_overwritten(bi: Bi, tmp_path: Path) ->
     serve(bi.options)
     elsewhere = bi.options.model_copy(update={"published_uri": str(tmp_path / "other")})
     GoldStates(elsewhere, "lake-2").publish(daily=daily("2026-02"))
-    with pytest.raises(ConfigError, match="holds the state of another lake, lake-1; name one of its own"):
+    with pytest.raises(ConfigError, match="contains a release of another lake, lake-1; set SERVING_SCHEMA"):
         serve(elsewhere)
 
 
@@ -481,7 +483,7 @@ def test_a_user_without_rights_is_told_which(bi: Bi) -> None:
     bi.rows(f"CREATE ROLE {user} LOGIN PASSWORD 'x y'")
     for password, message in (
         ("x y", r"permission denied for database.*granted CREATE on the database"),
-        ("wrong-one", r"password authentication failed.*Mend SERVING_DSN"),
+        ("wrong-one", r"password authentication failed.*Correct SERVING_DSN"),
     ):
         dsn = dsn_of(bi.server, dbname=bi.database, user=user, password=password)
         with pytest.raises(ConfigError, match=message) as raised:
@@ -516,9 +518,7 @@ def test_second_one_leaves_or_waits(bi: Bi) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, lock_key("gold")))
 
         # THEN a second one says who it is, and one that may wait comes after it
-        with pytest.raises(
-            RetriableError, match=r"lake run of ana@host.*brings a state there; wait for it, or use --wait"
-        ):
+        with pytest.raises(RetriableError, match=r"in use by lake run of ana@host.*; wait for it, or use --wait"):
             serve(bi.options)
 
         def wait() -> None:
@@ -629,7 +629,7 @@ def test_a_connection_that_is_cut_keeps_the_old_state(bi: Bi, monkeypatch: pytes
         return found
 
     monkeypatch.setattr(Rows, "replace", cut)
-    with pytest.raises(RetriableError, match="keeps the state that it has, run this again"):
+    with pytest.raises(RetriableError, match="keeps its current release, run this again"):
         serve(bi.options)
     assert bi.state() == 1
     monkeypatch.setattr(Rows, "replace", write)

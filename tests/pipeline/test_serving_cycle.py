@@ -130,7 +130,7 @@ def test_cycles_bring_all_of_gold_and_make_up_for_an_outage(bi: str, monkeypatch
     settings.cache_clear()
     shown = CliRunner().invoke(main, ["publish", "--to", "postgres"])
     assert shown.exit_code == 0
-    assert "has state 2: 0 tables changed" in shown.stdout
+    assert "has release 2: 0 tables changed" in shown.stdout
 
 
 def test_an_outage_of_postgres_has_an_alert_of_its_own(home: Home) -> None:

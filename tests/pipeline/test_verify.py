@@ -16,9 +16,9 @@ from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError
 from ingest.steps.parse import Parser
 from pipeline.checks.status import feed_status
-from pipeline.checks.trace import life_of
+from pipeline.checks.trace import object_history
 from pipeline.checks.verify import FeedVerdict, verify_feed
-from pipeline.cli.show import show_life, show_status, show_verdicts
+from pipeline.cli.show import show_history, show_status, show_verdicts
 from tests.home import Home
 
 
@@ -133,11 +133,11 @@ def test_status_tells_what_waits_and_what_is_loaded(loaded: Home) -> None:
 
 def test_why_tells_the_whole_life_of_an_object(loaded: Home) -> None:
     loaded.put("events", "b.json", event("b1"), event("b2"), b"nonsense")
-    waiting = life_of("raw-events/b.json", loaded.options)
+    waiting = object_history("raw-events/b.json", loaded.options)
     assert waiting.state == "overwritten, its new version waits"
     loaded.ingest("events")
 
-    life = life_of("raw-events/b.json", loaded.options)
+    life = object_history("raw-events/b.json", loaded.options)
 
     assert life.state == "loaded"
     assert [(step.position, step.version.rows, step.version.quarantined) for step in life.steps] == [
@@ -146,16 +146,16 @@ def test_why_tells_the_whole_life_of_an_object(loaded: Home) -> None:
     ]
     assert [(bad.line, bad.reason, bad.raw) for bad in life.bad_lines] == [(3, "unparsable", "nonsense")]
     assert len(life.files) == 2
-    assert "line 3: unparsable" in show_life(life)
+    assert "line 3: unparsable" in show_history(life)
 
 
 def test_why_knows_what_waits_what_is_gone_and_what_never_was(loaded: Home) -> None:
     loaded.put("events", "new.json", event("n1"))
-    assert life_of("raw-events/new.json", loaded.options).state == "waiting"
+    assert object_history("raw-events/new.json", loaded.options).state == "waiting"
     Path(loaded.options.landing("raw-events"), "a.json").unlink()
-    assert life_of("raw-events/a.json", loaded.options).state == "gone from the landing; its rows stay"
+    assert object_history("raw-events/a.json", loaded.options).state == "gone from the landing; its rows stay"
     with pytest.raises(ConfigError, match="neither in the landing nor in a ledger"):
-        life_of("raw-events/never.json", loaded.options)
+        object_history("raw-events/never.json", loaded.options)
 
 
 @pytest.mark.s3
@@ -163,4 +163,4 @@ def test_verify_and_why_work_on_s3(s3_home: Home) -> None:
     s3_home.put("events", "a.json", event("a1"), b"{")
     s3_home.ingest("events")
     assert verify(s3_home, deep=True) == FeedVerdict("events", objects=1, records=2, rows=1, quarantined=1, files=2)
-    assert life_of("raw-events/a.json", s3_home.options).bad_lines[0].line == 2
+    assert object_history("raw-events/a.json", s3_home.options).bad_lines[0].line == 2

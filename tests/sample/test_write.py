@@ -149,7 +149,7 @@ def test_summary_is_told_in_words(landing: Any, options: Any) -> None:
     assert "2026-11-17 to 2026-11-20" in first
     assert "events" in first
     assert "overwritten" in show_sample(landing.write(chosen), chosen)
-    assert "there already" in show_sample(landing.write(chosen), chosen)
+    assert "already exists" in show_sample(landing.write(chosen), chosen)
 
 
 @pytest.mark.s3

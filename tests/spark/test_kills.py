@@ -12,9 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.cycle.cycle import one_cycle
+from pipeline.cycle.cycle import exclusive_cycle
 from tests.engagement import expected, play, seen
 from tests.home import Home
+
+pytestmark = pytest.mark.slow  # minutes: `make spark`
 
 DEADLINE = 600
 STAGED = "sqlmesh__*/*/.spark-staging-*"
@@ -74,7 +76,7 @@ def test_two_at_once_on_one_state_are_one_that_leaves(
     own_spark: Path, spark_home: Home, engagement_project: Path
 ) -> None:
     options = spark_home.options
-    with one_cycle(options, 0):  # another `lake run`
+    with exclusive_cycle(options, 0):  # another `lake run`
         second = subprocess.run(
             command(engagement_project, "lake", "run"), capture_output=True, text=True, timeout=DEADLINE, check=False
         )

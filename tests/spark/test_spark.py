@@ -37,7 +37,7 @@ from tests.home import Home
 from tests.spark.conftest import spark
 from tests.spark.engines import plain
 
-ROUNDS = int(os.environ.get("HISTORIES", "2"))
+ROUNDS = int(os.environ.get("HISTORIES", "1"))
 """How many random rounds of arrivals, each with a cycle."""
 
 
@@ -80,7 +80,7 @@ def live_paths(home: Home, feed: str) -> list[Path]:
 
 @pytest.mark.parametrize("few", [100, 0], ids=["by_load", "by_name"])
 def test_bronze_shows_the_live_files_alone(spark_home: Home, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.warehouse.spark.views.FEW", few)
+    monkeypatch.setattr("pipeline.warehouse.spark.views.MAX_EXCLUDED", few)
     home = spark_home
     register_bronze()
     assert in_spark("events") == []

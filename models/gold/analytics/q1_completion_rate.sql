@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner analytics,
-  description 'One row per theme that was played, best completed first: which themes do children finish?',
+  description 'One row per theme that was played, highest completion rate first: which themes do children finish?',
   grain theme,
   tags (gold, analytics),
   audits (
@@ -27,13 +27,13 @@ WITH theme_exits AS (
     activities.theme
 )
 SELECT
-  theme_exits.theme::TEXT AS theme, /* What a child learns with the activity */
+  theme_exits.theme::TEXT AS theme, /* Learning theme of the activity */
   ROUND(
     (
       100 * theme_exits.completed_count::DOUBLE / NULLIF(theme_exits.exit_count, 0)
     )::DECIMAL(18, 12),
     2
-  )::DOUBLE AS completion_rate_pct, /* Exits that were completed, percent, two digits */
+  )::DOUBLE AS completion_rate_pct, /* Completed exits, percent of exits, two decimals */
   theme_exits.completed_count::BIGINT AS completed_count, /* Completed exits, additive */
   theme_exits.exit_count::BIGINT AS exit_count /* Exits, additive; an unknown flag counts as not completed */
 FROM theme_exits AS theme_exits

@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner analytics,
-  description 'One row per price tier that was played: do paid activities hold children longer?',
+  description 'One row per price tier that was played: do paid activities keep children playing longer?',
   grain price_tier,
   tags (gold, analytics),
   audits (
@@ -18,8 +18,8 @@ MODEL (
 SELECT
   activities.price_tier::TEXT AS price_tier, /* free, or premium for subscribers */
   COUNT(activity_events.event_id)::BIGINT AS session_count, /* Exits, additive */
-  ROUND(AVG(activity_events.duration_seconds)::DECIMAL(18, 6), 2)::DOUBLE AS avg_duration_seconds, /* Mean length of the exits with a duration, seconds, two digits */
-  SUM(activity_events.duration_seconds)::BIGINT AS total_duration_seconds /* Length of all exits, seconds, additive */
+  ROUND(AVG(activity_events.duration_seconds)::DECIMAL(18, 6), 2)::DOUBLE AS avg_duration_seconds, /* Mean duration of the exits that have one, seconds, two decimals */
+  SUM(activity_events.duration_seconds)::BIGINT AS total_duration_seconds /* Total duration of the exits, seconds, additive */
 FROM seeds.activity_events AS activity_events
 INNER JOIN seeds.activities AS activities
   ON activity_events.activity_id = activities.activity_id

@@ -40,7 +40,7 @@ WITH month_subscriptions AS (
         WHEN DATE_DIFF('DAY', month_subscriptions.subscription_date, completed_exits.event_date) BETWEEN -7 AND -1
         THEN 1
       END
-    ) AS completed_before, /* Days from the subscription to the exit; day 0 belongs to neither week: its exits may be on either side */
+    ) AS completed_before, /* Days from the subscription to the exit; day 0 belongs to neither week, its exits may precede or follow the subscription */
     COUNT(
       CASE
         WHEN DATE_DIFF('DAY', month_subscriptions.subscription_date, completed_exits.event_date) BETWEEN 1 AND 7
@@ -48,7 +48,7 @@ WITH month_subscriptions AS (
       END
     ) AS completed_after
   FROM month_subscriptions AS month_subscriptions
-  /* Outer, so that a subscriber who did not play counts as zero */
+  /* Outer join, so that a subscriber who did not play counts as zero */
   LEFT JOIN completed_exits AS completed_exits
     ON month_subscriptions.user_id = completed_exits.user_id
   GROUP BY
@@ -58,8 +58,8 @@ WITH month_subscriptions AS (
 )
 SELECT
   subscription_weeks.platform::TEXT AS platform, /* Store that sold the subscription */
-  ROUND(AVG(subscription_weeks.completed_before)::DECIMAL(18, 6), 2)::DOUBLE AS avg_completed_before, /* Completed exits per subscription, days -7 to -1, two digits */
-  ROUND(AVG(subscription_weeks.completed_after)::DECIMAL(18, 6), 2)::DOUBLE AS avg_completed_after, /* Completed exits per subscription, days +1 to +7, two digits */
+  ROUND(AVG(subscription_weeks.completed_before)::DECIMAL(18, 6), 2)::DOUBLE AS avg_completed_before, /* Completed exits per subscription, days -7 to -1, two decimals */
+  ROUND(AVG(subscription_weeks.completed_after)::DECIMAL(18, 6), 2)::DOUBLE AS avg_completed_after, /* Completed exits per subscription, days +1 to +7, two decimals */
   COUNT(subscription_weeks.user_id)::BIGINT AS subscription_count /* Subscriptions of the month, additive */
 FROM subscription_weeks AS subscription_weeks
 GROUP BY

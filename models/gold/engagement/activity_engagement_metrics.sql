@@ -5,7 +5,7 @@ MODEL (
   ),
   cron '@daily',
   owner engagement,
-  description 'One row per day, country, operating system and version, app version, subscription status, activity type and collection; NULL is a group of its own.',
+  description 'One row per day, country, operating system and version, app version, subscription status, activity type and collection; NULL forms its own group.',
   grain (
     date,
     country_code,
@@ -43,19 +43,19 @@ MODEL (
 
 SELECT
   activity_events_enriched.date::DATE AS date, /* UTC date of the plays */
-  activity_events_enriched.country_code::TEXT AS country_code, /* Country of the account; NULL when the account is unknown */
+  activity_events_enriched.country_code::TEXT AS country_code, /* Country of the account; NULL if the account is unknown */
   activity_events_enriched.os_name::TEXT AS os_name, /* Name of the operating system */
   activity_events_enriched.os_version::TEXT AS os_version, /* Version of the operating system */
   activity_events_enriched.app_version::TEXT AS app_version, /* Version of the app */
   activity_events_enriched.subscription_status::TEXT AS subscription_status, /* Status when the play ended */
-  activity_events_enriched.activity_type::TEXT AS activity_type, /* Kind of activity; NULL when the activity is unknown */
-  activity_events_enriched.collection_id::TEXT AS collection_id, /* Collection, empty for none */
+  activity_events_enriched.activity_type::TEXT AS activity_type, /* Type of activity; NULL if the activity is unknown */
+  activity_events_enriched.collection_id::TEXT AS collection_id, /* Collection; empty if none */
   COUNT(activity_events_enriched.event_id)::BIGINT AS activities_played, /* Plays, additive */
-  SUM(activity_events_enriched.duration_seconds)::DOUBLE AS total_time_spent, /* Seconds as reported, additive; NULL when no play had a duration */
+  SUM(activity_events_enriched.duration_seconds)::DOUBLE AS total_time_spent, /* Seconds played, as reported, additive; NULL if no play had a duration */
   ROUND(
     AVG(CASE WHEN activity_events_enriched.completed_flag THEN 1 ELSE 0 END)::DECIMAL(18, 15),
     3
-  )::DOUBLE AS completion_rate, /* Share of plays that were completed, 0 to 1, three digits; an unknown flag counts as not completed */
+  )::DOUBLE AS completion_rate, /* Share of plays that were completed, 0 to 1, three decimals; an unknown flag counts as not completed */
   COUNT(
     CASE
       WHEN activity_events_enriched.completed_flag
@@ -68,7 +68,7 @@ SELECT
       THEN @play_cap_seconds
       ELSE activity_events_enriched.duration_seconds
     END
-  )::DOUBLE AS capped_time_spent /* Seconds with each play counted up to play_cap_seconds, additive */
+  )::DOUBLE AS capped_time_spent /* Seconds played, each play capped at play_cap_seconds, additive */
 FROM silver.activity_events_enriched AS activity_events_enriched
 WHERE
   activity_events_enriched.date BETWEEN @start_date AND @end_date

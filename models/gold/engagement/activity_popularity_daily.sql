@@ -5,7 +5,7 @@ MODEL (
   ),
   cron '@daily',
   owner engagement,
-  description 'One row per day and activity that was played; plays without an activity are the row whose activity_id is NULL.',
+  description 'One row per day and activity that was played; plays without an activity form the row whose activity_id is NULL.',
   grain (date, activity_id),
   tags (gold, engagement),
   partitioned_by date,
@@ -20,10 +20,10 @@ MODEL (
 
 SELECT
   activity_events_enriched.date::DATE AS date, /* UTC date of the plays */
-  activity_events_enriched.activity_id::TEXT AS activity_id, /* Activity; may be unknown to silver.activities */
-  MAX(activity_events_enriched.activity_name)::TEXT AS activity_name, /* Title of the activity; NULL when the activity is unknown */
-  MAX(activity_events_enriched.activity_type)::TEXT AS activity_type, /* Kind of activity; NULL when the activity is unknown */
-  MAX(activity_events_enriched.activity_subtype)::TEXT AS activity_subtype, /* Finer kind within the type */
+  activity_events_enriched.activity_id::TEXT AS activity_id, /* Activity; may be missing from silver.activities */
+  MAX(activity_events_enriched.activity_name)::TEXT AS activity_name, /* Title of the activity; NULL if the activity is unknown */
+  MAX(activity_events_enriched.activity_type)::TEXT AS activity_type, /* Type of activity; NULL if the activity is unknown */
+  MAX(activity_events_enriched.activity_subtype)::TEXT AS activity_subtype, /* Subcategory within the type */
   COUNT(activity_events_enriched.event_id)::BIGINT AS plays, /* Plays, additive */
   COUNT(
     CASE
@@ -31,15 +31,15 @@ SELECT
       THEN activity_events_enriched.event_id
     END
   )::BIGINT AS completed_plays, /* Completed plays, additive */
-  SUM(activity_events_enriched.duration_seconds)::DOUBLE AS total_time_spent, /* Seconds as reported, additive; NULL when no play had a duration */
+  SUM(activity_events_enriched.duration_seconds)::DOUBLE AS total_time_spent, /* Seconds played, as reported, additive; NULL if no play had a duration */
   SUM(
     CASE
       WHEN activity_events_enriched.duration_seconds > @play_cap_seconds
       THEN @play_cap_seconds
       ELSE activity_events_enriched.duration_seconds
     END
-  )::DOUBLE AS capped_time_spent, /* Seconds with each play counted up to play_cap_seconds, additive */
-  COUNT(DISTINCT activity_events_enriched.user_id)::BIGINT AS user_count /* Accounts that played it that day; NOT additive, neither over days nor over activities */
+  )::DOUBLE AS capped_time_spent, /* Seconds played, each play capped at play_cap_seconds, additive */
+  COUNT(DISTINCT activity_events_enriched.user_id)::BIGINT AS user_count /* Distinct accounts that played it that day; NOT additive over days or activities */
 FROM silver.activity_events_enriched AS activity_events_enriched
 WHERE
   activity_events_enriched.date BETWEEN @start_date AND @end_date

@@ -29,10 +29,10 @@ WITH activity_totals AS (
     daily_popularity.activity_id
 )
 SELECT
-  activity_totals.activity_id::TEXT AS activity_id, /* Identity of the activity */
-  activities.activity_name::TEXT AS activity_name, /* Title of the activity; NULL when the catalogue lacks it */
-  activities.activity_type::TEXT AS activity_type, /* Kind of activity; NULL when the catalogue lacks it */
-  RANK() OVER (ORDER BY activity_totals.plays DESC)::BIGINT AS plays_rank, /* 1 for the most played; equal plays share a rank */
+  activity_totals.activity_id::TEXT AS activity_id, /* Identifier of the activity */
+  activities.activity_name::TEXT AS activity_name, /* Title of the activity; NULL if the catalogue lacks it */
+  activities.activity_type::TEXT AS activity_type, /* Type of activity; NULL if the catalogue lacks it */
+  RANK() OVER (ORDER BY activity_totals.plays DESC)::BIGINT AS plays_rank, /* 1 for the most played; ties share a rank */
   activity_totals.plays::BIGINT AS plays, /* Plays over all days */
   (
     activity_totals.plays::DOUBLE / NULLIF(SUM(activity_totals.plays) OVER (), 0)
@@ -43,9 +43,9 @@ SELECT
       activity_totals.completed_plays::DOUBLE / NULLIF(activity_totals.plays, 0)
     )::DECIMAL(18, 15),
     3
-  )::DOUBLE AS completion_rate, /* Share of plays that were completed, 0 to 1, three digits */
-  activity_totals.total_time_spent::DOUBLE AS total_time_spent, /* Seconds as reported */
-  activity_totals.capped_time_spent::DOUBLE AS capped_time_spent, /* Seconds with each play counted up to play_cap_seconds */
+  )::DOUBLE AS completion_rate, /* Share of plays that were completed, 0 to 1, three decimals */
+  activity_totals.total_time_spent::DOUBLE AS total_time_spent, /* Seconds played, as reported */
+  activity_totals.capped_time_spent::DOUBLE AS capped_time_spent, /* Seconds played, each play capped at play_cap_seconds */
   activity_totals.first_played_date::DATE AS first_played_date, /* First UTC date on which it was played */
   activity_totals.last_played_date::DATE AS last_played_date /* Last UTC date on which it was played */
 FROM activity_totals AS activity_totals

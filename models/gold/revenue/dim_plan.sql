@@ -1,9 +1,9 @@
 MODEL (
   name gold.dim_plan,
-  kind FULL, /* A seed under the name that readers of gold look for */
+  kind FULL, /* The seed as a dimension of gold */
   cron '@daily',
   owner revenue,
-  description 'One row per plan that can be subscribed to.',
+  description 'One row per subscription plan.',
   grain plan_id,
   tags (gold, revenue),
   audits (
@@ -13,7 +13,7 @@ MODEL (
 );
 
 SELECT
-  plans.plan_id::TEXT AS plan_id, /* Identity of the plan */
-  plans.plan_name::TEXT AS plan_name, /* Name of the plan as customers read it */
+  plans.plan_id::TEXT AS plan_id, /* Identifier of the plan */
+  plans.plan_name::TEXT AS plan_name, /* Name of the plan shown to customers */
   plans.tier::TEXT AS tier /* basic, premium or institution */
 FROM seeds.plans AS plans

@@ -1,6 +1,6 @@
 MODEL (
   name gold.fct_invoices,
-  kind FULL, /* As silver.invoices: any of them may still change */
+  kind FULL, /* Like silver.invoices: any invoice may still change */
   cron '@daily',
   owner revenue,
   description 'One row per invoice, with the sums of its lines.',
@@ -22,10 +22,10 @@ MODEL (
     unique_values(columns := invoice_id),
     forall_non_blocking(criteria := (
       net_amount + tax_amount = amount_due
-    )), /* What an invoice asks for and what its lines say are the producer's; revenue reads the warning of each run */
+    )), /* Amount due and lines both come from the producer; revenue reviews the warning of each run */
     forall_non_blocking(criteria := (
       amount_refunded = 0 OR amount_refunded <= amount_paid
-    )) /* Likewise more paid back than paid */
+    )) /* Likewise if more was refunded than paid */
   )
 );
 
@@ -61,25 +61,25 @@ WITH line_sums AS (
     ON invoices.invoice_id = line_sums.invoice_id
 )
 SELECT
-  invoices.invoice_id::TEXT AS invoice_id, /* Identity of the invoice */
-  invoices.account_id::TEXT AS account_id, /* The customer, key of gold.dim_account */
-  invoices.subscription_id::TEXT AS subscription_id, /* The subscription that it bills; NULL for one-off invoices */
-  invoices.invoice_number::TEXT AS invoice_number, /* Number printed on it; NULL for drafts */
+  invoices.invoice_id::TEXT AS invoice_id, /* Identifier of the invoice */
+  invoices.account_id::TEXT AS account_id, /* Customer, key of gold.dim_account */
+  invoices.subscription_id::TEXT AS subscription_id, /* Subscription that it bills; NULL for one-off invoices */
+  invoices.invoice_number::TEXT AS invoice_number, /* Number printed on the invoice; NULL for drafts */
   invoices.status::TEXT AS status, /* draft, open, paid, void or uncollectible */
   invoices.is_billed::BOOLEAN AS is_billed, /* Whether it counts as revenue: neither draft nor void */
   invoices.currency::TEXT AS currency, /* Currency of the amounts, ISO 4217 */
-  summed_invoices.line_count::BIGINT AS line_count, /* Lines on it, additive */
-  @MAJOR_UNITS(summed_invoices.net, currencies.digits)::DECIMAL(18, 4) AS net_amount, /* Sum of its lines without tax, major units, additive within a currency */
-  @MAJOR_UNITS(summed_invoices.tax, currencies.digits)::DECIMAL(18, 4) AS tax_amount, /* Sum of their taxes, likewise */
-  @MAJOR_UNITS(invoices.amount_due, currencies.digits)::DECIMAL(18, 4) AS amount_due, /* What it asks for, tax included, likewise */
-  @MAJOR_UNITS(invoices.amount_paid, currencies.digits)::DECIMAL(18, 4) AS amount_paid, /* Paid so far, tax included, likewise */
-  @MAJOR_UNITS(invoices.amount_refunded, currencies.digits)::DECIMAL(18, 4) AS amount_refunded, /* Paid back so far, tax included, likewise */
-  @MAJOR_UNITS(summed_invoices.refunded_net, currencies.digits)::DECIMAL(18, 4) AS refunded_net_amount, /* The part of it that is not tax, by the net share of the lines, likewise */
+  summed_invoices.line_count::BIGINT AS line_count, /* Number of lines, additive */
+  @MAJOR_UNITS(summed_invoices.net, currencies.digits)::DECIMAL(18, 4) AS net_amount, /* Sum of the lines without tax, major units, additive per currency */
+  @MAJOR_UNITS(summed_invoices.tax, currencies.digits)::DECIMAL(18, 4) AS tax_amount, /* Sum of the taxes of the lines, major units, additive per currency */
+  @MAJOR_UNITS(invoices.amount_due, currencies.digits)::DECIMAL(18, 4) AS amount_due, /* Amount due, tax included, major units, additive per currency */
+  @MAJOR_UNITS(invoices.amount_paid, currencies.digits)::DECIMAL(18, 4) AS amount_paid, /* Paid so far, tax included, major units, additive per currency */
+  @MAJOR_UNITS(invoices.amount_refunded, currencies.digits)::DECIMAL(18, 4) AS amount_refunded, /* Refunded so far, tax included, major units, additive per currency */
+  @MAJOR_UNITS(summed_invoices.refunded_net, currencies.digits)::DECIMAL(18, 4) AS refunded_net_amount, /* Refunded so far without tax, by the net share of the lines, major units, additive per currency */
   CASE
     WHEN invoices.status = 'open'
     THEN @MAJOR_UNITS(invoices.amount_due - invoices.amount_paid, currencies.digits)
     ELSE 0
-  END::DECIMAL(18, 4) AS open_amount, /* What is still to be paid of an open one, tax included, likewise */
+  END::DECIMAL(18, 4) AS open_amount, /* Outstanding amount of an open invoice, tax included, major units, additive per currency; 0 for others */
   ROUND(
     @MAJOR_UNITS(summed_invoices.net, currencies.digits)::DECIMAL(19, 6) * exchange_rates.rate,
     6
@@ -87,10 +87,10 @@ SELECT
   DATE_DIFF('DAY', invoices.issued_at::DATE, invoices.paid_at::DATE)::INT AS days_to_pay, /* Days from issue to payment; NULL until paid */
   (
     invoices.paid_at > invoices.due_at
-  )::BOOLEAN AS is_paid_late, /* Whether it was paid after it was due; NULL until paid or without a term */
+  )::BOOLEAN AS is_paid_late, /* Whether it was paid after the due date; NULL until paid or without a due date */
   invoices.issued_at::DATE AS issued_date, /* UTC date of issue; NULL for drafts */
   invoices.issued_at::TIMESTAMP AS issued_at, /* When it was issued, UTC; NULL for drafts */
-  invoices.due_at::TIMESTAMP AS due_at, /* When it is to be paid, UTC */
+  invoices.due_at::TIMESTAMP AS due_at, /* When payment is due, UTC */
   invoices.paid_at::TIMESTAMP AS paid_at /* When it was paid in full, UTC; NULL until then */
 FROM silver.invoices AS invoices
 INNER JOIN summed_invoices AS summed_invoices

@@ -2,10 +2,10 @@ MODEL (
   name gold.fct_mrr_daily,
   kind INCREMENTAL_BY_TIME_RANGE (
     time_column date
-  ), /* A new day costs one day. A late change shows in every later one, hence the tag */
+  ), /* A new day computes one day. A late change affects every later day, hence the tag */
   cron '@daily',
   owner revenue,
-  description 'One row per day, customer and currency with recurring revenue at the end of the day; whoever has none has no row.',
+  description 'One row per day, customer and currency with recurring revenue at the end of the day; customers without any have no row.',
   grain (date, account_id, currency),
   tags (gold, revenue, affects_onward),
   partitioned_by date,
@@ -20,8 +20,8 @@ WITH days AS (
   @DATE_SPINE('day', @start_ds, @end_ds)
 )
 SELECT
-  days.date_day::DATE AS date, /* The day; its end is the following midnight UTC, exclusive */
-  subscriptions.account_id::TEXT AS account_id, /* The customer, key of gold.dim_account */
+  days.date_day::DATE AS date, /* Calendar day; its end is the following midnight UTC, exclusive */
+  subscriptions.account_id::TEXT AS account_id, /* Customer, key of gold.dim_account */
   subscriptions.currency::TEXT AS currency, /* Currency of mrr, ISO 4217 */
   COUNT(subscriptions.subscription_id)::BIGINT AS paying_subscriptions, /* Subscriptions with MRR, additive over customers, not over days */
   SUM(subscriptions.mrr)::DECIMAL(18, 6) AS mrr /* Monthly recurring revenue at the end of the day, major units of the currency */
@@ -29,7 +29,7 @@ FROM days AS days
 INNER JOIN silver.subscriptions AS subscriptions
   ON subscriptions.valid_from < days.date_day + INTERVAL '1' DAY
   AND (
-    subscriptions.valid_to /* What ends at the midnight still counts */ >= days.date_day + INTERVAL '1' DAY
+    subscriptions.valid_to /* A period that ends at that midnight still counts */ >= days.date_day + INTERVAL '1' DAY
     OR subscriptions.valid_to IS NULL
   )
 WHERE

@@ -1,6 +1,6 @@
 MODEL (
   name gold.fct_mrr_monthly,
-  kind FULL, /* A month is told once its last day is computed, and changes with any of its days; no @monthly interval to wait for */
+  kind FULL, /* A month appears once its last day is computed, and changes with any of its days; there is no @monthly interval to wait for */
   cron '@daily',
   owner revenue,
   description 'One row per complete month and customer with recurring revenue at its beginning or end.',
@@ -48,7 +48,7 @@ WITH complete_months AS (
     closings.mrr AS closing_mrr
   FROM closings AS closings
   UNION ALL
-  /* What closes a month opens the next */
+  /* The closing balance of a month opens the next */
   SELECT
     complete_months.month_date AS month_date,
     closings.account_id AS account_id,
@@ -88,13 +88,13 @@ WITH complete_months AS (
 )
 SELECT
   valued_balances.month_date::DATE AS month_date, /* First day of the month */
-  valued_balances.account_id::TEXT AS account_id, /* The customer, key of gold.dim_account */
-  MIN(CASE WHEN valued_balances.closing_mrr > 0 THEN valued_balances.month_date END) OVER (PARTITION BY valued_balances.account_id)::DATE AS cohort_month_date, /* First month that the customer closed above 0: its cohort */
+  valued_balances.account_id::TEXT AS account_id, /* Customer, key of gold.dim_account */
+  MIN(CASE WHEN valued_balances.closing_mrr > 0 THEN valued_balances.month_date END) OVER (PARTITION BY valued_balances.account_id)::DATE AS cohort_month_date, /* Cohort of the customer: first month with a closing MRR above 0 */
   COALESCE(valued_balances.opening_mrr, 0)::DECIMAL(18, 6) AS opening_mrr, /* MRR at the end of the month before, reporting currency at the rate of that month */
   CASE
     WHEN valued_balances.rate_count = valued_balances.balance_count
     THEN valued_balances.opening_mrr_at_rate
-  END::DECIMAL(18, 6) AS opening_mrr_at_rate, /* The same at the rate of this month */
+  END::DECIMAL(18, 6) AS opening_mrr_at_rate, /* opening_mrr at the rate of this month */
   CASE
     WHEN valued_balances.rate_count = valued_balances.balance_count
     THEN valued_balances.closing_mrr

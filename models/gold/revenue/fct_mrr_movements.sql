@@ -1,9 +1,9 @@
 MODEL (
   name gold.fct_mrr_movements,
-  kind FULL, /* As gold.fct_mrr_monthly, of which it explains the differences */
+  kind FULL, /* Like gold.fct_mrr_monthly, whose differences it explains */
   cron '@daily',
   owner revenue,
-  description 'One row per complete month, customer and movement of its recurring revenue; fx may stand beside one other, a movement of 0 is no row.',
+  description 'One row per complete month, customer and movement of its recurring revenue; fx may accompany one other, and a movement of 0 has no row.',
   grain (month_date, account_id, movement_type),
   tags (gold, revenue),
   audits (
@@ -62,9 +62,9 @@ WITH movements AS (
 )
 SELECT
   movements.month_date::DATE AS month_date, /* First day of the month */
-  movements.account_id::TEXT AS account_id, /* The customer, key of gold.dim_account */
+  movements.account_id::TEXT AS account_id, /* Customer, key of gold.dim_account */
   movements.movement_type::TEXT AS movement_type, /* fx, new, expansion, contraction, churn or reactivation */
-  movements.amount::DECIMAL(18, 6) AS amount, /* What it adds to MRR, reporting currency, additive; negative for what it takes */
+  movements.amount::DECIMAL(18, 6) AS amount, /* Change of MRR, reporting currency, additive; negative for a decrease */
   movements.opening_mrr::DECIMAL(18, 6) AS opening_mrr, /* MRR of the customer at the end of the month before, at the rate of that month */
   movements.closing_mrr::DECIMAL(18, 6) AS closing_mrr /* MRR of the customer at the end of the month */
 FROM movements AS movements

@@ -1,9 +1,9 @@
 MODEL (
   name gold.fct_revenue_recognition,
-  kind FULL, /* An invoice is spread over months before and after it, and its void takes all of them back */
+  kind FULL, /* An invoice is spread over months before and after its issue, and voiding it reverses all of them */
   cron '@daily',
   owner revenue,
-  description 'One row per line of a billed invoice and month of its service, and per month in which an invoice was paid back: the revenue of the month, those to come too.',
+  description 'One row per line of a billed invoice and month of its service, and per invoice and month of its refunds: the revenue of the month, future months included.',
   grain (invoice_id, line_number, month_date),
   tags (gold, revenue),
   audits (
@@ -28,7 +28,7 @@ MODEL (
 );
 
 WITH dated_lines AS (
-  /* What has no service of at least a day counts on the day of issue */
+  /* A line with less than a day of service counts on the day of issue */
   SELECT
     invoice_lines.invoice_id AS invoice_id,
     invoice_lines.line_number AS line_number,
@@ -111,7 +111,7 @@ WITH dated_lines AS (
   GROUP BY
     invoice_lines.invoice_id
 ), net_refunds AS (
-  /* Without its tax, to date, so that the roundings of several add up to that of the whole */
+  /* Cumulative and without tax, so that rounded refunds add up to the rounded total */
   SELECT
     invoice_refunds.invoice_id AS invoice_id,
     invoice_refunds.refunded_at AS refunded_at,
@@ -157,15 +157,15 @@ WITH dated_lines AS (
     dated_refunds.month_date
 )
 SELECT
-  entries.invoice_id::TEXT AS invoice_id, /* The invoice, key of gold.fct_invoices */
-  entries.line_number::BIGINT AS line_number, /* Place of the line on it, counted from 1; 0 for what was paid back */
+  entries.invoice_id::TEXT AS invoice_id, /* Invoice, key of gold.fct_invoices */
+  entries.line_number::BIGINT AS line_number, /* Number of the line on the invoice, counted from 1; 0 for refunds */
   entries.month_date::DATE AS month_date, /* First day of the month */
-  invoices.account_id::TEXT AS account_id, /* The customer, key of gold.dim_account */
-  invoices.subscription_id::TEXT AS subscription_id, /* The subscription that it bills; NULL for one-off invoices */
-  entries.plan_id::TEXT AS plan_id, /* The plan, key of gold.dim_plan; NULL for one-off items and refunds */
+  invoices.account_id::TEXT AS account_id, /* Customer, key of gold.dim_account */
+  invoices.subscription_id::TEXT AS subscription_id, /* Subscription that it bills; NULL for one-off invoices */
+  entries.plan_id::TEXT AS plan_id, /* Plan, key of gold.dim_plan; NULL for one-off items and refunds */
   entries.entry_type::TEXT AS entry_type, /* recurring, proration, credit, one_off or refund */
   invoices.currency::TEXT AS currency, /* Currency of amount, ISO 4217 */
-  entries.service_days::INT AS service_days, /* Days of the service in the month; 0 for refunds */
+  entries.service_days::INT AS service_days, /* Days of service in the month; 0 for refunds */
   @MAJOR_UNITS(entries.amount::BIGINT, currencies.digits)::DECIMAL(18, 4) AS amount /* Revenue without tax, major units of the currency, additive; negative for credits and refunds */
 FROM entries AS entries
 INNER JOIN silver.invoices AS invoices

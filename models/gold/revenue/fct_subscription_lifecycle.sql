@@ -1,9 +1,9 @@
 MODEL (
   name gold.fct_subscription_lifecycle,
-  kind FULL, /* A late change cuts states of the past anew */
+  kind FULL, /* A late change splits past states differently */
   cron '@daily',
   owner revenue,
-  description 'One row per state that a customer was in and time that it lasted; of several subscriptions the one that pays most surely tells.',
+  description 'One row per uninterrupted state of a customer; among several subscriptions the one most certain to pay decides.',
   grain (account_id, state_number),
   tags (gold, revenue),
   audits (
@@ -42,7 +42,7 @@ WITH boundaries AS (
     LEAD(boundaries.boundary_at) OVER (PARTITION BY boundaries.account_id ORDER BY boundaries.boundary_at) AS exited_at
   FROM boundaries AS boundaries
 ), ranked_segments AS (
-  /* Without any subscription left, because it went to another customer, it is as after an end */
+  /* A customer whose only subscription went to another customer counts as canceled */
   SELECT
     segments.account_id AS account_id,
     segments.entered_at AS entered_at,
@@ -147,11 +147,11 @@ WITH boundaries AS (
   FROM states AS states
 )
 SELECT
-  following_states.account_id::TEXT AS account_id, /* The customer, key of gold.dim_account */
-  following_states.state_number::INT AS state_number, /* Place of the state among those of the customer, counted from 1 */
-  following_states.state::TEXT AS state, /* active, past_due, trialing, paused, unpaid or canceled: the first of these that any subscription is in */
-  following_states.previous_state::TEXT AS previous_state, /* State before; NULL for the first */
-  following_states.next_state::TEXT AS next_state, /* State after; NULL for the last known */
+  following_states.account_id::TEXT AS account_id, /* Customer, key of gold.dim_account */
+  following_states.state_number::INT AS state_number, /* Number of the state per customer, counted from 1 */
+  following_states.state::TEXT AS state, /* active, past_due, trialing, paused, unpaid or canceled: the first of these that applies to any subscription */
+  following_states.previous_state::TEXT AS previous_state, /* Previous state; NULL for the first */
+  following_states.next_state::TEXT AS next_state, /* Next state; NULL for the last known */
   CASE
     WHEN following_states.state = 'trialing' AND NOT following_states.exited_at IS NULL
     THEN NOT following_states.next_paying_at IS NULL
@@ -159,15 +159,15 @@ SELECT
       following_states.next_trial_at IS NULL
       OR following_states.next_paying_at < following_states.next_trial_at
     )
-  END::BOOLEAN AS is_trial_converted, /* Whether the customer came to pay after this trial and before another; NULL for other states and while it goes on */
+  END::BOOLEAN AS is_trial_converted, /* Whether the customer started to pay after this trial and before another; NULL for other states and while the trial runs */
   (
     DATE_DIFF(
       'SECOND',
       DATE_TRUNC('SECOND', following_states.entered_at),
       DATE_TRUNC('SECOND', following_states.exited_at)
     )::DOUBLE / 86400.0::DOUBLE
-  )::DOUBLE AS days, /* How long it lasted, days of 24 hours with their fractions; NULL for the last known */
-  following_states.entered_at::TIMESTAMP AS entered_at, /* When it began, UTC; ahead for an end that is only told */
+  )::DOUBLE AS days, /* Duration in days of 24 hours, with fractions; NULL for the last known */
+  following_states.entered_at::TIMESTAMP AS entered_at, /* When it began, UTC; in the future for an announced end */
   following_states.exited_at::TIMESTAMP AS exited_at, /* When it ended, UTC; NULL for the last known */
   CASE
     WHEN following_states.state = 'trialing'
@@ -176,5 +176,5 @@ SELECT
       OR following_states.next_paying_at < following_states.next_trial_at
     )
     THEN following_states.next_paying_at
-  END::TIMESTAMP AS converted_at /* When the customer came to pay after this trial, UTC; NULL when it did not */
+  END::TIMESTAMP AS converted_at /* When the customer started to pay after this trial, UTC; NULL otherwise */
 FROM following_states AS following_states

@@ -1,9 +1,9 @@
 MODEL (
   name gold.rpt_cohort_retention,
-  kind FULL, /* Each new month adds a row to every cohort, and a late change may move a customer to another */
+  kind FULL, /* Each new month adds a row to every cohort, and a late change may move a customer to another cohort */
   cron '@daily',
   owner revenue,
-  description 'One row per cohort and complete month since its first paid one: how many of its customers and how much of their revenue are still there.',
+  description 'One row per cohort and complete month since its first paid month: how many of its customers and how much of their revenue are retained.',
   grain (cohort_month_date, month_number),
   tags (gold, revenue),
   audits (
@@ -46,23 +46,23 @@ WITH cohorts AS (
     fct_mrr_monthly.month_date
 )
 SELECT
-  cohorts.cohort_month_date::DATE AS cohort_month_date, /* First month that its customers closed above 0, by its first day */
+  cohorts.cohort_month_date::DATE AS cohort_month_date, /* First day of the first month with a closing MRR above 0 */
   DATE_DIFF(
     'MONTH',
     DATE_TRUNC('MONTH', cohorts.cohort_month_date),
     DATE_TRUNC('MONTH', rpt_mrr_monthly.month_date)
-  )::INT AS month_number, /* Months since then; 0 is the month itself */
-  rpt_mrr_monthly.month_date::DATE AS month_date, /* The month that is told, by its first day */
+  )::INT AS month_number, /* Months since the cohort month, which is month 0 */
+  rpt_mrr_monthly.month_date::DATE AS month_date, /* First day of the reported month */
   cohorts.accounts::BIGINT AS accounts, /* Customers of the cohort */
-  COALESCE(retained.accounts, 0)::BIGINT AS retained_accounts, /* Those of them with MRR at the end of the month, the returned ones too */
+  COALESCE(retained.accounts, 0)::BIGINT AS retained_accounts, /* Customers of the cohort with MRR at the end of the month, returned ones included */
   (
     COALESCE(retained.accounts, 0)::DOUBLE / NULLIF(cohorts.accounts, 0)::DOUBLE
-  )::DOUBLE AS retained_share, /* The second over the first, 0 to 1 */
+  )::DOUBLE AS retained_share, /* retained_accounts / accounts, 0 to 1 */
   cohorts.opening_mrr::DECIMAL(18, 6) AS opening_mrr, /* Their MRR at the end of month 0, reporting currency */
   COALESCE(retained.mrr, 0)::DECIMAL(18, 6) AS retained_mrr, /* Their MRR at the end of the month, reporting currency */
   (
     COALESCE(retained.mrr, 0)::DOUBLE / NULLIF(cohorts.opening_mrr, 0)::DOUBLE
-  )::DOUBLE AS revenue_retained /* The second over the first; may exceed 1 */
+  )::DOUBLE AS revenue_retained /* retained_mrr / opening_mrr; may exceed 1 */
 FROM cohorts AS cohorts
 INNER JOIN gold.rpt_mrr_monthly AS rpt_mrr_monthly
   ON cohorts.cohort_month_date <= rpt_mrr_monthly.month_date

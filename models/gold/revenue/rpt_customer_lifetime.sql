@@ -1,9 +1,9 @@
 MODEL (
   name gold.rpt_customer_lifetime,
-  kind FULL, /* Every month adds to what is known of all customers */
+  kind FULL, /* Every month extends the history of all customers */
   cron '@daily',
   owner revenue,
-  description 'One row per cohort, acquisition channel and first plan: what its customers paid so far, and what one of them is worth over a lifetime.',
+  description 'One row per cohort, acquisition channel and first plan: MRR of its customers to date, and the lifetime value of one.',
   grain (cohort_month_date, acquisition_channel, plan_id),
   tags (gold, revenue),
   audits (
@@ -33,7 +33,7 @@ WITH cohort_accounts AS (
   WHERE
     fct_mrr_monthly.month_date = fct_mrr_monthly.cohort_month_date
 ), first_plans AS (
-  /* The plan with the greatest MRR when the first paid month closed */
+  /* The plan with the highest MRR at the end of the first paid month */
   SELECT
     cohort_accounts.account_id AS account_id,
     subscriptions.plan_id AS plan_id
@@ -110,25 +110,25 @@ WITH cohort_accounts AS (
     first_plans.plan_id
 )
 SELECT
-  group_totals.cohort_month_date::DATE AS cohort_month_date, /* First month that the customers closed above 0, by its first day */
-  group_totals.acquisition_channel::TEXT AS acquisition_channel, /* What brought them, as their newest record tells; NULL when unknown */
-  group_totals.plan_id::TEXT AS plan_id, /* Plan with the greatest MRR at the end of that month, key of gold.dim_plan */
+  group_totals.cohort_month_date::DATE AS cohort_month_date, /* First day of the first month with a closing MRR above 0 */
+  group_totals.acquisition_channel::TEXT AS acquisition_channel, /* Channel that acquired them, by their newest record; NULL if unknown */
+  group_totals.plan_id::TEXT AS plan_id, /* Plan with the highest MRR at the end of that month, key of gold.dim_plan */
   group_totals.accounts::BIGINT AS accounts, /* Customers, additive */
-  group_totals.active_accounts::BIGINT AS active_accounts, /* Those of them with MRR at the end of the last complete month, additive */
-  group_totals.customer_months::BIGINT AS customer_months, /* Months that they closed above 0, additive */
-  group_totals.opening_months::BIGINT AS opening_months, /* Months that they opened above 0, in which they could leave, additive */
-  group_totals.churn_count::BIGINT AS churn_count, /* Months in which they left, additive */
+  group_totals.active_accounts::BIGINT AS active_accounts, /* Customers with MRR at the end of the last complete month, additive */
+  group_totals.customer_months::BIGINT AS customer_months, /* Customer-months with a closing MRR above 0, additive */
+  group_totals.opening_months::BIGINT AS opening_months, /* Customer-months with an opening MRR above 0, in which they could churn, additive */
+  group_totals.churn_count::BIGINT AS churn_count, /* Customer-months with churn, additive */
   group_totals.mrr_to_date::DECIMAL(18, 6) AS mrr_to_date, /* Sum of their closing MRR over all months, reporting currency, additive */
   (
     group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE
   )::DOUBLE AS arpa, /* MRR per customer and month, reporting currency */
   (
     group_totals.churn_count::DOUBLE / NULLIF(group_totals.opening_months, 0)::DOUBLE
-  )::DOUBLE AS monthly_churn_rate, /* Share of the opening months in which a customer left; NULL before there was one */
+  )::DOUBLE AS monthly_churn_rate, /* Share of opening months in which the customer churned; NULL without opening months */
   (
     group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
-  )::DOUBLE AS lifetime_months, /* Expected lifetime at that rate, months; NULL until somebody left */
+  )::DOUBLE AS lifetime_months, /* Expected lifetime at that rate, months; NULL until a customer churned */
   (
     group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE * @gross_margin_percent::DOUBLE / 100.0::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
-  )::DOUBLE AS lifetime_value /* arpa × gross margin ÷ monthly churn rate, reporting currency (Skok, SaaS Metrics 2.0); NULL until somebody left */
+  )::DOUBLE AS lifetime_value /* arpa × gross margin ÷ monthly churn rate, reporting currency (Skok, SaaS Metrics 2.0); NULL until a customer churned */
 FROM group_totals AS group_totals

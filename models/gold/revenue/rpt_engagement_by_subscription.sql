@@ -1,9 +1,9 @@
 MODEL (
   name gold.rpt_engagement_by_subscription,
-  kind FULL, /* A late play or a late change of a subscription moves customers between groups of any month */
+  kind FULL, /* A late play or subscription change may move customers between groups of any month */
   cron '@daily',
   owner revenue,
-  description 'One row per complete month and amount of use in the month before: how many of the paying customers stayed. Does use predict renewal?',
+  description 'One row per complete month and usage band of the month before: how many of the paying customers stayed. Does usage predict renewal?',
   grain (month_date, use_band),
   tags (gold, revenue),
   audits (
@@ -96,19 +96,19 @@ WITH month_use AS (
     band_totals.month_date
 )
 SELECT
-  band_totals.month_date::DATE AS month_date, /* First day of the month in which the customers could leave */
+  band_totals.month_date::DATE AS month_date, /* First day of the month in which the customers could churn */
   band_totals.use_band::TEXT AS use_band, /* Days with a play in the month before: none, occasional, regular from regular_use_days on, frequent from frequent_use_days on */
-  band_totals.accounts::BIGINT AS accounts, /* Customers with MRR at the end of the month before and an account of the app, additive */
-  band_totals.retained_accounts::BIGINT AS retained_accounts, /* Those of them with MRR at the end of the month, additive */
-  band_totals.active_days::BIGINT AS active_days, /* Days with a play in the month before, over the customers, additive */
+  band_totals.accounts::BIGINT AS accounts, /* Customers with MRR at the end of the month before and an app account, additive */
+  band_totals.retained_accounts::BIGINT AS retained_accounts, /* Of these, customers with MRR at the end of the month, additive */
+  band_totals.active_days::BIGINT AS active_days, /* Days with a play in the month before, summed over customers, additive */
   band_totals.plays::BIGINT AS plays, /* Plays in the month before, additive */
-  band_totals.capped_seconds::DOUBLE AS capped_seconds, /* Time played in the month before, seconds with each play up to play_cap_seconds, additive */
+  band_totals.capped_seconds::DOUBLE AS capped_seconds, /* Seconds played in the month before, each play clamped between 0 and play_cap_seconds, additive */
   (
     band_totals.retained_accounts::DOUBLE / NULLIF(band_totals.accounts, 0)::DOUBLE
   )::DOUBLE AS retained_share, /* Share of the customers that stayed, 0 to 1 */
   (
     month_totals.retained_accounts::DOUBLE / NULLIF(month_totals.accounts, 0)::DOUBLE
-  )::DOUBLE AS month_retained_share /* The same over all customers of the month, to compare with */
+  )::DOUBLE AS month_retained_share /* retained_share over all customers of the month, for comparison */
 FROM band_totals AS band_totals
 INNER JOIN month_totals AS month_totals
   ON band_totals.month_date = month_totals.month_date

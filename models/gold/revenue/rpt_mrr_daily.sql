@@ -2,7 +2,7 @@ MODEL (
   name gold.rpt_mrr_daily,
   kind INCREMENTAL_BY_TIME_RANGE (
     time_column date
-  ), /* One row even for a day without customers: its newest tells which months are complete, whatever the clock says */
+  ), /* A day without customers has a row too: the newest date determines which months are complete, independently of the clock */
   cron '@daily',
   owner revenue,
   description 'One row per computed day: the recurring revenue of all customers at its end.',
@@ -19,7 +19,7 @@ MODEL (
 WITH days AS (
   @DATE_SPINE('day', @start_ds, @end_ds)
 ), day_rates AS (
-  /* One rate per day and currency, so that the customers are joined by equality: an eighth of the time */
+  /* One rate per day and currency, so that customers join by equality: an eighth of the time */
   SELECT
     days.date_day::DATE AS date,
     exchange_rates.currency AS currency,
@@ -48,7 +48,7 @@ WITH days AS (
     fct_mrr_daily.date
 )
 SELECT
-  days.date_day::DATE AS date, /* The day; its end is the following midnight UTC, exclusive */
+  days.date_day::DATE AS date, /* Calendar day; its end is the following midnight UTC, exclusive */
   COALESCE(valued_days.accounts, 0)::BIGINT AS accounts, /* Customers with MRR */
   CASE WHEN valued_days.date IS NULL THEN 0 ELSE valued_days.mrr END::DECIMAL(18, 6) AS mrr /* Monthly recurring revenue at the end of the day, reporting currency at the rate of the month */
 FROM days AS days

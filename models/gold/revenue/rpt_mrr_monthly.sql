@@ -1,9 +1,9 @@
 MODEL (
   name gold.rpt_mrr_monthly,
-  kind FULL, /* As gold.fct_mrr_movements, of which it is the sum */
+  kind FULL, /* Like gold.fct_mrr_movements, which it sums */
   cron '@daily',
   owner revenue,
-  description 'One row per complete month from the first with recurring revenue on: balances, movements and the rates made of them.',
+  description 'One row per complete month since the first with recurring revenue: balances, movements and rates derived from them.',
   grain month_date,
   tags (gold, revenue),
   audits (
@@ -81,7 +81,7 @@ WITH month_balances AS (
   WHERE
     EXTRACT(DAY FROM rpt_mrr_daily.date + INTERVAL '1' DAY) = 1
 ), told_months AS (
-  /* A month in which nobody had or lost anything is a row of zeros, once there was a customer */
+  /* After the first customer, a month without balances or movements is a row of zeros */
   SELECT
     complete_months.month_date AS month_date,
     COALESCE(month_balances.opening_accounts, 0) AS opening_accounts,
@@ -116,14 +116,14 @@ SELECT
   told_months.accounts::BIGINT AS accounts, /* Customers with MRR at the end of the month */
   told_months.new_accounts::BIGINT AS new_accounts, /* Customers that closed a month above 0 for the first time, additive */
   told_months.churned_accounts::BIGINT AS churned_accounts, /* Customers that lost all their MRR, additive */
-  told_months.reactivated_accounts::BIGINT AS reactivated_accounts, /* Customers that came back, additive */
+  told_months.reactivated_accounts::BIGINT AS reactivated_accounts, /* Customers that returned, additive */
   told_months.opening_mrr::DECIMAL(18, 6) AS opening_mrr, /* Closing MRR of the month before, reporting currency */
-  told_months.fx_mrr::DECIMAL(18, 6) AS fx_mrr, /* What the exchange rates did to the opening, reporting currency, additive */
+  told_months.fx_mrr::DECIMAL(18, 6) AS fx_mrr, /* Effect of exchange rates on the opening MRR, reporting currency, additive */
   told_months.new_mrr::DECIMAL(18, 6) AS new_mrr, /* MRR of new customers, reporting currency, additive */
   told_months.expansion_mrr::DECIMAL(18, 6) AS expansion_mrr, /* MRR added by customers who stayed, reporting currency, additive */
-  told_months.contraction_mrr::DECIMAL(18, 6) AS contraction_mrr, /* MRR given up by customers who stayed, reporting currency, additive, negative */
+  told_months.contraction_mrr::DECIMAL(18, 6) AS contraction_mrr, /* MRR lost from customers who stayed, reporting currency, additive, negative */
   told_months.churn_mrr::DECIMAL(18, 6) AS churn_mrr, /* MRR of customers who left, reporting currency, additive, negative */
-  told_months.reactivation_mrr::DECIMAL(18, 6) AS reactivation_mrr, /* MRR of customers who came back, reporting currency, additive */
+  told_months.reactivation_mrr::DECIMAL(18, 6) AS reactivation_mrr, /* MRR of returned customers, reporting currency, additive */
   told_months.closing_mrr::DECIMAL(18, 6) AS closing_mrr, /* MRR at the end of the month, reporting currency */
   (
     told_months.closing_mrr::DOUBLE / NULLIF(told_months.accounts, 0)::DOUBLE
@@ -135,17 +135,17 @@ SELECT
     (
       told_months.base_mrr + told_months.contraction_mrr + told_months.churn_mrr
     )::DOUBLE / NULLIF(told_months.base_mrr, 0)::DOUBLE
-  )::DOUBLE AS gross_retention, /* Share of the opening at this month's rate that stayed; NULL without an opening */
+  )::DOUBLE AS gross_retention, /* Share of the opening MRR at this month's rate that was retained; NULL without an opening */
   (
     (
       told_months.base_mrr + told_months.expansion_mrr + told_months.contraction_mrr + told_months.churn_mrr
     )::DOUBLE / NULLIF(told_months.base_mrr, 0)::DOUBLE
-  )::DOUBLE AS net_retention, /* The same with what stayed and grew; may exceed 1 */
+  )::DOUBLE AS net_retention, /* Like gross_retention, with expansion included; may exceed 1 */
   (
     (
       told_months.new_mrr + told_months.reactivation_mrr + told_months.expansion_mrr
     )::DOUBLE / NULLIF(-(
       told_months.contraction_mrr + told_months.churn_mrr
     ), 0)::DOUBLE
-  )::DOUBLE AS quick_ratio /* MRR won per MRR lost; NULL when none was lost */
+  )::DOUBLE AS quick_ratio /* MRR gained per MRR lost; NULL if none was lost */
 FROM told_months AS told_months

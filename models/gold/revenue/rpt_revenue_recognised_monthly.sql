@@ -1,9 +1,9 @@
 MODEL (
   name gold.rpt_revenue_recognised_monthly,
-  kind FULL, /* As gold.fct_revenue_recognition, of which it is the sum */
+  kind FULL, /* Like gold.fct_revenue_recognition, which it sums */
   cron '@daily',
   owner revenue,
-  description 'One row per month and currency in which revenue is recognised or invoiced; months to come tell what is already invoiced for them.',
+  description 'One row per month and currency in which revenue is recognised or invoiced; future months show what is already invoiced for them.',
   grain (month_date, currency),
   tags (gold, revenue),
   audits (
@@ -71,22 +71,22 @@ SELECT
   month_amounts.currency::TEXT AS currency, /* Currency of the amounts, ISO 4217 */
   (
     NOT complete_months.month_date IS NULL
-  )::BOOLEAN AS is_complete, /* Whether the last day of the month is computed; what lies ahead still grows */
-  month_amounts.recurring_amount::DECIMAL(18, 4) AS recurring_amount, /* Revenue of plans for the service of the month, without tax, major units, additive within a currency */
-  month_amounts.proration_amount::DECIMAL(18, 4) AS proration_amount, /* The same of lines that settle a change within a period; may be negative */
-  month_amounts.credit_amount::DECIMAL(18, 4) AS credit_amount, /* The same of other negative lines, negative */
-  month_amounts.one_off_amount::DECIMAL(18, 4) AS one_off_amount, /* The same of what is no plan */
-  month_amounts.refund_amount::DECIMAL(18, 4) AS refund_amount, /* What was paid back in the month, without tax, negative */
-  month_amounts.recognised_amount::DECIMAL(18, 4) AS recognised_amount, /* Revenue of the month: the sum of the five */
-  ROUND(month_amounts.recognised_amount::DECIMAL(19, 6) * exchange_rates.rate, 6)::DECIMAL(18, 6) AS recognised_amount_reporting, /* The same in the reporting currency at the rate of the month, additive */
-  month_amounts.invoiced_amount::DECIMAL(18, 4) AS invoiced_amount, /* Invoices issued in the month, without tax, additive within a currency */
+  )::BOOLEAN AS is_complete, /* Whether the last day of the month is computed; later months still grow */
+  month_amounts.recurring_amount::DECIMAL(18, 4) AS recurring_amount, /* Revenue of plans for the service of the month, without tax, major units, additive per currency */
+  month_amounts.proration_amount::DECIMAL(18, 4) AS proration_amount, /* Like recurring_amount, for lines that prorate a change within a period; may be negative */
+  month_amounts.credit_amount::DECIMAL(18, 4) AS credit_amount, /* Like recurring_amount, for other negative lines; negative */
+  month_amounts.one_off_amount::DECIMAL(18, 4) AS one_off_amount, /* Like recurring_amount, for lines without a plan */
+  month_amounts.refund_amount::DECIMAL(18, 4) AS refund_amount, /* Refunded in the month, without tax, negative */
+  month_amounts.recognised_amount::DECIMAL(18, 4) AS recognised_amount, /* Revenue of the month: the sum of the five amounts */
+  ROUND(month_amounts.recognised_amount::DECIMAL(19, 6) * exchange_rates.rate, 6)::DECIMAL(18, 6) AS recognised_amount_reporting, /* recognised_amount in the reporting currency at the rate of the month, additive */
+  month_amounts.invoiced_amount::DECIMAL(18, 4) AS invoiced_amount, /* Invoices issued in the month, without tax, additive per currency */
   SUM(
     month_amounts.invoiced_amount - month_amounts.recognised_amount + month_amounts.refund_amount
   ) OVER (
     PARTITION BY month_amounts.currency
     ORDER BY month_amounts.month_date
     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-  )::DECIMAL(18, 4) AS deferred_amount /* Invoiced up to the end of the month for service after it; negative for service not invoiced yet */
+  )::DECIMAL(18, 4) AS deferred_amount /* Invoiced up to the end of the month for service after it; negative for service not yet invoiced */
 FROM month_amounts AS month_amounts
 LEFT JOIN complete_months AS complete_months
   ON month_amounts.month_date = complete_months.month_date

@@ -70,12 +70,12 @@ WITH computed AS (
 SELECT
   member_plays.date::DATE AS date, /* UTC date of the plays */
   member_plays.dimension::TEXT AS dimension, /* Column of gold.activity_engagement_metrics */
-  member_plays.member::TEXT AS member, /* Value of it, empty for NULL */
-  member_plays.plays::BIGINT AS plays, /* Plays of that day with it, additive over days and members */
+  member_plays.member::TEXT AS member, /* Value of that column; empty for NULL */
+  member_plays.plays::BIGINT AS plays, /* Plays with that value on that day, additive over days and members */
   (
     member_plays.plays::DOUBLE / NULLIF(
       SUM(member_plays.plays) OVER (PARTITION BY member_plays.date, member_plays.dimension),
       0
     )
-  )::DOUBLE AS share /* Of the plays of that day */
+  )::DOUBLE AS share /* Share of the plays of that day, 0 to 1 */
 FROM member_plays AS member_plays

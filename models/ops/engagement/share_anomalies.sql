@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner engagement,
-  description 'One row per day and dimension whose shares of plays are far from those of the same weekday before.',
+  description 'One row per day and dimension whose shares of plays are far from those of the same weekday in earlier weeks.',
   grain (date, dimension),
   tags (ops, engagement),
   audits (
@@ -100,10 +100,10 @@ SELECT
   distances.date::DATE AS date, /* UTC date of the plays */
   distances.dimension::TEXT AS dimension, /* Column of gold.activity_engagement_metrics */
   distances.plays::BIGINT AS plays, /* Plays of that day */
-  distances.distance::DOUBLE AS distance, /* Share of the plays that would have to be of another member to be as usual, 0 to 1 */
-  distances.member::TEXT AS member, /* Value whose share differs most, empty for NULL */
+  distances.distance::DOUBLE AS distance, /* Share of the plays that would have to move to other members to match the usual shares, 0 to 1 */
+  distances.member::TEXT AS member, /* Member whose share differs most; empty for NULL */
   distances.share::DOUBLE AS share, /* Its share on that day */
-  distances.usual_share::DOUBLE AS usual_share /* Mean of the same weekday in the eight weeks before, three of them at least */
+  distances.usual_share::DOUBLE AS usual_share /* Mean on the same weekday in the eight weeks before, from at least three of them */
 FROM distances AS distances
 WHERE
   distances.place = 1 AND distances.distance > @share_anomaly_distance

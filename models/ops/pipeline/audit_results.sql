@@ -17,7 +17,7 @@ SELECT
   audits.audit::TEXT AS audit_name, /* Name of the audit */
   audits.scope::TEXT AS scope, /* changed dates, all dates or computed dates */
   audits.rows::BIGINT AS row_count, /* Offending rows; 0 when it passed */
-  audits.is_blocking::BOOLEAN AS is_blocking, /* Whether nothing was published because of it */
+  audits.is_blocking::BOOLEAN AS is_blocking, /* Whether it blocked the release */
   runs.started_at::TIMESTAMP AS started_at /* When the cycle began, UTC */
 FROM operations.audits AS audits
 INNER JOIN operations.runs AS runs

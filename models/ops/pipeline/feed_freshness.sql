@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner platform,
-  description 'One row per feed: how old its newest object is, and whether that breaks the contract.',
+  description 'One row per feed: the age of its newest object, and whether it violates the contract.',
   grain feed,
   tags (ops, pipeline),
   audits (
@@ -22,16 +22,16 @@ WITH newest_objects AS (
     objects.feed
 )
 SELECT
-  feeds.feed::TEXT AS feed, /* Feed, as its contract is named */
-  feeds.owner::TEXT AS owner, /* Who answers for it */
+  feeds.feed::TEXT AS feed, /* Name of the feed and its contract */
+  feeds.owner::TEXT AS owner, /* Owner of the feed */
   COALESCE(newest_objects.object_count, 0)::BIGINT AS object_count, /* Source objects ever loaded */
   newest_objects.newest_object_at::TIMESTAMP AS newest_object_at, /* When its newest object was written, UTC; NULL before the first */
-  feeds.freshness_seconds::BIGINT AS freshness_seconds, /* How old that may be by the contract, seconds */
+  feeds.freshness_seconds::BIGINT AS freshness_seconds, /* Maximum age by the contract, seconds */
   DATE_DIFF(
     'SECOND',
     DATE_TRUNC('SECOND', newest_objects.newest_object_at),
     DATE_TRUNC('SECOND', CURRENT_TIMESTAMP AT TIME ZONE 'UTC')
-  )::BIGINT AS age_seconds, /* How old it is now, seconds */
+  )::BIGINT AS age_seconds, /* Current age, seconds */
   COALESCE(
     DATE_DIFF(
       'SECOND',
@@ -39,7 +39,7 @@ SELECT
       DATE_TRUNC('SECOND', CURRENT_TIMESTAMP AT TIME ZONE 'UTC')
     ) > feeds.freshness_seconds,
     TRUE
-  )::BOOLEAN AS is_late /* Whether the contract is broken; a feed without objects is late once it is known for so long */
+  )::BOOLEAN AS is_late /* Whether the contract is violated; a feed without objects is late once known for longer than that */
 FROM operations.feeds AS feeds
 LEFT JOIN newest_objects AS newest_objects
   ON feeds.feed = newest_objects.feed

@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner platform,
-  description 'One row per event feed: how many days after they happened its events are written.',
+  description 'One row per event feed: how many days after they happened its events were written.',
   grain feed,
   tags (ops, pipeline),
   audits (
@@ -30,13 +30,13 @@ WITH days_late AS (
   FROM days_late AS days_late
 )
 SELECT
-  shares.feed::TEXT AS feed, /* Feed, as its contract is named */
+  shares.feed::TEXT AS feed, /* Name of the feed and its contract */
   SUM(shares.row_count)::BIGINT AS row_count, /* Rows of bronze */
   SUM(CASE WHEN shares.days > 0 THEN shares.row_count ELSE 0 END)::BIGINT AS late_row_count, /* Rows whose object was written on a later UTC date */
-  MIN(CASE WHEN shares.share >= 0.5 THEN shares.days END)::BIGINT AS p50_days, /* Half of the rows are at most so many days late */
-  MIN(CASE WHEN shares.share >= 0.9 THEN shares.days END)::BIGINT AS p90_days, /* Likewise nine of ten */
-  MIN(CASE WHEN shares.share >= 0.99 THEN shares.days END)::BIGINT AS p99_days, /* Likewise ninety-nine of a hundred */
-  MAX(shares.days)::BIGINT AS max_days /* The latest row */
+  MIN(CASE WHEN shares.share >= 0.5 THEN shares.days END)::BIGINT AS p50_days, /* 50th percentile of days late, weighted by rows */
+  MIN(CASE WHEN shares.share >= 0.9 THEN shares.days END)::BIGINT AS p90_days, /* 90th percentile of days late, weighted by rows */
+  MIN(CASE WHEN shares.share >= 0.99 THEN shares.days END)::BIGINT AS p99_days, /* 99th percentile of days late, weighted by rows */
+  MAX(shares.days)::BIGINT AS max_days /* Maximum days late */
 FROM shares AS shares
 GROUP BY
   shares.feed

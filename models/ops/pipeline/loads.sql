@@ -18,17 +18,17 @@ MODEL (
 );
 
 SELECT
-  objects.feed::TEXT AS feed, /* Feed, as its contract is named */
-  objects.load_id::TEXT AS load_id, /* Load that committed the objects, column _load_id of bronze */
+  objects.feed::TEXT AS feed, /* Name of the feed and its contract */
+  objects.load_id::TEXT AS load_id, /* Identifier of the load, column _load_id of bronze */
   STRPTIME(REPLACE(LEFT(objects.load_id, 15), 'T', ''), '%Y%m%d%H%M%S')::TIMESTAMP AS started_at, /* When the load began, UTC */
   COUNT(DISTINCT objects.source_file)::BIGINT AS object_count, /* Source objects */
-  SUM(objects.size)::BIGINT AS byte_count, /* Stored bytes of the objects */
-  SUM(objects.records)::BIGINT AS record_count, /* Records in them that are not blank */
-  SUM(objects.rows)::BIGINT AS row_count, /* Records that are rows of bronze */
-  SUM(objects.quarantined)::BIGINT AS quarantined_count, /* Records that were rejected */
-  SUM(objects.dropped)::BIGINT AS dropped_count, /* Records of objects that were taken out of the lake */
-  SUM(objects.erased)::BIGINT AS erased_count, /* Records that were taken out to forget a person */
-  SUM(objects.skipped)::BIGINT AS skipped_count, /* Records that are no rows by their kind */
+  SUM(objects.size)::BIGINT AS byte_count, /* Stored size of the objects in bytes */
+  SUM(objects.records)::BIGINT AS record_count, /* Non-blank records in the objects */
+  SUM(objects.rows)::BIGINT AS row_count, /* Records that became rows of bronze */
+  SUM(objects.quarantined)::BIGINT AS quarantined_count, /* Quarantined records */
+  SUM(objects.dropped)::BIGINT AS dropped_count, /* Records of objects that were dropped from the lake */
+  SUM(objects.erased)::BIGINT AS erased_count, /* Records that were erased to forget a person */
+  SUM(objects.skipped)::BIGINT AS skipped_count, /* Records that are not rows by kind, such as tombstones */
   MIN(objects.modified_at)::TIMESTAMP AS oldest_object_at, /* When the oldest object was written, UTC */
   MAX(objects.modified_at)::TIMESTAMP AS newest_object_at /* When the newest object was written, UTC */
 FROM (

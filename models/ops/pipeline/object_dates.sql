@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner platform,
-  description 'One row per event feed, object and event date: the rows of bronze that the newest version of the object brought.',
+  description 'One row per event feed, object and event date: the rows of bronze from the newest version of the object.',
   grain (feed, source_file, event_date),
   tags (ops, pipeline),
   audits (
@@ -30,7 +30,7 @@ WITH current_versions AS (
   FROM current_versions AS current_versions
 )
 SELECT
-  dated_rows.feed::TEXT AS feed, /* Feed, as its contract is named */
+  dated_rows.feed::TEXT AS feed, /* Name of the feed and its contract */
   dated_rows.source_file::TEXT AS source_file, /* Bucket and key of the object */
   dated_rows.dated.event_date::DATE AS event_date, /* UTC date of the events */
   dated_rows.modified_at::TIMESTAMP AS modified_at, /* When the object was written, UTC */

@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner platform,
-  description 'One row per feed, day of loading and fault of rejected records.',
+  description 'One row per feed, load date, reason and column of rejected records.',
   grain (feed, ingest_date, reason, column_path),
   tags (ops, pipeline),
   audits (
@@ -13,13 +13,13 @@ MODEL (
 );
 
 SELECT
-  quarantine.feed::TEXT AS feed, /* Feed, as its contract is named */
+  quarantine.feed::TEXT AS feed, /* Name of the feed and its contract */
   quarantine.ingested_at::DATE AS ingest_date, /* UTC date of the load */
-  quarantine.reason::TEXT AS reason, /* What was wrong */
-  quarantine.column_path::TEXT AS column_path, /* Column at fault, dotted; NULL when it is the record */
-  COUNT(CASE WHEN NOT quarantine.is_discarded THEN quarantine.source_line END)::BIGINT AS open_count, /* Records that wait for a mended contract, additive */
-  COUNT(CASE WHEN quarantine.is_discarded THEN quarantine.source_line END)::BIGINT AS discarded_count, /* Records that were given up, additive */
-  COUNT(DISTINCT quarantine.source_file)::BIGINT AS object_count /* Objects that hold them; NOT additive */
+  quarantine.reason::TEXT AS reason, /* Reason, such as wrong_type */
+  quarantine.column_path::TEXT AS column_path, /* Column at fault, dotted; NULL if it is the record */
+  COUNT(CASE WHEN NOT quarantine.is_discarded THEN quarantine.source_line END)::BIGINT AS open_count, /* Open records, which await a fixed contract, additive */
+  COUNT(CASE WHEN quarantine.is_discarded THEN quarantine.source_line END)::BIGINT AS discarded_count, /* Discarded records, additive */
+  COUNT(DISTINCT quarantine.source_file)::BIGINT AS object_count /* Objects that contain them; NOT additive */
 FROM operations.quarantine AS quarantine
 GROUP BY
   quarantine.feed,

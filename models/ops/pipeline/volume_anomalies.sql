@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner platform,
-  description 'One row per event feed and date whose number of rows is far from that of the same weekday before.',
+  description 'One row per event feed and date whose row count is far from that of the same weekday in earlier weeks.',
   grain (feed, event_date),
   tags (ops, pipeline),
   audits (
@@ -39,13 +39,13 @@ WITH daily_rows AS (
     daily_rows.event_date
 )
 SELECT
-  usual_rows.feed::TEXT AS feed, /* Feed, as its contract is named */
+  usual_rows.feed::TEXT AS feed, /* Name of the feed and its contract */
   usual_rows.event_date::DATE AS event_date, /* UTC date of the events */
   usual_rows.row_count::BIGINT AS row_count, /* Rows of bronze on that date */
-  usual_rows.usual_count::DOUBLE AS usual_count, /* Median of the same weekday in the eight weeks before, three of them at least */
+  usual_rows.usual_count::DOUBLE AS usual_count, /* Median on the same weekday in the eight weeks before, from at least three of them */
   (
     usual_rows.row_count::DOUBLE / NULLIF(usual_rows.usual_count, 0)
-  )::DOUBLE AS ratio /* The one over the other */
+  )::DOUBLE AS ratio /* row_count / usual_count */
 FROM usual_rows AS usual_rows
 WHERE
   usual_rows.weeks >= 3

@@ -10,11 +10,11 @@ MODEL (
 );
 
 SELECT
-  activities.activity_id::TEXT AS activity_id, /* Identity of the activity */
+  activities.activity_id::TEXT AS activity_id, /* Identifier of the activity */
   activities.name::TEXT AS activity_name, /* Title of the activity; may be empty */
-  activities.type::TEXT AS activity_type, /* Kind of activity: game, video, traceable, audiobook, ... */
-  activities.subtype::TEXT AS activity_subtype, /* Finer kind within the type; empty and NULL both occur */
-  activities._source_file::TEXT AS _source_file, /* Object that held the record: bucket/key */
+  activities.type::TEXT AS activity_type, /* Type of activity: game, video, traceable, audiobook, ... */
+  activities.subtype::TEXT AS activity_subtype, /* Subcategory within the type; may be empty or NULL */
+  activities._source_file::TEXT AS _source_file, /* Object that contains the record: bucket/key */
   activities._source_line::BIGINT AS _source_line, /* Line of the record in the object, counted from 1 */
   activities._source_modified_at::TIMESTAMP AS _source_modified_at /* When that object was written, UTC */
 FROM bronze.activities AS activities

@@ -5,7 +5,7 @@ MODEL (
   ),
   cron '@daily',
   owner engagement,
-  description 'One row per activity that a child left, with its account, its activity, and the subscription status at that moment.',
+  description 'One row per activity exit, with its account, its activity and the subscription status at that time.',
   grain (event_id, date),
   tags (silver, engagement),
   partitioned_by date,
@@ -16,31 +16,31 @@ MODEL (
       "column" := subscription_status,
       is_in := ('subscribed', 'trial', 'free', 'lapsed')
     ),
-    referential_integrity(child := user_id, parent := silver.users, key := user_id, blocking := FALSE), /* Plays of accounts that the users feed lacks are real; engagement reads the warning of each run */
+    referential_integrity(child := user_id, parent := silver.users, key := user_id, blocking := FALSE), /* Plays of accounts missing from the users feed are real; engagement reviews the warning of each run */
     referential_integrity(
       child := activity_id,
       parent := silver.activities,
       key := activity_id,
       blocking := FALSE
-    ) /* Likewise for activities; both fill in when the entity arrives */
+    ) /* Likewise for activities; both are filled in when the entity arrives */
   )
 );
 
 SELECT
-  activity_events.event_id::TEXT AS event_id, /* Identity of the event */
-  activity_events.user_id::TEXT AS user_id, /* Account that played; may be unknown to silver.users */
-  activity_events.activity_id::TEXT AS activity_id, /* Activity that was left; may be unknown to silver.activities */
+  activity_events.event_id::TEXT AS event_id, /* Identifier of the event */
+  activity_events.user_id::TEXT AS user_id, /* Account that played; may be missing from silver.users */
+  activity_events.activity_id::TEXT AS activity_id, /* Activity that was left; may be missing from silver.activities */
   activity_events.occurred_at::TIMESTAMP AS occurred_at, /* When the activity was left, UTC */
-  activity_events.duration_seconds::DOUBLE AS duration_seconds, /* Length of the play in seconds, as reported */
-  activity_events.completed_flag::BOOLEAN AS completed_flag, /* Whether it was played to its end; NULL when unknown */
+  activity_events.duration_seconds::DOUBLE AS duration_seconds, /* Duration of the play in seconds, as reported */
+  activity_events.completed_flag::BOOLEAN AS completed_flag, /* Whether it was played to the end; NULL if unknown */
   activity_events.os_name::TEXT AS os_name, /* Name of the operating system */
   activity_events.os_version::TEXT AS os_version, /* Version of the operating system */
   activity_events.app_version::TEXT AS app_version, /* Version of the app */
-  activity_events.collection_id::TEXT AS collection_id, /* Collection it was started from, empty for none */
-  activities.activity_name::TEXT AS activity_name, /* Title of the activity; NULL when the activity is unknown */
-  activities.activity_type::TEXT AS activity_type, /* Kind of activity; NULL when the activity is unknown */
-  activities.activity_subtype::TEXT AS activity_subtype, /* Finer kind within the type */
-  users.country_code::TEXT AS country_code, /* Country of the account; NULL when the account is unknown */
+  activity_events.collection_id::TEXT AS collection_id, /* Collection from which it was started; empty if none */
+  activities.activity_name::TEXT AS activity_name, /* Title of the activity; NULL if the activity is unknown */
+  activities.activity_type::TEXT AS activity_type, /* Type of activity; NULL if the activity is unknown */
+  activities.activity_subtype::TEXT AS activity_subtype, /* Subcategory within the type */
+  users.country_code::TEXT AS country_code, /* Country of the account; NULL if the account is unknown */
   CASE
     WHEN activity_events.occurred_at BETWEEN users.subscription_start_at AND users.subscription_expire_at
     THEN 'subscribed'

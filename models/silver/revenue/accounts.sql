@@ -1,9 +1,9 @@
 MODEL (
   name silver.accounts,
-  kind FULL, /* SQLMesh's SCD2 kinds forget a version that arrives late; from all versions at once none is lost */
+  kind FULL, /* SQLMesh's SCD2 kinds lose versions that arrive late; rebuilding from all versions loses none */
   cron '@daily',
   owner revenue,
-  description 'One row per version of a customer, with the time in which it held; versions that came late stand in their place.',
+  description 'One row per version of a customer, with its validity period; late versions are inserted in order.',
   grain (account_id, valid_from),
   tags (silver, revenue),
   audits (
@@ -15,7 +15,7 @@ MODEL (
 );
 
 WITH distinct_versions AS (
-  /* The same version told twice is one */
+  /* Duplicates of a version count once */
   SELECT
     accounts.account_id AS account_id,
     accounts.user_id AS user_id,
@@ -52,25 +52,25 @@ WITH distinct_versions AS (
   FROM distinct_versions AS distinct_versions
 )
 SELECT
-  ordered_versions.account_id::TEXT AS account_id, /* Identity of the customer */
-  ordered_versions.user_id::TEXT AS user_id, /* Account in the app, key of silver.users; NULL for those who bought without one */
+  ordered_versions.account_id::TEXT AS account_id, /* Identifier of the customer */
+  ordered_versions.user_id::TEXT AS user_id, /* App account, key of silver.users; NULL for customers who bought without one */
   ordered_versions.name::TEXT AS account_name, /* Name of the customer */
-  ordered_versions.email::TEXT AS email, /* Address for invoices */
+  ordered_versions.email::TEXT AS email, /* Email address for invoices */
   ordered_versions.country_code::TEXT AS country_code, /* Country of the customer, ISO 3166 alpha-2, lower case */
-  ordered_versions.acquisition_channel::TEXT AS acquisition_channel, /* What brought the customer; NULL when unknown */
-  ordered_versions.created_at::TIMESTAMP AS created_at, /* When the customer was made, UTC */
-  ordered_versions.updated_at::TIMESTAMP AS updated_at, /* When this version came to be, UTC */
+  ordered_versions.acquisition_channel::TEXT AS acquisition_channel, /* Channel that acquired the customer; NULL if unknown */
+  ordered_versions.created_at::TIMESTAMP AS created_at, /* When the customer was created, UTC */
+  ordered_versions.updated_at::TIMESTAMP AS updated_at, /* When this version was created, UTC */
   CASE
     WHEN ordered_versions.earlier_updated_at IS NULL
     AND ordered_versions.created_at < ordered_versions.updated_at
     THEN ordered_versions.created_at
     ELSE ordered_versions.updated_at
-  END::TIMESTAMP AS valid_from, /* From when it held, UTC: updated_at, of the first version created_at where that is earlier */
-  ordered_versions.later_updated_at::TIMESTAMP AS valid_to, /* Until when, UTC, exclusive; NULL for the current version */
+  END::TIMESTAMP AS valid_from, /* Start of validity, UTC: updated_at, or created_at for the first version if that is earlier */
+  ordered_versions.later_updated_at::TIMESTAMP AS valid_to, /* End of validity, UTC, exclusive; NULL for the current version */
   (
     ordered_versions.later_updated_at IS NULL
-  )::BOOLEAN AS is_current, /* Whether it is the newest version */
-  ordered_versions._source_file::TEXT AS _source_file, /* Object that held the record: bucket/key */
+  )::BOOLEAN AS is_current, /* Whether this is the newest version */
+  ordered_versions._source_file::TEXT AS _source_file, /* Object that contains the record: bucket/key */
   ordered_versions._source_line::BIGINT AS _source_line, /* Line of the record in the object, counted from 1 */
   ordered_versions._source_modified_at::TIMESTAMP AS _source_modified_at /* When that object was written, UTC */
 FROM ordered_versions AS ordered_versions

@@ -1,9 +1,9 @@
 MODEL (
   name silver.invoice_lines,
-  kind FULL, /* As silver.invoices, of which it is a part */
+  kind FULL, /* Changes with silver.invoices, of which it is a part */
   cron '@daily',
   owner revenue,
-  description 'One row per line of an invoice, of its newest record, numbered in its order.',
+  description 'One row per line of an invoice, from its newest record, numbered in order.',
   grain (invoice_id, line_number),
   tags (silver, revenue),
   audits (
@@ -26,12 +26,12 @@ WITH listed_lines AS (
   CROSS JOIN UNNEST(invoices.lines) WITH ORDINALITY AS listed(line, place)
 )
 SELECT
-  listed_lines.invoice_id::TEXT AS invoice_id, /* The invoice, key of silver.invoices */
-  ROW_NUMBER() OVER (PARTITION BY listed_lines.invoice_id ORDER BY listed_lines.place)::BIGINT AS line_number, /* Place of the line on the invoice, counted from 1 */
-  listed_lines.line.plan_id::TEXT AS plan_id, /* The plan, key of seeds.plans; NULL for one-off items */
-  COALESCE(listed_lines.line.proration, FALSE)::BOOLEAN AS is_proration, /* Whether it settles a change within a period; not told counts as not */
-  COALESCE(listed_lines.line.amount, 0)::BIGINT AS amount, /* Amount after discount, without tax, minor units; negative for credits; not told counts as 0 */
-  COALESCE(listed_lines.line.tax, 0)::BIGINT AS tax, /* Tax on the line, minor units; not told counts as 0 */
+  listed_lines.invoice_id::TEXT AS invoice_id, /* Invoice, key of silver.invoices */
+  ROW_NUMBER() OVER (PARTITION BY listed_lines.invoice_id ORDER BY listed_lines.place)::BIGINT AS line_number, /* Number of the line on the invoice, counted from 1 */
+  listed_lines.line.plan_id::TEXT AS plan_id, /* Plan, key of seeds.plans; NULL for one-off items */
+  COALESCE(listed_lines.line.proration, FALSE)::BOOLEAN AS is_proration, /* Whether it prorates a change within a period; FALSE if not reported */
+  COALESCE(listed_lines.line.amount, 0)::BIGINT AS amount, /* Amount after discount, without tax, minor units; negative for credits; 0 if not reported */
+  COALESCE(listed_lines.line.tax, 0)::BIGINT AS tax, /* Tax on the line, minor units; 0 if not reported */
   listed_lines.line.period_start::TIMESTAMP AS period_start_at, /* Start of the service, UTC; NULL for one-off items */
   listed_lines.line.period_end::TIMESTAMP AS period_end_at /* End of the service, UTC, exclusive */
 FROM listed_lines AS listed_lines

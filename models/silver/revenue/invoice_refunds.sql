@@ -1,9 +1,9 @@
 MODEL (
   name silver.invoice_refunds,
-  kind FULL, /* A late version moves a refund to its own time */
+  kind FULL, /* A late version changes the time of a refund */
   cron '@daily',
   owner revenue,
-  description 'One row per version of an invoice that changed what was paid back, so that a refund has a time.',
+  description 'One row per version of an invoice that changed the refunded amount, which dates each refund.',
   grain (invoice_id, refunded_at),
   tags (silver, revenue),
   audits (
@@ -13,7 +13,7 @@ MODEL (
 );
 
 WITH distinct_versions AS (
-  /* Versions of the same moment are one, by the rule of silver.invoices */
+  /* Versions with the same updated_at count once, by the rule of silver.invoices */
   SELECT
     invoices.invoice_id AS invoice_id,
     invoices.updated_at AS updated_at,
@@ -33,12 +33,12 @@ WITH distinct_versions AS (
   FROM distinct_versions AS distinct_versions
 )
 SELECT
-  refunds.invoice_id::TEXT AS invoice_id, /* The invoice, key of silver.invoices */
-  refunds.refunded_at::TIMESTAMP AS refunded_at, /* When the version came to be that tells it, UTC */
+  refunds.invoice_id::TEXT AS invoice_id, /* Invoice, key of silver.invoices */
+  refunds.refunded_at::TIMESTAMP AS refunded_at, /* When the version that reports it was created, UTC */
   (
     refunds.refunded_to_date - refunds.refunded_before
-  )::BIGINT AS refund_amount, /* Paid back, tax included, minor units; negative where an earlier one was taken back */
-  refunds.refunded_to_date::BIGINT AS refunded_to_date /* Paid back in all up to here, tax included, minor units */
+  )::BIGINT AS refund_amount, /* Refunded amount, tax included, minor units; negative if an earlier refund was reversed */
+  refunds.refunded_to_date::BIGINT AS refunded_to_date /* Total refunded to date, tax included, minor units */
 FROM refunds AS refunds
 WHERE
   refunds.refunded_to_date <> refunds.refunded_before

@@ -1,9 +1,9 @@
 MODEL (
   name silver.subscription_changes,
-  kind FULL, /* A few changes per customer and year; any of them may come late or be corrected */
+  kind FULL, /* A few changes per customer and year; any of them may arrive late or be corrected */
   cron '@daily',
   owner revenue,
-  description 'One row per change of a subscription; of several records of a change the newest wins.',
+  description 'One row per change of a subscription; among several records of a change the newest wins.',
   grain (subscription_id, version),
   tags (silver, revenue),
   audits (
@@ -34,12 +34,12 @@ MODEL (
 );
 
 SELECT
-  subscriptions.subscription_id::TEXT AS subscription_id, /* Identity of the subscription */
-  subscriptions.version::BIGINT AS version, /* Number of the change within the subscription, rising */
-  subscriptions.account_id::TEXT AS account_id, /* The customer, key of silver.accounts */
-  subscriptions.plan_id::TEXT AS plan_id, /* The plan, key of seeds.plans */
-  subscriptions.status::TEXT AS status, /* trialing, active, past_due, paused, canceled or unpaid, as told */
-  subscriptions.interval::TEXT AS billing_interval, /* How often it is billed: month or year */
+  subscriptions.subscription_id::TEXT AS subscription_id, /* Identifier of the subscription */
+  subscriptions.version::BIGINT AS version, /* Number of the change within the subscription, ascending */
+  subscriptions.account_id::TEXT AS account_id, /* Customer, key of silver.accounts */
+  subscriptions.plan_id::TEXT AS plan_id, /* Plan, key of seeds.plans */
+  subscriptions.status::TEXT AS status, /* trialing, active, past_due, paused, canceled or unpaid, as reported */
+  subscriptions.interval::TEXT AS billing_interval, /* Billing interval: month or year */
   subscriptions.currency::TEXT AS currency, /* Currency of the amounts, ISO 4217 */
   subscriptions.quantity::BIGINT AS quantity, /* Number of seats; zero is possible */
   subscriptions.unit_amount::BIGINT AS unit_amount, /* Price of one seat per interval before discount and tax, minor units of the currency */
@@ -48,11 +48,11 @@ SELECT
   subscriptions.trial_end_at::TIMESTAMP AS trial_end_at, /* End of the trial, UTC; NULL without one */
   subscriptions.current_period_start::TIMESTAMP AS current_period_start_at, /* Start of the paid period, UTC */
   subscriptions.current_period_end::TIMESTAMP AS current_period_end_at, /* End of the paid period, UTC, exclusive */
-  subscriptions.cancel_at::TIMESTAMP AS cancel_at, /* When the service is to end by a request, UTC; NULL for no request */
+  subscriptions.cancel_at::TIMESTAMP AS cancel_at, /* Requested end of the service, UTC; NULL without a request */
   subscriptions.canceled_at::TIMESTAMP AS canceled_at, /* When the end was requested, UTC */
-  subscriptions.ended_at::TIMESTAMP AS ended_at, /* When the service ended, UTC; NULL while it goes on */
+  subscriptions.ended_at::TIMESTAMP AS ended_at, /* When the service ended, UTC; NULL while it continues */
   subscriptions.updated_at::TIMESTAMP AS updated_at, /* When the state changed, UTC */
-  subscriptions._source_file::TEXT AS _source_file, /* Object that held the record: bucket/key */
+  subscriptions._source_file::TEXT AS _source_file, /* Object that contains the record: bucket/key */
   subscriptions._source_line::BIGINT AS _source_line, /* Line of the record in the object, counted from 1 */
   subscriptions._source_modified_at::TIMESTAMP AS _source_modified_at /* When that object was written, UTC */
 FROM bronze.subscriptions AS subscriptions

@@ -1,9 +1,9 @@
 MODEL (
   name silver.subscriptions,
-  kind FULL, /* A late change moves the ends of its neighbours: from all changes at once each stands in its place */
+  kind FULL, /* A late change moves the boundaries of its neighbours, so all periods are rebuilt from all changes */
   cron '@daily',
   owner revenue,
-  description 'One row per period in which the state of a subscription held, without gaps or overlaps; a period is split where the service ends.',
+  description 'One row per validity period of a subscription state, without gaps or overlaps; a period is split where the service ends.',
   grain (subscription_id, valid_from),
   tags (silver, revenue),
   audits (
@@ -27,7 +27,7 @@ MODEL (
 );
 
 WITH dated_changes AS (
-  /* From when a change counts: churn falls on the day the service ends, not on the day it was told */
+  /* When a change takes effect: churn is dated to the end of the service, not to the day it was reported */
   SELECT
     subscription_changes.subscription_id AS subscription_id,
     subscription_changes.version AS version,
@@ -139,16 +139,16 @@ WITH dated_changes AS (
     ON subscription_changes.currency = currencies.currency
 )
 SELECT
-  priced_periods.subscription_id::TEXT AS subscription_id, /* Identity of the subscription */
-  priced_periods.version::BIGINT AS version, /* Change that holds in the period, with subscription_id key of silver.subscription_changes */
-  priced_periods.account_id::TEXT AS account_id, /* The customer, key of silver.accounts */
-  priced_periods.plan_id::TEXT AS plan_id, /* The plan, key of seeds.plans */
-  priced_periods.state::TEXT AS state, /* Status in force: that of the change, canceled once the service has ended, active while a canceled one still runs, trialing if it ends with its trial */
-  priced_periods.status::TEXT AS status, /* Status as the change told it */
+  priced_periods.subscription_id::TEXT AS subscription_id, /* Identifier of the subscription */
+  priced_periods.version::BIGINT AS version, /* Change in effect during the period; with subscription_id the key of silver.subscription_changes */
+  priced_periods.account_id::TEXT AS account_id, /* Customer, key of silver.accounts */
+  priced_periods.plan_id::TEXT AS plan_id, /* Plan, key of seeds.plans */
+  priced_periods.state::TEXT AS state, /* Effective status: that of the change; canceled once the service has ended; until then a canceled one is active, or trialing if it ends with its trial */
+  priced_periods.status::TEXT AS status, /* Status reported by the change */
   (
     priced_periods.state IN ('active', 'past_due')
-  )::BOOLEAN AS is_paying, /* Whether the period counts for MRR, which may be 0 all the same */
-  priced_periods.billing_interval::TEXT AS billing_interval, /* How often it is billed: month or year */
+  )::BOOLEAN AS is_paying, /* Whether the period counts towards MRR, which may still be 0 */
+  priced_periods.billing_interval::TEXT AS billing_interval, /* Billing interval: month or year */
   priced_periods.currency::TEXT AS currency, /* Currency of mrr, ISO 4217 */
   priced_periods.quantity::BIGINT AS quantity, /* Number of seats */
   CASE
@@ -157,12 +157,12 @@ SELECT
     WHEN priced_periods.state IN ('active', 'past_due')
     THEN priced_periods.millionths * 0.000001::DECIMAL(7, 6)
     ELSE 0
-  END::DECIMAL(18, 6) AS mrr, /* Monthly recurring revenue, major units of the currency, six digits rounded half up */
-  priced_periods.service_ends_at::TIMESTAMP AS service_ends_at, /* When the service ends as the change tells it, UTC; NULL while no end is known */
+  END::DECIMAL(18, 6) AS mrr, /* Monthly recurring revenue, major units of the currency, six decimals, rounded half up */
+  priced_periods.service_ends_at::TIMESTAMP AS service_ends_at, /* End of the service as reported by the change, UTC; NULL while no end is known */
   priced_periods.current_period_end_at::TIMESTAMP AS current_period_end_at, /* End of the paid period, UTC, exclusive */
   priced_periods.valid_from::TIMESTAMP AS valid_from, /* Start of the period, UTC */
   priced_periods.valid_to::TIMESTAMP AS valid_to, /* End of the period, UTC, exclusive; NULL for the last one */
   (
     priced_periods.valid_to IS NULL
-  )::BOOLEAN AS is_current /* Whether it is the last known period; it may begin in the future, when the service is to end */
+  )::BOOLEAN AS is_current /* Whether this is the last known period; it may begin in the future, when the service is to end */
 FROM priced_periods AS priced_periods

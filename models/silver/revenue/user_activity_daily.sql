@@ -5,7 +5,7 @@ MODEL (
   ),
   cron '@daily',
   owner revenue,
-  description 'One row per day and account of the app that played: how much. Here and not in gold, because it names accounts.',
+  description 'One row per day and app account that played: its plays and time. In silver rather than gold because it identifies accounts.',
   grain (date, user_id),
   tags (silver, revenue),
   partitioned_by date,
@@ -29,7 +29,7 @@ SELECT
       THEN activity_events.duration_seconds
       ELSE 0
     END
-  )::DOUBLE AS capped_seconds /* Seconds with each play counted from 0 up to play_cap_seconds, additive */
+  )::DOUBLE AS capped_seconds /* Seconds played, each play clamped between 0 and play_cap_seconds, additive */
 FROM silver.activity_events AS activity_events
 WHERE
   activity_events.event_date BETWEEN @start_date AND @end_date

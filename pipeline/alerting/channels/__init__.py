@@ -1,4 +1,4 @@
-"""The channels that alerts go to: a file for each, with `channel(options)`. Another file here is another channel."""
+"""Alert channels: one module each, with `channel(options)`. A new module here adds a channel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.alerting.alert import Channel
 
 
 def channels(options: Settings) -> list[Channel]:
-    """The channels that the settings name."""
+    """Return the channels configured in the settings."""
     modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
     found = [module.channel(options) for module in modules if hasattr(module, "channel")]
     return [channel for channel in found if channel is not None]

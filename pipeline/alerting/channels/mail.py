@@ -1,4 +1,4 @@
-"""A mail server (SMTP_HOST, SMTP_SENDER, SMTP_RECIPIENTS)."""
+"""Alerts by mail (SMTP_HOST, SMTP_SENDER, SMTP_RECIPIENTS)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ ANSWER_SECONDS = 10
 
 
 def channel(options: Settings) -> Channel | None:
-    """The channel of the settings, if they name a server, a sender and recipients."""
+    """Return the mail channel if the settings name a server, a sender and recipients."""
     is_set = options.smtp_host and options.smtp_sender and options.smtp_recipients.strip(" ,")
     return mail(options) if is_set else None
 
 
 def mail(options: Settings) -> Channel:
-    """Sends each alert by a mail server over TLS."""
+    """Create a channel that sends mail over TLS."""
 
     def send(alert: Alert) -> None:
         import smtplib

@@ -1,4 +1,4 @@
-"""An incoming webhook of Slack (SLACK_WEBHOOK_URL)."""
+"""Alerts to Slack by an incoming webhook (SLACK_WEBHOOK_URL)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pipeline.alerting.alert import Alert, Channel, shortened
 from pipeline.alerting.post import post
 
 SLACK_CHARACTERS = 2900
-"""Slack refuses a block of more than 3,000."""
+"""Maximum length of a message; Slack refuses blocks of more than 3,000 characters."""
 
 
 def channel(options: Settings) -> Channel | None:
-    """The channel of the settings, if they name one."""
+    """Return the Slack channel if the settings name a webhook."""
     return slack(options.slack_webhook_url) if options.slack_webhook_url else None
 
 
 def slack(url: str) -> Channel:
-    """Posts each alert to an incoming webhook of Slack, as plain text: what objects are called is no markup."""
+    """Create a channel that posts to a Slack webhook as plain text, so that object names are never markup."""
 
     def send(alert: Alert) -> None:
         text = shortened(f"Lakemesh {alert.event}: {alert.message}", SLACK_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Notification targets that somebody added to SQLMesh's configuration."""
+"""Alerts to notification targets added to SQLMesh's configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def sqlmesh_channel(target: BaseNotificationTarget, number: int) -> Channel:
-    """Sends by a notification target that somebody added to SQLMesh's configuration, the number-th."""
+    """Create a channel for the number-th notification target added to SQLMesh's configuration."""
 
     def send(alert: Alert) -> None:
         from sqlmesh.core.notification_target import NotificationStatus

@@ -1,4 +1,4 @@
-"""A webhook that takes each alert as a JSON object (NOTIFY_WEBHOOK_URL)."""
+"""Alerts to a webhook as JSON objects (NOTIFY_WEBHOOK_URL)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pipeline.alerting.post import post
 
 
 def channel(options: Settings) -> Channel | None:
-    """The channel of the settings, if they name one."""
+    """Return the webhook channel if the settings name a URL."""
     return webhook(options.notify_webhook_url) if options.notify_webhook_url else None
 
 
 def webhook(url: str) -> Channel:
-    """Posts each alert as a JSON object; an answer other than 2xx is a failure."""
+    """Create a channel that posts each alert as a JSON object; a status other than 2xx is a failure."""
     return Channel("webhook", lambda alert: post(url, {"project": "lakemesh"} | asdict(alert)))

@@ -1,1 +1,1 @@
-"""Spark as the engine, beside DuckDB."""
+"""Spark as the engine instead of DuckDB."""

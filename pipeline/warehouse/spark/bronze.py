@@ -1,14 +1,14 @@
 """Bronze as Spark sees it: a view per feed over exactly the files that are live at one ledger position.
 
-Spark reads folders, and a bronze folder also holds what must not be seen: files of loads that are not committed, files
-that a crash left, files that compaction has replaced. So each feed gets an external table over its folders, and the
-view lets pass the live files alone, by the load that wrote them, which their names begin with. A load writes all of its
-files before it is committed, and never again: so once it is, its files that are there and not live are known, and the
-view leaves them out by name. Spark drops the others while it lists the folders: they are never opened. A live file that
-is gone would be dropped as silently, so registration looks for each of them first.
+Spark reads folders, and a bronze folder also contains files that must not be visible: files of uncommitted loads,
+orphans left by a crash, files replaced by compaction. So each feed gets an external table over its folders, and the
+view selects only live files, by their load, which is the prefix of their names. A load writes all of its files before
+it commits and none after, so once it is committed its existing files that are not live are known, and the view excludes
+them by name. Spark skips excluded files while it lists the folders, and never opens them. It would skip a missing live
+file just as silently, so registration first checks that each one exists.
 
-The metastore knows no partitions of these tables: it would take minutes to tell it of many, one by one or with MSCK
-REPAIR TABLE alike (benchmarks/README.md). A session lists the folders once, on S3 in a request per thousand files.
+The metastore has no partitions of these tables: adding many takes minutes, one by one or with MSCK REPAIR TABLE
+(benchmarks/README.md). A session lists the folders once, on S3 with one request per thousand files.
 """
 
 from __future__ import annotations
@@ -28,31 +28,38 @@ from ingest.ledger.entry import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.settings import settings
 from ingest.storage.store import Store
-from pipeline.warehouse.bronze import POSITIONS, SPARK, column_queries, kept, readable, registered_positions
+from pipeline.warehouse.bronze import (
+    POSITIONS,
+    SPARK,
+    column_queries,
+    readable,
+    registered_positions,
+    retained_position,
+)
 from pipeline.warehouse.damage import altered
 from pipeline.warehouse.spark.session import spark_type, spark_uri, text
-from pipeline.warehouse.spark.views import drop_others, live_by_load, part_views, show
+from pipeline.warehouse.spark.views import create_view, drop_unused, live_by_load, part_views
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
 FILES = "bronze_files"
-"""Schema of the external tables. Nobody reads them but the views."""
+"""Schema of the external tables. Only the views read them."""
 _IN_METASTORE = "spark.sql.hive.manageFilesourcePartitions"
 
 
 def register(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> None:
-    """Makes the bronze of now visible in the warehouse: one view per feed, pinned by its loads.
+    """Register current bronze in the warehouse: one view per feed, pinned by its loads.
 
-    What is registered already stays.
+    Views that are already up to date are not replaced.
 
     Args:
-        lost: feeds whose logs lack entries. Their views stay as they are: what they show is all there still.
+        lost: feeds whose logs lack entries. Their views stay unchanged, since all rows that they show still exist.
 
     Raises:
         LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
         ConfigError, RetriableError: the lake cannot be read.
-        DamagedLake: a live file is missing, or not as the ledger says.
+        DamagedLake: a live file is missing, or has another size than in the ledger.
     """
     lake = Store(settings().lake_uri)
     for schema in ("bronze", FILES):
@@ -62,12 +69,13 @@ def register(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> None:
     shown = registered_positions(warehouse) if lost else {}
     for contract in contracts().values():
         if contract.feed in lost:
-            row = f"SELECT '{contract.feed}' AS feed, CAST({kept(contract, shown, lost)} AS BIGINT) AS position"
+            position = retained_position(contract, shown, lost)
+            row = f"SELECT '{contract.feed}' AS feed, CAST({position} AS BIGINT) AS position"
             positions.append(f"{row}, '{known[contract.feed]}' AS fingerprint")
             continue
         state = Ledger(lake, contract.feed).live()
         files = state.bronze_files()
-        found = list(lake.list(f"bronze/{contract.feed}"))  # after the ledger, so that its loads are complete
+        found = list(lake.list(f"bronze/{contract.feed}"))  # after the ledger was read, so that its loads are complete
         if damaged := list(altered(files, found)):
             raise DamagedLake(lake.uri, contract.feed, damaged)
         contract = readable(contract, lake, state)
@@ -76,24 +84,24 @@ def register(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> None:
         fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
         wanted |= {*tables, *part_views(f"{FILES}.{contract.feed}", parts)}
         if known.get(contract.feed) != fingerprint:
-            for table, held in tables.items():
-                register_files(warehouse, table, contract, lake.uri, json.loads(held[0].columns))
-            show(warehouse, contract.table, parts, f"{FILES}.{contract.feed}")
+            for table, live in tables.items():
+                register_files(warehouse, table, contract, lake.uri, json.loads(live[0].columns))
+            create_view(warehouse, contract.table, parts, f"{FILES}.{contract.feed}")
         row = f"SELECT '{contract.feed}' AS feed, CAST({state.position} AS BIGINT) AS position"
         positions.append(f"{row}, '{fingerprint}' AS fingerprint")
     if positions:
         warehouse.execute(f"CREATE OR REPLACE VIEW {POSITIONS} AS {' UNION ALL '.join(positions)}")
-    if not lost:  # their views need tables that nobody else names
-        drop_others(warehouse, FILES, wanted)
+    if not lost:  # views of lost feeds need tables that `wanted` does not contain
+        drop_unused(warehouse, FILES, wanted)
 
 
 def register_files(
     warehouse: EngineAdapter, table: str, contract: Contract, lake_uri: str, columns: Mapping[str, str]
 ) -> None:
-    """An external table over the feed's folders, for its files of one shape.
+    """Create an external table over the feed's folders, for its files of one schema.
 
     Args:
-        columns: the shape, name to SQL type, without the columns of the partitions.
+        columns: that schema, name to SQL type, without the partition columns.
 
     Raises:
         ConfigError: Spark cannot read from S3.
@@ -101,33 +109,33 @@ def register_files(
     hive = partitions(contract)
     typed = [*columns.items(), *((name, "DATE") for name in hive)]
     shown = ", ".join(f"`{name}` {spark_type(kind)}" for name, kind in typed)
-    warehouse.execute(f"SET {_IN_METASTORE} = false")  # what a table is made with, it keeps
+    warehouse.execute(f"SET {_IN_METASTORE} = false")  # a table keeps the value it was created with
     try:
         warehouse.execute(
             f"CREATE TABLE IF NOT EXISTS {table} ({shown}) USING PARQUET PARTITIONED BY ({', '.join(hive)}) "
             f"LOCATION {text(f'{spark_uri(lake_uri)}/bronze/{contract.feed}')}"
         )
-    except Exception as error:  # Java's own, through several layers: the text tells
+    except Exception as error:  # a Java exception wrapped in several layers, identifiable only by its text
         if "S3AFileSystem not found" not in str(error):
             raise
         raise ConfigError(
-            f"{lake_uri}: this Spark cannot read from S3; expected Hadoop's reader of it. Say "
+            f"{lake_uri}: this Spark cannot read from S3, because hadoop-aws is missing. Set "
             "PYSPARK_SUBMIT_ARGS='--packages org.apache.hadoop:hadoop-aws:3.3.4', see docs/spark.md"
         ) from error
     finally:
         warehouse.execute(f"SET {_IN_METASTORE} = true")
-    warehouse.execute(f"REFRESH TABLE {table}")  # Spark remembers the folders that it has listed
+    warehouse.execute(f"REFRESH TABLE {table}")  # Spark caches folder listings
 
 
 def _registered(warehouse: EngineAdapter) -> dict[str, str]:
-    """Fingerprints of the views that stand, by feed."""
+    """Fingerprints of the existing views, by feed."""
     if not warehouse.table_exists(POSITIONS):
         return {}
     return dict(warehouse.fetchall(f"SELECT feed, fingerprint FROM {POSITIONS}"))
 
 
 def by_table(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> dict[str, list[LakeFile]]:
-    """Files by the external table that shows them: one for each shape, since contracts evolve."""
+    """Files by external table: one table per schema of the files, since contracts evolve."""
     found = defaultdict(list)
     for file in files:
         key = hashlib.sha256(f"{lake_uri} {file.columns}".encode()).hexdigest()[:8]
@@ -136,11 +144,11 @@ def by_table(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> di
 
 
 def parts_of(contract: Contract, tables: Mapping[str, Sequence[LakeFile]], found: Iterable[str]) -> list[str]:
-    """SELECTs over the live files with the contract's columns, in order and typed; together they are the feed.
+    """SELECTs over the live files with the contract's columns, in order and typed; their union is the feed.
 
     Args:
-        tables: live files by the external table that shows them.
-        found: paths of all files that are in the feed's folders, live or not.
+        tables: live files by external table.
+        found: paths of all files in the feed's folders, live or not.
     """
     parts = []
     others = {_name(path) for path in found}.difference(_name(file.path) for files in tables.values() for file in files)

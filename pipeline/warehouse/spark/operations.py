@@ -1,6 +1,6 @@
-"""Operations as data on Spark, see pipeline/warehouse/operations.py.
+"""Operations as data on Spark: external tables over ledger and quarantine, and views of them.
 
-External tables over ledger and quarantine, and views of them.
+See pipeline/warehouse/operations.py.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.settings import settings
 from ingest.storage.store import Store
-from pipeline.warehouse.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, feeds_query, nothing
+from pipeline.warehouse.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, empty_query, feeds_query
 from pipeline.warehouse.spark.session import spark_type, spark_uri, text
-from pipeline.warehouse.spark.views import live, part_views, show
+from pipeline.warehouse.spark.views import create_view, live, part_views
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
@@ -49,10 +49,10 @@ _REJECTS = {
 
 
 def register(warehouse: EngineAdapter, lost: Collection[str] = ()) -> None:
-    """Makes feeds, ledger, quarantine and past cycles visible in the warehouse, schema `operations`.
+    """Register feeds, ledger, quarantine and past cycles in the warehouse, schema `operations`.
 
     Args:
-        lost: feeds whose logs lack entries; nothing of them is shown.
+        lost: feeds whose logs lack entries; their objects and quarantine are omitted.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
@@ -79,20 +79,20 @@ def register(warehouse: EngineAdapter, lost: Collection[str] = ()) -> None:
                 rejects += _rejects(warehouse, contract.feed, lake.uri, names, is_discarded)
     for name, parts in (
         ("feeds", [_spark(feeds_query(known, seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))))]),
-        ("objects", objects or [_spark(nothing(OBJECTS))]),
-        ("quarantine", rejects or [_spark(nothing(QUARANTINE))]),
+        ("objects", objects or [_spark(empty_query(OBJECTS))]),
+        ("quarantine", rejects or [_spark(empty_query(QUARANTINE))]),
     ):
         prefix = f"{FILES}.{name}_part"
         views |= set(part_views(prefix, parts))
-        show(warehouse, f"operations.{name}", parts, prefix)
+        create_view(warehouse, f"operations.{name}", parts, prefix)
     for row in warehouse.fetchall(f"SHOW VIEWS IN {FILES}"):
         if f"{FILES}.{row[1]}" not in views:
             warehouse.execute(f"DROP VIEW {FILES}.{row[1]}")
 
 
-def _objects(warehouse: EngineAdapter, feed: str, place: str) -> str:
+def _objects(warehouse: EngineAdapter, feed: str, location: str) -> str:
     table = f"{FILES}.ledger_{feed}"
-    _external(warehouse, table, _ENTRIES, place)
+    _external(warehouse, table, _ENTRIES, location)
     since_2 = ", ".join(f"COALESCE({name}, 0) AS {name}" for name in SINCE_2)  # entries of format 1 lack them
     return (
         f"SELECT '{feed}' AS feed, CAST(LEFT(entries._metadata.file_name, 20) AS BIGINT) AS position, load_id, "
@@ -116,12 +116,12 @@ def _rejects(
         )
 
 
-def _external(warehouse: EngineAdapter, table: str, columns: dict[str, str], place: str) -> None:
-    """A table over all files below a folder; the folder may have moved since."""
+def _external(warehouse: EngineAdapter, table: str, columns: dict[str, str], location: str) -> None:
+    """Recreate an external table over all files below a folder, which may have moved."""
     warehouse.execute(f"DROP TABLE IF EXISTS {table}")
     shown = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
     warehouse.execute(
-        f"CREATE TABLE {table} ({shown}) USING PARQUET OPTIONS ('recursiveFileLookup' 'true') LOCATION {text(place)}"
+        f"CREATE TABLE {table} ({shown}) USING PARQUET OPTIONS ('recursiveFileLookup' 'true') LOCATION {text(location)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Spark's own settings, and Spark's names and types for what contracts say in DuckDB's dialect."""
+"""Spark's settings, fixes of SQLMesh's Spark adapter, and Spark's names for types and addresses."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
 PARTITIONS_AT_ONCE = 1000
-"""How many partitions one statement drops."""
+"""Partitions that one statement drops."""
 ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
-"""The variable from which pyspark takes the arguments of spark-submit when it starts a Spark of its own."""
+"""The variable from which pyspark takes spark-submit's arguments when it starts its own Spark."""
 
 
 def defaults(options: Settings) -> dict[str, str]:
-    """What a Spark in this process is set to where nothing else is said: all of it below LAKE_HOME, small, and quiet.
+    """Default properties of a Spark started by this process: files below LAKE_HOME, few partitions, little output.
 
-    What must hold on every Spark (time zone, overwriting of partitions) stands in config.yaml instead.
+    Properties that every Spark needs (time zone, overwriting of partitions) are in config.yaml instead.
     """
     home = Path(options.lake_home) / "spark"
     found = {
@@ -52,23 +52,23 @@ def defaults(options: Settings) -> dict[str, str]:
 
 
 def configure(options: Settings) -> None:
-    """Makes the Spark that this process will start take our defaults, unless its user says otherwise.
+    """Apply the defaults to the Spark that this process will start, except properties that the user sets.
 
-    Who says otherwise, each before the next: PYSPARK_SUBMIT_ARGS, spark-defaults.conf in SPARK_CONF_DIR or
-    SPARK_HOME/conf. A Spark that runs already (spark-submit, SPARK_REMOTE) keeps its own settings.
+    User settings are, in order of precedence, PYSPARK_SUBMIT_ARGS and spark-defaults.conf in SPARK_CONF_DIR or
+    SPARK_HOME/conf. A Spark that already runs (spark-submit, SPARK_REMOTE) keeps its own settings.
     """
-    given = shlex.split(os.environ.get(ARGUMENTS, ""))
-    said = set(_said(given)) | set(_said_in_file())
-    ours = [
-        part for key, value in defaults(options).items() if key not in said for part in ("--conf", f"{key}={value}")
+    arguments = shlex.split(os.environ.get(ARGUMENTS, ""))
+    user_set = set(_set_by_arguments(arguments)) | set(_set_by_file())
+    added = [
+        part for key, value in defaults(options).items() if key not in user_set for part in ("--conf", f"{key}={value}")
     ]
-    rest = given if given[-1:] == ["pyspark-shell"] else [*given, "pyspark-shell"]
-    os.environ[ARGUMENTS] = shlex.join([*ours, *rest])
+    rest = arguments if arguments[-1:] == ["pyspark-shell"] else [*arguments, "pyspark-shell"]
+    os.environ[ARGUMENTS] = shlex.join([*added, *rest])
     make_folder(Path(options.lake_home) / "spark", options.lake_folder_mode)
 
 
-def _said(arguments: list[str]) -> Iterator[str]:
-    """Properties that arguments of spark-submit set."""
+def _set_by_arguments(arguments: list[str]) -> Iterator[str]:
+    """Properties that spark-submit's arguments set."""
     options = {"--master": "spark.master", "--name": "spark.app.name"}
     for place, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
@@ -78,7 +78,7 @@ def _said(arguments: list[str]) -> Iterator[str]:
             yield options[name]
 
 
-def _said_in_file() -> Iterator[str]:
+def _set_by_file() -> Iterator[str]:
     """Properties that the user's spark-defaults.conf sets."""
     home = os.environ.get("SPARK_HOME")
     folder = os.environ.get("SPARK_CONF_DIR") or (f"{home}/conf" if home else "")
@@ -90,14 +90,14 @@ def _said_in_file() -> Iterator[str]:
 
 
 def install() -> None:
-    """Mends two things in SQLMesh's Spark.
+    """Patch two defects of SQLMesh's Spark adapter.
 
-    Its INSERT OVERWRITE replaces the partitions for which it brings rows. A date whose last row went (its object was
-    overwritten, its records were discarded) would keep what it had. So the partitions that are written anew go first,
-    as rows do on other engines by DELETE and INSERT.
+    Its INSERT OVERWRITE replaces only partitions for which it has rows. A date whose last row is gone (its object was
+    overwritten, its records were discarded) would keep its old rows. So the partitions that are rewritten are dropped
+    first, as other engines do by DELETE and INSERT.
 
-    Rows of seeds come as pandas holds them, and Spark refuses what that made of them: an integer beside a NULL is a
-    float there, and a decimal has lost its digits. They go as text, and are cast to what the model says.
+    Rows of seeds come from pandas, with values that Spark refuses: an integer in a column with NULLs is a float there,
+    and a decimal has lost digits. They are passed as text and cast to the model's types.
     """
     from sqlmesh.core.engine_adapter.spark import SparkEngineAdapter
 
@@ -129,39 +129,39 @@ def install() -> None:
 
 
 def _texts(rows: Any) -> list[list[str | None]]:
-    """The rows of a pandas frame as text; what is missing is None."""
+    """The rows of a pandas frame as text; missing values are None."""
     missing = rows.isna().to_numpy()
     return [
-        [None if absent else _text(value) for value, absent in zip(row, gone, strict=True)]
-        for row, gone in zip(rows.itertuples(index=False, name=None), missing, strict=True)
+        [None if is_missing else _text(value) for value, is_missing in zip(row, flags, strict=True)]
+        for row, flags in zip(rows.itertuples(index=False, name=None), missing, strict=True)
     ]
 
 
 def _text(value: Any) -> str:
-    """A value as text that Spark casts back: a whole number without a point, with one it is no integer in ANSI mode."""
+    """A value as text that Spark can cast: whole numbers without a point, which ANSI mode refuses for integers."""
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _drop_partitions(warehouse: EngineAdapter, table_name: Any, where: exp.Between | None) -> None:
-    """Drops the partitions of a table between two dates, or all of them."""
+    """Drop the partitions of a table between two dates, or all of them."""
     table = exp.to_table(table_name).sql("spark", identify=True)
     described = [row[0] for row in warehouse.fetchall(f"DESCRIBE TABLE {table}")]
     if "# Partition Information" not in described:
         return
     low, high = ("", "~") if where is None else (_day(where.args["low"]), _day(where.args["high"]))
-    gone = []
+    dropped = []
     for (name,) in warehouse.fetchall(f"SHOW PARTITIONS {table}"):
         parts = dict(part.split("=", 1) for part in name.split("/"))
         time = where.this.name if where is not None else next(iter(parts))
         if low <= parts[time] <= high:
-            gone.append(", ".join(f"`{key}` = {_value(value)}" for key, value in parts.items()))
-    for first in range(0, len(gone), PARTITIONS_AT_ONCE):
-        some = ", ".join(f"PARTITION ({part})" for part in gone[first : first + PARTITIONS_AT_ONCE])
+            dropped.append(", ".join(f"`{key}` = {_value(value)}" for key, value in parts.items()))
+    for first in range(0, len(dropped), PARTITIONS_AT_ONCE):
+        some = ", ".join(f"PARTITION ({part})" for part in dropped[first : first + PARTITIONS_AT_ONCE])
         warehouse.execute(f"ALTER TABLE {table} DROP IF EXISTS {some}")
 
 
 def _value(folder: str) -> str:
-    """A partition's value as its folder is named."""
+    """SQL literal of a partition's value, from its folder name."""
     return "NULL" if folder == "__HIVE_DEFAULT_PARTITION__" else text(unquote(folder))
 
 
@@ -171,10 +171,10 @@ def _day(bound: exp.Expression) -> str:
 
 
 def drop_models(context: Any) -> None:
-    """Drops the tables and views of the models, of every environment: to a new state they would be in the way.
+    """Drop the tables and views of the models in every environment, which would conflict with a new state.
 
     Args:
-        context: SQLMesh's, with the project loaded.
+        context: SQLMesh's context with the project loaded.
     """
     schemas = {name for model in context.models.values() if not model.kind.is_external for name in _schemas(model)}
     for (schema,) in context.engine_adapter.fetchall("SHOW SCHEMAS"):
@@ -183,7 +183,7 @@ def drop_models(context: Any) -> None:
 
 
 def _schemas(model: Any) -> tuple[str, str]:
-    """Of its views, and of its tables."""
+    """The schemas of a model's views and of its tables."""
     return model.schema_name, model.physical_schema
 
 
@@ -193,10 +193,10 @@ def spark_type(kind: str) -> str:
 
 
 def spark_uri(uri: str) -> str:
-    """The address as Hadoop's file systems name it: `s3://bucket/key` → `s3a://bucket/key`, a folder → `file:…`."""
+    """The URI for Hadoop's file systems: `s3://bucket/key` → `s3a://bucket/key`, a folder → `file:…`."""
     return f"s3a://{uri.removeprefix('s3://')}" if uri.startswith("s3://") else Path(uri).as_uri()
 
 
 def text(value: str) -> str:
-    """A literal of Spark's SQL."""
+    """A string literal in Spark SQL."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -18,9 +18,9 @@ MODEL (
 
 SELECT
   tickets.event_date::DATE AS date, /* UTC date of the questions */
-  tickets.topic::TEXT AS topic, /* What they are about */
+  tickets.topic::TEXT AS topic, /* Topic of the questions */
   COUNT(tickets.ticket_id)::BIGINT AS tickets, /* Questions, additive */
-  COUNT(DISTINCT tickets.account_id)::BIGINT AS customers /* Customers who asked, strangers apart */
+  COUNT(DISTINCT tickets.account_id)::BIGINT AS customers /* Customers who asked, each once; NOT additive */
 FROM silver.tickets AS tickets
 WHERE
   tickets.event_date BETWEEN @start_date AND @end_date

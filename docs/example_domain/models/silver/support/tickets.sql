@@ -5,7 +5,7 @@ MODEL (
   ),
   cron '@daily',
   owner support,
-  description 'One row per question; of several records of one the newest object wins.',
+  description 'One row per question; among several records of a question the newest object wins.',
   grain (ticket_id, event_date),
   tags (silver, support),
   partitioned_by event_date,
@@ -16,9 +16,9 @@ MODEL (
 );
 
 SELECT
-  tickets.ticket_id::TEXT AS ticket_id, /* Identity of the question */
-  tickets.account_id::TEXT AS account_id, /* The customer, key of silver.accounts; NULL for strangers */
-  tickets.topic::TEXT AS topic, /* What it is about */
+  tickets.ticket_id::TEXT AS ticket_id, /* Identifier of the question */
+  tickets.account_id::TEXT AS account_id, /* Customer, key of silver.accounts; NULL for non-customers */
+  tickets.topic::TEXT AS topic, /* Topic of the question */
   tickets.opened_at::TIMESTAMP AS opened_at, /* When it was asked, UTC */
   tickets.event_date::DATE AS event_date /* UTC date of opened_at */
 FROM bronze.tickets AS tickets
