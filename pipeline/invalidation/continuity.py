@@ -130,9 +130,11 @@ def require_recorded_lake(lake: Store, recorded: LakeRecords) -> None:
     if found == recorded.lake_id or not recorded.lake_id:
         return
     if found or (lake.uri != recorded.uri and recorded.uri and _is_empty(lake)):
-        which = f" (identity {found or 'none'}, expected {recorded.lake_id})" if lake.uri == recorded.uri else ""
+        is_named = recorded.uri and lake.uri != recorded.uri
+        which = "" if is_named else f" (identity {found or 'none'}, expected {recorded.lake_id})"
         raise ConfigError(
-            f"{recorded.source} belongs to the lake {recorded.uri}, not to {lake.uri}{which}; give this lake "
+            f"{recorded.source} belongs to {f'the lake {recorded.uri}' if recorded.uri else 'another lake'}, not to "
+            f"{lake.uri}{which}; give this lake "
             "its own state and warehouse (LAKE_HOME, or STATE_PATH and WAREHOUSE_PATH; PGDATABASE for Postgres), fix "
             "LAKE_URI, or restore the ledger that belongs to this lake"
         )

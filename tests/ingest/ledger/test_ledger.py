@@ -21,7 +21,7 @@ from ingest.storage.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 DAY = dt.date(2026, 1, 2)
-FORMAT_1 = Path(__file__).parents[1] / "data/ledger_format_1"
+FORMAT_1 = Path(__file__).parents[2] / "data/ledger_format_1"
 """Three entries and a checkpoint at the second, as the last version with format 1 wrote them."""
 
 

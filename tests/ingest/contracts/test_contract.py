@@ -147,7 +147,7 @@ def test_feeds_are_selected_by_either_name() -> None:
 
 
 def test_external_models_are_up_to_date() -> None:
-    path = Path(__file__).parents[2] / "external_models" / "bronze.yaml"
+    path = Path(__file__).parents[3] / "external_models" / "bronze.yaml"
     assert path.read_text() == external_models(list(contracts().values())), "run `lake contracts --write`"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.ingest.test_parse import BAD
+from tests.ingest.steps.test_parse import BAD
 
 PER_FILE = 500
 LONG = (pytest.mark.slow, pytest.mark.timeout(3600))
