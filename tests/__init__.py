@@ -1,4 +1,4 @@
-"""The tests. What must be set before SQLMesh is imported is set here."""
+"""The tests. Settings that must precede the import of SQLMesh are made here."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Fixtures that several folders of tests share."""
+"""Fixtures shared by several test folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONG = (
     *("ingest/steps/test_bad_lines", "pipeline/alerting/", "pipeline/cycle/", "pipeline/serving/", "pipeline/state/"),
     *("pipeline/invalidation/test_completeness", "pipeline/invalidation/test_late_"),
 )
-"""Files whose tests take many seconds each, by the beginnings of their paths: `make test` leaves them out."""
+"""Files whose tests take many seconds each, by the beginnings of their paths: `make test` skips them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def clean_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An environment without settings but LAKE_HOME, a folder in `tmp_path` that does not exist yet."""
+    """An environment without settings except LAKE_HOME, a folder in `tmp_path` that does not exist yet."""
     paths = {"LANDING_URI", "WAREHOUSE_PATH", "STATE_PATH", "NOTIFICATIONS_PATH"}
     for name in os.environ:
         if name.startswith(("AWS_", "LAKE_", "PG", "SERVING_", "STATE_LOCK_")) or name in paths:
@@ -86,26 +86,26 @@ def engagement_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engagement(engagement_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Everything is done with that project."""
+    """Use that project for all plans, runs and cycles."""
     return use_project(engagement_project, monkeypatch)
 
 
 @pytest.fixture
 def branch(engagement: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A copy of that project, to be changed; everything is done with it."""
+    """A copy of that project that a test may change, used for all plans, runs and cycles."""
     return use_project(shutil.copytree(engagement, tmp_path / "branch"), monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables that lead to one S3 server for the whole session; name your buckets so that nobody shares them."""
+    """The variables of one S3 server for the whole session; each test needs bucket names of its own."""
     with serve(tmp_path_factory.mktemp("s3-server"), ["shared"]) as variables:
         yield variables
 
 
 @pytest.fixture
 def s3_lake(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """A server of the test's own with the project's buckets; the settings lead to it."""
+    """A server for this test alone with the project's buckets; the settings point to it."""
     with serve(tmp_path / "s3", project_buckets()) as variables:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -117,7 +117,7 @@ def s3_lake(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def conditional_home(
     request: pytest.FixtureRequest, clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Home]:
-    """The whole project on a real store that honours conditional writes: versitygw, or the one that the test names."""
+    """The whole project on a real store that honours conditional writes: versitygw, or the one named by the test."""
     name = getattr(request, "param", "versitygw")
     program = shutil.which(os.environ.get(name.upper(), name))
     if program is None:
@@ -139,7 +139,7 @@ def s3_home(s3_lake: dict[str, str]) -> Home:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    """One PostgreSQL for the whole session; each test makes a database of its own in it."""
+    """One PostgreSQL server for the whole session; each test creates its own database in it."""
     try:
         with serve_postgres() as server:
             yield server
@@ -151,7 +151,7 @@ def postgres_server() -> Iterator[Postgres]:
 def postgres_home(
     clean_settings: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PostgresHome]:
-    """The whole project with its state in a database of its own."""
+    """The whole project with its state in its own PostgreSQL database."""
     database = f"state_{uuid.uuid4().hex}"
     with settings_of(monkeypatch, clean_settings.parent, postgres_server, database):
         yield PostgresHome(postgres_server, database)
@@ -160,7 +160,7 @@ def postgres_home(
 
 @contextmanager
 def settings_of(environment: pytest.MonkeyPatch, folder: Path, server: Postgres, database: str) -> Iterator[None]:
-    """Leads the settings to a home in a folder and to a new database, as long as the body runs."""
+    """Point the settings to a home in a folder and to a new database while the body runs."""
     pytest.importorskip("psycopg2", reason="PostgreSQL: psycopg2 is not installed, the extra `postgres`")
     set_console(NoopConsole())
     server.sql("postgres", f"CREATE DATABASE {database}")

@@ -1,4 +1,4 @@
-"""Plays of the engagement feeds, and what gold must say of them: computed in plain Python, see tests/rebuilt.py."""
+"""Plays of the engagement feeds and the gold they must yield, computed in plain Python; see tests/rebuilt.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def play(name: str, at: str, user: str = "u1", **data: Any) -> dict[str, Any]:
     """An event of the feed `events`.
 
     Args:
-        at: a UTC date, for ten in the morning, or date and time.
+        at: a UTC date, which stands for 10:00, or a date and time.
     """
     return {
         "event_id": name,
@@ -41,7 +41,7 @@ def cycle(home: Home, now: dt.datetime | None = None) -> RunSummary:
     """`lake run` in this process.
 
     Args:
-        now: what its clock shows; the real time by default.
+        now: the time of its clock; the real time by default.
     """
     clock = {"now": lambda: now} if now else {}
     return run_cycle((), home.options, lambda _: lambda objects, size: None, **clock)
@@ -53,12 +53,12 @@ def expected(home: Home) -> dict[Row, Row]:
 
 
 def gold(home: Home) -> dict[Row, Row]:
-    """The same as production in the warehouse has it."""
+    """The same from production in the warehouse."""
     return {row[:4]: row[4:] for row in home.rows(DAILY.format(schema=""))}
 
 
 def seen(home: Home, number: int | None = None) -> dict[Row, Row]:
-    """The same as readers get it, from the current state or the given one."""
+    """The same as readers get it, from the current release or the given one."""
     with Releases(home.options).connect(number) as reader:
         return {row[:4]: row[4:] for row in reader.execute(DAILY.format(schema="lake.")).fetchall()}
 

@@ -1,4 +1,4 @@
-"""A bad network in front of a real S3 server: errors, throttling, resets, stalls, cut, lost and doubled messages."""
+"""A bad network in front of a real S3 server: errors, throttling, resets, stalls, cut, lost and repeated messages."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 
 class FaultyStore:
-    """Passes requests on, and spoils a random share of them.
+    """Pass requests on and break a random share of them.
 
     Attributes:
-        seen: how often each fault struck, and how many requests passed unharmed under "fine".
-        rate: share of the requests to spoil; may be changed at any time.
+        seen: how often each fault occurred; the requests that passed unharmed are counted under "fine".
+        rate: share of the requests to break; may be changed at any time.
         stall_seconds: how long a stalled request waits before it is passed on, whether or not the client still waits.
     """
 
@@ -48,19 +48,19 @@ class FaultyStore:
         self._dice, self._lock = random.Random(seed), threading.Lock()
 
     def aim(self, method: str, part: str, fault: str) -> None:
-        """Spoils the next request of this method whose path holds this part, whatever the rate."""
+        """Break the next request of this method whose path contains this part, whatever the rate."""
         self._aimed.append((method, part, fault))
 
     def throttle(self, seconds: float) -> None:
-        """Refuses every request for a while, and says in each answer when to come back."""
+        """Refuse every request for a while, and state in each answer when to retry."""
         self._throttled_until = time.monotonic() + seconds
 
     def retry_after(self) -> int:
-        """Seconds until requests are taken again."""
+        """Seconds until requests are accepted again."""
         return max(1, math.ceil(self._throttled_until - time.monotonic()))
 
     def next_fault(self, method: str, path: str) -> str:
-        """What happens to the next request."""
+        """The fault of the next request."""
         with self._lock:
             if time.monotonic() < self._throttled_until:
                 self.seen["throttled"] += 1
@@ -77,7 +77,7 @@ class FaultyStore:
 
 @contextmanager
 def faulty(upstream: str, rate: float, seed: int = 1, stall_seconds: float = 1.0) -> Iterator[tuple[str, FaultyStore]]:
-    """Runs such a network while the body runs; yields its address and its state."""
+    """Run such a network while the body runs; yields its address and its state."""
     store = FaultyStore(upstream, rate, seed, stall_seconds)
 
     class Handler(_Handler):
@@ -102,12 +102,15 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         fault = self.network.next_fault(self.command, self.path)
         if fault in ("unavailable", "slow down"):
-            told = SLOW_DOWN if fault == "slow down" and self.command != "HEAD" else b""
+            message = SLOW_DOWN if fault == "slow down" and self.command != "HEAD" else b""
             self.send_response(503)
-            for name, value in (("Retry-After", str(self.network.retry_after())), ("Content-Length", str(len(told)))):
+            for name, value in (
+                ("Retry-After", str(self.network.retry_after())),
+                ("Content-Length", str(len(message))),
+            ):
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(told)
+            self.wfile.write(message)
             return
         if fault == "reset before":
             self._reset()
@@ -155,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Sends the request as it came; Host is signed, so it stays that of this server."""
+        """Send the request as it came; Host is signed, so it stays that of this server."""
         upstream = http.client.HTTPConnection(self.network.upstream, timeout=30)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -170,13 +173,13 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.close()
 
     def _reset(self) -> None:
-        """Ends the connection with a RST, as a broken network does."""
+        """End the connection with a RST, as a broken network does."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
     def handle(self) -> None:
         with suppress(ConnectionError):  # the client went away

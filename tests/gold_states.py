@@ -1,4 +1,4 @@
-"""Published states made by hand: any table, any values, without models, plans and cycles."""
+"""Releases made by hand: any table, any values, without models, plans and cycles."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Table:
 
     Attributes:
         columns: types by name, as DuckDB writes them.
-        parts: the SELECT of each file by part; a file is shared by states whose SELECT is the same.
-        query: of a view.
+        parts: the SELECT of each file by part; releases with the same SELECT share a file.
+        query: the query of a view.
     """
 
     columns: Mapping[str, str]
@@ -39,13 +39,13 @@ class Table:
 
 
 class GoldStates:
-    """Publishes states, one after the other.
+    """Publish releases, one after the other.
 
     Attributes:
-        lake_id: of the lake that they are said to be of.
+        lake_id: the identity of their lake.
 
     Args:
-        rolls_up: whether rollups become files, as `lake publish` makes them.
+        rolls_up: whether rollups become files, as in `lake publish`.
     """
 
     def __init__(self, options: Settings, lake_id: str = "lake-1", rolls_up: bool = False) -> None:
@@ -55,7 +55,7 @@ class GoldStates:
         self._files: dict[tuple[str, str, str], ReleaseFile] = {}
 
     def publish(self, **tables: Table) -> Release:
-        """Makes `gold.<name>` of each table the state that readers get."""
+        """Publish `gold.<name>` of each table as the current release."""
         number = max(self.published.numbers(), default=0) + 1
         found = {f"gold.{name}": self._table(f"gold.{name}", table, number) for name, table in tables.items()}
         if self._rolls_up:
@@ -71,7 +71,7 @@ class GoldStates:
         return state
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What readers of the files see."""
+        """The rows that readers of the files see."""
         with self.published.connect() as reader:
             return reader.execute(query).fetchall()
 

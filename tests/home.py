@@ -24,21 +24,21 @@ from tests.postgres_server import Postgres
 
 
 class Home:
-    """A lake, a warehouse and a state below one folder; each context is a new one, as each command is."""
+    """A lake, a warehouse and a state below one folder; each context is new, as in each command."""
 
     def __init__(self) -> None:
         self.options = read_settings()
 
     @property
     def options_home(self) -> Path:
-        """The folder of everything."""
+        """The folder that contains everything."""
         return Path(self.options.lake_home)
 
     def landing(self, feed: str) -> Landing:
         return Landing(self.options.landing(contracts()[feed].source.bucket), self.options)
 
     def put(self, feed: str, key: str, *records: dict[str, Any] | bytes) -> None:
-        """Writes one landing object of JSON lines."""
+        """Write one landing object of JSON lines."""
         lines = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in records]
         self.landing(feed).put(key, b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
 
@@ -52,7 +52,7 @@ class Home:
 
     @staticmethod
     def close(context: Context) -> None:
-        """Closes the databases, those that the context itself would leave open as well."""
+        """Close the databases, including those that the context itself would leave open."""
         context.close()
         for adapter in context.engine_adapters.values():
             adapter.close()
@@ -65,7 +65,7 @@ class Home:
             self.close(context)
 
     def missing(self) -> dict[str, list[str]]:
-        """What `sqlmesh plan` previews: dates to backfill by model."""
+        """The preview of `sqlmesh plan`: dates to backfill by model."""
         context = self.context()
         try:
             plan = context.plan("prod", no_prompts=True, auto_apply=False, skip_tests=True)
@@ -93,11 +93,11 @@ class Home:
 
 
 FOLDERS = ("models", "macros", "materializations", "signals", "audits", "seeds", "external_models", "linter")
-"""What SQLMesh reads of the project, beside its configuration."""
+"""What SQLMesh reads of the project, apart from its configuration."""
 
 
 def copy_project(folder: Path) -> Path:
-    """Copies the project's SQLMesh side into a folder, to be changed as on a branch; the folder."""
+    """Copy the project's SQLMesh side into a folder, to be changed as on a branch; return the folder."""
     for name in (*FOLDERS, "config.yaml"):
         source = PROJECT / name
         shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder / name)
@@ -105,9 +105,9 @@ def copy_project(folder: Path) -> Path:
 
 
 def keep_domain(folder: Path, domain: str) -> None:
-    """Takes the models, standalone audits and unit tests of other domains out of a copy: plans and runs are quick then.
+    """Remove the models, standalone audits and unit tests of other domains from a copy to keep plans and runs quick.
 
-    What remains must not read what goes.
+    What remains must not read what is removed.
     """
     for parent in (folder / "models", folder / "tests/models"):
         for path in parent.glob("*/*"):
@@ -122,7 +122,7 @@ def keep_domain(folder: Path, domain: str) -> None:
 
 
 def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Plans, runs and cycles of this process are of this project from now on; so are those of tests/worker.py."""
+    """Use this project for all further plans, runs and cycles of this process and of tests/worker.py."""
     patch.setattr("tests.home.PROJECT", folder)
     patch.setattr("pipeline.warehouse.project.PROJECT", folder)
     return folder
@@ -130,7 +130,7 @@ def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def template(folder: Path, project: Path) -> Iterator[Home]:
-    """A home in which something is prepared once, with the models of a project; tests begin with a copy of it."""
+    """A home that is prepared once with the models of a project; tests start from a copy of it."""
     (folder / "dotenv").touch()
     set_console(NoopConsole())
     with pytest.MonkeyPatch.context() as patch:
@@ -143,7 +143,7 @@ def template(folder: Path, project: Path) -> Iterator[Home]:
 
 
 def copy_home(prepared: Home, home: Home) -> Home:
-    """Gives a home all that a prepared one has; the landing as links, since what identifies an object stays."""
+    """Copy a prepared home into another one; the landing as links, so that the identity of its objects stays."""
     home.options_home.mkdir(parents=True, exist_ok=True)
     for item in prepared.options_home.iterdir():
         if item.is_dir():
@@ -155,7 +155,7 @@ def copy_home(prepared: Home, home: Home) -> Home:
 
 
 class PostgresHome(Home):
-    """A home whose state lies in Postgres."""
+    """A home whose state is in PostgreSQL."""
 
     def __init__(self, server: Postgres, database: str) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class PostgresHome(Home):
         self.database = database
 
     def state(self, query: str) -> list[str]:
-        """Rows of a query on the state, columns joined by `|`."""
+        """The rows of a query on the state, columns joined by `|`."""
         return self.server.sql(self.database, query).splitlines()
 
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 USER, PASSWORD = "lakemesh", "lakemesh-tests 'secret' \"%s\""
-"""The password holds what a configuration file has to quote."""
+"""The password contains characters that a configuration file has to quote."""
 
 
 def program(name: str) -> str | None:
-    """One of the server's programs; Debian keeps them outside of PATH."""
+    """The path of one of the server's programs; Debian installs them outside of PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
     return shutil.which(name) or next((str(path / name) for path in folders if (path / name).exists()), None)
 
@@ -29,13 +29,13 @@ class Postgres:
     """A running cluster.
 
     Attributes:
-        variables: what leads a client to it, but for the database.
+        variables: the connection variables of a client, except the database.
     """
 
     variables: dict[str, str]
 
     def run(self, name: str, *arguments: str) -> str:
-        """What one of the client programs prints.
+        """Run one of the client programs and return its output.
 
         Raises:
             subprocess.CalledProcessError: it failed.
@@ -46,13 +46,13 @@ class Postgres:
         return subprocess.run([path, *arguments], env=environment, check=True, text=True, capture_output=True).stdout
 
     def sql(self, database: str, statement: str) -> str:
-        """The rows of a statement, a line each."""
+        """The rows of a statement, one per line."""
         return self.run("psql", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement)
 
 
 @contextmanager
 def serve_postgres() -> Iterator[Postgres]:
-    """Runs a cluster while the body runs. It refuses to be root, so root runs it as the packages' own user.
+    """Run a cluster while the body runs. PostgreSQL refuses root, so root runs it as the user of its packages.
 
     Raises:
         FileNotFoundError: PostgreSQL is not installed.
@@ -89,7 +89,7 @@ def serve_postgres() -> Iterator[Postgres]:
                     raise RuntimeError(f"PostgreSQL ended: {(folder / 'log').read_text()}")
             yield postgres
         finally:
-            process.terminate()  # SIGTERM waits for clients; all of ours have gone, or are cut off
+            process.terminate()  # SIGTERM waits for clients; those of the tests have gone or are cut off
             try:
                 process.wait(timeout=5)
             except subprocess.TimeoutExpired:

@@ -1,9 +1,9 @@
 """Small subscription businesses with every kind of trouble, for comparing computations of the same numbers.
 
-A business is a part of customers as `lake sample` draws them, and a part of subscriptions whose changes make no sense:
-moments on and around midnights and ends of months, versions out of order, repeated and told again otherwise, ends told
-late or lying ahead, other plans, currencies and accounts; all of it in objects that come in any order, some of them
-compressed, with broken lines, unknown fields and blank lines in them.
+A business consists of customers as `lake sample` draws them, and of subscriptions whose changes make no sense: moments
+on and around midnights and ends of months, versions out of order, repeated and reported again with other values, ends
+reported late or in the future, other plans, currencies and accounts; all of it in objects that arrive in any order,
+some of them compressed, with broken lines, unknown fields and blank lines.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Landed:
     """An object of the landing.
 
     Attributes:
-        modified: when it was written, seconds since 1970.
+        modified: its modification time, seconds since 1970.
     """
 
     bucket: str
@@ -49,13 +49,13 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class RandomBusiness:
-    """What lies in the landing, in the order of arrival, and the last day to compute."""
+    """The objects of the landing in the order of arrival, and the last day to compute."""
 
     objects: list[Landed]
     last_day: dt.date
 
     def write(self, landing: Path) -> None:
-        """Writes all of it below a landing on disk."""
+        """Write all objects below a landing on disk."""
         for item in self.objects:
             path = landing / item.bucket / item.key
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,10 +64,10 @@ class RandomBusiness:
 
 
 def random_business(seed: int, currencies: Sequence[str] = CURRENCIES) -> RandomBusiness:
-    """A business of some fifty subscriptions from FIRST to LAST at the latest.
+    """A business of about fifty subscriptions from FIRST to LAST at the latest.
 
     Args:
-        currencies: those that subscriptions without sense are in; the others are in CURRENCIES.
+        currencies: the currencies of the nonsensical subscriptions; the others are in CURRENCIES.
     """
     rng = random.Random(seed)
     last = rng.choice([LAST, dt.date(2026, 1, 31), dt.date(2026, 2, 28), dt.date(2026, 3, 30), dt.date(2025, 12, 31)])
@@ -81,7 +81,7 @@ def random_business(seed: int, currencies: Sequence[str] = CURRENCIES) -> Random
 
 
 def random_rates(seed: int, currencies: Sequence[str] = CURRENCIES, reporting: str = "EUR") -> list[dict[str, str]]:
-    """Rows of exchange rates: each currency has one from before FIRST on, then some months have none."""
+    """Rows of exchange rates: each currency has one before FIRST; some later months have none."""
     rng = random.Random(f"rates {seed}")
     rows = []
     for currency in currencies:
@@ -97,10 +97,10 @@ def random_rates(seed: int, currencies: Sequence[str] = CURRENCIES, reporting: s
 
 
 def _sampled(rng: random.Random, seed: int, last: dt.date) -> list[Landed]:
-    """Customers as the sample draws them, with odd shares; only those of 2025 and later."""
+    """Customers as the sample draws them, with unusual shares; only those of 2025 and later."""
     odd: dict[str, Any] = {name: rng.choice([0.02, 0.1, 0.3, 0.6]) for name in SHARES}
     odd |= {name: rng.choice([0.0, 0.1, 0.3]) for name in ("late", "duplicates", "malformed", "unknown_fields")}
-    end = max(last, dt.date(2026, 1, 2))  # so that nobody of 2024 is told
+    end = max(last, dt.date(2026, 1, 2))  # so that no customer of 2024 is reported
     options = SampleOptions(end=end, events=1, days=1, seed=seed, accounts=12, compress=seed % 3 == 0, **odd)
     return [
         Landed(item.bucket, item.key, item.body, _MODIFIED + rng.randint(0, 100))
@@ -123,18 +123,18 @@ def _nonsense(rng: random.Random, name: str, currencies: Sequence[str]) -> list[
         if rng.random() < 0.03:
             account = f"{account}-moved"
         records.append(_change(rng, name, number, account, currency, moment))
-    if rng.random() < 0.2:  # versions that do not rise with the time of change
+    if rng.random() < 0.2:  # versions that do not increase with the time of change
         numbers = [record["version"] for record in records]
         rng.shuffle(numbers)
         records = [record | {"version": number} for record, number in zip(records, numbers, strict=True)]
     for record in list(records):
         if rng.random() < 0.15:
             records.append(dict(record))
-        if rng.random() < 0.15:  # which of them counts is decided by object and line
+        if rng.random() < 0.15:  # object and line decide which of them counts
             records.append(record | {"quantity": rng.randint(0, 9), "status": rng.choice(_STATUSES)})
         if rng.random() < 0.1:
             records.append(record | {"quantity": rng.randint(0, 9), "updated_at": _moment(rng, start)})
-    return [_told(rng, record) for record in records]
+    return [_as_json(rng, record) for record in records]
 
 
 def _change(rng: random.Random, name: str, version: int, account: str, currency: str, moment: dt.datetime) -> Record:
@@ -154,7 +154,7 @@ def _change(rng: random.Random, name: str, version: int, account: str, currency:
         "updated_at": moment,
     }
     fate = rng.random()
-    if status == "canceled" and fate < 0.5:  # told at once, late, or very late
+    if status == "canceled" and fate < 0.5:  # reported at once, late, or very late
         record["ended_at"] = moment - rng.choice([0, 0, 1, 3, 40, 200]) * dt.timedelta(hours=13)
     elif fate < 0.75 and status in ("canceled", "active", "past_due"):
         record[rng.choice(["cancel_at", "ended_at"])] = _moment(rng, moment.date())
@@ -165,17 +165,17 @@ def _change(rng: random.Random, name: str, version: int, account: str, currency:
 
 
 def _moment(rng: random.Random, after: dt.date) -> dt.datetime:
-    """On or after a date, often on the last or the first day of a month, often near midnight."""
+    """A moment on or after a date, often on the last or the first day of a month, often near midnight."""
     day = after + dt.timedelta(int(rng.expovariate(1 / 45)))
     if rng.random() < 0.4:
         day = (day.replace(day=28) + dt.timedelta(4)).replace(day=1) - dt.timedelta(rng.choice([0, 0, 1]))
     return dt.datetime.combine(day, dt.time.fromisoformat(rng.choice(_CLOCK)))
 
 
-def _told(rng: random.Random, record: Record) -> Record:
-    """The record as JSON: moments as texts, what is absent left out or null."""
-    told = {name: _text(rng, value) if isinstance(value, dt.datetime) else value for name, value in record.items()}
-    return {name: value for name, value in told.items() if value is not None or rng.random() < 0.3}
+def _as_json(rng: random.Random, record: Record) -> Record:
+    """The record as JSON: moments as text, absent values omitted or null."""
+    written = {name: _text(rng, value) if isinstance(value, dt.datetime) else value for name, value in record.items()}
+    return {name: value for name, value in written.items() if value is not None or rng.random() < 0.3}
 
 
 def _text(rng: random.Random, moment: dt.datetime) -> str:
@@ -194,7 +194,7 @@ def _account(rng: random.Random, name: str) -> Record:
 
 
 def _landed(rng: random.Random, bucket: str, records: list[Record]) -> list[Landed]:
-    """The records in any order in small objects, with lines between them that are none."""
+    """The records in any order in small objects, with lines between them that are no records."""
     rng.shuffle(records)
     objects: list[Landed] = []
     while records:

@@ -1,4 +1,4 @@
-"""What silver and gold must hold, computed from the raw lines in plain Python with none of the SQL."""
+"""The expected content of silver and gold, computed from the raw lines in plain Python without the SQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = tuple[Any, ...]
 
 
 def records(bucket: Path) -> list[tuple[tuple[float, str, int], dict[str, Any]]]:
-    """(version order, record) of every JSON object in a landing bucket; order is modification time, name, line."""
+    """(version order, record) of every JSON object in a landing bucket; the order is modification time, name, line."""
     found = []
     for path in sorted(bucket.rglob("*.json")):
         modified = path.stat().st_mtime_ns / 1e9
@@ -38,7 +38,7 @@ def latest(bucket: Path, key: str) -> dict[str, dict[str, Any]]:
 
 
 def events(bucket: Path, skew: dt.timedelta) -> dict[tuple[str, dt.date], dict[str, Any]]:
-    """The newest version of each event within its date, without those that the contract rejects."""
+    """The newest version of each event within its date, without those rejected by the contract."""
     newest: dict[tuple[str, dt.date], tuple[tuple[float, str, int], dict[str, Any]]] = {}
     for order, record in records(bucket):
         if any(record.get(name) is None for name in ("event_id", "name", "occurred_at", "user_id")):

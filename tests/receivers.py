@@ -23,7 +23,7 @@ MAIL_PASSWORD = 'it\'s "secret"'
 
 
 class Receiver:
-    """An HTTP server that keeps what it is sent; it answers with `status`."""
+    """An HTTP server that keeps what it receives and answers with `status`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -36,7 +36,7 @@ class Receiver:
 
 @contextmanager
 def serve_receiver() -> Iterator[Receiver]:
-    """Runs such a server while the body runs."""
+    """Run such a server while the body runs."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -48,7 +48,7 @@ def serve_receiver() -> Iterator[Receiver]:
             self.wfile.write(b"ok")
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         found = Receiver(f"http://127.0.0.1:{server.server_address[1]}/hook")
@@ -64,7 +64,7 @@ class MailServer:
     """A mail server on this host.
 
     Attributes:
-        texts: what it received: `sender -> recipients`, then the message.
+        texts: the received mails: `sender -> recipients`, then the message.
     """
 
     port: int
@@ -72,7 +72,7 @@ class MailServer:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The settings that lead to it."""
+        """The settings that point to it."""
         return {
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(self.port),
@@ -85,7 +85,7 @@ class MailServer:
 
 @contextmanager
 def serve_mail(folder: Path) -> Iterator[MailServer]:
-    """Runs a mail server over TLS that wants MAIL_PASSWORD, while the body runs."""
+    """Run a mail server over TLS that requires MAIL_PASSWORD while the body runs."""
     try:
         subprocess.run(
             [

@@ -1,6 +1,6 @@
-"""What the numbers of the subscription business must be, computed from the raw lines in plain Python, none of the SQL.
+"""The expected numbers of the subscription business, computed from the raw lines in plain Python without the SQL.
 
-Follows docs/metrics.md, word for word. Amounts are decimals of six digits, ratios exact fractions.
+Follows docs/metrics.md word for word. Amounts are decimals of six digits, ratios exact fractions.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Month(NamedTuple):
 
 
 class CohortMonth(NamedTuple):
-    """A cohort (its first paid month) so many months later; amounts in the reporting currency."""
+    """A cohort (its first paid month) a number of months later; amounts in the reporting currency."""
 
     cohort_month: dt.date
     months_since: int
@@ -88,7 +88,7 @@ class CohortMonth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of a subscription's state, as far as MRR depends on it; moments are UTC."""
+    """A change of a subscription's state, as far as it affects MRR; moments are UTC."""
 
     subscription_id: str
     version: int
@@ -106,18 +106,18 @@ class Change:
 
     @property
     def counts_from(self) -> dt.datetime:
-        """A change that ends the service counts from the end, where that is earlier."""
+        """When the change starts to count: one that ends the service counts from the end, where that is earlier."""
         if self.status == "canceled" and self.ended_at is not None:
             return min(self.ended_at, self.updated_at)
         return self.updated_at
 
     @property
     def ends(self) -> dt.datetime | None:
-        """When the service ends, by this change."""
+        """When the service ends according to this change."""
         return self.ended_at or self.cancel_at
 
     def mrr(self, moment: dt.datetime, digits: Mapping[str, int]) -> Decimal:
-        """MRR just before a moment for which this change counts."""
+        """MRR just before a moment at which this change counts."""
         ends = self.ends
         is_served = ends is None or ends >= moment
         is_trial = ends is not None and self.trial_end_at is not None and self.trial_end_at >= ends
@@ -133,7 +133,7 @@ class Rates:
 
     Args:
         seed: rows of the seed `exchange_rates`.
-        reporting: the currency of which one unit is one unit, whatever the seed says.
+        reporting: the currency whose rate is 1, whatever the seed contains.
     """
 
     def __init__(self, seed: Iterable[Mapping[str, str]], reporting: str) -> None:
@@ -143,7 +143,7 @@ class Rates:
             self._known[row["currency"]].append((dt.date.fromisoformat(row["month_date"]), Fraction(row["rate"])))
 
     def rate(self, currency: str, month: dt.date) -> Fraction:
-        """The newest rate at or before a month.
+        """The latest rate at or before a month.
 
         Raises:
             LookupError: there is none.
@@ -156,20 +156,20 @@ class Rates:
         return max(known)[1]
 
     def value(self, balance: Mapping[str, Decimal], month: dt.date) -> Decimal:
-        """An account's balance by currency in the reporting currency, each currency rounded."""
+        """An account's balance by currency, converted to the reporting currency and rounded per currency."""
         return sum(
             (rounded(Fraction(amount) * self.rate(currency, month)) for currency, amount in balance.items()), Decimal(0)
         )
 
 
 def rounded(amount: Fraction) -> Decimal:
-    """Half up to six digits."""
+    """The amount rounded half up to six digits."""
     micros = (abs(amount) * 2_000_000 + 1) // 2
     return Decimal(micros if amount >= 0 else -micros) * _MICRO
 
 
 def subscription_changes(landing: Path) -> dict[str, list[Change]]:
-    """The changes of each subscription in their order; of several records of one version the latest."""
+    """The changes of each subscription in order; of several records of one version the latest."""
     newest: dict[tuple[str, int], tuple[tuple[Any, ...], Change]] = {}
     for source, record in _records(landing / "raw-subscriptions"):
         change = _change(record)
@@ -189,11 +189,11 @@ def subscription_changes(landing: Path) -> dict[str, list[Change]]:
 def mrr_daily(
     landing: Path, currencies: Iterable[Mapping[str, str]], last_day: dt.date, first_day: dt.date | None = None
 ) -> list[MrrDay]:
-    """MRR of each subscription on each day up to the last computed one, zeros left out.
+    """MRR of each subscription on each day up to the last computed one, zeros omitted.
 
     Args:
         currencies: rows of the seed `currencies`.
-        first_day: the first computed day; None for the first with anything.
+        first_day: the first computed day; None for the first day with a change.
     """
     digits = {row["currency"]: int(row["digits"]) for row in currencies}
     rows = []
@@ -283,7 +283,7 @@ class _Account:
     """An account that closed a month above 0.
 
     Attributes:
-        first: the first month that it closed so.
+        first: the first such month.
         closings: its closing in the reporting currency, by month, where it is not 0.
     """
 
@@ -336,13 +336,13 @@ def _account(
 
 
 def _counting(changes: list[Change], before: dt.datetime) -> Change | None:
-    """The change that counts just before a moment: the last of those that have begun to."""
+    """The change that counts just before a moment: the last one that has started to count."""
     begun = [change for change in changes if change.counts_from < before]
     return begun[-1] if begun else None
 
 
 def _months(first: dt.date, last_day: dt.date) -> Iterator[dt.date]:
-    """The months from the one of a day on whose last day is not after another."""
+    """The months from that of a first day on, as far as their last day is not after a last day."""
     month = first.replace(day=1)
     while _last_of(month) <= last_day:
         yield month
@@ -392,7 +392,7 @@ def _no_number(name: str) -> Any:
 
 
 def _change(record: dict[str, Any]) -> Change | None:
-    """The change that a record tells, None for one that breaks the contract."""
+    """The change of a record; None for a record that violates the contract."""
     values = {name: value for name, value in record.items() if value is not None}
     texts = all(isinstance(values.get(name, ""), str) for name in (*_TEXTS, *_TIMES))
     numbers = all(type(values.get(name, 0)) is int for name in _NUMBERS)

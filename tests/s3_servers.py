@@ -1,4 +1,4 @@
-"""Real S3 servers for the tests: versitygw and MinIO honour conditional writes, moto takes any key as it is."""
+"""Real S3 servers for the tests: versitygw and MinIO honour conditional writes, moto accepts any key unchanged."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ USER, PASSWORD = "lakemesh-tests", "lakemesh-tests-secret"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How one of them is had and run.
+    """How one of them is installed and run.
 
     Attributes:
-        package: what `go install` takes.
+        package: the argument of `go install`.
         arguments: its command line, with `{address}`, `{port}` and `{folder}`.
-        environment: how it is told who may come in.
+        environment: the variables with its credentials.
     """
 
     package: str
@@ -46,13 +46,13 @@ SERVERS = {
 
 
 MOTO = Server("moto[s3] flask flask-cors", ("-H", "127.0.0.1", "-p", "{port}"), {})
-"""Stores every key as it is, in memory; those over a folder cannot: `x/`, `a//b`, `../x`, control characters."""
+"""Stores every key unchanged, in memory; servers over a folder cannot: `x/`, `a//b`, `../x`, control characters."""
 START_SECONDS = 60
 
 
 @contextmanager
 def serve_program(program: str, server: Server, folder: Path, buckets: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Runs a server while the body runs; yields the variables that lead a lake to it."""
+    """Run a server while the body runs; yields the variables that point a lake to it."""
     folder.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The SQL that models may be written in, by example: what is the same on DuckDB and Spark, and what is not."""
+"""The SQL subset for models, by example: what DuckDB and Spark compute equally, and what they do not."""
 
 from __future__ import annotations
 
@@ -294,9 +294,9 @@ DIFFERENT = {
     "'a'::BLOB": "'a'",
     "'{}'::JSON": "'{}'",
 }
-"""What is outside the subset, and what to write instead: the same value where the two mean the same."""
+"""SQL outside the subset, and its replacement: the same value where both mean the same."""
 
 
 def query(expression: str) -> str:
-    """The query that an example is, or that gives its value."""
+    """The query of an example: the example itself, or one that selects its value."""
     return expression if expression.split(" ", 1)[0] in ("SELECT", "WITH", "PIVOT") else f"SELECT {expression} AS value"

@@ -1,4 +1,4 @@
-"""docker-compose.yml, read as Docker would: the store, the buckets and the settings fit the project, and init works."""
+"""docker-compose.yml as Docker reads it: the store, the buckets and the settings fit the project, and init works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.dev.local_s3 import serve
 
 TEXT = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
 DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
-# the part of the compose specification that the file uses: a key outside of it is a slip or a reason to extend this
+# the part of the compose specification that the file uses: any other key is a mistake or a reason to extend this
 SERVICE = {"image", "build", "environment", "ports", "volumes", "healthcheck", "restart", "depends_on", "command"}
 SERVICE |= {"profiles"}
 HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
@@ -62,16 +62,16 @@ def test_images_are_pinned_and_ports_stay_on_this_machine(services: dict[str, An
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_every_variable_is_one_that_the_example_explains() -> None:
+def test_every_variable_is_explained_in_the_env_example() -> None:
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     assert TEXT.count("${") == len(DEFAULT.findall(TEXT)) > 0
     for name, default in DEFAULT.findall(TEXT):
         assert f"\n# {name}={default}\n" in example
-        # AWS's own variables are often set in a shell; they must not become the keys of this store
+        # AWS variables are often set in a shell; they must not become the keys of this store
         assert not name.startswith("AWS_")
 
 
-def test_init_makes_the_buckets_of_the_contracts(services: dict[str, Any]) -> None:
+def test_init_creates_the_buckets_of_the_contracts(services: dict[str, Any]) -> None:
     environment = services["init"]["environment"]
     options = Settings.model_validate(environment)
     assert buckets_of(options) == sorted({contract.source.bucket for contract in contracts().values()} | {"lake"})
@@ -102,7 +102,7 @@ def test_console_and_example_name_the_published_address(services: dict[str, Any]
     assert all(console in text for text in (TEXT, page))
 
 
-def test_documented_address_leads_to_the_postgres_of_its_profile(services: dict[str, Any]) -> None:
+def test_documented_address_is_that_of_the_postgres_profile(services: dict[str, Any]) -> None:
     postgres = services["postgres"]
     given = postgres["environment"]
     host, port, inside = postgres["ports"][0].split(":")
@@ -118,7 +118,7 @@ def test_documented_address_leads_to_the_postgres_of_its_profile(services: dict[
 
 @pytest.fixture
 def empty_s3(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """A store without a bucket; the environment leads to it."""
+    """A store without a bucket; the environment points to it."""
     with serve(tmp_path / "s3", []) as variables:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -126,10 +126,10 @@ def empty_s3(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.s3
-def test_command_of_init_fills_the_landing_of_a_real_store_once(
+def test_init_command_fills_the_landing_of_a_real_store_once(
     services: dict[str, Any], empty_s3: dict[str, str]
 ) -> None:
-    # GIVEN what compose sets, with the address and keys of the server that stands in for the store
+    # GIVEN the variables of compose, with the address and keys of the server that replaces the store
     init = services["init"]
     assert {name: empty_s3[name] for name in ("LANDING_URI", "LAKE_URI")}.items() <= init["environment"].items()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -141,10 +141,10 @@ def test_command_of_init_fills_the_landing_of_a_real_store_once(
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.splitlines()
 
-    # WHEN it runs twice, as after another `docker compose up`
+    # WHEN init runs twice, as after another `docker compose up`
     first, second = run(), run()
 
-    # THEN buckets and objects were made by the first run alone
+    # THEN only the first run created buckets and objects
     assert {line.split("\t")[1] for line in first if line.startswith("s3://")} == {"created"}
     assert {line.split("\t")[1] for line in second if line.startswith("s3://")} == {"exists"}
     assert "already exists" in second[-1]
@@ -153,7 +153,7 @@ def test_command_of_init_fills_the_landing_of_a_real_store_once(
         assert list(Store(options.landing(contract.source.bucket), options).list())
 
 
-def test_image_of_the_project_is_built_from_the_lock_and_not_run_as_root() -> None:
+def test_project_image_is_built_from_the_lock_and_does_not_run_as_root() -> None:
     dockerfile = (PROJECT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     assert "--require-hashes -r requirements.lock" in dockerfile
     users = re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)
@@ -165,6 +165,6 @@ def test_image_of_the_project_is_built_from_the_lock_and_not_run_as_root() -> No
     assert f">={base[1]}" in (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_image_holds_no_secret_and_nothing_that_the_project_wrote() -> None:
+def test_image_contains_no_secret_and_no_output_of_the_project() -> None:
     ignored = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {".env", ".git", "data", "logs"} <= set(ignored)

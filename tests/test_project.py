@@ -1,4 +1,4 @@
-"""What the repository itself must keep: no addresses, no leftovers, a lock that fits, documents that lead somewhere."""
+"""Rules of the repository itself: no addresses, no leftovers, a matching lock, documents without dead links."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AWS_NAMES = {"aws_endpoint_url": "AWS_ENDPOINT_URL", "aws_region": "AWS_REGION"}
 
 
 def tracked() -> list[Path]:
-    """The files of the repository; of the folder when it is no checkout."""
+    """The files of the repository, or of the folder when it is no checkout."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True
     )
@@ -42,7 +42,7 @@ def texts() -> Iterator[tuple[Path, str]]:
         yield path.relative_to(PROJECT), path.read_text(encoding="utf-8", errors=errors)
 
 
-def test_no_file_names_a_package_index_or_a_place_on_a_machine() -> None:
+def test_no_file_names_a_package_index_or_a_local_path() -> None:
     forbidden = re.compile(
         r"--index-url|--extra-index-url|--find-links"
         r"|\b(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|ghcr\.io|quay\.io|docker\.io)\b"
@@ -59,7 +59,7 @@ def test_no_leftovers() -> None:
     assert [str(path) for path, text in texts() if path != OWN and words.search(text)] == []
 
 
-def test_license_is_the_one_that_the_package_names() -> None:
+def test_license_is_that_of_the_package_metadata() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["license"] == "Apache-2.0"
     assert project["license-files"] == ["LICENSE"]
@@ -67,7 +67,7 @@ def test_license_is_the_one_that_the_package_names() -> None:
     assert text.split()[:4] == ["Apache", "License", "Version", "2.0,"]
 
 
-def test_every_module_says_what_it_is() -> None:
+def test_every_module_has_a_docstring() -> None:
     modules = [path for path in tracked() if path.suffix == ".py" and path.stat().st_size]
     assert len(modules) > 40
     packages = [path for path in modules if path.relative_to(PROJECT).parts[0] in ("ingest", "pipeline", "sample")]
@@ -76,9 +76,9 @@ def test_every_module_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(("file", "extra"), [("requirements.lock", "dev"), ("requirements-postgres.lock", "postgres")])
-def test_lock_pins_every_direct_dependency_in_its_range_with_hashes(file: str, extra: str) -> None:
+def test_lock_pins_every_direct_dependency_within_its_range_with_hashes(file: str, extra: str) -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = project["dependencies"] if extra == "dev" else []  # that of an extra is installed beside the first
+    needed = project["dependencies"] if extra == "dev" else []  # that of an extra is installed on top of the first
     wanted = [Requirement(item) for item in (*needed, *project["optional-dependencies"][extra])]
     lock = (PROJECT / file).read_text(encoding="utf-8")
     pinned: dict[str, list[str]] = {}
@@ -95,7 +95,7 @@ def test_lock_pins_every_direct_dependency_in_its_range_with_hashes(file: str, e
     assert outside == {}
 
 
-def test_relative_links_lead_somewhere() -> None:
+def test_relative_links_resolve() -> None:
     broken = []
     for path in tracked():
         if path.suffix == ".md":
@@ -111,11 +111,11 @@ def test_documents_name_files_and_tables_that_exist() -> None:
     for document in documents:
         text = document.read_text(encoding="utf-8")
         assert [name for name in QUOTED_PATH.findall(text) if not (PROJECT / name).exists()] == [], document
-        added = set(re.findall(r"^ *name ((?:silver|gold)\.\w+),", text, re.MULTILINE))  # models that a how-to shows
+        added = set(re.findall(r"^ *name ((?:silver|gold)\.\w+),", text, re.MULTILINE))  # models shown by a how-to
         assert set(QUOTED_TABLE.findall(text)) <= tables | added, document
 
 
-def test_readme_tree_is_that_of_the_repository() -> None:
+def test_readme_tree_matches_the_repository() -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     (tree,) = re.findall(r"^## Where things are\n+```text\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     folders = {path.relative_to(PROJECT).parts[0] for path in tracked() if len(path.relative_to(PROJECT).parts) > 1}
@@ -123,7 +123,7 @@ def test_readme_tree_is_that_of_the_repository() -> None:
     assert sorted(named) == sorted(name for name in folders if not name.startswith("."))
 
 
-def test_decisions_are_numbered_without_gaps_and_have_their_parts() -> None:
+def test_decisions_are_numbered_without_gaps_and_have_all_sections() -> None:
     files = sorted((PROJECT / "docs" / "decisions").glob("*.md"))
     assert [path.name[:4] for path in files] == [f"{number:04d}" for number in range(1, len(files) + 1)]
     for path in files:
@@ -133,7 +133,7 @@ def test_decisions_are_numbered_without_gaps_and_have_their_parts() -> None:
 
 
 def offered() -> dict[str, str]:
-    """The variables of .env.example with their values; each is there once."""
+    """The variables of .env.example with their values; each occurs once."""
     text = (PROJECT / ".env.example").read_text(encoding="utf-8")
     pairs = re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE)
     assert len(dict(pairs)) == len(pairs)
@@ -141,7 +141,7 @@ def offered() -> dict[str, str]:
     return dict(pairs)
 
 
-def test_env_example_explains_what_is_read_and_nothing_else() -> None:
+def test_env_example_explains_exactly_the_variables_that_are_read() -> None:
     settings = {AWS_NAMES.get(name, name.upper()) for name in Settings.model_fields}
     sqlmesh = set(re.findall(r"env_var\('(\w+)'", (PROJECT / "config.yaml").read_text(encoding="utf-8")))
     compose = set(re.findall(r"\$\{(\w+)", (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")))
@@ -151,7 +151,7 @@ def test_env_example_explains_what_is_read_and_nothing_else() -> None:
 def test_env_example_shows_the_defaults_and_the_local_store(
     clean_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # GIVEN the settings without any variable, and with all that the example offers
+    # GIVEN the settings without any variable, and with all those of the example
     monkeypatch.delenv("LAKE_HOME")
     defaults = read_settings().model_dump()
     clean_settings.with_name("dotenv").write_text("".join(f"{name}={value}\n" for name, value in offered().items()))
@@ -159,7 +159,7 @@ def test_env_example_shows_the_defaults_and_the_local_store(
         monkeypatch.setenv(name, "")  # put back after the test: .env lands in the process environment
     shown = read_settings().model_dump()
 
-    # THEN they differ in the access to S3 alone, and that is the one of docker compose
+    # THEN they differ only in the access to S3, which is that of docker compose
     different = {name for name in defaults if shown[name] != defaults[name]}
     assert different == {"aws_endpoint_url", "aws_access_key_id", "aws_secret_access_key"}
     assert shown["aws_access_key_id"] == offered()["LOCAL_S3_ACCESS_KEY"]
@@ -184,7 +184,7 @@ def test_workflow_runs_the_gate_on_the_oldest_python_and_a_newer_one() -> None:
     assert (PROJECT / ".ci" / "run").is_file()
 
 
-def test_hooks_are_the_tools_of_the_environment_and_those_of_make_lint() -> None:
+def test_hooks_match_the_tools_of_the_environment_and_of_make_lint() -> None:
     hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     entries = [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]]
     assert {repo["repo"] for repo in hooks["repos"]} == {"local"}

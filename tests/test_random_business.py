@@ -1,4 +1,4 @@
-"""Random businesses are the same each time, have every trouble, and their numbers keep the identities."""
+"""Random businesses are reproducible, contain every kind of trouble, and their numbers satisfy the identities."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_a_seed_is_always_the_same_business() -> None:
     assert random_rates(3) == random_rates(3)
 
 
-def test_mrr_is_that_of_the_periods_as_the_definition_words_them(landed: Any) -> None:
-    """Each period begins when its change counts and ends when any later one begins to."""
+def test_mrr_is_that_of_the_periods_as_defined(landed: Any) -> None:
+    """Each period begins when its change starts to count and ends when any later one does."""
     _, landing, business = landed
     digits = {row["currency"]: int(row["digits"]) for row in DIGITS}
     expected = set()
@@ -62,7 +62,7 @@ def test_mrr_is_that_of_the_periods_as_the_definition_words_them(landed: Any) ->
     assert set(found) == expected
 
 
-def test_numbers_keep_the_identities(landed: Any) -> None:
+def test_numbers_satisfy_the_identities(landed: Any) -> None:
     seed, landing, business = landed
     daily, rates = mrr_daily(landing, DIGITS, business.last_day), Rates(random_rates(seed), "EUR")
     moves, report, shares = (compute(daily, rates, business.last_day) for compute in (movements, monthly, cohorts))
@@ -89,7 +89,7 @@ def _later(month: dt.date, count: int) -> dt.date:
     return dt.date(year, number + 1, 1)
 
 
-def test_between_them_they_have_every_trouble(tmp_path: Path) -> None:
+def test_together_they_contain_every_trouble(tmp_path: Path) -> None:
     kinds: Counter[str] = Counter()
     for seed in SEEDS[:6]:
         landing = tmp_path / str(seed)
@@ -122,8 +122,8 @@ def test_between_them_they_have_every_trouble(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_ingester_takes_the_same_records(home: Home, seed: int) -> None:
-    """What breaks the contract is the same to both, and so are the texts, numbers and moments of the rest."""
+def test_the_ingester_accepts_the_same_records(home: Home, seed: int) -> None:
+    """Both reject the same records, and agree on the texts, numbers and moments of the rest."""
     business = random_business(seed)
     landing = home.options_home / "landing"
     business.write(landing)

@@ -1,4 +1,4 @@
-"""The computation that the revenue models are compared with, on examples made by hand from docs/metrics.md."""
+"""The reference computation of the revenue models, on examples made by hand from docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Business:
 
 
 def record(at: str, version: int, name: str = "s", **changed: Any) -> dict[str, Any]:
-    """A subscription of 10 EUR a month, of an account named like it."""
+    """A subscription of 10 EUR a month, whose account has the same name."""
     return {
         "subscription_id": name,
         "version": version,
@@ -148,44 +148,44 @@ def test_service_that_ends_at_midnight_counts_for_the_day_before(business: Busin
 
 @pytest.mark.parametrize("status", ["active", "past_due", "canceled"])
 @pytest.mark.parametrize("field", ["cancel_at", "ended_at"])
-def test_service_counts_until_it_ends(business: Business, status: str, field: str) -> None:
+def test_a_service_counts_until_it_ends(business: Business, status: str, field: str) -> None:
     business.tell("2026-03-01", 1)
     business.tell("2026-03-10", 2, status=status, **{field: "2026-04-15 10:00:00"})
     assert business.span() == [("2026-03-01", "2026-04-14", 10)]
 
 
-def test_ended_goes_before_what_was_asked_for(business: Business) -> None:
+def test_ended_at_takes_precedence_over_the_requested_end(business: Business) -> None:
     business.tell("2026-03-01", 1, cancel_at="2026-05-01 00:00:00", ended_at="2026-04-01 00:00:00")
     assert business.span() == [("2026-03-01", "2026-03-31", 10)]
 
 
-def test_an_end_that_lies_ahead_makes_no_trial_count(business: Business) -> None:
+def test_a_future_end_does_not_make_a_trial_count(business: Business) -> None:
     for status in ("trialing", "paused", "unpaid"):
         business.tell("2026-03-01", 1, status, status=status, cancel_at="2026-05-01 00:00:00")
     assert business.days() == {}
 
 
-def test_a_request_withdrawn_lets_the_service_go_on(business: Business) -> None:
+def test_a_withdrawn_request_continues_the_service(business: Business) -> None:
     business.tell("2026-03-01", 1)
     business.tell("2026-03-10", 2, cancel_at="2026-04-01 00:00:00")
     business.tell("2026-03-20", 3)
     assert business.span() == [("2026-03-01", "2026-06-30", 10)]
 
 
-def test_churn_told_late_falls_on_the_day_of_the_end(business: Business) -> None:
+def test_churn_reported_late_falls_on_the_day_of_the_end(business: Business) -> None:
     business.tell("2026-03-01", 1)
     business.tell("2026-04-06", 2, status="canceled", ended_at="2026-04-02 10:00:00")
     assert business.span() == [("2026-03-01", "2026-04-01", 10)]
 
 
-def test_a_renewal_after_an_end_told_later_never_was(business: Business) -> None:
+def test_a_renewal_after_an_end_reported_later_is_void(business: Business) -> None:
     business.tell("2026-03-01", 1)
     business.tell("2026-04-01", 2, quantity=9)
     business.tell("2026-04-06", 3, status="canceled", ended_at="2026-04-01 00:00:00")
     assert business.span() == [("2026-03-01", "2026-03-31", 10)]
 
 
-def test_who_returns_after_an_end_told_late_counts_from_the_return(business: Business) -> None:
+def test_a_return_after_an_end_reported_late_counts_from_the_return(business: Business) -> None:
     business.tell("2026-03-01", 1)
     business.tell("2026-04-06", 2, status="canceled", ended_at="2026-04-02 10:00:00")
     business.tell("2026-04-20", 3)
@@ -199,14 +199,16 @@ def test_equal_times_are_ordered_by_version_and_times_before_versions(business: 
     assert business.span() == [("2026-03-01", "2026-04-30", 100), ("2026-05-01", "2026-06-30", 10)]
 
 
-def test_of_one_version_the_latest_counts_by_time_object_name_and_line(business: Business) -> None:
-    def told(name: str, version: int, quantity: int, at: str = "2026-06-30 10:00:00") -> dict[str, Any]:
+def test_of_one_version_the_latest_by_time_object_name_and_line_counts(business: Business) -> None:
+    def version_of(name: str, version: int, quantity: int, at: str = "2026-06-30 10:00:00") -> dict[str, Any]:
         return record(at, version, name, quantity=quantity)
 
-    business.put(told("time", 1, 2, "2026-06-30 10:00:01"), name="a.json", modified=1.7e9)
-    business.put(told("time", 1, 3), told("object", 1, 4), name="b.json", modified=1.8e9)
-    business.put(told("object", 1, 5), told("name", 1, 6), name="c.json", modified=1.7e9)
-    business.put(told("name", 1, 7), told("line", 1, 8), told("line", 1, 9), name="d.json", modified=1.7e9)
+    business.put(version_of("time", 1, 2, "2026-06-30 10:00:01"), name="a.json", modified=1.7e9)
+    business.put(version_of("time", 1, 3), version_of("object", 1, 4), name="b.json", modified=1.8e9)
+    business.put(version_of("object", 1, 5), version_of("name", 1, 6), name="c.json", modified=1.7e9)
+    business.put(
+        version_of("name", 1, 7), version_of("line", 1, 8), version_of("line", 1, 9), name="d.json", modified=1.7e9
+    )
     amounts = {name: int(amount) // 10 for (_, name), amount in business.days().items()}
     assert amounts == {"time": 2, "object": 4, "name": 7, "line": 9}
 
@@ -217,7 +219,7 @@ def test_a_correction_moves_the_day_of_its_version(business: Business) -> None:
     assert business.span()[0][0] == "2026-03-03"
 
 
-def test_records_that_break_the_contract_are_left_out(business: Business) -> None:
+def test_records_that_violate_the_contract_are_omitted(business: Business) -> None:
     good = json.dumps(record("2026-06-30", 1)).encode()
     business.put(
         good[: len(good) // 2],
@@ -256,7 +258,7 @@ def test_movements_of_one_account(business: Business) -> None:
     ]
 
 
-def test_what_happens_within_a_month_nets(business: Business) -> None:
+def test_changes_within_a_month_are_netted(business: Business) -> None:
     business.tell("2026-01-10", 1)
     business.tell("2026-02-10", 2, status="canceled", ended_at="2026-02-10 12:00:00")
     business.tell("2026-02-20", 1, "back", account_id="a-s")
@@ -265,7 +267,7 @@ def test_what_happens_within_a_month_nets(business: Business) -> None:
     assert business.moves() == [("2026-01", "new", 10)]
 
 
-def test_who_came_and_went_within_a_month_is_new_on_return(business: Business) -> None:
+def test_an_account_that_came_and_left_within_a_month_is_new_on_return(business: Business) -> None:
     business.tell("2026-03-02", 1)
     business.tell("2026-03-20", 2, status="canceled")
     business.tell("2026-05-20", 3)
@@ -281,7 +283,7 @@ def test_only_months_whose_last_day_has_been_computed_are_reported(business: Bus
     assert monthly(daily, Rates(RATES, "EUR"), dt.date(2026, 4, 29)) == []
 
 
-def test_a_rate_alone_is_never_an_expansion(business: Business) -> None:
+def test_a_change_of_the_rate_alone_is_never_an_expansion(business: Business) -> None:
     business.tell("2026-01-10", 1, currency="USD")
     assert business.moves() == [("2026-01", "new", 9), ("2026-02", "fx", -1)]
 
@@ -313,7 +315,7 @@ def test_each_currency_of_an_account_is_rounded_by_itself(business: Business) ->
     assert rates.value({"USD": Decimal(10), "JPY": Decimal(10)}, dt.date(2026, 1, 1)) == Decimal("0.000002")
 
 
-def test_rate_is_the_newest_at_or_before_the_month() -> None:
+def test_rate_is_the_latest_at_or_before_the_month() -> None:
     rates = Rates(RATES, "EUR")
     found = [rates.rate("USD", dt.date(2026, month, 1)) for month in (1, 2, 3)]
     assert found == [Fraction("0.9"), Fraction("0.8"), Fraction("0.8")]
@@ -379,7 +381,7 @@ def test_cohorts(business: Business) -> None:
     ]
 
 
-def test_a_cohort_that_is_gone_is_told_as_zero(business: Business) -> None:
+def test_a_cohort_that_is_gone_is_reported_as_zero(business: Business) -> None:
     business.tell("2026-04-10", 1)
     business.tell("2026-05-10", 2, status="canceled")
     rows = cohorts(mrr_daily(business.landing, CURRENCIES, END), Rates(RATES, "EUR"), END)
@@ -404,12 +406,12 @@ def test_days_begin_where_computing_begins(business: Business) -> None:
     assert [row.mrr_date for row in rows] == [first, END]
 
 
-def test_what_changes_after_the_last_day_is_not_told(business: Business) -> None:
+def test_changes_after_the_last_day_are_not_reported(business: Business) -> None:
     business.tell("2026-07-01", 1)
     assert business.days() == {}
 
 
-def test_no_records_are_no_rows(business: Business) -> None:
+def test_no_records_yield_no_rows(business: Business) -> None:
     daily = mrr_daily(business.landing, CURRENCIES, END)
     rates = Rates(RATES, "EUR")
     assert (daily, movements(daily, rates, END), cohorts(daily, rates, END)) == ([], [], [])

@@ -1,4 +1,4 @@
-"""A wheel holds all packages and contracts, and works on the project that it is pointed at."""
+"""A wheel contains all packages and contracts, and works on the project that LAKE_PROJECT names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ingest.settings import PROJECT
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The content of a wheel that was built from a copy of the sources."""
+    """The content of a wheel built from a copy of the sources."""
     folder = tmp_path_factory.mktemp("wheel")
     tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     for name in tracked.splitlines():
@@ -50,7 +50,7 @@ def test_every_package_is_in_the_wheel(installed: Path, tmp_path: Path) -> None:
     assert "Usage:" in lake(installed, tmp_path, "--help").stdout
 
 
-def test_contracts_are_those_of_the_wheel_unless_the_project_has_its_own(installed: Path, tmp_path: Path) -> None:
+def test_contracts_come_from_the_wheel_unless_the_project_has_its_own(installed: Path, tmp_path: Path) -> None:
     shown = lake(installed, tmp_path, "contracts", "show", "events")
     assert "engagement/events" in shown.stdout, shown.stderr
     own = tmp_path / "ingest" / "contracts" / "engagement"

@@ -1,18 +1,19 @@
-"""Kills ingest, replay and maintenance at random moments, again and again, and asks whether every record is there once.
+"""Kill ingest, replay and maintenance at random moments, repeatedly, and check that every record is there exactly once.
 
     python -m tests.torture --kills 1000 --ingesters 3 --seed 1        (make torture)
 
-Each round changes the landing (new objects under hostile names, overwritten ones, bad lines, lines that only a mended
-contract accepts), starts the ingesters at the same moment, often a replay of the quarantine or `lake maintain` beside
-them, and ends each with SIGKILL or SIGTERM at a random time. Some have forked by then, and leave children. A reader
-looks all the while: each object must show one whole version, and never an older one than before.
+Each round changes the landing (new objects under hostile names, overwritten ones, bad lines, lines that only a fixed
+contract accepts), starts the ingesters at the same moment, often with a replay of the quarantine or `lake maintain`
+alongside, and ends each with SIGKILL or SIGTERM at a random time. Some have already forked and leave children. A reader
+checks continuously: each object must show one whole version, and never an older one than before.
 
-Now and then objects leave the landing, and then the ledger is lost: all of it, the log of the feed, its last entries,
-the identity of the lake; sometimes the state, too. The operator's steps follow in random order, some of them killed.
-Writers must refuse and `lake verify` must disagree until the ledger is rebuilt; then everything is there as before.
+From time to time objects leave the landing, and then the ledger is lost: all of it, the log of the feed, its last
+entries, the identity of the lake; sometimes the state, too. The operator's steps follow in random order, some of them
+killed. Writers must refuse and `lake verify` must report differences until the ledger is rebuilt; then everything is
+there as before.
 
 At the end one clean run must leave each non-blank line of each object's current version exactly once, in bronze or in
-quarantine, and `lake verify --deep` is the judge.
+quarantine, as judged by `lake verify --deep`.
 """
 
 from __future__ import annotations
@@ -53,32 +54,32 @@ MAINTAIN = ["maintain", FEED, "--grace-hours"]
 CARE = (REPLAY, [*MAINTAIN, "0.01"])
 MENDED = {"epoch": dt.date(2010, 1, 1), "clock_skew_seconds": 30 * 86_400}
 UNHARMED = 10
-"""Every so many rounds nobody is killed: that shows how long the work takes."""
+"""Every so many rounds no process is killed, which measures how long the work takes."""
 LOSE_EVERY = 5
 """After every so many rounds the ledger is lost."""
 CYCLE = ["run"]
-"""On a project without models: it takes the lock of a cycle, ingests, opens the project, and finds no production."""
+"""A cycle of a project without models: it takes the lock, ingests, opens the project, and finds no production."""
 REBUILD = ["ledger", "rebuild", "--yes"]
 STEPS = (["ingest"], ["ingest", FEED], REBUILD, [*REBUILD, FEED], [*MAINTAIN, "0"], REPLAY, ["verify"])
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 IN_ORDER = b"nothing half done is visible, run it again"
-"""What a command says that SIGTERM has ended in order."""
+"""The message of a command that SIGTERM has ended in order."""
 Record = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened.
+    """The result of a run.
 
     Attributes:
         killed: processes that were ended by a signal.
         finished: processes that ended by themselves.
-        looks: how often the reader looked.
+        looks: how often the reader checked.
         cut: loads that were killed between their first file and their commit.
         entries: ledger entries at the end.
         records: non-blank lines at the end.
         lost: how often the ledger was lost.
-        faults: everything that was not as it must be.
+        faults: every violation found.
     """
 
     killed: int
@@ -92,13 +93,13 @@ class Outcome:
 
 
 class Torture:
-    """One run in a home of its own.
+    """One run in its own home.
 
     Args:
-        home: a folder that does not exist yet; `rounds.log` in it tells what was started and killed when.
-        seed: decides everything but the kernel's timing.
+        home: a folder that does not exist yet; its `rounds.log` records what was started and killed when.
+        seed: decides everything except the kernel's timing.
         ingesters: how many start at the same moment.
-        cycles: whether some of them are whole cycles, which load SQLMesh and take several seconds more.
+        cycles: whether some of them are whole cycles, which load SQLMesh and take several seconds longer.
     """
 
     def __init__(self, home: Path, seed: int, ingesters: int, cycles: bool = False) -> None:
@@ -107,7 +108,7 @@ class Torture:
         shutil.copytree(CONTRACTS, self._contracts)
         path = self._contracts / "engagement" / f"{FEED}.yaml"
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | MENDED))
-        self._mended = load_contracts(self._contracts)[FEED]
+        self._fixed_contract = load_contracts(self._contracts)[FEED]
         variables = {
             "lake_home": str(home),
             "landing_uri": f"{home}/landing/{{bucket}}",
@@ -116,7 +117,7 @@ class Torture:
             "state_path": f"{home}/state.duckdb",
         }
         self._options = Settings.model_validate(variables)
-        self._landing = Store(self._options.landing(self._mended.source.bucket))
+        self._landing = Store(self._options.landing(self._fixed_contract.source.bucket))
         (home / "dotenv").touch()
         (home / "project").mkdir()
         gateway = {
@@ -133,13 +134,13 @@ class Torture:
         self._number = self._looks = self._killed = self._finished = self._lost = 0
         self._gone: set[str] = set()
         self._calm = threading.Lock()
-        """Held by whoever looks, and as long as what is visible need not be whole."""
+        """Held during each check, and while the visible state may be incomplete."""
         self._seconds = 0.0
         self._faults: list[str] = []
         self._over = threading.Event()
 
     def run(self, kills: int) -> Outcome:
-        """Goes on until so many processes were killed, or something is wrong."""
+        """Run until a number of processes were killed, or a violation is found."""
         reader = threading.Thread(target=self._watch)
         reader.start()
         rounds = 0
@@ -148,14 +149,14 @@ class Torture:
                 self._round(rounds)
                 rounds += 1
                 if rounds % LOSE_EVERY == 0:
-                    self._lose_and_heal()
+                    self._lose_and_recover()
         finally:
             self._over.set()
             reader.join()
         for command in (["ingest"], REPLAY):
             self._clean_run(command)
         self._check_end()
-        for _ in range(2):  # the second time deletes what the first one joined
+        for _ in range(2):  # the second run deletes what the first one joined
             self._clean_run([*MAINTAIN, "0"])
         self._check_end(orphans=0)
         self._clean_run(["verify", "--deep"])
@@ -170,7 +171,7 @@ class Torture:
         self._change_landing()
         commands = [self._dice.choice(INGEST) for _ in range(self._ingesters)]
         if self._cycles and self._dice.random() < 0.3:
-            commands[0] = CYCLE  # one at a time: whoever finds another cycle in progress meets a dead one
+            commands[0] = CYCLE  # one at a time: a cycle that finds another one in progress finds a dead one
         commands += [self._dice.choice(CARE)] if self._dice.random() < 0.6 else []
         workers = [self._start(command, self._dice.random() < 0.3, self._dice.random() < 0.3) for command in commands]
         moments = [self._dice.uniform(0, 1.1) * self._seconds for _ in workers]
@@ -192,12 +193,14 @@ class Torture:
             self._seconds = time.monotonic() - started
         codes = [self._end_of(worker) for worker in workers]
         with (self._home / "rounds.log").open("a") as log:
-            told = zip(commands, moments, codes, strict=True)
-            log.write(f"{number}: " + ", ".join(f"{' '.join(c)} {m:.3f} s -> {code}" for c, m, code in told) + "\n")
+            described = zip(commands, moments, codes, strict=True)
+            log.write(
+                f"{number}: " + ", ".join(f"{' '.join(c)} {m:.3f} s -> {code}" for c, m, code in described) + "\n"
+            )
 
-    def _start(self, command: list[str], mended: bool, forks: bool = False) -> subprocess.Popen[bytes]:
-        """A worker that waits; the replay always has the mended contract, the others rarely."""
-        contracts = self._contracts if mended or command == REPLAY else CONTRACTS
+    def _start(self, command: list[str], is_fixed: bool, forks: bool = False) -> subprocess.Popen[bytes]:
+        """A worker that waits; the replay always has the fixed contract, the others rarely."""
+        contracts = self._contracts if is_fixed or command == REPLAY else CONTRACTS
         return subprocess.Popen(
             [sys.executable, "-m", "tests.torture_worker", contracts, *["--fork"] * forks, *command],
             cwd=PROJECT,
@@ -218,33 +221,33 @@ class Torture:
         return code
 
     def _alone(self, command: list[str], forks: bool = False) -> subprocess.Popen[bytes]:
-        """A worker that has begun, and has nobody beside it."""
-        worker = self._start(command, mended=True, forks=forks)
+        """A worker that has started, without others alongside."""
+        worker = self._start(command, is_fixed=True, forks=forks)
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         worker.send_signal(signal.SIGCONT)
         return worker
 
     def _clean_run(self, command: list[str]) -> None:
-        """A command that nobody disturbs; of an ingest 1 is the code of bad lines, which are there all the time."""
+        """Run a command undisturbed; exit code 1 of an ingest is that of bad lines, which are always there."""
         code = self._end_of(self._alone(command))
         if code > (command[0] == "ingest"):
             self._faults.append(f"`lake {' '.join(command)}` ended with {code}")
 
-    def _lose_and_heal(self) -> None:
-        """Objects leave the landing, the ledger is lost, and the operator heals it."""
+    def _lose_and_recover(self) -> None:
+        """Let objects leave the landing, lose the ledger, and let the operator recover it."""
         with self._calm:
             self._lost += 1
             self._clean_run(["ingest"])
-            self._let_objects_leave()
+            self._remove_objects()
             loss = self._dice.choice(LOSSES)
             loss(self._dice, Path(self._options.lake_uri))
-            knows = self._dice.random() < 0.7 or loss is lose_end  # else only the files tell that there was a log
+            knows = self._dice.random() < 0.7 or loss is lose_end  # otherwise only the files show that there was a log
             if not knows:
                 Path(self._options.state_path).unlink()
             steps = self._dice.choices(STEPS, k=self._dice.randrange(1, 4))
             with (self._home / "rounds.log").open("a") as log:
-                told = "; ".join(map(" ".join, steps))
-                log.write(f"{loss.__name__}, {'with' if knows else 'without'} the state: {told}\n")
+                described = "; ".join(map(" ".join, steps))
+                log.write(f"{loss.__name__}, {'with' if knows else 'without'} the state: {described}\n")
             is_rebuilt = False
             for step in steps:
                 is_rebuilt = is_rebuilt or step[:2] == REBUILD[:2]
@@ -260,8 +263,8 @@ class Torture:
                 self._clean_run(step)
             self._check_visible(f"after {loss.__name__}")
 
-    def _let_objects_leave(self) -> None:
-        """Some objects that are loaded in their newest version leave the landing."""
+    def _remove_objects(self) -> None:
+        """Remove some objects whose newest version is loaded from the landing."""
         visible = self._visible()
         loaded = [name for name, versions in self._versions.items() if visible.get(name) == versions[-1]]
         for name in self._dice.sample(sorted(loaded), k=min(3, len(loaded))):
@@ -269,7 +272,7 @@ class Torture:
             self._gone.add(name)
 
     def _change_landing(self) -> None:
-        """A few new objects, and a few existing ones with new content."""
+        """Write a few new objects, and new content to a few existing ones."""
         kinds = self._dice.choices(LOADABLE, k=3)
         names = [f"{self._dice.randrange(10):02d}/{kind.format(self._dice.randrange(10**6))}.json" for kind in kinds]
         if self._versions:
@@ -294,18 +297,18 @@ class Torture:
         return line[:-3] if kind == "broken" else line
 
     def _watch(self) -> None:
-        """Reads all the while; what is visible must be whole at any moment."""
+        """Read continuously; the visible state must be complete at any moment."""
         while not self._over.is_set():
             try:
                 with self._calm:
-                    self._look()
-            except Exception as error:  # a reader that fails is a fault, and the next look is worth as much
+                    self._check()
+            except Exception as error:  # a reader that fails is a fault, and the next check is worth as much
                 self._faults.append(f"the reader failed: {error!r}")
             self._looks += 1
             self._over.wait(0.1)
 
-    def _look(self) -> None:
-        verdict = verify_feed(self._mended, self._options)
+    def _check(self) -> None:
+        verdict = verify_feed(self._fixed_contract, self._options)
         self._faults += [f"seen meanwhile: {line}" for line in verdict.differences]
         visible = self._visible()
         for name in sorted(visible.keys() | self._seen.keys()):
@@ -318,7 +321,7 @@ class Torture:
     def _visible(self) -> dict[str, list[Record]]:
         """(line, event id) of every visible record by object, bronze and quarantine together."""
         state = Ledger(Store(self._options.lake_uri), FEED).state()
-        bronze = bronze_query(self._mended, self._options.lake_uri, state.bronze_files())
+        bronze = bronze_query(self._fixed_contract, self._options.lake_uri, state.bronze_files())
         query = f"SELECT _source_file, _source_line, event_id FROM ({bronze})"
         if paths := [path for path in state.files if path.startswith("quarantine/")]:
             bad = parquet(self._options.lake_uri, paths)
@@ -326,12 +329,12 @@ class Torture:
         found: dict[str, list[Record]] = defaultdict(list)
         with connect(self._options) as connection:
             for name, line, text in connection.execute(f"{query} ORDER BY ALL").fetchall():
-                found[name.removeprefix(f"{self._mended.source.bucket}/")].append((line, _id(text.encode())))
+                found[name.removeprefix(f"{self._fixed_contract.source.bucket}/")].append((line, _id(text.encode())))
         return found
 
     def _check_end(self, orphans: int | None = None) -> None:
-        """Everything is there in its current version, and judged by the mended contract."""
-        verdict = verify_feed(self._mended, self._options, deep=True)
+        """Check that everything is there in its current version, judged by the fixed contract."""
+        verdict = verify_feed(self._fixed_contract, self._options, deep=True)
         self._faults += [f"at the end: {line}" for line in verdict.differences]
         if verdict.gone != len(self._gone):
             self._faults.append(f"at the end {verdict.gone} objects are gone, expected {len(self._gone)}")
@@ -342,7 +345,7 @@ class Torture:
         self._check_visible("at the end")
 
     def _check_visible(self, when: str) -> None:
-        """Each object shows its newest version, also if it has left the landing."""
+        """Check that each object shows its newest version, even after it has left the landing."""
         found = self._visible()
         for name, versions in self._versions.items():
             if found.get(name, []) != versions[-1]:
@@ -352,42 +355,42 @@ class Torture:
 
 
 def _id(text: bytes) -> str:
-    """The id in a line, however broken, or in an id itself; each is used once."""
+    """The id in a line, however broken, or in an id itself; each id is used once."""
     found = re.search(rb"\be\d+\b", text)
     return found[0].decode() if found else ""
 
 
 def lose_folder(_: random.Random, lake: Path) -> None:
-    """The whole ledger."""
+    """Delete the whole ledger."""
     shutil.rmtree(lake / "ledger")
 
 
 def lose_folder_and_identity(dice: random.Random, lake: Path) -> None:
-    """The whole ledger, and the other copy of the identity."""
+    """Delete the whole ledger and the other copy of the identity."""
     lose_folder(dice, lake)
     (lake / "_lake_id").unlink()
 
 
 def lose_log(_: random.Random, lake: Path) -> None:
-    """All that lies beside one feed's name."""
+    """Delete the whole folder of one feed."""
     shutil.rmtree(lake / "ledger" / FEED)
 
 
 def lose_entries(_: random.Random, lake: Path) -> None:
-    """The entries of one feed; checkpoints and the note of the last sweep stay."""
+    """Delete the entries of one feed; checkpoints and the note of the last sweep stay."""
     for path in (lake / "ledger" / FEED).glob("0*.parquet"):
         path.unlink()
 
 
 def lose_end(dice: random.Random, lake: Path) -> None:
-    """The last entries of one feed."""
+    """Delete the last entries of one feed."""
     entries = sorted((lake / "ledger" / FEED).glob("0*.parquet"))
     for path in entries[-dice.randrange(1, len(entries) + 1) :]:
         path.unlink()
 
 
 def lose_identity(_: random.Random, lake: Path) -> None:
-    """The identity of the lake alone."""
+    """Delete the identity of the lake alone."""
     for place in PLACES:
         (lake / place).unlink()
 
@@ -397,17 +400,17 @@ ALLOWED = (
     *(b"are quarantined", b"locked by another process", b"in use by another process"),
     *(b"keep changing the quarantined objects", b"there is no production yet"),
 )
-"""What this run provokes: bad lines, and processes that wait for each other."""
+"""Errors that this run provokes: bad lines, and processes that wait for each other."""
 
 
 def _is_expected(errors: bytes) -> bool:
-    """Whether all that went wrong is allowed."""
+    """Whether every error is an expected one."""
     lines = [line for line in errors.splitlines() if line.startswith(b"error: ")]
     return bool(lines) and all(any(text in line for text in ALLOWED) for line in lines)
 
 
 def main() -> None:
-    """The command line; exit 1 when anything was not as it must be, and then the folder is kept."""
+    """The command line; exit 1 after any violation, and then the folder is kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--ingesters", type=int, default=3, choices=(1, 3))

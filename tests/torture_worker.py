@@ -1,9 +1,9 @@
 """`lake` as tests/torture.py runs it: `python -m tests.torture_worker CONTRACTS [--fork] ARGUMENTS…`
 
-It takes another folder of contracts, and a checkpoint or a compaction needs few entries and files, so that a short run
-meets them too. Once everything is imported it stops (SIGSTOP) until it is told to go on: then a random kill hits the
-work and not the start-up, and processes that shall meet begin together. With --fork it forks in the midst of it, as
-SQLMesh's loader does, and the child outlives it for CHILD_SECONDS.
+It uses another folder of contracts, and few entries and files suffice for a checkpoint or a compaction, so that a short
+run includes them. After all imports it stops (SIGSTOP) until it is continued: then a random kill hits the work and not
+the start-up, and processes that must run concurrently begin together. With --fork it forks during the work, as the
+loader of SQLMesh does, and the child outlives it by CHILD_SECONDS.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHILD_SECONDS = 3.0
 
 
 def fork() -> None:
-    """Leaves a child that has all that this process has open, but for the pipes to whoever started it."""
+    """Leave a child with all open descriptors of this process, except the pipes to its parent."""
     if os.fork() == 0:
         for stream in (1, 2):
             os.close(stream)
@@ -34,13 +34,13 @@ def fork() -> None:
 
 
 def main() -> None:
-    """Runs one command of `lake`."""
+    """Run one command of `lake`."""
     folder = Path(sys.argv.pop(1))
     forks = sys.argv[1] == "--fork" and bool(sys.argv.pop(1))
     ingest.ledger.ledger.CHECKPOINT_ENTRIES = 4
     ingest.upkeep.compact.MIN_FILES = 2
     ingest.contracts.contract.contracts = cache(lambda: ingest.contracts.contract.load_contracts(folder))
-    # only now, so that they take what was set
+    # only now, so that they use what was set
     from pipeline import cli
     from pipeline.checks import verify  # noqa: F401  what the commands import later
     from pipeline.cli import show  # noqa: F401

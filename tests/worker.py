@@ -1,13 +1,13 @@
-"""`lake` or `sqlmesh` in a process of its own to which something happens.
+"""`lake` or `sqlmesh` in its own process, with a kill, a stop or failures at given moments.
 
     python -m tests.worker [--project FOLDER] [--at MOMENT kill|stop] [--fail FUNCTION EXCEPTION WORD]…
         [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
 
 MOMENT is `before` or `after` and a function, `before:pipeline.cycle.ingest:invalidate`, or a statement on the state
-database, `before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is told to go on. A FUNCTION
-that is to fail raises an exception (`KeyError`, `ingest.errors:ConfigError`) at each call whose arguments show WORD,
-which may be empty. With --ahead its clock shows so many seconds more, or fewer. It waits one second for a locked state,
-so that the tests need not.
+database, `before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is continued. A FUNCTION
+that is to fail raises an exception (`KeyError`, `ingest.errors:ConfigError`) at each call whose arguments contain WORD,
+which may be empty. With --ahead its clock is so many seconds ahead, or behind. It waits only one second for a locked
+state, to keep tests short.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ingest.settings import PROJECT, secrets
 
 
 def happen(action: str) -> None:
-    """Kills or stops this process."""
+    """Kill or stop this process."""
     os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
 
 
 def around(original: Callable[..., Any], when: str, action: str) -> Callable[..., Any]:
-    """A function to whose first call something happens."""
+    """Wrap a function so that the process is killed or stopped before or after its first call."""
     left = [action]
 
     def call(*arguments: Any, **options: Any) -> Any:
@@ -50,15 +50,15 @@ def around(original: Callable[..., Any], when: str, action: str) -> Callable[...
     return call
 
 
-class Leak(Exception):  # noqa: N818  what it is, not what went wrong
-    """An exception that shows all secrets of the settings."""
+class Leak(Exception):  # noqa: N818  a leak, not an error of its own
+    """An exception whose text contains all secrets of the settings."""
 
     def __init__(self, _: str) -> None:
         super().__init__(" | ".join([*secrets().values(), *map(quote, secrets().values())]))
 
 
 def failing(original: Callable[..., Any], kind: type[BaseException], word: str) -> Callable[..., Any]:
-    """A function that fails whenever its arguments show a word."""
+    """Wrap a function so that it fails whenever its arguments contain a word."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         if word in repr((arguments, options)):
@@ -69,20 +69,20 @@ def failing(original: Callable[..., Any], kind: type[BaseException], word: str) 
 
 
 def fail(place: str, kind: str, word: str) -> None:
-    """Lets a function fail."""
+    """Make a function fail."""
     target, name = located(place)
     error = pkgutil.resolve_name(kind if ":" in kind else f"builtins:{kind}")
     setattr(target, name, failing(getattr(target, name), error, word))
 
 
 def located(place: str) -> tuple[Any, str]:
-    """The module or class of a function, and its name there."""
+    """The module or class of a function, and its name in it."""
     owner, _, name = place.rpartition(".") if "." in place.split(":")[1] else place.rpartition(":")
     return pkgutil.resolve_name(owner), name
 
 
 class Watched:
-    """A connection to the state, to one statement of which something happens."""
+    """A connection to the state that kills or stops the process at one statement."""
 
     def __init__(self, connection: Any, statement: str, when: str, action: str) -> None:
         self._connection, self._statement = connection, statement
@@ -96,7 +96,7 @@ class Watched:
 
 
 def prepare(moment: str, action: str) -> None:
-    """Lets it happen at that moment."""
+    """Arm the kill or stop for that moment."""
     when, _, place = moment.partition(":")
     if ":" not in place:
         opened = pipeline.state.duck._open
@@ -107,7 +107,7 @@ def prepare(moment: str, action: str) -> None:
 
 
 def main() -> None:
-    """Runs one command."""
+    """Run one command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--project", default=str(PROJECT))
     parser.add_argument("--at", nargs=2, metavar=("MOMENT", "ACTION"))

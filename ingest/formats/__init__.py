@@ -21,7 +21,7 @@ from ingest.formats.unpack import unpacked
 
 _PARQUET, _BOM = (b"PAR1", b"PARE"), b"\xef\xbb\xbf"
 _NAMES = (".csv", ".csv.gz", ".csv.zst")
-_JSON = re.compile(rb"\s*(\{\s*[\"}]|\[\s*[{\]])")
+_JSON = re.compile(rb"[ \t\r\n]*(\{[ \t\r\n]*[\"}]|\[[ \t\r\n]*[{\]])")
 _HEAD_BYTES, _SMALL_BYTES = 64, 4096
 
 

@@ -122,7 +122,7 @@ def _is_lines(body: IO[bytes], max_bytes: int, last: int) -> bool:
     alone = listed = 0
     body.seek(0)
     while line := body.readline(max_bytes + 2):
-        text = line.strip()
+        text = line.strip(BLANK)
         if text[:1] == b"{":
             alone += text[-1:] == b"}" and _is_json(text)
             listed += text[-2:] == b"}," and _is_json(text[:-1])

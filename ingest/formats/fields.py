@@ -100,6 +100,17 @@ class Fields:
             raise Refused(("unparsable", None, str(error))) from None
         return msgspec.json.encode(found).decode() if found else None
 
+    def known(self, text: bytes) -> bytes:
+        """Return a valid JSON object without its unknown fields, at any depth."""
+        kept = []
+        for name, value in members(text):
+            if name in self._known:
+                if level := self._known[name]:
+                    parts = [level.known(item) if item[:1] == b"{" else item for item in items(value)]
+                    value = b"[" + b",".join(parts) + b"]" if value[:1] == b"[" else parts[0]
+                kept.append(msgspec.json.encode(name) + b":" + value)
+        return b"{" + b",".join(kept) + b"}"
+
     def fault(self, text: bytes) -> Verdict | None:
         """Return the verdict on valid JSON with too many fields or a duplicate known one; None if it has neither."""
         if self._has_too_many(text):

@@ -64,7 +64,7 @@ class Judge:
         if column is None or self._types[column] in ("timestamp", "date"):  # msgspec refuses times that Arrow accepts
             likely = suspect.split(".")[0] if suspect else ""
             columns = sorted(self._contract.columns, key=lambda item: item.name != likely)
-            column = _too_large(text) if "Number too big" in str(refusal) else None
+            column = _too_large(self._fields.known(text)) if "Number too big" in str(refusal) else None
             column = column or self._first_refused([text], columns, "") or suspect
         if detail is None or column != suspect:
             detail = str(refusal)

@@ -160,7 +160,12 @@ class Parser:
                 table, has_unknown = self._reader.read(b"\n".join(texts) + b"\n", len(part))
             except REFUSALS as refusal:
                 if len(part) == 1:
-                    rejected[part[0]] = self._judge.explain(texts[0], refusal)
+                    if row := self._without_unknown(texts[0], refusal):
+                        tables.append(row)
+                        passed += part
+                        unknown = True
+                    else:
+                        rejected[part[0]] = self._judge.explain(texts[0], refusal)
                 else:
                     half = len(part) // 2
                     parts = [part[:half], part[half:]]
@@ -176,6 +181,13 @@ class Parser:
                 unknown |= has_unknown
         rows = pa.concat_tables(tables) if tables else self.schema.empty_table()
         return rows, np.array(passed, dtype=np.int64), unknown
+
+    def _without_unknown(self, text: bytes, refusal: Exception) -> pa.Table | None:
+        """The row of a line that Arrow refuses for a number of an unknown field: such a number is kept as text."""
+        if "Number too big" in str(refusal):
+            with suppress(*REFUSALS):
+                return self._reader.read(self._fields.known(text) + b"\n", 1)[0]
+        return None
 
     def _rescued(self, line: Any, kept: Indices, rejected: dict[int, Verdict], bad: npt.NDArray[np.bool_]) -> pa.Array:
         """`_rescued_data` of each kept line; a line whose unknown fields cannot be stored is rejected."""

@@ -1,4 +1,4 @@
-"""Each audit of our own finds bad rows and lets good ones pass, in the query that SQLMesh itself would run."""
+"""Each of Lakemesh's own audits finds bad rows and passes good ones, in the query that SQLMesh itself would run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ACCOUNTS = "silver.accounts(account_id, is_current)"
 PLANS = "seeds.plans(plan_id)"
 VALUES = ["'us'", "'iOS'", "'14.2'", "'7.40.0'", "'free'", "'game'", "NULL"]
 GROUP = ", ".join(VALUES)
-# The group, and those that differ from it in one column alone
+# The group, and those that differ from it in one column only
 GROUPS = [GROUP, *(", ".join([*VALUES[:at], "'other'", *VALUES[at + 1 :]]) for at in range(len(VALUES)))]
 D1, D2, D3 = "DATE '2026-01-01'", "DATE '2026-01-02'", "DATE '2026-01-03'"
 
@@ -140,7 +140,7 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
 
 
 def found(query: exp.Query, tables: dict[str, list[str]], more: dict[str, list[str]]) -> list[tuple[object, ...]]:
-    """What a query finds in the given tables, dates as text."""
+    """The rows that a query finds in the given tables, dates as text."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("ATTACH ':memory:' AS warehouse; USE warehouse")
         connection.execute("CREATE SCHEMA seeds; CREATE SCHEMA silver; CREATE SCHEMA gold")
@@ -153,7 +153,7 @@ def found(query: exp.Query, tables: dict[str, list[str]], more: dict[str, list[s
 
 
 @pytest.mark.parametrize("audit", CASES)
-def test_standalone_audit_lets_good_rows_pass(project: Context, audit: str) -> None:
+def test_standalone_audit_passes_good_rows(project: Context, audit: str) -> None:
     assert found(project.standalone_audits[audit].render_audit_query(), CASES[audit][0], {}) == []
 
 
@@ -166,11 +166,11 @@ def test_standalone_audit_finds_exactly_the_bad_rows(
     assert found(project.standalone_audits[audit].render_audit_query(), CASES[audit][0], bad) == expected
 
 
-def test_every_standalone_audit_is_proven(project: Context) -> None:
+def test_every_standalone_audit_is_tested(project: Context) -> None:
     assert set(project.standalone_audits) == set(CASES)
 
 
-def test_referential_integrity_finds_orphans_and_spares_null(project: Context) -> None:
+def test_referential_integrity_finds_orphans_and_ignores_null(project: Context) -> None:
     model = project.get_model("silver.activity_events_enriched", raise_if_missing=True)
     audit, arguments = next(
         (model.audit_definitions.get(name) or project._audits[name], arguments)

@@ -1,4 +1,4 @@
-"""Each audit that a revenue model carries finds broken identities, and lets whole ones pass, in SQLMesh's own query."""
+"""Each audit of a revenue model finds violated identities, and passes intact ones, in SQLMesh's own query."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ CASES: dict[tuple[str, str], tuple[Rows, list[tuple[Rows, list[tuple[object, ...
 
 
 def offenders(project: Context, case: tuple[str, str], more: Rows) -> list[tuple[object, ...]]:
-    """What the audit of a model finds, decimals as numbers."""
+    """The rows that the audit of a model finds, decimals as numbers."""
     name, audit_name = case
     model = project.get_model(name, raise_if_missing=True)
     arguments = next(arguments for given, arguments in model.audits if given == audit_name)
@@ -178,20 +178,20 @@ def offenders(project: Context, case: tuple[str, str], more: Rows) -> list[tuple
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_whole_identity_passes(project: Context, case: tuple[str, str]) -> None:
+def test_intact_identity_passes(project: Context, case: tuple[str, str]) -> None:
     assert offenders(project, case, {}) == []
 
 
 @pytest.mark.parametrize(
     ("case", "bad", "expected"), [(case, *fault) for case, (_, faults) in CASES.items() for fault in faults]
 )
-def test_broken_identity_is_found(
+def test_violated_identity_is_found(
     project: Context, case: tuple[str, str], bad: Rows, expected: list[tuple[object, ...]]
 ) -> None:
     assert offenders(project, case, bad) == expected
 
 
-def test_every_audit_of_our_own_that_a_revenue_model_carries_is_proven_and_blocks(project: Context) -> None:
+def test_every_own_audit_of_a_revenue_model_is_tested_and_blocks(project: Context) -> None:
     models = [model for model in project.models.values() if "revenue" in model.tags]
     carried = {audit for model in models for audit, _ in model.audits if audit in project._audits}
     assert carried == {audit for _, audit in CASES}

@@ -1,4 +1,4 @@
-"""A lake with production on it, made once and copied for each test: of one domain, so that plans and runs are quick."""
+"""A lake with production planned, built once and copied per test; one domain only, to keep plans and runs fast."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def production(planned: Home, engagement: Path, home: Home) -> Home:
-    """A copy of that lake, with nothing published yet."""
+    """A copy of that lake, without a release."""
     return copy_home(planned, home)
 
 
 @pytest.fixture
 def running(production: Home) -> Home:
-    """The same after its first cycle."""
+    """The same lake after its first cycle."""
     assert cycle(production).outcome == "published"
     return production

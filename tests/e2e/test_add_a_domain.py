@@ -1,4 +1,4 @@
-"""The example of docs/how-to/add_a_domain.md, laid over a copy of the project, is ingested, planned and healed."""
+"""The example of docs/how-to/add_a_domain.md, copied over the project, is ingested, planned and updated."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The project as git would copy it, and the example over it."""
+    """A copy of the project's tracked files, with the example copied over it."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True
     )
@@ -56,7 +56,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(copy: Path) -> Run:
-    """Runs a command of the copy, with a lake of its own; what it printed."""
+    """Run a command of the copy, with its own lake, and return its output."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAKE_"))}
     (copy.parent / "dotenv").touch()
     own = {"SQLMESH_DOTENV_PATH": str(copy.parent / "dotenv"), "LAKE_HOME": str(copy.parent / "home")}
@@ -85,13 +85,13 @@ def gold(copy: Path) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
-def test_example_domain_is_ingested_planned_and_healed(copy: Path, run: Run) -> None:
-    # GIVEN the contract, from which bronze follows
+def test_example_domain_is_ingested_planned_and_updated(copy: Path, run: Run) -> None:
+    # GIVEN the contract, from which bronze is derived
     run(*LAKE, "contracts", "--write")
     known = yaml.safe_load((copy / "external_models" / "bronze.yaml").read_text(encoding="utf-8"))
     assert "bronze.tickets" in {model["name"] for model in known}
 
-    # WHEN records come and the models are planned: linted, tested, computed, audited
+    # WHEN records arrive and the models are planned: linted, tested, computed, audited
     put(copy, "2026-01-06.json", *TICKETS)
     loaded = {feed["feed"]: feed for feed in json.loads(run(*LAKE, "ingest", "tickets", "--json"))["feeds"]}
     assert loaded["tickets"]["rows"] == 3

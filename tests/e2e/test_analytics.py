@@ -1,4 +1,4 @@
-"""The analytics questions give the reference's figures on the reference's data."""
+"""The analytics questions return the reference's figures on the reference's data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from sqlmesh import Context
 
-# (query columns, what the reference has; its own q3 swaps before and after, these are the corrected figures)
+# (query columns, reference figures; the reference's q3 swaps before and after, these are corrected)
 QUESTIONS = {
     "q1_completion_rate": ("theme, completion_rate_pct", None),
     "q2_price_tier_engagement": ("price_tier, session_count, avg_duration_seconds", None),

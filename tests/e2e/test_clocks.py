@@ -1,6 +1,6 @@
-"""The calendar and the clock: each date is due when it is over in UTC, wherever and whenever somebody computes.
+"""The calendar and the clock: each date is due when it is over in UTC, wherever and whenever it is computed.
 
-Each test says which rule it guards: it fails without it.
+Each test states the rule that it guards and fails without it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def at(text: str) -> dt.datetime:
 
 
 def land(home: Home, key: str, written: str, *records: dict[str, Any]) -> None:
-    """Writes an object of events whose modification time is the given one, UTC."""
+    """Write an object of events with the given modification time, UTC."""
     home.put("events", key, *records)
     root = home.landing("events").root
     assert root is not None
@@ -39,14 +39,14 @@ def land(home: Home, key: str, written: str, *records: dict[str, Any]) -> None:
 
 
 def first_day(day: dt.date, period: str) -> dt.date:
-    """Of the week (Monday), month or year of a date."""
+    """The first day of the week (Monday), month or year of a date."""
     if period == "weekly":
         return day - dt.timedelta(days=day.weekday())
     return day.replace(day=1) if period == "monthly" else day.replace(month=1, day=1)
 
 
 def rollups(home: Home) -> dict[str, dict[dt.date, int]]:
-    """Plays by week, month and year as readers get them."""
+    """Plays by week, month and year, as readers get them."""
     query = f"SELECT {{}}, SUM(activities_played)::INT FROM lake.{GOLD}_{{}} GROUP BY 1"
     with Releases(home.options).connect() as reader:
         return {name: dict(reader.execute(query.format(column, name)).fetchall()) for name, column in ROLLUPS.items()}
@@ -62,7 +62,7 @@ def rollups(home: Home) -> dict[str, dict[dt.date, int]]:
 )
 @pytest.mark.usefixtures("engagement")
 def test_each_date_is_computed_once_it_is_over(home: Home, monkeypatch: pytest.MonkeyPatch, days: str) -> None:
-    """Rule: schedules, partitions, months and weeks follow the calendar of UTC; today is no date yet."""
+    """Rule: schedules, partitions, months and weeks follow the UTC calendar; today is not yet due."""
     first, second, third, fourth = days.split()
     monkeypatch.setenv("LAKE_START", first)
     settings.cache_clear()
@@ -89,7 +89,7 @@ def test_each_date_is_computed_once_it_is_over(home: Home, monkeypatch: pytest.M
 
 
 def test_records_from_the_future_wait_for_their_date(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: a date that is not over is never computed, whatever lies in bronze of it, and then with all of it."""
+    """Rule: a date is never computed before it is over, whatever bronze has of it, and then with all of it."""
     today = dt.datetime.now(dt.UTC).replace(hour=12, minute=0, second=0, microsecond=0)
     tomorrow, later = today + dt.timedelta(days=1), today + dt.timedelta(days=3)
     running.put("events", "now.json", play("now", f"{today:%Y-%m-%d} 00:00:00"), play("late", "2026-01-02"))
@@ -102,7 +102,7 @@ def test_records_from_the_future_wait_for_their_date(running: Home, monkeypatch:
     assert plays(seen(running)) == {"2026-01-01": 1, "2026-01-02": 2, "2026-01-03": 1}
     assert cycle(running, today).outcome == "unchanged"
 
-    # WHEN the days have passed, and the deadlines for what may still come
+    # WHEN the days and the deadlines for late records have passed
     monkeypatch.setattr("pipeline.invalidation.completeness.utc_now", lambda: later)
     assert cycle(running, tomorrow).computed[GOLD].dates == {today.date()}
     assert cycle(running, later).outcome == "published"
@@ -131,7 +131,7 @@ print(json.dumps(found, default=str))
 """
 
 
-def test_time_zone_of_the_machine_changes_nothing(
+def test_time_zone_of_the_machine_has_no_effect(
     planned: Home, engagement_project: Path, clean_settings: Path, tmp_path: Path
 ) -> None:
     """Rule: every clock, session and cast is in UTC, whatever TZ says."""

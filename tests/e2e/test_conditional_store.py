@@ -1,4 +1,4 @@
-"""On a store that honours conditional writes any number of ingesters work at once."""
+"""On a store that honours conditional writes, any number of ingesters work concurrently."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.s3_servers import SERVERS
 pytestmark = [pytest.mark.s3, pytest.mark.parametrize("conditional_home", sorted(SERVERS), indirect=True)]
 
 
-def test_of_many_writers_of_one_name_exactly_one_wins(conditional_home: Home) -> None:
+def test_of_many_writers_of_one_key_exactly_one_wins(conditional_home: Home) -> None:
     store = Store("s3://lake", conditional_home.options)
     assert store.honours_put_if_absent()
     for number in range(10):
@@ -46,7 +46,7 @@ def test_version_that_was_overwritten_after_its_listing_is_not_read(conditional_
         list(store.read(listed))
 
 
-def test_ingesters_at_once_hold_each_record_once_without_a_lock(conditional_home: Home) -> None:
+def test_concurrent_ingesters_load_each_record_once_without_a_lock(conditional_home: Home) -> None:
     options = SampleOptions(
         end=dt.date(2026, 1, 31), events=3000, days=10, events_per_file=20, accounts=0, duplicates=0.02, malformed=0.01
     )

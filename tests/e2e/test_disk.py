@@ -1,4 +1,4 @@
-"""A disk that is full or read-only: clear lines, nothing half done, and once it is mended the same command ends."""
+"""A full or read-only disk: clear errors, nothing half done, and the same command succeeds once it is fixed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUDO = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with two megabytes."""
+    """A separate file system of two megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
@@ -39,14 +39,14 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def lake_on_disk(disk: Path, clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Landing and state lie elsewhere."""
+    """A home with the lake on the disk; landing and state are elsewhere."""
     monkeypatch.setenv("LAKE_URI", str(disk / "lake"))
     return Home()
 
 
 @pytest.fixture
 def home_on_disk(disk: Path, clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Lake and state share the disk."""
+    """A home with lake and state on the disk."""
     monkeypatch.setenv("LANDING_URI", f"{clean_settings}/landing/{{bucket}}")
     monkeypatch.setenv("LAKE_HOME", str(disk / "home"))
     return Home()
@@ -54,13 +54,13 @@ def home_on_disk(disk: Path, clean_settings: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def temporary_files_on_disk(disk: Path, s3_home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The lake is in S3; what is uploaded to it waits on the disk."""
+    """A home with the lake in S3; files to upload are staged on the disk."""
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
     return s3_home
 
 
 def fill(disk: Path, free: int) -> None:
-    """Leaves so many bytes."""
+    """Fill the disk except for the given number of bytes."""
     ballast = disk / "ballast"
     ballast.unlink(missing_ok=True)
     status = os.statvfs(disk)
@@ -68,7 +68,7 @@ def fill(disk: Path, free: int) -> None:
 
 
 def put_events(home: Home, name: str) -> None:
-    """One object with good lines of five dates, and bad ones."""
+    """Write one object with valid lines of five dates, and invalid ones."""
     lines = [
         {
             "event_id": f"{number}-{os.urandom(40).hex()}",
@@ -89,7 +89,7 @@ def verdict_of(home: Home, deep: bool = False) -> FeedVerdict:
 
 
 def repeat_while_full(disk: Path, home: Home, *command: str) -> int:
-    """The same command with ever more space, until it ends well; how often it did not."""
+    """Repeat the command with ever more space until it succeeds; return the number of failures."""
     before = verdict_of(home)
     orphans = before.orphans
     for refused, free in enumerate(range(0, MEGABYTE, STEP)):
@@ -104,7 +104,7 @@ def repeat_while_full(disk: Path, home: Home, *command: str) -> int:
         (disk / "ballast").unlink()
         seen = verdict_of(home)
         assert seen.waiting == 0 or seen.rows == before.rows
-        if seen.waiting and "/ledger/" not in lines[0]:  # after a failed commit the files stay
+        if seen.waiting and "/ledger/" not in lines[0]:  # a failed commit leaves its files
             assert seen.orphans == orphans
         orphans = seen.orphans
     pytest.fail("a megabyte was not enough")
@@ -113,7 +113,7 @@ def repeat_while_full(disk: Path, home: Home, *command: str) -> int:
 @pytest.mark.parametrize(
     "kind", ["lake_on_disk", "home_on_disk", pytest.param("temporary_files_on_disk", marks=pytest.mark.s3)]
 )
-def test_full_disk_costs_nothing_but_a_repetition(
+def test_full_disk_needs_nothing_but_a_retry(
     kind: str, disk: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home: Home = request.getfixturevalue(kind)
@@ -132,7 +132,7 @@ def test_full_disk_costs_nothing_but_a_repetition(
 
 @pytest.mark.parametrize("kind", ["lake_on_disk", "home_on_disk"])
 @pytest.mark.parametrize("used", [False, True], ids=["new", "used"])
-def test_read_only_disk_is_named_and_ingest_ends_once_it_may_write(
+def test_read_only_disk_is_named_and_ingest_succeeds_once_writable(
     kind: str, used: bool, disk: Path, request: pytest.FixtureRequest
 ) -> None:
     home: Home = request.getfixturevalue(kind)

@@ -1,6 +1,6 @@
-"""Environments, versions and processes beside each other: late data reaches all of them, and no old data comes back.
+"""Concurrent environments, versions and processes: late data reaches all of them, and no old data returns.
 
-Each test says which rule it guards: it fails without it.
+Each test states the rule that it guards and fails without it.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ COMPUTING = "before:sqlmesh.core.scheduler:Scheduler.run_merged_intervals"
 
 
 def worker(*arguments: str) -> list[str]:
-    """The command of a process to which something happens, see tests/worker.py."""
+    """The command of a process with an injected fault, see tests/worker.py."""
     return [sys.executable, "-m", "tests.worker", "--project", str(tests.home.PROJECT), *arguments]
 
 
 def run(*arguments: str, code: int = 0) -> str:
-    """Runs such a process to its end, which must be the given one; what it says on stderr."""
+    """Run such a process, assert its exit code and return its stderr."""
     done = subprocess.run(worker(*arguments), cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr
 
 
 def change(branch: Path, old: str, new: str) -> None:
-    """Edits the model of gold."""
+    """Edit the gold model."""
     path = branch / MODEL
     before = path.read_text()
     assert old in before
@@ -51,7 +51,7 @@ def change(branch: Path, old: str, new: str) -> None:
 
 
 def must_publish(home: Home) -> RunSummary:
-    """A cycle that ends well, after which readers get what the raw lines say."""
+    """Run a successful cycle, after which readers get what the raw lines say."""
     done = cycle(home)
     assert (done.outcome, done.errors) == ("published", [])
     assert seen(home) == expected(home) == gold(home)
@@ -59,7 +59,7 @@ def must_publish(home: Home) -> RunSummary:
 
 
 def remove_expired(home: Home) -> None:
-    """`sqlmesh janitor --ignore-ttl`."""
+    """Run `sqlmesh janitor --ignore-ttl`."""
     context = home.context()
     try:
         context.run_janitor(ignore_ttl=True)
@@ -68,7 +68,7 @@ def remove_expired(home: Home) -> None:
 
 
 def events_position(home: Home) -> int:
-    """How many loads of events are committed."""
+    """The number of committed loads of events."""
     return Ledger(Store(home.options.lake_uri), "events").position()
 
 
@@ -76,27 +76,27 @@ def events_position(home: Home) -> int:
     "is_forward_only",
     [pytest.param(False, id="new_version"), pytest.param(True, id="forward_only", marks=pytest.mark.slow)],
 )
-def test_promoted_environment_brings_no_old_data(running: Home, branch: Path, is_forward_only: bool) -> None:
+def test_promoted_environment_has_no_old_data(running: Home, branch: Path, is_forward_only: bool) -> None:
     """Rule: a changed date is removed from the intervals of every version, not of production's alone."""
     change(branch, SYSTEM, UPPER)
     running.plan("dev", forward_only=is_forward_only)
 
-    # WHEN data comes that is late for both, production takes it, and the branch is promoted
+    # WHEN data arrives that is late for both, production loads it, and the branch is promoted
     running.put("events", "late.json", play("late", "2026-01-02"))
     must_publish(running)
     running.plan(forward_only=is_forward_only)
 
     assert gold(running) == expected(running)
     assert running.run() == "NOTHING_TO_DO"
-    if not is_forward_only:  # a change of that kind holds for what is computed from now on
+    if not is_forward_only:  # a forward-only change applies only to what is computed after it
         done = must_publish(running)
         assert running.rows(f"SELECT DISTINCT os_name FROM {GOLD}") == [("IOS",)]
-        # nobody has audited the dates that were computed on the branch, before the state that readers have
+        # the dates computed on the branch, before the current release, were never audited
         assert {audit.scope for audit in done.audits} == {"all dates"}
 
 
 def test_environment_planned_on_missing_dates_computes_what_it_reads_first(running: Home, branch: Path) -> None:
-    """Rule: loads mark their dates at once, so that a plan sees shared tables as incomplete and not as done."""
+    """Rule: loads mark their dates at once, so that a plan sees shared tables as incomplete."""
     running.put("events", "late.json", play("late", "2026-01-02"))
     running.ingest()
     change(branch, SYSTEM, UPPER)
@@ -109,8 +109,8 @@ def test_environment_planned_on_missing_dates_computes_what_it_reads_first(runni
 
 
 @pytest.mark.slow
-def test_model_reverted_after_its_old_version_expired_is_whole(running: Home, branch: Path) -> None:
-    """Rule: SQLMesh's record of intervals and its tables go together, whatever rows of ours lie between."""
+def test_model_reverted_after_its_old_version_expired_is_complete(running: Home, branch: Path) -> None:
+    """Rule: SQLMesh's intervals and its tables are removed together, whatever rows of Lakemesh lie between."""
     change(branch, SYSTEM, UPPER)
     running.plan()
     running.put("events", "late.json", play("late", "2026-01-02"))
@@ -126,8 +126,8 @@ def test_model_reverted_after_its_old_version_expired_is_whole(running: Home, br
     assert running.rows(f"SELECT DISTINCT os_name FROM {GOLD}") == [("iOS",)]
 
 
-def test_another_description_reaches_readers_at_the_cost_of_a_catalog(running: Home, branch: Path) -> None:
-    """Rule: a state tells what the models say of themselves, and shares the files of the state before."""
+def test_changed_description_reaches_readers_and_rewrites_only_the_catalog(running: Home, branch: Path) -> None:
+    """Rule: a release has the models' own descriptions, and shares the files of the previous release."""
     before = Releases(running.options).get(1)
     change(branch, "One row per day, country", "One row per date, country")
     running.plan()
@@ -135,7 +135,7 @@ def test_another_description_reaches_readers_at_the_cost_of_a_catalog(running: H
     done = must_publish(running)
 
     after = Releases(running.options).get(2)
-    of_silver = {"gold.rpt_most_played_activities"}  # a view of what is not published is written each time
+    of_silver = {"gold.rpt_most_played_activities"}  # a view of unpublished tables is written each time
     assert (done.computed, done.published_dates.keys()) == ({}, of_silver)
     assert {name for name, table in after.tables.items() if table.files != before.tables[name].files} == of_silver
     assert after.tables[GOLD].description.startswith("One row per date, country")
@@ -143,7 +143,7 @@ def test_another_description_reaches_readers_at_the_cost_of_a_catalog(running: H
 
 
 def test_late_data_reaches_intervals_whose_snapshot_expired(running: Home, branch: Path) -> None:
-    """Rule: the intervals themselves say what to remove. Those of an expired snapshot with a living table have none."""
+    """Rule: intervals, not snapshots, determine what to remove: an expired snapshot's table may still be live."""
     change(branch, "One row per day, country", "One row per date, country")
     running.plan()
     remove_expired(running)
@@ -158,7 +158,7 @@ def test_late_data_reaches_intervals_whose_snapshot_expired(running: Home, branc
 def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
     running: Home, branch: Path, command: str
 ) -> None:
-    """Rule: a feed's position is settled only with its removals; whoever cannot write them leaves it behind."""
+    """Rule: a feed's position is applied only with its removals; a process that cannot write them leaves it behind."""
     running.put("events", "first.json", play("first", "2026-01-02"))
     running.ingest()
     arguments = []
@@ -178,10 +178,10 @@ def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
         running.put("events", "second.json", play("second", "2026-01-02"), play("third", "2026-01-03"))
 
         before = events_position(running)
-        told = run("lake", "ingest", code=1)
+        errors = run("lake", "ingest", code=1)
 
-        assert f"{running.options.state_path} is locked by another process" in told
-        assert "The loads are committed" in told
+        assert f"{running.options.state_path} is locked by another process" in errors
+        assert "The loads are committed" in errors
         assert events_position(running) == before + 1
     finally:
         computing.send_signal(signal.SIGCONT)
@@ -192,8 +192,8 @@ def test_load_committed_while_models_are_computed_is_marked_by_the_next_one(
     must_publish(running)
 
 
-def test_ingest_that_dies_around_the_removal_is_made_good_by_the_next_cycle(running: Home) -> None:
-    """Rule: removals and settled position are one transaction, after the commits of the ledger."""
+def test_ingest_that_dies_around_the_removal_is_recovered_by_the_next_cycle(running: Home) -> None:
+    """Rule: removals and applied position are one transaction, after the commits of the ledger."""
     before = events_position(running)
     moments = (
         "before:pipeline.cycle.ingest:invalidate",
@@ -209,7 +209,7 @@ def test_ingest_that_dies_around_the_removal_is_made_good_by_the_next_cycle(runn
 
 @pytest.mark.slow
 def test_restored_state_file_is_brought_up_to_date(running: Home, tmp_path: Path) -> None:
-    """Rule: the settled position lies in the same file as the intervals, so what a back-up forgot is marked again."""
+    """Rule: the applied position is in the same file as the intervals, so what a backup lacks is marked again."""
     back_up = tmp_path / "state.duckdb"
     shutil.copy(running.options.state_path, back_up)
     running.put("events", "late.json", play("late", "2026-01-02"))
@@ -223,8 +223,8 @@ def test_restored_state_file_is_brought_up_to_date(running: Home, tmp_path: Path
     assert seen(running) == expected(running) == gold(running)
 
 
-def test_what_is_computed_after_a_restore_is_published_however_late(running: Home, tmp_path: Path) -> None:
-    """Rule: a number of the history of computations means something only in the history that gave it."""
+def test_dates_computed_after_a_restore_are_published_however_late(running: Home, tmp_path: Path) -> None:
+    """Rule: a number of the computation history is valid only in the history that assigned it."""
     back_up = tmp_path / "state.duckdb"
     shutil.copy(running.options.state_path, back_up)
     for day in (1, 2):
@@ -232,7 +232,7 @@ def test_what_is_computed_after_a_restore_is_published_however_late(running: Hom
         must_publish(running)
     shutil.copy(back_up, running.options.state_path)
 
-    # WHEN each step is a command of its own, and loads count on the number before somebody publishes
+    # WHEN each step is a separate command, and loads advance the number before the next publication
     running.put("events", "later.json", play("later", "2026-01-03"))
     running.ingest()
     assert running.run() == "SUCCESS"
@@ -243,8 +243,8 @@ def test_what_is_computed_after_a_restore_is_published_however_late(running: Hom
     assert seen(running) == expected(running) == gold(running)
 
 
-def test_two_ingesters_and_one_run(running: Home) -> None:
-    """Rule: each ingester marks what is committed by anybody; the state's lock makes them take turns."""
+def test_two_ingesters_and_one_run_lose_nothing(running: Home) -> None:
+    """Rule: each ingester marks the commits of all ingesters; the state's lock serializes them."""
     for number in range(20):
         running.put("events", f"n{number}.json", play(f"n{number}", f"2026-01-0{1 + number % 3}"))
     ingesters = [
@@ -261,8 +261,8 @@ def test_two_ingesters_and_one_run(running: Home) -> None:
     must_publish(running)
 
 
-def test_clocks_that_differ_cost_nothing(running: Home) -> None:
-    """Rule: a removal comes after all that is noted, and what is noted next comes after it, whatever clocks say."""
+def test_different_clocks_have_no_effect(running: Home) -> None:
+    """Rule: a removal sorts after all recorded intervals and before all later ones, whatever the clocks say."""
     # WHEN a machine that is a minute ahead marks a date, and this one computes it
     running.put("events", "1.json", play("one", "2026-01-02"))
     run("--ahead", "60", "lake", "ingest")
@@ -276,8 +276,8 @@ def test_clocks_that_differ_cost_nothing(running: Home) -> None:
     assert running.run() == "NOTHING_TO_DO"
 
 
-def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home) -> None:
-    """Rule: a locked state stops marking and computing, never loading; each command says so in one line."""
+def test_state_locked_by_the_ui_is_named_and_the_next_cycle_recovers(running: Home) -> None:
+    """Rule: a locked state stops marking and computing, never loading; each command reports it in one line."""
     port = free_port()
     command = ["sqlmesh", "ui", "--host", "127.0.0.1", "--port", str(port), "--mode", "catalog"]
     ui = subprocess.Popen(worker(*command), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -286,11 +286,11 @@ def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home) -
         running.put("events", "late.json", play("late", "2026-01-02"))
         before = events_position(running)
 
-        told = {name: run("lake", name, code=1) for name in ("ingest", "run")}
+        errors = {name: run("lake", name, code=1) for name in ("ingest", "run")}
 
-        assert "is locked by another process (a run, or `sqlmesh ui`); end that process. What was" in told["ingest"]
-        assert "in use by another process (a run, or `sqlmesh ui`); wait for it or end it" in told["run"]
-        assert "Traceback" not in told["ingest"] + told["run"]
+        assert "is locked by another process (a run, or `sqlmesh ui`); end that process. What was" in errors["ingest"]
+        assert "in use by another process (a run, or `sqlmesh ui`); wait for it or end it" in errors["run"]
+        assert "Traceback" not in errors["ingest"] + errors["run"]
         assert events_position(running) == before + 1
         assert plays(seen(running)) == {"2026-01-01": 1, "2026-01-02": 1, "2026-01-03": 1}
     finally:
@@ -300,7 +300,7 @@ def test_state_held_by_the_ui_is_named_and_the_next_cycle_heals(running: Home) -
 
 
 def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
-    """Until a page answers."""
+    """Wait until a page answers."""
     deadline = time.monotonic() + 120
     while server.poll() is None and time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""Real processes, really killed and really at the same time: every record is there once."""
+"""Real processes, killed and concurrent: every record is loaded exactly once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INGEST = [sys.executable, "-m", "pipeline", "ingest"]
 
 @pytest.fixture
 def landed(home: Home) -> Tally:
-    """A landing of many small objects with bad lines; what is in it."""
+    """A landing of many small objects with bad lines, and its contents."""
     options = SampleOptions(
         end=dt.date(2026, 1, 31), events=6000, days=20, events_per_file=20, accounts=0, duplicates=0.02, malformed=0.01
     )
@@ -36,7 +36,7 @@ def landed(home: Home) -> Tally:
 
 
 def must_hold_each_record_once(home: Home, landed: Tally) -> None:
-    """Compares bronze and quarantine with what was landed, as a reader sees them."""
+    """Compare bronze and quarantine, as a reader sees them, with what was landed."""
     lake = Store(home.options.lake_uri)
     expected = {"events": landed.events + landed.duplicates, "users": landed.users, "activities": landed.activities}
     for feed, rows in expected.items():
@@ -52,7 +52,7 @@ def must_hold_each_record_once(home: Home, landed: Tally) -> None:
         assert found == (rows, rows)
 
 
-def test_ingest_killed_again_and_again_ends_complete(home: Home, landed: Tally) -> None:
+def test_ingest_killed_repeatedly_ends_complete(home: Home, landed: Tally) -> None:
     clock = random.Random(1)
     started = time.monotonic()
     subprocess.run([*INGEST, "users"], cwd=PROJECT, check=True, capture_output=True)
@@ -73,7 +73,7 @@ def test_ingest_killed_again_and_again_ends_complete(home: Home, landed: Tally) 
     must_hold_each_record_once(home, landed)
 
 
-def test_ingesters_at_the_same_time_share_the_work_without_doubling(home: Home, landed: Tally) -> None:
+def test_concurrent_ingesters_share_the_work_without_duplicates(home: Home, landed: Tally) -> None:
     processes = [
         subprocess.Popen(INGEST, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
@@ -86,7 +86,7 @@ def test_ingesters_at_the_same_time_share_the_work_without_doubling(home: Home, 
 
 
 @pytest.mark.s3
-def test_second_ingester_is_told_to_wait_where_the_store_cannot_part_them(s3_home: Home) -> None:
+def test_second_ingester_must_wait_on_a_store_without_conditional_writes(s3_home: Home) -> None:
     s3_home.put("activities", "a.json", *({"activity_id": f"a{number}", "type": "game"} for number in range(20_000)))
     processes = [
         subprocess.Popen(INGEST, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Over a network that spoils a fifth of all requests nothing is lost, nothing is doubled and nothing hangs."""
+"""Over a network that breaks a fifth of all requests nothing is lost, nothing is duplicated and nothing hangs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.s3
 
 @pytest.fixture
 def behind(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Puts such a network before a home's store while the body runs."""
+    """Put a faulty network in front of a home's store while the body runs."""
 
     @contextmanager
     def enter(home: Home, rate: float, stall_seconds: float) -> Iterator[FaultyStore]:
@@ -86,9 +86,7 @@ def test_ingest_ends_complete(
 
 
 @pytest.mark.timeout(120)
-def test_a_store_that_says_when_to_come_back_is_left_alone_until_then(
-    s3_home: Home, behind: Callable[..., Any]
-) -> None:
+def test_a_store_that_sends_retry_after_is_not_called_until_then(s3_home: Home, behind: Callable[..., Any]) -> None:
     s3_home.put("activities", "a.json", {"activity_id": "a1", "name": "A", "type": "game", "subtype": "x"})
     with behind(s3_home, 0.0, 1.0) as network:
         network.throttle(12.0)
@@ -98,11 +96,11 @@ def test_a_store_that_says_when_to_come_back_is_left_alone_until_then(
     assert summary.exit_code == 0
     assert [(report.objects, report.rows) for report in summary.feeds] == [(1, 1)]
     assert 12 <= took < 30
-    assert network.seen["throttled"] <= 20, "it went on asking"
+    assert network.seen["throttled"] <= 20, "it kept sending requests"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_of_the_commit_itself_neither_loses_nor_doubles(
+def test_fault_of_the_commit_itself_neither_loses_nor_duplicates(
     fault: str, conditional_home: Home, behind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "REQUEST_TIMEOUT_SECONDS", 1.0)
@@ -112,7 +110,7 @@ def test_fault_of_the_commit_itself_neither_loses_nor_doubles(
         summary = ingest("activities")
         assert network.seen[fault] == 1
     assert summary.exit_code == 1  # at least for the bad line
-    if fault == "stall":  # the store takes the entry long after the client gave up
+    if fault == "stall":  # the store accepts the entry long after the client gave up
         time.sleep(2)
 
     ingest("activities")

@@ -1,8 +1,8 @@
 """Whatever the order of arrival, incremental equals rebuilt, and both equal plain Python over the raw lines.
 
-Histories are random: events late, sent twice and corrected, objects overwritten, accounts that come after their events
+Histories are random: late, repeated and corrected events, overwritten objects, accounts that arrive after their events
 or change, records that are rejected first and replayed, ingests, runs and cycles in any order, cycles that die at a
-random statement. HISTORIES says how many; a failure prints the shortest one that fails.
+random statement. HISTORIES sets how many; a failure prints the shortest failing one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ DAILY = (
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens; `what` is the name of a method of World."""
+    """One step of a history; `what` is the name of a method of World."""
 
     what: str
     values: tuple[Any, ...] = ()
@@ -76,7 +76,7 @@ steps = st.one_of(
 
 
 class World:
-    """One lake on which a history happens; time moves on by an hour with each thing that is written."""
+    """A lake on which a history is played; each write advances the clock by an hour."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -102,7 +102,7 @@ class World:
         }
 
     def events(self, number: int, items: list[tuple[int, int, int, int, int, bool]]) -> None:
-        """An object of events, some of another month; the number may be one that exists: it is overwritten."""
+        """Write an object of events, some of another month; an existing number is overwritten."""
         lines = [
             self.play(f"e{event}", self.now - dt.timedelta(days=late), user, activity, duration, done)
             for event, late, user, activity, duration, done in items
@@ -110,7 +110,7 @@ class World:
         self.put("events", f"{number}.json", *lines)
 
     def future(self, number: int, event: int) -> None:
-        """An event of a clock that runs two years ahead: rejected, until a contract allows it."""
+        """Write an event of a clock two years ahead: rejected until a contract allows it."""
         self.put("events", f"f{number}.json", self.play(f"f{event}", self.now - dt.timedelta(days=1), 0, 0, 5, True),
                  self.play(f"g{event}", self.now + dt.timedelta(days=20), 1, 1, 5, True))  # fmt: skip
 
@@ -139,7 +139,7 @@ class World:
         assert done.outcome in ("published", "unchanged")
 
     def killed(self, statements: int) -> None:
-        """A cycle whose process dies at one of its statements: between a DELETE and its INSERT as well."""
+        """Run a cycle whose process dies at one of its statements, possibly between a DELETE and its INSERT."""
         command = [
             sys.executable,
             "-c",
@@ -152,7 +152,7 @@ class World:
         assert done.returncode in (0, 9), done.stderr
 
     def replay(self) -> None:
-        """The contract is mended to allow what was rejected, and the quarantine replayed."""
+        """Change the contract to allow what was rejected, and replay the quarantine."""
         self.skew = dt.timedelta(seconds=LONG_SKEW)
         allow(LONG_SKEW)
         quarantine.replay_all((), Selection(), self.home.options)
@@ -183,7 +183,7 @@ run_cycle((), settings(), lambda _: lambda objects, size: None)
 
 
 def allow(skew_seconds: int) -> None:
-    """Changes the contract of events in this process."""
+    """Change the contract of events in this process."""
     known = contracts()
     known["events"] = known["events"].model_copy(update={"clock_skew_seconds": skew_seconds})
 
@@ -200,7 +200,7 @@ def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def in_home(monkeypatch: pytest.MonkeyPatch, planned: Home, tmp_path: Path) -> Callable[[], Home]:
-    """A new copy of it with each call."""
+    """Return a new copy of that lake with each call."""
     numbers = iter(range(1_000_000))
 
     def make() -> Home:

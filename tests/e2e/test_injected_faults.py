@@ -1,6 +1,6 @@
-"""Faults put in on purpose: readers keep their state, the message names the thing and the next step, and it heals.
+"""Injected faults: readers keep their release, the message names the object and the next step, and the lake recovers.
 
-Each test says which rule it guards: it fails without it.
+Each test states the rule that it guards and fails without it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ BROKEN_TEST = """test_users__nobody:
 
 
 def lake(*arguments: str) -> Result:
-    """`lake ARGUMENTS`; an error that is not ours fails the test."""
+    """Run `lake ARGUMENTS`; an error that is not Lakemesh's own fails the test."""
     result = CliRunner().invoke(main, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
-def test_blocking_audit_of_a_model_keeps_the_state_and_names_rows_and_objects(running: Home, branch: Path) -> None:
+def test_blocking_audit_of_a_model_keeps_the_release_and_names_rows_and_objects(running: Home, branch: Path) -> None:
     """Rule: a model whose audit failed counts as not computed, so nothing of it is published."""
     model = branch / "models/silver/engagement/activity_events.sql"
     text = model.read_text()
@@ -56,21 +56,21 @@ def test_blocking_audit_of_a_model_keeps_the_state_and_names_rows_and_objects(ru
     assert failed.exit_code == 1
     assert "silver.activity_events" in failed.stderr
     assert "accepted_range" in failed.stdout + failed.stderr
-    told = " ".join((failed.stdout + failed.stderr).split())
-    assert "raw-events/bad.json" in told
-    assert "-5.0" in told
+    message = " ".join((failed.stdout + failed.stderr).split())
+    assert "raw-events/bad.json" in message
+    assert "-5.0" in message
     assert seen(running) == before
     again = cycle(running)
     assert (again.outcome, seen(running)) == ("not published", before)
 
-    # WHEN the producer mends the object
+    # WHEN the producer repairs the object
     running.put("events", "bad.json", play("bad", "2026-01-02", duration=5.0))
     assert cycle(running).errors == []
     assert seen(running) == expected(running)
 
 
-def test_failing_unit_test_stops_the_plan_and_no_cycle(running: Home, branch: Path) -> None:
-    """Rule: tests are about models, so they gate the plan that changes them; a cycle computes what a plan let in."""
+def test_failing_unit_test_stops_the_plan_but_not_the_cycle(running: Home, branch: Path) -> None:
+    """Rule: unit tests gate the plan that changes models; a cycle computes what a plan accepted."""
     (branch / "tests").mkdir()
     (branch / "tests/test_users.yaml").write_text(BROKEN_TEST)
     model = branch / "models/silver/engagement/users.sql"
@@ -95,7 +95,7 @@ def cut(path: Path) -> None:
 
 
 def spoil(path: Path) -> None:
-    """Size and footer stay as they are."""
+    """Damage the file without changing its size and footer."""
     data = bytearray(path.read_bytes())
     data[4:900] = bytes(896)
     path.write_bytes(data)
@@ -116,8 +116,8 @@ def bronze_file(home: Home, feed: str, day: str = "") -> Path:
         pytest.param(spoil, id="spoilt"),
     ],
 )
-def test_damaged_bronze_file_is_named_and_its_feed_is_loaded_anew(running: Home, harm: Callable[[Path], None]) -> None:
-    """Rule: a run that fails looks at what it read; bronze without a source of its own is no longer trusted."""
+def test_damaged_bronze_file_is_named_and_its_feed_is_reloaded(running: Home, harm: Callable[[Path], None]) -> None:
+    """Rule: a failed run checks the files that it read; bronze without its own source is no longer trusted."""
     before = seen(running)
     path = bronze_file(running, "events", "2026-01-02")
     harm(path)
@@ -141,8 +141,8 @@ def test_damaged_bronze_file_is_named_and_its_feed_is_loaded_anew(running: Home,
     assert lake("verify", "events", "--deep").exit_code == 0
 
 
-def test_damaged_file_of_an_entity_holds_the_dates_back_until_it_is_restored(running: Home, tmp_path: Path) -> None:
-    """Rule: dates that a change touches are known before its position is settled, or it is not settled."""
+def test_damaged_file_of_an_entity_withholds_its_dates_until_it_is_restored(running: Home, tmp_path: Path) -> None:
+    """Rule: a position is applied only once the dates that its changes affect are known."""
     path = bronze_file(running, "users")
     shutil.move(path, tmp_path / "kept")
     running.put("users", "moved.json", {"user_id": "u1", "country_code": "de"})
@@ -159,11 +159,11 @@ def test_damaged_file_of_an_entity_holds_the_dates_back_until_it_is_restored(run
 
 
 @pytest.mark.parametrize(
-    ("lost", "told"),
+    ("lost", "message"),
     [("warehouse_path", "lacks"), pytest.param("state_path", "no production yet", marks=pytest.mark.slow)],
 )
-def test_lost_warehouse_or_state_is_named_before_anything_is_computed(running: Home, lost: str, told: str) -> None:
-    """Rule: a state that tells of other tables than the warehouse has is never run, let alone published."""
+def test_lost_warehouse_or_state_is_named_before_anything_is_computed(running: Home, lost: str, message: str) -> None:
+    """Rule: a state that refers to tables which the warehouse lacks is never run, let alone published."""
     before = seen(running)
     Path(getattr(running.options, lost)).unlink()
     running.put("events", "late.json", play("late", "2026-01-02"))
@@ -171,7 +171,7 @@ def test_lost_warehouse_or_state_is_named_before_anything_is_computed(running: H
     failed = lake("run")
 
     assert failed.exit_code == 2
-    assert told in failed.stderr
+    assert message in failed.stderr
     assert "`lake rebuild`" in failed.stderr
     assert lake("publish").exit_code == 2
     assert seen(running) == before
@@ -179,8 +179,8 @@ def test_lost_warehouse_or_state_is_named_before_anything_is_computed(running: H
     assert seen(running) == expected(running)
 
 
-def test_landing_that_is_away_is_misuse_and_readers_keep_their_state(running: Home) -> None:
-    """Rule: a landing whose objects were loaded is missed when it is not there, instead of being taken for empty."""
+def test_missing_landing_is_a_usage_error_and_readers_keep_their_release(running: Home) -> None:
+    """Rule: a landing whose objects were loaded and that no longer exists is an error, not an empty landing."""
     before, landing = seen(running), running.options_home / "landing"
     landing.rename(running.options_home / "away")
 

@@ -1,6 +1,6 @@
-"""`lake run` killed at random moments, beside a reader: whole, proven states at every look, all data at the end.
+"""`lake run` killed at random moments next to a reader: every read is a complete audited release, all data at the end.
 
-KILLS says how many; the looks of the reader are checked while it happens.
+KILLS sets how many; the reads are checked as they happen.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def event(name: str, day: str, number: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["home", "postgres_home"])
-def test_killed_cycles_beside_a_reader(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_killed_cycles_next_to_a_reader(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     home: Home = request.getfixturevalue(kind)
     dice = random.Random(7)
     for number in range(5):
@@ -97,12 +97,12 @@ def test_killed_cycles_beside_a_reader(kind: str, request: pytest.FixtureRequest
         reader.kill()
         reader.wait()
 
-    looks = log.read_text().splitlines()
-    assert [look for look in looks if look.startswith("error")] == []
-    assert all(len(set(look.split())) == 1 for look in looks), "a reader saw tables of different states"
+    reads = log.read_text().splitlines()
+    assert [line for line in reads if line.startswith("error")] == []
+    assert all(len(set(line.split())) == 1 for line in reads), "a reader saw tables of different releases"
     landing = Path(home.options.lake_home) / "landing"
     expected = rebuilt.daily(landing)
-    assert int(looks[-1].split()[0]) == sum(plays for plays, *_ in expected.values())
+    assert int(reads[-1].split()[0]) == sum(plays for plays, *_ in expected.values())
     with Releases(home.options).connect() as connection:
         rows = connection.execute(
             "SELECT date, country_code, subscription_status, activity_type, SUM(activities_played)::INT "
@@ -111,4 +111,4 @@ def test_killed_cycles_beside_a_reader(kind: str, request: pytest.FixtureRequest
     assert {row[:4]: row[4] for row in rows} == {key: sums[0] for key, sums in expected.items()}
     with open_state(home.options) as state:
         assert set(applied_positions(state)) == set(contracts())
-    print(f"{kills} cycles, {killed} killed, {len(looks)} looks")
+    print(f"{kills} cycles, {killed} killed, {len(reads)} reads")

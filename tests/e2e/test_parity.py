@@ -1,4 +1,4 @@
-"""On the reference sample, gold is the reference's gold, whatever way the files came."""
+"""On the reference sample, gold equals the reference's gold, however the files arrived."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def must_equal_reference(home: Home, reference: Path) -> None:
         expected = duckdb.sql(query.format(f"'{reference}/expected/{file}'")).fetchall()
         found = home.rows(query.format(table))
         assert len(expected) == len(found) == rows
-        for ours, theirs in zip(found, expected, strict=True):
-            assert ours[:-1] == theirs[:-1]
-            close = math.isclose(ours[-1], theirs[-1], rel_tol=1e-9) if isinstance(ours[-1], float) else None
-            assert ours[-1] == theirs[-1] or close
+        for actual, wanted in zip(found, expected, strict=True):
+            assert actual[:-1] == wanted[:-1]
+            close = math.isclose(actual[-1], wanted[-1], rel_tol=1e-9) if isinstance(actual[-1], float) else None
+            assert actual[-1] == wanted[-1] or close
 
 
 def test_hundreds_of_small_files_give_the_reference_gold(home: Home, reference: Path) -> None:
@@ -49,7 +49,7 @@ def test_hundreds_of_small_files_give_the_reference_gold(home: Home, reference: 
     must_equal_reference(home, reference)
 
 
-def test_five_shuffled_batches_with_a_run_after_each_give_the_same(home: Home, reference: Path) -> None:
+def test_five_shuffled_batches_with_a_run_after_each_give_the_reference_gold(home: Home, reference: Path) -> None:
     objects = split_reference(reference, seed=7)
     home.plan()
     for number in range(5):
@@ -62,7 +62,7 @@ def test_five_shuffled_batches_with_a_run_after_each_give_the_same(home: Home, r
 
 
 @pytest.mark.s3
-def test_a_real_s3_server_gives_the_same(s3_home: Home, reference: Path) -> None:
+def test_a_real_s3_server_gives_the_reference_gold(s3_home: Home, reference: Path) -> None:
     assert s3_home.options.lake_uri.startswith("s3://")
     for feed, key, lines in split_reference(reference):
         s3_home.put(feed, key, *lines)

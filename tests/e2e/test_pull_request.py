@@ -1,4 +1,4 @@
-"""The steps of docs/examples/pull_request.yml, run as they stand on a copy of the project and a lake."""
+"""The steps of docs/examples/pull_request.yml, run unchanged on a copy of the project and a lake."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NEW_COLUMN = """  SUM(
   )::BIGINT AS long_plays, /* Plays longer than play_cap_seconds, additive */
 """
 SHELL = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c"]
-"""What `shell: bash` means to GitHub."""
+"""The command that GitHub runs for `shell: bash`."""
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What `actions/checkout` leaves, with an environment made already."""
+    """The result of `actions/checkout`, with the virtual environment already created."""
     folder = tmp_path / "checkout"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
@@ -46,7 +46,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def job(running: Home, checkout: Path, tmp_path: Path) -> Callable[[str], str]:
-    """Runs a job's steps; what it told."""
+    """Run a job's steps and return its summary."""
     paths, summary = tmp_path / "paths", tmp_path / "summary"
 
     def run(name: str) -> str:
@@ -87,7 +87,7 @@ def environments(home: Home) -> dict[str, set[str]]:
     return {name: {schema for (schema,) in rows if schema.endswith(f"__{name}")} for name in names}
 
 
-def test_environment_is_made_told_and_removed(running: Home, checkout: Path, job: Callable[[str], str]) -> None:
+def test_environment_is_created_reported_and_removed(running: Home, checkout: Path, job: Callable[[str], str]) -> None:
     # GIVEN a branch with one more column
     model = checkout / "models/gold/engagement/activity_engagement_metrics.sql"
     text = model.read_text()
@@ -95,11 +95,11 @@ def test_environment_is_made_told_and_removed(running: Home, checkout: Path, job
     assert model.read_text() != text
     before = seen(running)
 
-    told = job("plan")
+    reported = job("plan")
 
-    assert f"## Environment `pr_{NUMBER}`" in told
-    assert f"`gold__pr_{NUMBER}.activity_engagement_metrics` (Non-breaking)" in told
-    assert "**Models needing backfill:**" in told
+    assert f"## Environment `pr_{NUMBER}`" in reported
+    assert f"`gold__pr_{NUMBER}.activity_engagement_metrics` (Non-breaking)" in reported
+    assert "**Models needing backfill:**" in reported
     schemas = {f"{layer}__pr_{NUMBER}" for layer in ("gold", "ops", "silver")}
     assert environments(running) == {"prod": set(), f"pr_{NUMBER}": schemas}
     table = GOLD.replace(".", f"__pr_{NUMBER}.")

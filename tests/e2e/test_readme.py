@@ -1,4 +1,4 @@
-"""The commands of the README and of the pages for daily work, run as they stand, print what is shown."""
+"""The commands of the README and of the pages for daily work, run unchanged, print what is shown."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOT_RUN = {
     "docker compose logs -f init": "likewise",
     "source .venv/bin/activate": "the tests run in an environment already",
 }
-"""Commands that are not run here, and why. Every other one is."""
+"""Commands that are not run here, and the reason. Every other command is run."""
 
 
 def fenced(page: str) -> list[tuple[str, str]]:
@@ -39,13 +39,13 @@ def fenced(page: str) -> list[tuple[str, str]]:
 
 
 def blocks(page: str) -> list[list[str]]:
-    """The lines of a page's blocks of commands, without comments."""
+    """The command lines of a page's shell blocks, without comments."""
     commands = (text for kind, text in fenced(page) if kind == "sh")
     return [[re.split(r"\s{2,}#", line)[0] for line in text.splitlines()] for text in commands]
 
 
 def shell(command: str, **variables: str) -> str:
-    """What a command prints.
+    """Run a command and return its output.
 
     Raises:
         AssertionError: it fails.
@@ -64,18 +64,18 @@ def shell(command: str, **variables: str) -> str:
 
 
 def demo_steps(end: str) -> str:
-    """The commands of `make demo` from the Makefile, with a fixed last day."""
+    """The commands of `make demo`, from the Makefile, with a fixed last day."""
     command = ["make", "--no-print-directory", "-n", "demo-steps"]  # quiet, also under `make test`
     steps = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert steps.count("lake sample ") == 1
     steps = steps.replace("lake sample ", f"lake sample --end {end} ")
-    # the tests of the models run on their own, and a run right after the plan has nothing to do
+    # the unit tests of the models run separately, and a run right after the plan has nothing to do
     return "set -e\n" + steps.replace("--no-prompts\nsqlmesh run\n", "--no-prompts --skip-tests\n")
 
 
 @pytest.fixture
 def store(clean_settings: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A real S3 server with the project's buckets; only the commands are told of it."""
+    """A real S3 server with the project's buckets; only the commands have its settings."""
     with serve(tmp_path / "s3", project_buckets()) as variables:
         yield variables
 
@@ -90,7 +90,7 @@ def test_every_command_is_run_or_named_with_a_reason() -> None:
 
 
 def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
-    # GIVEN the demo, which shows what the README says that it shows
+    # GIVEN the demo, which prints what the README shows
     quickstart, daily = blocks(README)
     assert quickstart == ["make demo", "make test"]
     (end,) = re.findall(r"a sample that ends on (\S+);", README)
@@ -99,7 +99,7 @@ def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
     assert [line for line in expected.splitlines() if line not in printed] == []
     assert not any("Warning:" in line for line in printed)
 
-    # WHEN more data comes and the commands of every day run
+    # WHEN more data arrives and the daily commands run
     shell("lake sample --seed 2 --events 500 --days 2 --accounts 10")
     key = next((Path(clean_settings) / "landing" / "raw-events").rglob("*.json*"))
     key_name = str(key.relative_to(Path(clean_settings) / "landing" / "raw-events"))
@@ -115,7 +115,7 @@ def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
     assert "unparsable" in shown["lake quarantine list"]
     assert shown["lake verify"].count("agrees") == 6
 
-    # AND the statement for readers gives what the rollback left them: the first release
+    # AND the readers' query returns the release after the rollback: the first one
     (statements,) = (text for kind, text in fenced(README) if kind == "sql")
     attach, query = statements.replace("data/published", f"{clean_settings}/published").strip().splitlines()
     with duckdb.connect() as reader:
@@ -126,7 +126,7 @@ def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
 
 @pytest.mark.s3
 def test_same_commands_work_over_s3(store: dict[str, str], tmp_path: Path) -> None:
-    # GIVEN the README's block, led to the server that stands in for the store of docker compose
+    # GIVEN the README's block, with this server in place of the docker compose store
     (block,) = (block for block in blocks(S3) if any("AWS_ENDPOINT_URL" in line for line in block))
     script = "\n".join(block)
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

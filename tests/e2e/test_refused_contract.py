@@ -1,4 +1,4 @@
-"""A contract that does not read what was loaded before stops its feed, and nothing else of a cycle."""
+"""A contract that cannot read the loaded data stops its feed, and nothing else of a cycle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.home import Home
 
 
 def test_cycle_goes_on_with_the_other_feeds(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gold is published from what bronze was by the recorded contract, and from the feeds that were loaded."""
+    """Gold is published from the loaded feeds, and from the rejected feed's bronze by its recorded contract."""
     events = contracts()["events"]
     columns = [item.model_copy(update={"type": "integer"}) if item.name == "name" else item for item in events.columns]
     changed = contracts() | {"events": events.model_copy(update={"columns": tuple(columns), "version": 99})}

@@ -1,4 +1,4 @@
-"""Random subscription businesses: the models say what plain Python computes from the raw lines, however they arrive."""
+"""Random subscription businesses: models and plain Python over the raw lines agree, however the lines arrive."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture
 def home(planned: Home, clean_settings: Path) -> Iterator[Home]:
-    """A copy of it."""
+    """A copy of that lake."""
     yield copy_home(planned, Home())
     shutil.rmtree(clean_settings)
 
 
 def arrive(home: Home, business: RandomBusiness, batches: int) -> None:
-    """All of a business in so many batches, each followed by a run."""
+    """Load all of a business in the given number of batches, each followed by a run."""
     landing = Path(home.options.lake_home) / "landing"
     size = -(-len(business.objects) // batches)
     for start in range(0, len(business.objects), size):
@@ -62,8 +62,8 @@ def arrive(home: Home, business: RandomBusiness, batches: int) -> None:
         assert home.run() == "SUCCESS"
 
 
-def told(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Rows in order; ratios as floats of twelve digits, the exact ones of Python and the doubles of SQL alike."""
+def comparable(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows in order; ratios, exact in Python and doubles in SQL, as floats of twelve digits."""
 
     def value(item: Any) -> Any:
         return float(f"{float(item):.12g}") if isinstance(item, float | Fraction) else item
@@ -72,16 +72,18 @@ def told(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def must_agree(home: Home) -> int:
-    """The number of movements, all of which agree, as every month and every cohort does."""
+    """Assert that all movements, months and cohorts agree; return the number of movements."""
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     daily = revenue.mrr_daily(
         Path(home.options.lake_home) / "landing", seed("currencies"), yesterday, home.options.lake_start
     )
     rates = revenue.Rates(seed("exchange_rates"), "EUR")
-    movements = told([tuple(row) for row in revenue.movements(daily, rates, yesterday)])
-    assert told(home.rows(MOVEMENTS)) == movements
-    assert told(home.rows(MONTHS)) == told([tuple(row) for row in revenue.monthly(daily, rates, yesterday)])
-    assert told(home.rows(COHORTS)) == told([tuple(row) for row in revenue.cohorts(daily, rates, yesterday)])
+    movements = comparable([tuple(row) for row in revenue.movements(daily, rates, yesterday)])
+    assert comparable(home.rows(MOVEMENTS)) == movements
+    assert comparable(home.rows(MONTHS)) == comparable([tuple(row) for row in revenue.monthly(daily, rates, yesterday)])
+    assert comparable(home.rows(COHORTS)) == comparable(
+        [tuple(row) for row in revenue.cohorts(daily, rates, yesterday)]
+    )
     return len(movements)
 
 

@@ -11,7 +11,7 @@ from tests.torture import Torture
 
 @pytest.mark.usefixtures("clean_settings")
 @pytest.mark.parametrize("ingesters", [1, 3])
-def test_random_kills_lose_and_double_nothing(tmp_path: Path, ingesters: int) -> None:
+def test_random_kills_lose_and_duplicate_nothing(tmp_path: Path, ingesters: int) -> None:
     outcome = Torture(tmp_path / "torture", seed=1, ingesters=ingesters).run(kills=6)
     assert outcome.faults == ()
     assert outcome.killed >= 6

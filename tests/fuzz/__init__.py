@@ -1,1 +1,1 @@
-"""A fuzzer of landing objects: `lake ingest` against a plain account of records. `python -m tests.fuzz` runs it."""
+"""A fuzzer of landing objects: `lake ingest` against a plain reference of records. Run by `python -m tests.fuzz`."""

@@ -14,7 +14,7 @@ from tests.fuzz.objects import Landed, account_of, draw_objects, objects
 
 
 def replay(place: str, batch: int) -> list[str]:
-    """Loads one object again, alone, and shows it."""
+    """Load one object again, alone, and show it."""
     name, _, number = place.partition("/")
     item = draw_objects(int(name), batch)[int(number)]
     print(f"{item!r:.4000}\n{account_of(item)!r:.4000}")
@@ -25,7 +25,7 @@ def replay(place: str, batch: int) -> list[str]:
 
 
 def shrink(examples: int, number: int) -> None:
-    """Looks within this process for an object that lake and account disagree on, and shrinks it."""
+    """Search within this process for an object on which lake and account disagree, and shrink it."""
 
     @seed(number)
     @settings(max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck))
@@ -37,7 +37,7 @@ def shrink(examples: int, number: int) -> None:
 
 
 def main() -> int:
-    """Runs it; 1 when lake and account disagree."""
+    """Run the fuzzer; exit 1 when lake and account disagree."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=run.__doc__)
     parser.add_argument("--objects", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,26 +1,25 @@
-r"""What an object holds, by the rules, in plain Python. Nothing of the project is imported: this is the second opinion.
+r"""The content of an object by the rules, in plain Python. It imports nothing of the project: an independent reference.
 
 An object
-- is ignored when its whole base name is `_SUCCESS` or `.DS_Store`, and cannot be named when its key holds a control
-  character of ASCII or is no UTF-8;
-- is plain, gzip or zstd by its first bytes, not by its name. Members and frames that follow one another are one body,
-  zeros after a gzip member are padding. What ends early or is damaged is corrupt: one bad record, number 0;
-- is of the first format in formats.py that recognises its body, from which one byte order mark was taken.
+- is ignored when its whole base name is `_SUCCESS` or `.DS_Store`, and cannot be named when its key contains an ASCII
+  control character or is no UTF-8;
+- is plain, gzip or zstd by its first bytes, not by its name. Consecutive members and frames are one body, zeros after a
+  gzip member are padding. An object that ends early or is damaged is corrupt: one bad record, number 0;
+- is of the first format in formats.py that recognises its body, from which one byte order mark was removed.
 
 A record is good when it is one JSON object (RFC 8259, UTF-8, no NaN or Infinity, no lone surrogate) in which
-- no object that the contract knows has a key twice; within the value of an unknown field, which is kept as it was
-  written, a key may stand twice;
-- at most LEVELS objects and arrays are nested, in at most LINE_BYTES, and at most FIELDS fields are unknown, members of
-  their values included, where the items of an array share theirs;
-- each field that the contract knows is null, or what its type takes: string a text; boolean true or false; integer a
+- no object that the contract knows has a key twice; within the value of an unknown field, which is kept as written, a
+  key may occur twice;
+- at most LEVELS objects and arrays are nested, in at most LINE_BYTES, and at most FIELDS fields are unknown, including
+  members of their values; the items of an array share theirs;
+- each field that the contract knows is null, or a value of its type: string a text; boolean true or false; integer a
   number without fraction or exponent within 64 bits; double a number at most LARGEST from zero; decimal(p, s) a number,
-  or a text that holds one, that fits without rounding; date a text `YYYY-MM-DD`; timestamp such a text, then perhaps
-  space, T or t and `hh[:mm[:ss[.f…]]]`, then perhaps Z, z, `±hh`, `±hhmm` or `±hh:mm` (UTC without one; digits beyond
-  microseconds are cut); struct an object; repeated an array of these, in which null may stand;
+  or a text that contains one, that fits without rounding; date a text `YYYY-MM-DD`; timestamp such a text, optionally
+  space, T or t and `hh[:mm[:ss[.f…]]]`, optionally Z, z, `±hh`, `±hhmm` or `±hh:mm` (UTC without one; digits beyond
+  microseconds are cut); struct an object; repeated an array of these, which may contain null;
 - each required field has a value (a required member also where its struct is null), the event time lies between the
   contract's epoch and the object's time plus the clock skew, and a frozen contract knows every field.
-Each field that the contract does not know is kept under its path, in which a dot of a name is `\.`, numbers as they
-were written.
+Each field that the contract does not know is kept under its path, in which a dot of a name is `\.`, numbers as written.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ Contract = dict[str, Any]
 
 
 class Bad(Exception):  # noqa: N818  a verdict
-    """The record goes to the quarantine."""
+    """The record is quarantined."""
 
 
 class Corrupt(Exception):  # noqa: N818  a verdict
@@ -54,21 +53,21 @@ class Corrupt(Exception):  # noqa: N818  a verdict
 
 
 class Number(str):
-    """A number as it was written."""
+    """A number as written."""
 
 
 class Twice(tuple[Any, ...]):
-    """The members of an object in which a key stands twice."""
+    """The members of an object in which a key occurs twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What becomes of one object.
+    """The expected result of one object.
 
     Attributes:
         fate: `loaded`, `ignored` or `unnameable`.
         good: values by column and `_rescued_data`, by number of the record.
-        bad: by number of the record its bytes, or None where the quarantine may keep another form of it.
+        bad: bytes by number of the record, or None where the quarantine may keep another form of it.
     """
 
     fate: str = "loaded"
@@ -77,12 +76,12 @@ class Account:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether it has no lone surrogates, as which Python gives bytes that are no UTF-8."""
+    """Whether the text has no lone surrogates, by which Python represents bytes that are no UTF-8."""
     return not re.search(r"[\ud800-\udfff]", text)
 
 
 def fate(key: str) -> str:
-    """What the name of an object decides; bytes that are no UTF-8 stand in it as lone surrogates."""
+    """The fate decided by the name of an object, in which lone surrogates represent bytes that are no UTF-8."""
     if not is_utf8(key) or re.search(r"[\x00-\x1f\x7f]", key):
         return "unnameable"
     return "ignored" if key.rsplit("/", 1)[-1] in ("_SUCCESS", ".DS_Store") else "loaded"
@@ -126,10 +125,10 @@ def _refuse(name: str) -> Any:
 
 
 def decode(text: bytes) -> Any:
-    """Strict JSON; numbers as they were written.
+    """Decode strict JSON; numbers stay as written.
 
     Raises:
-        Bad: it is none.
+        Bad: the text is no strict JSON.
     """
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Twice:
@@ -145,7 +144,7 @@ def decode(text: bytes) -> Any:
 
 
 def is_json(text: bytes) -> bool:
-    """Whether it is one JSON value, lone surrogates allowed."""
+    """Whether the text is one JSON value, lone surrogates allowed."""
     try:
         json.loads(text.decode(), parse_constant=_refuse, parse_int=str)
     except (ValueError, RecursionError, Bad):
@@ -154,13 +153,13 @@ def is_json(text: bytes) -> bool:
 
 
 def judge(text: bytes, contract: Contract, modified_at: int) -> dict[str, Any]:
-    """The values of a record by column, what the contract does not know under `_rescued_data`.
+    """The values of a record by column, unknown fields under `_rescued_data`.
 
     Args:
-        modified_at: of its object, microseconds since 1970.
+        modified_at: modification time of its object, microseconds since 1970.
 
     Raises:
-        Bad: it breaks a rule.
+        Bad: the record breaks a rule.
     """
     if len(text) > LINE_BYTES or any(depth > LEVELS for _, _, depth in tokens(text)):
         raise Bad("too long or too deep")
@@ -234,7 +233,7 @@ def _micros(text: str) -> int:
     """Microseconds since 1970 of a date or time.
 
     Raises:
-        Bad: it is none.
+        Bad: the text is no date or time.
     """
     if not (found := _TIME.fullmatch(text)):
         raise Bad("no time")

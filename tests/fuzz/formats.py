@@ -1,6 +1,6 @@
 """The formats of an object: for each how to write one, how to recognise it, and what its records are.
 
-To add one, write its three functions and put it into FORMATS, before those that would recognise it as well.
+To add one, write its three functions and add it to FORMATS, before those that would recognise it as well.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Format:
     """One format.
 
     Attributes:
-        ends: what names of such objects usually end in.
+        ends: usual suffixes of the names of such objects.
         write: draws the body of an object of a contract.
         recognises: whether a body, with this name, is of the format.
-        read: of each record its number, its JSON text or why it is bad, and the bytes that the quarantine must keep or
+        read: for each record its number, its JSON text or why it is bad, and the bytes that the quarantine must keep or
             None; raises Corrupt.
     """
 
@@ -49,7 +49,7 @@ class Format:
 
 @st.composite
 def write_lines(draw: st.DrawFn, contract: Contract) -> bytes:
-    """JSON lines: with odd first lines, blank ones, and all ends of lines."""
+    """JSON lines: with odd first lines, blank ones, and all line endings."""
     found = draw(st.lists(records.lines(contract), max_size=6)) * draw(often(1, 400, 5_000, times=120))
     found[:0] = draw(often([], *([line.encode()] for line in VALUES["lines"]), times=60))
     end = draw(st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\n\n", b"\n \t\r\n", b"\n\f\n"]))
@@ -59,7 +59,7 @@ def write_lines(draw: st.DrawFn, contract: Contract) -> bytes:
 
 
 def read_lines(body: bytes, contract: Contract) -> Found:
-    """A line with anything but blanks is a record."""
+    """Every line that is not blank is a record."""
     for number, line in enumerate(body.split(b"\n"), 1):
         if text := line.strip(BLANK):
             yield number, text, text
@@ -80,8 +80,8 @@ def write_array(draw: st.DrawFn, contract: Contract) -> bytes:
 def is_array(body: bytes, name: str) -> bool:
     """Whether its first bracket is closed by its last character, or never.
 
-    Where it is never closed, or not all elements are JSON, the body is lines nevertheless, if more of these are objects
-    (but for one, the last of an array) than are objects with a comma after them.
+    Where it is never closed, or not all elements are JSON, the body is nevertheless lines if more of these are objects
+    (except one, the last of an array) than are objects with a comma after them.
     """
     text = body.strip(BLANK)
     close = next((at for at, _, depth in tokens(text) if not depth), None)
@@ -95,13 +95,13 @@ def is_array(body: bytes, name: str) -> bool:
 
 
 def _elements(text: bytes) -> list[bytes]:
-    """What stands between two commas of an array, also when it is nothing."""
+    """The texts between the commas of an array, empty ones included."""
     edges = [0, *(at for at, what, depth in tokens(text) if what == b"," and depth == 1), len(text) - 1]
     return [text[left + 1 : right].strip(BLANK) for left, right in pairwise(edges)] if text[1:-1].strip(BLANK) else []
 
 
 def read_array(body: bytes, contract: Contract) -> Found:
-    """An element is a record, good or bad; an array that is never closed was cut off, and is corrupt."""
+    """Each element is a record, good or bad; an array that is never closed was cut off and is corrupt."""
     text = body.strip(BLANK)
     if all(depth for _, _, depth in tokens(text)):
         raise Corrupt
@@ -117,13 +117,13 @@ def _paths(columns: list[Contract], before: str = "") -> Iterator[tuple[str, Con
 
 
 def _cell(text: str) -> str:
-    """A JSON text as one writes it into a cell: texts without quotes, null as nothing."""
+    """A JSON text as written into a cell: texts without quotes, null as an empty cell."""
     return "" if text == "null" else text[1:-1] if text[:1] + text[-1:] == '""' else text
 
 
 @st.composite
 def write_csv(draw: st.DrawFn, contract: Contract) -> bytes:
-    """CSV with a header of dotted paths, and rows that fit or do not."""
+    """CSV with a header of dotted paths, and rows that fit it or do not."""
     leaves = {path: column for path, column in _paths(contract["columns"]) if column["type"] != "struct"}
     header = [*leaves, *draw(st.lists(st.sampled_from(VALUES["headers"]), max_size=1))]
     rows = [header] * draw(often(1, 0, times=20))
@@ -148,7 +148,7 @@ def is_csv(body: bytes, name: str) -> bool:
 
 
 def read_csv(body: bytes, contract: Contract) -> Found:
-    """The first line that is not blank is the header; a row is a record, on its line, its empty cells are absent.
+    """The first line that is not blank is the header; a row is a record, numbered by its line; empty cells are absent.
 
     A row with more or fewer cells, or a stray quote, is bad. A header that names a column twice, is no UTF-8 or has
     columns of LEVELS parts, and a quote that is never closed, make the object corrupt.
@@ -181,7 +181,7 @@ def read_csv(body: bytes, contract: Contract) -> Found:
 
 
 def _row(cells: dict[str, str], leaves: dict[str, Contract], fits: bool) -> bytes | Bad:
-    """The cells as JSON: those of numbers, booleans and arrays as they stand, when they are JSON."""
+    """The cells as JSON: those of numbers, booleans and arrays unchanged when they are JSON."""
     tree: dict[str, Any] = {}
     for path, cell in cells.items():
         *above, name = path.split(".")
@@ -214,7 +214,7 @@ def _arrow_type(name: str) -> pa.DataType:
 
 @st.composite
 def write_parquet(draw: st.DrawFn, contract: Contract) -> bytes:
-    """Parquet with columns of fitting and other types."""
+    """Parquet with columns of matching and other types."""
     rows = draw(often(2, 0, 1, 3, 4, 300, times=2))
 
     def array(column: Contract) -> pa.Array:
@@ -247,7 +247,7 @@ def is_parquet(body: bytes, name: str) -> bool:
 
 
 def read_parquet(body: bytes, contract: Contract) -> Found:
-    """A row is a record; a file in which two columns share a name is damaged."""
+    """Each row is a record; a file in which two columns share a name is damaged."""
     known = {column["name"]: column for column in contract["columns"]}
     try:
         table = pq.ParquetFile(io.BytesIO(body)).read()
@@ -271,7 +271,7 @@ def _object(cells: list[tuple[str, pa.Scalar, Contract | None]]) -> bytes:
 
 
 def _json(cell: pa.Scalar, column: Contract | None) -> bytes:
-    """Times as ISO 8601 in UTC cut to microseconds, bytes as text, decimals as text, or as the double wanted."""
+    """Times as ISO 8601 in UTC cut to microseconds, bytes as text, decimals as text or as the requested double."""
     kind, types = cell.type, pa.types
     if not cell.is_valid:
         return b"null"

@@ -1,4 +1,4 @@
-"""Objects of a landing: a body of some format, compressed or not, under some name."""
+"""Objects of a landing: a body of any format, compressed or not, under any name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATHS = [*sorted(_HERE.glob("contracts/*.yaml")), _HERE.parents[1] / "ingest/co
 CONTRACTS: dict[str, Contract] = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in _PATHS}
 """The feeds of the fuzzer: two of its own, and the project's events."""
 MODIFIED_AT = 1_768_046_400_000_000
-"""When every object was written, microseconds since 1970: 2026-01-10 12:00 UTC."""
+"""The modification time of every object, microseconds since 1970: 2026-01-10 12:00 UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Landed:
     """An object of the landing.
 
     Attributes:
-        feed: whose bucket it lies in.
-        key: its name there; bytes that are no UTF-8 as lone surrogates, as `os.fsdecode` gives them.
-        format: what it was written as.
+        feed: the feed of its bucket.
+        key: its name in the bucket; bytes that are no UTF-8 as lone surrogates, as `os.fsdecode` returns them.
+        format: the format in which it was written.
     """
 
     feed: str
@@ -49,7 +49,7 @@ def _zstd(data: bytes) -> bytes:
 
 @st.composite
 def objects(draw: st.DrawFn, number: int = 0) -> Landed:
-    """An object of one of the feeds; its key begins with a folder of its own."""
+    """An object of one of the feeds; its key begins with its own folder."""
     feed = draw(st.sampled_from(list(CONTRACTS)))
     format_ = draw(st.sampled_from([*FORMATS, FORMATS[-1], FORMATS[-1]]))
     body = draw(format_.write(CONTRACTS[feed]))
@@ -76,7 +76,7 @@ def objects(draw: st.DrawFn, number: int = 0) -> Landed:
 
 
 def draw_objects(number: int, count: int) -> list[Landed]:
-    """So many objects; the same number gives the same ones."""
+    """A number of objects; the same seed yields the same ones."""
     found: list[Landed] = []
 
     @seed(number)
@@ -96,7 +96,7 @@ def draw_objects(number: int, count: int) -> list[Landed]:
 
 
 def account_of(item: Landed) -> Account:
-    """What becomes of an object, by the rules."""
+    """The account of an object by the rules."""
     if (decided := fate(item.key)) != "loaded":
         return Account(decided)
     account = Account()

@@ -1,4 +1,4 @@
-"""Texts of records: what the contract asks for, and everything else. Hypothesis draws, so what fails can be shrunk."""
+"""Texts of records: those of the contract, and all others. Drawn by Hypothesis, so that failures can be shrunk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GOOD["timestamp"] = '"2026-01-10T10:00:00Z"'
 
 
 def often(usual: Any, *rare: Any, times: int = 30) -> st.SearchStrategy[Any]:
-    """The usual, so many times as often as the rare."""
+    """The usual, a number of times as often as the rare."""
     return st.sampled_from([usual] * times + list(rare))
 
 
@@ -47,7 +47,7 @@ def one_of(column: Contract) -> Contract:
 
 
 def good(column: Contract) -> str:
-    """A value that the column takes."""
+    """A value that the column accepts."""
     if column.get("repeated"):
         return f"[{good(one_of(column))}, {good(one_of(column))}]"
     if column["type"] == "struct":
@@ -57,7 +57,7 @@ def good(column: Contract) -> str:
 
 @st.composite
 def value(draw: st.DrawFn, column: Contract) -> str:
-    """A value for the column: good, at an edge, or of another type."""
+    """A value for the column: good, at a limit, or of another type."""
     if draw(st.sampled_from([True, False, False, False, False])):
         return draw(st.just(good(column)) | anything)
     if column.get("repeated"):
@@ -67,7 +67,7 @@ def value(draw: st.DrawFn, column: Contract) -> str:
 
 @st.composite
 def record(draw: st.DrawFn, columns: list[Contract]) -> str:
-    """An object of the columns: most as they should be, a few changed, left out, doubled or unknown."""
+    """An object of the columns: most of them valid, a few changed, omitted, repeated or unknown."""
     pairs = [(f'"{column["name"]}"', good(column)) for column in columns]
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 1, 2]))):
         place = draw(st.integers(0, len(columns) - 1))
@@ -88,7 +88,7 @@ def record(draw: st.DrawFn, columns: list[Contract]) -> str:
 
 @st.composite
 def lines(draw: st.DrawFn, contract: Contract) -> bytes:
-    """A line that is a record, or nearly one; never with a line feed in it."""
+    """A line that is a record, or nearly one; it never contains a line feed."""
     text = draw(record(contract["columns"])).encode("utf-8", "surrogatepass")
     change = draw(st.sampled_from([""] * 30 + ["cut", "byte", "noise", "around", "double", "end", "long"]))
     place = draw(st.integers(0, len(text) - 1)) if change in ("cut", "byte") else 0

@@ -1,4 +1,4 @@
-"""Objects through `lake ingest`, and what became of them beside the account."""
+"""Objects through `lake ingest`, and their results compared with the account."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from tests.fuzz.account import Account, Bad, decode
 from tests.fuzz.objects import CONTRACTS, MODIFIED_AT, Landed, account_of, draw_objects
 
 MEGABYTES, SECONDS = 600.0, 60.0
-"""What one ingest may take: the memory that the documentation promises, and CPU time."""
+"""The limits of one ingest: the documented memory, and CPU time."""
 
 SHOWN = 5
-"""So many of the objects with faults of a batch are shown."""
+"""How many of a batch's objects with faults are shown."""
 _ZEROS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.0+)")
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What one ingest, or several, did.
+    """The result of one or several ingests.
 
     Attributes:
         faults: each difference between lake and account, with the object's number.
-        memory, seconds: of `lake ingest`, peak in MB and CPU time.
+        memory, seconds: peak memory in MB and CPU time of `lake ingest`.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def write_home(home: Path, items: Sequence[Landed]) -> None:
-    """Contracts, and a landing with the objects, all of one age."""
+    """Write contracts, and a landing with the objects, all of one age."""
     (home / "contracts" / "fuzz").mkdir(parents=True)
     for name, contract in CONTRACTS.items():
         text = yaml.safe_dump(contract | {"max_quarantined_share": 1, "references": []}, allow_unicode=True)
@@ -65,7 +65,7 @@ def write_home(home: Path, items: Sequence[Landed]) -> None:
 
 
 def lake(home: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], float, float]:
-    """`lake` as a process: what it said, its memory in MB and its CPU time in seconds."""
+    """Run `lake` as a process: its output, its memory in MB and its CPU time in seconds."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LAKE_", "AWS_", "LANDING_"))}
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.lake", str(home / "contracts"), *arguments],
@@ -81,7 +81,7 @@ def lake(home: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str],
 
 
 def check(items: Sequence[Landed], home: Path) -> Outcome:
-    """Loads the objects with `lake ingest`, compares with the account, lets `lake verify` judge, and loads again."""
+    """Load the objects with `lake ingest`, compare with the account, run `lake verify`, and load again."""
     write_home(home, items)
     done, memory, seconds = lake(home, "ingest", "--json")
     outcome = compare(items, home)
@@ -93,7 +93,7 @@ def check(items: Sequence[Landed], home: Path) -> Outcome:
         outcome.faults.append(f"-: a second ingest is not without work: {again.stdout[-400:]}")
     verified, _, _ = lake(home, "verify", "--deep", "--json")
     for name, ended in (("ingest", done), ("verify", verified)):
-        if ended.returncode != (outcome.counts["unnameable"] > 0):  # which fails until somebody looks
+        if ended.returncode != (outcome.counts["unnameable"] > 0):  # which fails until an operator acts
             outcome.faults.append(
                 f"-: {name} ended with {ended.returncode}: {ended.stdout[-400:]} {ended.stderr[-400:]}"
             )
@@ -106,7 +106,7 @@ def check(items: Sequence[Landed], home: Path) -> Outcome:
 
 
 def check_here(items: Sequence[Landed]) -> Outcome:
-    """The same comparison after an ingest within this process, which takes milliseconds: for shrinking."""
+    """Compare after an ingest within this process, which takes milliseconds: for shrinking."""
     with tempfile.TemporaryDirectory(prefix="lakemesh-fuzz-") as folder:
         home = Path(folder)
         write_home(home, items)
@@ -118,7 +118,7 @@ def check_here(items: Sequence[Landed]) -> Outcome:
 
 
 def compare(items: Sequence[Landed], home: Path) -> Outcome:
-    """The lake beside the account of each object."""
+    """Compare the lake with the account of each object."""
     outcome = Outcome()
     for feed, contract in CONTRACTS.items():
         mine = {f"{contract['source']['bucket']}/{item.key}": n for n, item in enumerate(items) if item.feed == feed}
@@ -188,7 +188,7 @@ def _differences(account: Account, loaded: Any, rows: dict[Any, Any], bad: dict[
 
 
 def _trimmed(value: Any) -> Any:
-    """The value; in times that are text, as an unknown column of Parquet becomes, zeros at the end mean nothing."""
+    """The value; in times as text, which unknown Parquet columns become, trailing zeros have no meaning."""
     if isinstance(value, dict):
         return {name: _trimmed(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -197,7 +197,7 @@ def _trimmed(value: Any) -> Any:
 
 
 def run(objects: int, seed: int, batch: int, report: Callable[[str], None]) -> Outcome:
-    """Batches of objects until there were so many; names the worst by memory and by time, each loaded alone."""
+    """Load batches of objects up to a total; report the worst by memory and by time, each loaded alone."""
     total = Outcome()
     worst: dict[str, tuple[float, int, list[Landed]]] = {}
     for number in range(-(-objects // batch)):
@@ -226,7 +226,7 @@ def run(objects: int, seed: int, batch: int, report: Callable[[str], None]) -> O
 
 
 def heaviest(items: Sequence[Landed], what: str) -> tuple[int, float, float]:
-    """The object that costs most, found by halves: its number, and MB and CPU seconds of its ingest alone."""
+    """The most expensive object, found by bisection: its number, and MB and CPU seconds of its ingest alone."""
     left = list(range(len(items)))
     while True:
         costs = []

@@ -1,4 +1,4 @@
-"""A copy of the code with contracts of its own, and `lake` as a process on it."""
+"""A copy of the code with its own contracts, and `lake` as a process on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CODE = ("ingest", "pipeline")
 
 
 def column(name: str, kind: str, **rules: Any) -> dict[str, Any]:
-    """A column as it stands in a contract's file."""
+    """A column as written in a contract file."""
     return {"name": name, "type": kind, "description": "x", **rules}
 
 
@@ -27,12 +27,12 @@ COLUMNS = (column("id", "string", required=True), column("at", "timestamp", requ
 
 
 def bucket_of(feed: str) -> str:
-    """Where its objects lie."""
+    """The bucket of a feed's objects."""
     return f"raw-{feed.replace('_', '-')}"
 
 
 class Checkout:
-    """A copy of the project with the feed `clicks` alone, and a lake of its own beside it."""
+    """A copy of the project with only the feed `clicks`, and its own lake next to it."""
 
     def __init__(self, folder: Path, with_models: bool = False) -> None:
         self.folder, self.home = folder / "project", folder / "home"
@@ -51,7 +51,7 @@ class Checkout:
         self.environment = kept | own | {"PYTHONPATH": str(self.folder)}
 
     def agree(self, *columns: dict[str, Any], version: int = 1, feed: str = "clicks", **fields: Any) -> None:
-        """Writes the contract of a feed: an id, a time and the given columns."""
+        """Write the contract of a feed: an id, a time and the given columns."""
         contract = {
             "version": version,
             "kind": "event",
@@ -68,7 +68,7 @@ class Checkout:
         path.write_text(yaml.safe_dump({name: value for name, value in contract.items() if value is not None}))
 
     def put(self, key: str, *records: dict[str, Any] | bytes, feed: str = "clicks") -> None:
-        """Writes one landing object of JSON lines; records get an id and a time."""
+        """Write one landing object of JSON lines; records get an id and a time."""
         lines = []
         for number, item in enumerate(records):
             if isinstance(item, dict):
@@ -79,7 +79,7 @@ class Checkout:
         path.write_bytes(b"".join(lines))
 
     def lake(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Runs `lake`; with a code it must end with that one, and never with a traceback."""
+        """Run `lake`; it must end with the given code, if any, and never with a traceback."""
         done = subprocess.run(
             [sys.executable, "-m", "pipeline", *arguments],
             cwd=self.folder,

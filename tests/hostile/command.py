@@ -1,4 +1,4 @@
-"""`lake` as an operator starts it: a process of its own, on a lake below one folder."""
+"""`lake` as an operator starts it: its own process, on a lake below one folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OWN = ("AWS_", "LAKE_", "LANDING_", "PG", "SERVING_", "STATE_", "WAREHOUSE_", "
 
 @dataclass(frozen=True)
 class Done:
-    """What a process left."""
+    """The result of a process."""
 
     code: int
     out: str
@@ -29,17 +29,17 @@ class Done:
 
     @property
     def said(self) -> Any:
-        """What `--json` printed."""
+        """The parsed output of `--json`."""
         return json.loads(self.out)
 
 
 @dataclass
 class Lakehouse:
-    """A lake that only processes touch.
+    """A lake that only processes access.
 
     Attributes:
         home: LAKE_HOME.
-        variables: further ones of its environment.
+        variables: further environment variables.
         project: the folder whose code and contracts are used.
     """
 
@@ -48,13 +48,13 @@ class Lakehouse:
     project: Path = PROJECT
 
     def bucket(self, name: str = "raw-events") -> Path:
-        """The folder of a local landing bucket, made if it is missing."""
+        """The folder of a local landing bucket, created if it is missing."""
         folder = self.home / "landing" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def lake(self, *arguments: str, preexec_fn: Callable[[], object] | None = None) -> Done:
-        """Runs `lake ARGUMENTS` to its end; one that hangs fails the test."""
+        """Run `lake ARGUMENTS` to its end; a process that hangs fails the test."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
         dotenv = self.home.with_name(f"{self.home.name}.env")
         dotenv.touch()
@@ -68,10 +68,12 @@ class Lakehouse:
             timeout=120,
             preexec_fn=preexec_fn,
         )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())  # text it is, whatever names are told
+        return Done(
+            done.returncode, done.stdout.decode(), done.stderr.decode()
+        )  # the output is text, whatever names it contains
 
     def with_source(self, feed: str, **fields: Any) -> Lakehouse:
-        """The same lake by a project whose contract says something else of the feed's source."""
+        """The same lake under a project whose contract changes the feed's source."""
         folder = self.home.with_name(f"{self.home.name}-project")
         for name in ("ingest", "pipeline", "sample"):
             target, ignored = folder / name, shutil.ignore_patterns("*.pyc")
@@ -90,5 +92,5 @@ def line(event_id: str) -> bytes:
 
 
 def counts(reasons: list[dict[str, Any]]) -> dict[str, int]:
-    """Objects by rule or reason, of what `--json` says of ignored or unloadable ones."""
+    """Objects by rule or reason, from the ignored or unloadable ones of `--json`."""
     return {item["reason"]: item["objects"] for item in reasons}

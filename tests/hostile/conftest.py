@@ -1,4 +1,4 @@
-"""A lake that readers have a state of, made once and copied for each test, and `lake` as a process on it."""
+"""A lake with a release, made once and copied for each test, and `lake` as a process on it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver
 
 
 class Lake:
-    """`lake` as a process of its own on a home.
+    """`lake` as its own process on a home.
 
     Attributes:
-        faults: functions that fail, as tests/worker.py takes them: (function, exception, word in its arguments).
-        stops_at: the moment at which the process stops until it is told to go on, see there; empty for none.
+        faults: functions that fail, in the form of tests/worker.py: (function, exception, word in its arguments).
+        stops_at: the moment at which the process stops until it is continued, see tests/worker.py; empty for none.
     """
 
     def __init__(self, home: Home) -> None:
@@ -41,7 +41,7 @@ class Lake:
         return [*worker, *faults, *at, "lake", *arguments]
 
     def __call__(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Runs it to its end."""
+        """Run it to its end."""
         return subprocess.run(
             self.command(*arguments),
             cwd=PROJECT,
@@ -52,26 +52,26 @@ class Lake:
         )
 
     def run(self, *arguments: str, **variables: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
-        """`lake run --json`: its one line, and the process."""
+        """Run `lake run --json`; return its one line, and the process."""
         done = self("run", "--json", *arguments, **variables)
         (line,) = done.stdout.splitlines()
         return json.loads(line), done
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """Starts it."""
+        """Start the process."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
             self.command(*arguments), cwd=PROJECT, env=os.environ | variables, stdout=pipe, stderr=pipe, text=True
         )
 
     def state(self) -> int | None:
-        """The state that readers get."""
+        """The number of the current release."""
         return Releases(self.home.options).pointer().get("state")
 
 
 @pytest.fixture(scope="session")
 def published_once(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A lake with a play on each of the first three days of 2026, planned and published as state 1."""
+    """A lake with a play on each of the first three days of 2026, planned and published as release 1."""
     with template(tmp_path_factory.mktemp("published"), engagement_project) as home:
         for day in (1, 2, 3):
             home.put("events", f"{day}.json", play(f"e{day}", f"2026-01-0{day}"))
@@ -91,7 +91,7 @@ def lake(published_once: Home, engagement: Path, home: Home) -> Lake:
 
 @pytest.fixture
 def empty_lake(home: Home) -> Lake:
-    """`lake` on a home without anything."""
+    """`lake` on an empty home."""
     return Lake(home)
 
 
@@ -109,5 +109,5 @@ def mail(tmp_path: Path) -> Iterator[MailServer]:
 
 @pytest.fixture
 def late_play(lake: Lake) -> Callable[[str], None]:
-    """Lands a play of the first of January."""
+    """Land a play of the first of January."""
     return lambda name: lake.home.put("events", f"{name}.json", play(name, "2026-01-01"))

@@ -25,4 +25,4 @@ LOADABLE = (
     "right to left \u202e{}",
     "\ufeffbyte order mark {}",
 )
-"""Names that every store takes, and whose objects are loaded as any others are."""
+"""Names that every store accepts, and whose objects load like any others."""

@@ -1,4 +1,4 @@
-"""`lake` as a process, on a copy of the code whose one feed has columns of every type."""
+"""`lake` as a process, on a copy of the code whose only feed has columns of every type."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ columns:
 
 
 def reading(name: str, fields: str = "") -> bytes:
-    """A line: a good record, with more fields as JSON text."""
+    """A line: a good record, with further fields as JSON text."""
     more = f", {fields}" if fields else ""
     return f'{{"id": "{name}", "at": "2026-11-01T10:00:00Z"{more}}}\n'.encode()
 
@@ -73,7 +73,7 @@ class Bad:
 
 
 class Readings:
-    """A lake of readings below a folder that only processes write to."""
+    """A lake of readings below a folder to which only processes write."""
 
     def __init__(self, folder: Path) -> None:
         self.project, self.home = folder / "project", folder / "home"
@@ -91,18 +91,18 @@ class Readings:
         self.environment = kept | own | {"PYTHONPATH": str(self.project)}
 
     def put(self, key: str, data: bytes) -> None:
-        """Writes an object of the landing."""
+        """Write an object of the landing."""
         path = self.home / "landing/raw-readings" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
     def change(self, **fields: Any) -> None:
-        """Changes fields of the contract."""
+        """Change fields of the contract."""
         contract = yaml.safe_load(self.contract.read_text()) | fields
         self.contract.write_text(yaml.safe_dump(contract))
 
     def lake(self, *arguments: str, code: int = 0) -> tuple[str, float]:
-        """Runs `lake`, which ends with that code and without a traceback; what it prints, and its CPU in seconds."""
+        """Run `lake`, which must end with that code and no traceback; return its output and CPU time in seconds."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [sys.executable, "-m", "pipeline", *arguments],

@@ -1,4 +1,4 @@
-"""Somebody hears of a cycle that fails, however early: by each channel of the settings alone, and once."""
+"""A cycle that fails, however early, is reported once, by each configured channel alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.hostile.test_truth_of_summaries import NOWHERE
 from tests.receivers import MailServer, Receiver
 
 EARLY = {
-    # what happens before the project of SQLMesh could be loaded: faults, variables, what is reported
+    # failures before the SQLMesh project is loaded: faults, variables, reported text
     "the store is down": ([], {"LAKE_URI": "s3://lake"} | NOWHERE, "s3://lake ("),
     "a contract is broken": (
         [("ingest.contracts.contract:load_contracts", "ingest.errors:ConfigError", "")],
@@ -34,7 +34,7 @@ EARLY = {
 
 @pytest.mark.parametrize("case", EARLY)
 @pytest.mark.parametrize("channel", ["mail", "slack"])
-def test_one_channel_alone_hears_of_a_cycle_that_cannot_begin(
+def test_each_channel_alone_reports_a_cycle_that_cannot_start(
     case: str, channel: str, empty_lake: Lake, receiver: Receiver, mail: MailServer
 ) -> None:
     faults, variables, reported = EARLY[case]
@@ -56,10 +56,10 @@ def test_one_channel_alone_hears_of_a_cycle_that_cannot_begin(
         assert receiver.got[0]["blocks"][0]["text"]["text"].startswith("Lakemesh problem: ")
 
 
-def test_every_channel_hears_once_of_a_cycle_that_comes_to_the_project(
+def test_every_channel_reports_once_a_cycle_that_fails_in_the_project(
     lake: Lake, receiver: Receiver, mail: MailServer, late_play: Callable[[str], None]
 ) -> None:
-    """SQLMesh's configuration names Slack and mail as well: it sends nothing of its own in a cycle."""
+    """SQLMesh's configuration names Slack and mail as well, but SQLMesh itself sends nothing in a cycle."""
     late_play("late")
     fault = "sqlmesh.core.engine_adapter.duckdb:DuckDBEngineAdapter.insert_overwrite_by_time_partition"
     lake.faults = [(fault, "KeyError", "activity_popularity_daily")]

@@ -1,4 +1,4 @@
-"""An exception that nobody foresaw stops only what it belongs to: it is named, reported, and all else goes on."""
+"""An unexpected exception stops only the part it belongs to: it is named and reported, and all else continues."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PARSE = "ingest.steps.load:Parser.parse"
 
 
 def events(lake: Lake, number: int, *bad: int) -> None:
-    """Lands objects of one play each; those of some numbers hold the word poison."""
+    """Land objects of one play each; those of some numbers contain the word poison."""
     for item in range(number):
         lake.home.put("events", f"{item:02}.json", play(f"{'poison' if item in bad else 'e'}{item}", "2026-01-01"))
 
 
 def loaded(lake: Lake, feed: str = "events") -> set[str]:
-    """Names of the objects of a feed that the ledger has."""
+    """Names of the objects of a feed in the ledger."""
     state = Ledger(Store(lake.home.options.lake_uri, lake.home.options), feed).state()
     return {item.source_file.rpartition("/")[2] for item in state.objects.values()}
 
@@ -58,7 +58,7 @@ def test_an_object_that_meets_a_defect_is_named_and_all_others_load(empty_lake: 
     assert len(loaded(empty_lake)) == 40
 
 
-def test_a_feed_that_meets_a_defect_with_every_object_is_left_in_bounded_time(empty_lake: Lake) -> None:
+def test_a_feed_with_a_defect_in_every_object_is_given_up_in_bounded_time(empty_lake: Lake) -> None:
     for item in range(300):
         empty_lake.home.put("events", f"{item:03}.json", play(f"e{item}", "2026-01-01"))
     empty_lake.home.put("users", "u.json", {"user_id": "u1"})
@@ -74,7 +74,7 @@ def test_a_feed_that_meets_a_defect_with_every_object_is_left_in_bounded_time(em
 @pytest.mark.parametrize(
     "place", ["ingest.steps.load:discover", "ingest.steps.load:Ledger.commit", "pipeline.cycle.ingest:ingest_feed"]
 )
-def test_a_feed_that_meets_a_defect_keeps_no_other_from_loading(empty_lake: Lake, place: str) -> None:
+def test_a_feed_that_meets_a_defect_does_not_keep_others_from_loading(empty_lake: Lake, place: str) -> None:
     events(empty_lake, 2)
     empty_lake.home.put("users", "u.json", {"user_id": "u1"})
     empty_lake.faults = [(place, "IndexError", "raw-events")]
@@ -88,10 +88,10 @@ def test_a_feed_that_meets_a_defect_keeps_no_other_from_loading(empty_lake: Lake
     assert summary["is_marked"]
 
 
-def test_whatever_fails_beside_gold_keeps_it_from_nobody(
+def test_failures_outside_gold_do_not_withhold_it(
     lake: Lake, receiver: Receiver, late_play: Callable[[str], None]
 ) -> None:
-    """A feed, the contract of another, housekeeping, the record, old releases, Postgres, and one channel at once."""
+    """A feed, another contract, housekeeping, the record, old releases, Postgres and one channel fail at once."""
     late_play("late")
     lake.faults = [
         ("pipeline.cycle.ingest:ingest_feed", "KeyError", "(Contract(feed='activities'"),
@@ -128,15 +128,15 @@ def test_whatever_fails_beside_gold_keeps_it_from_nobody(
     assert "freshness/users" not in problems
 
 
-def test_the_channel_of_alerts_itself_meets_a_defect(lake: Lake) -> None:
+def test_a_defect_in_alerting_itself_is_an_error(lake: Lake) -> None:
     lake.faults = [("pipeline.cycle.alerts:report", "RecursionError", "")]
     summary, done = lake.run()
     assert (summary["outcome"], done.returncode) == ("unchanged", 1)
     assert [error.split(" injected")[0] for error in summary["errors"]] == ["alerts: unexpected RecursionError:"]
 
 
-def test_a_loop_goes_on_whatever_happens(lake: Lake, receiver: Receiver) -> None:
-    """The first exception comes before there is a project, the second in all that follows; each cycle is one line."""
+def test_a_loop_continues_after_any_exception(lake: Lake, receiver: Receiver) -> None:
+    """The first exception precedes the project, the second occurs in all that follows; each cycle is one line."""
     lake.faults = [("pipeline.warehouse.project:Context", "KeyError", "")]
     with lake.start("run", "--json", "--every", "1s", NOTIFY_WEBHOOK_URL=receiver.url) as loop:
         assert loop.stdout is not None

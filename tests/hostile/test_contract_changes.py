@@ -1,4 +1,4 @@
-"""A changed contract reads what was loaded before exactly, or is refused with the column, the rule and the way out."""
+"""A changed contract reads earlier loads exactly, or is refused with the column, the rule and the remedy."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def struct(name: str, *fields: dict[str, Any], **rules: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of the columns beside id and at.
+    """A change of the columns other than id and at.
 
     Attributes:
         loaded: records before it.
         then: a record after it.
-        read: column `x` of all of them, when the change is allowed.
+        read: column `x` of all records, when the change is allowed.
         fault: a part of the message otherwise.
     """
 
@@ -211,7 +211,7 @@ def agree(checkout: Checkout, changes: dict[str, Change], version: int, **fields
 
 
 def bronze(checkout: Checkout, feed: str, columns: str = "x") -> list[Any]:
-    """A column of bronze, as the views show it."""
+    """A column of bronze as shown by the views."""
     contract = load_contracts(checkout.folder / "ingest/contracts")[feed]
     lake = Store(str(checkout.home / "lake"))
     state = Ledger(lake, feed).state()
@@ -287,20 +287,20 @@ def test_other_changes_are_refused_and_stop_their_feed_alone(tmp_path: Path) -> 
     assert checkout.lake("contracts", "--offline", "--write").stdout.startswith(f"{len(REFUSED) + 1} contracts")
     checkout.lake("quarantine", "replay", "double_integer", code=2)
 
-    # AND one way out loads the landing again by the new contract, where that holds everything
+    # AND one remedy is to load the landing again by the new contract, where the landing still has everything
     checkout.lake("ledger", "rebuild", "struct_string", "string_list", "--force", "--yes")
     checkout.lake("ingest", "struct_string", "string_list")
     assert bronze(checkout, "struct_string") == ["c"]
     assert bronze(checkout, "string_list") == [[3]]
 
-    # AND the other is the contract of before
+    # AND the other is the previous contract
     agree(checkout, {feed: change for feed, change in REFUSED.items() if not feed.startswith("str")}, 1)
     checkout.lake("contracts", "--offline", "--write")
     feeds = [feed for feed in REFUSED if not feed.startswith("str")]
     checkout.lake("ingest", *feeds, code=0)
 
 
-def test_key_kind_and_time_of_a_feed_stay(tmp_path: Path) -> None:
+def test_key_kind_and_event_time_of_a_feed_cannot_change(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     other = column("other", "timestamp", required=True)
     name = column("name", "string", required=True)
@@ -339,7 +339,7 @@ def test_version_is_raised_with_each_change(tmp_path: Path) -> None:
     checkout.agree(column("x", "integer"), version=2)
     assert "version 2 is older than version 3" in checkout.lake("contracts", code=2).stderr
 
-    # descriptions and classes of data are no columns, and a version may be raised for itself
+    # descriptions and data classes are no columns, and a version may be raised without a change
     checkout.agree(column("x", "integer", pii=True) | {"description": "y"}, version=3)
     checkout.lake("contracts", "--write")
     checkout.agree(column("x", "integer"), version=5)
@@ -397,7 +397,7 @@ def test_contract_is_kept_once_for_each_change_and_in_checkpoints(feed: Feed, mo
     assert feed.ledger.state(2).contract == Record.of(first).text()
 
 
-def test_loads_by_two_contracts_at_the_same_time_are_planned_again(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_loads_by_two_contracts_are_planned_again(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     older, newer = feed.contract(*x("integer")), feed.contract(*x("double"), version=2)
     feed.load(older, "a", x=1)
     real: Callable[..., int] = Ledger.commit
@@ -425,7 +425,7 @@ def test_loads_by_two_contracts_at_the_same_time_are_planned_again(feed: Feed, m
     assert issubclass(ConflictError, Exception)
 
 
-def test_ledger_from_before_contracts_were_recorded_is_compared_by_its_files(feed: Feed) -> None:
+def test_ledger_without_recorded_contracts_is_compared_by_its_files(feed: Feed) -> None:
     feed.load(feed.contract(*x("string")), "a", x="1")
     key = feed.ledger._key(1)
     entry = Entry.from_bytes(feed.lake.get(key), key)
@@ -439,14 +439,14 @@ def test_ledger_from_before_contracts_were_recorded_is_compared_by_its_files(fee
     assert feed.ledger.state().contract == Record.of(feed.contract(*x("string"))).text()
 
 
-def test_refused_contract_changes_no_date(feed: Feed) -> None:
+def test_refused_contract_does_not_alter_changed_dates(feed: Feed) -> None:
     feed.load(feed.contract(*x("string")), "a", x="1")
     with duckdb.connect() as connection:
         (change,) = feed_changes(feed.lake, {"clicks": feed.contract(*x("integer"), version=2)}, {}, connection)
     assert change.dates == {dt.date(2026, 1, 2)}
 
 
-def test_bronze_that_no_engine_reads_is_a_difference(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bronze_that_cannot_be_read_is_a_difference(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     contract = feed.contract(*x("string"))
     feed.load(contract, "a", x="1")
     monkeypatch.setattr(
@@ -456,7 +456,7 @@ def test_bronze_that_no_engine_reads_is_a_difference(feed: Feed, monkeypatch: py
     assert [line.split(":")[0] for line in verdict.differences] == ["bronze cannot be read"]
 
 
-def test_a_dot_in_a_name_makes_no_member(feed: Feed) -> None:
+def test_a_dot_in_a_name_does_not_make_a_member(feed: Feed) -> None:
     before = feed.contract(struct("x", column("a", "integer")))
     feed.landing.put("a", f'{{"id":"1","at":"{AT}","x":{{"a":1}},"x.b":2}}'.encode())
     ingest_feed(before, feed.landing, feed.lake, START)

@@ -1,4 +1,4 @@
-"""Whatever a contract may say by its grammar, its feed is ingested and read: empty, minimal and full records."""
+"""For every contract that the grammar allows, its feed is ingested and read: empty, minimal and full records."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ START = dt.date(2021, 1, 1)
 AT = "2026-01-02T10:00:00Z"
 SCALARS = ("string", "boolean", "integer", "double", "date", "timestamp", "decimal(5, 2)", "decimal(38, 0)")
 ODD_NAMES = sorted(KEYWORDS) + "list element item bronze entities moved facts at_ key value values event_date x".split()
-"""Words of SQL, of Parquet, and what our own queries call things."""
+"""Words of SQL, of Parquet, and identifiers of Lakemesh's own queries."""
 names = st.one_of(st.sampled_from(ODD_NAMES), st.from_regex(r"[a-c][a-z0-9_]{0,2}", fullmatch=True))
 
 
 def columns(depth: int) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Some columns of different names, structs up to a depth."""
+    """Columns of different names, structs up to a depth."""
     rules = {"name": names, "description": st.just("x"), "required": st.booleans(), "repeated": st.booleans()}
     scalar = st.fixed_dictionaries({**rules, "type": st.sampled_from(SCALARS)})
     one = scalar
@@ -56,7 +56,7 @@ def columns(depth: int) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 @st.composite
 def contracts(draw: st.DrawFn) -> Contract:
-    """A contract that the grammar takes, of either kind."""
+    """A contract that the grammar accepts, of either kind."""
     kind = draw(st.sampled_from(["event", "entity"]))
     taken = {"id", "at", "ingest_date", *(["event_date"] if kind == "event" else [])}
     others = [item for item in draw(columns(3)) if item["name"] not in taken]
@@ -81,7 +81,7 @@ def contracts(draw: st.DrawFn) -> Contract:
 
 
 def value(kind: str) -> Any:
-    """A value of a scalar type as JSON has it."""
+    """A value of a scalar type in JSON."""
     known = {
         "string": "ä\"'",
         "boolean": True,
@@ -94,7 +94,7 @@ def value(kind: str) -> Any:
 
 
 def record(columns: Any, full: bool, depth: int = 0) -> dict[str, Any]:
-    """A record with all columns, or with those that must be there."""
+    """A record with all columns, or with the required ones."""
 
     def one(item: Any) -> Any:
         return record(item.fields, full, depth + 1) if item.fields else value(item.type)
@@ -110,7 +110,7 @@ def record(columns: Any, full: bool, depth: int = 0) -> dict[str, Any]:
 
 
 def lacking(columns: Any, found: Any) -> bool:
-    """Whether a required value is missing, by the rules in plain Python."""
+    """Whether a required value is missing, by rules in plain Python."""
     for item in columns:
         here = (found or {}).get(item.name)
         if here is None and item.required:
@@ -122,7 +122,7 @@ def lacking(columns: Any, found: Any) -> bool:
 
 
 def without(found: Any) -> Iterator[Any]:
-    """The record with one value less, in every way, and with each list element null."""
+    """The record with one value removed, in every way, and with each list element null."""
     for name, here in found.items():
         yield {other: item for other, item in found.items() if other != name}
         parts = here if isinstance(here, list) else [here]
@@ -134,7 +134,7 @@ def without(found: Any) -> Iterator[Any]:
 
 
 def typed(columns: Any, found: Any) -> dict[str, Any]:
-    """A record as bronze shows it."""
+    """A record as shown by bronze."""
 
     def one(item: Any, here: Any) -> Any:
         if here is None:
@@ -155,7 +155,7 @@ def typed(columns: Any, found: Any) -> dict[str, Any]:
 
 
 def check(contract: Contract, dice: random.Random) -> None:
-    """Ingests records that have everything, little, nothing, and one value less; reads them as DuckDB does."""
+    """Ingest records with all, few, no values and one value removed; read them with DuckDB."""
     full = record(contract.columns, True)
     variants = list(itertools.islice(without(full), 500))
     records = [{}, record(contract.columns, False), full, *dice.sample(variants, min(len(variants), 40))]
@@ -199,7 +199,7 @@ def check(contract: Contract, dice: random.Random) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(contracts(), st.randoms(use_true_random=False))
-def test_every_contract_survives_what_its_records_lack(contract: Contract, dice: random.Random) -> None:
+def test_every_contract_tolerates_missing_values(contract: Contract, dice: random.Random) -> None:
     check(contract, dice)
 
 
@@ -259,11 +259,11 @@ def contract_of(*others: dict[str, Any], **fields: Any) -> Contract:
         "longest times",
     ],
 )
-def test_contracts_at_the_edge_of_the_grammar_are_ingested(contract: Contract) -> None:
+def test_contracts_at_the_limits_of_the_grammar_are_ingested(contract: Contract) -> None:
     check(contract, random.Random(1))
 
 
-def test_a_word_of_sql_as_a_column_is_known_to_sqlmesh() -> None:
+def test_a_sql_keyword_as_a_column_is_known_to_sqlmesh() -> None:
     (model,) = yaml.safe_load(external_models([contract_of(*(column(word, "string") for word in KEYWORDS - {"at"}))]))
     known = create_external_model("bronze.clicks", columns=model["columns"])
     assert {*KEYWORDS, "id", "at", "event_date"} <= known.columns_to_types.keys()

@@ -1,4 +1,4 @@
-"""CSV of every oddity is rows and quarantined records, never an end of the ingest."""
+"""Malformed CSV of every kind becomes rows and quarantined records, and never aborts the ingest."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_row_of_a_csv_is_a_row_or_is_quarantined(lake: Readings, key: str)
     assert [(bad.line, bad.reason, bad.column) for bad in lake.bad() if bad.object == key] == rejects
 
 
-def test_limit_that_a_header_breaks_is_stated(lake: Readings) -> None:
+def test_limit_exceeded_by_a_header_is_stated(lake: Readings) -> None:
     details = {bad.object: bad.detail for bad in lake.bad()}
     assert "65 levels, expected at most 64" in details["levels.csv"]
     assert "3,001 characters, expected at most 1,000" in details["dots.csv"]

@@ -53,7 +53,7 @@ FORMAT_1 = Path(__file__).parents[1] / "data/ledger_format_1"
 
 
 def lake(*arguments: str, at: str = "") -> subprocess.CompletedProcess[str]:
-    """`lake …` as a process, killed at a moment of tests/worker.py when one is given."""
+    """Run `lake …` as a process, killed at a moment of tests/worker.py if one is given."""
     program = ["-m", "tests.worker", "--at", at, "kill", "lake"] if at else ["-m", "pipeline"]
     return subprocess.run(
         [sys.executable, *program, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
@@ -61,7 +61,7 @@ def lake(*arguments: str, at: str = "") -> subprocess.CompletedProcess[str]:
 
 
 def dropped(*keys: str, because: str = BECAUSE) -> dict[str, Any]:
-    """What `lake drop --json` says of it."""
+    """Run `lake drop --json` and return its output."""
     done = lake("drop", *keys, "--because", because, "--yes", "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -108,7 +108,7 @@ def put_csv_gz(home: Home, key: str, *users: str) -> None:
 
 @pytest.fixture
 def loaded(home: Home) -> Home:
-    """A wrong object on two dates, with three bad lines, beside a right one in the same files."""
+    """A wrong object on two dates, with three bad lines, and a correct one in the same files."""
     home.put(
         "events", "wrong.json", play("w1", "2026-01-01"), b"{", play("w2", "2026-01-02"), b"[]", b'{"event_id": 1}'
     )
@@ -121,7 +121,7 @@ WRONG = "raw-events/wrong.json"
 
 
 def drop_here(home: Home, *names: str) -> Drop:
-    """The same in this process, without marking dates."""
+    """Drop in this process, without marking dates."""
     return drop(store(home), ledger(home), names or [WRONG], BECAUSE, dt.datetime.now(dt.UTC))
 
 
@@ -163,7 +163,7 @@ def test_dropped_version_does_not_load_again_and_new_content_does(loaded: Home) 
     dropped(WRONG)
     assert loaded.ingest().feeds[0].objects == 0
 
-    # WHEN the same bytes come under a new etag
+    # WHEN the same bytes arrive under a new etag
     loaded.landing("events").put("wrong.json", content)
     ingested = lake("ingest", "events")
     assert ingested.returncode == 0, ingested.stderr
@@ -171,14 +171,14 @@ def test_dropped_version_does_not_load_again_and_new_content_does(loaded: Home) 
     assert (rows(loaded), known(loaded, WRONG).dropped) == (["r1", "r2"], 5)
     assert object_history(WRONG, loaded.options).state.endswith(f": {BECAUSE}")
 
-    # WHEN new content comes
+    # WHEN new content arrives
     loaded.put("events", "wrong.json", play("n1", "2026-01-04"), b"{")
     assert object_history(WRONG, loaded.options).state.endswith("; overwritten, its new version waits")
     assert [str(day) for day in loaded.ingest().dates["events"]] == ["2026-01-04"]
     assert (rows(loaded), known(loaded, WRONG).dropped) == (["n1", "r1", "r2"], 0)
     assert (verdict(loaded).records, object_history(WRONG, loaded.options).state) == (5, "loaded")
 
-    # WHEN the producer sends the wrong version once more
+    # WHEN the producer sends the wrong version again
     loaded.landing("events").put("wrong.json", content)
     assert [str(day) for day in loaded.ingest().dates["events"]] == ["2026-01-04"]
     assert (rows(loaded), known(loaded, WRONG).dropped, verdict(loaded).waiting) == (["r1", "r2"], 5, 0)
@@ -206,16 +206,16 @@ def test_object_that_is_gone_from_the_landing_can_be_dropped(loaded: Home) -> No
         ([], "Missing argument 'KEY...'"),
     ],
 )
-def test_what_cannot_be_meant_is_an_error_and_drops_nothing(loaded: Home, keys: list[str], message: str) -> None:
+def test_invalid_arguments_are_an_error_and_drop_nothing(loaded: Home, keys: list[str], message: str) -> None:
     loaded.put("events", "new.json", play("n1", "2026-01-01"))
     done = CliRunner().invoke(main, ["drop", *keys, "--because", BECAUSE, "--yes"])
     assert (done.exit_code, ledger(loaded).position()) == (2, 1)
     assert message in " ".join(done.stderr.split())
 
 
-def test_it_wants_a_reason_and_a_confirmation(loaded: Home) -> None:
+def test_drop_requires_a_reason_and_a_confirmation(loaded: Home) -> None:
     assert CliRunner().invoke(main, ["drop", WRONG, "--yes"]).exit_code == 2
-    assert "why?" in CliRunner().invoke(main, ["drop", WRONG, "--because", " ", "--yes"]).stderr
+    assert "no reason given" in CliRunner().invoke(main, ["drop", WRONG, "--because", " ", "--yes"]).stderr
     assert lake("drop", WRONG, "--because", BECAUSE).returncode == 1
     assert ledger(loaded).position() == 1
 
@@ -230,7 +230,7 @@ def test_it_wants_a_reason_and_a_confirmation(loaded: Home) -> None:
         "before:pipeline.cycle.drop:invalidate",
     ],
 )
-def test_killed_drop_is_done_or_not_and_the_same_command_goes_on(loaded: Home, moment: str) -> None:
+def test_killed_drop_is_atomic_and_the_same_command_completes_it(loaded: Home, moment: str) -> None:
     killed = lake("drop", WRONG, "--because", BECAUSE, "--yes", at=moment)
     assert killed.returncode == -9, killed.stderr
     assert rows(loaded) in (["r1", "r2"], ["r1", "r2", "w1", "w2"])
@@ -285,7 +285,7 @@ def test_commit_whose_answer_was_lost_keeps_its_files_and_its_note(
 
 
 def before_the_commit(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> None:
-    """Lets another writer be first, once."""
+    """Let another writer commit first, once."""
     real = Ledger.commit
 
     def meanwhile(self: Ledger, entry: Entry, seen: int) -> int:
@@ -296,7 +296,7 @@ def before_the_commit(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any
     monkeypatch.setattr(Ledger, "commit", meanwhile)
 
 
-def test_writer_of_the_same_files_makes_it_plan_again(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drop_plans_again_after_another_writer_of_the_same_files(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded.put("events", "right.json", play("r3", "2026-01-03"))
     before_the_commit(monkeypatch, loaded.ingest)
     assert [item.source_file for item in drop_here(loaded).objects] == [WRONG]
@@ -305,7 +305,7 @@ def test_writer_of_the_same_files_makes_it_plan_again(loaded: Home, monkeypatch:
     assert verdict(loaded).dropped == 5
 
 
-def test_discard_and_replay_beside_it_bring_nothing_back(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_discard_and_replay_restore_nothing(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     before_the_commit(monkeypatch, lambda: drop_here(loaded))
     assert discard(store(loaded), ledger(loaded), dt.datetime.now(dt.UTC), "noise", Selection()) == 1
     columns = tuple(column.model_copy(update={"required": False}) for column in EVENTS.columns)
@@ -344,8 +344,8 @@ def test_endless_conflict_and_a_lake_that_differs_end_with_a_clear_error(
     assert known(loaded, WRONG).dropped == 0
 
 
-def test_ingesters_and_maintenance_beside_it_lose_nothing(loaded: Home) -> None:
-    """Six processes at the same time; every record is there once, and those of the wrong objects are not."""
+def test_concurrent_ingesters_and_maintenance_lose_nothing(loaded: Home) -> None:
+    """Six concurrent processes: every record is there once, except those of the wrong objects."""
     for number in range(20):
         lines = [play(f"k{number}-{line}", f"2026-01-0{1 + line % 4}") for line in range(30)]
         loaded.put("events", f"{'bad' if number % 2 else 'good'}-{number:02}.json", *lines, b"{")
@@ -377,8 +377,8 @@ def test_ingesters_and_maintenance_beside_it_lose_nothing(loaded: Home) -> None:
 
 @pytest.mark.parametrize("is_gone", [False, True], ids=["landing has it", "landing has it no more"])
 @pytest.mark.parametrize("steps", [["rebuild", "ingest"], ["refused", "rebuild", "ingest"]], ids="-".join)
-def test_it_stays_dropped_when_the_ledger_is_made_anew(loaded: Home, is_gone: bool, steps: list[str]) -> None:
-    loaded.put("events", "wrong.json", play("w3", "2026-01-02"))  # the version before lies in the lake still
+def test_object_stays_dropped_when_the_ledger_is_rebuilt(loaded: Home, is_gone: bool, steps: list[str]) -> None:
+    loaded.put("events", "wrong.json", play("w3", "2026-01-02"))  # the previous version is still in the lake
     loaded.ingest()
     loaded.landing("events").put("wrong.json", path(loaded, "events", "wrong.json").read_bytes())
     loaded.ingest()  # seen again
@@ -403,7 +403,7 @@ def test_it_stays_dropped_when_the_ledger_is_made_anew(loaded: Home, is_gone: bo
     assert loaded.ingest().dates == {}
 
 
-def test_its_source_is_retired_by_nobody(loaded: Home) -> None:
+def test_dropped_source_is_never_retired(loaded: Home) -> None:
     rule = Retire(after_days=1, action="delete")
     contract = EVENTS.model_copy(update={"source": EVENTS.source.model_copy(update={"retire": rule})})
     drop_here(loaded)
@@ -412,7 +412,7 @@ def test_its_source_is_retired_by_nobody(loaded: Home) -> None:
     assert [version.key for version in plan] == ["right.json"]
 
 
-def test_contract_that_refuses_overwrites_takes_new_content_of_a_dropped_object(loaded: Home) -> None:
+def test_contract_that_refuses_overwrites_accepts_new_content_of_a_dropped_object(loaded: Home) -> None:
     contract = EVENTS.model_copy(update={"overwritten": "refuse"})
     drop_here(loaded)
     loaded.put("events", "wrong.json", play("n1", "2026-01-04"))
@@ -455,7 +455,7 @@ def test_operations_read_entries_of_both_formats(home: Home, entries_of_format_2
     ]
 
 
-def test_sums_of_objects_are_those_of_a_checkpoint_and_what_lies_on_top() -> None:
+def test_sums_of_objects_combine_a_checkpoint_and_later_entries() -> None:
     state = Ledger(Store(str(FORMAT_1)), "events").state()
     assert state.objects.sums("records", "rows", "dropped") == {"records": 6, "rows": 3, "dropped": 0}
     state.objects.update([replace(state.objects["b/x"], rows=0, quarantined=0, dropped=2)])

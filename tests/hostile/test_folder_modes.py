@@ -1,4 +1,4 @@
-"""Files of the lake hold personal data: other users of the machine do not get into its folders, whatever the umask."""
+"""Files of the lake contain personal data: other users cannot enter its folders, whatever the umask."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SQLMESH = [str(Path(sys.executable).with_name("sqlmesh"))]
 
 
 def run(program: list[str], *arguments: str, umask: int = 0o022, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command as a process under a umask."""
+    """Run a command as a process under a umask."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKE_")} | variables
     return subprocess.run(
         [*program, *arguments],
@@ -37,19 +37,21 @@ def run(program: list[str], *arguments: str, umask: int = 0o022, **variables: st
 
 
 def modes(folder: Path) -> Iterator[tuple[str, int]]:
-    """Each folder at and below a place, with its permission bits."""
+    """Each folder at and below a path, with its permission bits."""
     for path in (folder, *folder.rglob("*")):
         if path.is_dir():
             yield str(path), stat.S_IMODE(path.stat().st_mode)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])
-def test_folders_of_a_new_lake_are_open_to_their_owner_alone(clean_settings: Path, tmp_path: Path, umask: int) -> None:
+def test_folders_of_a_new_lake_are_accessible_to_the_owner_only(
+    clean_settings: Path, tmp_path: Path, umask: int
+) -> None:
     # GIVEN a home whose parents are missing as well, and a lake elsewhere
     home, lake = tmp_path / "srv" / "deep" / "home", tmp_path / "lake"
     variables = {"LAKE_HOME": str(home), "LAKE_URI": str(lake)}
 
-    # WHEN a sample is written, and loaded, its events with many broken lines
+    # WHEN a sample is written and loaded, its events with many broken lines
     sample = ("sample", "--events", "20", "--days", "1", "--accounts", "0", "--malformed", "0.5")
     for command in (sample, ("ingest", "events")):
         done = run(LAKE, *command, umask=umask, **variables)
@@ -62,7 +64,7 @@ def test_folders_of_a_new_lake_are_open_to_their_owner_alone(clean_settings: Pat
     assert {name: oct(mode) for name, mode in found.items() if mode != 0o700} == {}
 
 
-def test_a_mode_for_shared_readers_is_what_every_new_folder_gets(clean_settings: Path, tmp_path: Path) -> None:
+def test_every_new_folder_gets_the_mode_for_shared_readers(clean_settings: Path, tmp_path: Path) -> None:
     landing, home = tmp_path / "landing" / "raw-events", tmp_path / "home"
     landing.mkdir(parents=True)
     (landing / "one.jsonl").write_bytes(GOOD)
@@ -72,7 +74,7 @@ def test_a_mode_for_shared_readers_is_what_every_new_folder_gets(clean_settings:
     assert {mode for _, mode in modes(home)} == {0o750}
 
 
-def test_a_folder_that_exists_keeps_its_mode(clean_settings: Path, tmp_path: Path) -> None:
+def test_an_existing_folder_keeps_its_mode(clean_settings: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     landing = home / "landing" / "raw-events"
     landing.mkdir(parents=True)
@@ -86,14 +88,14 @@ def test_a_folder_that_exists_keeps_its_mode(clean_settings: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("value", ["0644", "755x", "7", "0o10755"])
-def test_a_mode_that_keeps_the_owner_out_is_misuse(clean_settings: Path, tmp_path: Path, value: str) -> None:
+def test_a_mode_that_locks_out_the_owner_is_misuse(clean_settings: Path, tmp_path: Path, value: str) -> None:
     done = run(LAKE, "ingest", LAKE_HOME=str(tmp_path / "home"), LAKE_FOLDER_MODE=value)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: LAKE_FOLDER_MODE: '{value}' is not a folder mode")
     assert not (tmp_path / "home").exists()
 
 
-def test_sqlmesh_alone_makes_warehouse_and_state_in_closed_folders(
+def test_sqlmesh_alone_creates_warehouse_and_state_in_closed_folders(
     clean_settings: Path, engagement_project: Path, tmp_path: Path
 ) -> None:
     variables = {"LAKE_HOME": str(tmp_path / "new" / "home"), "STATE_PATH": str(tmp_path / "states" / "one.duckdb")}
@@ -103,7 +105,7 @@ def test_sqlmesh_alone_makes_warehouse_and_state_in_closed_folders(
     assert {mode for _, mode in [*modes(tmp_path / "new"), *modes(tmp_path / "states")]} == {0o700}
 
 
-def test_published_folders_can_have_a_mode_of_their_own(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_folders_can_have_their_own_mode(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.releases.release import Releases
 
     shared = home.options_home.with_name("shared")

@@ -1,4 +1,4 @@
-"""A feed is late when its contract's promise has run out, and not because it is new."""
+"""A feed is late when its contract's freshness has expired, and not because it is new."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = dt.datetime(2026, 2, 4, 12, tzinfo=dt.UTC)
 
 @pytest.fixture
 def alerts() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """The address of a webhook, and what it was sent."""
+    """The address of a webhook, and the alerts it received."""
     found: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,7 +32,7 @@ def alerts() -> Iterator[tuple[str, list[dict[str, str]]]]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -42,10 +42,10 @@ def alerts() -> Iterator[tuple[str, list[dict[str, str]]]]:
         thread.join()
 
 
-def test_a_new_feed_is_late_once_its_promise_has_run_out(
+def test_a_new_feed_is_late_once_its_freshness_has_expired(
     tmp_path: Path, alerts: tuple[str, list[dict[str, str]]]
 ) -> None:
-    # GIVEN a feed that is new, one that is known for a day, one with an object of now and one with an old object
+    # GIVEN a new feed, one known for a day, one with a current object and one with an old object
     url, sent = alerts
     checkout = Checkout(tmp_path)
     checkout.environment["NOTIFY_WEBHOOK_URL"] = url
@@ -58,7 +58,7 @@ def test_a_new_feed_is_late_once_its_promise_has_run_out(
     lake = Store(str(checkout.home / "lake"))
     lake.put("ledger/_first_seen/overdue", yesterday.isoformat().encode())
 
-    # WHEN a cycle runs, though there is no project to compute yet
+    # WHEN a cycle runs, although there is no production to compute yet
     checkout.lake("run", code=None)
 
     # THEN
@@ -73,7 +73,7 @@ def test_a_new_feed_is_late_once_its_promise_has_run_out(
     assert lake.get("ledger/_first_seen/brand_new").decode() > yesterday.isoformat()
 
 
-def test_first_sight_is_kept_and_what_cannot_be_read_is_replaced(tmp_path: Path) -> None:
+def test_first_seen_time_is_kept_and_an_unreadable_one_replaced(tmp_path: Path) -> None:
     lake, later = Store(str(tmp_path / "lake")), NOW + dt.timedelta(days=9)
     assert first_seen(lake, "clicks", NOW) == NOW
     assert first_seen(lake, "clicks", later) == NOW

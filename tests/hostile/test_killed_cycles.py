@@ -1,4 +1,4 @@
-"""A process that is killed or asked to end keeps no lock and leaves nobody behind: `lake run`, also while it forks."""
+"""A process that is killed or terminated keeps no lock and leaves no child: `lake run`, also while it forks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.hostile.conftest import Lake
 from tests.postgres_server import Postgres
 
 FORKS = {"MAX_FORK_WORKERS": "2"}
-"""The tests have SQLMesh parse in one process, as `lake` does; here it forks, as it would by itself."""
+"""In tests SQLMesh parses in one process, as in `lake`; here it forks, as it does by default."""
 
 
 def children(process: int) -> list[int]:
@@ -33,14 +33,14 @@ def children(process: int) -> list[int]:
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it ended just now
+            continue  # it has just ended
         if int(fields[1]) == process:
             found.append(int(path.parent.name))
     return found
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 60.0) -> None:
-    """Waits for a condition, a function without arguments."""
+    """Wait for a condition, a function without arguments."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not become true in time"
@@ -48,7 +48,7 @@ def wait_until(holds: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process is there, and not only its entry in the table."""
+    """Whether a process is running, and not a zombie."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -56,7 +56,7 @@ def is_alive(process: int) -> bool:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
-def test_a_cycle_that_is_killed_while_it_forks_stops_no_later_one(lake: Lake) -> None:
+def test_a_cycle_that_is_killed_while_it_forks_blocks_no_later_one(lake: Lake) -> None:
     cache = Path(tests.home.PROJECT) / ".cache"
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         shutil.rmtree(cache, ignore_errors=True)
@@ -128,8 +128,8 @@ def test_a_lock_and_forked_children_end_with_their_process(kind: str, tmp_path: 
         wait_until(lambda: not is_alive(child), 5)
 
 
-def test_a_forked_child_does_not_close_what_is_no_lock_any_more(tmp_path: Path) -> None:
-    """The number of a descriptor that was lost meanwhile belongs to another file."""
+def test_a_forked_child_does_not_close_a_descriptor_that_is_no_longer_a_lock(tmp_path: Path) -> None:
+    """The number of a descriptor that was closed meanwhile belongs to another file."""
     script = """
 import os, sys
 from ingest.storage.lock import not_inherited
@@ -149,7 +149,7 @@ with not_inherited(one):
 
 @pytest.fixture
 def postgres_state(clean_settings: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A new database for the state; the settings lead to it."""
+    """A new database for the state; the settings point to it."""
     database = f"killed_{os.getpid()}"
     with settings_of(monkeypatch, clean_settings.parent, postgres_server, database):
         yield database
@@ -172,7 +172,7 @@ with cycle_lock(settings(), 0), compute_lock(settings()):
 
 
 def test_a_session_of_postgres_ends_with_its_process(postgres_state: str, postgres_server: Postgres) -> None:
-    """A forked child shares the socket: to the server the session would live on, with its locks."""
+    """A forked child shares the socket: for the server the session would continue, with its locks."""
     query = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 1818323813"
 
     def locks() -> str:
@@ -194,10 +194,10 @@ def test_a_session_of_postgres_ends_with_its_process(postgres_state: str, postgr
         (signal.SIGTERM, "before:pipeline.warehouse.project:Project.run"),
     ],
 )
-def test_a_cycle_that_is_asked_to_end_says_so(lake: Lake, number: signal.Signals, moment: str) -> None:
+def test_a_terminated_cycle_reports_it(lake: Lake, number: signal.Signals, moment: str) -> None:
     lake.stops_at = moment
     with lake.start("run", "--json") as cycle:
-        out, err = ask_to_end(cycle, number)
+        out, err = terminate(cycle, number)
     assert cycle.returncode == 1
     assert err.strip() == "interrupted: nothing half done is visible, run it again"
     assert '"outcome": "failed"' in out
@@ -205,15 +205,15 @@ def test_a_cycle_that_is_asked_to_end_says_so(lake: Lake, number: signal.Signals
     assert not (lake.home.options_home / "alerts.json").exists()
 
 
-def ask_to_end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
-    """Sends a signal to a process once it has stopped, lets it go on, and gives what it printed."""
+def terminate(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
+    """Send a signal to a process once it has stopped, continue it, and return its output."""
     wait_until(lambda: os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)[0] == process.pid)
     process.send_signal(number)
     process.send_signal(signal.SIGCONT)
     return process.communicate(timeout=30)
 
 
-def test_a_loop_of_cycles_that_is_asked_to_end_has_done_its_work(lake: Lake) -> None:
+def test_a_loop_terminated_between_cycles_succeeds(lake: Lake) -> None:
     with lake.start("run", "--json", "--every", "1h") as loop:
         assert loop.stdout is not None
         assert '"outcome": "unchanged"' in loop.stdout.readline()
@@ -224,19 +224,19 @@ def test_a_loop_of_cycles_that_is_asked_to_end_has_done_its_work(lake: Lake) -> 
     assert "Traceback" not in err
 
 
-def test_a_loop_that_is_asked_to_end_amid_a_cycle_gives_it_up(lake: Lake) -> None:
+def test_a_loop_terminated_during_a_cycle_gives_it_up(lake: Lake) -> None:
     lake.stops_at = "before:pipeline.cycle.ingest:invalidate"
     with lake.start("run", "--every", "1h") as loop:
-        _, err = ask_to_end(loop, signal.SIGTERM)
+        _, err = terminate(loop, signal.SIGTERM)
     assert loop.returncode == 0
     assert "stopped: nothing half done is visible" in err
 
 
-def test_ingest_that_is_asked_to_end_takes_its_files_away(empty_lake: Lake) -> None:
+def test_a_terminated_ingest_removes_its_files(empty_lake: Lake) -> None:
     empty_lake.home.put("events", "a.json", play("a", "2026-01-01"))
     empty_lake.stops_at = "after:ingest.steps.write:LoadWriter.finish"
     with empty_lake.start("ingest") as ingest:
-        _, err = ask_to_end(ingest, signal.SIGTERM)
+        _, err = terminate(ingest, signal.SIGTERM)
     assert ingest.returncode == 1
     assert err.strip() == "interrupted: nothing half done is visible, run it again"
     assert not list(empty_lake.home.options_home.rglob("*.parquet"))
@@ -245,8 +245,8 @@ def test_ingest_that_is_asked_to_end_takes_its_files_away(empty_lake: Lake) -> N
     assert empty_lake("ingest").returncode == 0
 
 
-def test_a_command_that_does_not_end_in_order_is_ended(empty_lake: Lake) -> None:
-    """A library that swallows the interrupt, and goes on."""
+def test_a_command_that_ignores_termination_is_killed(empty_lake: Lake) -> None:
+    """A library swallows the interrupt and continues."""
     script = """
 import time, sys
 from pipeline.process.interrupt import interruptible

@@ -1,4 +1,4 @@
-"""A landing that is not where the settings say, and links that lead out of it."""
+"""A landing that is not where the settings point, and links that lead out of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_landing_that_is_missing_or_mistyped_is_misuse(house: Lakehouse, command
 
 
 @pytest.mark.parametrize("command", ["ingest", "status", "verify"])
-def test_bucket_that_is_a_file_is_misuse_and_the_others_are_done(house: Lakehouse, command: str) -> None:
+def test_bucket_that_is_a_file_is_misuse_and_the_others_are_processed(house: Lakehouse, command: str) -> None:
     (house.bucket("raw-users").parent / "raw-events").write_bytes(line("a"))
     done = house.lake(command, "--json")
     must_be_misuse(done, "landing/raw-events is not a folder", "LANDING_URI")
@@ -50,7 +50,7 @@ def test_bucket_that_is_a_file_is_misuse_and_the_others_are_done(house: Lakehous
     assert sorted(feed["feed"] for feed in feeds) == sorted(set(contracts()) - {"events"})
 
 
-def test_feed_without_data_yet_is_a_note_beside_others(house: Lakehouse) -> None:
+def test_feed_without_data_yet_is_a_note_if_others_have_data(house: Lakehouse) -> None:
     fill(house)
     done = house.lake("ingest", "--json")
     assert (done.code, done.err) == (0, "")
@@ -62,7 +62,7 @@ def test_feed_without_data_yet_is_a_note_beside_others(house: Lakehouse) -> None
 
 
 @pytest.mark.parametrize("moved", ["bucket", "landing"])
-def test_landing_that_was_there_before_is_missed(house: Lakehouse, moved: str) -> None:
+def test_landing_that_disappeared_is_misuse(house: Lakehouse, moved: str) -> None:
     fill(house)
     house.bucket("raw-users")
     assert house.lake("ingest").code == 0
@@ -105,9 +105,12 @@ def test_links_out_of_the_bucket_are_refused_and_named(house: Lakehouse) -> None
     assert (done.code, report["objects"], report["records"], report["rows"]) == (1, 1, 1, 1)
     assert counts(report["unloadable"]) == {"link_outside": len(LINKS)}
     for command in ("status", "verify"):
-        told = house.lake(command, "events")
-        assert told.code == 1
-        assert "link_outside 7 (absent.json, chain.json, chain2.json, folder, neighbour.json, …)" in told.out + told.err
+        result = house.lake(command, "events")
+        assert result.code == 1
+        assert (
+            "link_outside 7 (absent.json, chain.json, chain2.json, folder, neighbour.json, …)"
+            in result.out + result.err
+        )
     assert "outside the bucket's folder" in house.lake("why", "raw-events/passwd.json").out
     assert house.lake("verify", "events", "--deep", "--json").said[0]["records"] == 1
     healed = house.with_source("events", ignore=[*LINKS]).lake("ingest", "events", "--json")

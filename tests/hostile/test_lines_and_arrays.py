@@ -28,12 +28,12 @@ BODIES: dict[str, tuple[bytes, int, int]] = {
     "empty array": (b" [ ]\n", 0, 0),
     "BOM and array": (b"\xef\xbb\xbf\r\n[" + ELEMENTS.replace(b"\n", b"\r\n") + b"]\r\n", 50, 0),
 }
-"""Body, rows and rejected records of each."""
+"""Body, rows and rejected records of each object."""
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Rows and rejected records of each object, after one `lake ingest` of all of them."""
+    """Rows and rejected records of each object, after one `lake ingest` of all objects."""
     lake = Lakehouse(tmp_path_factory.mktemp("lines") / "home")
     bucket: Path = lake.bucket()
     for number, (body, _, _) in enumerate(BODIES.values()):
@@ -60,7 +60,7 @@ def test_line_is_the_unit_unless_the_whole_body_is_an_array(loaded: Any, name: s
     assert (found.rows, found.quarantined, found.records) == (rows, bad, rows + bad)
     kept = [bytes(raw) for name, _, _, raw in rejected if name == source_file]
     assert len(kept) == bad
-    if name == "form feed in an array":  # blanks that are none of JSON's are kept as a JSON text
+    if name == "form feed in an array":  # blanks that JSON does not define are kept as a JSON text
         assert kept == [b'"\\f"']
     else:
         assert all(raw and raw in body for raw in kept), "the bytes of what is rejected are kept"

@@ -1,4 +1,4 @@
-"""A ledger that is lost stops the writers of its feed until it is rebuilt; then bronze and gold are what they were."""
+"""A lost ledger stops the writers of its feed until it is rebuilt; then bronze and gold are as before."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def user(name: str) -> dict[str, Any]:
 
 
 def lake(*command: str) -> subprocess.CompletedProcess[str]:
-    """`lake` as a process of its own."""
+    """Run `lake` as its own process."""
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *command], cwd=PROJECT, capture_output=True, text=True, check=False
     )
 
 
 def here(*command: str) -> Result:
-    """`lake` in this process, for the many orders of steps."""
+    """Run `lake` in this process, for the many orders of steps."""
     return CliRunner().invoke(main, list(command), catch_exceptions=False)
 
 
 def prepare(home: Home) -> Home:
-    """Two feeds with a past; the events of gone.json and old.json are in the lake alone."""
+    """Load two feeds with a history; the events of gone.json and old.json are only in the lake."""
     home.put("users", "1.json", user("u1"), user("u2"))
     home.put("activities", "1.json", {"activity_id": "a1", "name": "x", "type": "game"})
     home.put("events", "old.json", event("o1"), event("o2", "2026-01-03"))
@@ -180,7 +180,7 @@ def lose_all_but_release(home: Home) -> None:
 
 
 @pytest.mark.parametrize("loss", [lose_folder, lose_folder_and_identity, lose_folder_and_state])
-def test_documented_steps_heal_a_lost_ledger(lived: Home, loss: Callable[[Home], None]) -> None:
+def test_documented_steps_recover_a_lost_ledger(lived: Home, loss: Callable[[Home], None]) -> None:
     identity = (folder(lived) / "_lake_id").read_text()
     loss(lived)
 
@@ -195,7 +195,7 @@ def test_documented_steps_heal_a_lost_ledger(lived: Home, loss: Callable[[Home],
     assert checked.returncode == 0, checked.stdout
     named = {(Path(lived.options.lake_uri) / place).read_text() for place in PLACES}
     assert len(named) == 1
-    if loss is not lose_folder_and_state:  # then nobody knows it any more
+    if loss is not lose_folder_and_state:  # without the state, the identity is recorded nowhere
         assert named == {identity}
 
 
@@ -210,7 +210,7 @@ def test_a_log_that_lost_entries_has_no_writers(lived: Home, loss: Callable[[Hom
 
     loaded = lake("ingest", "--json")
 
-    # THEN all other feeds are loaded, and this one says what to do
+    # THEN all other feeds are loaded, and the error of this one states what to do
     assert loaded.returncode == 2
     (error,) = json.loads(loaded.stdout)["errors"]
     assert "ledger/events" in error
@@ -241,14 +241,14 @@ def test_a_log_that_lost_entries_has_no_writers(lived: Home, loss: Callable[[Hom
 
 STEPS = (("ingest",), ("ledger", "rebuild", "--yes"), ("ledger", "rebuild", "users", "--yes"), ("maintain",))
 ORDERS = [next(order for order in permutations(STEPS) if order[0] == first) for first in STEPS]
-"""One that begins with each step; tests/torture.py tries all others."""
+"""One order that begins with each step; tests/torture.py tries all others."""
 
 
 @pytest.mark.parametrize(
     ("number", "loss"),
     list(enumerate([lose_folder, lose_folder_and_identity, lose_folder_and_state, lose_logs, lose_end])),
 )
-def test_steps_heal_in_any_order(prepared: Home, home: Home, number: int, loss: Callable[[Home], None]) -> None:
+def test_steps_recover_in_any_order(prepared: Home, home: Home, number: int, loss: Callable[[Home], None]) -> None:
     for order in (ORDERS[number % 4], ORDERS[(number + 1) % 4]):
         shutil.rmtree(home.options_home, ignore_errors=True)
         copy_home(prepared, home)
@@ -266,7 +266,7 @@ def test_steps_heal_in_any_order(prepared: Home, home: Home, number: int, loss: 
             assert applied_positions(state)["events"] == position, order
 
 
-def test_lake_that_lost_its_identity_alone_gets_it_again(lived: Home) -> None:
+def test_lake_that_lost_only_its_identity_gets_it_back(lived: Home) -> None:
     identity = (folder(lived) / "_lake_id").read_text()
     (folder(lived) / "_lake_id").unlink()
     assert here("ingest").exit_code == 0
@@ -295,8 +295,8 @@ def test_another_lake_at_the_same_address_is_named(lived: Home) -> None:
         assert f"(identity another, expected {expected})" in refused.stderr
 
 
-def test_log_that_was_begun_again_behind_the_state_is_recognised(lived: Home) -> None:
-    """Somebody who did not see the state, as beside `sqlmesh ui`, has loaded more than was there before."""
+def test_log_that_was_restarted_without_the_state_is_recognised(lived: Home) -> None:
+    """A process without access to the state, as during `sqlmesh ui`, has loaded more entries than there were before."""
     lose_folder(lived)
     for number in range(LAST + 2):
         lived.put("events", f"new{number}.json", event(f"n{number}"))
@@ -314,12 +314,12 @@ def test_log_that_was_begun_again_behind_the_state_is_recognised(lived: Home) ->
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "damaged"])
 def test_only_copy_of_a_row_is_never_deleted(lived: Home, harm: str) -> None:
-    """Where nobody knows how long the log was, the files beside it tell."""
+    """Where nothing records how long the log was, the data files show it."""
     lose_end(lived)
     Path(lived.options.state_path).unlink()
     shutil.rmtree(Path(lived.options.lake_uri) / "settled")
     (orphan,) = (Path(lived.options.lake_uri) / "bronze/events").glob("*/event_date=2026-01-04/*.parquet")
-    if harm == "cut":  # as a killed writer leaves it: nobody can read a row of it
+    if harm == "cut":  # as a killed writer leaves it: no row of it can be read
         orphan.write_bytes(orphan.read_bytes()[:-100])
     elif harm == "damaged":
         data = bytearray(orphan.read_bytes())
@@ -343,7 +343,7 @@ def test_only_copy_of_a_row_is_never_deleted(lived: Home, harm: str) -> None:
     assert bronze(lived) == expected
 
 
-def test_new_lake_and_killed_first_load_need_no_ceremony(home: Home) -> None:
+def test_new_lake_and_killed_first_load_need_no_recovery(home: Home) -> None:
     home.put("events", "a.json", event("a1"))
     killed = ["tests.worker", "--at", "before:ingest.ledger.ledger:Ledger.commit", "kill", "lake", "ingest", "events"]
     assert subprocess.run([sys.executable, "-m", *killed], cwd=PROJECT, check=False).returncode == -signal.SIGKILL
@@ -368,7 +368,7 @@ def test_feed_that_never_had_data_does_not_keep_others_from_being_rebuilt(lived:
     assert (named.exit_code, "is complete" in named.stderr) == (2, True)
 
 
-def test_rebuilt_log_goes_beyond_all_that_was_known(lived: Home) -> None:
+def test_rebuilt_log_starts_beyond_every_known_position(lived: Home) -> None:
     lose_log(lived)
     assert here("ledger", "rebuild", "events", "--yes").exit_code == 0
     ledger = Ledger(Store(lived.options.lake_uri), "events")
@@ -384,7 +384,7 @@ def test_rebuilt_log_goes_beyond_all_that_was_known(lived: Home) -> None:
 
 
 def gold(home: Home) -> list[tuple[Any, ...]]:
-    """What readers get."""
+    """The rows that readers get."""
     with Releases(home.options).connect() as reader:
         return reader.execute(
             "SELECT date, country_code, activity_type, SUM(activities_played)::INT, SUM(capped_time_spent) "
@@ -407,11 +407,11 @@ def test_readers_get_the_same_gold(home: Home) -> None:
     home.put("events", "new.json", event("n1"))
     home.put("activities", "1.json", {"activity_id": "a1", "name": "x", "type": "song"})
 
-    # WHEN a scheduled cycle comes before the operator
+    # WHEN a scheduled cycle runs before the operator acts
     command = [sys.executable, "-m", "tests.worker", "--project", str(tests.home.PROJECT), "lake", "run"]
     scheduled = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
 
-    # THEN the lost feed stays as it was, and the news of the others are published
+    # THEN the lost feed stays as it was, and the changes of the others are published
     assert scheduled.returncode == 2, scheduled.stderr
     assert scheduled.stderr.count("\nerror: ") == 1
     assert "`lake ledger rebuild events`" in scheduled.stderr

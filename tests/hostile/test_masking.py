@@ -1,4 +1,4 @@
-"""`lake quarantine show` and `lake why` hide what is personal, unknown or unreadable, unless --raw asks for it."""
+"""`lake quarantine show` and `lake why` hide personal, unknown or unreadable data unless --raw is given."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def none_of(secrets: Sequence[str], text: str) -> bool:
 )
 def test_nothing_personal_is_shown(rejected: Checkout, command: tuple[str, ...]) -> None:
     shown = rejected.lake(*command)
-    # the time is a column that is not personal, and is shown with what is wrong with it
+    # the time is a column that is not personal, and is shown with its fault
     assert none_of(
         SECRETS,
         (shown.stdout + shown.stderr).replace('"at": "0611223344"', "").replace('\\"at\\": \\"0611223344\\"', ""),
     )
 
 
-def test_what_is_not_personal_is_shown(rejected: Checkout) -> None:
+def test_data_that_is_not_personal_is_shown(rejected: Checkout) -> None:
     rows = json.loads(rejected.lake("quarantine", "show", "--json").stdout)
     by_place = {(row["source_file"][len("raw-clicks/") :], row["line"]): row for row in rows}
     assert by_place["bad.json", 1]["raw"] == SHOWN
@@ -157,7 +157,7 @@ def test_details_that_may_quote_a_value_are_hidden(contract: Contract, reason: s
         ("corrupt_object", None, "gzip: the stream ends too early"),
     ],
 )
-def test_details_that_help_and_quote_nothing_are_kept(contract: Contract, reason: str, path: str, detail: str) -> None:
+def test_helpful_details_that_quote_nothing_are_kept(contract: Contract, reason: str, path: str, detail: str) -> None:
     assert masked_detail(contract, reason, path, detail) == detail
 
 
@@ -178,6 +178,6 @@ def test_text_that_cannot_be_read_is_hidden_as_a_whole(contract: Contract, raw: 
     assert masked_record(contract, raw) == f"<{len(raw):,} bytes, not a JSON object>"
 
 
-def test_rows_that_audits_found_are_masked_by_the_names_of_personal_columns() -> None:
+def test_rows_found_by_audits_are_masked_by_the_names_of_personal_columns() -> None:
     row: dict[str, Any] = {"user_id": "u1", "email": None, "date": "2026-01-02", "rows": 2}
     assert masked_row(row) == {"user_id": "***", "email": None, "date": "2026-01-02", "rows": 2}

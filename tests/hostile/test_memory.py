@@ -1,4 +1,4 @@
-"""An ingest stays below its documented memory, or the object that would not is quarantined with the limit it broke."""
+"""An ingest stays below its documented memory; an object that would exceed it is quarantined with that limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def zstd(data: bytes) -> bytes:
 
 
 def parquet(rows: int, **columns: pa.Array) -> bytes:
-    """Events in Parquet, their texts in dictionaries, with further columns."""
+    """Events in Parquet, with dictionary-encoded texts and further columns."""
     plain = {name: pa.DictionaryArray.from_arrays([0] * rows, [value]) for name, value in EVENT.items()}
     plain["event_id"] = pa.array([f"e{number}" for number in range(rows)])
     sink = pa.BufferOutputStream()
@@ -52,7 +52,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 LONG = ("4 million empty objects",)
-"""Every record of it is quarantined, which takes a minute."""
+"""Objects whose records are all quarantined, which takes a minute."""
 MEASURED = """
 import atexit, pathlib, runpy, sys
 
@@ -61,14 +61,14 @@ atexit.register(lambda: place.write_text(pathlib.Path("/proc/self/status").read_
 sys.argv = ["lake", "ingest", "events", "--json"]
 runpy.run_module("pipeline", run_name="__main__", alter_sys=True)
 """
-"""`lake ingest`, which leaves its own peak behind: what the system says of a child begins with that of its parent."""
+"""`lake ingest`, which records its own peak: the system's figure for a child includes that of its parent."""
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell the peak of a process")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in BOMBS]
 )
-def test_memory_is_bounded_whatever_an_object_becomes(tmp_path: Path, name: str) -> None:
+def test_memory_is_bounded_for_every_object(tmp_path: Path, name: str) -> None:
     bucket = tmp_path / "home/landing/raw-events"
     bucket.mkdir(parents=True)
     (bucket / "bomb.json").write_bytes(BOMBS[name]())
@@ -93,7 +93,7 @@ def test_memory_is_bounded_whatever_an_object_becomes(tmp_path: Path, name: str)
     assert feed["records"] == feed["rows"] + feed["quarantined"]
 
 
-def test_object_that_breaks_a_limit_names_it(tmp_path: Path) -> None:
+def test_object_over_a_limit_is_quarantined_with_that_limit(tmp_path: Path) -> None:
     bucket = tmp_path / "home/landing/raw-events"
     bucket.mkdir(parents=True)
     (bucket / "lines.json").write_bytes(zstd(b"{}\n" * 6_000_000))

@@ -1,4 +1,4 @@
-"""Whatever the files of a landing are called: each is a row, or listed with the rule or reason that keeps it out."""
+"""Whatever the names of a landing's files: each is loaded, or listed with the rule or reason that excludes it."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_only_whole_base_names_are_ignored_and_each_is_counted_with_its_rule(hou
     expected = {"_SUCCESS": 2, ".DS_Store": 2, ".lakemesh-draft-*": 1}
     assert counts(done.said["feeds"][0]["ignored"]) == expected
     for command in ("status", "verify"):
-        told = house.lake(command, "events", "--json")
-        assert (told.code, counts(told.said[0]["ignored"])) == (0, expected)
+        result = house.lake(command, "events", "--json")
+        assert (result.code, counts(result.said[0]["ignored"])) == (0, expected)
         assert "ignored by rule" in house.lake(command, "events").out
     assert "ignored by rule .DS_Store" in house.lake("why", "raw-events/deep/.DS_Store").out
 
@@ -111,10 +111,10 @@ def test_name_that_is_no_text_is_reported_escaped_until_the_contract_ignores_it(
     assert (done.code, done.said["feeds"][0]["objects"]) == (1, 1)
     assert counts(done.said["feeds"][0]["unloadable"]) == expected
     for command in ("ingest", "status", "verify"):
-        told = house.lake(command, "events")
-        assert told.code == 1
-        assert "AWS_ENDPOINT_URL" not in told.err
-        shown = told.out + told.err
+        result = house.lake(command, "events")
+        assert result.code == 1
+        assert "AWS_ENDPOINT_URL" not in result.err
+        shown = result.out + result.err
         assert "caf\\xe9.json" in shown
         assert "\\x1b]0;title\\x07.json" in shown
         assert [character for character in shown if ord(character) < 32 and character != "\n"] == []
@@ -133,7 +133,7 @@ def test_name_that_is_no_text_is_reported_escaped_until_the_contract_ignores_it(
     assert (verified.code, verified.said[0]["unloadable"]) == (0, [])
 
 
-def test_patterns_of_the_contract_keep_data_out_and_say_so(house: Lakehouse) -> None:
+def test_patterns_of_the_contract_exclude_data_and_are_reported(house: Lakehouse) -> None:
     for name in ("a.json", "a.tmp", "deep/b.tmp", "_temporary/0/c.json", "part-1", "part-x"):
         put(house.bucket(), name, line(name))
     ignoring = house.with_source("events", ignore=["*.tmp", "_temporary/*", "part-[!0-9]"])
@@ -148,7 +148,7 @@ def test_patterns_of_the_contract_keep_data_out_and_say_so(house: Lakehouse) -> 
     assert house.with_source("events", ignore=["[z-a]"]).lake("contracts").code == 2
 
 
-def test_pipes_sockets_and_devices_are_reported_and_hang_nothing(house: Lakehouse) -> None:
+def test_pipes_sockets_and_devices_are_reported_and_never_block(house: Lakehouse) -> None:
     put(house.bucket(), "good.json", line("good"))
     os.mkfifo(house.bucket() / "pipe.json")
     here = Path.cwd()
@@ -166,22 +166,22 @@ def test_pipes_sockets_and_devices_are_reported_and_hang_nothing(house: Lakehous
     assert "special_file 2 (pipe.json, socket.json)" in house.lake("verify", "events").out
 
 
-def as_others_do() -> None:
-    """Takes from root what lets it read everything; nobody else has it."""
+def drop_capabilities() -> None:
+    """Drop root's capability to read everything; no other user has it."""
     libc = ctypes.CDLL(None)
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: it holds from the next program on
+        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: effective from the next program on
 
 
-def test_what_this_user_may_not_read_is_reported_and_the_others_load(house: Lakehouse) -> None:
+def test_unreadable_files_are_reported_and_the_others_load(house: Lakehouse) -> None:
     for number in range(30):
         put(house.bucket(), f"{number:02}.json", line(str(number)))
         (house.bucket() / f"{number:02}.json").chmod(0o600 if number % 10 == 0 else 0)
     put(house.bucket(), "closed/x.json", line("x"))
     (house.bucket() / "closed").chmod(0)
     try:
-        done = house.lake("ingest", "events", "--json", preexec_fn=as_others_do)
-        again = house.lake("ingest", "events", "--json", preexec_fn=as_others_do)
+        done = house.lake("ingest", "events", "--json", preexec_fn=drop_capabilities)
+        again = house.lake("ingest", "events", "--json", preexec_fn=drop_capabilities)
     finally:
         (house.bucket() / "closed").chmod(0o700)
 
@@ -195,7 +195,7 @@ def test_what_this_user_may_not_read_is_reported_and_the_others_load(house: Lake
 
 @pytest.mark.parametrize("seconds", [-315_619_200, 0, 15_000_000_000, 999_999_999_999])
 def test_file_of_any_age_is_accounted_for(house: Lakehouse, seconds: int) -> None:
-    """1960, 1970, 2445, and a year that has five digits where the file system can say so."""
+    """1960, 1970, 2445, and a year of five digits where the file system can represent it."""
     put(house.bucket(), "good.json", line("good"))
     put(house.bucket(), "odd.json", line("odd"))
     os.utime(house.bucket() / "odd.json", (seconds, seconds))

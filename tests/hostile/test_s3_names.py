@@ -1,6 +1,6 @@
-"""Keys of S3 that no folder could have: each is a row, or it is listed with the rule or reason that keeps it out.
+"""S3 keys that are impossible in a folder: each is loaded, or listed with the rule or reason that excludes it.
 
-moto's server stores every key as it is. versitygw lists some keys under names that it does not answer to.
+moto's server stores every key unchanged. versitygw lists some keys under names by which it does not find them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables that lead to a server that takes any key; its buckets are made by each test."""
+    """The variables of a server that accepts any key; each test creates its buckets."""
     program = shutil.which("moto_server")
     assert program is not None, "moto is in the lock"
     with serve_program(program, MOTO, tmp_path_factory.mktemp("moto") / "unused", ["ready"]) as variables:
@@ -119,9 +119,9 @@ def test_key_that_cannot_be_named_is_reported_until_the_contract_ignores_it(hous
     assert (done.code, done.said["feeds"][0]["rows"]) == (1, 2), done.err
     assert counts(done.said["feeds"][0]["unloadable"]) == expected
     for command in ("ingest", "status", "verify"):
-        told = house.lake(command, "events")
-        assert (told.code, "AWS_ENDPOINT_URL" in told.err) == (1, False)
-        shown = told.out + told.err
+        result = house.lake(command, "events")
+        assert (result.code, "AWS_ENDPOINT_URL" in result.err) == (1, False)
+        shown = result.out + result.err
         assert "bell\\x07.json" in shown
         assert "../x" in shown
         assert [character for character in shown if ord(character) < 32 and character != "\n"] == []
@@ -140,7 +140,7 @@ def test_prefix_without_any_object_is_misuse(house: Lakehouse) -> None:
         assert done.code == 2
         assert "nothing found for events (s3://" in done.err
         assert "LANDING_URI" in done.err
-    put(house, "", make=lambda key: b"")  # a marker of the folder says that it is meant so
+    put(house, "", make=lambda key: b"")  # a marker of the folder shows that this is intended
     assert house.lake("ingest", "events").code == 0
     put(house, "x")
     assert house.lake("ingest", "events").code == 0
@@ -164,7 +164,7 @@ def test_many_threads_list_the_same_keys(house: Lakehouse, monkeypatch: pytest.M
         assert [row["key"] for row in below] == sorted(key for key in keys if key.startswith("day/"))
 
 
-def test_hints_recent_folders_and_retirement_know_the_same_keys(house: Lakehouse, tmp_path: Path) -> None:
+def test_hints_recent_folders_and_retirement_handle_the_same_keys(house: Lakehouse, tmp_path: Path) -> None:
     place, lake, plain = landing(house), Store(str(house.home / "lake")), contracts()["events"]
     day = dt.datetime.now(dt.UTC)
     dated = {"date_prefix": "{date:%Y/%m/%d}/", "recent_days": 2, "ignore": ("*.tmp",)}
@@ -214,8 +214,8 @@ def test_version_of_an_odd_key_that_was_overwritten_is_not_read(house: Lakehouse
     assert not place.remove(listed)
 
 
-def test_key_that_the_store_lists_but_does_not_give_is_reported(tmp_path: Path) -> None:
-    """versitygw answers a listing with U+FFFD for what XML cannot hold."""
+def test_key_that_the_store_lists_but_cannot_read_is_reported(tmp_path: Path) -> None:
+    """versitygw answers a listing with U+FFFD for characters that XML cannot contain."""
     program = shutil.which("versitygw")
     if program is None:
         pytest.skip(f"versitygw is not installed: go install {SERVERS['versitygw'].package}")
@@ -235,7 +235,7 @@ def test_key_that_the_store_lists_but_does_not_give_is_reported(tmp_path: Path) 
             assert counts(report["unloadable"]) == {"control_character": 1}
             assert "the store lists this key and version, but does not return it" in done.err
         assert house.lake("verify", "events", "--json").said[0]["gone"] == 0
-        assert names(house) == ["a/b.json", "dot.json", "good.json", "lead.json"]  # as this store has them
+        assert names(house) == ["a/b.json", "dot.json", "good.json", "lead.json"]  # as this store returns them
         assert house.with_source("events", ignore=["*\ufffd*", "*\\x*"]).lake("ingest", "events").code == 0
 
 
@@ -268,7 +268,7 @@ def test_listing_of_a_store_that_encodes_no_keys_is_read(text: str, key: str) ->
     "body",
     [b"", b"<Error/>", b"<ListBucketResult><Contents>", ROOT.format("<IsTruncated>true</IsTruncated>").encode()],
 )
-def test_answer_that_is_no_whole_listing_is_an_error(body: bytes) -> None:
+def test_incomplete_listing_is_an_error(body: bytes) -> None:
     from ingest.storage.bucket import _page
 
     with pytest.raises((ValueError, SyntaxError)):

@@ -1,4 +1,4 @@
-"""No secret of the settings is shown, logged, sent or kept, whichever of them fails."""
+"""No secret of the settings is shown, logged, sent or stored, whichever part fails."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TOKENS = {
 }
 
 
-def given_away(text: str) -> list[str]:
-    """The secrets that a text shows, as they are or as addresses, JSON and Python write them."""
+def disclosed(text: str) -> list[str]:
+    """The secrets that a text contains, verbatim or as written in addresses, JSON and Python."""
     from json import dumps
     from urllib.parse import quote, quote_plus
 
@@ -46,7 +46,7 @@ def given_away(text: str) -> list[str]:
 
 @pytest.fixture
 def settings_with_secrets(receiver: Receiver, mail: MailServer) -> dict[str, str]:
-    """Every channel refuses what it gets, every server is down, and everything has a secret."""
+    """Settings under which every channel refuses, every server is down, and everything has a secret."""
     from urllib.parse import quote
 
     receiver.status = 404
@@ -62,10 +62,10 @@ def settings_with_secrets(receiver: Receiver, mail: MailServer) -> dict[str, str
     }
 
 
-def test_channels_that_fail_give_no_secret_away(
+def test_failing_channels_disclose_no_secret(
     lake: Lake, receiver: Receiver, settings_with_secrets: dict[str, str]
 ) -> None:
-    """Answers 404, a wrong password, a database that is down, and an exception that shows its connection string."""
+    """404 answers, a wrong password, a database that is down, and an exception that contains its connection string."""
     leak = "tests.worker:Leak"
     lake.faults = [
         ("pipeline.warehouse.project:Project.clean_up", leak, ""),
@@ -74,8 +74,8 @@ def test_channels_that_fail_give_no_secret_away(
     for arguments in (["-v", "run", "--json"], ["-v", "run"]):
         done = lake(*arguments, **settings_with_secrets)
         assert done.returncode == 1
-        assert given_away(done.stdout) == []
-        assert given_away(done.stderr) == []
+        assert disclosed(done.stdout) == []
+        assert disclosed(done.stderr) == []
         if "--json" in arguments:
             assert done.stdout.count("could not be reported by ") == 3
             for channel in ("webhook", "slack", "mail"):
@@ -89,23 +89,21 @@ def test_channels_that_fail_give_no_secret_away(
     kept = (home / "alerts.json").read_text() + str(lake.home.rows("SELECT * FROM operations.runs"))
     assert "users: unexpected Leak: " in kept
     assert HIDDEN in kept
-    assert given_away(kept) == []
+    assert disclosed(kept) == []
 
 
-def test_addresses_that_cannot_be_reached_give_no_secret_away(
-    empty_lake: Lake, settings_with_secrets: dict[str, str]
-) -> None:
-    """Urllib3 shows the path alone, and again in each of its tries."""
+def test_unreachable_addresses_disclose_no_secret(empty_lake: Lake, settings_with_secrets: dict[str, str]) -> None:
+    """Urllib3 shows only the path, and repeats it in each attempt."""
     nowhere = {name: value.replace("127.0.0.1:", "127.0.0.1:1/") for name, value in settings_with_secrets.items()}
     nowhere |= {"SMTP_PORT": "1", "LAKE_GATEWAY": "postgres_state", "PGHOST": "127.0.0.1", "PGPORT": "1"}
     nowhere |= {"LAKE_URI": "s3://lake", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "AKIA"}
     for arguments in (["-v", "run", "--json"], ["-v", "publish"], ["-v", "status"], ["-v", "ingest"]):
         done = empty_lake(*arguments, **nowhere)
         assert done.returncode != 0
-        assert given_away(done.stdout + done.stderr) == []
+        assert disclosed(done.stdout + done.stderr) == []
 
 
-def test_an_alert_gives_no_secret_away(lake: Lake, receiver: Receiver, settings_with_secrets: dict[str, str]) -> None:
+def test_an_alert_discloses_no_secret(lake: Lake, receiver: Receiver, settings_with_secrets: dict[str, str]) -> None:
     lake.faults = [("pipeline.cycle.cycle:ingest_all", "tests.worker:Leak", "")]
     variables = {name: value for name, value in settings_with_secrets.items() if not name.startswith("SMTP")}
     receiver.status = 200
@@ -113,11 +111,11 @@ def test_an_alert_gives_no_secret_away(lake: Lake, receiver: Receiver, settings_
     (alert,) = (item for item in receiver.got if item.get("name") == "cycle")
     assert "ingest: unexpected Leak: " in alert["message"]
     assert HIDDEN in alert["message"]
-    assert given_away(str(receiver.got)) == []
+    assert disclosed(str(receiver.got)) == []
 
 
 @pytest.mark.parametrize("name", [name.upper() for name, field in Settings.model_fields.items() if not field.repr])
-def test_every_secret_setting_is_taken_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_secret_setting_is_redacted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value = {
         "SERVING_DSN": "host=db password='it\\'s s3cret' user=x",
         "NOTIFY_WEBHOOK_URL": "https://u:it's%20s3cret@example.org/hook",
@@ -133,7 +131,7 @@ def test_every_secret_setting_is_taken_out(name: str, monkeypatch: pytest.Monkey
     assert RedactingFormatter("%(message)s").format(record) == f"of {HIDDEN}"
 
 
-def test_secrets_that_are_cut_are_taken_out_and_words_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_secrets_are_redacted_and_words_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKENS["session"])
     monkeypatch.setenv("PGPASSWORD", "lake")
     monkeypatch.setenv("SMTP_PASSWORD", "events1")
@@ -147,9 +145,9 @@ def test_secrets_that_are_cut_are_taken_out_and_words_stay(monkeypatch: pytest.M
     assert redact("events1, at https://example.org/hook") == f"{HIDDEN}, at https://example.org/hook"
 
 
-def test_settings_that_are_not_valid_give_no_secret_away(clean_settings: Path, empty_lake: Lake) -> None:
+def test_invalid_settings_disclose_no_secret(clean_settings: Path, empty_lake: Lake) -> None:
     secret = {"AWS_SECRET_ACCESS_KEY": TOKENS["aws"], "LAKE_URI": f"https://ana:{TOKENS['state']}@example.org"}
     done = empty_lake("run", "--json", **secret)
     assert done.returncode == 2
     assert "has the scheme 'https'" in done.stderr
-    assert given_away(done.stdout + done.stderr) == []
+    assert disclosed(done.stdout + done.stderr) == []

@@ -1,4 +1,4 @@
-"""After maintenance, `sqlmesh run` and `lake publish`: positions that change no row settle by themselves."""
+"""After maintenance, `sqlmesh run` and `lake publish`: positions that change no row become applied by themselves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def fill(home: Home) -> None:
-    """Five loads of events whose files can be joined, with a bad line."""
+    """Make five loads of events whose files can be joined, with a bad line."""
     home.put("users", "users.json", {"user_id": "u1", "country_code": "fr"})
     home.put("activities", "activities.json", {"activity_id": "a1", "name": "A", "type": "game"})
     for number in range(5):
@@ -45,7 +45,7 @@ def published(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def run(engagement_project: Path) -> Run:
-    """Runs `lake …` or `sqlmesh …` as a process."""
+    """Run `lake …` or `sqlmesh …` as a process."""
 
     def done(*arguments: str) -> subprocess.CompletedProcess[str]:
         worker = [sys.executable, "-m", "tests.worker", "--project", str(engagement_project), *arguments]
@@ -55,14 +55,14 @@ def run(engagement_project: Path) -> Run:
 
 
 def positions(home: Home) -> tuple[int, int]:
-    """The ledger's position and the settled one, of events."""
+    """The ledger's position and the applied position of events."""
     with open_state(home.options) as state:
-        settled = applied_positions(state)["events"]
-    return Ledger(Store(home.options.lake_uri), "events").position(), settled
+        applied = applied_positions(state)["events"]
+    return Ledger(Store(home.options.lake_uri), "events").position(), applied
 
 
 def load_unmarked(run: Run) -> None:
-    """`lake ingest` that is killed after its loads, before it marks dates and settles."""
+    """Run `lake ingest` and kill it after its loads, before it marks dates and records the applied position."""
     assert run("--at", "before:pipeline.cycle.ingest:invalidate", "kill", "lake", "ingest").returncode == -9
 
 
@@ -95,12 +95,12 @@ HARMLESS = [compact, abandon, discard, see_again, load_bad_lines]
 
 
 @pytest.mark.parametrize("harmless", HARMLESS)
-def test_position_that_changes_no_row_settles_itself(home: Home, run: Run, harmless: Callable[..., None]) -> None:
+def test_position_that_changes_no_row_becomes_applied(home: Home, run: Run, harmless: Callable[..., None]) -> None:
     fill(home)
-    before, settled = positions(home)
+    before, applied = positions(home)
     harmless(home, run)
     after, still = positions(home)
-    assert (after > before, still) == (True, settled)
+    assert (after > before, still) == (True, applied)
     lake = Store(home.options.lake_uri)
 
     assert apply_unchanged(home.options, lake, {"events": after, "users": 1}) == []
@@ -109,14 +109,16 @@ def test_position_that_changes_no_row_settles_itself(home: Home, run: Run, harml
     assert home.ingest().dates == {}
 
 
-def test_models_that_saw_it_are_published_by_the_next_command(published: Home, home: Home, run: Run) -> None:
+def test_models_computed_at_such_a_position_are_published_by_the_next_command(
+    published: Home, home: Home, run: Run
+) -> None:
     copy_home(published, home)
     home.put("events", "late.json", play("late", "2026-01-02"))
     assert run("lake", "ingest").returncode == 0
     compact(home, run)
     discard(home, run)
-    after, settled = positions(home)
-    assert after > settled
+    after, applied = positions(home)
+    assert after > applied
     assert run("sqlmesh", "run").returncode == 0
 
     done = run("lake", "publish", "--json")
@@ -128,7 +130,7 @@ def test_models_that_saw_it_are_published_by_the_next_command(published: Home, h
     alerts = Path(home.options.lake_home) / "alerts.json"
     assert not alerts.exists() or "cycle" not in json.loads(alerts.read_text())
 
-    # WHEN a load whose dates nobody marked is among what models saw
+    # WHEN the models have read a load whose dates are not marked
     home.put("users", "more.json", {"user_id": "u1", "country_code": "de", "updated_at": "2026-01-03"})
     assert run("lake", "ingest").returncode == 0
     home.put("events", "unmarked.json", play("unmarked", "2026-01-01"))
@@ -141,7 +143,7 @@ def test_models_that_saw_it_are_published_by_the_next_command(published: Home, h
     assert positions(home)[1] == after
 
 
-def test_feed_with_a_load_stays_behind_and_others_settle(home: Home, run: Run) -> None:
+def test_feed_with_an_unmarked_load_stays_behind_and_others_become_applied(home: Home, run: Run) -> None:
     fill(home)
     home.put("events", "late.json", play("late", "2026-01-01"))
     home.put("users", "none.json", b"{")
@@ -152,6 +154,6 @@ def test_feed_with_a_load_stays_behind_and_others_settle(home: Home, run: Run) -
     assert apply_unchanged(home.options, lake, shown) == ["events"]
 
     with open_state(home.options) as state:
-        settled = applied_positions(state)
-    assert (settled["events"], settled["users"]) == (shown["events"] - 1, shown["users"])
+        applied = applied_positions(state)
+    assert (applied["events"], applied["users"]) == (shown["events"] - 1, shown["users"])
     assert [str(day) for day in home.ingest().dates["events"]] == ["2026-01-01"]

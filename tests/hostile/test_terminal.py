@@ -40,7 +40,7 @@ CONTENT = (
 
 
 def odd_characters(text: str) -> set[str]:
-    """Characters that a terminal obeys, or that no terminal has."""
+    """Characters that a terminal interprets or cannot display."""
     kinds = {character: unicodedata.category(character) for character in set(text) - {"\n"}}
     return {character for character, kind in kinds.items() if kind in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
 
@@ -55,7 +55,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return checkout
 
 
-def test_why_shows_each_name_as_it_is(hostile: Checkout) -> None:
+def test_why_shows_each_name_escaped(hostile: Checkout) -> None:
     for key in KEYS:
         text = hostile.lake("why", f"raw-clicks/{key}").stdout
         assert text.startswith(f"raw-clicks/{printable(key)} (clicks): loaded\n")
@@ -78,7 +78,7 @@ def test_why_shows_each_name_as_it_is(hostile: Checkout) -> None:
     ],
     ids=" ".join,
 )
-def test_nothing_is_obeyed_by_a_terminal(hostile: Checkout, command: tuple[str, ...]) -> None:
+def test_output_contains_no_terminal_control(hostile: Checkout, command: tuple[str, ...]) -> None:
     done = hostile.lake(*command)
     assert odd_characters(done.stdout + done.stderr) == set()
     if "--json" in command:
@@ -90,7 +90,7 @@ def test_nothing_is_obeyed_by_a_terminal(hostile: Checkout, command: tuple[str, 
         assert "\\xff\\x9b[/red]" in done.stdout
 
 
-def test_names_that_are_not_there_are_escaped_in_errors(hostile: Checkout) -> None:
+def test_unknown_names_are_escaped_in_errors(hostile: Checkout) -> None:
     done = hostile.lake("why", "raw-clicks/\x1b[31m[/red]\u202e", code=2)
     assert done.stderr.startswith("error: ")
     assert "\\x1b[31m[/red]\\u202e" in done.stderr
@@ -102,7 +102,7 @@ def test_names_that_are_not_there_are_escaped_in_errors(hostile: Checkout) -> No
     assert odd_characters(hostile.lake("verify", "--deep", code=None).stdout) == set()
 
 
-def test_failing_audit_whose_objects_have_names_of_markup_is_shown() -> None:
+def test_failing_audit_with_markup_in_object_names_is_shown() -> None:
     summary = RunSummary(dt.datetime.now(dt.UTC), warnings=[f"of {ODD}[/b]"], outcome="not published")
     row = {"note": f"[/red]{ODD}"}
     summary.audits.append(
@@ -115,7 +115,7 @@ def test_failing_audit_whose_objects_have_names_of_markup_is_shown() -> None:
     assert "audit [/x] (all dates): 1 rows" in text
 
 
-def test_data_makes_no_line_of_its_own(tmp_path: Path) -> None:
+def test_data_cannot_start_a_line(tmp_path: Path) -> None:
     verdict = FeedVerdict("clicks", differences=["row only in the lake: a\nclicks: all is well"])
     assert show_verdicts([verdict]).splitlines()[-1] == ("clicks: row only in the lake: a\\x0aclicks: all is well")
     checkout = Checkout(tmp_path)
@@ -142,24 +142,24 @@ def test_data_makes_no_line_of_its_own(tmp_path: Path) -> None:
         DamagedLake("s3://lake", "clicks", [(ODD, ODD)]),
     ],
 )
-def test_errors_are_text_wherever_they_go(error: Exception) -> None:
+def test_errors_are_plain_text_in_every_output(error: Exception) -> None:
     assert odd_characters(str(error)) == odd_characters(f"{error}") == set()
     record = logging.LogRecord("x", logging.WARNING, "f", 1, f"%s {ODD}", (ODD,), None)
     assert odd_characters(PlainFormatter("%(message)s").format(record)) == set()
 
 
-def test_line_breaks_of_our_own_stay() -> None:
+def test_line_breaks_of_messages_are_kept() -> None:
     assert str(ConfigError("one\ntwo\x1b")) == "one\ntwo\\x1b"
 
 
-def test_what_models_say_is_escaped() -> None:
+def test_model_messages_are_escaped() -> None:
     console = RunConsole()
     console.log_error(f"a {ODD}")
     console.log_warning(f"b {ODD}")
     assert odd_characters("".join(console.errors + console.warnings)) == set()
 
 
-def test_json_is_the_same_json_with_escapes() -> None:
+def test_escaped_json_parses_to_the_same_value() -> None:
     value = {"a": ODD, f"é日本{ODD}": ["😀", "\U000e0041", "\u200d", "plain"]}
     text = as_json_text(value)
     assert odd_characters(text.replace("\u200d", "")) == set()

@@ -1,4 +1,4 @@
-"""What a cycle says is true whatever failed: the state of readers, what they got, one line of JSON for each cycle."""
+"""The summary of a cycle is true whatever failed: the readers' release, its outcome, one line of JSON per cycle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.receivers import Receiver
 
 DEFECT = "a defect, please report it with the logged traceback"
 STAGES = {
-    # what fails, and where: (function, exception, word) -> (outcome, state, an error begins so)
+    # what fails, and where: (function, exception, word) -> (outcome, release, beginning of an error)
     ("pipeline.cycle.ingest:writable_lake", "KeyError", ""): (
         "failed",
         1,
@@ -58,7 +58,7 @@ STAGES = {
 
 
 @pytest.mark.parametrize("fault", STAGES, ids=lambda fault: fault[0].rpartition(":")[2])
-def test_a_failed_stage_is_named_and_the_state_is_that_of_readers(
+def test_a_failed_stage_is_named_and_the_release_is_that_of_readers(
     fault: tuple[str, str, str], lake: Lake, receiver: Receiver, late_play: Callable[[str], None]
 ) -> None:
     outcome, state, begins = STAGES[fault]
@@ -89,7 +89,7 @@ NOWHERE = {
 """A store that does not answer."""
 
 
-def test_a_landing_that_is_down_is_a_line_for_each_feed(lake: Lake) -> None:
+def test_a_landing_that_is_down_is_one_error_per_feed(lake: Lake) -> None:
     seen = Store(lake.home.options.lake_uri, lake.home.options)
     seen.put("ledger/_first_seen/invoices", b"2020-01-01T00:00:00+00:00")
     done = lake("run", LANDING_URI="s3://{bucket}", **NOWHERE)
@@ -104,7 +104,7 @@ def test_a_landing_that_is_down_is_a_line_for_each_feed(lake: Lake) -> None:
     assert done.returncode == 1
 
 
-def test_a_lake_that_is_down_takes_no_state_from_readers(lake: Lake) -> None:
+def test_readers_keep_their_release_while_the_lake_is_down(lake: Lake) -> None:
     done = lake("run", LAKE_URI="s3://lake", **NOWHERE)
     assert done.stdout.splitlines()[0] == "not published: readers keep release 1"
     (error,) = done.stderr.splitlines()
@@ -112,7 +112,7 @@ def test_a_lake_that_is_down_takes_no_state_from_readers(lake: Lake) -> None:
     assert done.returncode == 1
 
 
-def test_published_states_that_are_down_are_not_said_to_be_none(lake: Lake) -> None:
+def test_unreachable_releases_are_not_reported_as_missing(lake: Lake) -> None:
     summary, done = lake.run(PUBLISHED_URI="s3://published", LAKE_URI="s3://lake", **NOWHERE)
     assert (summary["outcome"], summary["state"], summary["is_state_known"]) == ("failed", None, False)
     assert [error.split(" ")[0] for error in summary["errors"]] == ["s3://published", "s3://lake"]
@@ -121,7 +121,7 @@ def test_published_states_that_are_down_are_not_said_to_be_none(lake: Lake) -> N
     assert "not published: readers keep their release, whose number cannot be read" in shown
 
 
-def test_cycles_that_cannot_begin_are_a_line_of_json_each(empty_lake: Lake, receiver: Receiver) -> None:
+def test_each_cycle_that_cannot_start_is_a_line_of_json(empty_lake: Lake, receiver: Receiver) -> None:
     empty_lake.home.put("users", "u.json", {"user_id": "u1"})
     expected = {
         "LAKE_START: 'soon' is not a date": ({"LAKE_START": "soon"}, 2),
@@ -150,7 +150,7 @@ def test_cycles_that_cannot_begin_are_a_line_of_json_each(empty_lake: Lake, rece
     assert [item["name"] for item in receiver.got].count("cycle") == 1, "a cycle beside another one reports nothing"
 
 
-def test_publish_is_a_line_too(lake: Lake) -> None:
+def test_publish_prints_one_line_too(lake: Lake) -> None:
     done = lake("publish", "--json")
     (line,) = done.stdout.splitlines()
     assert (json.loads(line)["outcome"], done.returncode) == ("unchanged", 0), done.stderr

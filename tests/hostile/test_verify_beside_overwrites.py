@@ -1,4 +1,4 @@
-"""`lake verify --deep` compares the versions that the ledger holds, whatever producers and ingesters do beside it."""
+"""`lake verify --deep` compares the versions in the ledger, whatever producers and ingesters do concurrently."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ for number in itertools.count():
         file.writelines(lines)
     os.replace(path + "#1", path)
 """
-"""Overwrites objects as long as `lake verify` reads the landing."""
+"""Overwrites objects while `lake verify` reads the landing."""
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def landing(home: Home) -> Path:
 
 
 @contextmanager
-def beside(*command: str) -> Iterator[None]:
-    """A process that works as long as the body runs, and says when it begins."""
+def running(*command: str) -> Iterator[None]:
+    """Run a process while the body runs, from the moment it reports its start."""
     process = subprocess.Popen([sys.executable, *command], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -85,7 +85,7 @@ def beside(*command: str) -> Iterator[None]:
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where processes put what they need for a moment."""
+    """A folder for temporary files of the processes."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -93,7 +93,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def verified(expected: int = 0) -> dict[str, Any]:
-    """What `lake verify events --deep --json` says, as a process."""
+    """The output of `lake verify events --deep --json` as a process."""
     command = [sys.executable, "-m", "pipeline", "verify", "events", "--deep", "--json"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     (found,) = json.loads(done.stdout)
@@ -102,10 +102,10 @@ def verified(expected: int = 0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("how", ["in place", "renamed", "deleted first"])
-def test_objects_overwritten_meanwhile_are_no_difference(loaded: Home, scratch: str, how: str) -> None:
+def test_objects_overwritten_during_verify_are_no_difference(loaded: Home, scratch: str, how: str) -> None:
     moved = 0
     for _ in range(3):
-        with beside("-c", OVERWRITER, str(landing(loaded)), scratch, how):
+        with running("-c", OVERWRITER, str(landing(loaded)), scratch, how):
             found = verified()
         assert found["differences"] == []
         assert (found["objects"], found["records"]) == (OBJECTS, found["rows"] + found["quarantined"])
@@ -117,20 +117,20 @@ def test_objects_overwritten_meanwhile_are_no_difference(loaded: Home, scratch: 
     assert verified()["waiting"] == 0
 
 
-def test_ingesters_beside_overwrites_are_no_difference(loaded: Home, scratch: str) -> None:
+def test_ingesters_during_overwrites_are_no_difference(loaded: Home, scratch: str) -> None:
     ingester = (
         "import os, subprocess, sys\nprint('ready', flush=True)\nwhile True:\n"
         "    subprocess.run([sys.executable, '-m', 'pipeline', 'ingest', 'events'], stdout=subprocess.DEVNULL,"
         " stderr=subprocess.DEVNULL, env=os.environ | {'STATE_LOCK_SECONDS': '0'})\n"
     )
-    with beside("-c", ingester), beside("-c", OVERWRITER, str(landing(loaded)), scratch, "renamed"):
+    with running("-c", ingester), running("-c", OVERWRITER, str(landing(loaded)), scratch, "renamed"):
         for _ in range(3):
             assert verified()["differences"] == []
 
 
 @contextmanager
 def after_the_listing(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> Iterator[None]:
-    """Lets something happen between the listing and the reading of the objects."""
+    """Run a function between the listing and the reading of the objects."""
     with monkeypatch.context() as patch:
 
         def meanwhile(*arguments: Any, **options: Any) -> Any:
@@ -141,7 +141,7 @@ def after_the_listing(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Non
         yield
 
 
-def test_changed_and_deleted_objects_are_counted_as_they_are_then(
+def test_changed_and_deleted_objects_are_counted_when_they_are_read(
     loaded: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = landing(loaded)
@@ -159,8 +159,8 @@ def test_changed_and_deleted_objects_are_counted_as_they_are_then(
     assert (found.differences, found.waiting, found.gone) == ([], 4, 1)
 
 
-def test_rows_of_unchanged_objects_are_compared_all_the_same(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An object with other content under the same etag, as a tool makes that resets times, is found."""
+def test_rows_of_unchanged_objects_are_still_compared(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object with other content under the same etag, as left by a tool that resets times, is found."""
     folder = landing(loaded)
     path = folder / "0005.json"
     before, content = path.stat(), path.read_bytes()

@@ -1,4 +1,4 @@
-"""Any number of unknown fields costs time in proportion to its bytes; beyond the limit the record is quarantined."""
+"""Unknown fields take time in proportion to their bytes; beyond the limit the record is quarantined."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plain(count: int = LINES) -> bytes:
 
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory: pytest.TempPathFactory) -> float:
-    """CPU of an ingest of plain lines, in seconds."""
+    """CPU time of an ingest of plain lines, in seconds."""
     lake = Readings(tmp_path_factory.mktemp("plain"))
     lake.put("a.json", plain())
     return lake.lake("ingest")[1]
@@ -60,7 +60,7 @@ WIDE = {
 
 
 @pytest.mark.parametrize("case", WIDE)
-def test_unknown_fields_cost_linear_time(tmp_path: Path, usual: float, case: str) -> None:
+def test_unknown_fields_take_linear_time(tmp_path: Path, usual: float, case: str) -> None:
     data, rejects = WIDE[case]
     lake = Readings(tmp_path)
     lake.put("a.json", data)
@@ -74,7 +74,7 @@ def test_unknown_fields_cost_linear_time(tmp_path: Path, usual: float, case: str
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80_000, 0), (10_001, 0), (9_998, 30)])
-def test_csv_of_many_columns_costs_linear_time(tmp_path: Path, usual: float, columns: int, rows: int) -> None:
+def test_csv_of_many_columns_takes_linear_time(tmp_path: Path, usual: float, columns: int, rows: int) -> None:
     lake = Readings(tmp_path)
     names, ones = ",".join(f"c{number}" for number in range(columns)), ",1" * columns
     lake.put("a.csv", f"id,at,{names}\n".encode() + f"x,2026-11-01{ones}\n".encode() * 30)
@@ -88,7 +88,7 @@ def test_csv_of_many_columns_costs_linear_time(tmp_path: Path, usual: float, col
     ] * (rows == 0)
 
 
-def test_proposal_for_100_000_fields_is_short_and_quick(tmp_path: Path, usual: float) -> None:
+def test_proposal_for_100_000_fields_is_short_and_fast(tmp_path: Path, usual: float) -> None:
     lake = Readings(tmp_path)
     often = ", ".join(f'"often_{number}": 1' for number in range(30))
     lines = [reading(f"e{record}", f"{often}, {fields(f'f{record}_', 9_000)}") for record in range(12)]

@@ -32,14 +32,14 @@ class Lake:
         self.contracts = dict(contracts())
 
     def agree(self, feed: str, **fields: Any) -> None:
-        """Changes fields of a feed's contract."""
+        """Change fields of a feed's contract."""
         self.contracts[feed] = self.contracts[feed].model_copy(update=fields)
 
     def landing(self, feed: str) -> Landing:
         return Landing(str(self.home / "landing" / self.contracts[feed].source.bucket))
 
     def put(self, feed: str, key: str, *records: dict[str, Any] | bytes) -> None:
-        """Writes one landing object of JSON lines."""
+        """Write one landing object of JSON lines."""
         lines = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in records]
         self.landing(feed).put(key, b"".join(line + b"\n" for line in lines))
 
@@ -82,7 +82,7 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def event() -> Callable[..., dict[str, Any]]:
-    """Makes a valid event; keyword arguments replace fields."""
+    """Make a valid event; keyword arguments replace fields."""
 
     def make(event_id: str = "e1", occurred_at: str = "2026-01-02 10:00:00.000", **fields: Any) -> dict[str, Any]:
         return {

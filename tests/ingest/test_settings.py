@@ -1,4 +1,4 @@
-"""The environment is read in one place, and a wrong value names itself."""
+"""The environment is read in one place, and a wrong value is reported with its variable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_defaults_lie_in_the_data_folder_of_the_project() -> None:
     assert (options.state_path, options.lake_start) == (f"{home}/state.duckdb", dt.date(2021, 1, 1))
 
 
-def test_home_moves_everything_and_each_can_be_moved_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_moves_all_locations_and_each_can_be_moved_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKE_HOME", "/srv/home")
     monkeypatch.setenv("LAKE_URI", "s3://lake/prod/")
     monkeypatch.setenv("LANDING_URI", "s3://{bucket}")
@@ -40,13 +40,13 @@ def test_home_moves_everything_and_each_can_be_moved_alone(monkeypatch: pytest.M
     assert (options.lake_uri, options.state_path) == ("s3://lake/prod", "/srv/home/state.duckdb")
 
 
-def test_dotenv_wins_as_it_does_in_sqlmesh(monkeypatch: pytest.MonkeyPatch, clean: Path) -> None:
+def test_dotenv_takes_precedence_as_in_sqlmesh(monkeypatch: pytest.MonkeyPatch, clean: Path) -> None:
     monkeypatch.setenv("LAKE_HOME", "/from/environment")
     clean.write_text("LAKE_HOME=/from/dotenv\n")
     assert read_settings().lake_home == "/from/dotenv"
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKE_URI", "")
     assert read_settings().lake_uri == f"{PROJECT}/data/lake"
 

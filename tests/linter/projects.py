@@ -1,4 +1,4 @@
-"""Projects of a model or two, and the rules of linter/, as SQLMesh loads them."""
+"""Projects of one or two models, and the rules of linter/, as SQLMesh loads them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ingest.settings import PROJECT
 
 @contextmanager
 def project_of(folder: Path, files: dict[str, str]) -> Iterator[Context]:
-    """A project in a folder, of files by path; closed after the body."""
+    """A project in a folder, from files by path; closed after the body."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

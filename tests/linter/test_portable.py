@@ -1,4 +1,4 @@
-"""The rule on portable SQL finds each expression that differs between engines, and lets pass what to write instead."""
+"""The portable SQL rule finds each expression that differs between engines, and accepts the replacement."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PORTABLE = rules_of("portable")
 
 
 def faults(project: Context, expression: str) -> list[str]:
-    """What the rule says of an expression or query that stands for itself."""
+    """The faults of a standalone expression or query."""
     parsed = parse_one(query(expression), dialect="duckdb")
     assert project.models, "loading it makes sqlglot know macros"
     typed = annotate_types(parsed.copy(), dialect="duckdb")
@@ -59,12 +59,14 @@ def faults(project: Context, expression: str) -> list[str]:
 
 
 @pytest.mark.parametrize("expression", [*SCALARS, *QUERIES])
-def test_what_is_the_same_everywhere_passes(project: Context, expression: str) -> None:
+def test_what_is_the_same_on_all_engines_passes(project: Context, expression: str) -> None:
     assert faults(project, expression) == []
 
 
 @pytest.mark.parametrize(("expression", "instead"), DIFFERENT.items())
-def test_what_differs_is_found_and_its_replacement_passes(project: Context, expression: str, instead: str) -> None:
+def test_differing_expression_is_found_and_its_replacement_passes(
+    project: Context, expression: str, instead: str
+) -> None:
     found = faults(project, expression)
     assert found
     assert all(re.fullmatch(r".+; write .+", fault) for fault in found)
@@ -96,7 +98,7 @@ def test_every_function_with_a_replacement_has_an_example(project: Context) -> N
         ("1 / (SELECT COUNT(*) FROM t)", "write NULLIF("),
     ],
 )
-def test_message_names_the_expression_and_what_to_write(project: Context, expression: str, message: str) -> None:
+def test_message_names_the_expression_and_its_replacement(project: Context, expression: str, message: str) -> None:
     (fault,) = faults(project, expression)
     assert message in fault
 
@@ -110,7 +112,7 @@ def test_divisors_that_are_never_zero(project: Context, divisor: str) -> None:
 
 
 def violations(folder: Path, column: str, audit: str = NOT_NULL, **files: str) -> list[str]:
-    """Messages of the rule about a model of a project of its own, whose upstream has types."""
+    """Messages of the rule for a model in a separate project whose upstream has types."""
     files = {"models/clicks.sql": MODEL.format(column=column, audit=audit), "external_models.yaml": TABLES, **files}
     with project_of(folder, files) as context:
         rule = PORTABLE.PortableSql(context)
@@ -147,7 +149,7 @@ def test_types_are_those_of_the_tables(tmp_path: Path, column: str, instead: str
     assert violations(tmp_path, instead) == []
 
 
-def test_faults_of_a_models_audits_are_its_own(tmp_path: Path) -> None:
+def test_faults_of_a_models_audits_are_reported_for_the_model(tmp_path: Path) -> None:
     found = violations(tmp_path, "1", audit="forall(criteria := (HASH(click_id) > 0))")
     assert found == ["silver.clicks: HASH(click_id); write MD5(text): each engine has its own HASH"]
     own = {"audits/clicks_are_short.sql": OWN_AUDIT.format(condition="LOG(rows.value) > 1")}
@@ -155,13 +157,13 @@ def test_faults_of_a_models_audits_are_its_own(tmp_path: Path) -> None:
     assert fault.startswith("silver.clicks: LOG(rows.value); write LN(x) / LN(10)")
 
 
-def test_faults_of_a_standalone_audit_are_told_with_what_it_reads(tmp_path: Path) -> None:
+def test_faults_of_a_standalone_audit_are_reported_for_what_it_reads(tmp_path: Path) -> None:
     files = {"audits/assert_clicks_are_short.sql": STANDALONE.format(condition="DAYOFWEEK(clicks.value) = 1")}
     (fault,) = violations(tmp_path, "clicks.click_date", **files)
     assert fault.startswith("assert_clicks_are_short: DAYOFWEEK(clicks.value); write @DAY_OF_WEEK(day)")
 
 
-def test_rule_is_enabled_and_the_project_keeps_it(project: Context) -> None:
+def test_rule_is_enabled_and_the_project_conforms(project: Context) -> None:
     assert "portablesql" in project.config.linter.rules
     rule = PORTABLE.PortableSql(project)
     assert [item.violation_msg for model in project.models.values() for item in rule.check_model(model)] == []

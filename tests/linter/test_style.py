@@ -1,4 +1,4 @@
-"""Each house rule finds its fault, names the model and says what to do; a model in style passes all."""
+"""Each style rule finds its fault, names the model and states the fix; a conforming model passes all."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ JINJA = """JINJA_QUERY_BEGIN;
 SELECT {{ "click_id" }}::TEXT AS click_id, click_date::DATE AS click_date FROM bronze.clicks
 JINJA_END;
 """
-TOLD = "  column_descriptions (click_id = 'Identity', click_date = 'UTC date'),\n  audits"
+DESCRIPTIONS = "  column_descriptions (click_id = 'Identity', click_date = 'UTC date'),\n  audits"
 
 ROLLING = "MAX(clicks.click_id) OVER (PARTITION BY clicks.page ORDER BY clicks.click_date)"
 
 
 def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[str, str]:
-    """Rule → message, of one model in a project of its own."""
+    """Messages by rule, for one model in a separate project."""
     with project_of(folder, {f"models/{file}": sql}) as context:
         (model,) = context.models.values()
         found = {}
@@ -67,7 +67,7 @@ def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[
         return found
 
 
-def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
+def test_conforming_model_passes_every_rule(tmp_path: Path) -> None:
     assert len(rules()) == 8
     assert faults(tmp_path, GOOD) == {}
 
@@ -109,7 +109,7 @@ def test_model_in_style_passes_every_rule(tmp_path: Path) -> None:
             "has a window over several dates of click_date",
         ),
         ("tags (silver", "tags (affects_some_days, silver", "crossdateeffectsdeclared", "expected affects_<n>_days"),
-        ("  audits", TOLD, "columnscastanddocumented", "silver.clicks: turn column_descriptions into comments"),
+        ("  audits", DESCRIPTIONS, "columnscastanddocumented", "silver.clicks: turn column_descriptions into comments"),
     ],
 )
 def test_fault_is_found_and_named(tmp_path: Path, old: str, new: str, rule: str, message: str) -> None:
@@ -119,7 +119,7 @@ def test_fault_is_found_and_named(tmp_path: Path, old: str, new: str, rule: str,
 
 
 @pytest.mark.parametrize("tag", ["affects_30_days", "affects_onward"])
-def test_window_over_several_dates_is_fine_once_it_is_declared(tmp_path: Path, tag: str) -> None:
+def test_window_over_several_dates_passes_once_it_is_declared(tmp_path: Path, tag: str) -> None:
     declared = GOOD.replace("tags (silver", f"tags ({tag}, silver").replace("clicks.click_id::", f"{ROLLING}::")
     assert faults(tmp_path, declared) == {}
 
@@ -140,19 +140,19 @@ def test_window_within_a_date_needs_no_declaration(tmp_path: Path) -> None:
     "expression",
     ["LIST_TRANSFORM([1], LAMBDA x : x + 1)[1]", "(clicks.click_id // 2)", "[x FOR x IN [1] IF x > 0][1]"],
 )
-def test_syntax_of_duckdb_alone_is_read(tmp_path: Path, expression: str) -> None:
+def test_duckdb_only_syntax_is_parsed(tmp_path: Path, expression: str) -> None:
     assert faults(tmp_path, GOOD.replace("clicks.click_id::", f"{expression}::")) == {}
 
 
-def test_last_select_that_jinja_writes_is_judged_as_rendered(tmp_path: Path) -> None:
-    told = HEADER.replace("  audits", TOLD)
-    assert faults(tmp_path / "good", told + JINJA) == {}
+def test_last_select_written_by_jinja_is_checked_as_rendered(tmp_path: Path) -> None:
+    described = HEADER.replace("  audits", DESCRIPTIONS)
+    assert faults(tmp_path / "good", described + JINJA) == {}
     assert list(faults(tmp_path / "untold", HEADER + JINJA)) == ["columnscastanddocumented"]
-    uncast = faults(tmp_path / "uncast", told + JINJA.replace("::TEXT", ""))
+    uncast = faults(tmp_path / "uncast", described + JINJA.replace("::TEXT", ""))
     assert "cast click_id" in uncast["columnscastanddocumented"]
 
 
-def test_checkout_below_a_folder_named_models_is_fine(tmp_path: Path) -> None:
+def test_checkout_below_a_folder_named_models_passes(tmp_path: Path) -> None:
     assert faults(tmp_path / "models" / "lakemesh", GOOD) == {}
 
 
@@ -165,20 +165,20 @@ def test_model_lies_in_the_folder_of_its_layer_and_domain(tmp_path: Path, file: 
     ("table", "rule"),
     [("fct_clicks", None), ("dim_page", None), ("rpt_traffic", None), ("clicks", "goldprefix")],
 )
-def test_gold_says_what_its_rows_are(tmp_path: Path, table: str, rule: str | None) -> None:
+def test_gold_states_its_grain(tmp_path: Path, table: str, rule: str | None) -> None:
     sql = GOOD.replace("silver.clicks", f"gold.{table}").replace("bronze.clicks", "silver.clicks")
     found = faults(tmp_path, sql.replace("tags (silver", "tags (gold"), f"gold/web/{table}.sql")
     assert list(found) == ([rule] if rule else [])
 
 
-def test_gold_that_reads_bronze_is_refused(tmp_path: Path) -> None:
+def test_gold_that_reads_bronze_is_rejected(tmp_path: Path) -> None:
     sql = GOOD.replace("silver.clicks", "gold.fct_clicks").replace("tags (silver", "tags (gold")
     found = faults(tmp_path, sql, "gold/web/fct_clicks.sql")
     expected = "gold.fct_clicks: reads bronze.clicks; this layer may read gold, seeds, silver; change its FROM"
     assert found == {"layerorder": expected}
 
 
-def test_layer_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+def test_unknown_layer_is_rejected(tmp_path: Path) -> None:
     sql = GOOD.replace("silver", "platinum")
     assert "unknown layer" in faults(tmp_path, sql, "platinum/web/clicks.sql")["layerorder"]
 
@@ -211,7 +211,7 @@ def test_outer_joins_are_hashed(tmp_path: Path, condition: str, is_fine: bool) -
 
 
 def plan_of(condition: str) -> str:
-    """The join that DuckDB makes of it."""
+    """The join operator that DuckDB plans for it."""
     with duckdb.connect() as engine:
         engine.execute("CREATE TABLE clicks AS SELECT 1 AS page_id, DATE '2026-01-01' AS click_date")
         engine.execute(

@@ -1,4 +1,4 @@
-"""Money without a double between: minor units of any currency, and divisions that round half away from zero."""
+"""Money without intermediate doubles: minor units of any currency, and divisions that round half away from zero."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlmesh.core.macros import MacroEvaluator, normalize_macro_name
 
 
 def value(project: Context, expression: str) -> Any:
-    """What an expression with the project's macros gives in DuckDB."""
+    """The value of an expression with the project's macros in DuckDB."""
     evaluator = MacroEvaluator(dialect="duckdb")
     evaluator.macros.update({normalize_macro_name(name): item.func for name, item in project._macros.items()})
     query = evaluator.transform(parse_one(f"SELECT {expression}", dialect="duckdb"))
@@ -22,14 +22,14 @@ def value(project: Context, expression: str) -> Any:
 
 
 @pytest.mark.parametrize("denominator", [1, 2, 3, 7, 12, 28, 365, 1200])
-def test_half_up_is_that_of_decimal(project: Context, denominator: int) -> None:
+def test_half_up_equals_that_of_decimal(project: Context, denominator: int) -> None:
     for numerator in (0, 1, 5, 6, 14, 599, 600, 601, 10**15 + 1):
         expected = (Decimal(numerator) / denominator).quantize(Decimal(1), rounding=ROUND_HALF_UP)
         assert value(project, f"@HALF_UP({numerator}::BIGINT, {denominator})") == expected
         assert value(project, f"@HALF_UP(-{numerator}::BIGINT, {denominator})") == -expected
 
 
-def test_half_up_takes_whole_expressions(project: Context) -> None:
+def test_half_up_accepts_expressions(project: Context) -> None:
     assert value(project, "@HALF_UP(1 + 2, 1 + 1)") == 2
     assert value(project, "7 - @HALF_UP(1 + 2, 1 + 1)") == 5
     assert value(project, "@HALF_UP(NULL::BIGINT, 2)") is None
@@ -44,6 +44,6 @@ def test_major_units_by_the_digits_of_the_currency(project: Context, digits: int
     assert value(project, f"@MAJOR_UNITS(-1234, {digits})") == (None if major is None else -major)
 
 
-def test_major_units_of_a_currency_that_nobody_knows_are_unknown(project: Context) -> None:
+def test_major_units_of_an_unknown_currency_are_null(project: Context) -> None:
     assert value(project, "@MAJOR_UNITS(1234, NULL::INT)") is None
     assert value(project, "@TEN_THOUSANDTHS(2)") == 100

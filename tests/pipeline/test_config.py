@@ -1,4 +1,4 @@
-"""config.yaml and ingest/settings.py read the same variables: both must mean the same files."""
+"""config.yaml and ingest/settings.py read the same variables and must resolve to the same files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sqlmesh.core.config import Config, load_configs
 from ingest.settings import PROJECT, read_settings
 
 
-def sqlmesh_means() -> tuple[str, str, str]:
-    """Warehouse, state and first day as SQLMesh reads them, paths absolute."""
+def sqlmesh_resolves() -> tuple[str, str, str]:
+    """Warehouse, state and first day as SQLMesh reads them, with absolute paths."""
     config = load_configs(None, Config, [PROJECT])[PROJECT]
     gateway = config.gateways["local"]
     paths = gateway.connection.catalogs["warehouse"], gateway.state_connection.database
@@ -20,7 +20,7 @@ def sqlmesh_means() -> tuple[str, str, str]:
     return warehouse, state, str(config.model_defaults.start)
 
 
-def lake_means() -> tuple[str, str, str]:
+def lake_resolves() -> tuple[str, str, str]:
     options = read_settings()
     return options.warehouse_path, options.state_path, str(options.lake_start)
 
@@ -36,13 +36,13 @@ def lake_means() -> tuple[str, str, str]:
         {"LAKE_START": "2024-02-29"},
     ],
 )
-def test_sqlmesh_and_lake_mean_the_same_files(
+def test_sqlmesh_and_lake_use_the_same_files(
     clean_settings: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     monkeypatch.delenv("LAKE_HOME")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert sqlmesh_means() == lake_means()
+    assert sqlmesh_resolves() == lake_resolves()
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_sqlmesh_and_lake_mean_the_same_files(
         {"PGHOST": "", "PGPORT": "", "PGPASSWORD": "it's \"#: {{ 100% }}\\ <ü>"},
     ],
 )
-def test_sqlmesh_and_lake_mean_the_same_postgres(
+def test_sqlmesh_and_lake_use_the_same_postgres(
     clean_settings: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     pytest.importorskip("psycopg2", reason="PostgreSQL: psycopg2 is not installed, the extra `postgres`")
@@ -69,7 +69,7 @@ def test_sqlmesh_and_lake_mean_the_same_postgres(
 
 
 @pytest.mark.parametrize("variables", [{}, {"LAKE_HOME": "elsewhere"}, {"STATE_PATH": "/srv/two.duckdb"}])
-def test_sqlmesh_and_lake_mean_the_same_state_of_spark(
+def test_sqlmesh_and_lake_use_the_same_state_of_spark(
     clean_settings: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     pytest.importorskip("pyspark", reason="Spark: pyspark is not installed, the extra `spark`")
@@ -82,7 +82,7 @@ def test_sqlmesh_and_lake_mean_the_same_state_of_spark(
     assert must.items() <= gateway.connection.config.items()
 
 
-def test_ignored_names_are_globs_and_regular_expressions_and_walk_no_tree() -> None:
+def test_ignored_names_are_globs_and_regular_expressions_without_a_directory_walk() -> None:
     patterns = load_configs(None, Config, [PROJECT])[PROJECT].ignore_patterns
     assert patterns
     for pattern in patterns:

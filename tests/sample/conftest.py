@@ -1,4 +1,4 @@
-"""A landing in memory, and samples that are small enough to be looked at whole."""
+"""A landing in memory, and samples small enough to be checked completely."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MakeOptions = Callable[..., SampleOptions]
 
 @dataclass
 class Landing:
-    """What has been written, by (bucket, key), and in which order."""
+    """The objects written, by (bucket, key), in the order of writing."""
 
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
     order: list[tuple[str, str]] = field(default_factory=list)
@@ -48,7 +48,7 @@ def landing() -> Landing:
 
 @pytest.fixture(scope="session")
 def options() -> MakeOptions:
-    """Makes options: 600 events over 4 days in objects of 20, no accounts; keyword arguments replace them."""
+    """Return a factory of options: 600 events over 4 days in objects of 20, no accounts; keyword arguments override."""
 
     def make(**changed: Any) -> SampleOptions:
         return SampleOptions(**{"end": END, "events": 600, "days": 4, "events_per_file": 20, "accounts": 0} | changed)

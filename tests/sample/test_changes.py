@@ -1,4 +1,4 @@
-"""When changes of accounts, subscriptions and invoices arrive, and what the rates of trouble do to them."""
+"""When changes of accounts, subscriptions and invoices arrive, and the effect of the fault rates on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TROUBLE = dict.fromkeys(("late", "duplicates", "malformed", "unknown_fields"), 0
 
 @pytest.fixture(scope="session")
 def business() -> Any:
-    """Makes options: few events, 40 customers a year."""
+    """Return a factory of options: few events, 40 customers a year."""
 
     def make(**changed: Any) -> SampleOptions:
         return SampleOptions(**{"end": dt.date(2026, 3, 20), "events": 40, "days": 4, "accounts": 40} | changed)
@@ -57,7 +57,7 @@ def lines(options: SampleOptions) -> list[tuple[dt.date, str, dict[str, Any]]]:
 
 
 def version(feed: str, record: dict[str, Any]) -> tuple[str, str]:
-    """What tells one version of a record from the others, whether amended or not."""
+    """The identity of a version of a record, the same whether amended or not."""
     number = str(record["version"]) if feed == "subscriptions" else record["updated_at"][:19]
     return record[f"{feed.removesuffix('s')}_id"], number
 
@@ -71,17 +71,17 @@ def test_moving_the_end_adds_only_the_new_day(business: Any, rates: dict[str, fl
     assert added == {f"{tomorrow:%Y/%m/%d}"}
     assert all(after[name] == before[name] for name in after.keys() & before.keys())
     gone = [key for _, key in before.keys() - after.keys()]
-    assert all("-linked-" in key for key in gone)  # of the date whose users are no part of the sample any more
+    assert all("-linked-" in key for key in gone)  # of the date whose users are no longer part of the sample
 
 
-def test_a_new_year_of_the_first_date_leaves_the_objects_as_they_are(business: Any) -> None:
+def test_a_new_year_of_the_first_date_keeps_the_objects(business: Any) -> None:
     old, new = (bodies(business(end=end, **TROUBLE)) for end in (dt.date(2027, 1, 3), dt.date(2027, 1, 4)))
     assert {key.split("-")[2] for _, key in old.keys() - new.keys()} == {"2025"}
     assert all(old[name] == new[name] for name in old.keys() & new.keys())
     assert len(old.keys() & new.keys()) > 300
 
 
-def test_a_longer_sample_leaves_the_dates_as_they_are(business: Any) -> None:
+def test_a_longer_sample_keeps_the_dates(business: Any) -> None:
     short, long = bodies(business(**TROUBLE)), bodies(business(events=1000, days=100, **TROUBLE))
     assert short.items() <= long.items()
 
@@ -93,11 +93,11 @@ def test_another_seed_is_another_population_under_other_keys(business: Any) -> N
     assert not bodies(business()).keys() & bodies(business(seed=2)).keys()
 
 
-def test_no_accounts_are_no_objects(business: Any) -> None:
+def test_without_accounts_there_are_no_objects(business: Any) -> None:
     assert objects(business(accounts=0)) == []
 
 
-def test_years_and_dates_that_are_told(business: Any) -> None:
+def test_years_and_dates_with_changes(business: Any) -> None:
     assert list(change_years(business())) == [2025, 2026]
     over_new_year = business(end=dt.date(2027, 1, 2))
     assert list(change_years(over_new_year)) == [2025, 2026, 2027]
@@ -110,25 +110,25 @@ def test_keys_are_known_before_the_objects_are_made(business: Any) -> None:
         assert [item.key for item in batch.draw()] == batch.keys
 
 
-def test_each_change_arrives_once_on_its_date_unless_asked_otherwise(business: Any) -> None:
-    told = lines(business())
-    assert Counter(version(feed, record) for _, feed, record in told).most_common(1)[0][1] == 1
-    assert all(str(day) == record["updated_at"][:10] for day, _, record in told)
+def test_each_change_arrives_once_on_its_date_by_default(business: Any) -> None:
+    arrivals = lines(business())
+    assert Counter(version(feed, record) for _, feed, record in arrivals).most_common(1)[0][1] == 1
+    assert all(str(day) == record["updated_at"][:10] for day, _, record in arrivals)
     expected = sum(
         change.record["updated_at"] < "2026-03-21" for year in (2025, 2026) for change in changes(business(), year)
     )
-    linked = sum("user_id" in record for _, _, record in told)
-    assert len(told) == expected + linked
+    linked = sum("user_id" in record for _, _, record in arrivals)
+    assert len(arrivals) == expected + linked
 
 
-def test_lines_of_an_object_are_in_no_order(business: Any) -> None:
+def test_lines_of_an_object_are_not_sorted(business: Any) -> None:
     times = [
         [json.loads(line)["updated_at"] for line in item.body.splitlines()] for item in objects(business(accounts=400))
     ]
     assert sum(item != sorted(item) for item in times) > 100
 
 
-def test_tally_is_what_the_objects_hold(business: Any) -> None:
+def test_tally_matches_the_objects(business: Any) -> None:
     tally = sum((item.tally for item in objects(business(duplicates=0.3))), Tally())
     found = Counter(feed for _, feed, _ in lines(business(duplicates=0.3)))
     assert sum(found.values()) == tally.accounts + tally.subscriptions + tally.invoices + tally.repeated
@@ -136,7 +136,7 @@ def test_tally_is_what_the_objects_hold(business: Any) -> None:
     assert (tally.events, tally.duplicates) == (0, 0)
 
 
-def test_objects_hold_at_most_so_many_lines(business: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_have_at_most_the_configured_lines(business: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Counter(line for item in objects(business()) for line in item.body.splitlines())
     monkeypatch.setattr(module, "PER_FILE", 2)
     parts = [item.body.splitlines() for item in objects(business())]
@@ -148,14 +148,14 @@ def test_objects_hold_at_most_so_many_lines(business: Any, monkeypatch: pytest.M
 
 
 def test_late_changes_arrive_up_to_28_days_later(business: Any) -> None:
-    told = lines(business(late=0.2))
+    arrivals = lines(business(late=0.2))
     tally = sum((item.tally for item in objects(business(late=0.2))), Tally())
-    delays = [(day - dt.date.fromisoformat(record["updated_at"][:10])).days for day, _, record in told]
+    delays = [(day - dt.date.fromisoformat(record["updated_at"][:10])).days for day, _, record in arrivals]
     assert sum(delay > 0 for delay in delays) == tally.delayed
-    assert tally.delayed / len(told) == pytest.approx(0.2, abs=0.03)
+    assert tally.delayed / len(arrivals) == pytest.approx(0.2, abs=0.03)
     assert 0 <= min(delays) < 10 < max(delays) <= 28
     arrived: dict[str, list[tuple[dt.date, int]]] = defaultdict(list)
-    for day, feed, record in told:
+    for day, feed, record in arrivals:
         if feed == "subscriptions":
             arrived[record["subscription_id"]].append((day, record["version"]))
     assert any(
@@ -164,10 +164,10 @@ def test_late_changes_arrive_up_to_28_days_later(business: Any) -> None:
 
 
 def test_copies_come_on_the_same_date_or_the_next_and_some_are_amended(business: Any) -> None:
-    told = lines(business(duplicates=0.2))
+    arrivals = lines(business(duplicates=0.2))
     tally = sum((item.tally for item in objects(business(duplicates=0.2))), Tally())
     copies: dict[tuple[str, str], list[tuple[dt.date, dict[str, Any]]]] = defaultdict(list)
-    for day, feed, record in told:
+    for day, feed, record in arrivals:
         if "user_id" not in record:
             copies[version(feed, record)].append((day, record))
     again = [found for found in copies.values() if len(found) > 1]
@@ -176,7 +176,7 @@ def test_copies_come_on_the_same_date_or_the_next_and_some_are_amended(business:
     assert {(max(item) - min(item)).days for item in days} == {0, 1}
     amended = [found for found in again if any(record != found[0][1] for _, record in found)]
     assert len(amended) == pytest.approx(tally.amended, abs=20)
-    assert tally.amended == pytest.approx(0.05 * (len(told) - tally.repeated), abs=20)
+    assert tally.amended == pytest.approx(0.05 * (len(arrivals) - tally.repeated), abs=20)
 
 
 def test_amended_versions_are_newer_than_the_original_and_older_than_the_next(business: Any) -> None:
@@ -190,7 +190,7 @@ def test_amended_versions_are_newer_than_the_original_and_older_than_the_next(bu
     assert any(len(times) > 1 for times in by_version.values())
 
 
-def test_linked_accounts_name_users_of_the_sample(business: Any) -> None:
+def test_linked_accounts_refer_to_users_of_the_sample(business: Any) -> None:
     items = list(generate(business(events=600)))
     users = {
         json.loads(line)["user_id"] for item in items if item.bucket == "raw-users" for line in item.body.splitlines()
@@ -208,7 +208,7 @@ def ingested(home: Home, options: SampleOptions) -> tuple[Tally, dict[str, FeedR
     return tally, {report.feed: report for report in home.ingest().feeds}
 
 
-def test_without_trouble_every_record_is_a_row(home: Home, business: Any) -> None:
+def test_without_faults_every_record_is_a_row(home: Home, business: Any) -> None:
     tally, reports = ingested(home, business())
     assert {feed: (reports[feed].rows, reports[feed].quarantined) for feed in FEEDS} == {
         feed: (getattr(tally, feed), 0) for feed in FEEDS
@@ -216,13 +216,15 @@ def test_without_trouble_every_record_is_a_row(home: Home, business: Any) -> Non
     assert min(tally.accounts, tally.subscriptions, tally.invoices) > 50
 
 
-def test_with_all_trouble_every_good_line_is_a_row_and_every_bad_one_in_quarantine(home: Home, business: Any) -> None:
+def test_with_all_faults_every_valid_line_is_a_row_and_every_invalid_one_in_quarantine(
+    home: Home, business: Any
+) -> None:
     tally, reports = ingested(home, business(**TROUBLE))
-    told = tally.accounts + tally.subscriptions + tally.invoices
-    assert sum(reports[feed].rows for feed in FEEDS) == told + tally.repeated
+    records = tally.accounts + tally.subscriptions + tally.invoices
+    assert sum(reports[feed].rows for feed in FEEDS) == records + tally.repeated
     assert sum(reports[feed].quarantined for feed in FEEDS) == tally.broken
-    assert tally.broken == pytest.approx(0.1 * told, abs=30)
-    assert tally.extended == pytest.approx(0.1 * told, abs=30)
+    assert tally.broken == pytest.approx(0.1 * records, abs=30)
+    assert tally.extended == pytest.approx(0.1 * records, abs=30)
 
 
 @pytest.mark.parametrize("feed", FEEDS)
@@ -238,7 +240,7 @@ def test_each_broken_form_is_rejected(business: Any, feed: str, form: int) -> No
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-def test_every_line_keeps_the_contract(business: Any, feed: str) -> None:
+def test_every_line_conforms_to_the_contract(business: Any, feed: str) -> None:
     data = b"".join(item.body for item in objects(business(unknown_fields=0.5)) if item.bucket == f"raw-{feed}")
     parsed = Parser(contracts()[feed], [dt.datetime(2026, 11, 21, tzinfo=dt.UTC)]).parse([Piece(0, 1, data)])
     assert parsed.rejects == []

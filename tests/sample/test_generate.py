@@ -1,4 +1,4 @@
-"""The same options give the same bytes, and a date never depends on which dates surround it."""
+"""The same options give the same bytes, and a date never depends on the surrounding dates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EARLIER = {
     0.0: "d57e816f698b7e886e6d4e99431e861992ae21b985aafaab66fc6ab9b3e30100",
     0.1: "839c03d2d66bed23e2fda9442e0db11fb0237ac60c2a52feb7fea7ed533cd02b",
 }
-"""What events, users and activities were, by rate of trouble, before there were accounts."""
+"""Digests of events, users and activities before accounts existed, by fault rate."""
 _DIGEST = """
 import datetime as dt, hashlib
 from sample.generate import generate
@@ -47,7 +47,7 @@ def bodies(options: SampleOptions) -> dict[tuple[str, str], tuple[bytes, bytes |
     return {name: (item.body, item.revised) for name, item in by_name(options).items()}
 
 
-def test_each_process_makes_the_same_bytes() -> None:
+def test_each_process_generates_the_same_bytes() -> None:
     digests = {
         subprocess.run([sys.executable, "-c", _DIGEST], capture_output=True, text=True, check=True, cwd=PROJECT).stdout
         for _ in range(2)
@@ -76,7 +76,7 @@ def test_moving_the_end_adds_only_the_new_day(options: Any, rates: dict[str, flo
     assert all(after[name] == before[name] for name in after.keys() & before.keys())
 
 
-def test_a_longer_history_leaves_the_dates_as_they_are(options: Any) -> None:
+def test_a_longer_history_keeps_the_dates(options: Any) -> None:
     short, long = bodies(options(**TROUBLE)), bodies(options(events=1200, days=8, **TROUBLE))
     assert short.items() <= long.items()
 
@@ -88,20 +88,20 @@ def test_another_seed_is_another_population_under_other_keys(options: Any) -> No
     assert {line for line in ids[0] & ids[1] if not line.startswith(b'{"activity_id"')} == set()
 
 
-def test_compressed_objects_hold_the_same_lines(options: Any) -> None:
+def test_compressed_objects_have_the_same_lines(options: Any) -> None:
     plain, packed = by_name(options()), by_name(options(compress=True))
     assert [f"{key}.gz" for _, key in plain] == [key for _, key in packed]
     assert [item.body for item in plain.values()] == [gzip.decompress(item.body) for item in packed.values()]
-    assert {item.body[4:8] for item in packed.values()} == {bytes(4)}  # the header states no time of compression
+    assert {item.body[4:8] for item in packed.values()} == {bytes(4)}  # the header has no time of compression
 
 
-def test_trouble_with_lines_does_not_move_the_events(options: Any) -> None:
+def test_line_faults_do_not_change_the_events(options: Any) -> None:
     plain = {line for item in generate(options()) for line in item.body.splitlines()}
     troubled = {line for item in generate(options(duplicates=0.2, malformed=0.2)) for line in item.body.splitlines()}
     assert plain <= troubled
 
 
-def test_tally_is_what_the_objects_hold(options: Any) -> None:
+def test_tally_matches_the_objects(options: Any) -> None:
     lines: Counter[str] = Counter()
     ids: Counter[bytes] = Counter()
     total = Tally()
@@ -119,20 +119,20 @@ def test_tally_is_what_the_objects_hold(options: Any) -> None:
     assert 0 < total.corrected < total.duplicates
 
 
-def test_total_strays_by_less_than_one_days_events(options: Any) -> None:
+def test_total_deviates_by_less_than_one_days_events(options: Any) -> None:
     for days in (7, 30, 90):
         total = sum(item.tally.events for item in generate(options(events=100 * days, days=days, events_per_file=1000)))
         assert abs(total - 100 * days) < 100
 
 
 @pytest.mark.parametrize(("events", "days"), [(1, 1), (1, 30), (5, 3), (40, 2)])
-def test_tiny_samples_work_with_all_trouble_at_once(options: Any, events: int, days: int) -> None:
+def test_tiny_samples_work_with_all_faults_at_once(options: Any, events: int, days: int) -> None:
     for rate in (0.5, 1.0):
         objects = by_name(options(events=events, days=days, **dict.fromkeys(RATES, rate)))
         assert all(item.body for item in objects.values())
 
 
-def test_objects_hold_at_most_what_was_asked_for(options: Any) -> None:
+def test_objects_have_at_most_the_configured_records(options: Any) -> None:
     sizes = [item.tally.events for item in generate(options(events=2000)) if item.bucket == "raw-events"]
     assert max(sizes) <= 20
     assert min(sizes) >= 15

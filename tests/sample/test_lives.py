@@ -1,4 +1,4 @@
-"""What is told of customers keeps the identities of a subscription business, whatever the options."""
+"""Records of customers satisfy the identities of a subscription business, whatever the options."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sample.prices import PLANS, TAX_OF, whole
 Records = list[dict[str, Any]]
 
 
-class Told:
-    """The changes of those who sign up in a year, by feed."""
+class Lives:
+    """The changes of the customers who sign up in a year, by feed."""
 
     def __init__(self, **changed: Any) -> None:
         options = SampleOptions(**{"end": dt.date(2026, 11, 20), "accounts": 300} | changed)
@@ -58,34 +58,34 @@ EXTREMES: list[dict[str, float]] = [
 
 
 @pytest.fixture(scope="module", params=EXTREMES, ids=["usual", "none", "all", "half", "restless", "failing"])
-def told(request: pytest.FixtureRequest) -> Told:
-    return Told(accounts=300 if not request.param else 60, **request.param)
+def told(request: pytest.FixtureRequest) -> Lives:
+    return Lives(accounts=300 if not request.param else 60, **request.param)
 
 
 @pytest.fixture(scope="module")
-def usual() -> Told:
-    return Told()
+def usual() -> Lives:
+    return Lives()
 
 
-def test_versions_of_a_subscription_rise_with_the_time_of_change(told: Told) -> None:
+def test_versions_of_a_subscription_increase_with_the_time_of_change(told: Lives) -> None:
     for versions in told.versions.values():
         assert [record["version"] for record in versions] == list(range(1, len(versions) + 1))
         times = [record["updated_at"] for record in versions]
         assert times == sorted(set(times))
 
 
-def test_versions_of_the_others_differ_in_their_time_of_change(told: Told) -> None:
+def test_versions_of_the_others_differ_in_their_time_of_change(told: Lives) -> None:
     for records in (*told.accounts.values(), *told.bills.values()):
         assert len({record["updated_at"] for record in records}) == len(records)
 
 
-def test_amount_due_is_the_sum_of_lines_and_taxes(told: Told) -> None:
+def test_amount_due_is_the_sum_of_lines_and_taxes(told: Lives) -> None:
     for versions in told.bills.values():
         for bill in versions:
             assert bill["amount_due"] == sum(line["amount"] + line["tax"] for line in bill["lines"]) >= 0
 
 
-def test_paid_in_full_or_not_at_all_and_refunded_what_was_paid_at_most(told: Told) -> None:
+def test_invoices_are_paid_in_full_or_not_at_all_and_refunded_at_most_what_was_paid(told: Lives) -> None:
     for versions in told.bills.values():
         for bill in versions:
             is_paid = bill["status"] == "paid"
@@ -94,7 +94,7 @@ def test_paid_in_full_or_not_at_all_and_refunded_what_was_paid_at_most(told: Tol
             assert ("paid_at" in bill) == is_paid
 
 
-def test_states_of_an_invoice_follow_each_other(told: Told) -> None:
+def test_states_of_an_invoice_follow_each_other(told: Lives) -> None:
     follows = {
         "draft": {"open"},
         "open": {"paid", "void", "uncollectible"},
@@ -111,7 +111,7 @@ def test_states_of_an_invoice_follow_each_other(told: Told) -> None:
     assert {count for number, count in numbers.items() if number} == {1}
 
 
-def test_everything_refers_to_what_is_told(told: Told) -> None:
+def test_every_reference_exists(told: Lives) -> None:
     for versions in told.versions.values():
         assert {record["account_id"] for record in versions} <= told.accounts.keys()
         assert versions[0]["started_at"] >= told.accounts[versions[0]["account_id"]][0]["created_at"]
@@ -121,7 +121,7 @@ def test_everything_refers_to_what_is_told(told: Told) -> None:
         assert {line.get("plan_id", "plus") for line in versions[0]["lines"]} <= set(PLANS)
 
 
-def test_periods_are_billed_at_the_price_of_the_subscription(told: Told) -> None:
+def test_periods_are_billed_at_the_price_of_the_subscription(told: Lives) -> None:
     billed: dict[tuple[str, str], int] = {}
     for versions in told.bills.values():
         for line in versions[0]["lines"]:
@@ -138,7 +138,7 @@ def test_periods_are_billed_at_the_price_of_the_subscription(told: Told) -> None
     assert count > len(told.versions) / 4
 
 
-def test_service_ends_after_it_began_and_before_it_is_told(told: Told) -> None:
+def test_service_ends_after_it_began_and_before_the_end_is_reported(told: Lives) -> None:
     for versions in told.versions.values():
         for record in versions:
             ended = record.get("ended_at")
@@ -148,7 +148,7 @@ def test_service_ends_after_it_began_and_before_it_is_told(told: Told) -> None:
             assert record["unit_amount"] > 0
 
 
-def test_statuses_follow_each_other(told: Told) -> None:
+def test_statuses_follow_each_other(told: Lives) -> None:
     follows = {
         "trialing": {"trialing", "active", "canceled"},
         "active": {"active", "past_due", "paused", "canceled"},
@@ -160,7 +160,7 @@ def test_statuses_follow_each_other(told: Told) -> None:
     assert [pair for pair in told.statuses if pair[1] not in follows[pair[0]]] == []
 
 
-def test_every_kind_of_change_occurs(usual: Told) -> None:
+def test_every_kind_of_change_occurs(usual: Lives) -> None:
     expected = {
         ("trialing", "active"),
         ("trialing", "canceled"),
@@ -191,8 +191,8 @@ def test_every_kind_of_change_occurs(usual: Told) -> None:
     assert any(record["quantity"] == 0 for record in versions)
     assert any(record["current_period_end"].endswith("-01 00:00:00.000") for record in versions)
     ends = [(record["ended_at"], record["updated_at"]) for record in versions if "ended_at" in record]
-    assert any(ended < told for ended, told in ends)
-    assert any(ended > told for ended, told in ends)
+    assert any(ended < reported for ended, reported in ends)
+    assert any(ended > reported for ended, reported in ends)
     bills = [versions[-1] for versions in usual.bills.values()]
     assert {"paid", "void", "uncollectible"} <= {bill["status"] for bill in bills}
     assert any(0 < bill["amount_refunded"] < bill["amount_paid"] for bill in bills)
@@ -204,7 +204,7 @@ def test_every_kind_of_change_occurs(usual: Told) -> None:
     assert max(returned.values()) > 1
 
 
-def test_shares_are_about_what_was_asked_for(usual: Told) -> None:
+def test_shares_are_close_to_the_options(usual: Lives) -> None:
     firsts = [versions[0] for name, versions in usual.versions.items() if name.endswith("_1")]
     assert sum(record["status"] == "trialing" for record in firsts) / len(firsts) == pytest.approx(0.6, abs=0.1)
     everybody = [versions[0] for versions in usual.versions.values()]
@@ -216,23 +216,23 @@ def test_shares_are_about_what_was_asked_for(usual: Told) -> None:
     ("share", "status"), [("failed_payments", "past_due"), ("pauses", "paused"), ("trials", "trialing")]
 )
 def test_a_share_of_zero_is_none(share: str, status: str) -> None:
-    told = Told(accounts=40, **{share: 0.0})
-    assert status not in {record["status"] for versions in told.versions.values() for record in versions}
+    lives = Lives(accounts=40, **{share: 0.0})
+    assert status not in {record["status"] for versions in lives.versions.values() for record in versions}
 
 
-def test_without_churn_only_those_who_never_paid_and_failed_payments_end() -> None:
-    told = Told(accounts=60, churn=0.0, failed_payments=0.0, trials=0.0, pauses=0.0)
-    ended = [versions for versions in told.versions.values() if versions[-1]["status"] == "canceled"]
-    assert len(ended) < 0.1 * len(told.versions)  # what is left are renewals taken back
+def test_without_churn_only_unpaid_subscriptions_and_failed_payments_end() -> None:
+    lives = Lives(accounts=60, churn=0.0, failed_payments=0.0, trials=0.0, pauses=0.0)
+    ended = [versions for versions in lives.versions.values() if versions[-1]["status"] == "canceled"]
+    assert len(ended) < 0.1 * len(lives.versions)  # the rest are reverted renewals
 
 
-def test_more_customers_leave_the_others_as_they_are() -> None:
-    few, many = (Told(accounts=count) for count in (10, 20))
+def test_more_customers_keep_the_existing_ones() -> None:
+    few, many = (Lives(accounts=count) for count in (10, 20))
     assert len(few.accounts) == 10
     assert [record for record in many.changes if record.record["account_id"] in few.accounts] == few.changes
 
 
-def test_tax_is_that_of_the_country(usual: Told) -> None:
+def test_tax_is_that_of_the_country(usual: Lives) -> None:
     for versions in usual.bills.values():
         bill = versions[0]
         country = usual.accounts[bill["account_id"]][0]["country_code"]

@@ -1,4 +1,4 @@
-"""Options out of range are refused with a message that says what was expected."""
+"""Options out of range are rejected with a message that states what was expected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_numbers_out_of_range_are_named(options: Any, wrong: dict[str, float]) -
 
 
 @pytest.mark.parametrize("end", [dt.date(2015, 2, 3), dt.date(2101, 1, 1)])
-def test_dates_outside_the_calendar_are_refused(options: Any, end: dt.date) -> None:
+def test_dates_outside_the_calendar_are_rejected(options: Any, end: dt.date) -> None:
     with pytest.raises(ValueError, match=f"4 days up to {end}; expected all of them from 2015-02-01 to 2100-12-31"):
         options(end=end)
 

@@ -35,7 +35,7 @@ def test_summary_for_machines_is_exact(clean_settings: Path) -> None:
     assert (again["objects"], again["existing"]) == (0, len(landed))
 
 
-def test_sample_ends_yesterday_unless_told_otherwise(clean_settings: Path) -> None:
+def test_sample_ends_yesterday_by_default(clean_settings: Path) -> None:
     first = yesterday()
     assert lake("sample", "--events", "30", "--days", "2").exit_code == 0
     folders = {
@@ -45,7 +45,7 @@ def test_sample_ends_yesterday_unless_told_otherwise(clean_settings: Path) -> No
     assert first <= last <= yesterday()
 
 
-def test_compressed_names_say_so(clean_settings: Path) -> None:
+def test_compressed_objects_have_a_gzip_suffix(clean_settings: Path) -> None:
     assert lake("sample", "--events", "30", "--days", "2", "--compress").exit_code == 0
     landed = [path for path in (clean_settings / "landing").rglob("*") if path.is_file()]
     assert landed

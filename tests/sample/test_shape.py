@@ -1,4 +1,4 @@
-"""The sample looks like the data it stands for; the figures are those of the reference sample, 7,817 events."""
+"""The sample resembles the data it represents; the figures are those of the reference sample, 7,817 events."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_kinds_completion_systems_and_versions(shown: Shown) -> None:
     assert shares([event["data"]["collection_id"] for event in shown.events])[""] == pytest.approx(0.882, abs=0.01)
 
 
-def test_durations_have_the_middle_and_the_tail(shown: Shown) -> None:
+def test_durations_have_the_median_and_the_tail(shown: Shown) -> None:
     seconds = np.array([event["data"]["duration"] for event in shown.events])
     for level, expected in SECONDS.items():
         assert np.quantile(seconds, level) == pytest.approx(expected, rel=0.1)
@@ -101,7 +101,7 @@ def test_durations_have_the_middle_and_the_tail(shown: Shown) -> None:
     assert seconds.min() == 0
 
 
-def test_few_play_much_and_most_play_little(shown: Shown) -> None:
+def test_few_accounts_play_much_and_most_play_little(shown: Shown) -> None:
     counts = np.array(list(Counter(event["user_id"] for event in shown.events).values()))
     assert counts.mean() == pytest.approx(19.1, rel=0.2)
     assert 3 <= np.median(counts) <= 9  # 4
@@ -137,7 +137,7 @@ def test_children_belong_to_their_account(shown: Shown) -> None:
     assert 0.9 < sum(child is not None for child in children) / len(children) < 1
 
 
-def test_popular_activities_take_their_share(shown: Shown) -> None:
+def test_popular_activities_have_their_share(shown: Shown) -> None:
     plays = sorted(Counter(event["data"]["activity_id"] for event in shown.events).values(), reverse=True)
     top = [sum(plays[:size]) / sum(plays) for size in (1, 10, 50)]
     assert top == pytest.approx([0.082, 0.394, 0.713], abs=0.04)

@@ -1,4 +1,4 @@
-"""Each switch has exactly the effect that the tally states, seen through the real ingester."""
+"""Each fault option has exactly the effect that the tally states, verified with the real ingester."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_and_ingest(home: Home, options: SampleOptions) -> tuple[Tally, dict[st
 
 
 def bronze(home: Home, question: str) -> Any:
-    """The single value that a question to the bronze feeds `events` and `users` answers."""
+    """The single value of a query on the bronze feeds `events` and `users`."""
     lake = Store(home.options.lake_uri, home.options)
     parts = [
         f"{feed} AS ({bronze_query(contracts()[feed], lake.uri, Ledger(lake, feed).state().bronze_files())})"
@@ -41,7 +41,7 @@ def bronze(home: Home, question: str) -> Any:
     return row[0]
 
 
-def test_without_switches_every_record_is_a_row(home: Home, options: Any) -> None:
+def test_without_faults_every_record_is_a_row(home: Home, options: Any) -> None:
     tally, reports = write_and_ingest(home, options())
     assert {feed: (report.rows, report.quarantined) for feed, report in reports.items()} == {
         "events": (tally.events, 0),
@@ -71,7 +71,7 @@ def test_late_events_arrive_after_their_date(home: Home, options: Any) -> None:
 def test_duplicates_are_rows_of_a_known_event_and_corrections_come_later(home: Home, options: Any) -> None:
     tally, reports = write_and_ingest(home, options(duplicates=0.2))
     assert tally.duplicates + tally.late == pytest.approx(0.2 * (tally.events - tally.late), abs=12)
-    assert bronze(home, LATE) == tally.late > 0  # copies on the first date, whose original was never sent
+    assert bronze(home, LATE) == tally.late > 0  # copies on the first date whose original was never sent
     assert reports["events"].rows == tally.events + tally.duplicates
     assert bronze(home, "SELECT COUNT(DISTINCT event_id) FROM events") == tally.events
     versions = "SELECT event_id, event_date FROM events GROUP BY ALL HAVING COUNT(DISTINCT data.duration) > 1"
@@ -90,7 +90,7 @@ def test_malformed_lines_are_quarantined_and_nothing_else(home: Home, options: A
 
 
 @pytest.mark.parametrize("form", range(BAD_FORMS))
-def test_each_malformed_form_is_rejected_wherever_it_stands(options: Any, form: int) -> None:
+def test_each_malformed_form_is_rejected_at_any_place(options: Any, form: int) -> None:
     item = next(item for item in generate(options()) if item.bucket == "raw-events")
     lines = item.body.splitlines()
     bad = malformed_line(lines[3].decode(), form).encode("utf-8", "surrogateescape")
@@ -131,7 +131,7 @@ def test_unknown_users_have_no_record_or_a_later_one(home: Home, options: Any) -
     assert min(never, late) > 0
 
 
-def test_all_trouble_at_once_still_adds_up(home: Home, options: Any) -> None:
+def test_all_faults_at_once_still_add_up(home: Home, options: Any) -> None:
     rates = dict.fromkeys(("late", "duplicates", "malformed", "unknown_fields", "future", "unknown_users"), 0.1)
     tally, reports = write_and_ingest(home, options(**rates))
     events = reports["events"]

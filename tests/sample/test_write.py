@@ -1,4 +1,4 @@
-"""Writing again changes nothing, goes on where it stopped, and overwrites once what it is asked to."""
+"""Writing again changes nothing, resumes where it stopped, and overwrites the requested objects once."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests.home import Home
 
 
 def files(folder: Path) -> dict[str, tuple[int, int]]:
-    """(inode, time of change) of each file."""
+    """(inode, modification time) of each file."""
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.rglob("*.json")}
 
 
 def nothing(objects: int, size: int) -> None:
-    """No progress."""
+    """Report no progress."""
 
 
-def test_catalogue_and_accounts_come_before_events_and_dates_in_order(landing: Any, options: Any) -> None:
+def test_catalogue_and_accounts_precede_events_and_dates_are_in_order(landing: Any, options: Any) -> None:
     landing.write(options(events_per_file=10))
     steps = []
     for bucket, key in landing.order:
@@ -37,7 +37,7 @@ def test_catalogue_and_accounts_come_before_events_and_dates_in_order(landing: A
     assert steps == sorted(steps)
 
 
-def test_second_run_changes_nothing_and_draws_nothing(landing: Any, options: Any) -> None:
+def test_second_run_changes_nothing_and_generates_nothing(landing: Any, options: Any) -> None:
     first = landing.write(options(**{name: 0.1 for name in RATES if name != "overwrites"}))
     written = list(landing.order)
     second = landing.write(options(**{name: 0.1 for name in RATES if name != "overwrites"}))
@@ -57,7 +57,7 @@ def test_next_day_writes_the_new_day_alone(landing: Any, options: Any) -> None:
     assert before.items() <= landing.objects.items()
 
 
-def test_interrupted_run_goes_on_where_it_stopped(landing: Any, options: Any) -> None:
+def test_interrupted_run_resumes_where_it_stopped(landing: Any, options: Any) -> None:
     def fails(bucket: str, key: str, body: bytes) -> None:
         if len(landing.order) == 70:
             raise OSError("disk full")
@@ -72,7 +72,7 @@ def test_interrupted_run_goes_on_where_it_stopped(landing: Any, options: Any) ->
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_overwrites_come_with_the_second_run_and_only_then(landing: Any, options: Any, compress: bool) -> None:
+def test_overwrites_happen_in_the_second_run_only(landing: Any, options: Any, compress: bool) -> None:
     chosen = options(overwrites=0.25, malformed=0.05, duplicates=0.05, compress=compress)
     expected = {(item.bucket, item.key): item for item in generate(chosen)}
     first = landing.write(chosen)
@@ -115,7 +115,7 @@ def test_overwritten_objects_replace_their_rows(home: Home, options: Any) -> Non
     assert first.tally.events > events.rows
 
 
-def test_on_disk_a_second_run_touches_no_file(clean_settings: Path, options: Any) -> None:
+def test_on_disk_a_second_run_changes_no_file(clean_settings: Path, options: Any) -> None:
     first = write_sample(options(), nothing, read_settings())
     before = files(clean_settings)
     assert len(before) == first.objects
@@ -143,7 +143,7 @@ def test_progress_states_the_total_and_reaches_it(landing: Any, options: Any) ->
     assert -again[0][0] == sum(objects for objects, _ in again[1:]) == summary.objects
 
 
-def test_summary_is_told_in_words(landing: Any, options: Any) -> None:
+def test_summary_describes_the_run_in_words(landing: Any, options: Any) -> None:
     chosen = options(overwrites=0.3)
     first = show_sample(landing.write(chosen), chosen)
     assert "2026-11-17 to 2026-11-20" in first
@@ -153,7 +153,7 @@ def test_summary_is_told_in_words(landing: Any, options: Any) -> None:
 
 
 @pytest.mark.s3
-def test_on_s3_the_same_objects_lie(s3_lake: dict[str, str], options: Any) -> None:
+def test_on_s3_the_same_objects_exist(s3_lake: dict[str, str], options: Any) -> None:
     lake, chosen = read_settings(), options(events=100, days=2, overwrites=0.5, accounts=1)
     assert lake.landing("raw-events").startswith("s3://")
     first = write_sample(chosen, nothing, lake)

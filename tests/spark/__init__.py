@@ -1,1 +1,1 @@
-"""Tests of the gateway `spark`. One Spark serves all that run in this process."""
+"""Tests of the gateway `spark`. One Spark serves all tests of this process."""

@@ -21,7 +21,7 @@ TEST_CONF = {
     "spark.driver.memory": "1g",
     "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
     "spark.log.level": "ERROR",
-    # compiling takes longer than these few rows
+    # compiling takes longer than processing these few rows
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
@@ -31,7 +31,7 @@ ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
 
 @pytest.fixture(scope="session")
 def spark_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of Spark's metastore and tables; PYSPARK_SUBMIT_ARGS leads every Spark of the session to it."""
+    """The folder of Spark's metastore and tables; PYSPARK_SUBMIT_ARGS sets it for every Spark of the session."""
     pytest.importorskip("pyspark", reason="Spark: pyspark is not installed, the extra `spark`")
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         pytest.skip("Spark: no Java")
@@ -46,7 +46,7 @@ def spark_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def arguments(folder: Path) -> str:
-    """PYSPARK_SUBMIT_ARGS of a small Spark with metastore and tables in a folder."""
+    """PYSPARK_SUBMIT_ARGS of a small Spark with its metastore and tables in a folder."""
     confs = TEST_CONF | {
         "spark.driver.extraJavaOptions": f"{TEST_CONF['spark.driver.extraJavaOptions']} "
         f"-Dderby.stream.error.file={folder / 'derby.log'}",
@@ -58,7 +58,7 @@ def arguments(folder: Path) -> str:
 
 @pytest.fixture(scope="session")
 def engagement_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's SQLMesh side with the models of engagement alone; read-only."""
+    """The project's SQLMesh part with only the models of engagement; read-only."""
     folder = copy_project(tmp_path_factory.mktemp("project") / "engagement")
     keep_domain(folder, "engagement")
     return folder
@@ -76,7 +76,7 @@ class SparkHome(Home):
 def spark_home(
     spark_folder: Path, engagement_project: Path, clean_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Home]:
-    """A lake whose models run on Spark, with the models of engagement alone; nothing is there yet."""
+    """An empty lake whose models run on Spark, with only the models of engagement."""
     monkeypatch.setenv("LAKE_GATEWAY", "spark")
     monkeypatch.setattr("tests.home.PROJECT", engagement_project)
     monkeypatch.setattr("pipeline.warehouse.project.PROJECT", engagement_project)
@@ -89,13 +89,13 @@ def spark_home(
 
 @pytest.fixture
 def own_spark(spark_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of what the Sparks of this test's processes keep: the session's own has its metastore for itself."""
+    """The folder of the Sparks of this test's processes: the session's Spark locks its own metastore."""
     monkeypatch.setenv(ARGUMENTS, arguments(tmp_path / "spark"))
     return tmp_path / "spark"
 
 
 def empty() -> None:
-    """Drops all that the session's Spark holds."""
+    """Drop everything in the session's Spark."""
     session = spark()
     if session is not None:
         for (schema,) in session.sql("SHOW SCHEMAS").collect():
@@ -104,7 +104,7 @@ def empty() -> None:
 
 
 def spark() -> Any:
-    """The session's Spark; None before anybody has used it."""
+    """The session's Spark; None before its first use."""
     from pyspark.sql import SparkSession
 
     return SparkSession.getActiveSession()

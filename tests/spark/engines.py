@@ -1,4 +1,4 @@
-"""DuckDB and Spark beside each other: the same SQL in, comparable values out."""
+"""DuckDB and Spark side by side: the same SQL in, comparable values out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOLERANCE = 1e-9
 
 @contextmanager
 def spark_connection(home: Path) -> Iterator[SparkConnectionConfig]:
-    """The connection of the gateway `spark` as config.yaml sets it, for a home of its own."""
+    """The connection of the gateway `spark` as config.yaml sets it, for a separate home."""
     with pytest.MonkeyPatch.context() as patch:
         (home / "dotenv").touch()
         for name, value in (("LAKE_GATEWAY", "spark"), ("LAKE_HOME", str(home / "home"))):
@@ -52,7 +52,7 @@ def values(macros: MacroRegistry, query: str, engine: EngineAdapter) -> list[tup
 
 
 def plain(value: Any) -> Any:
-    """Structs as dictionaries, in whichever engine's words they came."""
+    """The value with structs as dictionaries, whatever the engine's own type."""
     if hasattr(value, "asDict"):
         return plain(value.asDict())
     if isinstance(value, dict):
@@ -61,7 +61,7 @@ def plain(value: Any) -> Any:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values are equal, in kind too; floats to 1e-9 of the greater."""
+    """Whether two values and their types are equal; floats to 1e-9, absolute or relative to the greater."""
     if type(left) is not type(right):
         return False
     if isinstance(left, float):

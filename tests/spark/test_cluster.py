@@ -1,4 +1,4 @@
-"""A cluster of Spark's own kind, and the state in Postgres: what a team runs that has outgrown one machine."""
+"""A standalone Spark cluster with the state in Postgres: the setup of a team that has outgrown one machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow  # minutes: `make spark`
 
 @pytest.fixture
 def cluster(spark_folder: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a master with one worker, and the folder of what the worker's executors keep."""
+    """The address of a master with one worker, and the working folder of the worker's executors."""
     import pyspark
 
     port, work = free_port(), tmp_path / "work"
@@ -47,7 +47,7 @@ def cluster(spark_folder: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.mark.timeout(1800)
-def test_cluster_with_its_state_in_postgres_gives_the_gold_of_plain_python(
+def test_cluster_with_its_state_in_postgres_equals_plain_python(
     cluster: tuple[str, Path],
     own_spark: Path,
     spark_home: Home,
@@ -82,6 +82,6 @@ def test_cluster_with_its_state_in_postgres_gives_the_gold_of_plain_python(
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert seen(home) == expected(home)
-    assert list(work.glob("app-*/0/stderr")), "the executors were the cluster's"
+    assert list(work.glob("app-*/0/stderr")), "the executors did not run on the cluster"
     assert not Path(home.options.state_path).exists()
     assert postgres_server.sql(database, "SELECT COUNT(*) > 0 FROM sqlmesh._snapshots").strip() == "t"

@@ -1,4 +1,4 @@
-"""Runs on Spark that die while they write: whatever they leave, the next one is right. Each Spark is a process."""
+"""Runs on Spark that die while they write: whatever they leave, the next run is correct. Each Spark is a process."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def command(project: Path, *arguments: str) -> list[str]:
 
 
 def wait_until_it_writes(run: subprocess.Popen[str], warehouse: Path, tables: int, known: set[Path]) -> None:
-    """Waits until Spark has begun to write so many tables.
+    """Wait until Spark has begun to write the given number of tables.
 
     Args:
-        known: what killed runs have left.
+        known: staged files that killed runs have left.
     """
     deadline = time.monotonic() + DEADLINE
     met: set[Path] = set()
@@ -42,14 +42,14 @@ def wait_until_it_writes(run: subprocess.Popen[str], warehouse: Path, tables: in
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
-    """Starts a run whose processes, Python and Java, can be killed together."""
+    """Start a run whose processes, Python and Java, can be killed together."""
     return subprocess.Popen(
         arguments, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
 @pytest.mark.timeout(1800)
-def test_a_run_that_dies_while_it_writes_is_healed_by_the_next(
+def test_a_run_that_dies_while_it_writes_is_repaired_by_the_next(
     own_spark: Path, spark_home: Home, engagement_project: Path
 ) -> None:
     home = spark_home
@@ -72,7 +72,7 @@ def test_a_run_that_dies_while_it_writes_is_healed_by_the_next(
     assert seen(home) == expected(home)
 
 
-def test_two_at_once_on_one_state_are_one_that_leaves(
+def test_of_two_processes_on_one_state_the_second_exits(
     own_spark: Path, spark_home: Home, engagement_project: Path
 ) -> None:
     options = spark_home.options

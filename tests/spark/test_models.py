@@ -18,14 +18,14 @@ from sqlmesh.core.engine_adapter.spark import SparkEngineAdapter
 
 from tests.spark.engines import spark_connection
 
-pytestmark = pytest.mark.timeout(1800)  # a busy machine takes several times as long
+pytestmark = pytest.mark.timeout(1800)  # a busy machine needs several times as long
 
 
 class FixtureSpark(SparkEngineAdapter):
-    """Spark that takes and gives the rows of unit tests as DuckDB does.
+    """A Spark adapter that accepts and returns the rows of unit tests as DuckDB does.
 
-    SQLMesh leaves the casting of what a test writes to the engine, a column at a time: Spark refuses a column with a
-    NULL of its type above a text. And where DuckDB gives a float for a DECIMAL, pyspark gives a Decimal, which equals
+    SQLMesh leaves the casting of a test's values to the engine, a column at a time: Spark rejects a column with a
+    typed NULL above a text. And where DuckDB returns a float for a DECIMAL, pyspark returns a Decimal, which equals
     no number of a test.
     """
 
@@ -65,14 +65,14 @@ def on_spark(project: Context, spark_folder: Path, tmp_path_factory: pytest.Temp
 
 
 def run(context: Context, names: list[str]) -> None:
-    """Runs unit tests in one Spark; each fails by its name and with its difference."""
+    """Run unit tests in one Spark; report each failure with its name and its difference."""
     result = context.test(tests=names)
     assert {str(test): text for test, text in [*result.failures, *result.errors]} == {}
     assert result.testsRun == len(names)
 
 
 def by_model(context: Context) -> dict[str, list[str]]:
-    """Names of the unit tests of each model, in the order of its file: the main case comes first."""
+    """Names of the unit tests of each model, in file order: the main case comes first."""
     found: dict[str, list[str]] = {}
     for item in context.select_tests():
         found.setdefault(item.body["model"], []).append(item.fully_qualified_test_name)

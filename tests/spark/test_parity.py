@@ -1,4 +1,4 @@
-"""One landing, planned on DuckDB and on Spark: every table and view of the project has the same rows in both."""
+"""One landing, planned on DuckDB and on Spark: every table and view of the project has the same rows on both."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.home import Home
 from tests.spark.conftest import empty
 from tests.spark.engines import plain, same
 
-pytestmark = pytest.mark.timeout(1800)  # a busy machine takes several times as long
+pytestmark = pytest.mark.timeout(1800)  # a busy machine needs several times as long
 
 SAMPLE = (
     "sample --end 2025-11-30 --days 40 --events 1500 --accounts 60 --late 0.05 --duplicates 0.02 --malformed 0.01 "
     "--unknown-fields 0.05 --unknown-users 0.01 --plan-changes 0.1 --refunds 0.1 --churn 0.1"
 )
-START = "2025-09-20"  # in mid-month, so that a month is not complete
+START = "2025-09-20"  # mid-month, so that one month is incomplete
 NOW = "2025-12-02 00:10:00"
 OF_NOW = {"age_seconds"}
-"""Columns that tell the time between then and now, which passes between two plans."""
+"""Columns that measure the time until now, which differs between two plans."""
 MAY_BE_EMPTY = {"ops.runs", "ops.audit_results", "ops.share_anomalies", "ops.volume_anomalies"}
 
 Rows = list[tuple[Any, ...]]
@@ -42,20 +42,20 @@ class Tables:
 
 
 def read(context: Context) -> Tables:
-    """All that models made in production, without columns of now."""
+    """All tables and views of production, without columns that depend on the current time."""
     columns, rows = {}, {}
     for model in context.models.values():
         if model.kind.is_external:
             continue
-        told = [name for name in model.columns_to_types if name not in OF_NOW]
-        query = exp.select(*(exp.column(name, quoted=True) for name in told)).from_(exp.to_table(model.name))
-        columns[model.name] = told
+        names = [name for name in model.columns_to_types if name not in OF_NOW]
+        query = exp.select(*(exp.column(name, quoted=True) for name in names)).from_(exp.to_table(model.name))
+        columns[model.name] = names
         rows[model.name] = [tuple(map(plain, row)) for row in context.engine_adapter.fetchall(query)]
     return Tables(columns, rows)
 
 
 def planned() -> Tables:
-    """Production planned from nothing on the gateway of now, with all audits, and what it holds."""
+    """Plan an empty production on the current gateway, with all audits, and return its tables."""
     home = Home()
     context = home.context()
     try:
@@ -67,7 +67,7 @@ def planned() -> Tables:
 
 @pytest.fixture(scope="module")
 def both(spark_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tables, Tables]]:
-    """What the models make of one landing on DuckDB and on Spark."""
+    """The tables of one landing on DuckDB and on Spark."""
     folder = tmp_path_factory.mktemp("parity")
     (folder / "dotenv").touch()
     set_console(NoopConsole())
@@ -87,12 +87,12 @@ def both(spark_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def ordered(rows: Rows) -> Rows:
-    """Rows in an order that does not hang on the last digits of floats."""
+    """Rows in an order that does not depend on the last digits of floats."""
     return sorted(rows, key=lambda row: [repr(value) for value in row if not isinstance(value, float)])
 
 
 def differences(tables: tuple[Tables, Tables]) -> Iterator[str]:
-    """What the two tell differently: one line per table, with the first value at fault."""
+    """The differences: one line per table, with the first row that differs."""
     duckdb, spark = tables
     for table, columns in duckdb.columns.items():
         left, right = ordered(duckdb.rows[table]), ordered(spark.rows[table])

@@ -1,4 +1,4 @@
-"""Bronze on a real S3 server, read by Spark over s3a with nothing but the AWS_* variables."""
+"""Bronze on a real S3 server, read by Spark over s3a with only the AWS_* variables."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Spark as the engine: bronze shows the live files alone, and the pipeline gives the gold of plain Python.
+"""Spark as the engine: bronze shows only the live files, and gold equals what plain Python computes.
 
-All tests that use Spark in this process stand in this file, so that one Spark serves them.
+All tests that use Spark in this process are in this file, so that one Spark serves them.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from tests.spark.conftest import spark
 from tests.spark.engines import plain
 
 ROUNDS = int(os.environ.get("HISTORIES", "1"))
-"""How many random rounds of arrivals, each with a cycle."""
+"""The number of random rounds of arrivals, each with a cycle."""
 
 
 def land(home: Home) -> None:
-    """A play on each of three days, with its account and its activity."""
+    """Write a play on each of three days, with its account and its activity."""
     for day in (1, 2, 3):
         home.put("events", f"{day}.json", play(f"e{day}", f"2026-01-0{day}"), play(f"f{day}", f"2026-01-0{day}", "u2"))
     home.put("users", "users.json", {"user_id": "u1", "country_code": "fr"})
@@ -50,23 +50,23 @@ def land(home: Home) -> None:
 
 
 def register_bronze() -> None:
-    """What `before_all` does, without a plan."""
+    """Register bronze as `before_all` does, without a plan."""
     configure(settings())
     register(warehouse(), {})
 
 
 def warehouse() -> Any:
-    """The engine as SQLMesh would use it."""
+    """The engine adapter, as SQLMesh would use it."""
     return load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"].connection.create_engine_adapter()
 
 
 def in_spark(feed: str) -> list[Any]:
-    """The rows of a feed as Spark shows them."""
+    """The rows of a feed, as Spark returns them."""
     return sorted((plain(list(row)) for row in spark().sql(f"SELECT * FROM bronze.{feed}").collect()), key=repr)
 
 
 def in_duckdb(home: Home, feed: str) -> list[Any]:
-    """The same as DuckDB reads them from the live files."""
+    """The rows of a feed, as DuckDB reads them from the live files."""
     contract, lake_uri = contracts()[feed], home.options.lake_uri
     query = bronze_query(contract, lake_uri, Ledger(Store(lake_uri), feed).live_files())
     with connect(home.options) as reader:
@@ -79,7 +79,7 @@ def live_paths(home: Home, feed: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("few", [100, 0], ids=["by_load", "by_name"])
-def test_bronze_shows_the_live_files_alone(spark_home: Home, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bronze_shows_only_the_live_files(spark_home: Home, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.warehouse.spark.views.MAX_EXCLUDED", few)
     home = spark_home
     register_bronze()
@@ -92,7 +92,7 @@ def test_bronze_shows_the_live_files_alone(spark_home: Home, few: int, monkeypat
     assert len(rows) == 7
     assert in_spark("events") == rows
 
-    # what a load in flight, or a crash, leaves in the same folder; the second could not even be opened
+    # files that a load in progress or a crash leaves in the same folder; the second is not even readable
     first = live_paths(home, "events")[0]
     shutil.copy(first, first.with_name("00000000T000000-uncommitted-0.parquet"))
     first.with_name("00000000T000000-torn-0.parquet").write_bytes(b"PAR1 and no more")
@@ -100,7 +100,7 @@ def test_bronze_shows_the_live_files_alone(spark_home: Home, few: int, monkeypat
     register_bronze()
     assert in_spark("events") == rows
 
-    # copy-on-write and compaction leave the replaced files for a while
+    # copy-on-write and compaction keep the replaced files for a while
     home.put("events", "2.json", play("e2", "2026-01-04"))
     for number in range(3):
         home.put("events", f"more{number}.json", play(f"more{number}", "2026-01-01"))
@@ -117,7 +117,7 @@ def test_bronze_shows_the_live_files_alone(spark_home: Home, few: int, monkeypat
     assert in_spark("events") == rows == in_duckdb(home, "events")
 
 
-def test_dates_that_a_query_leaves_out_are_not_read(spark_home: Home) -> None:
+def test_dates_that_a_query_excludes_are_not_read(spark_home: Home) -> None:
     land(spark_home)
     spark_home.ingest()
     register_bronze()
@@ -127,17 +127,17 @@ def test_dates_that_a_query_leaves_out_are_not_read(spark_home: Home) -> None:
     plan = frame._jdf.queryExecution().executedPlan().toString()
     (scan,) = re.findall(r"FileScan parquet .*", plan)
     assert "PartitionFilters: [isnotnull(event_date" in scan
-    assert frame_files(frame) == 2  # of three
+    assert frame_files(frame) == 2  # of three files
 
 
 def frame_files(frame: Any) -> int:
-    """How many files the scan of a query that was run has opened."""
+    """The number of files that the scan of an executed query opened."""
     plan = frame._jdf.queryExecution().executedPlan()
     leaves = plan.collectLeaves()
     return sum(leaves.apply(place).metrics().apply("numFiles").value() for place in range(leaves.size()))
 
 
-def test_a_live_file_that_is_gone_is_an_error_not_fewer_rows(spark_home: Home) -> None:
+def test_a_missing_live_file_is_an_error_not_fewer_rows(spark_home: Home) -> None:
     land(spark_home)
     spark_home.ingest()
     live_paths(spark_home, "events")[1].unlink()
@@ -145,7 +145,7 @@ def test_a_live_file_that_is_gone_is_an_error_not_fewer_rows(spark_home: Home) -
         register_bronze()
 
 
-def test_a_spark_that_cannot_read_s3_says_what_it_lacks(spark_home: Home) -> None:
+def test_a_spark_that_cannot_read_s3_names_the_missing_package(spark_home: Home) -> None:
     register_bronze()
     with pytest.raises(ConfigError, match="--packages org"):
         register_files(warehouse(), "bronze_files.far", contracts()["events"], "s3://lake", {"event_id": "TEXT"})
@@ -170,13 +170,13 @@ def test_only_what_changed_is_registered_again(spark_home: Home) -> None:
 
 
 def description(feed: str) -> list[Any]:
-    """What the metastore knows of the feed's view, when it was made among it."""
+    """The metastore's description of the feed's view, including its creation time."""
     return spark().sql(f"DESCRIBE EXTENDED bronze.{feed}").collect()  # type: ignore[no-any-return]
 
 
-def test_many_loads_are_named_by_views_of_their_own(spark_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_loads_are_split_into_separate_views(spark_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home = spark_home
-    monkeypatch.setattr("pipeline.warehouse.spark.views.MAX_TEXT", 1)  # a load is all that a part holds
+    monkeypatch.setattr("pipeline.warehouse.spark.views.MAX_TEXT", 1)  # each part has a single load
     for year in (2023, 2024, 2025):
         for day in (1, 2):
             home.put("events", f"{year}-{day}.json", play(f"e{year}-{day}", f"{year}-01-0{day}"))
@@ -190,15 +190,17 @@ def test_many_loads_are_named_by_views_of_their_own(spark_home: Home, monkeypatc
     register_bronze()
     assert in_spark("events") == in_duckdb(home, "events")
     assert len(in_spark("events")) == 7
-    assert parts < part_names()  # of the older loads nothing is told again
+    assert parts < part_names()  # the parts of older loads are unchanged
 
 
 def part_names() -> set[str]:
-    """The views that parts of the feed's view are."""
+    """The views that are parts of the feed's view."""
     return {row.viewName for row in spark().sql("SHOW VIEWS IN bronze_files").collect() if "events" in row.viewName}
 
 
-def test_files_of_an_older_contract_are_read_by_the_new_one(spark_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_an_older_contract_are_read_with_the_new_one(
+    spark_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = spark_home
     extra = {"score": 7, "ratio": 0.5, "seen_at": "2026-01-01T12:00:00+02:00", "tags": ["a", "b"]}
     odd = {"score": "7.5", "ratio": "x", "seen_at": "2026-01-01 12:00:00", "tags": 3}
@@ -336,7 +338,7 @@ def test_rows_of_seeds_keep_their_types(spark_home: Home) -> None:
 
 
 def arrive(home: Home, dice: random.Random) -> None:
-    """Objects in random order: plays of any date, sent twice or corrected, objects with new content, accounts."""
+    """Write objects in random order: plays of any date, sent twice or corrected, overwritten objects, accounts."""
     for number in range(dice.randint(3, 6)):
         day = dt.date(2025, 12, 28) + dt.timedelta(days=dice.randint(0, 12))
         name, user = f"r{dice.randint(0, 5)}", f"u{dice.randint(1, 3)}"
@@ -364,7 +366,7 @@ def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
     assert (done.outcome, done.errors) == ("published", [])
     assert seen(home) == gold(home) == expected(home)
 
-    # all plays of one day move to another: nothing of the day may stay
+    # all plays of one day move to another: the day must become empty
     home.put("events", "3.json", play("e3", "2026-01-02"))
     done = cycle(home)
     assert (done.outcome, done.errors) == ("published", [])

@@ -1,4 +1,4 @@
-"""Each example of the SQL subset, and each macro, gives on Spark what it gives on DuckDB."""
+"""Each example of the SQL subset, and each macro, returns the same on Spark as on DuckDB."""
 
 from __future__ import annotations
 
@@ -38,20 +38,22 @@ def engines(
 
 
 def rows() -> str:
-    """A relation with days, times, amounts and digits: ordinary ones, the ends of years and months, and NULLs."""
+    """A relation with days, times, amounts and digits: ordinary values, the ends of years and months, and NULLs."""
     chance = random.Random(1)
     times = [dt.datetime(1969, 12, 28) + dt.timedelta(hours=hour) for hour in range(0, 24 * 10, 7)]
     times += [dt.datetime(year, 12, 31, 23, 59, 59, 999999) for year in range(1998, 2032)]
     times += [dt.datetime(2024, 2, 29) + dt.timedelta(seconds=chance.random() * 3e7) for _ in range(40)]
-    told = []
+    tuples = []
     for time in times:
         amount = chance.choice([0, 5, -5, 15, 10**13 + 1, chance.randint(-(10**9), 10**9)])
         divisor, digits = chance.choice([1, 2, 3, 12, 28, 365]), chance.randint(0, 5)
-        told.append(f"('{time.date()}'::DATE, '{time}'::TIMESTAMP, {amount}::BIGINT, {divisor}::INT, {digits}::INT)")
-    return f"(VALUES {', '.join(told)}, (NULL, NULL, NULL, 1, NULL)) AS t(day, time, amount, divisor, digits)"
+        tuples.append(f"('{time.date()}'::DATE, '{time}'::TIMESTAMP, {amount}::BIGINT, {divisor}::INT, {digits}::INT)")
+    return f"(VALUES {', '.join(tuples)}, (NULL, NULL, NULL, 1, NULL)) AS t(day, time, amount, divisor, digits)"
 
 
-def test_whole_subset_is_the_same(project: Context, engines: tuple[EngineAdapter, EngineAdapter]) -> None:
+def test_whole_subset_is_the_same_on_both_engines(
+    project: Context, engines: tuple[EngineAdapter, EngineAdapter]
+) -> None:
     listed = ", ".join(f"{expression} AS c{number}" for number, expression in enumerate(SCALARS))
     duckdb, spark = (values(project._macros, f"SELECT {listed}", engine)[0] for engine in engines)
     assert [item for item in zip(SCALARS, duckdb, spark, strict=True) if not same(*item[1:])] == []
@@ -60,7 +62,9 @@ def test_whole_subset_is_the_same(project: Context, engines: tuple[EngineAdapter
         assert same(duckdb, spark), (item, duckdb, spark)
 
 
-def test_what_to_write_instead_is_the_same(project: Context, engines: tuple[EngineAdapter, EngineAdapter]) -> None:
+def test_replacements_are_the_same_on_both_engines(
+    project: Context, engines: tuple[EngineAdapter, EngineAdapter]
+) -> None:
     scalars = [item for item in DIFFERENT.values() if query(item) != item]
     listed = ", ".join(f"{expression} AS c{number}" for number, expression in enumerate(scalars))
     duckdb, spark = (values(project._macros, f"SELECT {listed}", engine)[0] for engine in engines)
@@ -72,7 +76,9 @@ def test_what_to_write_instead_is_the_same(project: Context, engines: tuple[Engi
 
 
 @pytest.mark.parametrize("name", MACROS)
-def test_macro_is_the_same(project: Context, engines: tuple[EngineAdapter, EngineAdapter], name: str) -> None:
+def test_macro_is_the_same_on_both_engines(
+    project: Context, engines: tuple[EngineAdapter, EngineAdapter], name: str
+) -> None:
     listed = ", ".join(f"{expression} AS c{number}" for number, expression in enumerate(MACROS[name]))
     duckdb, spark = (
         values(project._macros, f"SELECT t.time, t.amount, {listed} FROM {rows()} ORDER BY 1, 2", engine)

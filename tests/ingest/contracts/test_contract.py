@@ -1,4 +1,4 @@
-"""Contracts are checked when they are read, and everything generated follows from them."""
+"""Contracts are validated when they are read, and all generated artifacts follow from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(folder: Path, feed: str = "clicks", **changes: object) -> Path:
     return path
 
 
-def test_feed_and_domain_are_the_file_and_its_folder(tmp_path: Path) -> None:
+def test_feed_and_domain_are_named_by_the_file_and_its_folder(tmp_path: Path) -> None:
     contract = load_contract(write(tmp_path))
     assert (contract.name, contract.table, contract.kind) == ("web/clicks", "bronze.clicks", Kind.EVENT)
 
@@ -72,21 +72,21 @@ def test_feed_and_domain_are_the_file_and_its_folder(tmp_path: Path) -> None:
         ({"source": retired(action="move", to="raw-old/../x")}, "has a path segment `.` or `..`"),
     ],
 )
-def test_fault_is_named_with_its_file(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_fault_is_reported_with_its_file(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     path = write(tmp_path, **changes)
     with pytest.raises(ConfigError, match=r"clicks\.yaml") as caught:
         load_contract(path)
     assert message in str(caught.value)
 
 
-def test_text_that_is_no_yaml_is_named_with_its_file(tmp_path: Path) -> None:
+def test_invalid_yaml_is_reported_with_its_file(tmp_path: Path) -> None:
     path = write(tmp_path)
     path.write_text("a: [")
     with pytest.raises(ConfigError, match="not valid YAML"):
         load_contract(path)
 
 
-def test_reference_must_lead_to_the_key_of_a_declared_feed(tmp_path: Path) -> None:
+def test_reference_must_name_the_key_of_a_declared_feed(tmp_path: Path) -> None:
     write(tmp_path, references=[{"column": "user_id", "feed": "users", "key": "user_id"}])
     with pytest.raises(ConfigError, match="has no target"):
         load_contracts(tmp_path)
@@ -102,14 +102,14 @@ def test_the_same_feed_in_two_domains_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["raw", "raw/in", "other-bucket", "other-bucket/in"])
-def test_what_is_retired_must_not_lie_where_a_feed_is_read(tmp_path: Path, place: str) -> None:
+def test_archive_must_not_be_a_location_that_a_feed_reads(tmp_path: Path, place: str) -> None:
     write(tmp_path, source=retired(action="move", to=place))
     write(tmp_path, "swipes", source={"bucket": "other-bucket"})
     with pytest.raises(ConfigError, match="would be loaded again"):
         load_contracts(tmp_path)
 
 
-def test_objects_that_two_feeds_read_are_not_retired(tmp_path: Path) -> None:
+def test_objects_read_by_two_feeds_are_not_retired(tmp_path: Path) -> None:
     write(tmp_path, source=retired(action="delete"))
     write(tmp_path, "taps", source={"bucket": "raw", "prefix": "in"})
     with pytest.raises(ConfigError, match="would remove objects that web/taps reads too"):
@@ -125,7 +125,7 @@ def test_recent_folders_are_those_of_the_last_days(tmp_path: Path) -> None:
     assert Source(bucket="raw").recent_folders(today) is None
 
 
-def test_personal_data_is_marked() -> None:
+def test_personal_data_is_tagged() -> None:
     pii = {f"{feed}.{path}" for feed, item in contracts().items() for path, column in item.walk() if column.pii}
     assert pii == {
         "events.user_id",
@@ -151,7 +151,7 @@ def test_external_models_are_up_to_date() -> None:
     assert path.read_text() == external_models(list(contracts().values())), "run `lake contracts --write`"
 
 
-def test_arrow_and_sql_columns_are_the_same_but_for_the_partitions() -> None:
+def test_arrow_and_sql_columns_are_equal_except_for_the_partitions() -> None:
     for contract in contracts().values():
         sql = [name for name, _, _ in sql_columns(contract)]
         partitions = ["ingest_date", "event_date"] if contract.kind is Kind.EVENT else ["ingest_date"]
@@ -173,6 +173,6 @@ def test_nested_objects_stay_typed_structs() -> None:
         ({"after_seconds": 0}, "Field required"),
     ],
 )
-def test_completeness_that_cannot_be_meant_is_refused(rule: dict[str, Any], fault: str) -> None:
+def test_invalid_completeness_is_refused(rule: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         Completeness(**rule)

@@ -1,4 +1,4 @@
-"""Every format and compression gives the same rows, and what is broken is told apart from what is bad."""
+"""Every format and compression yields the same rows, and corrupt objects are distinguished from bad records."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ FORMATS = {"json": as_lines, "array": as_array, "pretty": as_pretty_array, "parq
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_gives_the_same_rows(lake: Any, event: Make, form: str, pack: Callable[[bytes], bytes]) -> None:
+def test_every_format_yields_the_same_rows(lake: Any, event: Make, form: str, pack: Callable[[bytes], bytes]) -> None:
     records = [event(f"e{number}") for number in range(20)]
     lake.landing("events").put("odd-name" + (".csv" if form == "csv" else ""), pack(FORMATS[form](records)))
 
@@ -94,7 +94,7 @@ def test_csv_keeps_line_numbers_and_rejects_rows_that_do_not_fit(lake: Any) -> N
     ]
 
 
-def test_line_that_looks_like_an_array_does_not_spoil_its_neighbours(lake: Any, event: Make) -> None:
+def test_line_that_looks_like_an_array_does_not_affect_its_neighbours(lake: Any, event: Make) -> None:
     lake.put("events", "a.json", b"[1, 2]", event("good"), b"[")
     report = lake.ingest()
     assert (report.rows, report.quarantined) == (1, 2)
@@ -111,7 +111,7 @@ def test_line_that_looks_like_an_array_does_not_spoil_its_neighbours(lake: Any, 
     ],
     ids=["zstd", "gzip", "parquet", "csv"],
 )
-def test_what_cannot_be_decoded_is_quarantined_as_a_whole_and_holds_up_nobody(
+def test_undecodable_object_is_quarantined_as_a_whole_and_blocks_no_other(
     lake: Any, event: Make, data: bytes, detail: str
 ) -> None:
     lake.landing("events").put("broken.csv" if detail.startswith("CSV") else "broken", data)
@@ -122,7 +122,9 @@ def test_what_cannot_be_decoded_is_quarantined_as_a_whole_and_holds_up_nobody(
     assert detail in lake.quarantine()[0]["detail"]
 
 
-def test_object_that_unpacks_to_too_much_is_refused(lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_that_decompresses_beyond_the_limit_is_refused(
+    lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "DECODED_BYTES", 1 << 20)
     lake.landing("events").put("bomb", gzip.compress(b" " * (64 << 20)))
     lake.landing("events").put("honest", gzip.compress(as_lines([event(f"e{n}") for n in range(8000)])))
@@ -133,7 +135,7 @@ def test_object_that_unpacks_to_too_much_is_refused(lake: Any, event: Make, monk
 
 @pytest.mark.parametrize("block", [30_000, 1 << 20], ids=["in blocks", "in one block"])
 @pytest.mark.parametrize("ends", [b"\n", b""])
-def test_line_that_is_too_long_is_passed_over(
+def test_line_that_is_too_long_is_skipped(
     lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch, ends: bytes, block: int
 ) -> None:
     lake.agree("events", max_line_bytes=100_000)
@@ -190,7 +192,7 @@ BAD_ELEMENTS = {
 
 
 @pytest.mark.parametrize("bad", BAD_ELEMENTS)
-def test_bad_element_of_an_array_does_not_spoil_the_others(lake: Any, event: Make, bad: str) -> None:
+def test_bad_element_of_an_array_does_not_affect_the_others(lake: Any, event: Make, bad: str) -> None:
     good = [json.dumps(event(name, user_id="]}, {[")).encode() for name in ("first", "last")]
     lake.landing("events").put("a.json", b"[" + good[0] + b",\n" + BAD_ELEMENTS[bad] + b",\n" + good[1] + b"]")
     lake.ingest()
@@ -199,14 +201,14 @@ def test_bad_element_of_an_array_does_not_spoil_the_others(lake: Any, event: Mak
 
 
 @pytest.mark.parametrize("before", [b"", b"\n \n"])
-def test_lines_of_which_the_first_are_arrays_are_lines(lake: Any, event: Make, before: bytes) -> None:
+def test_lines_that_begin_with_arrays_are_lines(lake: Any, event: Make, before: bytes) -> None:
     arrays = [json.dumps([event(name)]).encode() + b"\n" for name in ("a", "b")]
     lake.landing("events").put("a.json", before + b"".join(arrays) + as_lines([event("good")]))
     assert lake.ingest().reasons == (("unparsable", 2),)
     assert [row["event_id"] for row in lake.bronze()] == ["good"]
 
 
-def test_array_that_is_cut_off_is_corrupt_as_a_whole(lake: Any, event: Make) -> None:
+def test_truncated_array_is_corrupt_as_a_whole(lake: Any, event: Make) -> None:
     lake.landing("events").put("a.json", json.dumps([event("a"), event("b")], indent=1).encode()[:-9])
     assert lake.ingest().reasons == (("corrupt_object", 1),)
     assert lake.quarantine()[0]["detail"] == "the JSON array is not closed"
@@ -219,7 +221,7 @@ def test_csv_header_that_names_a_column_twice_is_refused(lake: Any, header: str)
     assert "more than once" in lake.quarantine()[0]["detail"]
 
 
-def test_csv_row_with_a_stray_quote_and_a_large_cell_leave_the_others_alone(lake: Any, event: Make) -> None:
+def test_csv_row_with_a_stray_quote_or_a_large_cell_does_not_affect_the_others(lake: Any, event: Make) -> None:
     rows = as_csv([event("first"), event("x"), event("large", user_id="u" * 200_000), event("last")])
     lake.landing("events").put("a.csv", rows.replace(b"\nx,", b'\n"x"y,'))
     lake.ingest()
@@ -249,24 +251,24 @@ def test_csv_header_is_the_first_row_that_is_not_blank(lake: Any, blank: str) ->
 
 @pytest.mark.parametrize("form", ["json", "array", "pretty"])
 @pytest.mark.parametrize("key", ["a.csv", "a.csv.gz", "a.CSV"])
-def test_json_under_the_name_of_csv_is_json(lake: Any, event: Make, form: str, key: str) -> None:
+def test_json_under_a_csv_name_is_json(lake: Any, event: Make, form: str, key: str) -> None:
     report = put_csv(lake, FORMATS[form]([event("e1"), event("e2")]), key)
     assert (report.rows, report.quarantined) == (2, 0)
 
 
-def test_bad_first_line_of_json_under_the_name_of_csv_costs_no_other_line(lake: Any, event: Make) -> None:
+def test_bad_first_line_of_json_under_a_csv_name_costs_no_other_line(lake: Any, event: Make) -> None:
     report = put_csv(lake, b' \n{"event_id": "cut\n' + as_lines([event("e1")]))
     assert (report.rows, report.reasons) == (1, (("unparsable", 1),))
 
 
-def test_contract_that_says_csv_reads_csv_whatever_it_begins_with(lake: Any) -> None:
+def test_contract_with_format_csv_reads_csv_whatever_it_begins_with(lake: Any) -> None:
     lake.agree("events", source=lake.contracts["events"].source.model_copy(update={"format": "csv"}))
     put_csv(lake, '{"odd"},' + f"{CSV}\nx,e1,{ROW},1\n", "plain")
     assert [row["event_id"] for row in lake.bronze()] == ["e1"]
 
 
 @pytest.mark.parametrize("first", [b"\xef", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n", b"\xef\xbb\xbfevent_id"])
-def test_byte_order_mark_is_no_part_of_a_packed_csv_however_it_is_cut(lake: Any, first: bytes) -> None:
+def test_byte_order_mark_is_removed_from_a_compressed_csv_however_it_is_split(lake: Any, first: bytes) -> None:
     whole = b"\xef\xbb\xbf" + (b"\n" if first.endswith(b"\n") else b"") + f"{CSV}\ne1,{ROW},1\n".encode()
     lake.landing("events").put("a.csv.gz", gzip.compress(first) + gzip.compress(whole.removeprefix(first)))
     assert lake.ingest().rows == 1
@@ -297,7 +299,7 @@ def test_byte_order_mark_is_no_part_of_a_packed_csv_however_it_is_cut(lake: Any,
         ('"1}, ""x"": {""y"": 1"', None, "wrong_type"),
     ],
 )
-def test_csv_cell_is_the_number_that_it_spells_or_is_quarantined(
+def test_csv_cell_is_its_exact_number_or_is_quarantined(
     lake: Any, cell: str, value: float | None, reason: str | None
 ) -> None:
     put_csv(lake, f"{CSV}\nodd,{ROW},{cell}\ngood,{ROW},1\n")
@@ -324,9 +326,7 @@ def test_csv_cell_is_the_number_that_it_spells_or_is_quarantined(
         (b"[\xff]", None, "invalid_utf8"),
     ],
 )
-def test_csv_cell_is_the_list_that_it_spells_or_is_quarantined(
-    lake: Any, cell: Any, value: Any, reason: str | None
-) -> None:
+def test_csv_cell_is_its_exact_list_or_is_quarantined(lake: Any, cell: Any, value: Any, reason: str | None) -> None:
     columns = (*lake.contracts["events"].columns, Column(name="tags", type="string", repeated=True, description="d"))
     lake.agree("events", columns=columns)
     cell = cell if isinstance(cell, bytes) else cell.encode()
@@ -347,7 +347,7 @@ def test_csv_cell_is_the_list_that_it_spells_or_is_quarantined(
         ('event_id,"open', "CSV, from line 1"),
     ],
 )
-def test_csv_header_beyond_a_limit_makes_the_object_corrupt(lake: Any, header: Any, detail: str) -> None:
+def test_csv_header_over_a_limit_makes_the_object_corrupt(lake: Any, header: Any, detail: str) -> None:
     header = header if isinstance(header, bytes) else header.encode()
     report = put_csv(lake, header + b"\n1\n")
     assert report.reasons == (("corrupt_object", 1),)
@@ -355,7 +355,7 @@ def test_csv_header_beyond_a_limit_makes_the_object_corrupt(lake: Any, header: A
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_csv_with_as_many_columns_as_are_allowed_is_read(lake: Any, end: str) -> None:
+def test_csv_with_the_maximum_of_columns_is_read(lake: Any, end: str) -> None:
     more = 10_000 - 5
     names, ones = (",".join(f"{what}{number}" for number in range(more)) for what in ("c", "1"))
     put_csv(lake, f"{CSV},{names}{end}e1,{ROW},1,{ones}{end}e2,{ROW},2,{',' * (more - 1)}{end}")
@@ -366,7 +366,7 @@ def test_csv_with_as_many_columns_as_are_allowed_is_read(lake: Any, end: str) ->
 @pytest.mark.parametrize("block", [1 << 20, 999])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("size", range(2040, 2056, 3))
-def test_csv_row_that_is_too_long_is_passed_over(
+def test_csv_row_that_is_too_long_is_skipped(
     lake: Any, monkeypatch: pytest.MonkeyPatch, end: str, size: int, block: int
 ) -> None:
     monkeypatch.setattr("ingest.storage.store.BLOCK_BYTES", block)
@@ -386,7 +386,7 @@ def test_csv_text_is_never_taken_for_rows(lake: Any, quoted: str) -> None:
     assert "quote" in lake.quarantine()[0]["detail"]
 
 
-def test_csv_text_that_is_no_utf8_is_quarantined_alone(lake: Any) -> None:
+def test_csv_row_that_is_no_utf8_is_quarantined_alone(lake: Any) -> None:
     put_csv(lake, f"{CSV}\ne1,{ROW},1\n".encode() + f"e2,{ROW},".replace("u,", "\xff,").encode("latin-1") + b"1\n")
     assert [row["event_id"] for row in lake.bronze()] == ["e1"]
     assert [(row["reason"], b"\xff" in row["raw"]) for row in lake.quarantine()] == [("invalid_utf8", True)]
@@ -449,7 +449,7 @@ def test_parquet_times_keep_their_instant(lake: Any) -> None:
     assert [row["occurred_at"] for row in lake.bronze()] == [noon.replace(tzinfo=None)]
 
 
-def test_many_broken_objects_cost_one_load_and_a_streamed_one_costs_one_more(
+def test_many_corrupt_objects_take_one_load_and_a_streamed_one_takes_another(
     lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read, "BUFFER_BYTES", 200_000)

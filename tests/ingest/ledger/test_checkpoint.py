@@ -1,4 +1,4 @@
-"""Checkpoints spare reading and change nothing: with, without or with half of one, the ledger says the same."""
+"""Checkpoints save reading and change nothing: with, without or with half of one, the ledger is the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def history(store: Store, entries: int) -> dict[int, LedgerState]:
-    """Random commits with a checkpoint whenever one is due; the state after each, as the writer knows it."""
+    """Random commits with a checkpoint whenever one is due; yields the writer's state after each."""
     dice = random.Random(3)
     log, state = Ledger(store, "events"), LedgerState()
     states = {0: state.copy()}
@@ -51,7 +51,7 @@ def history(store: Store, entries: int) -> dict[int, LedgerState]:
 
 
 def status(objects: KnownObjects, names: list[str], etags: list[str]) -> list[int]:
-    """What the ledger knows of listed objects of bucket `b`."""
+    """The ledger's records of listed objects of bucket `b`."""
     keys = pa.chunked_array([[name.removeprefix("b/") for name in names]], pa.string())
     return objects.status("b", keys, pa.chunked_array([etags], pa.string())).tolist()
 
@@ -79,7 +79,7 @@ def test_checkpoint_that_was_cut_short_is_not_used(tmp_path: Path) -> None:
     assert Ledger(Store(str(tmp_path)), "events").state() == states[7]
 
 
-def test_known_objects_answer_the_same_from_columns_and_from_entries(tmp_path: Path) -> None:
+def test_known_objects_are_the_same_from_columns_and_from_entries(tmp_path: Path) -> None:
     states = history(Store(str(tmp_path)), 8)
     read = Ledger(Store(str(tmp_path)), "events").state().objects
     assert read.recent_count < len(read)
@@ -116,7 +116,7 @@ def test_checkpoints_work_on_s3(s3_lake: dict[str, str]) -> None:
     assert status(log.state().objects, ["b/none"], ["1"]) == [NEW]
 
 
-def test_a_damaged_checkpoint_and_a_damaged_entry_say_what_to_do(tmp_path: Path) -> None:
+def test_errors_of_a_damaged_checkpoint_and_entry_state_the_remedy(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     history(store, 8)
     log = Ledger(store, "events")
@@ -133,7 +133,7 @@ def test_a_damaged_checkpoint_and_a_damaged_entry_say_what_to_do(tmp_path: Path)
         list(log.entries(0))
 
 
-def test_objects_of_another_bucket_are_others(tmp_path: Path) -> None:
+def test_objects_of_another_bucket_are_different_objects(tmp_path: Path) -> None:
     history(Store(str(tmp_path)), 8)
     objects = Ledger(Store(str(tmp_path)), "events").state().objects
     keys, etags = pa.chunked_array([["1"]]), pa.chunked_array([[objects["b/1"].etag]])

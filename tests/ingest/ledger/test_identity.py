@@ -1,4 +1,4 @@
-"""A lake keeps its identity when one of the two places is lost, and never gets a second one."""
+"""A lake keeps its identity when one of its two copies is lost, and never gets a second identity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ingest.storage.store import Store
 
 @pytest.mark.parametrize("lost", PLACES)
 @pytest.mark.parametrize("content", [None, b""])
-def test_either_place_is_enough(tmp_path: Path, lost: str, content: bytes | None) -> None:
+def test_either_copy_is_enough(tmp_path: Path, lost: str, content: bytes | None) -> None:
     store = Store(str(tmp_path))
     assert lake_id(store) == ""
     identity = name_lake(store)
@@ -26,7 +26,7 @@ def test_either_place_is_enough(tmp_path: Path, lost: str, content: bytes | None
     assert [(tmp_path / place).read_text() for place in PLACES] == [identity] * 2
 
 
-def test_lake_gets_the_identity_that_others_know(tmp_path: Path) -> None:
+def test_lake_gets_the_identity_known_elsewhere(tmp_path: Path) -> None:
     assert name_lake(Store(str(tmp_path)), "known") == lake_id(Store(str(tmp_path))) == "known"
 
 
@@ -38,6 +38,6 @@ def test_ledger_of_another_lake_is_refused(tmp_path: Path) -> None:
         lake_id(store)
 
 
-def test_of_many_that_name_a_lake_at_once_one_wins(tmp_path: Path) -> None:
+def test_one_of_many_concurrent_identities_wins(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(lambda _: name_lake(Store(str(tmp_path))), range(40)))) == 1

@@ -1,4 +1,4 @@
-"""The ledger: one number per commit, one truth per position."""
+"""The ledger: one number per commit, one state per position."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(Store(str(tmp_path)), "events")
 
 
-def test_entry_survives_the_round_trip() -> None:
+def test_entry_round_trips() -> None:
     whole = Entry(
         "L1",
         NOW,
@@ -85,7 +85,7 @@ def test_records_and_offsets_are_conserved() -> None:
 
 
 @pytest.mark.parametrize("position", [1, 2, 3])
-def test_ledger_of_format_1_reads_as_before(position: int) -> None:
+def test_ledger_of_format_1_is_still_read(position: int) -> None:
     state = Ledger(Store(str(FORMAT_1)), "events").state(position)
     names = ["b/x", "b/y", "b/z"][:position]
     assert sorted(state.objects) == names
@@ -95,7 +95,7 @@ def test_ledger_of_format_1_reads_as_before(position: int) -> None:
     assert (state.newest_object_at, state.next_offsets) == (NOW, {})
 
 
-def test_ledger_of_format_1_goes_on_in_format_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ledger_of_format_1_continues_in_format_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(FORMAT_1, tmp_path / "lake")
     ledger = Ledger(Store(str(tmp_path / "lake")), "events")
     known = replace(loaded("b/y", "L4"), rows=0, quarantined=0, dropped=2, event_dates=())
@@ -117,14 +117,14 @@ def test_entry_commits_the_offsets_of_its_ranges(ledger: Ledger) -> None:
     assert ledger.state().newest_object_at == NOW
 
 
-def test_of_two_writers_with_the_same_partition_the_second_plans_again(ledger: Ledger) -> None:
+def test_second_of_two_writers_with_the_same_partition_plans_again(ledger: Ledger) -> None:
     ledger.commit(Entry("L1", NOW, ranges=(span(0, 0, 9),)), 0)
     ledger.commit(Entry("L2", NOW, ranges=(span(1, 0, 9, "L2"),)), 0)
     with pytest.raises(ConflictError):
         ledger.commit(Entry("L3", NOW, ranges=(span(0, 0, 5, "L3"),)), 0)
 
 
-def test_state_at_a_position_ignores_what_came_later(ledger: Ledger) -> None:
+def test_state_at_a_position_ignores_later_entries(ledger: Ledger) -> None:
     ledger.commit(entry("L1", "b/x", added=(file("bronze/events/1.parquet"),)), 0)
     ledger.commit(entry("L2", "b/y", added=(file("bronze/events/2.parquet"),), removed=("bronze/events/1.parquet",)), 1)
 
@@ -134,7 +134,7 @@ def test_state_at_a_position_ignores_what_came_later(ledger: Ledger) -> None:
     assert (ledger.position(), sorted(ledger.state().objects)) == (2, ["b/x", "b/y"])
 
 
-def test_writers_at_once_get_different_numbers_and_lose_nothing(ledger: Ledger) -> None:
+def test_concurrent_writers_get_different_numbers_and_lose_nothing(ledger: Ledger) -> None:
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda n: ledger.commit(entry(f"L{n}", f"b/{n}"), 0), range(40)))
 
@@ -142,21 +142,21 @@ def test_writers_at_once_get_different_numbers_and_lose_nothing(ledger: Ledger) 
     assert len(ledger.state().objects) == 40
 
 
-def test_of_two_writers_with_the_same_object_the_second_plans_again(ledger: Ledger) -> None:
+def test_second_of_two_writers_with_the_same_object_plans_again(ledger: Ledger) -> None:
     ledger.commit(entry("L1", "b/x"), 0)
     with pytest.raises(ConflictError):
         ledger.commit(entry("L2", "b/y", "b/x"), 0)
     assert ledger.position() == 1
 
 
-def test_of_two_writers_that_remove_the_same_file_the_second_plans_again(ledger: Ledger) -> None:
+def test_second_of_two_writers_that_remove_the_same_file_plans_again(ledger: Ledger) -> None:
     ledger.commit(entry("L1", "b/x", added=(file("bronze/events/1.parquet"),)), 0)
     ledger.commit(entry("L2", "b/y", removed=("bronze/events/1.parquet",)), 1)
     with pytest.raises(ConflictError):
         ledger.commit(entry("L3", "b/z", removed=("bronze/events/1.parquet",)), 1)
 
 
-def test_abandoned_load_cannot_commit_any_more(ledger: Ledger) -> None:
+def test_abandoned_load_can_no_longer_commit(ledger: Ledger) -> None:
     ledger.commit(Entry("cleaner", NOW, abandoned=("L1",)), 0)
     with pytest.raises(ConflictError):
         ledger.commit(entry("L1", "b/x"), 0)
@@ -197,14 +197,14 @@ def test_log_that_lost_its_end_to_a_checkpoint_is_a_clear_error(
 
 
 def begun_again(ledger: Ledger, tmp_path: Path, number: int) -> None:
-    """A log of which nothing is left but the first entry of a rebuilt one."""
+    """A log of which only the first entry of a rebuilt one is left."""
     for path in (tmp_path / "ledger/events").glob("0*.parquet"):
         path.unlink()
     first = entry("R1", "b/kept", added=(file("bronze/events/kept.parquet"),))
     ledger.store.put(f"ledger/events/{number:020d}.parquet", replace(first, begins=number).to_bytes())
 
 
-def test_rebuilt_log_begins_where_it_says(ledger: Ledger, tmp_path: Path) -> None:
+def test_rebuilt_log_starts_at_its_stated_position(ledger: Ledger, tmp_path: Path) -> None:
     for number in range(3):
         ledger.commit(entry(f"L{number}", f"b/{number}", added=(file(f"bronze/events/{number}.parquet"),)), number)
     begun_again(ledger, tmp_path, 1001)
@@ -219,7 +219,7 @@ def test_rebuilt_log_begins_where_it_says(ledger: Ledger, tmp_path: Path) -> Non
     assert (ledger.load_at(3), ledger.load_at(1002)) == ("", "L9")
 
 
-def test_rebuilt_log_hides_what_was_before_and_changes_every_date(ledger: Ledger, tmp_path: Path) -> None:
+def test_rebuilt_log_hides_earlier_entries_and_changes_every_date(ledger: Ledger, tmp_path: Path) -> None:
     ledger.commit(entry("L1", "b/x", added=(file("bronze/events/1.parquet"),)), 0)
     before = ledger.state()
     begun_again(ledger, tmp_path, 1001)
@@ -231,14 +231,16 @@ def test_rebuilt_log_hides_what_was_before_and_changes_every_date(ledger: Ledger
     assert sorted(before.objects) == ["b/kept"]
 
 
-def test_entry_that_somebody_wrote_while_the_log_was_rebuilt_counts_no_more(ledger: Ledger, tmp_path: Path) -> None:
+def test_entry_written_while_the_log_was_rebuilt_is_void(ledger: Ledger, tmp_path: Path) -> None:
     begun_again(ledger, tmp_path, 1001)
     ledger.store.put("ledger/events/00000000000000000004.parquet", entry("L4", "b/late").to_bytes())
     assert sorted(ledger.state().objects) == ["b/kept"]
     assert ledger.first() == 1001
 
 
-def test_rebuilt_log_goes_on_from_checkpoints(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rebuilt_log_continues_from_checkpoints(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun_again(ledger, tmp_path, 1001)
     monkeypatch.setattr(ledger_module, "CHECKPOINT_ENTRIES", 1)
     assert ledger.checkpoint(ledger.state())

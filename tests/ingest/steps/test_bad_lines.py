@@ -1,4 +1,4 @@
-"""Bad lines of every kind among good ones: each good one is a row, each bad one is in quarantine with its reason."""
+"""Bad lines of every kind among good ones: each good one becomes a row, each bad one is quarantined with its reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = (pytest.mark.slow, pytest.mark.timeout(3600))
     "files", [pytest.param(20, id="5,000 bad lines"), pytest.param(400, id="100,000 bad lines", marks=LONG)]
 )
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_no_good_line_suffers_from_its_neighbours(
+def test_no_good_line_is_affected_by_its_neighbours(
     lake: Any, event: Callable[..., Any], pack: Callable[[bytes], bytes], files: int
 ) -> None:
     dice = random.Random(5)

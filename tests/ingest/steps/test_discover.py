@@ -1,4 +1,4 @@
-"""What is discovered, on disk and on a real S3 server: every object once, under its own name, nothing else."""
+"""Discovery, on disk and on a real S3 server: every object once, under its own name, nothing else."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def bronze(home: Home) -> list[tuple[str, str]]:
         return connection.execute(f"SELECT _source_file, activity_id FROM ({query}) ORDER BY 1, 2").fetchall()
 
 
-def test_odd_names_arrive_once_as_they_are(anywhere: Home) -> None:
+def test_odd_names_arrive_once_and_unchanged(anywhere: Home) -> None:
     for name in NAMES:
         anywhere.put("activities", name, activity(name))
 
@@ -68,7 +68,7 @@ def test_odd_names_arrive_once_as_they_are(anywhere: Home) -> None:
     assert anywhere.ingest("activities").feeds[0].objects == 0
 
 
-def test_empty_object_is_loaded_once_and_holds_no_record(anywhere: Home) -> None:
+def test_empty_object_is_loaded_once_and_has_no_record(anywhere: Home) -> None:
     anywhere.landing("activities").put("empty.json", b"")
     report = anywhere.ingest("activities").feeds[0]
     assert (report.objects, report.records) == (1, 0)
@@ -76,7 +76,7 @@ def test_empty_object_is_loaded_once_and_holds_no_record(anywhere: Home) -> None
     assert verify_feed(contracts()["activities"], anywhere.options, deep=True).differences == []
 
 
-def test_keys_that_sort_lower_and_arrive_later_are_found(anywhere: Home) -> None:
+def test_later_keys_that_sort_lower_are_found(anywhere: Home) -> None:
     for name in ("m.json", "a/b.json", "0.json", "A.json"):
         anywhere.put("activities", name, activity(name))
         assert anywhere.ingest("activities").feeds[0].objects == 1
@@ -104,7 +104,7 @@ def test_key_with_an_empty_part_is_no_file(home: Home) -> None:
 
 
 @pytest.mark.parametrize("deed", ["deleted", "overwritten"])
-def test_what_happens_between_list_and_get_is_left_for_the_next_run(
+def test_changes_between_list_and_get_are_left_for_the_next_run(
     anywhere: Home, deed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "b", "c"):
@@ -130,7 +130,7 @@ def test_what_happens_between_list_and_get_is_left_for_the_next_run(
 
 @pytest.mark.s3
 @pytest.mark.parametrize("page", [2, 7, 10_000])
-def test_listing_by_many_threads_is_the_listing(
+def test_listing_by_many_threads_equals_the_plain_listing(
     conditional_home: Home, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     landing = conditional_home.landing("activities")
@@ -151,7 +151,7 @@ def test_listing_by_many_threads_is_the_listing(
 
 
 @pytest.mark.s3
-def test_small_and_flat_listings_take_no_threads(conditional_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_and_flat_listings_use_no_threads(conditional_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     landing = conditional_home.landing("activities")
     for number in range(9):
         landing.put(f"{number}.json", b"{}")
@@ -160,5 +160,5 @@ def test_small_and_flat_listings_take_no_threads(conditional_home: Home, monkeyp
     assert len(landing.listing()) == 9
 
 
-def test_listing_of_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_listing_of_a_missing_folder_is_empty(tmp_path: Path) -> None:
     assert len(Landing(str(tmp_path / "none")).listing("below")) == 0

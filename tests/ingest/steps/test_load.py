@@ -1,4 +1,4 @@
-"""What one ingest promises: each record once, nothing half visible, nothing lost."""
+"""The guarantees of one ingest: each record once, nothing partly visible, nothing lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_record_arrives_once_with_its_lineage(lake: Any, event: Any) -> No
     assert rows[0]["context"]["os"] == {"name": "iOS", "version": "14.2"}
 
 
-def test_held_rows_are_written_once_that_makes_a_fair_row_group_and_are_never_too_many(
+def test_buffered_rows_are_written_in_large_row_groups_and_are_bounded(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, rows in (("FAIR_GROUP_ROWS", 5), ("SOFT_BUFFER_ROWS", 10), ("BUFFER_ROWS", 40)):
@@ -78,7 +78,7 @@ def test_a_feed_without_data_is_an_empty_table(lake: Any) -> None:
     assert lake.bronze("users") == []
 
 
-def test_key_that_sorts_lower_and_arrives_later_is_found(lake: Any, event: Any) -> None:
+def test_later_key_that_sorts_lower_is_found(lake: Any, event: Any) -> None:
     lake.put("events", "m.json", event("e1"))
     lake.ingest()
     lake.put("events", "a.json", event("e2"))
@@ -88,7 +88,7 @@ def test_key_that_sorts_lower_and_arrives_later_is_found(lake: Any, event: Any) 
 
 
 @pytest.mark.parametrize("key", ["with space.json", "umlaut-ü/日本.json", "percent%20encoded.json", "a+b=c&d.json"])
-def test_odd_names_are_kept_as_they_are(lake: Any, event: Any, key: str) -> None:
+def test_odd_names_are_kept_unchanged(lake: Any, event: Any, key: str) -> None:
     lake.put("events", key, event())
     lake.ingest()
 
@@ -96,7 +96,7 @@ def test_odd_names_are_kept_as_they_are(lake: Any, event: Any, key: str) -> None
     assert lake.ingest().objects == 0
 
 
-def test_gzip_is_known_by_content_and_all_members_are_read(lake: Any, event: Any) -> None:
+def test_gzip_is_recognised_by_content_and_all_members_are_read(lake: Any, event: Any) -> None:
     import json
 
     members = [gzip.compress(json.dumps(event(f"e{n}")).encode() + b"\n") for n in range(3)]
@@ -105,7 +105,7 @@ def test_gzip_is_known_by_content_and_all_members_are_read(lake: Any, event: Any
     assert lake.ingest().rows == 3
 
 
-def test_truncated_gzip_is_quarantined_as_a_whole_and_tried_again_when_it_changes(lake: Any, event: Any) -> None:
+def test_truncated_gzip_is_quarantined_as_a_whole_and_retried_when_it_changes(lake: Any, event: Any) -> None:
     import json
 
     whole = gzip.compress(b"".join(json.dumps(event(f"e{n}")).encode() + b"\n" for n in range(500)))
@@ -140,7 +140,7 @@ def test_overwritten_object_shows_only_its_new_rows(lake: Any, event: Any) -> No
     assert sum(file.rows for file in state.bronze_files()) == 2
 
 
-def test_object_written_again_with_the_same_bytes_changes_nothing(lake: Any, event: Any) -> None:
+def test_object_rewritten_with_the_same_bytes_changes_nothing(lake: Any, event: Any) -> None:
     lake.put("events", "a.json", event("e1"))
     lake.ingest()
     before = lake.ledger().state().files
@@ -259,7 +259,7 @@ def test_object_deleted_after_it_was_listed_is_left_out_and_reported(
 
 
 class Stubborn(Landing):
-    """A landing that lists some objects and fails to give them: at once, or after so many blocks."""
+    """A landing that lists some objects and fails to return them: at once, or after a number of blocks."""
 
     def __init__(self, uri: str, keys: set[str], blocks: int = 0) -> None:
         super().__init__(uri)
@@ -276,7 +276,7 @@ class Stubborn(Landing):
 
 
 @pytest.mark.parametrize(("blocks", "held"), [(0, 64 << 20), (3, 64 << 20), (3, 2000)])
-def test_stuck_object_holds_up_nobody_and_is_loaded_once_it_can_be_read(
+def test_stuck_object_blocks_no_other_and_is_loaded_once_it_can_be_read(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch, blocks: int, held: int
 ) -> None:
     monkeypatch.setattr("ingest.steps.read.BLOCK_BYTES", 1000)
@@ -295,7 +295,7 @@ def test_stuck_object_holds_up_nobody_and_is_loaded_once_it_can_be_read(
     assert len({row["event_id"] for row in lake.bronze()}) == len(lake.bronze()) == 60
 
 
-def test_store_that_gives_no_object_at_all_ends_the_ingest(
+def test_store_that_returns_no_object_at_all_ends_the_ingest(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {f"{n:02}.json" for n in range(MAX_CONSECUTIVE_STUCK + 2)}
@@ -307,7 +307,7 @@ def test_store_that_gives_no_object_at_all_ends_the_ingest(
     assert lake.parquet() == []
 
 
-def test_loads_are_bounded_and_each_commits_by_itself(lake: Any, event: Any) -> None:
+def test_loads_are_bounded_and_each_commits_separately(lake: Any, event: Any) -> None:
     for number in range(7):
         lake.put("events", f"{number}.json", event(f"e{number}"))
     report = lake.ingest(limits=Limits(load_objects=3))

@@ -1,4 +1,4 @@
-"""Notifications are hints: right ones spare the listing, wrong ones cost nothing, missing ones are made good."""
+"""Notifications are hints: correct ones save the listing, wrong ones are harmless, missing ones are compensated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.home import Home
 
 
 class Hinted:
-    """A project with a spool, whose first full sweep is done."""
+    """A project with a spool, after its first full sweep."""
 
     def __init__(self, home: Home) -> None:
         self.home, self.spool = home, Path(home.options.notifications_path)
@@ -38,7 +38,7 @@ class Hinted:
     def hint(
         self, *keys: str, bucket: str = "raw-activities", event: str = "ObjectCreated:Put", quoted: Any = None
     ) -> Path:
-        """Writes a document as S3 does, with the keys encoded."""
+        """Write a document as S3 does, with the keys encoded."""
         encode = quoted or (lambda key: quote_plus(key, safe="/"))
         return self.write(
             {
@@ -96,7 +96,7 @@ def test_hinted_objects_are_loaded_without_a_listing(
     assert hinted.left() == []
 
 
-def test_what_bronze_says_is_what_a_listing_would_have_said(hinted: Hinted) -> None:
+def test_bronze_is_the_same_as_after_a_listing(hinted: Hinted) -> None:
     hinted.put("a.json")
     hinted.hint("a.json")
     hinted.ingest()
@@ -107,7 +107,7 @@ def test_what_bronze_says_is_what_a_listing_would_have_said(hinted: Hinted) -> N
     assert verify_feed(contracts()["activities"], hinted.home.options, deep=True).differences == []
 
 
-def test_time_is_taken_from_a_listing_where_a_head_tells_it_in_seconds(
+def test_time_is_taken_from_a_listing_where_head_returns_seconds(
     local: Hinted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
@@ -132,7 +132,7 @@ def test_time_is_taken_from_a_listing_where_a_head_tells_it_in_seconds(
     assert {key: objects[f"raw-activities/{key}"].modified_at for key in expected} == expected
 
 
-def test_wrong_hints_are_harmless_counted_and_said(hinted: Hinted) -> None:
+def test_wrong_hints_are_harmless_counted_and_reported(hinted: Hinted) -> None:
     hinted.put("a.json")
     hinted.hint("a.json", "a.json", "never-was.json", "first.json", "first.json/below", "x" * 300)
     hinted.hint("a.json", bucket="somebody-elses")
@@ -160,7 +160,7 @@ def test_wrong_hints_are_harmless_counted_and_said(hinted: Hinted) -> None:
 
 
 def enveloped(kind: str, document: dict[str, Any]) -> dict[str, Any]:
-    """What a queue consumer gets to see of an event document."""
+    """An event document as received by a queue consumer."""
     notification = {"Type": "Notification", "TopicArn": "arn:aws:sns:…", "Message": json.dumps(document)}
     created = document["Records"][0]["s3"]
     return {
@@ -195,7 +195,7 @@ def test_other_events_in_envelopes_are_ignored(local: Hinted) -> None:
     assert local.ingest().notes == ["hints: 0 in 2 documents, 1 ignored, 1 malformed documents"]
 
 
-def test_document_that_is_still_written_is_left_alone(local: Hinted) -> None:
+def test_document_that_is_still_being_written_is_left_alone(local: Hinted) -> None:
     path = local.write(b'{"Records": [', age=1)
     (local.spool / "draft.tmp").write_text("whatever")
     assert local.ingest().notes == ["hints: 0 in 0 documents"]
@@ -221,7 +221,7 @@ def test_document_that_changed_after_it_was_read_is_read_again(local: Hinted, mo
     assert not path.exists()
 
 
-def test_documents_go_only_after_the_commit(local: Hinted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documents_are_deleted_only_after_the_commit(local: Hinted, monkeypatch: pytest.MonkeyPatch) -> None:
     local.put("a.json")
     local.hint("a.json")
     with monkeypatch.context() as crash:
@@ -264,7 +264,7 @@ def test_object_that_changes_while_it_is_read_keeps_its_hint(local: Hinted, monk
     assert local.ingest().feeds[0].objects == 1
 
 
-def test_full_sweeps_go_on_and_find_what_no_hint_named(hinted: Hinted) -> None:
+def test_full_sweeps_continue_and_find_objects_without_a_hint(hinted: Hinted) -> None:
     hinted.put("silent.json")
     hinted.put("named.json")
     hinted.hint("named.json")
@@ -283,7 +283,7 @@ def test_full_sweeps_go_on_and_find_what_no_hint_named(hinted: Hinted) -> None:
     assert hinted.ingest(full=True).feeds[0].scope == "full"
 
 
-def test_too_many_documents_are_taken_in_turns(local: Hinted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_documents_are_processed_in_batches(local: Hinted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hints, "MAX_DOCUMENTS", 2)
     for number in range(3):
         local.put(f"{number}.json")

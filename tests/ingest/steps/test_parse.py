@@ -1,4 +1,4 @@
-"""Whether a line is good never depends on its neighbours, and what is bad says why."""
+"""Whether a line is good never depends on its neighbours, and each bad line has its reason."""
 
 from __future__ import annotations
 
@@ -69,7 +69,6 @@ BAD = {
     "rounds to infinity": (line(data={"duration": 1}).replace(b": 1}", b": 1.7976931348623159e308}"), *OUT_OF_RANGE),
     "too large to be added up": (line(data={"duration": -1e151}), "number_out_of_range", "data.duration"),
     "exponent beyond doubles": (line(data={"duration": 1}).replace(b": 1}", b": 1e400}"), *OUT_OF_RANGE),
-    "exponent beyond doubles in an unknown field": (line()[:-1] + b', "x": [1e400]}', "number_out_of_range", "x"),
     "unknown field twice": (line()[:-1] + b', "x": 1, "x": 2}', "duplicate_key", "x"),
     "unknown field twice, once escaped": (line()[:-1] + b', "a": 1, "\\u0061": 2}', "duplicate_key", "a"),
     "unknown member twice": (
@@ -94,14 +93,14 @@ BAD = {
 }
 
 
-def test_dot_in_a_name_is_no_member() -> None:
+def test_dot_in_a_name_does_not_make_a_member() -> None:
     parsed = parse(line(**{"data.x": 1, "data": {"x": 2}}))
     assert [json.loads(text) for text in parsed.rows.column(RESCUED).to_pylist()] == [{"data\\.x": 1, "data.x": 2}]
 
 
 @pytest.mark.parametrize(("text", "reason", "column"), BAD.values(), ids=BAD.keys())
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-def test_bad_line_is_rejected_with_its_reason_and_its_neighbours_stay(
+def test_bad_line_is_rejected_with_its_reason_and_its_neighbours_are_kept(
     text: bytes, reason: str, column: str | None, end: bytes
 ) -> None:
     parsed = parse(line(event_id="before"), text, line(event_id="after"), end=end)
@@ -140,7 +139,7 @@ def test_blank_lines_are_no_records_but_count_as_lines() -> None:
         ("2026-01-10t10:00:00.1234567z", dt.datetime(2026, 1, 10, 10, 0, 0, 123456)),
     ],
 )
-def test_time_is_utc_and_offsets_are_honoured(text: str, expected: dt.datetime) -> None:
+def test_time_is_utc_and_offsets_are_applied(text: str, expected: dt.datetime) -> None:
     assert parse(line(occurred_at=text)).rows.column("occurred_at").to_pylist() == [expected]
 
 
@@ -161,7 +160,7 @@ def test_unknown_fields_are_rescued_with_their_path_and_exact_text() -> None:
     assert parsed.rejects == []
 
 
-def test_unknown_fields_that_contradict_each_other_reject_no_line() -> None:
+def test_unknown_fields_of_conflicting_types_reject_no_line() -> None:
     parsed = parse(line(x=1), line(x="one"), line(x={"a": 1}), line(x=None), line())
 
     assert parsed.rows.column("_rescued_data").to_pylist() == [
@@ -173,7 +172,7 @@ def test_unknown_fields_that_contradict_each_other_reject_no_line() -> None:
     ]
 
 
-def test_unknown_field_is_rescued_beside_a_bad_line() -> None:
+def test_unknown_field_is_rescued_next_to_a_bad_line() -> None:
     parsed = parse(line(x=1), b"{", line())
 
     assert parsed.rows.column("_rescued_data").to_pylist() == ['{"x":1}', None]
@@ -287,7 +286,7 @@ def test_value_beyond_its_type_names_its_column_at_any_depth(fields: str, reason
         assert parsed.rows.num_rows == len(lines) - len(parsed.rejects) == 2 * (len(lines) > 1)
 
 
-def test_values_at_the_edge_of_their_types_are_rows() -> None:
+def test_values_at_the_limits_of_their_types_are_rows() -> None:
     fields = (
         b', "weights": [1e150, -1e150, 0.0, -0.0, 5e-324, 1e-400, null], "price": 999.99, "prices": [-999.99, null],'
         b' "age": -9223372036854775808, "born": "9999-12-31", "lines": [], "seen_at": ["2026-01-10t10:00:00.5z", null]}'
@@ -299,20 +298,20 @@ def test_values_at_the_edge_of_their_types_are_rows() -> None:
     assert row["seen_at"] == [dt.datetime(2026, 1, 10, 10, 0, 0, 500000), None]
 
 
-def test_equal_keys_within_an_unknown_value_are_kept_as_they_are() -> None:
+def test_equal_keys_within_an_unknown_value_are_kept_unchanged() -> None:
     parsed = parse(line()[:-1] + b', "x": {"y": 1, "y": 2}}', line())
     assert parsed.rejects == []
     assert parsed.rows.column("_rescued_data").to_pylist() == ['{"x":{"y": 1, "y": 2}}', None]
 
 
-def test_as_many_unknown_fields_as_are_allowed_are_kept() -> None:
+def test_the_maximum_of_unknown_fields_is_kept() -> None:
     fields = {f"f{number}": {"x": 1} for number in range(MAX_FIELDS // 2)}
     parsed = parse(line(**fields), line(x=[{"y": {"z": 1}}] * MAX_FIELDS))
     assert parsed.rejects == []
     assert list(json.loads(parsed.rows.column("_rescued_data")[0].as_py())) == list(fields)
 
 
-def test_time_in_text_that_only_looks_like_a_time_column_stays_as_it_is() -> None:
+def test_text_that_only_looks_like_a_time_column_is_unchanged() -> None:
     contract = RICH.model_copy(
         update={"columns": (*RICH.columns, column("meta", "struct", fields=(column("occurred_at", "string"),)))}
     )
@@ -391,7 +390,7 @@ odd_records = st.lists(st.tuples(odd_keys, odd_values), max_size=3).map(
 
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(odd_records | st.just(line()), min_size=2, max_size=6))
-def test_every_word_of_the_verdict_on_a_line_is_the_same_alone_and_among_others(lines: list[bytes]) -> None:
+def test_the_full_text_of_the_verdict_on_a_line_is_the_same_alone_and_among_others(lines: list[bytes]) -> None:
     together = parse(*lines, contract=RICH)
     alone = [parse(text, contract=RICH) for text in lines]
 
@@ -405,7 +404,7 @@ def test_every_word_of_the_verdict_on_a_line_is_the_same_alone_and_among_others(
     assert all(abs(weight) <= 1e150 for weight in weights if weight is not None)
 
 
-def test_fields_of_which_each_line_has_its_own_cost_no_more_than_fields_that_all_share() -> None:
+def test_fields_unique_to_each_line_cost_no_more_than_shared_fields() -> None:
     shared, own = (
         [line(**{f"f{number % width}": 1 for number in range(index, index + 20)}) for index in range(0, 40_000, 20)]
         for width in (20, 40_000)
@@ -428,13 +427,13 @@ def test_nesting_is_bounded_and_costs_no_good_line(levels: int, form: str) -> No
     assert parsed.rows.num_rows == 2
 
 
-def test_brackets_in_a_text_are_no_nesting() -> None:
+def test_brackets_in_a_text_do_not_count_as_nesting() -> None:
     text = line()[:-1] + b', "new": "' + b'[{\\"' * 3000 + b'"}'
     assert parse(text).rejects == []
 
 
 @pytest.mark.parametrize("zone", ["", "Z", "+00:00"])
-def test_finer_times_are_cut_to_microseconds(zone: str) -> None:
+def test_finer_times_are_truncated_to_microseconds(zone: str) -> None:
     parsed = parse(line(occurred_at=f"2026-01-10 10:00:00.123456789{zone}"), line())
     assert parsed.rejects == []
     assert [at.microsecond for at in parsed.rows.column("occurred_at").to_pylist()] == [123456, 123000]

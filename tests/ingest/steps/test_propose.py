@@ -1,4 +1,4 @@
-"""What records bring and the contract does not know: kept, refused or proposed, and readable once it is declared."""
+"""Fields of records that the contract does not know: kept, refused or proposed, and readable once declared."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def contracts_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_proposal_adds_columns_where_they_belong_and_touches_nothing_else(
+def test_proposal_adds_columns_in_place_and_changes_nothing_else(
     lake: Any, event: Make, contracts_folder: Path
 ) -> None:
     data = {"activity_id": "a1", "hint": {"shown": 2}, "userAgent": "x"}
@@ -90,7 +90,7 @@ def test_proposal_adds_columns_where_they_belong_and_touches_nothing_else(
     assert after.leaf("tags").repeated
 
 
-def test_nothing_unknown_is_no_proposal(lake: Any, event: Make, contracts_folder: Path) -> None:
+def test_no_unknown_fields_yield_no_proposal(lake: Any, event: Make, contracts_folder: Path) -> None:
     lake.put("events", "a.json", event())
     lake.ingest()
     survey = unknown_fields(lake.store, lake.ledger().state())
@@ -98,7 +98,7 @@ def test_nothing_unknown_is_no_proposal(lake: Any, event: Make, contracts_folder
     assert proposal(lake.contracts["events"], survey.fields, contracts_folder)[2] == ""
 
 
-def test_invalid_proposal_leaves_the_contract_alone(contracts_folder: Path) -> None:
+def test_invalid_proposal_leaves_the_contract_unchanged(contracts_folder: Path) -> None:
     path = contracts_folder / "engagement" / "events.yaml"
     before = path.read_text()
     with pytest.raises(ConfigError):
@@ -107,7 +107,7 @@ def test_invalid_proposal_leaves_the_contract_alone(contracts_folder: Path) -> N
     assert [item.name for item in path.parent.iterdir()] == ["events.yaml"]
 
 
-def test_promoted_fields_show_the_values_of_rows_that_were_loaded_before(lake: Any, event: Make) -> None:
+def test_promoted_fields_show_the_values_of_earlier_rows(lake: Any, event: Make) -> None:
     old = {"activity_id": "a1", "duration": 1.5, "hint": {"shown": 2}, "seen_at": "2026-01-02T01:00:00+02:00"}
     lake.put("events", "old.json", event("old", score=7, tags=["x", "y"], data=old), event("odd", score=1.7, data=None))
     lake.ingest()
@@ -173,7 +173,7 @@ def test_records_with_unknown_fields_are_counted(lake: Any, event: Make) -> None
     assert lake.ingest().rescued == 2
 
 
-def test_no_more_columns_are_proposed_than_somebody_can_review(
+def test_number_of_proposed_columns_is_limited(
     lake: Any, event: Make, contracts_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(propose, "MAX_SURVEYED", 1200)
@@ -198,7 +198,7 @@ def test_no_more_columns_are_proposed_than_somebody_can_review(
     assert {*often, "small", "small.m29"} <= set(added)
 
 
-def test_struct_with_more_members_than_are_kept_in_mind_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_struct_with_more_members_than_are_tracked_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(5)
     field = Field("x")
     for number in range(9):
@@ -229,7 +229,7 @@ def test_numbers_too_large_for_any_column_are_rescued_and_never_proposed(
     assert lake.ingest().reasons == (("unknown_field", 1),)
 
 
-def test_promoted_number_that_no_record_may_bring_is_null(lake: Any, event: Make) -> None:
+def test_promoted_number_beyond_the_limits_of_records_is_null(lake: Any, event: Make) -> None:
     huge = "9" * 400
     lists = f'"list": [1, {huge}, 1e200, -2.5], "rows": [{{"n": 1.7976931348623159e308, "m": "x"}}, {{"n": 2}}]'
     for name, number in (

@@ -1,4 +1,4 @@
-"""Replay: once contract or parser accept a rejected record, it becomes a row exactly once, where it always stood."""
+"""Replay: once contract or parser accept a rejected record, it becomes a row exactly once, at its original position."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 
 
 def lenient() -> Contract:
-    """The contract of events, as it is mended: the account may be missing."""
+    """The fixed contract of events: the account may be missing."""
     contract = contracts()["events"]
     columns = [
         column.model_copy(update={"required": False}) if column.name == "user_id" else column
@@ -41,19 +41,19 @@ def lines(lake: Any) -> list[tuple[str, str, int]]:
     return [(row["event_id"], row["_source_file"][-6:], row["_source_line"]) for row in lake.bronze()]
 
 
-def test_quarantine_is_summed_up_by_fault(rejected: Any) -> None:
+def test_quarantine_is_summarised_by_fault(rejected: Any) -> None:
     found = groups(rejected.store, rejected.ledger().state())
     assert found == [Group("missing_required", "user_id", 3, 2), Group("unparsable", None, 2, 2)]
 
 
-def test_nothing_is_taken_back_while_nothing_was_mended(rejected: Any) -> None:
+def test_nothing_is_replayed_before_a_fix(rejected: Any) -> None:
     position = rejected.ledger().position()
     assert replay(contracts()["events"], rejected.store, rejected.ledger(), NOW) == Replay(5, 0)
     assert rejected.ledger().position() == position
     assert len(rejected.parquet()) == len(rejected.ledger().state().files)
 
 
-def test_records_that_are_good_now_become_rows_once(rejected: Any) -> None:
+def test_records_that_have_become_valid_become_rows_once(rejected: Any) -> None:
     ledger = rejected.ledger()
     before = ledger.state()
 
@@ -82,7 +82,7 @@ def test_records_that_are_good_now_become_rows_once(rejected: Any) -> None:
     assert rejected.ingest().objects == 0
 
 
-def test_only_the_named_reasons_are_tried(rejected: Any) -> None:
+def test_only_the_named_reasons_are_replayed(rejected: Any) -> None:
     assert replay(lenient(), rejected.store, rejected.ledger(), NOW, Selection(["unparsable"])) == Replay(2, 0)
     assert replay(lenient(), rejected.store, rejected.ledger(), NOW, Selection(["missing_required"])) == Replay(3, 3)
 
@@ -104,7 +104,7 @@ def test_discarded_records_are_counted_and_never_replayed(rejected: Any) -> None
     assert discard(rejected.store, rejected.ledger(), NOW, "again", wanted) == 0
 
 
-def test_overwritten_object_loses_its_discarded_records_too(
+def test_overwritten_object_also_loses_its_discarded_records(
     rejected: Any, event: Callable[..., dict[str, Any]]
 ) -> None:
     discard(rejected.store, rejected.ledger(), NOW, "all", Selection())
@@ -114,7 +114,7 @@ def test_overwritten_object_loses_its_discarded_records_too(
     assert {record.source_file for record in kept} == {"raw-events/b.json"}
 
 
-def test_discard_beside_an_overwriting_ingester_is_planned_again(
+def test_discard_during_an_overwriting_ingest_is_planned_again(
     rejected: Any, event: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Ledger.commit
@@ -127,10 +127,10 @@ def test_discard_beside_an_overwriting_ingester_is_planned_again(
 
     monkeypatch.setattr(Ledger, "commit", meanwhile)
     assert discard(rejected.store, rejected.ledger(), NOW, "all", Selection()) == 2
-    assert len(rejected.parquet()) > len(rejected.ledger().state().files)  # what was replaced waits for maintenance
+    assert len(rejected.parquet()) > len(rejected.ledger().state().files)  # replaced files wait for maintenance
 
 
-def test_overwritten_object_loses_its_replayed_rows_too(rejected: Any, event: Callable[..., dict[str, Any]]) -> None:
+def test_overwritten_object_also_loses_its_replayed_rows(rejected: Any, event: Callable[..., dict[str, Any]]) -> None:
     replay(lenient(), rejected.store, rejected.ledger(), NOW)
     rejected.contracts["events"] = lenient()
     rejected.put("events", "a.json", event("new"))
@@ -138,7 +138,7 @@ def test_overwritten_object_loses_its_replayed_rows_too(rejected: Any, event: Ca
     assert lines(rejected) == [("new", "a.json", 1), ("b1", "b.json", 1), ("b2", "b.json", 2)]
 
 
-def test_crash_before_the_commit_takes_nothing_back(rejected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_before_the_commit_replays_nothing(rejected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = rejected.bronze(), rejected.quarantine()
     with monkeypatch.context() as crash:
         crash.setattr(Ledger, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
@@ -148,7 +148,7 @@ def test_crash_before_the_commit_takes_nothing_back(rejected: Any, monkeypatch: 
     assert replay(lenient(), rejected.store, rejected.ledger(), NOW) == Replay(5, 3)
 
 
-def test_replay_whose_commit_got_no_answer_keeps_its_files(rejected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_whose_commit_was_not_answered_keeps_its_files(rejected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Ledger.commit
 
     def no_answer(self: Ledger, entry: Any, seen: int) -> int:
@@ -163,7 +163,7 @@ def test_replay_whose_commit_got_no_answer_keeps_its_files(rejected: Any, monkey
     assert replay(lenient(), rejected.store, rejected.ledger(), NOW) == Replay(2, 0)
 
 
-def test_object_that_is_overwritten_meanwhile_is_planned_again(
+def test_object_overwritten_during_replay_is_planned_again(
     rejected: Any, event: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Ledger.commit

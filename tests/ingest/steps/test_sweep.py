@@ -1,4 +1,4 @@
-"""Listing only recent folders misses nothing for longer than the contract's hours, whatever the order of arrival."""
+"""Listing only recent folders misses nothing for longer than the contract allows, whatever the order of arrival."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOUR = dt.timedelta(hours=1)
 
 
 class Dated:
-    """The feed of activities, by a contract that lists the folders of two days between sweeps a day apart."""
+    """The feed of activities, under a contract that lists the folders of two days between sweeps a day apart."""
 
     def __init__(self, home: Home) -> None:
         self.home, self.now = home, NOON
@@ -58,7 +58,7 @@ def dated(request: pytest.FixtureRequest) -> Dated:
 
 
 def test_between_sweeps_only_recent_folders_are_listed(dated: Dated, monkeypatch: pytest.MonkeyPatch) -> None:
-    dated.put("2026/03/10/a.json")  # sorts before what was loaded
+    dated.put("2026/03/10/a.json")  # sorts before the loaded keys
     dated.put("2026/03/09/z.json")
     dated.now += HOUR
     listed = []
@@ -89,7 +89,7 @@ def test_nothing_is_missed_for_longer_than_the_hours_of_the_contract(dated: Date
     assert dated.swept_at() == NOON + 24 * HOUR
 
 
-def test_the_day_is_that_of_utc_and_moves_on(dated: Dated) -> None:
+def test_the_recent_days_are_those_of_utc_and_advance(dated: Dated) -> None:
     dated.now = dt.datetime(2026, 3, 11, 1, tzinfo=dt.timezone(2 * HOUR)).astimezone(dt.UTC)  # still the 10th
     for day in ("08", "09", "10", "11"):
         dated.put(f"2026/03/{day}/x.json")
@@ -119,7 +119,7 @@ def test_time_of_a_sweep_is_that_of_its_listing(dated: Dated) -> None:
     assert dated.swept_at() == started
 
 
-def test_sweep_that_crashed_or_left_something_does_not_count(dated: Dated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_that_crashed_or_left_objects_does_not_count(dated: Dated, monkeypatch: pytest.MonkeyPatch) -> None:
     dated.now += 24 * HOUR
     dated.put("2025/01/01/x.json")
     with monkeypatch.context() as crash:
@@ -137,7 +137,7 @@ def test_sweep_that_crashed_or_left_something_does_not_count(dated: Dated, monke
     assert (dated.ingest().objects, dated.swept_at()) == (1, NOON + 24 * HOUR)
 
 
-def test_refused_overwrite_goes_on_failing(dated: Dated) -> None:
+def test_refused_overwrite_keeps_failing(dated: Dated) -> None:
     dated.contract = dated.contract.model_copy(update={"overwritten": "refuse"})
     dated.put("2026/01/05/old.json", "new")
     dated.now += 24 * HOUR
@@ -150,7 +150,7 @@ LOCAL_TIME = b'{"started_at": "2026-03-10T12:00:00", "source": "", "position": 1
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no json", b"[]", b'{"started_at": 5}', LOCAL_TIME])
-def test_lost_or_spoilt_note_of_the_sweep_means_a_full_sweep(dated: Dated, content: bytes | None) -> None:
+def test_lost_or_damaged_note_of_the_sweep_means_a_full_sweep(dated: Dated, content: bytes | None) -> None:
     if content is None:
         dated.lake.delete(["ledger/activities/_sweep"])
     else:
@@ -159,7 +159,7 @@ def test_lost_or_spoilt_note_of_the_sweep_means_a_full_sweep(dated: Dated, conte
     assert (dated.ingest().scope, dated.loaded() >= {"2025/01/01/x.json"}) == ("full", True)
 
 
-def test_note_of_another_place_of_a_longer_ledger_or_of_the_future_is_not_believed(dated: Dated) -> None:
+def test_note_of_another_place_of_a_longer_ledger_or_of_the_future_is_ignored(dated: Dated) -> None:
     landing, position = dated.home.landing("activities"), Ledger(dated.lake, "activities").position()
     moved = dated.contract.model_copy(
         update={"source": dated.contract.source.model_copy(update={"prefix": "elsewhere/"})}
@@ -174,7 +174,7 @@ def test_note_of_another_place_of_a_longer_ledger_or_of_the_future_is_not_believ
     assert dated.ingest().scope == "recent"
 
 
-def test_status_says_when_the_last_sweep_was(dated: Dated) -> None:
+def test_status_shows_the_time_of_the_last_sweep(dated: Dated) -> None:
     status = feed_status(contracts()["activities"], dated.home.options)
     assert status.last_sweep_at == NOON
     assert "5 h ago" in show_status([status], NOON + 5 * HOUR)

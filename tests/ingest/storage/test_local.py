@@ -1,4 +1,4 @@
-"""A local landing is listed as object_store lists it, and never read outside its folder, whatever becomes a link."""
+"""A local landing is listed as by object_store, and never read outside its folder, whatever becomes a link."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_listing_in_batches_is_the_listing(bucket: Path, monkeypatch: pytest.Mon
     assert [row["problem"] for row in whole if row["problem"]] == ["link_loop", "control_character"]
 
 
-def test_links_between_folders_cost_one_walk_each(tmp_path: Path) -> None:
+def test_links_between_folders_are_walked_once_each(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"{number}").mkdir()
         (tmp_path / f"{number}" / "x.json").touch()
@@ -77,7 +77,7 @@ def test_links_between_folders_cost_one_walk_each(tmp_path: Path) -> None:
 
 
 def exchanged(bucket: Path, outside: Path) -> dict[str, Callable[[], object]]:
-    """What somebody may put in the place of deep/b.json between its listing and its opening."""
+    """Replacements of deep/b.json between its listing and its opening."""
 
     def link_file(target: Path) -> None:
         (bucket / "deep/b.json").unlink()
@@ -103,10 +103,10 @@ def exchanged(bucket: Path, outside: Path) -> dict[str, Callable[[], object]]:
 
 
 @pytest.mark.parametrize("deed", list(exchanged(Path(), Path())))
-def test_what_is_exchanged_after_the_listing_is_not_read(
+def test_object_replaced_after_the_listing_is_not_read(
     bucket: Path, deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even when it looks like the listed version: here any two files have the same etag."""
+    """Not even when it matches the listed version: here any two files have the same etag."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "b.json").write_bytes(b"secret")
@@ -123,7 +123,7 @@ def test_what_is_exchanged_after_the_listing_is_not_read(
     assert (outside / "b.json").read_bytes() == b"secret"
 
 
-def test_keys_lead_nowhere_else(bucket: Path, tmp_path: Path) -> None:
+def test_keys_never_leave_the_bucket(bucket: Path, tmp_path: Path) -> None:
     (tmp_path / "landing" / "secret").touch()
     landing = Landing(str(bucket))
     for key in (
@@ -146,7 +146,7 @@ def test_keys_lead_nowhere_else(bucket: Path, tmp_path: Path) -> None:
     ("target", "reason"),
     [("/etc/passwd", "link_outside"), ("/none", "link_outside"), ("none", "link_dangling"), ("odd", "link_loop")],
 )
-def test_look_at_a_link_says_what_a_listing_says(bucket: Path, target: str, reason: str) -> None:
+def test_single_lookup_of_a_link_matches_the_listing(bucket: Path, target: str, reason: str) -> None:
     (bucket / "odd").symlink_to(target)
     landing = Landing(str(bucket))
     seen = landing.inspect("odd")
@@ -165,7 +165,7 @@ def test_deleting_a_link_keeps_its_target(bucket: Path) -> None:
         assert (bucket / "deep/b.json").exists() == (key == "link.json")
 
 
-def test_times_beyond_the_calendar_become_its_ends() -> None:
+def test_times_beyond_the_calendar_are_clamped_to_it() -> None:
     for seconds, year in ((-(10**11), 1), (0, 1970), (10**12, 9999)):
         status = os.stat_result((0, 5, 0, 0, 0, 0, 7, 0, seconds, 0), {"st_mtime_ns": seconds * 10**9})
         assert local.modified_at(status).year == year
@@ -196,7 +196,7 @@ def test_patterns_of_ignore(pattern: str, keys: list[str], others: list[str]) ->
 
 
 @pytest.mark.parametrize("pattern", ["", "*", "***", "[z-a]"])
-def test_pattern_that_ignores_everything_or_is_none_is_refused(pattern: str) -> None:
+def test_pattern_that_ignores_everything_or_is_invalid_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="ignore"):
         Source(bucket="raw", ignore=(pattern,))
     assert isinstance(glob_regex(pattern), str)

@@ -1,4 +1,4 @@
-"""Compaction and cleaning: readers never notice, crashes cost nothing, and slow loads find themselves abandoned."""
+"""Compaction and cleaning: readers never notice, crashes are harmless, and slow loads are abandoned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LATER = NOW + GRACE + dt.timedelta(hours=1)
 
 @pytest.fixture
 def small_files(lake: Any, event: Callable[..., dict[str, Any]]) -> Any:
-    """Six loads, each with a file for each of two dates and one of bad lines."""
+    """Six loads, each with one file for each of two dates and one of bad lines."""
     for number in range(6):
         lake.put(
             "events",
@@ -54,7 +54,7 @@ def test_compacted_bronze_reads_the_same_from_fewer_files(small_files: Any) -> N
     assert small_files.ingest().objects == 0
 
 
-def test_object_overwritten_after_compaction_loses_its_old_rows_only(small_files: Any, event: Any) -> None:
+def test_object_overwritten_after_compaction_loses_only_its_old_rows(small_files: Any, event: Any) -> None:
     compact(small_files.store, small_files.ledger(), NOW)
     small_files.put("events", "3.json", event("new"))
     small_files.ingest()
@@ -82,7 +82,7 @@ def test_compaction_that_lost_a_file_to_another_writer_changes_nothing(
     assert len(small_files.parquet()) >= files
 
 
-def test_crash_in_compaction_leaves_files_that_nobody_sees(small_files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_in_compaction_leaves_only_invisible_files(small_files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = everything(small_files)
     with monkeypatch.context() as crash:
         crash.setattr(Ledger, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
@@ -143,7 +143,7 @@ def test_slow_load_that_was_abandoned_cannot_commit_but_loads_again(
     assert (report.objects, [row["event_id"] for row in lake.bronze()]) == (1, ["a"])
 
 
-def test_names_tell_their_load() -> None:
+def test_file_names_contain_their_load() -> None:
     assert load_of("quarantine/events/ingest_date=2026-01-10/20260110T120000-0123456789ab.parquet") == (
         "20260110T120000-0123456789ab"
     )

@@ -1,4 +1,4 @@
-"""What is retired was loaded, is the same version still, and stays explained; nothing else leaves the landing."""
+"""A retired object was loaded, is still the same version, and stays explained; nothing else leaves the landing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NAMES = ["a.json", "deep/ü b+c%20d.json", "empty.json"]
 
 
 class Old:
-    """Three loaded objects, which are 31 days old at LATER."""
+    """Three loaded objects that are 31 days old at LATER."""
 
     def __init__(self, home: Home, action: str = "delete") -> None:
         self.home, self.lake = home, Store(home.options.lake_uri, home.options)
@@ -94,7 +94,7 @@ def moved(old: Old) -> Old:
     return old
 
 
-def test_nothing_is_retired_unless_the_contract_says_so(local: Old) -> None:
+def test_nothing_is_retired_without_a_rule_in_the_contract(local: Old) -> None:
     local.contract = contracts()["activities"]
     assert all(contract.source.retire is None for contract in contracts().values())
     assert (local.plan(), local.retire()) == ([], Retirement())
@@ -138,7 +138,7 @@ def test_moved_files_keep_their_time(local: Old) -> None:
     assert after == before
 
 
-def test_what_waits_or_was_overwritten_stays(old: Old) -> None:
+def test_waiting_or_overwritten_objects_stay(old: Old) -> None:
     old.home.put("activities", "a.json", {"activity_id": "new"})
     old.home.put("activities", "waiting.json", {"activity_id": "w"})
     assert old.retire().objects == 2
@@ -150,7 +150,9 @@ def test_what_waits_or_was_overwritten_stays(old: Old) -> None:
 
 
 @pytest.mark.parametrize("action", ["delete", "move", "tag"])
-def test_object_overwritten_at_the_last_moment_stays(old: Old, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_overwritten_just_before_its_deletion_stays(
+    old: Old, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if action == "tag" and old.landing.bucket is None:
         pytest.skip("files have no tags")
     old.contract = old.by(action)
@@ -171,7 +173,7 @@ def test_object_overwritten_at_the_last_moment_stays(old: Old, action: str, monk
 
 
 @pytest.mark.s3
-def test_delete_and_copy_are_conditional_where_the_store_can(conditional_home: Home) -> None:
+def test_delete_and_copy_are_conditional_where_supported(conditional_home: Home) -> None:
     old = Old(conditional_home)
     bucket, version = old.landing.bucket, old.landing.find("a.json")
     assert bucket is not None
@@ -191,7 +193,7 @@ def test_large_object_is_copied_in_parts(conditional_home: Home, monkeypatch: py
 
 
 @pytest.mark.parametrize("action", ["delete", "move"])
-def test_crash_before_or_after_any_deed_is_harmless(old: Old, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_before_or_after_any_action_is_harmless(old: Old, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old.contract = old.by(action)
     monkeypatch.setattr(retiring, "THREADS", 1)
     remove, copy = (Landing, "remove"), (retiring, "_copy")
@@ -210,7 +212,7 @@ def test_crash_before_or_after_any_deed_is_harmless(old: Old, action: str, monke
         assert {name: old.archive.get(f"old/raw-activities/{name}") for name in NAMES} == old.content
 
 
-def test_object_lost_otherwise_is_not_called_retired(local: Old) -> None:
+def test_object_lost_otherwise_is_not_reported_as_retired(local: Old) -> None:
     local.landing.delete(["a.json"])
     local.retire()
     verdict = local.verify()
@@ -222,7 +224,7 @@ def test_object_lost_otherwise_is_not_called_retired(local: Old) -> None:
     assert (verdict.retired, verdict.gone) == (1, 2)
 
 
-def test_object_whose_bytes_are_nowhere_else_stays(local: Old) -> None:
+def test_object_without_another_copy_of_its_bytes_stays(local: Old) -> None:
     local.landing.put("broken.json.gz", b"\x1f\x8b\x08\x00broken")
     local.home.put("activities", "bad.json", b"{", {"activity_id": "b"})
     local.home.ingest("activities")
@@ -243,7 +245,7 @@ def test_object_whose_records_are_not_accounted_for_stays(local: Old, monkeypatc
     assert local.plan() == NAMES[1:]
 
 
-def test_nothing_leaves_while_a_file_of_the_lake_is_missing(local: Old) -> None:
+def test_nothing_is_retired_while_a_file_of_the_lake_is_missing(local: Old) -> None:
     (file, *_) = Ledger(local.lake, "activities").live_files()
     Path(local.home.options.lake_uri, file.path).unlink()
     with pytest.raises(RetriableError, match="no source object of engagement/activities is retired"):
@@ -251,7 +253,7 @@ def test_nothing_leaves_while_a_file_of_the_lake_is_missing(local: Old) -> None:
     assert local.names() == NAMES
 
 
-def test_copy_of_another_size_ends_it_before_anything_is_deleted(local: Old, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_of_another_size_stops_retirement_before_any_deletion(local: Old, monkeypatch: pytest.MonkeyPatch) -> None:
     local.home.put("activities", "a.json", {"activity_id": "longer than before"})
     local.home.ingest("activities")
     real = Landing.read
@@ -261,12 +263,12 @@ def test_copy_of_another_size_ends_it_before_anything_is_deleted(local: Old, mon
     assert "a.json" in local.names()
 
 
-def test_many_are_retired_in_turns(local: Old) -> None:
+def test_many_objects_are_retired_in_batches(local: Old) -> None:
     assert [local.retire(limit=2).objects for _ in range(3)] == [2, 1, 0]
 
 
 @pytest.mark.s3
-def test_tags_are_added_once_and_others_stay(conditional_home: Home) -> None:
+def test_tags_are_added_once_and_other_tags_stay(conditional_home: Home) -> None:
     old = Old(conditional_home, "tag")
     client = s3_client(old.home.options)
     place = {"Bucket": "raw-activities", "Key": "a.json"}
@@ -278,7 +280,7 @@ def test_tags_are_added_once_and_others_stay(conditional_home: Home) -> None:
     assert tags == {"team": "x", "lakemesh-loaded": "true"}
     assert old.retire().objects == 0
     assert old.home.ingest("activities").feeds[0].objects == 0
-    old.landing.delete(["a.json"])  # what the bucket's lifecycle does with it
+    old.landing.delete(["a.json"])  # the bucket's lifecycle deletes it
     assert (old.verify().retired, old.verify().gone) == (1, 0)
     old.home.put("activities", NAMES[1], {"activity_id": "new"})
     old.home.ingest("activities")
@@ -326,7 +328,7 @@ def test_maintain_retires_and_its_dry_run_only_lists(local: Old, monkeypatch: py
 
 @pytest.mark.s3
 @pytest.mark.parametrize("action", ["delete", "move"])
-def test_store_that_deletes_without_condition_is_said(s3_home: Home, action: str) -> None:
+def test_store_that_deletes_without_condition_is_reported(s3_home: Home, action: str) -> None:
     old = Old(s3_home, action)
     done = old.retire()
     assert (done.objects, done.conditional, old.names()) == (3, False, [])
@@ -336,7 +338,7 @@ def test_store_that_deletes_without_condition_is_said(s3_home: Home, action: str
 
 
 @pytest.mark.s3
-def test_probe_of_conditional_deletes_leaves_nothing(conditional_home: Home) -> None:
+def test_probe_of_conditional_deletes_leaves_nothing_behind(conditional_home: Home) -> None:
     old = Old(conditional_home)
     before = old.names(old.lake)
     assert old.lake.bucket is not None
@@ -345,7 +347,7 @@ def test_probe_of_conditional_deletes_leaves_nothing(conditional_home: Home) -> 
 
 
 @pytest.mark.s3
-def test_beside_producers_that_overwrite_no_version_is_lost(conditional_home: Home) -> None:
+def test_no_version_is_lost_while_producers_overwrite(conditional_home: Home) -> None:
     old, over = Old(conditional_home), threading.Event()
     last: dict[str, str] = {}
 

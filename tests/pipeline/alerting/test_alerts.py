@@ -1,4 +1,4 @@
-"""What is wrong is told once, again after a day, and when it is well: to real receivers of HTTP and of mail."""
+"""A problem is reported once, again after a day, and when it has recovered, to real HTTP and mail receivers."""
 
 from __future__ import annotations
 
@@ -45,16 +45,21 @@ def cycle(home: Home, at: dt.datetime = NOW) -> RunSummary:
     return run_cycle((), settings(), lambda _: lambda objects, size: None, now=lambda: at)
 
 
-def test_a_problem_is_told_once_then_daily_then_its_end(home: Home, receiver: Receiver) -> None:
-    def settle(hours: float, **problems: str) -> list[str]:
+def test_a_problem_is_reported_once_then_daily_then_its_recovery(home: Home, receiver: Receiver) -> None:
+    def report_after(hours: float, **problems: str) -> list[str]:
         return report(problems, [webhook(receiver.url)], home.options, NOW + dt.timedelta(hours=hours))
 
-    assert settle(0, cycle="broken") == settle(1, cycle="still broken") == settle(2, cycle="broken", other="too") == []
+    assert (
+        report_after(0, cycle="broken")
+        == report_after(1, cycle="still broken")
+        == report_after(2, cycle="broken", other="too")
+        == []
+    )
     assert receiver.names() == [("problem", "cycle"), ("problem", "other")]
-    settle(25, cycle="broken", other="too")
-    assert receiver.names()[2:] == [("problem", "cycle")], "a day after it was told, not before"
-    settle(26, other="too")
-    settle(27)
+    report_after(25, cycle="broken", other="too")
+    assert receiver.names()[2:] == [("problem", "cycle")], "a day after the first report, not before"
+    report_after(26, other="too")
+    report_after(27)
     assert receiver.names()[3:] == [("recovery", "cycle"), ("problem", "other"), ("recovery", "other")]
     assert receiver.got[3] == {
         "project": "lakemesh",
@@ -66,7 +71,7 @@ def test_a_problem_is_told_once_then_daily_then_its_end(home: Home, receiver: Re
     }
 
 
-def test_a_receiver_that_is_down_is_told_later(home: Home, receiver: Receiver) -> None:
+def test_a_receiver_that_is_down_is_notified_later(home: Home, receiver: Receiver) -> None:
     receiver.status = 500
     (fault,) = report({"cycle": "broken"}, [webhook(receiver.url)], home.options, NOW)
     assert fault.startswith("cycle could not be reported by webhook: ")
@@ -75,7 +80,7 @@ def test_a_receiver_that_is_down_is_told_later(home: Home, receiver: Receiver) -
     assert receiver.names() == [("problem", "cycle")]
 
 
-def test_damaged_memory_is_no_obstacle(home: Home, receiver: Receiver) -> None:
+def test_a_damaged_alert_state_file_does_not_stop_alerts(home: Home, receiver: Receiver) -> None:
     home.options_home.mkdir(parents=True)
     (home.options_home / "alerts.json").write_text("{")
     report({"cycle": "broken"}, [webhook(receiver.url)], home.options, NOW)
@@ -112,7 +117,7 @@ def test_late_and_incomplete_feeds_are_contract_violations(home: Home, monkeypat
 
 @pytest.fixture
 def running(home: Home, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A planned project whose promises are kept, and whose webhook is the receiver."""
+    """A planned project without contract violations whose webhook is the receiver."""
     for feed in contracts():
         agreed = contracts()[feed].model_copy(update={"freshness_seconds": 10**9, "completeness": None})
         monkeypatch.setitem(contracts(), feed, agreed)
@@ -124,7 +129,7 @@ def running(home: Home, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> 
     return home
 
 
-def test_a_cycle_tells_of_failure_and_recovery(running: Home, receiver: Receiver) -> None:
+def test_a_cycle_reports_failure_and_recovery(running: Home, receiver: Receiver) -> None:
     late = {name for _, name in receiver.names()}
     assert late == set()
     cycle(running)
@@ -136,23 +141,25 @@ def test_a_cycle_tells_of_failure_and_recovery(running: Home, receiver: Receiver
         assert cycle(running).exit_code == 1
     assert cycle(running).exit_code == 0
 
-    told = [item for item in receiver.got if item["name"] == "cycle"]
-    assert [item["event"] for item in told] == ["problem", "recovery"]
-    assert "activities: 1 of 1 records are quarantined" in told[0]["message"]
+    reported = [item for item in receiver.got if item["name"] == "cycle"]
+    assert [item["event"] for item in reported] == ["problem", "recovery"]
+    assert "activities: 1 of 1 records are quarantined" in reported[0]["message"]
 
 
-def test_an_error_that_ends_the_cycle_is_told(home: Home, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_ends_the_cycle_is_reported(
+    home: Home, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOTIFY_WEBHOOK_URL", receiver.url)
     done = cycle(home)
     assert (done.outcome, done.exit_code) == ("failed", 2)
-    (told,) = (item for item in receiver.got if item["name"] == "cycle")
-    assert "there is no production yet" in told["message"]
+    (reported,) = (item for item in receiver.got if item["name"] == "cycle")
+    assert "there is no production yet" in reported["message"]
 
 
 def test_slack_and_mail_get_each_alert_once(
     running: Home, receiver: Receiver, mail: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLMesh's configuration names them too, for its own commands."""
+    """SQLMesh's configuration has the same channels, for its own commands."""
     for name, value in ({"NOTIFY_WEBHOOK_URL": "", "SLACK_WEBHOOK_URL": receiver.url} | mail.variables).items():
         monkeypatch.setenv(name, value)
     agreed = contracts()["events"].model_copy(update={"freshness_seconds": 60})
@@ -180,7 +187,7 @@ def test_each_channel_gets_each_alert(home: Home) -> None:
     assert got == ["a cycle", "b cycle"]
 
 
-def test_a_channel_that_is_down_costs_the_others_nothing(home: Home) -> None:
+def test_a_channel_that_is_down_does_not_affect_the_others(home: Home) -> None:
     got: list[str] = []
     is_down = True
 
@@ -204,7 +211,7 @@ def test_a_channel_that_is_down_costs_the_others_nothing(home: Home) -> None:
     assert got == []
 
 
-def test_what_cannot_be_seen_is_neither_a_problem_nor_well_again(home: Home) -> None:
+def test_what_cannot_be_checked_is_neither_a_problem_nor_a_recovery(home: Home) -> None:
     got: list[str] = []
     targets = [Channel("all", lambda alert: got.append(alert.event))]
     report({"freshness/events": "late"}, targets, home.options, NOW)
@@ -214,7 +221,7 @@ def test_what_cannot_be_seen_is_neither_a_problem_nor_well_again(home: Home) -> 
     assert got == ["problem", "recovery"]
 
 
-def test_text_of_alerts_is_no_markup_of_slack(receiver: Receiver) -> None:
+def test_alert_text_is_escaped_for_slack(receiver: Receiver) -> None:
     message = "raw-events/<!channel>&*x*.json is late " + "x" * 5000
     slack(receiver.url).send(Alert("cycle", "problem", message, "", ""))
     (got,) = receiver.got

@@ -1,4 +1,4 @@
-"""`lake verify`, `lake status` and `lake why`: they agree with what is there, and name every difference."""
+"""`lake verify`, `lake status` and `lake why` agree with the stored data and name every difference."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def event(event_id: str, day: str = "2026-01-01") -> dict[str, Any]:
 
 @pytest.fixture
 def loaded(home: Home) -> Home:
-    """Two objects with four rows on two dates, and two bad lines."""
+    """Two objects with four rows on two dates and two bad lines."""
     home.put("events", "a.json", event("a1"), event("a2", "2026-01-02"), b"{", event("a3"))
     home.put("events", "b.json", event("b1"), b"[]")
     home.ingest("events")
@@ -44,16 +44,16 @@ def bronze(home: Home) -> list[Path]:
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_lake_that_is_right_agrees(loaded: Home, deep: bool) -> None:
+def test_consistent_lake_has_no_differences(loaded: Home, deep: bool) -> None:
     assert verify(loaded, deep) == FeedVerdict("events", objects=2, records=6, rows=4, quarantined=2, files=3)
 
 
-def test_empty_lake_agrees(home: Home) -> None:
+def test_empty_lake_has_no_differences(home: Home) -> None:
     Path(home.options.landing("raw-events")).mkdir(parents=True)
     assert verify(home, deep=True) == FeedVerdict("events")
 
 
-def test_what_waits_is_gone_or_orphaned_is_counted_and_no_difference(loaded: Home) -> None:
+def test_pending_deleted_and_orphaned_files_are_counted_but_no_difference(loaded: Home) -> None:
     landing = Path(loaded.options.landing("raw-events"))
     (landing / "a.json").unlink()
     loaded.put("events", "b.json", event("b1"), event("b2"))
@@ -79,7 +79,7 @@ def test_file_with_fewer_rows_is_named(loaded: Home) -> None:
     )
 
 
-def test_line_that_is_there_twice_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicated_line_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Parser.parse
 
     def wrong(self: Parser, pieces: Any) -> Any:
@@ -95,7 +95,7 @@ def test_line_that_is_there_twice_is_named(home: Home, monkeypatch: pytest.Monke
     assert difference.startswith("object differs: raw-events/a.json has 2 rows in 1 lines and 0 quarantined")
 
 
-def test_row_that_is_not_what_the_source_says_is_named_by_the_deep_check(
+def test_row_that_differs_from_its_source_is_named_by_the_deep_check(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Parser.parse
@@ -119,7 +119,7 @@ def test_row_that_is_not_what_the_source_says_is_named_by_the_deep_check(
     assert "differs" in show_verdicts([verify(home, deep=True)])
 
 
-def test_status_tells_what_waits_and_what_is_loaded(loaded: Home) -> None:
+def test_status_counts_pending_and_loaded_objects(loaded: Home) -> None:
     loaded.put("events", "c.json", event("c1"))
     status = feed_status(contracts()["events"], loaded.options)
     assert (status.waiting, status.objects, status.rows, status.quarantined, status.files) == (1, 2, 4, 2, 2)
@@ -131,7 +131,7 @@ def test_status_tells_what_waits_and_what_is_loaded(loaded: Home) -> None:
     assert "3 h ago" in shown
 
 
-def test_why_tells_the_whole_life_of_an_object(loaded: Home) -> None:
+def test_why_shows_the_whole_history_of_an_object(loaded: Home) -> None:
     loaded.put("events", "b.json", event("b1"), event("b2"), b"nonsense")
     waiting = object_history("raw-events/b.json", loaded.options)
     assert waiting.state == "overwritten, its new version waits"
@@ -149,7 +149,7 @@ def test_why_tells_the_whole_life_of_an_object(loaded: Home) -> None:
     assert "line 3: unparsable" in show_history(life)
 
 
-def test_why_knows_what_waits_what_is_gone_and_what_never_was(loaded: Home) -> None:
+def test_why_distinguishes_pending_deleted_and_unknown_objects(loaded: Home) -> None:
     loaded.put("events", "new.json", event("n1"))
     assert object_history("raw-events/new.json", loaded.options).state == "waiting"
     Path(loaded.options.landing("raw-events"), "a.json").unlink()

@@ -1,4 +1,4 @@
-"""The command line: exit codes, one clear line per error, and output for machines."""
+"""The command line: exit codes, one clear line per error, and machine-readable output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Lake = Callable[..., Result]
 
 @pytest.fixture
 def lake(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """Runs `lake ARGUMENTS` with changed variables, as a new process would see them."""
+    """Run `lake ARGUMENTS` with changed environment variables, as a new process would see them."""
 
     def run(*arguments: str, **variables: str) -> Result:
         with monkeypatch.context() as environment:
@@ -38,12 +38,12 @@ def lake(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 @pytest.fixture
 def landing(clean_settings: Path) -> Path:
-    """A landing with the empty folder of one bucket."""
+    """A landing with one empty bucket folder."""
     (clean_settings / "landing" / "raw-users").mkdir(parents=True)
     return clean_settings / "landing"
 
 
-def test_empty_landing_is_done_at_once(lake: Lake, landing: Path) -> None:
+def test_empty_landing_succeeds_at_once(lake: Lake, landing: Path) -> None:
     for contract in contracts().values():
         (landing / contract.source.bucket).mkdir(parents=True, exist_ok=True)
     result = lake("ingest", "--json")
@@ -63,7 +63,7 @@ def test_empty_landing_is_done_at_once(lake: Lake, landing: Path) -> None:
         ({"STATE_PATH": "/dev/null/state.duckdb"}, "/dev/null: File exists; expected a folder that this user can"),
     ],
 )
-def test_wrong_setting_is_one_line_and_exit_2(
+def test_invalid_setting_is_one_line_and_exit_2(
     lake: Lake, landing: Path, variables: dict[str, str], message: str
 ) -> None:
     result = lake("ingest", **{"LANDING_URI": f"{landing}/{{bucket}}"} | variables)
@@ -91,7 +91,7 @@ def test_unreachable_endpoint_is_one_line_per_feed_and_exit_1(lake: Lake) -> Non
 
 
 @pytest.mark.s3
-def test_missing_bucket_is_named_and_holds_up_no_other_feed(lake: Lake, s3_server: dict[str, str]) -> None:
+def test_missing_bucket_is_named_and_does_not_block_other_feeds(lake: Lake, s3_server: dict[str, str]) -> None:
     result = lake("ingest", "events", **s3_server | {"LANDING_URI": "s3://no-{bucket}", "LAKE_URI": "s3://shared/cli"})
     assert result.exit_code == 2
     reason = "s3://no-raw-events: no such bucket; create it or fix LANDING_URI / LAKE_URI"
@@ -109,7 +109,7 @@ def test_wrong_credentials_are_one_line_and_exit_2(lake: Lake, s3_server: dict[s
 
 
 @pytest.mark.s3
-def test_store_without_conditional_writes_is_said_and_locked(lake: Lake, s3_server: dict[str, str]) -> None:
+def test_store_without_conditional_writes_is_reported_and_locked(lake: Lake, s3_server: dict[str, str]) -> None:
     Store("s3://shared/raw-users", Settings.model_validate(s3_server)).put("a.json", b'{"user_id": "u1"}')
     result = lake(
         "ingest", "users", **s3_server | {"LAKE_URI": "s3://shared/cli", "LANDING_URI": "s3://shared/{bucket}"}
@@ -126,7 +126,7 @@ def test_rows_older_than_the_history_are_counted(lake: Lake, home: Home) -> None
     assert "note: events: 1 rows are older than LAKE_START 2021-01-01" in " ".join(result.stdout.split())
 
 
-def test_bad_records_are_summed_up_by_reason(lake: Lake, home: Home) -> None:
+def test_bad_records_are_counted_by_reason(lake: Lake, home: Home) -> None:
     home.put("events", "bad.json", b"{", b"[]", {"event_id": "e1"})
     result = lake("ingest", "--json")
     assert result.exit_code == 1
@@ -165,7 +165,7 @@ def test_module_and_help_work_as_a_process() -> None:
 
 
 @pytest.mark.parametrize("variables", [{"LAKE_START": "soon"}, {"LAKE_HOME": "/dev/null/home"}])
-def test_wrong_setting_is_one_line_in_sqlmesh_too(
+def test_invalid_setting_is_one_line_in_sqlmesh_too(
     clean_settings: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     for name, value in variables.items():
@@ -177,7 +177,7 @@ def test_wrong_setting_is_one_line_in_sqlmesh_too(
     assert "Traceback" not in shown.stdout + shown.stderr
 
 
-def test_dry_run_says_what_waits_and_loads_nothing(lake: Lake, home: Home) -> None:
+def test_dry_run_lists_pending_objects_and_loads_nothing(lake: Lake, home: Home) -> None:
     home.put("users", "a.json", {"user_id": "u1"})
     home.put("activities", "b.json", {"activity_id": "a1"})
     shown = lake("ingest", "users", "--dry-run")
@@ -191,7 +191,7 @@ def test_dry_run_says_what_waits_and_loads_nothing(lake: Lake, home: Home) -> No
     assert lake("ingest", "--dry-run").stdout == ""
 
 
-def test_refused_overwrites_are_one_line_and_exit_1(lake: Lake, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_overwrites_are_one_line_and_exit_1(lake: Lake, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     strict = contracts()["users"].model_copy(update={"overwritten": "refuse"})
     monkeypatch.setattr("pipeline.cycle.ingest.select", lambda _: [strict])
     home.put("users", "a.json", {"user_id": "u1"})
@@ -203,7 +203,7 @@ def test_refused_overwrites_are_one_line_and_exit_1(lake: Lake, home: Home, monk
     assert lake("ingest", "--dry-run").stdout.split()[-1] == "raw-users/a.json"
 
 
-def test_ingest_loads_neither_sqlmesh_nor_pandas(home: Home) -> None:
+def test_ingest_imports_neither_sqlmesh_nor_pandas(home: Home) -> None:
     home.put("activities", "a.json", {"activity_id": "a1", "name": "A", "type": "game", "subtype": "x"})
     code = (
         "import sys\n"

@@ -1,4 +1,4 @@
-"""`lake run` and `lake publish`: readers see proven states of gold only, each of them whole."""
+"""`lake run` and `lake publish`: readers see only audited releases of gold, each complete."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def cycle(home: Home, **options: Any) -> RunSummary:
 
 
 def plays(home: Home, number: int | None = None) -> dict[str, int]:
-    """Plays by date as a reader sees them."""
+    """Plays by date, as a reader sees them."""
     with Releases(home.options).connect(number) as reader:
         rows = reader.execute(f"SELECT date::TEXT, SUM(activities_played)::INT FROM {DAILY} GROUP BY 1").fetchall()
     return dict(rows)
@@ -65,7 +65,7 @@ def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def running(planned: Home, home: Home) -> Home:
-    """The same, published once."""
+    """The same lake, published once."""
     copy_home(planned, home)
     assert cycle(home).outcome == "published"
     return home
@@ -79,7 +79,7 @@ def test_first_cycle_publishes_and_an_idle_one_changes_nothing(running: Home) ->
     assert {path: path.stat().st_mtime_ns for path in Releases(running.options).store.root.rglob("*")} == files
 
 
-def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
+def test_late_data_rewrites_only_its_month(running: Home) -> None:
     before = Releases(running.options).get(1)
     running.put("events", "late.json", event("e4", "2026-01-05", user_id="u2"))
 
@@ -99,7 +99,7 @@ def test_late_data_is_published_at_the_cost_of_its_month(running: Home) -> None:
     }
 
 
-def test_reader_keeps_its_state_while_others_are_published(running: Home) -> None:
+def test_reader_keeps_its_release_while_newer_ones_are_published(running: Home) -> None:
     with duckdb.connect() as reader:
         reader.execute(Releases(running.options).attach())
         count = f"SELECT SUM(activities_played) FROM lake.{DAILY}"
@@ -110,7 +110,7 @@ def test_reader_keeps_its_state_while_others_are_published(running: Home) -> Non
     assert sum(plays(running).values()) == 4
 
 
-def test_views_read_the_tables_of_their_own_state(running: Home) -> None:
+def test_views_read_the_tables_of_their_own_release(running: Home) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
     cycle(running)
     for number, total in ((1, 2), (2, 3)):
@@ -128,7 +128,7 @@ def test_comments_and_types_reach_the_reader(running: Home) -> None:
     assert all(comment for _, _, comment in rows)
 
 
-def test_rollback_holds_until_somebody_publishes(running: Home) -> None:
+def test_rollback_withholds_releases_until_an_explicit_publish(running: Home) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
     cycle(running)
     shown = CliRunner().invoke(main, ["publish", "--rollback", "--json"])
@@ -148,7 +148,7 @@ def test_rollback_holds_until_somebody_publishes(running: Home) -> None:
         Releases(running.options).roll_back(9)
 
 
-def test_failing_audit_keeps_the_old_state_and_names_its_sources(running: Home) -> None:
+def test_failing_audit_keeps_the_previous_release_and_names_its_sources(running: Home) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
     running.ingest()
     assert running.run() == "SUCCESS"
@@ -164,16 +164,16 @@ def test_failing_audit_keeps_the_old_state_and_names_its_sources(running: Home) 
     assert failing.sources == ("raw-events/late.json",)
     assert "Readers keep the current release" in done.errors[0]
 
-    # WHEN it is mended, the next cycle publishes
-    heal = "UPDATE lakemesh.settled SET position = 1 WHERE feed = 'events'"
+    # WHEN it is repaired, the next cycle publishes
+    repair = "UPDATE lakemesh.settled SET position = 1 WHERE feed = 'events'"
     with duckdb.connect(running.options.state_path) as state:
-        state.execute(heal)
+        state.execute(repair)
     assert cycle(running).outcome == "published", table
     assert sum(plays(running).values()) == 4
 
 
 def spoil(home: Home, model: str, statement: str) -> str:
-    """Changes a physical table behind SQLMesh's back."""
+    """Change a physical table without SQLMesh."""
     with duckdb.connect(home.options.warehouse_path) as warehouse:
         view = warehouse.execute(
             "SELECT sql FROM duckdb_views() WHERE schema_name || '.' || view_name = ?", [model]
@@ -193,7 +193,7 @@ def test_nothing_is_published_while_a_date_is_missing(running: Home) -> None:
     assert publish_only(running.options, dt.datetime.now(dt.UTC)).published_dates[DAILY] == ("2026-01-05",)
 
 
-def test_what_a_plan_computed_by_hand_is_published_too(running: Home) -> None:
+def test_what_a_manual_plan_computed_is_published_too(running: Home) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
     running.ingest()
     running.plan()
@@ -202,8 +202,8 @@ def test_what_a_plan_computed_by_hand_is_published_too(running: Home) -> None:
     assert plays(running)["2026-01-05"] == 2
 
 
-def test_unknown_history_is_published_as_a_whole(running: Home) -> None:
-    """SQLMesh's janitor joins the rows that tell what was computed; unseen rows may be among them."""
+def test_unknown_history_is_published_completely(running: Home) -> None:
+    """SQLMesh's janitor merges the interval rows; some may not have been read before."""
     running.put("events", "late.json", event("e4", "2026-01-05"))
     running.ingest()
     running.plan()
@@ -218,7 +218,7 @@ def test_unknown_history_is_published_as_a_whole(running: Home) -> None:
     assert cycle(running).published_dates[DAILY] == ("2026-01-06",)
 
 
-def test_load_that_slips_in_during_the_run_is_published_with_all_of_its_dates_or_not_at_all(
+def test_load_committed_during_the_run_is_published_with_all_of_its_dates_or_not_at_all(
     running: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline.cycle import cycle as run
@@ -231,7 +231,7 @@ def test_load_that_slips_in_during_the_run_is_published_with_all_of_its_dates_or
     def slip(*arguments: Any) -> Any:
         monkeypatch.setattr(run, "open_project", opened)
         running.put("events", "slipped.json", event("s1", "2026-01-05"), event("s2", "2026-02-03"))
-        with monkeypatch.context() as patch:  # another host's ingest, which cannot reach this state now
+        with monkeypatch.context() as patch:  # another host's ingest, which cannot reach this state
             patch.setattr(
                 "pipeline.cycle.ingest.invalidate", lambda *_: (_ for _ in ()).throw(RetriableError("state is locked"))
             )
@@ -248,7 +248,7 @@ def test_load_that_slips_in_during_the_run_is_published_with_all_of_its_dates_or
     assert Releases(running.options).get(2).positions["events"] == 3
 
 
-def test_crash_between_manifest_and_pointer_is_made_good(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_between_manifest_and_pointer_is_recovered(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
 
     def die(*_: Any, **__: Any) -> None:
@@ -265,20 +265,20 @@ def test_crash_between_manifest_and_pointer_is_made_good(running: Home, monkeypa
 
 
 def test_cycle_leaves_no_database_open(running: Home) -> None:
-    """Between two cycles of `lake run --every` others may use the warehouse and the state."""
+    """Between two cycles of `lake run --every` other processes may use the warehouse and the state."""
     cycle(running)
     opened = [str(handle.readlink()) for handle in list(Path("/proc/self/fd").iterdir()) if handle.is_symlink()]
     assert [path for path in opened if path.startswith(str(running.options_home)) and "duckdb" in path] == []
 
 
-def test_second_cycle_leaves_with_a_clear_message(running: Home) -> None:
+def test_second_cycle_exits_with_a_clear_message(running: Home) -> None:
     with file_lock(running.options_home / "locks" / "cycle.lock", "busy"):
         result = CliRunner().invoke(main, ["run"])
     assert result.exit_code == 1
     assert "another cycle is in progress" in result.stderr
 
 
-def test_cycle_before_the_first_plan_says_what_to_do(home: Home) -> None:
+def test_cycle_before_the_first_plan_names_the_next_step(home: Home) -> None:
     home.put("events", "1.json", event("e1", "2026-01-05"))
     result = CliRunner().invoke(main, ["run"])
     assert result.exit_code == 2
@@ -295,11 +295,11 @@ def test_summary_is_json_for_machines(running: Home) -> None:
     assert summary["ingest"]["dates"]["events"] == ["2026-01-05"]
     assert summary["computed"]["silver.activity_events"]["dates"] == ["2026-01-05"]
     assert set(summary["seconds"]) >= {"ingest", "run", "audit", "publish"}
-    assert result.exit_code == 1  # half of the records were bad: the data is kept, and published
+    assert result.exit_code == 1  # half of the records were bad: the data is kept and published
     assert "quarantined" in result.stderr
 
 
-def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_releases_are_deleted_with_their_files(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Releases(running.options)
     for number in range(3):
         running.put("events", f"n{number}.json", event(f"n{number}", "2026-01-05"))
@@ -307,7 +307,7 @@ def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch
     from pipeline.releases.export import prune
 
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
-    assert prune(kept, 2, dt.datetime.now(dt.UTC)) == 0  # too young: somebody may read them
+    assert prune(kept, 2, dt.datetime.now(dt.UTC)) == 0  # too young: a reader may use them
     assert prune(kept, 2, later) == 2
     assert kept.numbers() == [3, 4]
     used = {file.key for number in kept.numbers() for table in kept.get(number).tables.values() for file in table.files}
@@ -315,7 +315,7 @@ def test_old_states_go_and_take_their_files_with_them(running: Home, monkeypatch
     assert plays(running, 3)["2026-01-05"] == 3
 
 
-def test_files_of_a_killed_publication_go_once_their_number_is_taken(
+def test_files_of_a_killed_publication_are_deleted_once_their_number_is_taken(
     running: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
@@ -344,7 +344,7 @@ def test_files_of_a_killed_publication_go_once_their_number_is_taken(
 
 
 @pytest.mark.s3
-def test_publication_on_s3_switches_at_once_and_readers_keep_theirs(
+def test_publication_on_s3_switches_at_once_and_readers_keep_their_release(
     s3_home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PUBLISHED_URI", f"{s3_home.options.lake_uri}/published")
@@ -370,7 +370,7 @@ def test_publication_on_s3_switches_at_once_and_readers_keep_theirs(
 
 
 @pytest.mark.parametrize("lost", ["warehouse_path", "state_path", "published_uri"])
-def test_what_is_lost_is_rebuilt_and_equal(running: Home, lost: str) -> None:
+def test_what_is_lost_is_rebuilt_identically(running: Home, lost: str) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
     cycle(running)
     before = plays(running)
@@ -388,7 +388,7 @@ def test_what_is_lost_is_rebuilt_and_equal(running: Home, lost: str) -> None:
     assert not list(running.options_home.glob("*.before-rebuild"))
 
 
-def test_interrupted_rebuild_keeps_what_was_there_until_the_next_one_succeeds(
+def test_interrupted_rebuild_keeps_the_previous_data_until_the_next_one_succeeds(
     running: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = plays(running)

@@ -1,4 +1,4 @@
-"""`lake quarantine`: what is taken back is what SQLMesh then previews and recomputes."""
+"""`lake quarantine`: SQLMesh previews and recomputes exactly the dates of the replayed records."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_replayed_records_reach_gold_through_their_dates(home: Home, monkeypatch
 
     events = contracts()["events"]
     columns = tuple(column.model_copy(update={"required": False}) for column in events.columns)
-    mended = contracts() | {"events": events.model_copy(update={"columns": columns, "version": 2})}
-    monkeypatch.setattr(quarantine, "select", lambda _: [mended["events"]])
+    changed = contracts() | {"events": events.model_copy(update={"columns": columns, "version": 2})}
+    monkeypatch.setattr(quarantine, "select", lambda _: [changed["events"]])
     shown = CliRunner().invoke(main, ["quarantine", "replay", "events", "--json"])
 
     assert shown.exit_code == 0
@@ -38,7 +38,7 @@ def test_replayed_records_reach_gold_through_their_dates(home: Home, monkeypatch
     assert home.missing()["silver.activity_events"] == ["2026-01-05 - 2026-01-05"]
 
 
-def test_reason_that_is_not_there_takes_nothing_back(home: Home) -> None:
+def test_reason_without_records_replays_nothing(home: Home) -> None:
     home.put("events", "a.json", b"{")
     home.ingest()
     shown = CliRunner().invoke(main, ["quarantine", "replay", "--reason", "wrong_type"])
@@ -47,7 +47,7 @@ def test_reason_that_is_not_there_takes_nothing_back(home: Home) -> None:
     assert counts == [["0", "0"]] * len(contracts())
 
 
-def test_records_are_shown_and_given_up_with_a_reason(home: Home) -> None:
+def test_records_are_shown_and_discarded_with_a_reason(home: Home) -> None:
     run = CliRunner().invoke
     home.put("events", "a.json", b"{", b"[]", {"event_id": "e"})
     home.ingest()

@@ -1,4 +1,4 @@
-"""A ledger that is lost or broken is made anew, and bronze says afterwards what it said before."""
+"""A lost or damaged ledger is rebuilt, and bronze then has the same rows as before."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def remove(home: Home, key: str) -> None:
 
 @pytest.fixture
 def lived(home: Home) -> Home:
-    """A lake with a past: replaced, compacted and gone objects, bad lines, leftovers of a crash."""
+    """A lake with a history: replaced, compacted and deleted objects, bad lines, leftovers of a crash."""
     home.put("events", "kept.json", event("k1"), event("k2", "2026-01-03"), b"{")
     home.put("events", "gone.json", event("old"), event("old2"))
     home.ingest()
@@ -74,7 +74,7 @@ def corrupt(home: Home) -> None:
 
 
 @pytest.mark.parametrize("harm", [lose, corrupt])
-def test_bronze_is_what_it_was(lived: Home, harm: Callable[[Home], None]) -> None:
+def test_rebuilt_bronze_has_the_same_rows(lived: Home, harm: Callable[[Home], None]) -> None:
     before = bronze(lived)
     assert [row[2] for row in before] == ["g1", "g3", "k1", "k2", "o1"]
     harm(lived)
@@ -93,7 +93,7 @@ def test_bronze_is_what_it_was(lived: Home, harm: Callable[[Home], None]) -> Non
     assert not lived.ingest().dates.get("events")
 
 
-def test_whole_ledger_is_left_alone_unless_forced(lived: Home) -> None:
+def test_intact_ledger_is_left_alone_unless_forced(lived: Home) -> None:
     before = bronze(lived)
     refused = CliRunner().invoke(main, ["ledger", "rebuild", "events", "--yes"])
     assert refused.exit_code == 2
@@ -107,7 +107,7 @@ def test_whole_ledger_is_left_alone_unless_forced(lived: Home) -> None:
 
 @pytest.mark.parametrize("operation", ["put", "delete", "put_new"])
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_interrupted_rebuild_goes_on_and_nobody_ingests_meanwhile(
+def test_interrupted_rebuild_resumes_and_ingest_is_refused_meanwhile(
     lived: Home, monkeypatch: pytest.MonkeyPatch, operation: str, number: int
 ) -> None:
     before = bronze(lived)
@@ -131,6 +131,6 @@ def test_interrupted_rebuild_goes_on_and_nobody_ingests_meanwhile(
     assert bronze(lived) == before
 
 
-def test_feed_that_was_never_loaded_has_nothing_to_rebuild(home: Home) -> None:
+def test_feed_without_loads_has_nothing_to_rebuild(home: Home) -> None:
     result = CliRunner().invoke(main, ["ledger", "rebuild", "events", "--yes"])
     assert result.exit_code == 2, result.stderr

@@ -1,4 +1,4 @@
-"""The buckets of an S3 store, made on a real one."""
+"""Creation of buckets on a real S3 store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.dev.init_s3 import buckets_of, create_buckets, main
 
 
 @pytest.mark.s3
-def test_missing_buckets_are_made_once(s3_server: dict[str, str]) -> None:
+def test_missing_buckets_are_created_once(s3_server: dict[str, str]) -> None:
     options = Settings.model_validate(s3_server)
     assert create_buckets(options, ["shared", "made-here"]) == ["made-here"]
     assert create_buckets(options, ["shared", "made-here"]) == []
@@ -28,7 +28,7 @@ def test_missing_buckets_are_made_once(s3_server: dict[str, str]) -> None:
 
 
 @pytest.mark.s3
-def test_wrong_key_is_refused_at_once(s3_server: dict[str, str]) -> None:
+def test_wrong_key_fails_at_once(s3_server: dict[str, str]) -> None:
     options = Settings.model_validate(s3_server | {"AWS_SECRET_ACCESS_KEY": "wrong-and-long-enough"})
     started = time.monotonic()
     with pytest.raises(ConfigError, match=r"s3://shared at http.*refused .*AWS_SECRET_ACCESS_KEY"):
@@ -36,7 +36,7 @@ def test_wrong_key_is_refused_at_once(s3_server: dict[str, str]) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_store_that_is_away_is_waited_for_and_then_reported() -> None:
+def test_unreachable_store_is_waited_for_and_then_reported() -> None:
     options = Settings.model_validate(
         {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
     )
@@ -44,7 +44,7 @@ def test_store_that_is_away_is_waited_for_and_then_reported() -> None:
         create_buckets(options, ["lake"], wait_seconds=0.5)
 
 
-def test_buckets_are_those_that_the_settings_lead_to() -> None:
+def test_buckets_are_those_of_the_settings() -> None:
     options = Settings.model_validate({"LANDING_URI": "s3://{bucket}/in", "LAKE_URI": "s3://warehouse/lake"})
     raw = [f"raw-{feed}" for feed in ("accounts", "activities", "events", "invoices", "subscriptions", "users")]
     assert buckets_of(options) == [*raw, "warehouse"]
@@ -57,7 +57,7 @@ def test_command_names_each_bucket(s3_lake: dict[str, str], capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("clean_settings")
-def test_local_settings_are_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+def test_local_settings_are_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     settings.cache_clear()
     assert main([]) == 2
     assert "neither LANDING_URI nor LAKE_URI is s3://" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Which dates a changed entity touches: those that its versions name, else those of its facts, else all of them."""
+"""The dates that a changed entity affects: those its versions name, else those of its facts, else all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = [
 
 
 class Seats:
-    """One entity feed that no facts refer to."""
+    """An entity feed that no facts refer to."""
 
     def __init__(self, home: Path, **fields: Any) -> None:
         self.contract = Contract.model_validate(
@@ -51,7 +51,7 @@ class Seats:
         self.settled: dict[str, int] = {}
 
     def load(self, key: str, *records: dict[str, Any]) -> FeedChange:
-        """What one more object changes."""
+        """Load one more object and return what it changes."""
         self.landing.put(key, "\n".join(map(json.dumps, records)).encode())
         ingest_feed(self.contract, self.landing, self.lake, START)
         with duckdb.connect() as connection:
@@ -68,7 +68,7 @@ def days(*texts: str) -> Iterable[dt.date]:
     return frozenset(map(dt.date.fromisoformat, texts))
 
 
-def test_changed_versions_touch_the_dates_that_they_name(tmp_path: Path) -> None:
+def test_changed_versions_affect_the_dates_that_they_name(tmp_path: Path) -> None:
     seats = Seats(tmp_path, dates=["updated_at", "ended_at"])
 
     first = seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"), seat(2, "2026-03-01T00:00:00Z"))
@@ -78,21 +78,21 @@ def test_changed_versions_touch_the_dates_that_they_name(tmp_path: Path) -> None
     assert late.dates == days("2026-03-09", "2026-02-28")
 
 
-def test_an_older_version_that_comes_late_touches_its_dates(tmp_path: Path) -> None:
+def test_a_late_older_version_affects_its_dates(tmp_path: Path) -> None:
     seats = Seats(tmp_path, dates=["updated_at"])
     seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"), seat(3, "2026-03-01T00:00:00Z"))
 
     assert seats.load("2.json", seat(2, "2026-02-01T00:00:00Z")).dates == days("2026-02-01")
 
 
-def test_a_corrected_version_touches_its_old_and_its_new_dates(tmp_path: Path) -> None:
+def test_a_corrected_version_affects_its_old_and_its_new_dates(tmp_path: Path) -> None:
     seats = Seats(tmp_path, dates=["updated_at"])
     seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"))
 
     assert seats.load("2.json", seat(1, "2026-01-07T10:00:00Z")).dates == days("2026-01-05", "2026-01-07")
 
 
-def test_a_version_sent_again_touches_nothing(tmp_path: Path) -> None:
+def test_a_version_sent_again_affects_nothing(tmp_path: Path) -> None:
     seats = Seats(tmp_path)
     seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"))
 
@@ -101,13 +101,13 @@ def test_a_version_sent_again_touches_nothing(tmp_path: Path) -> None:
     assert (again.changed, again.dates, again.affects_all_dates) == (True, frozenset(), False)
 
 
-def test_an_entity_without_dates_and_facts_touches_every_date(tmp_path: Path) -> None:
+def test_an_entity_without_dates_and_facts_affects_every_date(tmp_path: Path) -> None:
     change = Seats(tmp_path).load("1.json", seat(1, "2026-01-05T10:00:00Z"))
 
     assert (change.dates, change.affects_all_dates) == (frozenset(), True)
 
 
-def test_a_rebuilt_log_touches_every_date(tmp_path: Path) -> None:
+def test_a_rebuilt_ledger_affects_every_date(tmp_path: Path) -> None:
     seats = Seats(tmp_path, dates=["updated_at"])
     seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"))
     for item in list(seats.lake.list("ledger/seats")):
@@ -121,7 +121,7 @@ def test_a_rebuilt_log_touches_every_date(tmp_path: Path) -> None:
     assert seats.load("3.json", seat(3, "2026-03-02T00:00:00Z")).affects_all_dates is False
 
 
-def test_an_entity_that_facts_of_a_lost_log_refer_to_touches_every_date(tmp_path: Path) -> None:
+def test_an_entity_referred_to_by_facts_of_a_lost_ledger_affects_every_date(tmp_path: Path) -> None:
     seats = Seats(tmp_path, dates=["updated_at"])
     seats.load("1.json", seat(1, "2026-01-05T10:00:00Z"))
     reference = {"column": "seat_id", "feed": "seats", "key": "seat_id"}

@@ -1,4 +1,4 @@
-"""A day waits until its feed is complete by the contract, at most until its deadline; everything else goes on."""
+"""A day waits until its feed is complete by the contract or its deadline passes; everything else proceeds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY = dt.date(2026, 2, 3)
 
 
 def at(hours: float) -> dt.datetime:
-    """So many hours after the end of DAY."""
+    """The given number of hours after the end of DAY."""
     return dt.datetime(2026, 2, 4, tzinfo=dt.UTC) + dt.timedelta(hours=hours)
 
 
@@ -41,7 +41,7 @@ def event(name: str, day: str) -> dict[str, Any]:
 
 
 class Clocked:
-    """A home whose clock and whose objects' times the test sets."""
+    """A home whose clock and object times the test sets."""
 
     def __init__(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home, self._monkeypatch = home, monkeypatch
@@ -55,7 +55,7 @@ class Clocked:
         self._monkeypatch.setattr(completeness, "utc_now", lambda: at(hours))
 
     def set_rule(self, **rule: Any) -> None:
-        """Agrees on another rule than the contract's."""
+        """Replace the contract's completeness rule."""
         agreed = contracts()["events"].model_copy(update={"completeness": Completeness(**rule)})
         self._monkeypatch.setitem(contracts(), "events", agreed)
 
@@ -76,7 +76,7 @@ class Clocked:
 
 @pytest.fixture
 def clocked(home: Home, monkeypatch: pytest.MonkeyPatch) -> Clocked:
-    """Two days, of which the second has no sign of its end; planned half an hour after it."""
+    """Two days, the second without a sign that it is complete; planned half an hour after it."""
     found = Clocked(home, monkeypatch)
     home.put("users", "u.json", {"user_id": "u1", "country_code": "fr"})
     home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
@@ -110,7 +110,7 @@ def test_late_data_of_other_days_is_published_while_a_day_waits(clocked: Clocked
     assert summary.held[GOLD] == [DAY]
 
 
-def test_after_its_deadline_a_day_is_computed_and_it_is_said(clocked: Clocked) -> None:
+def test_after_its_deadline_a_day_is_computed_with_a_warning(clocked: Clocked) -> None:
     clocked.cycle(0.5)
     passed = clocked.cycle(6.1)
     assert (passed.outcome, passed.held) == ("published", {})
@@ -119,7 +119,7 @@ def test_after_its_deadline_a_day_is_computed_and_it_is_said(clocked: Clocked) -
 
     clocked.put(7, "late.json", event("late", "2026-02-03"))
     assert clocked.cycle(8).outcome == "published"
-    assert clocked.plays()["2026-02-03"] == 2, "what comes later heals the day"
+    assert clocked.plays()["2026-02-03"] == 2, "late data recomputes the day"
 
 
 def test_a_day_waits_for_its_end_marker(clocked: Clocked) -> None:
@@ -137,7 +137,7 @@ def test_verdicts(clocked: Clocked) -> None:
     assert clocked.judge(0.5).withheld == {DAY}
     assert clocked.judge(5.9).withheld == {DAY}
     assert clocked.judge(6.0).forced == {DAY}
-    assert clocked.judge(24 * 8).forced == frozenset(), "told of long ago"
+    assert clocked.judge(24 * 8).forced == frozenset(), "reported long ago"
     assert clocked.judge(0.5, dt.date(2026, 2, 1)).withheld == frozenset()
     clocked.put(1.0, "2.json", event("e3", "2026-02-03"))
     clocked.home.ingest()
@@ -146,7 +146,7 @@ def test_verdicts(clocked: Clocked) -> None:
     assert clocked.judge(1.1).withheld == {DAY}, "an hour after the end is not two"
 
 
-def test_the_newest_object_is_known_from_checkpoints_too(clocked: Clocked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_object_is_read_from_checkpoints_too(clocked: Clocked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.ledger.ledger.CHECKPOINT_ENTRIES", 2)
     clocked.put(1.0, "2.json", event("e3", "2026-02-03"))
     clocked.home.ingest()

@@ -1,4 +1,4 @@
-"""What a load changes is what SQLMesh previews and recomputes, and nothing else."""
+"""SQLMesh previews and recomputes what a load changes, and nothing else."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def planned(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def settled(planned: Home, home: Home) -> Home:
-    """A copy of that."""
+    """A copy of that lake."""
     return copy_home(planned, home)
 
 
 def rebuilt(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Gold as a new lake over the same landing gives it."""
+    """Gold of a new lake over the same landing."""
     monkeypatch.setenv("LANDING_URI", home.options.landing_uri)
     monkeypatch.setenv("LAKE_HOME", f"{home.options.lake_home}-rebuilt")
     settings.cache_clear()
@@ -71,7 +71,7 @@ def rebuilt(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]
 
 
 def recomputed(home: Home, models: Sequence[str] = DAILY) -> set[str]:
-    """The dates that each of the models lacks, as `sqlmesh plan` previews them."""
+    """The missing dates of each model, as `sqlmesh plan` previews them."""
     missing = home.missing()
     by_model = {name: frozenset(missing.get(name, ())) for name in models}
     assert len(set(by_model.values())) == 1, by_model
@@ -91,7 +91,7 @@ def test_late_event_is_one_missing_date(settled: Home) -> None:
     assert played == [("2026-01-01", 2), ("2026-01-02", 3), ("2026-01-03", 2)]
 
 
-def test_load_without_news_invalidates_nothing(settled: Home) -> None:
+def test_load_without_changes_invalidates_nothing(settled: Home) -> None:
     assert settled.ingest().models == ()
     assert settled.run() == "NOTHING_TO_DO"
 
@@ -128,7 +128,7 @@ def test_user_sent_again_unchanged_recomputes_no_date(settled: Home) -> None:
     assert set(settled.missing()).isdisjoint(DAILY)
 
 
-def test_user_that_arrives_after_its_events_is_healed(settled: Home) -> None:
+def test_user_that_arrives_after_its_events_is_applied(settled: Home) -> None:
     settled.put("events", "early.json", event("early", "2026-01-09", "u9"))
     settled.ingest()
     settled.run()
@@ -151,7 +151,7 @@ def test_events_outside_the_history_leave_no_missing_date(settled: Home) -> None
     assert set(settled.missing()).isdisjoint(DAILY)
 
 
-def test_crash_between_commit_and_invalidation_is_made_good_by_the_next_ingest(
+def test_crash_between_commit_and_invalidation_is_recovered_by_the_next_ingest(
     settled: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled.put("events", "late.json", event("late", "2026-01-02"))
@@ -222,7 +222,7 @@ def test_compaction_recomputes_nothing(settled: Home) -> None:
     assert settled.rows(f"SELECT * FROM {GOLD} ORDER BY ALL") == before
 
 
-def test_state_of_another_lake_is_refused_and_a_moved_lake_is_not(
+def test_state_of_another_lake_is_rejected_and_a_moved_lake_is_not(
     settled: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     moved = tmp_path / "moved"
@@ -273,8 +273,8 @@ def test_rolling_window_is_recomputed_for_the_dates_after_a_late_event(home: Hom
     assert [rows[f"2026-01-{day:02}"] for day in (1, 2, 4, 5, 8, 9, 11, 12)] == [0, 1, 1, 2, 2, 1, 1, 0]
 
 
-def test_environment_promoted_or_reverted_after_late_data_brings_no_old_rows(settled: Home, branch: Path) -> None:
-    """A changed model has a version, so intervals, of its own: late data makes those of every version stale."""
+def test_environment_promoted_or_reverted_after_late_data_has_no_old_rows(settled: Home, branch: Path) -> None:
+    """A changed model has its own version and intervals: late data makes those of every version stale."""
     model = branch / "models/silver/engagement/activity_events.sql"
     before, count = model.read_text(), f"SELECT COUNT(*) FROM {DAILY[0]}"
     ((rows,),) = settled.rows(count)
@@ -282,13 +282,13 @@ def test_environment_promoted_or_reverted_after_late_data_brings_no_old_rows(set
     assert model.read_text() != before
     settled.plan("dev")
 
-    # WHEN late data comes after the branch was planned, and the branch is promoted
+    # WHEN late data arrives after the branch was planned, and the branch is promoted
     settled.put("events", "late.json", event("late", "2026-01-02"))
     settled.ingest()
     settled.plan()
     assert settled.rows(count) == [(rows + 1,)]
 
-    # WHEN more comes, and the change is taken back
+    # WHEN more arrives, and the change is reverted
     settled.put("events", "later.json", event("later", "2026-01-03"))
     settled.ingest()
     model.write_text(before)

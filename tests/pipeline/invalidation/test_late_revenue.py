@@ -1,4 +1,4 @@
-"""What a change of a customer or a subscription makes stale, and that revenue healed is revenue rebuilt."""
+"""The dates that a changed customer or subscription makes stale; recomputed revenue equals rebuilt revenue."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def invoice(invoice_id: str, updated_at: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def business(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Two customers from January on, one of whom left in March; planned and up to date."""
+    """Two customers since January, one of whom left in March; planned and up to date."""
     monkeypatch.setenv("LAKE_START", "2026-01-01")
     settings.cache_clear()
     home.put("accounts", "1.json", account("a1", "2026-01-01T00:00:00Z"), account("a2", "2026-01-01T00:00:00Z"))
@@ -81,7 +81,7 @@ def business(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def rebuilt(home: Home, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Any, ...]]]:
-    """The tables as a new lake over the same landing gives them."""
+    """The tables of a new lake over the same landing."""
     monkeypatch.setenv("LANDING_URI", home.options.landing_uri)
     monkeypatch.setenv("LAKE_HOME", f"{home.options.lake_home}-rebuilt")
     settings.cache_clear()
@@ -92,7 +92,7 @@ def rebuilt(home: Home, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple
 
 
 def rows(home: Home, query: str) -> list[tuple[Any, ...]]:
-    """What the warehouse answers, without loading the project."""
+    """The rows of a query on the warehouse, without loading the project."""
     with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
         return warehouse.execute(query).fetchall()
 
@@ -102,12 +102,12 @@ def tables(home: Home) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def last_day() -> dt.date:
-    """Yesterday, UTC: the last computed day."""
+    """The last computed day: yesterday in UTC."""
     return dt.datetime.now(dt.UTC).date() - dt.timedelta(1)
 
 
 def movements(home: Home) -> list[tuple[Any, ...]]:
-    """Those of the first customer."""
+    """Movements of the first customer."""
     return rows(
         home,
         "SELECT movement_type, month_date::TEXT, amount::DOUBLE FROM gold.fct_mrr_movements "
@@ -115,7 +115,7 @@ def movements(home: Home) -> list[tuple[Any, ...]]:
     )
 
 
-def test_late_changes_heal_all_later_dates(business: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_changes_recompute_all_later_dates(business: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN
     assert movements(business) == [("new", "2026-01-01", 10.0), ("expansion", "2026-03-01", 20.0)]
 
@@ -123,7 +123,7 @@ def test_late_changes_heal_all_later_dates(business: Home, monkeypatch: pytest.M
     business.put("subscriptions", "late.json", change("s1", 2, "2026-02-10T00:00:00Z", quantity=2))
     business.ingest()
 
-    # THEN all dates from its own on are stale, of what holds over time, and no earlier one
+    # THEN of everything that carries over time, all dates from its own onward are stale, and no earlier one
     missing = business.missing()
     assert missing[MRR] == missing["gold.rpt_mrr_daily"] == [f"2026-02-10 - {last_day()}"]
     assert "silver.activity_events" not in missing
@@ -134,7 +134,7 @@ def test_late_changes_heal_all_later_dates(business: Home, monkeypatch: pytest.M
         ("expansion", "2026-03-01", 10.0),
     ]
 
-    # AND an end that is told later than it was counts from the end
+    # AND an end that is reported late counts from the end itself
     ended = change("s1", 4, "2026-04-02T00:00:00Z", status="canceled", ended_at="2026-03-31T10:00:00Z")
     business.put("subscriptions", "end.json", ended)
     business.ingest()
@@ -160,7 +160,7 @@ def test_address_of_a_customer_makes_no_date_of_mrr_stale(business: Home) -> Non
 
 
 def test_audit_over_all_dates_runs_when_what_it_reads_was_computed(business: Home) -> None:
-    """Else a state would be published that its audit has never seen, until the next one over everything."""
+    """Otherwise a release would be published unaudited, until the next audit over everything."""
     mrr = ("assert_mrr_report_reconciles_with_days", "all dates")
     assert mrr in {(audit.name, audit.scope) for audit in cycle(business).audits}
 

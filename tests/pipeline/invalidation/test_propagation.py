@@ -1,4 +1,4 @@
-"""A change reaches what reads it, date by date, and further where a model says that its rows depend on other dates."""
+"""A change propagates downstream date by date, and further where a model declares dependence on other dates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def walk(changed: dict[str, Dates], **snapshots: tuple[str, Any]) -> dict[str, S
 EVENTS = '"warehouse"."bronze"."events"'
 
 
-def test_dates_reach_everything_below_and_nothing_beside() -> None:
+def test_dates_reach_all_descendants_and_no_siblings() -> None:
     found = walk(
         {"bronze.events": dates(3)},
         silver=snapshot(EVENTS),
@@ -48,7 +48,7 @@ def test_dates_reach_everything_below_and_nothing_beside() -> None:
     assert found == {"silver": Stale(dates(3)), "gold": Stale(dates(3)), "whole": Stale(None)}
 
 
-def test_window_and_onward_widen_and_are_inherited() -> None:
+def test_window_and_onward_extend_the_dates_and_are_inherited() -> None:
     found = walk(
         {"bronze.events": dates(3, 20)},
         silver=snapshot(EVENTS),
@@ -72,7 +72,7 @@ def test_each_version_is_walked_by_its_own_parents() -> None:
     assert found == {("model", "new"): Stale(dates(1))}
 
 
-def test_ranges_join_what_is_contiguous_and_end_with_the_history() -> None:
+def test_ranges_join_contiguous_dates_and_end_with_the_history() -> None:
     start = (day(1) - dt.date(1970, 1, 1)).days * DAY_MS
     assert dates(1, 2, 4).ranges(END) == [(start, start + 2 * DAY_MS), (start + 3 * DAY_MS, start + 4 * DAY_MS)]
     assert dates(1, 31).ranges(start + 5 * DAY_MS) == [(start, start + DAY_MS)]

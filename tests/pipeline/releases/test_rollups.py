@@ -1,4 +1,4 @@
-"""Rollups as files: which views are some, that their rows are those of the view, and what is written anew."""
+"""Rollups as files: which views qualify, that their rows equal the view's, and what is rewritten."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.gold_states import GoldStates, Table
 PERIODS = ("WEEK", "MONTH", "QUARTER", "YEAR")
 COLUMNS = {"date": "DATE", "country": "TEXT", "plays": "BIGINT", "seconds": "DOUBLE"}
 FIRST, DAYS = dt.date(2023, 11, 20), 500
-"""Two year ends, a leap day, and weeks across both."""
+"""Two ends of a year, a leap day, and weeks across both."""
 
 
 def summed(period: str, rest: str = "") -> str:
-    """A view by period as models write it."""
+    """A view by period, as models write it."""
     start = f"CAST(DATE_TRUNC('{period}', daily.date) AS DATE)"
     return (
         f"SELECT {start} AS started_on, daily.country AS country, SUM(daily.plays)::BIGINT AS plays, "
@@ -71,12 +71,12 @@ def test_a_sum_by_period_is_a_rollup(period: str) -> None:
         "SELECT daily.country, SUM(daily.plays) AS plays FROM gold.daily AS daily GROUP BY daily.country",
     ],
 )
-def test_what_depends_on_more_than_its_period_is_none(query: str) -> None:
+def test_what_depends_on_more_than_its_period_is_no_rollup(query: str) -> None:
     assert rollup(view(query), TABLES) is None
 
 
 def daily(days: dict[dt.date, int]) -> Table:
-    """A dated table, a file per month: two countries a day, with so many plays."""
+    """A dated table, one file per month: two countries a day, with the given plays."""
     parts: dict[str, list[str]] = {}
     for day, plays in sorted(days.items()):
         for number, country in enumerate(("'fr'", "NULL")):
@@ -113,7 +113,7 @@ def begin(period: str, day: dt.date) -> dt.date:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_are_those_of_the_view_and_only_touched_parts_are_written(seed: int, clean_settings: Path) -> None:
+def test_rows_equal_the_view_and_only_affected_parts_are_written(seed: int, clean_settings: Path) -> None:
     dice = random.Random(seed)
     gold = GoldStates(read_settings(), rolls_up=True)
     all_days = [FIRST + dt.timedelta(days=number) for number in range(DAYS)]
@@ -132,7 +132,7 @@ def test_rows_are_those_of_the_view_and_only_touched_parts_are_written(seed: int
             exact = "SELECT * REPLACE (ROUND(seconds, 9) AS seconds) FROM {} ORDER BY ALL"
             rows = gold.rows(exact.format(f"gold.by_{period.lower()}"))
             assert rows == gold.rows(exact.format(f"({summed(period)})"))
-            # a changed day touches its month's file, and with it all periods of that month's days
+            # a changed day rewrites its month's file, and with it all periods of that month's days
             months = {f"{day:%Y-%m}" for day in changed}
             touched = {f"{begin(period, day):%Y-%m}" for day in all_days if f"{day:%Y-%m}" in months}
             old, new = keys(before, period), keys(after, period)
@@ -142,16 +142,16 @@ def test_rows_are_those_of_the_view_and_only_touched_parts_are_written(seed: int
 
 
 @pytest.mark.parametrize("name", ["weekly", "monthly", "yearly"])
-def test_audits_of_the_projects_rollups_look_at_all_of_their_rows(project: Context, name: str) -> None:
-    """Late data changes old periods, and another version all of them."""
+def test_audits_of_the_projects_rollups_check_all_of_their_rows(project: Context, name: str) -> None:
+    """Late data changes old periods, and a new version changes all of them."""
     model = project.get_model(f"gold.activity_engagement_metrics_{name}", raise_if_missing=True)
     assert {audit.name for audit, _ in model.audits_with_args} == {"not_null", "accepted_range"}
     assert all("condition" not in arguments for _, arguments in model.audits_with_args)
-    told = describe_table(model.fqn, "1", model, {"gold.activity_engagement_metrics"})
-    assert {f"{name.removesuffix('ly')}_date", "activities_played"} <= set(told.not_null)
+    described = describe_table(model.fqn, "1", model, {"gold.activity_engagement_metrics"})
+    assert {f"{name.removesuffix('ly')}_date", "activities_played"} <= set(described.not_null)
 
 
-def test_another_query_or_version_is_written_as_a_whole(clean_settings: Path) -> None:
+def test_another_query_or_version_is_rewritten_completely(clean_settings: Path) -> None:
     gold = GoldStates(read_settings(), rolls_up=True)
     days = {dt.date(2024, month, 10): month for month in range(1, 7)}
     monthly = rolled("MONTH")
@@ -166,7 +166,7 @@ def test_another_query_or_version_is_written_as_a_whole(clean_settings: Path) ->
         assert gold.rows("SELECT COUNT(*) FROM gold.by_month") == [(rows,)]
 
 
-def test_a_view_that_becomes_a_rollup_and_one_without_days_left(clean_settings: Path) -> None:
+def test_a_view_that_becomes_a_rollup_and_one_without_remaining_days(clean_settings: Path) -> None:
     gold = GoldStates(read_settings())
     publish(gold, {dt.date(2024, 2, 29): 5})
     gold = GoldStates(read_settings(), rolls_up=True)

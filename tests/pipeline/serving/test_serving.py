@@ -1,4 +1,4 @@
-"""The published state in a real Postgres: what a BI tool sees there, what a switch costs, and what it survives."""
+"""Releases in a real Postgres: what a BI tool sees, what a switch costs, and which failures it survives."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ODD = ("", "\\N", "\\.", "a\n\\.\nb", 'tab\there, "quoted", new\r\nline', "back\
 
 @dataclass(frozen=True, slots=True)
 class Bi:
-    """A database for BI, and the states that are brought there."""
+    """A database for BI, and the releases that are copied into it."""
 
     server: Postgres
     database: str
@@ -45,7 +45,7 @@ class Bi:
     gold: GoldStates
 
     def connect(self) -> Any:
-        """A session that commits each statement."""
+        """Open a session that commits each statement."""
         session = psycopg2.connect(self.options.serving_dsn)
         session.autocommit = True
         return session
@@ -65,14 +65,14 @@ class Bi:
 
 
 def dsn_of(server: Postgres, **wanted: str) -> str:
-    """What leads to a database of the server, and to no other by libpq's variables."""
+    """The DSN of a database of the server; libpq's variables cannot redirect it."""
     given = {name.removeprefix("PG").lower(): value for name, value in server.variables.items()}
     return str(psycopg2.extensions.make_dsn(**(given | wanted)))
 
 
 @pytest.fixture
 def bi(clean_settings: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bi]:
-    """An empty database, and a place for published states that has none yet."""
+    """An empty database, and a location for releases without any."""
     database = f"bi_{uuid.uuid4().hex}"
     postgres_server.sql("postgres", f"CREATE DATABASE {database}")
     monkeypatch.setenv("SERVING_DSN", dsn_of(postgres_server, dbname=database))
@@ -83,7 +83,7 @@ def bi(clean_settings: Path, postgres_server: Postgres, monkeypatch: pytest.Monk
 
 
 def daily(*months: str, note: str = "''", **fields: Any) -> Table:
-    """A dated table: three rows a day, one of them without a country.
+    """A dated table with three rows a day, one of them without a country.
 
     Args:
         months: as `2026-01`; `2026-01*2` gives the fifth day twice the plays.
@@ -101,7 +101,7 @@ def daily(*months: str, note: str = "''", **fields: Any) -> Table:
 
 
 def plan(price: str = "5.5") -> Table:
-    """A table that is written as a whole."""
+    """A table that is always rewritten completely."""
     query = f"SELECT 'p' || i AS plan_id, IF(i = 7, {price}, i) AS price FROM RANGE(100) AS numbers(i)"
     return Table({"plan_id": "TEXT", "price": "DECIMAL(18, 6)"}, {"": query}, grain=("plan_id",), not_null=("plan_id",))
 
@@ -120,23 +120,23 @@ def sorted_rows(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def must_be_equal(bi: Bi, *tables: str) -> None:
-    """Postgres has the rows that readers of the files have."""
+    """Assert that Postgres has the same rows as the published files."""
     for table in tables:
         assert sorted_rows(bi.rows(f"SELECT * FROM gold.{table}")) == sorted_rows(bi.gold.rows(f"FROM gold.{table}"))
 
 
-def moved(bi: Bi, table: str, since: dict[tuple[Any, ...], Any]) -> set[tuple[Any, ...]]:
-    """Rows that were written anew: those at another place, or of another transaction."""
+def rewritten(bi: Bi, table: str, since: dict[tuple[Any, ...], Any]) -> set[tuple[Any, ...]]:
+    """Rewritten rows: those with another location or transaction."""
     return {row for row, place in places(bi, table).items() if since.get(row) != place}
 
 
 def places(bi: Bi, table: str) -> dict[tuple[Any, ...], Any]:
-    """Where each row lies, and the transaction that wrote it."""
+    """The location of each row and the transaction that wrote it."""
     rows = bi.rows(f"SELECT xmin::TEXT, ctid::TEXT, served.* FROM gold.{table} AS served")
     return {row[2:]: row[:2] for row in rows}
 
 
-def test_first_state_has_types_keys_and_comments_as_a_bi_tool_reads_them(bi: Bi) -> None:
+def test_first_release_has_types_keys_and_comments_as_a_bi_tool_reads_them(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"), monthly=MONTHLY, plan=plan(), empty=daily())
 
     done = serve(bi.options)
@@ -180,7 +180,7 @@ def test_first_state_has_types_keys_and_comments_as_a_bi_tool_reads_them(bi: Bi)
     assert models == {f"gold.{name}": "1" for name in ("daily", "monthly", "plan", "empty")}
 
 
-def test_time_column_that_leads_no_key_has_an_index(bi: Bi) -> None:
+def test_time_column_that_does_not_lead_a_key_has_an_index(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01", grain=("country", "date")), bare=daily("2026-02", grain=()))
     serve(bi.options)
     found = bi.rows("SELECT indexdef FROM pg_indexes WHERE schemaname = 'gold' AND indexdef LIKE '%%(date)'")
@@ -190,8 +190,8 @@ def test_time_column_that_leads_no_key_has_an_index(bi: Bi) -> None:
     ]
 
 
-def test_a_date_that_changes_costs_its_rows(bi: Bi) -> None:
-    # GIVEN a state with three tables, one of them a view of another
+def test_a_changed_date_rewrites_its_rows_only(bi: Bi) -> None:
+    # GIVEN a release with three tables, one of them a view of another
     bi.gold.publish(daily=daily("2026-01", "2026-02"), monthly=MONTHLY, plan=plan())
     serve(bi.options)
     before = {table: places(bi, table) for table in ("daily", "monthly", "plan")}
@@ -200,15 +200,15 @@ def test_a_date_that_changes_costs_its_rows(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01", "2026-02*2"), monthly=MONTHLY, plan=plan("9"))
     done = serve(bi.options)
 
-    # THEN these dates and keys are written anew, and nothing else was touched
+    # THEN these dates and keys are rewritten, and nothing else is touched
     assert done.changes == {"gold.daily": Change(3, 3), "gold.monthly": Change(3, 3), "gold.plan": Change(1, 1)}
     must_be_equal(bi, "daily", "monthly", "plan")
-    assert {row[0] for row in moved(bi, "daily", before["daily"])} == {dt.date(2026, 2, 5)}
-    assert {row[0] for row in moved(bi, "monthly", before["monthly"])} == {dt.date(2026, 2, 1)}
-    assert {row[0] for row in moved(bi, "plan", before["plan"])} == {"p7"}
+    assert {row[0] for row in rewritten(bi, "daily", before["daily"])} == {dt.date(2026, 2, 5)}
+    assert {row[0] for row in rewritten(bi, "monthly", before["monthly"])} == {dt.date(2026, 2, 1)}
+    assert {row[0] for row in rewritten(bi, "plan", before["plan"])} == {"p7"}
 
 
-def test_same_state_again_writes_nothing(bi: Bi) -> None:
+def test_same_release_again_writes_nothing(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"), plan=plan())
     serve(bi.options)
     before = places(bi, "daily"), bi.rows("SELECT xmin::TEXT FROM gold.lakemesh_state")
@@ -217,7 +217,7 @@ def test_same_state_again_writes_nothing(bi: Bi) -> None:
     assert (places(bi, "daily"), bi.rows("SELECT xmin::TEXT FROM gold.lakemesh_state")) == before
 
 
-def test_files_written_anew_with_the_same_rows_cost_nothing(bi: Bi) -> None:
+def test_rewritten_files_with_the_same_rows_write_nothing(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"), plan=plan())
     serve(bi.options)
     again = daily("2026-01")
@@ -226,14 +226,14 @@ def test_files_written_anew_with_the_same_rows_cost_nothing(bi: Bi) -> None:
     assert bi.state() == 2
 
 
-def test_months_that_come_and_go(bi: Bi) -> None:
+def test_months_that_are_added_and_removed(bi: Bi) -> None:
     for months in (("2026-01",), ("2026-01", "2026-02"), ("2026-02", "2026-03"), ()):
         bi.gold.publish(daily=daily(*months), monthly=MONTHLY)
         serve(bi.options)
         must_be_equal(bi, "daily", "monthly")
 
 
-def test_rollback_takes_postgres_back_at_once(bi: Bi) -> None:
+def test_rollback_reverts_postgres_at_once(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"), monthly=MONTHLY)
     first = bi.gold.rows("FROM gold.daily")
     serve(bi.options)
@@ -243,15 +243,19 @@ def test_rollback_takes_postgres_back_at_once(bi: Bi) -> None:
 
     shown = CliRunner().invoke(main, ["publish", "--rollback", "--json"])
 
-    told = json.loads(shown.stdout)
-    assert (told["state"], told["served"]["state"], told["served"]["changes"]["gold.daily"]["written"]) == (1, 1, 3)
+    printed = json.loads(shown.stdout)
+    assert (printed["state"], printed["served"]["state"], printed["served"]["changes"]["gold.daily"]["written"]) == (
+        1,
+        1,
+        3,
+    )
     assert sorted_rows(bi.rows("SELECT * FROM gold.daily")) == sorted_rows(first)
     assert CliRunner().invoke(main, ["publish", "--to", "2"]).exit_code == 0
     assert bi.state() == 2
     must_be_equal(bi, "daily", "monthly")
 
 
-def test_old_state_that_is_not_kept_any_more_costs_the_whole_table(bi: Bi) -> None:
+def test_previous_release_without_files_rewrites_the_whole_table(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"))
     serve(bi.options)
     for path in bi.gold.published.store.root.rglob("*.parquet"):
@@ -261,7 +265,7 @@ def test_old_state_that_is_not_kept_any_more_costs_the_whole_table(bi: Bi) -> No
     must_be_equal(bi, "daily")
 
 
-def test_rows_that_somebody_else_changed_are_noticed_and_written_anew(bi: Bi) -> None:
+def test_rows_that_another_user_changed_are_detected_and_rewritten(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"))
     serve(bi.options)
     bi.rows("DELETE FROM gold.daily WHERE date = '2026-01-05' AND country = 'fr'")
@@ -303,7 +307,7 @@ def test_every_type_keeps_its_values_to_the_last_digit(bi: Bi) -> None:
     rows = bi.rows("SELECT * FROM gold.types ORDER BY c0")
     plain = [tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in rows]
     expected = bi.gold.rows("FROM gold.types ORDER BY c0")
-    # psycopg2 gives UUIDs as text
+    # psycopg2 returns UUIDs as text
     assert plain == [tuple(str(value) if isinstance(value, uuid.UUID) else value for value in row) for row in expected]
 
 
@@ -315,7 +319,7 @@ def test_nested_values_are_json(bi: Bi) -> None:
     assert bi.rows("SELECT nested, lists FROM gold.things") == [({"a": 1, "b": ['x"y', None]}, [[1], [2, 3]])]
 
 
-def test_a_type_that_postgres_cannot_hold_exactly_is_refused_by_name(bi: Bi) -> None:
+def test_a_type_that_postgres_cannot_store_exactly_is_rejected_by_name(bi: Bi) -> None:
     bi.gold.publish(things=Table({"at": "TIMESTAMP_NS"}, {"": "SELECT '2026-01-01' AS at"}))
     with pytest.raises(ConfigError, match=r"gold\.things\.at has the type TIMESTAMP_NS.*cast it in the model"):
         serve(bi.options)
@@ -323,7 +327,7 @@ def test_a_type_that_postgres_cannot_hold_exactly_is_refused_by_name(bi: Bi) -> 
     assert postgres_type("DECIMAL") == "numeric(18,3)"
 
 
-def test_odd_text_null_and_floats_arrive_as_they_are(bi: Bi) -> None:
+def test_unusual_text_null_and_floats_arrive_unchanged(bi: Bi) -> None:
     texts = ", ".join(
         "(" + "'" + text.replace("'", "''") + "', " + str(number) + ")" for number, text in enumerate(ODD)
     )
@@ -331,7 +335,7 @@ def test_odd_text_null_and_floats_arrive_as_they_are(bi: Bi) -> None:
     floats = "UNION ALL SELECT 'nan', 'nan'::DOUBLE UNION ALL SELECT 'up', 'inf' UNION ALL SELECT 'down', '-inf'"
     tiny = "UNION ALL SELECT 'tiny', 5e-324 UNION ALL SELECT 'none', NULL UNION ALL SELECT 'sum', 0.1::DOUBLE + 0.2"
     columns = {"id": "TEXT", "share": "DOUBLE"}
-    for extra in ("", " UNION ALL SELECT 'new', 1"):  # as the first state, and as slices by key
+    for extra in ("", " UNION ALL SELECT 'new', 1"):  # as the first release, and as slices by key
         query_now = f"{query} {floats} {tiny}{extra}"
         bi.gold.publish(odd=Table(columns, {"": query_now}, grain=("id",), not_null=("id",)))
         done = serve(bi.options)
@@ -343,7 +347,7 @@ def test_odd_text_null_and_floats_arrive_as_they_are(bi: Bi) -> None:
     assert done.changes["gold.odd"] == Change(0, 1)
 
 
-def test_the_character_nul_is_replaced_and_told(bi: Bi) -> None:
+def test_the_character_nul_is_replaced_and_reported(bi: Bi) -> None:
     query = "SELECT 'a' || CHR(0) || 'b' AS id, ['x' || CHR(0)] AS words"
     bi.gold.publish(odd=Table({"id": "TEXT", "words": "TEXT[]"}, {"": query}))
     done = serve(bi.options)
@@ -354,7 +358,7 @@ def test_the_character_nul_is_replaced_and_told(bi: Bi) -> None:
     ]
 
 
-def test_rows_that_break_their_grain_are_refused_and_the_old_state_stays(bi: Bi) -> None:
+def test_rows_that_violate_their_grain_are_rejected_and_the_previous_release_stays(bi: Bi) -> None:
     bi.gold.publish(plan=plan())
     serve(bi.options)
     twice = replace(plan(), parts={"": plan().parts[""] + " UNION ALL SELECT 'p1', 0"})
@@ -366,7 +370,7 @@ def test_rows_that_break_their_grain_are_refused_and_the_old_state_stays(bi: Bi)
     assert (bi.state(), bi.rows("SELECT COUNT(*) FROM gold.plan")) == (1, [(100,)])
 
 
-def test_new_column_leaves_the_views_of_others_alone(bi: Bi) -> None:
+def test_new_column_keeps_the_views_and_grants_of_other_users(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"), monthly=MONTHLY)
     serve(bi.options)
     bi.rows("CREATE VIEW public.of_france AS SELECT date, plays FROM gold.daily WHERE country = 'fr'")
@@ -392,7 +396,7 @@ def test_new_column_leaves_the_views_of_others_alone(bi: Bi) -> None:
 
 
 @pytest.mark.parametrize("change", ["type", "column", "model"])
-def test_what_a_view_of_others_needs_is_not_taken_from_it(bi: Bi, change: str) -> None:
+def test_what_a_view_of_another_user_needs_is_not_dropped(bi: Bi, change: str) -> None:
     bi.gold.publish(daily=daily("2026-01"), plan=plan())
     serve(bi.options)
     bi.rows("CREATE VIEW public.notes AS SELECT note FROM gold.daily")
@@ -416,7 +420,7 @@ def test_what_a_view_of_others_needs_is_not_taken_from_it(bi: Bi, change: str) -
     assert bi.rows("SELECT to_regclass('gold.daily') IS NULL") == [(change == "model",)]
 
 
-def test_another_grain_brings_another_key(bi: Bi) -> None:
+def test_changed_grain_changes_the_primary_key(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"))
     serve(bi.options)
     bi.gold.publish(daily=daily("2026-01", grain=("date", "plays"), not_null=("date", "plays", "note")))
@@ -431,7 +435,7 @@ def test_another_grain_brings_another_key(bi: Bi) -> None:
     assert found == [("date",)]
 
 
-def test_a_table_of_somebody_else_is_not_written_to(bi: Bi) -> None:
+def test_a_table_of_another_user_is_not_written_to(bi: Bi) -> None:
     bi.rows("CREATE SCHEMA gold; CREATE TABLE gold.daily (mine INTEGER)")
     bi.gold.publish(daily=daily("2026-01"))
     with pytest.raises(ConfigError, match=r"gold\.daily already exists and is not a Lakemesh table"):
@@ -441,7 +445,7 @@ def test_a_table_of_somebody_else_is_not_written_to(bi: Bi) -> None:
     assert bi.rows('SELECT COUNT(*) FROM "Gold of ""ours""".daily') == [(84,)]
 
 
-def test_the_state_of_another_lake_is_not_overwritten(bi: Bi, tmp_path: Path) -> None:
+def test_the_release_of_another_lake_is_not_overwritten(bi: Bi, tmp_path: Path) -> None:
     bi.gold.publish(daily=daily("2026-01"))
     serve(bi.options)
     elsewhere = bi.options.model_copy(update={"published_uri": str(tmp_path / "other")})
@@ -450,7 +454,7 @@ def test_the_state_of_another_lake_is_not_overwritten(bi: Bi, tmp_path: Path) ->
         serve(elsewhere)
 
 
-def test_reading_role_reads_all_and_writes_nothing_after_every_state(bi: Bi) -> None:
+def test_reading_role_reads_all_and_writes_nothing_after_every_release(bi: Bi) -> None:
     options = bi.options.model_copy(update={"serving_role": READERS})
     bi.gold.publish(daily=daily("2026-01"))
     try:
@@ -477,7 +481,7 @@ def test_reading_role_reads_all_and_writes_nothing_after_every_state(bi: Bi) -> 
         bi.rows(f'DROP OWNED BY "{quoted}"; DROP ROLE "{quoted}"')
 
 
-def test_a_user_without_rights_is_told_which(bi: Bi) -> None:
+def test_missing_privileges_and_wrong_passwords_are_named(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"))
     user = f"user_{uuid.uuid4().hex}"
     bi.rows(f"CREATE ROLE {user} LOGIN PASSWORD 'x y'")
@@ -492,7 +496,7 @@ def test_a_user_without_rights_is_told_which(bi: Bi) -> None:
     bi.rows(f"DROP ROLE {user}")
 
 
-def test_settings_that_lead_nowhere_are_told_without_the_password(bi: Bi) -> None:
+def test_unusable_settings_are_reported_without_the_password(bi: Bi) -> None:
     with pytest.raises(ConfigError, match="SERVING_DSN cannot be read") as raised:
         serve(bi.options.model_copy(update={"serving_dsn": "host=x password=secret dbname"}))
     assert "secret" not in str(raised.value)
@@ -507,17 +511,17 @@ def test_settings_that_lead_nowhere_are_told_without_the_password(bi: Bi) -> Non
     assert CliRunner().invoke(main, ["publish", "--to", "elsewhere"]).exit_code == 2
 
 
-def test_second_one_leaves_or_waits(bi: Bi) -> None:
+def test_second_process_exits_or_waits(bi: Bi) -> None:
     bi.gold.publish(daily=daily("2026-01"))
     other = bi.connect()
     other.autocommit = False
     with other.cursor() as cursor:
-        # GIVEN another process in the middle of it
+        # GIVEN another process that is serving
         cursor.execute("SET application_name = 'lake run of ana@host'")
         serving = threading.Event()
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, lock_key("gold")))
 
-        # THEN a second one says who it is, and one that may wait comes after it
+        # THEN a second one names it and exits, and one that may wait follows it
         with pytest.raises(RetriableError, match=r"in use by lake run of ana@host.*; wait for it, or use --wait"):
             serve(bi.options)
 
@@ -534,8 +538,8 @@ def test_second_one_leaves_or_waits(bi: Bi) -> None:
     other.close()
 
 
-def test_reader_sees_one_state_whole_and_never_waits(bi: Bi) -> None:
-    # GIVEN two tables and a view that all tell the number of their state
+def test_reader_sees_one_complete_release_and_never_waits(bi: Bi) -> None:
+    # GIVEN two tables and a view that all contain the number of their release
     def tables(number: int) -> dict[str, Table]:
         rows = "FROM RANGE(2000) AS numbers(i)"
         one = Table(
@@ -570,20 +574,20 @@ def test_reader_sees_one_state_whole_and_never_waits(bi: Bi) -> None:
 
     thread = threading.Thread(target=read)
     thread.start()
-    # WHEN states follow each other
+    # WHEN releases follow each other
     for number in range(1, 6):
         bi.gold.publish(**tables(number))
         serve(bi.options)
     done.set()
     thread.join()
 
-    # THEN each look at all tables saw one of them
-    assert all(len(look) == 1 and next(iter(look))[2] == 2000 for look in seen)
-    assert {next(iter(look))[0] for look in seen} >= {0, 5}
+    # THEN each query over all tables saw exactly one of them
+    assert all(len(rows) == 1 and next(iter(rows))[2] == 2000 for rows in seen)
+    assert {next(iter(rows))[0] for rows in seen} >= {0, 5}
     assert slowest[0] < 5
 
 
-def test_killed_at_any_point_the_old_state_stays_and_the_next_one_comes(bi: Bi) -> None:
+def test_killed_at_any_point_the_previous_release_stays_and_the_next_one_follows(bi: Bi) -> None:
     size = 20_000
 
     def table(number: int) -> Table:
@@ -593,7 +597,7 @@ def test_killed_at_any_point_the_old_state_stays_and_the_next_one_comes(bi: Bi) 
     bi.gold.publish(one=table(1), two=table(1))
     serve(bi.options)
     chance = random.Random(4)
-    processes = multiprocessing.get_context("forkserver")  # each begins at once, with the modules loaded
+    processes = multiprocessing.get_context("forkserver")  # each starts at once, with the modules loaded
     processes.set_forkserver_preload(["pipeline.serving.serve"])
     states = set()
     for number in range(2, 7):
@@ -613,7 +617,7 @@ def test_killed_at_any_point_the_old_state_stays_and_the_next_one_comes(bi: Bi) 
     assert len(states) < 6, "none was killed in time"
 
 
-def test_a_connection_that_is_cut_keeps_the_old_state(bi: Bi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_is_cut_keeps_the_previous_release(bi: Bi, monkeypatch: pytest.MonkeyPatch) -> None:
     bi.gold.publish(plan=plan())
     serve(bi.options)
     bi.gold.publish(plan=plan("6"))
@@ -636,7 +640,7 @@ def test_a_connection_that_is_cut_keeps_the_old_state(bi: Bi, monkeypatch: pytes
     assert serve(bi.options).changes == {"gold.plan": Change(1, 1)}
 
 
-def test_reader_that_keeps_a_table_delays_only_its_change_of_shape(bi: Bi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_that_locks_a_table_delays_only_its_schema_changes(bi: Bi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.serving.serve.LOCK_SECONDS", 0.2)
     bi.gold.publish(daily=daily("2026-01"), plan=plan())
     serve(bi.options)
@@ -644,7 +648,7 @@ def test_reader_that_keeps_a_table_delays_only_its_change_of_shape(bi: Bi, monke
     reader.autocommit = False
     with reader.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM gold.daily")
-        # rows are written beside it
+        # rows are written alongside it
         bi.gold.publish(daily=daily("2026-01*2"), plan=plan())
         assert serve(bi.options).changes == {"gold.daily": Change(3, 3)}
         # a column is not
@@ -658,7 +662,7 @@ def test_reader_that_keeps_a_table_delays_only_its_change_of_shape(bi: Bi, monke
     must_be_equal(bi, "daily")
 
 
-def test_state_that_an_older_version_published_has_keys_from_the_next_one_on(bi: Bi) -> None:
+def test_release_of_an_older_version_has_keys_from_the_next_one_on(bi: Bi) -> None:
     # GIVEN a manifest of the format before grains were in it
     bi.gold.publish(daily=daily("2026-01"))
     store, key = bi.gold.published.store, manifest_key(1)
@@ -669,7 +673,7 @@ def test_state_that_an_older_version_published_has_keys_from_the_next_one_on(bi:
     store.put(key, json.dumps(manifest).encode())
     keys = "SELECT COUNT(*) FROM pg_constraint WHERE conrelid = 'gold.daily'::regclass"
 
-    # THEN it is served without them, and they come without its rows being written again
+    # THEN it is served without keys, and the next release adds them without rewriting rows
     assert serve(bi.options).changes["gold.daily"].written == 84
     assert bi.rows(keys) == [(0,)]
     before = places(bi, "daily")
@@ -678,7 +682,7 @@ def test_state_that_an_older_version_published_has_keys_from_the_next_one_on(bi:
     assert bi.rows(keys) == [(1,)]
     assert places(bi, "daily") == before
 
-    # AND one of a newer version is refused
+    # AND a manifest of a newer version is rejected
     store.put(
         manifest_key(2), json.dumps(json.loads(store.get(manifest_key(2))) | {"format": FORMAT_VERSION + 1}).encode()
     )
@@ -687,7 +691,7 @@ def test_state_that_an_older_version_published_has_keys_from_the_next_one_on(bi:
 
 
 @pytest.mark.s3
-def test_states_on_s3_are_brought_as_well(bi: Bi, s3_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_releases_on_s3_are_served_too(bi: Bi, s3_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (s3_server | {"PUBLISHED_URI": f"s3://shared/{uuid.uuid4().hex}"}).items():
         monkeypatch.setenv(name, value)
     there = replace(bi, options=read_settings(), gold=GoldStates(read_settings()))

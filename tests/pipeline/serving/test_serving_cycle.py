@@ -1,4 +1,4 @@
-"""Cycles that bring gold of all domains into Postgres, and what becomes of them when it is out of reach."""
+"""Cycles that copy gold of all domains into Postgres, also after Postgres was unreachable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cycle() -> RunSummary:
 
 
 def comparable(rows: list[tuple[Any, ...]]) -> list[str]:
-    """In an order of their own; NaN is like NaN."""
+    """Rows in a canonical order; NaN equals NaN."""
     return sorted(
         repr(tuple("nan" if isinstance(item, float) and math.isnan(item) else item for item in row)) for row in rows
     )
@@ -45,7 +45,7 @@ def comparable(rows: list[tuple[Any, ...]]) -> list[str]:
 
 @pytest.fixture
 def bi(postgres_server: Postgres, clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where a database for BI is; the settings lead there."""
+    """The DSN of a database for BI, also set as SERVING_DSN."""
     set_console(NoopConsole())
     database = f"bi_{uuid.uuid4().hex}"
     postgres_server.sql("postgres", f"CREATE DATABASE {database}")
@@ -67,8 +67,8 @@ def rows_of(dsn: str, query: str) -> list[tuple[Any, ...]]:
         session.close()
 
 
-def must_have_what_is_published(dsn: str) -> set[str]:
-    """Compares every table; their names."""
+def must_match_the_release(dsn: str) -> set[str]:
+    """Compare every table with the release and return the names."""
     published = Releases(read_settings())
     state = published.current()
     assert state is not None
@@ -82,7 +82,7 @@ def must_have_what_is_published(dsn: str) -> set[str]:
     return set(state.tables)
 
 
-def test_cycles_bring_all_of_gold_and_make_up_for_an_outage(bi: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cycles_serve_all_of_gold_and_catch_up_after_an_outage(bi: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN both domains, planned and published
     home = Home()
     write_sample(SampleOptions(end=END, events=300, days=30, accounts=30), lambda objects, size: None, home.options)
@@ -91,7 +91,7 @@ def test_cycles_bring_all_of_gold_and_make_up_for_an_outage(bi: str, monkeypatch
     first = cycle()
     assert (first.outcome, first.exit_code, first.unserved) == ("published", 0, "")
     assert first.served is not None
-    names = must_have_what_is_published(bi)
+    names = must_match_the_release(bi)
     assert {GOLD, "gold.fct_mrr_daily", "gold.rpt_mrr_monthly", "gold.dim_account", "gold.q1_completion_rate"} <= names
     assert {name for name, change in first.served.changes.items() if change.whole} == names
     described = "SELECT obj_description(oid) FROM pg_class WHERE relnamespace = 'gold'::regnamespace AND relkind = 'r'"
@@ -101,27 +101,27 @@ def test_cycles_bring_all_of_gold_and_make_up_for_an_outage(bi: str, monkeypatch
         "SELECT COUNT(*) FILTER (WHERE contype = 'p'), COUNT(*) FILTER (WHERE contype = 'u') FROM pg_constraint "
         "WHERE connamespace = 'gold'::regnamespace",
     )
-    assert primary + unique == len(names) + 1, "each has its grain, and ours has one"
+    assert primary + unique == len(names) + 1, "every model has a key, and lakemesh_state has one"
     assert primary > unique > 0
 
-    # WHEN late data comes while Postgres is out of reach
+    # WHEN late data arrives while Postgres is unreachable
     home.put("events", "late.json", play("late-1", "2026-03-02", user="nobody"))
     monkeypatch.setenv("SERVING_DSN", "postgresql://me:secret@127.0.0.1:1/bi")
     apart = cycle()
 
-    # THEN readers of the files have it, the cycle says what failed, and Postgres keeps what it had
+    # THEN readers of the files have it, the cycle names what failed, and Postgres keeps its release
     assert (apart.outcome, apart.state, apart.exit_code, apart.served) == ("published", 2, 1, None)
     assert apart.errors == [apart.unserved]
     assert "cannot be reached" in apart.unserved
     assert "secret" not in apart.unserved
     assert rows_of(bi, "SELECT state FROM gold.lakemesh_state") == [(1,)]
 
-    # AND the next cycle, with nothing new, brings what changed and no more
+    # AND the next cycle, without new data, writes only what changed
     monkeypatch.setenv("SERVING_DSN", bi)
     again = cycle()
     assert (again.outcome, again.exit_code) == ("unchanged", 0)
     assert again.served is not None
-    must_have_what_is_published(bi)
+    must_match_the_release(bi)
     daily = again.served.changes[GOLD]
     per_date = dict(rows_of(bi, f"SELECT date::TEXT, COUNT(*) FROM {GOLD} GROUP BY 1"))
     assert (daily.written, daily.whole) == (per_date["2026-03-02"], False)
@@ -133,8 +133,8 @@ def test_cycles_bring_all_of_gold_and_make_up_for_an_outage(bi: str, monkeypatch
     assert "has release 2: 0 tables changed" in shown.stdout
 
 
-def test_an_outage_of_postgres_has_an_alert_of_its_own(home: Home) -> None:
-    def told(*errors: str, unserved: str = "") -> dict[str, str]:
+def test_an_outage_of_postgres_has_its_own_alert(home: Home) -> None:
+    def alerts_after(*errors: str, unserved: str = "") -> dict[str, str]:
         got: list[Alert] = []
         summary = RunSummary(dt.datetime.now(dt.UTC))
         with alerting(home.options, summary, lambda: summary.started_at) as targets:
@@ -144,7 +144,7 @@ def test_an_outage_of_postgres_has_an_alert_of_its_own(home: Home) -> None:
             summary.unserved = unserved
         return {alert.name: alert.event for alert in got if alert.name in ("cycle", "serving")}
 
-    assert told(unserved="no Postgres") == {"serving": "problem"}
-    assert told("an audit failed", unserved="no Postgres") == {"cycle": "problem"}
-    assert told("an audit failed") == {"serving": "recovery"}
-    assert told() == {"cycle": "recovery"}
+    assert alerts_after(unserved="no Postgres") == {"serving": "problem"}
+    assert alerts_after("an audit failed", unserved="no Postgres") == {"cycle": "problem"}
+    assert alerts_after("an audit failed") == {"serving": "recovery"}
+    assert alerts_after() == {"cycle": "recovery"}

@@ -1,4 +1,4 @@
-"""The state in Postgres: what holds with the DuckDB file holds there too, beside other processes and hosts."""
+"""The state in Postgres: it keeps the guarantees of the DuckDB file, also with concurrent processes and hosts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def event(name: str, day: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def planned(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> PostgresHome:
-    """Three days, planned and up to date: what each test begins with a copy of."""
+    """Three days, planned and up to date; each test starts with a copy."""
     folder = tmp_path_factory.mktemp("planned")
     (folder / "dotenv").touch()
     with pytest.MonkeyPatch.context() as environment, settings_of(environment, folder, postgres_server, "planned"):
@@ -96,7 +96,7 @@ def published_plays(home: PostgresHome) -> dict[str, int]:
 
 
 def recomputed(home: PostgresHome) -> list[str]:
-    """The ranges of dates that the daily models lack, all of them the same."""
+    """The ranges of missing dates, which are equal for all daily models."""
     missing = home.missing()
     by_model = {tuple(missing.get(name, ())) for name in DAILY}
     assert len(by_model) == 1, missing
@@ -105,7 +105,7 @@ def recomputed(home: PostgresHome) -> list[str]:
 
 @contextmanager
 def paused(script: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that runs a script and stands where that prints `paused` until its input has a line."""
+    """Another process that runs a script and pauses where it prints `paused`, until a line arrives on its input."""
     command = [sys.executable, "-c", script]
     environment = os.environ | {"PYTHONPATH": str(PROJECT)} | variables
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {"text": True}
@@ -119,9 +119,9 @@ def paused(script: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def resume(process: subprocess.Popen[str]) -> str:
-    """Lets it go on; what it prints until its end."""
-    printed, told = process.communicate("go on\n", timeout=300)
-    assert process.returncode == 0, told
+    """Resume the process and return what it prints until it ends."""
+    printed, errors = process.communicate("go on\n", timeout=300)
+    assert process.returncode == 0, errors
     return printed
 
 
@@ -182,24 +182,24 @@ def test_cycles_publish_what_changed(shared: PostgresHome) -> None:
     assert shared.state("SELECT scope FROM lakemesh.audited") == ["all dates"]
 
 
-def test_load_beside_a_run_in_flight_is_not_swallowed(shared: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_during_a_run_is_not_lost(shared: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a run that has read what is missing and is about to compute it
     shared.put("events", "late.json", event("late", "2026-01-20"))
     shared.ingest()
     shared.put("events", "later.json", event("later", "2026-01-20"), event("other", "2026-02-03"))
     with paused(RUN) as run:
-        # WHEN a load of the same date is committed meanwhile, with little patience
+        # WHEN a load of the same date is committed meanwhile, with a short lock timeout
         monkeypatch.setenv("STATE_LOCK_SECONDS", "1")
         settings.cache_clear()
         summary = ingest()
-        # THEN it is loaded, not marked, and the message says whom to wait for
+        # THEN it is loaded but not marked, and the message names the process to wait for
         assert [feed.rows for feed in summary.feeds if feed.feed == "events"] == [2]
         assert summary.exit_code == 1
         (error,) = summary.errors
         assert f"pid {run.pid}, since " in error
         assert "not marked for recomputation yet" in error
 
-        # WHEN another waits for the run to end
+        # WHEN another load waits for the run to end
         monkeypatch.setenv("STATE_LOCK_SECONDS", "120")
         settings.cache_clear()
         summaries: list[IngestSummary] = []
@@ -209,14 +209,14 @@ def test_load_beside_a_run_in_flight_is_not_swallowed(shared: PostgresHome, monk
         assert "status SUCCESS" in resume(run)
         waiting.join(timeout=120)
 
-    # THEN what the run noted does not hide what was loaded
+    # THEN the intervals that the run recorded do not hide what was loaded
     assert summaries[0].errors == []
     assert recomputed(shared) == ["2026-01-20 - 2026-01-20", "2026-02-03 - 2026-02-03"]
     assert shared.run() == "SUCCESS"
     assert plays(shared) == {"2026-01-05": 1, "2026-01-20": 3, "2026-02-03": 2}
 
 
-def test_two_runs_at_once_compute_once(shared: PostgresHome, tmp_path: Path) -> None:
+def test_two_concurrent_runs_compute_once(shared: PostgresHome, tmp_path: Path) -> None:
     shared.put("events", "late.json", event("late", "2026-01-20"))
     shared.ingest()
     command = [str(Path(sys.executable).parent / "sqlmesh"), "--log-file-dir", str(tmp_path), "run"]
@@ -234,7 +234,7 @@ def test_two_runs_at_once_compute_once(shared: PostgresHome, tmp_path: Path) -> 
     assert shared.missing() == {}
 
 
-def test_run_beside_a_run_says_whom_it_waits_for(shared: PostgresHome, tmp_path: Path) -> None:
+def test_second_run_names_the_process_it_waits_for(shared: PostgresHome, tmp_path: Path) -> None:
     shared.put("events", "late.json", event("late", "2026-01-20"))
     shared.ingest()
     command = [str(Path(sys.executable).parent / "sqlmesh"), "--log-file-dir", str(tmp_path), "run"]
@@ -242,7 +242,7 @@ def test_run_beside_a_run_says_whom_it_waits_for(shared: PostgresHome, tmp_path:
         done = subprocess.run(
             command, cwd=PROJECT, env=os.environ | {"STATE_LOCK_SECONDS": "1"}, capture_output=True, text=True
         )
-        # a look needs no lock: what is missing is shown, and the page of `sqlmesh ui` loads the same project
+        # reading needs no lock: missing dates are shown, and `sqlmesh ui` loads the same project
         assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
         resume(other)
     assert done.returncode == 1
@@ -299,7 +299,7 @@ def test_state_restored_from_an_older_backup_loses_no_late_data(shared: Postgres
         shared.put("events", f"late-{day}.json", event(f"late-{day}", day))
         assert cycle(shared).state == number
 
-    # WHEN the state of before is put back, and more comes
+    # WHEN the older state is restored, and more data arrives
     shared.server.run(
         "psql", "-q", "-d", shared.database, "-c", "DROP SCHEMA sqlmesh CASCADE; DROP SCHEMA lakemesh CASCADE"
     )
@@ -307,9 +307,9 @@ def test_state_restored_from_an_older_backup_loses_no_late_data(shared: Postgres
     shared.put("events", "new.json", event("new", "2026-02-03"))
     shared.ingest()
 
-    # THEN everything since is marked anew, and readers get all of it
+    # THEN everything since is marked again, and readers get all of it
     assert recomputed(shared) == [f"{day} - {day}" for day in DAYS]
-    for _ in range(4):  # plain runs and loads bring the numbering of the restored state beyond that of before
+    for _ in range(4):  # runs and loads advance the numbering of the restored state beyond the lost one
         shared.run()
         shared.ingest()
     done = cycle(shared)
@@ -318,7 +318,7 @@ def test_state_restored_from_an_older_backup_loses_no_late_data(shared: Postgres
 
 
 @pytest.mark.parametrize("seconds", [60, -60])
-def test_clients_whose_clocks_differ_agree_on_what_came_last(
+def test_clients_with_different_clocks_agree_on_what_came_last(
     shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
     # GIVEN a run of a client whose clock is wrong
@@ -329,13 +329,13 @@ def test_clients_whose_clocks_differ_agree_on_what_came_last(
         assert shared.run() == "SUCCESS"
         assert shared.missing() == {}
 
-    # WHEN others load and compute the same date
+    # WHEN other clients load and compute the same date
     shared.put("events", "later.json", event("later", "2026-01-20"))
     shared.ingest()
     assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
     assert shared.run() == "SUCCESS"
 
-    # THEN what they did is the last word, and again when the first comes back
+    # THEN their work counts as the latest, and so does that of the first client when it returns
     assert shared.missing() == {}
     shared.put("events", "last.json", event("last", "2026-01-20"))
     with monkeypatch.context() as elsewhere:
@@ -348,17 +348,17 @@ def test_clients_whose_clocks_differ_agree_on_what_came_last(
 
 
 def wrong_clock(patch: pytest.MonkeyPatch, seconds: int) -> None:
-    """Moves the clock by which SQLMesh and we order interval rows."""
+    """Shift the clock by which SQLMesh and Lakemesh order interval rows."""
     moved = time.time
     patch.setattr("sqlmesh.core.state_sync.db.interval.now_timestamp", lambda: int((moved() + seconds) * 1000))
     patch.setattr("sqlmesh.core.scheduler.now_timestamp", lambda: int((moved() + seconds) * 1000))
     patch.setattr("pipeline.state.compute_lock.now_ms", lambda: int((moved() + seconds) * 1000))
 
 
-def test_published_dates_are_known_although_clocks_differ(
+def test_dates_to_publish_are_found_although_clocks_differ(
     shared: PostgresHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows of a client that is behind are joined with newer ones before anybody looked: no date is missed."""
+    """Interval rows of a client with a slow clock are merged before they are read: no date is missed."""
     with monkeypatch.context() as elsewhere:
         wrong_clock(elsewhere, 60)
         cycle(shared)
@@ -377,7 +377,7 @@ def test_published_dates_are_known_although_clocks_differ(
     assert published_plays(shared) == {"2026-01-05": 2, "2026-01-20": 2, "2026-02-03": 1}
 
 
-def test_kill_between_commit_and_marking_is_made_good(shared: PostgresHome) -> None:
+def test_kill_between_commit_and_marking_is_recovered(shared: PostgresHome) -> None:
     shared.put("events", "late.json", event("late", "2026-01-20"))
     script = """
 import os, signal
@@ -405,7 +405,7 @@ def test_lost_lock_fails_and_what_was_loaded_meanwhile_is_marked_again(shared: P
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = "
         "(SELECT oid FROM pg_database WHERE datname = current_database())"
     )
-    # WHEN another host loads and marks, and this one notes afterwards what it computed from older data
+    # WHEN another host loads and marks, and this one then records what it computed from older data
     done = subprocess.run([sys.executable, "-m", "pipeline", "ingest"], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert shared.state("SELECT position FROM lakemesh.settled WHERE feed = 'events'") == ["2"]
@@ -419,7 +419,7 @@ def test_lost_lock_fails_and_what_was_loaded_meanwhile_is_marked_again(shared: P
     assert recomputed(shared) == ["2026-01-20 - 2026-01-20"]
 
 
-def test_cycle_whose_connections_are_cut_fails_and_the_next_one_heals(shared: PostgresHome) -> None:
+def test_cycle_whose_connections_are_cut_fails_and_the_next_one_recovers(shared: PostgresHome) -> None:
     shared.put("events", "late.json", event("late", "2026-01-20"))
     script = PAUSE + "from pipeline.cli import main\nmain(['run'])"
     with paused(script) as cut:
@@ -427,17 +427,17 @@ def test_cycle_whose_connections_are_cut_fails_and_the_next_one_heals(shared: Po
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        _, told = cut.communicate("go on\n", timeout=300)
+        _, errors = cut.communicate("go on\n", timeout=300)
     assert cut.returncode == 1
-    assert "was lost" in told
-    assert "Traceback" not in told
+    assert "was lost" in errors
+    assert "Traceback" not in errors
     assert not Releases(shared.options).pointer()
 
     assert cycle(shared).outcome == "published"
     assert published_plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
 
 
-def test_rebuild_begins_a_new_state_and_keeps_the_old_one_until_it_is_done(
+def test_rebuild_starts_a_new_state_and_keeps_the_old_one_until_it_is_done(
     shared: PostgresHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cycle(shared)
@@ -459,7 +459,7 @@ def test_rebuild_begins_a_new_state_and_keeps_the_old_one_until_it_is_done(
     assert schemas == ["lakemesh", "sqlmesh"]
 
 
-def test_state_of_another_lake_is_refused(
+def test_state_of_another_lake_is_rejected(
     shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LAKE_URI", str(tmp_path / "other"))
@@ -470,8 +470,8 @@ def test_state_of_another_lake_is_refused(
     assert "PGDATABASE for Postgres" in summary.errors[0]
 
 
-def test_another_warehouse_is_refused(shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Somebody with the same state and a file of their own would note as computed what nobody else has."""
+def test_another_warehouse_is_rejected(shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A client with the same state and its own file would record dates as computed that no other client has."""
     shared.put("events", "late.json", event("late", "2026-01-20"))
     shared.ingest()
     with monkeypatch.context() as colleague:
@@ -487,7 +487,7 @@ def test_another_warehouse_is_refused(shared: PostgresHome, monkeypatch: pytest.
     assert shared.run() == "SUCCESS"
 
 
-def test_page_of_sqlmesh_holds_up_no_cycle(shared: PostgresHome, tmp_path: Path) -> None:
+def test_sqlmesh_ui_does_not_block_cycles(shared: PostgresHome, tmp_path: Path) -> None:
     shared.put("events", "late.json", event("late", "2026-01-20"))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -507,7 +507,7 @@ def test_page_of_sqlmesh_holds_up_no_cycle(shared: PostgresHome, tmp_path: Path)
 
 
 def environments(port: int) -> dict[str, Any]:
-    """What the page lists; nothing while it is not there yet."""
+    """The environments that the UI lists; empty until it is up."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/environments", timeout=60) as answer:
             return dict(json.load(answer)["environments"])
@@ -515,7 +515,9 @@ def environments(port: int) -> dict[str, Any]:
         return {}
 
 
-def test_server_out_of_reach_is_said_in_one_line(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_is_reported_in_one_line(
+    postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     postgres_home.put("events", "1.json", event("e1", "2026-01-05"))
     monkeypatch.setenv("PGPORT", "1")
     settings.cache_clear()
@@ -529,7 +531,7 @@ def test_server_out_of_reach_is_said_in_one_line(postgres_home: PostgresHome, mo
     assert "Traceback" not in shown.stderr
 
 
-def test_wrong_password_is_a_matter_of_settings(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_password_is_a_configuration_error(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "not-this-one")
     settings.cache_clear()
     with pytest.raises(ConfigError, match=r"password authentication failed .* Correct PGUSER, PGPASSWORD or"):
@@ -537,7 +539,7 @@ def test_wrong_password_is_a_matter_of_settings(postgres_home: PostgresHome, mon
     assert "not-this-one" not in repr(settings())
 
 
-def test_missing_library_is_said(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_named(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg2", None)
     monkeypatch.delitem(sys.modules, "pipeline.state.postgres", raising=False)
     with pytest.raises(ConfigError, match=r"needs psycopg2: install requirements-postgres\.lock"):

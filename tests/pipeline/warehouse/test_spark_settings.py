@@ -1,4 +1,4 @@
-"""What a Spark of ours is started with: our defaults, wherever its user says nothing else. No Spark is needed."""
+"""The settings that Lakemesh starts Spark with: its defaults, unless the user sets others. No Spark is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.warehouse.spark.session import ARGUMENTS, configure, spark_type, s
 
 
 def properties() -> dict[str, str]:
-    """What spark-submit would make of the arguments: of several values the last counts."""
+    """Properties as spark-submit reads them from the arguments: the last of several values wins."""
     arguments = shlex.split(os.environ[ARGUMENTS])
     assert arguments[-1] == "pyspark-shell"
     pairs = [value for option, value in pairwise(arguments) if option == "--conf"]
@@ -29,7 +29,7 @@ def _without_spark(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("LAKE_GATEWAY", "spark")
 
 
-def test_all_lies_below_the_home(clean_settings: Path) -> None:
+def test_all_paths_are_below_the_home(clean_settings: Path) -> None:
     configure(read_settings())
     found = properties()
     assert found["spark.master"] == "local[*]"
@@ -39,7 +39,7 @@ def test_all_lies_below_the_home(clean_settings: Path) -> None:
     assert (clean_settings / "spark").is_dir()
 
 
-def test_what_the_user_says_counts_and_is_said_once(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_settings_win_and_are_passed_once(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = clean_settings.parent / "conf"
     folder.mkdir()
     (folder / "spark-defaults.conf").write_text("# mine\nspark.sql.shuffle.partitions  64\nspark.ui.enabled=true\n")
@@ -56,7 +56,7 @@ def test_what_the_user_says_counts_and_is_said_once(clean_settings: Path, monkey
     assert os.environ[ARGUMENTS] == once
 
 
-def test_s3a_goes_where_the_aws_variables_lead_and_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3a_uses_the_aws_variables_and_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:7070",
         "AWS_REGION": "eu-west-3",
