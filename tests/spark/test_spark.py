@@ -350,6 +350,7 @@ def arrive(home: Home, dice: random.Random) -> None:
             )
 
 
+@pytest.mark.slow  # minutes: `make spark`
 @pytest.mark.timeout(1800)
 def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
     home = spark_home
