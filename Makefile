@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-postgres setup-spark setup-spark-s3a lock lint test demo demo-steps demo-s3 bench torture histories businesses fuzz kills models-spark clean
+.PHONY: help setup setup-postgres setup-spark setup-spark-s3a lock lint test demo demo-steps demo-s3 bench torture histories businesses fuzz kills spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -101,6 +101,9 @@ fuzz: setup ## 10,000 random objects against a plain account of their records (h
 
 kills: setup ## 200 kills of lake run beside a reader (a quarter of an hour)
 	KILLS=200 pytest -q -s tests/e2e/test_kills.py
+
+spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quarter of an hour; needs Java 17)
+	pytest -q -m 'slow or not slow' tests/spark
 
 models-spark: setup-spark ## every unit test of the models on Spark (minutes; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark/test_models.py

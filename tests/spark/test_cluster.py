@@ -17,6 +17,8 @@ from tests.postgres_server import Postgres
 from tests.spark.conftest import ARGUMENTS, SparkHome
 from tests.spark.test_kills import DEADLINE, command
 
+pytestmark = pytest.mark.slow  # minutes: `make spark`
+
 
 @pytest.fixture
 def cluster(spark_folder: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:

@@ -16,6 +16,8 @@ from pipeline.run import one_cycle
 from tests.engagement import expected, play, seen
 from tests.home import Home
 
+pytestmark = pytest.mark.slow  # minutes: `make spark`
+
 DEADLINE = 600
 STAGED = "sqlmesh__*/*/.spark-staging-*"
 

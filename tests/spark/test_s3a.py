@@ -23,6 +23,8 @@ from sqlmesh.core.config import Config, load_configs
 from ingest.settings import PROJECT, settings
 from pipeline.spark.session import configure
 from pipeline.spark.bronze import register
+
+pytestmark = pytest.mark.slow  # minutes: `make spark`
 configure(settings())
 adapter = load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"].connection.create_engine_adapter()
 register(adapter, {})
