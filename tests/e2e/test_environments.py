@@ -288,7 +288,7 @@ def test_state_locked_by_the_ui_is_named_and_the_next_cycle_recovers(running: Ho
 
         errors = {name: run("lake", name, code=1) for name in ("ingest", "run")}
 
-        assert "is locked by another process (a run, or `sqlmesh ui`); end that process. What was" in errors["ingest"]
+        assert "is locked by another process (a run, or `sqlmesh ui`); end that process. The loads" in errors["ingest"]
         assert "in use by another process (a run, or `sqlmesh ui`); wait for it or end it" in errors["run"]
         assert "Traceback" not in errors["ingest"] + errors["run"]
         assert events_position(running) == before + 1
