@@ -18,6 +18,7 @@ from ingest.settings import PROJECT, settings
 from pipeline.dev.local_s3 import project_buckets, serve
 from tests.home import Home, PostgresHome, copy_project, keep_domain, use_project
 from tests.postgres_server import Postgres, serve_postgres
+from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver
 from tests.s3_servers import SERVERS, serve_program
 
 collect_rarely()
@@ -179,3 +180,17 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("the reference sample is not beside this checkout")
     return REFERENCE
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook that records what it gets."""
+    with serve_receiver() as found:
+        yield found
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> Iterator[MailServer]:
+    """A mail server over TLS that records what it gets."""
+    with serve_mail(tmp_path) as found:
+        yield found

@@ -62,5 +62,8 @@ def test_contracts_come_from_the_wheel_unless_the_project_has_its_own(installed:
 
 
 def test_project_is_the_one_that_lake_project_names(installed: Path, tmp_path: Path) -> None:
+    alone = lake(installed, tmp_path, "run")
+    assert alone.returncode == 2
+    assert f"error: {tmp_path} has no config.yaml; expected a SQLMesh project: run this in its folder" in alone.stderr
     agrees = lake(installed, tmp_path, "contracts", LAKE_PROJECT=str(PROJECT))
     assert (agrees.returncode, agrees.stderr) == (0, "")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+ANSWER_SECONDS = 10
+"""How long a channel waits for an answer of its receiver."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-ANSWER_SECONDS = 10
+from pipeline.alerting.alert import ANSWER_SECONDS
 
 
 def post(url: str, body: Mapping[str, Any]) -> None:

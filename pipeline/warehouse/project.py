@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -26,6 +27,7 @@ from pipeline.state.compute_lock import compute_lock, prepare
 from pipeline.warehouse.engine import tables
 
 PROD = "prod"
+CONFIG_FILES = ("config.yaml", "config.yml", "config.py")
 DAY_MS = 86_400_000
 LOG = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
@@ -219,6 +221,10 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
         RetriableError: another process uses the databases, or they cannot be reached.
         ConfigError: the project cannot be loaded.
     """
+    if not any((Path(PROJECT) / name).exists() for name in CONFIG_FILES):
+        raise ConfigError(
+            f"{PROJECT} has no config.yaml; expected a SQLMesh project: run this in its folder, or set LAKE_PROJECT"
+        )
     console = RunConsole(progress)
     set_console(console)
     try:

@@ -99,6 +99,20 @@ def test_a_store_that_sends_retry_after_is_not_called_until_then(s3_home: Home, 
     assert network.seen["throttled"] <= 20, "it kept sending requests"
 
 
+@pytest.mark.parametrize("fault", ["cut body", "reset within"])
+@pytest.mark.parametrize("part", ["ledger%2Factivities", "/raw-activities?", "/raw-activities/a.json"])
+def test_a_read_whose_answer_breaks_off_is_repeated(
+    part: str, fault: str, conditional_home: Home, behind: Callable[..., Any]
+) -> None:
+    conditional_home.put("activities", "a.json", {"activity_id": "a"})
+    with behind(conditional_home, 0.0, stall_seconds=1.0) as network:
+        network.aim("GET", part, fault)
+        summary = ingest("activities")
+        assert network.seen[fault] == 1
+    assert (summary.exit_code, summary.errors) == (0, [])
+    assert [(report.objects, report.rows) for report in summary.feeds] == [(1, 1)]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_of_the_commit_itself_neither_loses_nor_duplicates(
     fault: str, conditional_home: Home, behind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

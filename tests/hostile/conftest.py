@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from ingest.settings import PROJECT
 from pipeline.releases.release import Releases
 from tests.engagement import cycle, play
 from tests.home import Home, copy_home, template
-from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver
 
 
 class Lake:
@@ -93,18 +92,6 @@ def lake(published_once: Home, engagement: Path, home: Home) -> Lake:
 def empty_lake(home: Home) -> Lake:
     """`lake` on an empty home."""
     return Lake(home)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with serve_receiver() as found:
-        yield found
-
-
-@pytest.fixture
-def mail(tmp_path: Path) -> Iterator[MailServer]:
-    with serve_mail(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ EXTREMES: list[dict[str, float]] = [
 
 
 @pytest.fixture(scope="module", params=EXTREMES, ids=["usual", "none", "all", "half", "restless", "failing"])
-def told(request: pytest.FixtureRequest) -> Lives:
+def lives(request: pytest.FixtureRequest) -> Lives:
     return Lives(accounts=300 if not request.param else 60, **request.param)
 
 
@@ -67,26 +67,26 @@ def usual() -> Lives:
     return Lives()
 
 
-def test_versions_of_a_subscription_increase_with_the_time_of_change(told: Lives) -> None:
-    for versions in told.versions.values():
+def test_versions_of_a_subscription_increase_with_the_time_of_change(lives: Lives) -> None:
+    for versions in lives.versions.values():
         assert [record["version"] for record in versions] == list(range(1, len(versions) + 1))
         times = [record["updated_at"] for record in versions]
         assert times == sorted(set(times))
 
 
-def test_versions_of_the_others_differ_in_their_time_of_change(told: Lives) -> None:
-    for records in (*told.accounts.values(), *told.bills.values()):
+def test_versions_of_the_others_differ_in_their_time_of_change(lives: Lives) -> None:
+    for records in (*lives.accounts.values(), *lives.bills.values()):
         assert len({record["updated_at"] for record in records}) == len(records)
 
 
-def test_amount_due_is_the_sum_of_lines_and_taxes(told: Lives) -> None:
-    for versions in told.bills.values():
+def test_amount_due_is_the_sum_of_lines_and_taxes(lives: Lives) -> None:
+    for versions in lives.bills.values():
         for bill in versions:
             assert bill["amount_due"] == sum(line["amount"] + line["tax"] for line in bill["lines"]) >= 0
 
 
-def test_invoices_are_paid_in_full_or_not_at_all_and_refunded_at_most_what_was_paid(told: Lives) -> None:
-    for versions in told.bills.values():
+def test_invoices_are_paid_in_full_or_not_at_all_and_refunded_at_most_what_was_paid(lives: Lives) -> None:
+    for versions in lives.bills.values():
         for bill in versions:
             is_paid = bill["status"] == "paid"
             assert bill["amount_paid"] == (bill["amount_due"] if is_paid else 0)
@@ -94,7 +94,7 @@ def test_invoices_are_paid_in_full_or_not_at_all_and_refunded_at_most_what_was_p
             assert ("paid_at" in bill) == is_paid
 
 
-def test_states_of_an_invoice_follow_each_other(told: Lives) -> None:
+def test_states_of_an_invoice_follow_each_other(lives: Lives) -> None:
     follows = {
         "draft": {"open"},
         "open": {"paid", "void", "uncollectible"},
@@ -102,44 +102,44 @@ def test_states_of_an_invoice_follow_each_other(told: Lives) -> None:
         "void": set(),
         "uncollectible": set(),
     }
-    for versions in told.bills.values():
+    for versions in lives.bills.values():
         assert versions[0]["status"] in ("draft", "open")
         for before, after in itertools.pairwise(versions):
             assert after["status"] in follows[before["status"]]
         assert all(("number" in bill) == ("issued_at" in bill) == (bill["status"] != "draft") for bill in versions)
-    numbers = Counter(versions[-1].get("number") for versions in told.bills.values())
+    numbers = Counter(versions[-1].get("number") for versions in lives.bills.values())
     assert {count for number, count in numbers.items() if number} == {1}
 
 
-def test_every_reference_exists(told: Lives) -> None:
-    for versions in told.versions.values():
-        assert {record["account_id"] for record in versions} <= told.accounts.keys()
-        assert versions[0]["started_at"] >= told.accounts[versions[0]["account_id"]][0]["created_at"]
-    for versions in told.bills.values():
-        assert versions[0]["account_id"] in told.accounts
-        assert versions[0].get("subscription_id", next(iter(told.versions))) in told.versions
+def test_every_reference_exists(lives: Lives) -> None:
+    for versions in lives.versions.values():
+        assert {record["account_id"] for record in versions} <= lives.accounts.keys()
+        assert versions[0]["started_at"] >= lives.accounts[versions[0]["account_id"]][0]["created_at"]
+    for versions in lives.bills.values():
+        assert versions[0]["account_id"] in lives.accounts
+        assert versions[0].get("subscription_id", next(iter(lives.versions))) in lives.versions
         assert {line.get("plan_id", "plus") for line in versions[0]["lines"]} <= set(PLANS)
 
 
-def test_periods_are_billed_at_the_price_of_the_subscription(told: Lives) -> None:
+def test_periods_are_billed_at_the_price_of_the_subscription(lives: Lives) -> None:
     billed: dict[tuple[str, str], int] = {}
-    for versions in told.bills.values():
+    for versions in lives.bills.values():
         for line in versions[0]["lines"]:
             if "plan_id" in line and not line["proration"]:
                 billed[versions[0]["subscription_id"], line["period_start"]] = line["amount"]
     count = 0
-    for name, versions in told.versions.items():
+    for name, versions in lives.versions.items():
         for record in versions:
             is_begin = record["current_period_start"] == record["updated_at"] and record["status"] == "active"
             if is_begin:
                 share = (100 - Decimal(str(record.get("discount_percent", 0)))) / 100
                 assert billed[name, record["updated_at"]] == whole(record["unit_amount"] * record["quantity"] * share)
                 count += 1
-    assert count > len(told.versions) / 4
+    assert count > len(lives.versions) / 4
 
 
-def test_service_ends_after_it_began_and_before_the_end_is_reported(told: Lives) -> None:
-    for versions in told.versions.values():
+def test_service_ends_after_it_began_and_before_the_end_is_reported(lives: Lives) -> None:
+    for versions in lives.versions.values():
         for record in versions:
             ended = record.get("ended_at")
             assert ended is None or (record["status"] == "canceled" and record["started_at"] <= ended)
@@ -148,7 +148,7 @@ def test_service_ends_after_it_began_and_before_the_end_is_reported(told: Lives)
             assert record["unit_amount"] > 0
 
 
-def test_statuses_follow_each_other(told: Lives) -> None:
+def test_statuses_follow_each_other(lives: Lives) -> None:
     follows = {
         "trialing": {"trialing", "active", "canceled"},
         "active": {"active", "past_due", "paused", "canceled"},
@@ -157,7 +157,7 @@ def test_statuses_follow_each_other(told: Lives) -> None:
         "paused": {"active", "canceled"},
         "canceled": {"active"},
     }
-    assert [pair for pair in told.statuses if pair[1] not in follows[pair[0]]] == []
+    assert [pair for pair in lives.statuses if pair[1] not in follows[pair[0]]] == []
 
 
 def test_every_kind_of_change_occurs(usual: Lives) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from ingest.settings import Settings
-from pipeline.alerting.alert import Alert, Channel
-
-ANSWER_SECONDS = 10
+from pipeline.alerting.alert import ANSWER_SECONDS, Alert, Channel
 
 
 def channel(options: Settings) -> Channel | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,23 +19,11 @@ from pipeline.cycle.cycle import publish_only, run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation import completeness
 from tests.home import Home
-from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver
+from tests.receivers import MailServer, Receiver
 
 pytestmark = pytest.mark.usefixtures("engagement")
 
 NOW = dt.datetime(2026, 2, 4, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with serve_receiver() as found:
-        yield found
-
-
-@pytest.fixture
-def mail(tmp_path: Path) -> Iterator[MailServer]:
-    with serve_mail(tmp_path) as found:
-        yield found
 
 
 def cycle(home: Home, at: dt.datetime = NOW) -> RunSummary:
