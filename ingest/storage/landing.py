@@ -6,7 +6,7 @@ import datetime as dt
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,21 +151,15 @@ class Landing(Store):
         def get() -> Any:
             return obstore.get(self._obstore, version.key, options={"if_match": f'"{version.etag}"'})
 
-        def whole() -> tuple[str | None, bytes]:
-            result = get()
-            return result.meta["e_tag"], bytes(result.bytes())
-
         with self._convert_errors(version.key):
             try:
-                if version.size <= BLOCK_BYTES:
-                    etag, content = self._read(version.key, whole)
-                    blocks: Iterable[bytes] = [content]
-                else:
-                    result = self._with_backoff(version.key, get)
-                    etag, blocks = result.meta["e_tag"], map(bytes, result.stream(min_chunk_size=BLOCK_BYTES))
-                if (etag or "").strip('"') != version.etag:  # some stores ignore If-Match
+                result = self._with_backoff(version.key, get)
+                if (result.meta["e_tag"] or "").strip('"') != version.etag:  # some stores ignore If-Match
                     raise self._absence(version)
-                yield from blocks
+                if version.size <= BLOCK_BYTES:
+                    yield bytes(result.bytes())
+                else:
+                    yield from (bytes(block) for block in result.stream(min_chunk_size=BLOCK_BYTES))
             except (FileNotFoundError, PreconditionError):
                 raise self._absence(version) from None
 

@@ -49,7 +49,7 @@ REQUEST_TIMEOUT_SECONDS = 60.0
 """A longer request to S3 is cancelled, and retried if it is idempotent."""
 _BAD_KEY = ("empty path segment", "illegal character sequence")
 CUT_RESPONSE_RETRIES = 4
-"""Retries of a response whose body is cut off: obstore retries only requests that failed before the body."""
+"""Retries of a cut-off body. obstore resumes the body of an object, but not that of a listing or an error (a 404)."""
 _CUT = "response body error"
 _SLOW_DOWN = ("503 Service", "429 Too", "SlowDown", "TooManyRequests")
 _FORBIDDEN = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
@@ -169,7 +169,7 @@ class Store:
             return None
         with self._convert_errors(key):
             try:
-                meta = self._read(key, lambda: obstore.head(self._obstore, key))
+                meta = self._with_backoff(key, lambda: obstore.head(self._obstore, key))
             except FileNotFoundError:
                 return None
         return _version(meta)
@@ -198,9 +198,9 @@ class Store:
                 yield file
         else:
             with self._convert_errors(key):
-                size = self._read(key, lambda: obstore.head(self._obstore, key)["size"])
+                size = self._with_backoff(key, lambda: obstore.head(self._obstore, key)["size"])
                 if size <= WHOLE_BYTES:  # one request; rclone's S3 server rejects a range of the whole object
-                    yield io.BytesIO(self._read(key, lambda: bytes(obstore.get(self._obstore, key).bytes())))
+                    yield io.BytesIO(self.get(key))
                 else:
                     yield io.BufferedReader(_Remote(obstore.open_reader(self._obstore, key)))
 

@@ -100,7 +100,9 @@ def test_a_store_that_sends_retry_after_is_not_called_until_then(s3_home: Home, 
 
 
 @pytest.mark.parametrize("fault", ["cut body", "reset within"])
-@pytest.mark.parametrize("part", ["ledger%2Factivities", "/raw-activities?", "/raw-activities/a.json"])
+@pytest.mark.parametrize(
+    "part", ["ledger%2Factivities", "/ledger/activities/_sweep", "/raw-activities?", "/raw-activities/a.json"]
+)
 def test_a_read_whose_answer_breaks_off_is_repeated(
     part: str, fault: str, conditional_home: Home, behind: Callable[..., Any]
 ) -> None:
