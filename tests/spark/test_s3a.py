@@ -15,6 +15,8 @@ from tests.engagement import play
 from tests.home import Home
 from tests.spark.conftest import arguments
 
+pytestmark = pytest.mark.slow  # minutes: `make spark`
+
 JARS = ("hadoop-aws-3.3.4.jar", "aws-java-sdk-bundle-1.12.262.jar")
 SEEN = """
 import json, os
@@ -24,7 +26,6 @@ from ingest.settings import PROJECT, settings
 from pipeline.warehouse.spark.session import configure
 from pipeline.warehouse.spark.bronze import register
 
-pytestmark = pytest.mark.slow  # minutes: `make spark`
 configure(settings())
 adapter = load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"].connection.create_engine_adapter()
 register(adapter, {})
