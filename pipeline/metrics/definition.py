@@ -79,7 +79,7 @@ class Metric(BaseModel):
         unit: what is counted, for instance plays; `reporting_currency` for money.
         table: the published table that it is computed from.
         time: date column of the table; in a periodic table the first day of the period.
-        grains: periods that it can be reported by, finest first.
+        grains: periods that it can be reported by, finest first: that is the period of one row of the table.
         dimensions: columns of the table by which it can be grouped and filtered, with labels.
         not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value.
         where: the condition for the rows that the metric is about; empty for all.
