@@ -19,7 +19,7 @@ from pipeline.metrics.request import Query, check, known, refusal
 from pipeline.metrics.scan import PERIOD, scans
 from pipeline.warehouse.engine import DIALECT
 
-__all__ = ["Answer", "Column", "Query", "answer", "compile_query"]
+__all__ = ["Answer", "Column", "Query", "answer", "compile_query", "covered", "within"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,7 @@ def answer(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metr
         ConfigError: see `compile_query`; or a value of a filter is none of the column's type, or the release lacks a
             table.
     """
-    for name in query.metrics:
-        known(definitions, name)
-    if query.compare and not (query.since and query.until):
-        query = _within(connection, definitions, query)
+    query = within(connection, definitions, query)
     built = compile_query(definitions, query)
     _check_values(connection, definitions, query)
     rows = _fetch(connection, definitions[query.metrics[0]], built)
@@ -121,8 +118,16 @@ def _tables(definitions: Mapping[str, Metric], names: Sequence[str]) -> dict[str
     return {definitions[base].table: definitions[base] for name in names for base in base_names(definitions, name)}
 
 
-def _within(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], query: Query) -> Query:
-    """Close an open range with the dates that the tables cover, so that the range before has the same length."""
+def within(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], query: Query) -> Query:
+    """Close the open range of a comparison with the dates that the tables cover, so that both ranges are as long.
+
+    Raises:
+        ConfigError: a metric does not exist, or the release lacks its table.
+    """
+    for name in query.metrics:
+        known(definitions, name)
+    if not query.compare or (query.since and query.until):
+        return query
     first, last = covered(connection, definitions, query.metrics)
     return replace(query, since=query.since or first, until=query.until or last)
 
