@@ -62,7 +62,7 @@ class Sources:
         paths = sorted([*self.metrics.glob("*.yaml"), *self.dashboards.glob("*.yaml")])
         content = [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in paths]
         app = [key for key, _ in assets.application().values()] + [assets.vega_key()]
-        about = json.dumps([FORMAT, content, app, self.currency, self.catalog is not None])
+        about = json.dumps([assets.writer(), content, app, self.currency, self.catalog is not None])
         return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
@@ -132,16 +132,12 @@ def refresh(published: Releases, sources: Sources, facts: Facts | None = None) -
     made_any = False
     for number in sorted({current, newest}):
         small = _small(published, number)
-        if small is None or small.get("sources") != sources.digest():
+        if small is None or (number == newest and small.get("sources") != sources.digest()):
             made_any = True
             made = _make(published, sources, number, small, facts if number == newest else None)
             files += _put(published, made)
             pages += made.read
-        elif (
-            facts is not None
-            and number == newest
-            and facts.as_json() != {name: small[name] for name in facts.as_json()}
-        ):
+        elif facts is not None and number == newest and Facts.of(small) != facts.normal():
             _put_small(published, small | facts.as_json())
     index = assets.index()
     if _get(published, INDEX) != index:
@@ -177,9 +173,8 @@ def _make(
     release = published.get(number)
     if facts is None:
         facts = Facts.of(small) if small else Facts.unknown(release)
-    before = small or next(
-        (found for kept in sorted(with_pages(published), reverse=True) if (found := _small(published, kept))), None
-    )
+    kept = sorted(with_pages(published), reverse=True)
+    before = small or next(filter(None, (_small(published, other) for other in kept)), None)
     connection = published.connect(number)
     try:
         catalog = sources.catalog(release) if sources.catalog else {}

@@ -64,13 +64,13 @@ def write(
     Raises:
         ConfigError: the release lacks what a dashboard shows.
     """
-    known = {page["name"]: page for page in (before or {}).get("pages", ())}
+    known: dict[str, dict[str, Any]] = {page["name"]: page for page in (before or {}).get("pages", ())}
     files: dict[str, bytes] = {}
     pages, read = [], []
     for dashboard in dashboards:
         inputs = _inputs(release, definitions, dashboard, currency)
-        entry = known.get(dashboard.name)
-        if entry is None or entry["inputs"] != inputs:
+        entry = known.get(dashboard.name, {})
+        if entry.get("inputs") != inputs:
             entry, written = _page(connection, definitions, dashboard, currency, release.published_at.date())
             entry["inputs"] = inputs
             files |= written
@@ -116,7 +116,7 @@ def _inputs(release: Release, definitions: Mapping[str, Metric], page: Dashboard
         stored[name] = [table.query, table.version, [file.key for file in table.files]]
         tables |= parents(table)
     about = {
-        "format": FORMAT,
+        "writer": assets.writer(),
         "page": page.model_dump(mode="json"),
         "metrics": [definitions[name].model_dump(mode="json") for name in names],
         "tables": stored,
@@ -152,12 +152,17 @@ def _page(
         "cubes": [payload(cube, recent, None, True) for cube in cubes],
     }
     files: dict[str, bytes] = {}
-    entry = {"name": page.name, "title": page.title, "to": str(covered[1]) if covered else None, "years": {}}
+    entry: dict[str, Any] = {
+        "name": page.name,
+        "title": page.title,
+        "to": str(covered[1]) if covered else None,
+        "years": {},
+    }
     entry["file"] = _put(files, f"page/{page.name}", value)
     if covered and recent:
         for year in range(covered[0].year, recent.year + 1):
             ends = min(dt.date(year + 1, 1, 1), recent)
-            older = [item for cube in cubes if (item := payload(cube, dt.date(year, 1, 1), ends, False))]
+            older = [part for cube in cubes if (part := payload(cube, dt.date(year, 1, 1), ends, False))]
             if older:
                 entry["years"][str(year)] = _put(files, f"page/{page.name}/{year}", {"cubes": older})
     return entry, files
