@@ -8,13 +8,12 @@ from pathlib import Path
 from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError
 from ingest.settings import PROJECT
-from ingest.storage.store import Store
 from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
 from pipeline.portal import assets
 from pipeline.portal.facts import Facts, complete_to, feed_facts
 from pipeline.portal.publication import Sources, refresh
 from pipeline.process.contain import contained
-from pipeline.releases.release import Releases
 from pipeline.warehouse.project import Project
 
 METRICS, DASHBOARDS = "metrics", "dashboards"
@@ -27,39 +26,29 @@ def sources(project: Project) -> Sources:
     return Sources(PROJECT / METRICS, PROJECT / DASHBOARDS, currency)
 
 
-def write_pages(
-    project: Project,
-    published: Releases,
-    lake: Store,
-    contracts: Iterable[Contract],
-    summary: RunSummary,
-    notes: Path,
-) -> None:
+def write_pages(lake: Lake, project: Project, contracts: Iterable[Contract], summary: RunSummary) -> None:
     """Write the pages of the release that readers get, unless they are up to date.
 
     A failure becomes a warning of the summary, and the next cycle tries again.
 
     Args:
-        lake: for the age of each feed's newest object.
         summary: of the cycle, for what it left waiting; receives what was written.
-        notes: the folder that keeps which notes were made once.
     """
     if not assets.is_installed():
-        note_once(summary, notes)
+        note_once(summary, Path(lake.options.lake_home))
         return
 
     def failed(error: LakemeshError) -> None:
         summary.warnings.append(f"the pages of the release could not be written, the next cycle tries again: {error}")
 
     with summary.stage("pages"), contained("the portal", failed):
-        newest = published.newest()
+        newest = lake.releases.newest()
         facts = None
         if newest is not None:
             withheld = [{"table": name, "dates": sorted(map(str, days))} for name, days in sorted(summary.held.items())]
-            facts = Facts(
-                complete_to(newest.published_at, summary.held), feed_facts(lake, contracts, _waiting(summary)), withheld
-            )
-        summary.pages = refresh(published, sources(project), facts)
+            feeds = feed_facts(lake.store, contracts, _waiting(summary))
+            facts = Facts(complete_to(newest.published_at, summary.held), feeds, withheld)
+        summary.pages = refresh(lake.releases, sources(project), facts)
 
 
 def note_once(summary: RunSummary, notes: Path) -> None:
