@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError
-from ingest.settings import PROJECT
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from pipeline.portal import assets
@@ -23,7 +22,8 @@ CURRENCY = "reporting_currency"
 def sources(project: Project) -> Sources:
     """What the project's pages are made from."""
     currency = str(project.context.config.variables.get(CURRENCY) or "")
-    return Sources(PROJECT / METRICS, PROJECT / DASHBOARDS, currency)
+    folder = Path(project.context.path)
+    return Sources(folder / METRICS, folder / DASHBOARDS, currency)
 
 
 def write_pages(lake: Lake, project: Project, contracts: Iterable[Contract], summary: RunSummary) -> None:
@@ -49,6 +49,8 @@ def write_pages(lake: Lake, project: Project, contracts: Iterable[Contract], sum
             feeds = feed_facts(lake.store, contracts, _waiting(summary))
             facts = Facts(complete_to(newest.published_at, summary.held), feeds, withheld)
         summary.pages = refresh(lake.releases, sources(project), facts)
+        for name, reason in (summary.pages.left_out if summary.pages else {}).items():
+            summary.warnings.append(f"page {name} is left out: {reason}")
 
 
 def note_once(summary: RunSummary, notes: Path) -> None:

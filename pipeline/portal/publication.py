@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,14 @@ class Written:
         pages: names of the pages whose numbers were read from it.
         files: keys of the stored files whose names follow from their content.
         deleted: number of deleted files, of releases that are no longer kept.
+        left_out: why a page is missing, by its name.
     """
 
     release: int
     pages: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     deleted: int = 0
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def address(published: Releases, number: int | None = None) -> str:
@@ -117,18 +119,19 @@ def refresh(published: Releases, sources: Sources, facts: Facts | None = None) -
         facts: of the newest release; None keeps what its pages say.
 
     Returns:
-        None if nothing is published yet.
+        None if nothing is published yet, or the project has no dashboards.
 
     Raises:
         ConfigError: a definition is wrong, the release lacks what it names, or the store refuses.
         RetriableError: the store cannot be reached.
     """
     pointer = published.pointer()
-    if not pointer:
+    if not pointer or not any(sources.dashboards.glob("*.yaml")):
         return None
     current, newest = int(pointer["state"]), published.numbers()[-1]
     pages: list[str] = []
     files: list[str] = []
+    left_out: dict[str, str] = {}
     made_any = False
     for number in sorted({current, newest}):
         small = _small(published, number)
@@ -137,6 +140,7 @@ def refresh(published: Releases, sources: Sources, facts: Facts | None = None) -
             made = _make(published, sources, number, small, facts if number == newest else None)
             files += _put(published, made)
             pages += made.read
+            left_out |= made.left_out
         elif facts is not None and number == newest and Facts.of(small) != facts.normal():
             _put_small(published, small | facts.as_json())
     index = assets.index()
@@ -144,7 +148,7 @@ def refresh(published: Releases, sources: Sources, facts: Facts | None = None) -
         published.store.put(INDEX, index, _headers(INDEX))
     deleted = _prune(published) if made_any else 0
     follow(published)
-    return Written(current, tuple(dict.fromkeys(pages)), tuple(files), deleted)
+    return Written(current, tuple(dict.fromkeys(pages)), tuple(files), deleted, left_out)
 
 
 def follow(published: Releases) -> bool:
@@ -181,7 +185,7 @@ def _make(
         made = write(release, connection, definitions, dashboards, facts, before, sources.currency, catalog)
     finally:
         connection.close()
-    return Pages(made.files, {**made.small, "sources": sources.digest()}, made.read)
+    return replace(made, small={**made.small, "sources": sources.digest()})
 
 
 def _put(published: Releases, pages: Pages) -> list[str]:
