@@ -8,7 +8,7 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ConflictError, CorruptObject, LakemeshError, describe, is_defect, log_traceback
@@ -17,15 +17,18 @@ from ingest.ledger.entry import Entry, LakeFile, LoadedObject
 from ingest.ledger.evolution import check_compatible, unrecorded
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.limits import DEFAULT, Limits
-from ingest.steps.discover import Waiting, discover
-from ingest.steps.parse import RESCUED, Parsed, Parser, Reject
+from ingest.records.parsed import RESCUED, Parsed, Reject
+from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread
+from ingest.records.report import FeedReport, Progress
+from ingest.records.waiting import Waiting
+from ingest.steps.discover import discover
+from ingest.steps.parse import Parser
 from ingest.steps.plan import plan_loads
-from ingest.steps.read import Broken, LongLine, ObjectEnd, Piece, StreamFailed, Unread, read_pieces
+from ingest.steps.read import StreamFailed, read_pieces
 from ingest.steps.rewrite import rewrite_without
 from ingest.steps.sweep import Scope, choose_scope, record_sweep
 from ingest.steps.write import LoadWriter
 from ingest.storage.landing import Landing
-from ingest.storage.names import NotLoaded
 from ingest.storage.store import ObjectChanged, Store
 
 CHUNK_BYTES, CHUNK_LINES = 4 << 20, 50_000
@@ -33,63 +36,6 @@ CHUNK_BYTES, CHUNK_LINES = 4 << 20, 50_000
 MAX_SPLITS = 128
 """How often an ingest of a feed halves a load that hits a defect: enough to isolate a dozen objects in a full load."""
 LOG = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class FeedReport:
-    """The result of one ingest of one feed.
-
-    Attributes:
-        objects: committed object versions.
-        bytes: their stored size.
-        records: non-blank records in them = rows + quarantined.
-        dropped: objects whose version was dropped before; their records are not loaded again.
-        rescued: rows with fields that the contract does not know.
-        replaced: objects that replaced an older version.
-        unchanged: objects with a new etag but the same content.
-        refused: overwritten objects that the contract does not accept.
-        changed_meanwhile: objects left for the next run because they changed while they were read.
-        stuck: objects that the store lists but fails to return, or that hit a defect of Lakemesh, each with its error;
-            left for the next run.
-        reasons: quarantined records by reason.
-        ignored: objects that a rule ignores, by rule.
-        unloadable: objects that cannot be loaded, by reason.
-        before_start: bronze rows dated before LAKE_START, which no model covers.
-        position: the ledger's position afterwards.
-        loads: ids of the committed loads.
-        scope: what was considered: `full`, `recent` folders, `hinted` objects or `listed` versions.
-        hinted: objects that hints named.
-        absent: hinted objects that do not exist.
-    """
-
-    feed: str
-    objects: int = 0
-    bytes: int = 0
-    records: int = 0
-    rows: int = 0
-    quarantined: int = 0
-    dropped: int = 0
-    rescued: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    refused: int = 0
-    changed_meanwhile: int = 0
-    stuck: tuple[tuple[str, str], ...] = ()
-    reasons: tuple[tuple[str, int], ...] = ()
-    before_start: int = 0
-    position: int = 0
-    loads: tuple[str, ...] = ()
-    scope: str = "full"
-    hinted: int = 0
-    absent: int = 0
-    ignored: tuple[NotLoaded, ...] = ()
-    unloadable: tuple[NotLoaded, ...] = ()
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether no object in scope is left for the next run or needs an operator's attention."""
-        return not (self.changed_meanwhile or self.refused or self.stuck or self.unloadable)
 
 
 def ingest_feed(

@@ -16,9 +16,10 @@ from ingest.ledger.entry import Entry, LakeFile, LoadedObject
 from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import INCOMPLETE, Selection, remove_records, tables
-from ingest.steps.discover import Waiting
-from ingest.steps.parse import LINE, SOURCE, Parsed, Parser
-from ingest.steps.read import Piece
+from ingest.records.parsed import LINE, SOURCE, Parsed
+from ingest.records.parts import Piece
+from ingest.records.waiting import Waiting
+from ingest.steps.parse import Parser
 from ingest.steps.write import LoadWriter
 from ingest.storage.store import Store, StoredObject
 

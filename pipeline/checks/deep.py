@@ -20,8 +20,9 @@ from ingest.ledger.evolution import file_types
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, OPEN
+from ingest.records.listed import Listed
 from ingest.settings import Settings
-from ingest.steps.discover import Listed, compare
+from ingest.steps.discover import compare
 from ingest.steps.load import ingest_feed
 from ingest.steps.sweep import Scope
 from ingest.storage.landing import Landing

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from ingest.contracts.contract import Contract
 from ingest.ledger.entry import SINCE_2, LakeFile
 from ingest.ledger.ledger import Ledger
+from ingest.records.waiting import Backlog
 from ingest.settings import Settings
-from ingest.steps.discover import Backlog, discover
+from ingest.steps.discover import discover
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded

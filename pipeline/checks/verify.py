@@ -19,8 +19,9 @@ from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.ledger.objects import CHANGED, NEW
 from ingest.ledger.retired import is_retired, read_retired
+from ingest.records.listed import Listed
 from ingest.settings import Settings
-from ingest.steps.discover import Listed, compare
+from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded
 from ingest.storage.store import Store

@@ -17,8 +17,9 @@ from ingest.errors import (
     TooManyBadRecords,
     UnloadableObjects,
 )
+from ingest.records.report import FeedReport, Progress
 from ingest.settings import Settings, settings
-from ingest.steps.load import FeedReport, Progress, ingest_feed
+from ingest.steps.load import ingest_feed
 from ingest.steps.notifications import finish, read_spool
 from ingest.storage.landing import Landing
 from pipeline.checks.landings import absent, judge_absent

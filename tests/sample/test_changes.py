@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ingest.contracts.contract import contracts
-from ingest.steps.load import FeedReport
+from ingest.records.parts import Piece
+from ingest.records.report import FeedReport
 from ingest.steps.parse import Parser
-from ingest.steps.read import Piece
 from pipeline.dev.sampling import write_sample
 from sample import changes as module
 from sample.changes import change_days, change_years, changes
