@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
-from ingest.errors import ConflictError, RetriableError
+from ingest.errors import ConflictError
 from ingest.ledger.entry import Entry, LakeFile, LoadedObject
 from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger
@@ -19,11 +19,11 @@ from ingest.ledger.quarantine import INCOMPLETE, Selection, remove_records, tabl
 from ingest.records.parsed import LINE, SOURCE, Parsed
 from ingest.records.parts import Piece
 from ingest.records.waiting import Waiting
+from ingest.retry import while_preceded
 from ingest.steps.parse import Parser
 from ingest.steps.write import LoadWriter
 from ingest.storage.store import Store, StoredObject
 
-ATTEMPTS = 5
 BATCH_RECORDS = 50_000
 ALL = Selection()
 
@@ -49,13 +49,9 @@ def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wa
         ContractRefused: the contract cannot read what was loaded before.
         RetriableError: other writers kept changing the same objects.
     """
-    for _ in range(ATTEMPTS):
-        try:
-            with lake.disk_errors():
-                return _replay(contract, lake, ledger, now, wanted)
-        except ConflictError:
-            continue
-    raise RetriableError(f"{contract.feed}: other writers keep changing the quarantined objects; run it again")
+    busy = f"{contract.feed}: other writers keep changing the quarantined objects; run it again"
+    with lake.disk_errors():
+        return while_preceded(lambda: _replay(contract, lake, ledger, now, wanted), busy)
 
 
 def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Selection) -> Replay:

@@ -29,6 +29,7 @@ from ingest.upkeep.orphans import sole_copies
 from pipeline.checks.deep import SHOWN, compare_content, objects, quarantine_query
 from pipeline.checks.landings import Absent, absent
 from pipeline.invalidation.continuity import LakeRecords, lake_records, require_recorded_entries
+from pipeline.process import duck
 from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.damage import unreadable
 from pipeline.warehouse.duck import connect
@@ -138,7 +139,7 @@ def verify_feed(
                 for kind, items, count in content.differences:
                     verdict.add_differences(kind, items, count)
     except duckdb.Error as error:
-        reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # the message may quote a value
+        reason = _QUOTED.sub("'…'", duck.error_text(error))  # the message may quote a value
         verdict.add_differences("bronze cannot be read", [reason[:300]])
     _compare_orphans(ledger, orphans, state, listed, verdict)
     verdict.add_differences("cannot be loaded", [str(reason) for reason in listed.unloadable])

@@ -30,6 +30,7 @@ from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import landed_objects, sole_copies
+from pipeline.process import duck
 from pipeline.releases.release import Releases
 from pipeline.state.opening import open_state
 from pipeline.state.state import State, applied_positions
@@ -103,7 +104,7 @@ def _from_unused_state(options: Settings) -> LakeRecords:
         with open_state(options, read_only=True) as state:
             return _from_state(state)
     except (LakemeshError, duckdb.Error) as error:
-        LOG.info("event=state_not_consulted because=%s", str(error).split("\n", 1)[0])
+        LOG.info("event=state_not_consulted because=%s", duck.error_text(error))
         return LakeRecords()
 
 

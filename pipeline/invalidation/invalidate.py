@@ -32,6 +32,7 @@ from pipeline.invalidation.continuity import (
     require_recorded_entries,
 )
 from pipeline.invalidation.propagation import DAY_MS, Dates, stale_versions
+from pipeline.process import duck
 from pipeline.state import interval_log as history
 from pipeline.state.compute_lock import compute_lock, reconcile_clock_skew
 from pipeline.state.opening import open_state
@@ -206,8 +207,8 @@ def _changes(
     try:
         return feed_changes(lake, contracts, applied, reader, positions)
     except duckdb.Error as error:
-        raise lake_damage(lake, contracts.values()) or RetriableError(
-            f"{lake.uri}: bronze cannot be read: {str(error).splitlines()[0]}; `lake verify --deep` names the file"
+        raise lake_damage(lake, contracts.values()) or duck.unavailable(
+            f"{lake.uri}: bronze cannot be read", error, "; `lake verify --deep` names the file"
         ) from error
 
 
@@ -215,10 +216,8 @@ def _changes(
 def _unmarked(options: Settings) -> Iterator[None]:
     """Add the next step to errors of the state, its disk or the network, on one line."""
     try:
-        yield
-    except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise RetriableError(f"{options.state_path}: {reason}. {_UNMARKED}") from error
+        with duck.translate_errors(options.state_path):
+            yield
     except RetriableError as error:
         raise RetriableError(f"{error}. {_UNMARKED}") from error
 

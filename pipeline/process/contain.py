@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ingest.errors import LakemeshError, RetriableError, Unexpected, describe, is_defect, log_traceback
+from pipeline.process import duck
 from pipeline.process.interrupt import raise_if_interrupted
 from pipeline.process.postgres import error_text, is_from_driver
 
@@ -61,7 +62,7 @@ def as_lakemesh_error(place: str, error: BaseException) -> LakemeshError:
         return RetriableError(
             f"{place}: {describe(error)}; nothing half done is visible; free disk space and run it again"
         )
-    if "could not set lock" in str(error).lower():
+    if duck.is_locked(error):
         return RetriableError(
             f"{place}: another process has the file open; end it and run this again: {describe(error)}"
         )

@@ -7,8 +7,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -114,6 +114,38 @@ def _set(session: Session, setting: str) -> None:
     # older servers lack some of these settings
     with suppress(psycopg2.errors.UndefinedObject), session.cursor() as cursor:
         cursor.execute(f"SET {setting}")
+
+
+@contextmanager
+def translate_errors(place: str, lock_seconds: float, rights: str, kept: str = "") -> Iterator[None]:
+    """Translate errors of the server and the connection into Lakemesh's errors, on one line.
+
+    An invalid statement, or one that the data contradicts, raises the error of psycopg2.
+
+    Args:
+        place: the server, for messages, without a password.
+        lock_seconds: the session's lock_timeout.
+        rights: the rights that the user needs, as a sentence.
+        kept: what readers keep when the statement fails; empty if nothing is to be said about it.
+
+    Raises:
+        ConfigError: the user lacks a right.
+        RetriableError: the connection is lost, the server fails, or another session keeps a lock.
+    """
+    import psycopg2
+
+    but, again = (f"; {kept}", f"; {kept}, run this again") if kept else ("", "")
+    try:
+        yield
+    except psycopg2.errors.LockNotAvailable:
+        raise RetriableError(
+            f"{place}: another session has kept a lock on one of its tables for {lock_seconds:.0f} seconds{but}. "
+            "Find it with `SELECT * FROM pg_stat_activity WHERE xact_start IS NOT NULL`, end it, and run this again"
+        ) from None
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise ConfigError(f"{place}: {error_text(error)}{but}. {rights}") from None
+    except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError) as error:
+        raise RetriableError(f"{place}: {error_text(error)}{again}") from error
 
 
 def error_text(error: Exception) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from ingest.errors import RetriableError
+from pipeline.process import duck
 from pipeline.releases.catalog import create_views, parents, quoted
 from pipeline.releases.release import Release, Releases, ReleaseTable
 from pipeline.serving.types import NULL, as_text, is_text, nul_count
@@ -191,14 +191,8 @@ class Differences:
         (count,) = self._reader.execute(f"SELECT COUNT(*) {source}").fetchone() or (0,)
         return int(count)
 
-    @contextmanager
-    def _readable(self, name: str) -> Iterator[None]:
-        """Translate DuckDB's error for unreadable files into RetriableError."""
-        try:
-            yield
-        except duckdb.IOException as error:
-            detail = " ".join(str(error).split())[:300]
-            raise RetriableError(f"{self._published.store.uri}: {name} cannot be read: {detail}") from error
+    def _readable(self, name: str) -> AbstractContextManager[None]:
+        return duck.translate_errors(f"{self._published.store.uri}: {name} cannot be read")
 
 
 def slice_columns(table: ReleaseTable) -> tuple[str, ...]:

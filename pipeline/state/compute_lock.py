@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from ingest.errors import Busy, ConfigError, LakemeshError, RetriableError
+from ingest.retry import while_busy
 from ingest.settings import Settings, settings
 from ingest.storage.lock import not_inherited
+from pipeline.process import duck
 from pipeline.state import interval_log as history
 from pipeline.state.opening import open_state
 from pipeline.state.state import State, applied_positions
@@ -105,20 +107,19 @@ def _reopen(warehouse: Any, options: Settings) -> None:
     Raises:
         RetriableError: the other process keeps the file for longer than state_lock_seconds.
     """
-    deadline = time.monotonic() + options.state_lock_seconds
-    while True:
+
+    def reopened() -> None:
         warehouse.close()
-        try:
-            warehouse.fetchone("SELECT 1")
-            return
-        except duckdb.IOException as error:
-            if "lock" not in str(error).lower():
-                raise
-            if time.monotonic() > deadline:
-                raise RetriableError(
-                    f"{options.warehouse_path} is in use by another process; wait for it or end it, and run this again"
-                ) from error
-            time.sleep(0.2)
+        warehouse.fetchone("SELECT 1")
+
+    try:
+        while_busy(reopened, duck.is_locked, options.state_lock_seconds)
+    except duckdb.IOException as error:
+        if not duck.is_locked(error):
+            raise
+        raise RetriableError(
+            f"{options.warehouse_path} is in use by another process; wait for it or end it, and run this again"
+        ) from error
 
 
 def _require_same_warehouse(state: State, warehouse: Any, options: Settings) -> None:
