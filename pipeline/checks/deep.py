@@ -22,6 +22,7 @@ from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.records.listed import Listed
 from ingest.settings import Settings
+from ingest.sql import identifier
 from ingest.steps.discover import compare
 from ingest.steps.load import ingest_feed
 from ingest.steps.sweep import Scope
@@ -86,7 +87,7 @@ def compare_content(
         promoted = {path for path, _ in contract.walk()}
         promoted.update(path for file in state.bronze_files() for path in file_types(file.columns))
         connection.create_function("still_unknown", partial(_still_unknown, promoted), ["VARCHAR"], "VARCHAR")
-        declared = [f'"{column.name}"' for column in contract.columns]
+        declared = [identifier(column.name) for column in contract.columns]
         columns = ", ".join([*declared, "_source_file", "_source_line", "NULLIF(still_unknown(_rescued_data), '')"])
         lakes = ((options.lake_uri, state), (folder, again))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]

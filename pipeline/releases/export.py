@@ -14,6 +14,7 @@ from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.snapshot import Snapshot
 
 from ingest.errors import ConflictError
+from ingest.sql import identifier, identifiers
 from ingest.upkeep.clean import Cleaning
 from pipeline.releases.catalog import write_catalog
 from pipeline.releases.release import (
@@ -272,7 +273,8 @@ def _files(
 
 
 def _months(warehouse: EngineAdapter, change: Change, column: str) -> list[str]:
-    query = f"SELECT DISTINCT STRFTIME(\"{column}\", '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1"
+    month = f"STRFTIME({identifier(column)}, '%Y-%m')"
+    query = f"SELECT DISTINCT {month} AS part FROM {change.snapshot.table_name()} ORDER BY 1"
     _, rows = select(warehouse, exp.maybe_parse(query, dialect=DIALECT))
     return [part for (part,) in rows]
 
@@ -283,7 +285,7 @@ def _export(
     key = file_key(change.name, number, part)
     path = published.store.stage(key)
     kinds = change.snapshot.model.columns_to_types_or_raise
-    columns = ", ".join(f'"{name}"' for name in kinds)
+    columns = identifiers(kinds)
     order = ", ".join(dict.fromkeys(_order(change)))
     query = f"SELECT {columns} FROM {change.snapshot.table_name()} WHERE {where}{' ORDER BY ' * bool(order)}{order}"
     rows = export(warehouse, exp.maybe_parse(query, dialect=DIALECT), kinds, path)

@@ -12,6 +12,7 @@ import duckdb
 import duckdb_extension_httpfs
 
 from ingest.settings import Settings
+from ingest.sql import files, literal
 
 
 def httpfs_path() -> Path:
@@ -47,8 +48,8 @@ def lake_statements(options: Settings, uri: str = "") -> list[str]:
     """Statements that let a DuckDB session read the lake, or another URI; none for a local path."""
     if not (uri or options.lake_uri).startswith("s3://"):
         return []
-    quoted = ", ".join(f"{name} '{value.replace(chr(39), chr(39) * 2)}'" for name, value in secret(options).items())
-    return [f"LOAD '{httpfs_path()}'", f"CREATE OR REPLACE SECRET lakemesh ({quoted})"]
+    quoted = ", ".join(f"{name} {literal(value)}" for name, value in secret(options).items())
+    return [f"LOAD {literal(httpfs_path())}", f"CREATE OR REPLACE SECRET lakemesh ({quoted})"]
 
 
 def in_memory() -> duckdb.DuckDBPyConnection:
@@ -76,5 +77,4 @@ def connect(options: Settings, uri: str = "") -> duckdb.DuckDBPyConnection:
 
 def parquet(uri: str, paths: Iterable[str]) -> str:
     """A table function over Parquet files below a URI."""
-    quoted = ", ".join("'" + f"{uri}/{path}".replace("'", "''") + "'" for path in paths)
-    return f"READ_PARQUET([{quoted}], hive_partitioning = FALSE, union_by_name = TRUE)"
+    return f"READ_PARQUET([{files(uri, paths)}], hive_partitioning = FALSE, union_by_name = TRUE)"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from ingest.sql import literal
 from pipeline.warehouse.duck import in_memory
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def export(warehouse: EngineAdapter, query: exp.Select, columns: Mapping[str, ex
 
     Spark's rows come through the driver as Arrow. DuckDB writes the file on both engines, so the files are identical.
     """
-    target = f"'{str(path).replace(chr(39), chr(39) * 2)}' {FILE_FORMAT}"
+    target = f"{literal(path)} {FILE_FORMAT}"
     if not is_spark(warehouse):
         cursor = warehouse.cursor
         cursor.execute(f"COPY ({query.sql(DIALECT)}) TO {target}")
