@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.storage.names import NotLoaded
-from ingest.storage.store import StoredObject
+from ingest.storage.objects import StoredObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest.errors import LakemeshError
-from ingest.storage.store import ObjectChanged
+from ingest.storage.objects import ObjectChanged
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.storage.names import NotLoaded
-from ingest.storage.store import StoredObject
+from ingest.storage.objects import StoredObject
 
 BATCH_OBJECTS = 10_000
 

@@ -29,7 +29,8 @@ from ingest.steps.rewrite import rewrite_without
 from ingest.steps.sweep import Scope, choose_scope, record_sweep
 from ingest.steps.write import LoadWriter
 from ingest.storage.landing import Landing
-from ingest.storage.store import ObjectChanged, Store
+from ingest.storage.objects import ObjectChanged
+from ingest.storage.store import Store
 
 CHUNK_BYTES, CHUNK_LINES = 4 << 20, 50_000
 """Lines are parsed together once they reach this many bytes or lines."""

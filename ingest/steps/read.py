@@ -15,7 +15,7 @@ from ingest.limits import DEFAULT, Limits
 from ingest.records.parts import Broken, LongLine, LongRecord, ObjectEnd, Part, Piece, Unread
 from ingest.records.waiting import Waiting
 from ingest.storage.landing import Landing
-from ingest.storage.store import BLOCK_BYTES, ObjectChanged
+from ingest.storage.objects import BLOCK_BYTES, ObjectChanged
 
 MAX_CONSECUTIVE_STUCK = 8
 KEPT_BYTES = 64 << 10

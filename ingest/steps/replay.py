@@ -22,7 +22,8 @@ from ingest.records.waiting import Waiting
 from ingest.retry import while_preceded
 from ingest.steps.parse import Parser
 from ingest.steps.write import LoadWriter
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 
 BATCH_RECORDS = 50_000
 ALL = Selection()

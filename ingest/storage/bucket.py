@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -17,17 +17,15 @@ from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 from xml.etree import ElementTree
 
-from ingest.errors import ConfigError, RetriableError
+from ingest.errors import RetriableError
+from ingest.retry import while_throttled
 from ingest.settings import Settings
+from ingest.storage.errors import boto3_errors, code_of
 from ingest.text import printable
 
-THROTTLE_RETRIES = 4
-"""Retries after a throttling response, in addition to the client's own."""
-LONGEST_WAIT_SECONDS = 120.0
 LISTING_ATTEMPTS = 3
 """Attempts to read one page of a listing."""
 _SLOW_DOWN = {"SlowDown", "503", "429", "TooManyRequests", "ServiceUnavailable", "ThrottlingException"}
-_REFUSED = {"AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _UNSUPPORTED = {"NotImplemented"}
 _CHANGED = {"PreconditionFailed", "412", "NoSuchKey", "404", "ConditionalRequestConflict"}
 COPY_BYTES = 5 << 30
@@ -120,29 +118,8 @@ class Bucket:
             self._made = self._made or s3_client(self._options)
             return self._made
 
-    @contextmanager
-    def _convert_errors(self, key: str) -> Iterator[None]:
-        """Convert boto3 errors to Lakemesh errors with a one-line message."""
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-        place = f"{self._uri} ({printable(key[:100])})"
-        try:
-            yield
-        except ClientError as error:
-            code = _code(error)
-            if code == "NoSuchBucket":
-                raise ConfigError(f"{self._uri}: no such bucket; create it or fix LANDING_URI / LAKE_URI") from None
-            if code in _REFUSED:
-                raise ConfigError(
-                    f"{place}: access refused; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the key's rights"
-                ) from None
-            raise RetriableError(f"{place}: the store returned {code}; try again: {error}") from error
-        except NoCredentialsError:
-            raise ConfigError(f"{place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
-        except BotoCoreError as error:
-            raise RetriableError(
-                f"{place}: no valid response from the store; check AWS_ENDPOINT_URL and try again: {error}"
-            ) from error
+    def _convert_errors(self, key: str) -> AbstractContextManager[None]:
+        return boto3_errors(self._uri, key)
 
     def path(self, key: str) -> str:
         """Return the bucket's key for a key below the store's root."""
@@ -216,7 +193,7 @@ class Bucket:
             try:
                 response = self._with_backoff(lambda: self._client.get_object(**place, IfMatch=f'"{etag}"'))
             except ClientError as error:
-                if _code(error) in _CHANGED:
+                if code_of(error) in _CHANGED:
                     return None
                 raise
         return self._blocks(key, response["Body"], block_bytes) if response["ETag"].strip('"') == etag else None
@@ -227,17 +204,7 @@ class Bucket:
 
     def _with_backoff(self, request: Callable[[], _Result]) -> _Result:
         """Send a request and retry while the store throttles, after the time that it asks for (Retry-After)."""
-        from botocore.exceptions import ClientError
-
-        for number in range(THROTTLE_RETRIES):
-            try:
-                return request()
-            except ClientError as error:
-                if _code(error) not in _SLOW_DOWN:
-                    raise
-                delay = _retry_after(error)
-                time.sleep(min(2.0**number if delay is None else delay, LONGEST_WAIT_SECONDS) + random.uniform(0, 1))
-        return request()
+        return while_throttled(request, lambda error: code_of(error) in _SLOW_DOWN, _retry_after)
 
     def retry_after(self, key: str) -> float | None:
         """Return the store's Retry-After in seconds, by one request for an object; None without such a header.
@@ -266,7 +233,7 @@ class Bucket:
             try:
                 self._client.delete_object(**place, IfMatch=f'"{etag}"')
             except self._client.exceptions.ClientError as error:
-                if _code(error) not in _UNSUPPORTED:
+                if code_of(error) not in _UNSUPPORTED:
                     raise
                 self._client.delete_object(**place)
 
@@ -332,7 +299,7 @@ class Bucket:
             try:
                 return action() is not False
             except ClientError as error:
-                if _code(error) in _CHANGED:
+                if code_of(error) in _CHANGED:
                     return False
                 raise
 
@@ -400,8 +367,3 @@ def _seconds(retry_after: str) -> float | None:
         return max(0.0, (parsedate_to_datetime(retry_after) - dt.datetime.now(dt.UTC)).total_seconds())
     except ValueError:
         return None
-
-
-def _code(error: Any) -> str:
-    """Return the code of a botocore ClientError."""
-    return str(error.response.get("Error", {}).get("Code", ""))

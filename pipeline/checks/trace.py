@@ -18,7 +18,8 @@ from ingest.ledger.retired import read_retired
 from ingest.settings import Settings
 from ingest.storage.landing import Landing
 from ingest.storage.names import LISTED, REASONS, classify
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 from ingest.text import printable
 from pipeline.access.masking import masked_detail, masked_record
 from pipeline.warehouse.duck import connect, parquet

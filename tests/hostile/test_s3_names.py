@@ -23,7 +23,8 @@ from ingest.steps.load import ingest_feed
 from ingest.storage import listing
 from ingest.storage.bucket import Bucket, s3_client
 from ingest.storage.landing import Landing
-from ingest.storage.store import ObjectChanged, Store
+from ingest.storage.objects import ObjectChanged
+from ingest.storage.store import Store
 from ingest.upkeep.retire import retire
 from tests.hostile.command import Lakehouse, counts, line
 from tests.s3_servers import MOTO, SERVERS, serve_program

@@ -19,7 +19,8 @@ from ingest.steps import load, write
 from ingest.steps.load import ingest_feed
 from ingest.steps.read import MAX_CONSECUTIVE_STUCK
 from ingest.storage.landing import Landing
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 
 
 def test_every_record_arrives_once_with_its_lineage(lake: Any, event: Any) -> None:
@@ -280,7 +281,7 @@ def test_stuck_object_blocks_no_other_and_is_loaded_once_it_can_be_read(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch, blocks: int, held: int
 ) -> None:
     monkeypatch.setattr("ingest.steps.read.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.storage.landing.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.storage.kinds.disk.BLOCK_BYTES", 1000)
     monkeypatch.setattr("ingest.steps.read.BUFFER_BYTES", held)
     for name in ("a", "b", "c"):
         lake.put("events", f"{name}.json", *(event(f"{name}{n}") for n in range(20)))
@@ -330,7 +331,7 @@ def test_large_object_is_streamed_with_right_line_numbers(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.steps.read.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.storage.landing.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.storage.kinds.disk.BLOCK_BYTES", 1000)
     lake.put("events", "a.json", *(event(f"e{n}") for n in range(50)), b"bad", event("last"))
 
     assert lake.ingest().rows == 51
