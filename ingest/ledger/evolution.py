@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Column, Contract, Kind
 from ingest.errors import ContractRefused
-from ingest.ledger.entry import LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import LedgerState
 from ingest.storage.store import Store
 

@@ -23,22 +23,20 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from ingest.errors import ConflictError, LostLedger
-from ingest.ledger.entry import (
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile, files_of, files_table
+from ingest.ledger.format import (
     CHECKPOINT_REMEDY,
     CONTRACT_KEY,
     OFFSETS_KEY,
-    Entry,
-    LakeFile,
-    Partition,
     check_format,
-    files_of,
-    files_table,
     format_of,
     readable,
     stamp,
     stamped,
 )
 from ingest.ledger.objects import KnownObjects
+from ingest.ledger.sources import Partition
 from ingest.storage.store import Store
 
 CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000

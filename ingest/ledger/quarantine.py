@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contracts.schema import QUARANTINE
-from ingest.ledger.entry import LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import LedgerState
 from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store

@@ -8,7 +8,8 @@ import uuid
 import pyarrow.compute as pc
 
 from ingest.errors import ConflictError
-from ingest.ledger.entry import Entry, LakeFile
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN, Selection, remove_records, tables, write
 from ingest.retry import while_preceded

@@ -13,9 +13,11 @@ from dataclasses import replace
 from ingest.contracts.contract import Contract
 from ingest.errors import ConflictError, CorruptObject, LakemeshError, describe, is_defect, log_traceback
 from ingest.ledger.dropped import Dropped, read_dropped
-from ingest.ledger.entry import Entry, LakeFile, LoadedObject
+from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import check_compatible, unrecorded
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.sources import LoadedObject
 from ingest.limits import DEFAULT, Limits
 from ingest.records.parsed import RESCUED, Parsed, Reject
 from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread

@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ConflictError
-from ingest.ledger.entry import Entry, LakeFile, LoadedObject
+from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import check_compatible
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import INCOMPLETE, Selection, remove_records, tables
+from ingest.ledger.sources import LoadedObject
 from ingest.records.parsed import LINE, SOURCE, Parsed
 from ingest.records.parts import Piece
 from ingest.records.waiting import Waiting

@@ -25,7 +25,7 @@ from ingest.contracts.schema import (
     record_schema,
     sql_columns,
 )
-from ingest.ledger.entry import LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.records.parsed import LINE, RESCUED, SOURCE, Parsed, Reject
 from ingest.records.waiting import Waiting
 from ingest.storage.arrays import as_numpy

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ConfigError, RetriableError
-from ingest.ledger.entry import LAYERS
+from ingest.ledger.files import LAYERS
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, INCOMPLETE, OPEN

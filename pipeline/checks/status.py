@@ -7,8 +7,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from ingest.contracts.contract import Contract
-from ingest.ledger.entry import SINCE_2, LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
+from ingest.ledger.sources import SINCE_2
 from ingest.records.waiting import Backlog
 from ingest.settings import Settings
 from ingest.steps.discover import discover

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError
 from ingest.ledger.dropped import read_dropped, why_dropped
-from ingest.ledger.entry import LakeFile, LoadedObject
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN, discard_reason
 from ingest.ledger.retired import read_retired
+from ingest.ledger.sources import LoadedObject
 from ingest.settings import Settings
 from ingest.storage.landing import Landing
 from ingest.storage.names import LISTED, REASONS, classify

@@ -23,8 +23,10 @@ import pyarrow.parquet as pq
 from ingest.contracts.contract import Contract, Kind, select
 from ingest.errors import ConfigError
 from ingest.ledger.dropped import Dropped, read_dropped
-from ingest.ledger.entry import LAYERS, Entry, LakeFile, LoadedObject
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LAYERS, LakeFile
 from ingest.ledger.ledger import Ledger
+from ingest.ledger.sources import LoadedObject
 from ingest.settings import Settings
 from ingest.sql import files
 from ingest.storage.landing import Landing

@@ -22,7 +22,7 @@ import duckdb
 
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError, LakemeshError, LostLedger
-from ingest.ledger.entry import LAYERS
+from ingest.ledger.files import LAYERS
 from ingest.ledger.identity import PLACES, lake_id, name_lake
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.settings import Settings

@@ -14,8 +14,8 @@ from ingest import sql
 from ingest.contracts.contract import Column, Contract, contracts
 from ingest.contracts.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.errors import ContractRefused, LostLedger
-from ingest.ledger.entry import LakeFile
 from ingest.ledger.evolution import Types, as_loaded, check_compatible, file_types, is_wider, types_of
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.settings import settings
 from ingest.storage.store import Store

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 
 from ingest import sql
 from ingest.contracts.contract import Contract, contracts
-from ingest.ledger.entry import SINCE_2
 from ingest.ledger.first_seen import seen_without_objects
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
+from ingest.ledger.sources import SINCE_2
 from ingest.settings import settings
 from ingest.sql import literal
 from ingest.storage.store import Store

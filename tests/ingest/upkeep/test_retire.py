@@ -17,9 +17,9 @@ from click.testing import CliRunner
 from ingest.contracts.contract import Contract, contracts
 from ingest.contracts.source import Retire
 from ingest.errors import ConfigError, RetriableError
-from ingest.ledger.entry import LoadedObject
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import KnownObjects
+from ingest.ledger.sources import LoadedObject
 from ingest.storage.bucket import Bucket, s3_client
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
