@@ -21,6 +21,7 @@ from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import KnownObjects
 from ingest.ledger.sources import LoadedObject
 from ingest.storage.bucket import Bucket, s3_client
+from ingest.storage.kinds.disk import Disk
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 from ingest.upkeep import retire as retiring
@@ -256,8 +257,8 @@ def test_nothing_is_retired_while_a_file_of_the_lake_is_missing(local: Old) -> N
 def test_copy_of_another_size_stops_retirement_before_any_deletion(local: Old, monkeypatch: pytest.MonkeyPatch) -> None:
     local.home.put("activities", "a.json", {"activity_id": "longer than before"})
     local.home.ingest("activities")
-    real = Landing.read
-    monkeypatch.setattr(Landing, "read", lambda self, version: iter(list(real(self, version))[1:]))
+    real = Disk.read
+    monkeypatch.setattr(Disk, "read", lambda self, version: iter(list(real(self, version))[1:]))
     with pytest.raises(RetriableError, match="the copy is 0 bytes"):
         moved(local).retire()
     assert "a.json" in local.names()
