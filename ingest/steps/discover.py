@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.contracts.contract import Contract
-from ingest.ledger.ledger import LedgerState
 from ingest.ledger.objects import CHANGED, SAME
+from ingest.ledger.state import LedgerState
 from ingest.records.listed import Listed
 from ingest.records.waiting import Backlog
 from ingest.steps.sweep import Scope

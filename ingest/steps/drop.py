@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from ingest.errors import ConflictError, LakemeshError
 from ingest.ledger.dropped import DroppedVersion, record_dropped
 from ingest.ledger.entry import Entry
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.sources import LoadedObject
+from ingest.ledger.state import LedgerState
 from ingest.retry import while_preceded
 from ingest.steps.rewrite import Rewrite, rewrite_without
 from ingest.storage.store import Store

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, TypeVar
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from ingest.errors import RetriableError
 from ingest.retry import while_throttled
 from ingest.settings import Settings
 from ingest.storage.errors import boto3_errors, code_of
+from ingest.storage.page import Page, parse_page
 from ingest.text import printable
 
 LISTING_ATTEMPTS = 3
@@ -30,11 +29,6 @@ _UNSUPPORTED = {"NotImplemented"}
 _CHANGED = {"PreconditionFailed", "412", "NoSuchKey", "404", "ConditionalRequestConflict"}
 COPY_BYTES = 5 << 30
 """The largest object that one request can copy."""
-_NOT_XML = re.compile(
-    rb"&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));|[\x00-\x08\x0b\x0c\x0e-\x1f]", re.I
-)
-"""Characters that XML 1.0 forbids, but that a store which does not encode its keys sends anyway."""
-
 _LOCK = threading.Lock()
 _Result = TypeVar("_Result")
 
@@ -81,27 +75,6 @@ def _keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str
     if response_dict["status_code"] < 300:
         customized_response_dict["Body"] = response_dict["body"]
         response_dict["body"] = b"<ListBucketResult/>"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a listing, with the exact keys of the store.
-
-    Attributes:
-        keys: below the bucket's prefix; a byte that is not UTF-8 is a surrogate, as by `surrogateescape`.
-        etags: without quotes; empty where the store returns none.
-        sizes: bytes.
-        modified_at: as returned by the store, ISO 8601.
-        folders: below the bucket's prefix, with a trailing slash; only if requested.
-        token: for the next page; None after the last one.
-    """
-
-    keys: list[str]
-    etags: list[str]
-    sizes: list[int]
-    modified_at: list[str]
-    folders: list[str]
-    token: str | None
 
 
 class Bucket:
@@ -151,7 +124,7 @@ class Bucket:
             with self._convert_errors(prefix or "/"):
                 response = self._with_backoff(lambda: _listing_client(self._options).list_objects_v2(**wanted))
             try:
-                page = _page(response["Body"], self.path(""))
+                page = parse_page(response["Body"], self.path(""))
                 if page.token is not None and page.token == wanted.get("ContinuationToken"):
                     raise ValueError("the same page again")
                 return page
@@ -308,51 +281,6 @@ def _retry_after(error: Any) -> float | None:
     """Return the Retry-After of a botocore ClientError in seconds; None without such a header."""
     header = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after")
     return _seconds(header) if header else None
-
-
-def _page(body: bytes, root_prefix: str) -> Page:
-    """Parse a response to ListObjectsV2.
-
-    Args:
-        root_prefix: common prefix of all keys, which is removed.
-
-    Raises:
-        ElementTree.ParseError, ValueError: the response is invalid.
-    """
-    try:
-        root = ElementTree.fromstring(body)
-    except ElementTree.ParseError:
-        root = ElementTree.fromstring(_NOT_XML.sub("\ufffd".encode(), body))
-    space = root.tag[: root.tag.find("}") + 1]
-    if root.tag != f"{space}ListBucketResult":
-        raise ValueError(f"expected ListBucketResult, got {root.tag[:100]}")
-    is_encoded = (root.findtext(f"{space}EncodingType") or "").lower() == "url"
-    items = root.findall(f"{space}Contents")
-
-    def texts(name: str) -> list[str]:
-        found = [item.text or "" for item in root.iter(space + name)]
-        return found if len(found) == len(items) else [item.findtext(space + name) or "" for item in items]
-
-    def key(text: str) -> str:
-        if is_encoded and ("%" in text or "+" in text):
-            text = unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "surrogateescape")
-        if not text.startswith(root_prefix):
-            raise ValueError(f"expected keys below {root_prefix}, got {printable(text[:100])}")
-        return text[len(root_prefix) :]
-
-    prefixes = [item.findtext(f"{space}Prefix") or "" for item in root.findall(f"{space}CommonPrefixes")]
-    token = root.findtext(f"{space}NextContinuationToken")
-    is_truncated = (root.findtext(f"{space}IsTruncated") or "").strip() == "true"
-    if is_truncated and not token:
-        raise ValueError("it is truncated, but has no continuation token")
-    return Page(
-        [key(text) for text in texts("Key")],
-        [text.strip('"') for text in texts("ETag")],
-        [int(text) for text in texts("Size")],
-        texts("LastModified"),
-        [key(text) for text in prefixes],
-        token if is_truncated else None,
-    )
 
 
 def _seconds(retry_after: str) -> float | None:

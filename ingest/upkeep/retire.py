@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 from ingest.contracts.contract import Contract
 from ingest.errors import ConfigError, RetriableError
 from ingest.ledger.files import LAYERS
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, INCOMPLETE, OPEN
 from ingest.ledger.retired import is_retired, read_retired, record_retired
+from ingest.ledger.state import LedgerState
 from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
 from ingest.storage.objects import ObjectChanged, StoredObject

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
-from ingest.ledger.evolution import file_types
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.column_types import file_types
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.ledger.sources import OBJECT_SCHEMA
+from ingest.ledger.state import LedgerState
 from ingest.records.listed import Listed
 from ingest.settings import Settings
 from ingest.sql import identifier

@@ -16,10 +16,11 @@ from ingest.contracts.contract import Contract
 from ingest.errors import ContractRefused, LostLedger
 from ingest.ledger.evolution import check_compatible
 from ingest.ledger.files import LAYERS
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import CHANGED, NEW
 from ingest.ledger.retired import is_retired, read_retired
 from ingest.ledger.sources import SINCE_2
+from ingest.ledger.state import LedgerState
 from ingest.records.listed import Listed
 from ingest.settings import Settings
 from ingest.steps.discover import compare

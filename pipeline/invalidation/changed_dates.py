@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.contracts.contract import Contract, Kind
-from ingest.ledger.ledger import Ledger, LedgerState, Touched, touched
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
+from ingest.ledger.touched import Touched, touched
 from ingest.sql import dotted, identifiers
 from ingest.storage.store import Store
 from pipeline.warehouse.bronze import bronze_query, readable

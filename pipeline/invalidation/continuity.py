@@ -24,7 +24,8 @@ from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError, LakemeshError, LostLedger
 from ingest.ledger.files import LAYERS
 from ingest.ledger.identity import PLACES, lake_id, name_lake
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
 from ingest.settings import Settings
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing

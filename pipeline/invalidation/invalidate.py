@@ -20,7 +20,8 @@ import duckdb
 
 from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError, RetriableError
-from ingest.ledger.ledger import Ledger, touched
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.touched import touched
 from ingest.settings import Settings
 from ingest.storage.store import Store
 from pipeline.invalidation.changed_dates import FeedChange, feed_changes

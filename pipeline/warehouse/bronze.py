@@ -14,9 +14,11 @@ from ingest import sql
 from ingest.contracts.contract import Column, Contract, contracts
 from ingest.contracts.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.errors import ContractRefused, LostLedger
-from ingest.ledger.evolution import Types, as_loaded, check_compatible, file_types, is_wider, types_of
+from ingest.ledger.column_types import Types, file_types, is_wider, types_of
+from ingest.ledger.evolution import as_loaded, check_compatible
 from ingest.ledger.files import LakeFile
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
 from ingest.settings import settings
 from ingest.storage.store import Store
 

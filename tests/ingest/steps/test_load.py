@@ -15,7 +15,7 @@ import pytest
 from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError, RetriableError
 from ingest.limits import Limits
-from ingest.steps import load, write
+from ingest.steps import attempt, load, write
 from ingest.steps.load import ingest_feed
 from ingest.steps.read import MAX_CONSECUTIVE_STUCK
 from ingest.storage.landing import Landing
@@ -46,7 +46,7 @@ def test_buffered_rows_are_written_in_large_row_groups_and_are_bounded(
 ) -> None:
     for name, rows in (("FAIR_GROUP_ROWS", 5), ("SOFT_BUFFER_ROWS", 10), ("BUFFER_ROWS", 40)):
         monkeypatch.setattr(write, name, rows)
-    monkeypatch.setattr(load, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(attempt, "CHUNK_BYTES", 1)
     add, held = write.LoadWriter.add, []
 
     def watched(self: write.LoadWriter, parsed: Any) -> None:
@@ -187,7 +187,7 @@ def test_ingester_that_lost_the_race_for_an_object_does_not_load_it_twice(
 ) -> None:
     lake.put("events", "a.json", event("e1"))
     lake.put("events", "b.json", event("e2"))
-    original, raced = load._Load.run, []
+    original, raced = attempt.Attempt.run, []
 
     def run(self: Any, progress: Any) -> Any:
         result = original(self, progress)
@@ -196,7 +196,7 @@ def test_ingester_that_lost_the_race_for_an_object_does_not_load_it_twice(
             lake.ingest()  # another ingester commits the same objects first
         return result
 
-    monkeypatch.setattr(load._Load, "run", run)
+    monkeypatch.setattr(attempt.Attempt, "run", run)
     report = lake.ingest()
 
     assert (report.objects, report.position) == (0, 1)
