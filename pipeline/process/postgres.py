@@ -158,6 +158,31 @@ def is_from_driver(error: Exception) -> bool:
     return type(error).__module__.split(".")[0] == "psycopg2"
 
 
+def lost(what: str, error: Exception, then: str = "") -> RetriableError:
+    """The error for a connection that the driver reports as lost, or a server that fails.
+
+    Args:
+        what: what could not be done, or the server.
+        then: the end of the message: the next step.
+    """
+    return RetriableError(f"{what}: {error_text(error)}{then}")
+
+
+@contextmanager
+def driver_errors(what: str, then: str = "") -> Iterator[None]:
+    """Translate every error of psycopg2 into RetriableError, where a statement cannot be at fault.
+
+    Unlike `translate_errors` it needs no psycopg2, so that it can stand around code that uses any state. Arguments as
+    in `lost`.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_from_driver(error):
+            raise lost(what, error, then) from error
+        raise
+
+
 def address(options: Settings) -> str:
     """The address of the state for messages, without the password."""
     return f"postgresql://{options.pghost}:{options.pgport}/{options.pgdatabase or options.pguser}"

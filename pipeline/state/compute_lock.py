@@ -241,17 +241,16 @@ def _acquired(options: Settings, lock: Lock, wait_seconds: float, busy: str) -> 
         Busy: another process keeps the lock for longer than `wait_seconds`.
         RetriableError: the server cannot be reached.
     """
-    from pipeline.process.postgres import acquire, address, connect, error_text, holder, is_from_driver
+    from pipeline.process.postgres import acquire, address, connect, driver_errors, holder
 
     session = connect(options)
     try:
-        if acquire(session, lock, wait_seconds):
-            return session
-        raise Busy(f"{address(options)}: {holder(session, lock)}, {busy}")
-    except BaseException as error:
+        with driver_errors(address(options)):
+            if acquire(session, lock, wait_seconds):
+                return session
+            raise Busy(f"{address(options)}: {holder(session, lock)}, {busy}")
+    except BaseException:
         session.close()
-        if isinstance(error, Exception) and is_from_driver(error):
-            raise RetriableError(f"{address(options)}: {error_text(error)}") from error
         raise
 
 
