@@ -7,8 +7,23 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from ingest.settings import Settings
 from ingest.storage.objects import StoredObject
 from ingest.storage.store import Store
+
+
+class Landings:
+    """The buckets that producers write to, each opened once."""
+
+    def __init__(self, options: Settings) -> None:
+        self._options = options
+        self._open: dict[str, Landing] = {}
+
+    def bucket(self, name: str) -> Landing:
+        """The bucket of that name, as in a contract's source."""
+        if name not in self._open:
+            self._open[name] = Landing(self._options.landing(name), self._options)
+        return self._open[name]
 
 
 class Landing(Store):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,47 @@ from ingest.retry import while_busy
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
 from pipeline.process import duck
+from pipeline.state import aside
+from pipeline.state.clock import reconcile_clock_skew
+from pipeline.state.database import Database
 from pipeline.state.state import TABLES, Row, State
+
+
+class DuckDatabase(Database):
+    """A state in a DuckDB file. Its file lock keeps other processes out, so the other locks are empty."""
+
+    def open(self, read_only: bool = False) -> State:
+        """See Database."""
+        return DuckState(self.options, read_only)
+
+    def compute_lock(self) -> AbstractContextManager[None]:
+        """See Database."""
+        return nullcontext()
+
+    def cycle_lock(self, wait_seconds: float) -> AbstractContextManager[None]:
+        """See Database. The lock file in LAKE_HOME excludes other cycles on this host."""
+        return nullcontext()
+
+    def require_compute_lock(self) -> None:
+        """See Database."""
+
+    def install(self, current: Callable[[], Database]) -> None:
+        """See Database."""
+
+    def prepare(self, context: Any) -> None:
+        """See Database."""
+
+    def before_marking(self, state: State) -> None:
+        """See Database."""
+        reconcile_clock_skew(state)
+
+    def set_aside(self) -> None:
+        """See Database."""
+        aside.set_aside(self.options.state_path)
+
+    def drop_aside(self) -> None:
+        """See Database."""
+        aside.drop_aside(self.options.state_path)
 
 
 class DuckState(State):

@@ -22,8 +22,8 @@ from ingest.storage.landing import Landing
 from ingest.storage.objects import StoredObject
 from ingest.storage.store import Store
 from pipeline.checks import deep
-from pipeline.checks.verify import verify_feed
 from tests.engagement import play
+from tests.handle import verify_feed
 from tests.home import Home
 
 EVENTS = contracts()["events"]
