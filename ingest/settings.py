@@ -191,6 +191,11 @@ class Settings(BaseSettings):
         return self.lake_gateway in ("spark", "spark_postgres_state")
 
     @property
+    def warehouse_name(self) -> str:
+        """The warehouse in messages: the path of the DuckDB file, or the Spark of LAKE_HOME."""
+        return f"Spark of {self.lake_home}" if self.has_spark else self.warehouse_path
+
+    @property
     def limits(self) -> Limits:
         """The limits of one ingest."""
         return Limits(self.lake_load_bytes, self.lake_load_objects, self.lake_fetch_threads, self.lake_bytes_in_flight)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from obstore.exceptions import PreconditionError
 
 from ingest.errors import ConfigError, ObjectRefused
+from ingest.settings import Settings
 from ingest.storage import local
 from ingest.storage.listing import list_columns
 from ingest.storage.names import LISTED, NOT_UTF8, key_problem
@@ -25,6 +26,20 @@ _VANISHED = local.ABSENT | {errno.ELOOP, errno.ENXIO}
 """Error codes for a file that no longer exists, or has been replaced by something else."""
 
 _UNKNOWN = "\ufffd"
+
+
+class Landings:
+    """The buckets that producers write to, each opened once."""
+
+    def __init__(self, options: Settings) -> None:
+        self._options = options
+        self._open: dict[str, Landing] = {}
+
+    def bucket(self, name: str) -> Landing:
+        """The bucket of that name, as in a contract's source."""
+        if name not in self._open:
+            self._open[name] = Landing(self._options.landing(name), self._options)
+        return self._open[name]
 
 
 class Landing(Store):

@@ -20,7 +20,6 @@ from ingest.ledger.evolution import file_types
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.settings import Settings
 from ingest.steps.discover import Listed, compare
 from ingest.steps.load import ingest_feed
 from ingest.steps.sweep import Scope
@@ -54,8 +53,9 @@ class Content:
 def compare_content(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
-    options: Settings,
     landing: Landing,
+    lake: Store,
+    start: dt.date,
     state: LedgerState,
     listed: Listed,
 ) -> Content:
@@ -64,6 +64,7 @@ def compare_content(
     Objects overwritten or deleted during the comparison are skipped, and so are dropped objects.
 
     Args:
+        start: first day of the history that the models cover.
         listed: the landing, compared with `state`.
     """
     content = Content()
@@ -73,7 +74,7 @@ def compare_content(
     with tempfile.TemporaryDirectory(prefix="lakemesh-verify-") as folder:
         scratch = Store(folder)
         scope = Scope(dt.datetime.now(dt.UTC), listed=listed.table.filter(wanted))
-        report = ingest_feed(contract, landing, scratch, options.lake_start, scope=scope)
+        report = ingest_feed(contract, landing, scratch, start, scope=scope)
         again = Ledger(scratch, contract.feed).state()
         _select_objects(connection, listed.names.filter(wanted), state, again)
         if connection.execute("SELECT 1 FROM chosen WHERE NOT is_same LIMIT 1").fetchone():
@@ -87,7 +88,7 @@ def compare_content(
         connection.create_function("still_unknown", partial(_still_unknown, promoted), ["VARCHAR"], "VARCHAR")
         declared = [f'"{column.name}"' for column in contract.columns]
         columns = ", ".join([*declared, "_source_file", "_source_line", "NULLIF(still_unknown(_rescued_data), '')"])
-        lakes = ((options.lake_uri, state), (folder, again))
+        lakes = ((lake.uri, state), (folder, again))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]
         bad = [f"SELECT _source_file, _source_line, reason FROM {quarantine_query(uri, one)}" for uri, one in lakes]
         for kind, (kept, loaded) in (("row", rows), ("bad", bad)):

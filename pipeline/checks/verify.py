@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import duckdb
@@ -19,7 +21,6 @@ from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger, LedgerState
 from ingest.ledger.objects import CHANGED, NEW
 from ingest.ledger.retired import is_retired, read_retired
-from ingest.settings import Settings
 from ingest.steps.discover import Listed, compare
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded
@@ -27,10 +28,9 @@ from ingest.storage.store import Store
 from ingest.upkeep.orphans import sole_copies
 from pipeline.checks.deep import SHOWN, compare_content, objects, quarantine_query
 from pipeline.checks.landings import Absent, absent
-from pipeline.invalidation.continuity import LakeRecords, lake_records, require_recorded_entries
+from pipeline.invalidation.continuity import LakeRecords, require_recorded_entries
 from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.damage import unreadable
-from pipeline.warehouse.duck import connect
 
 _QUOTED = re.compile(r"'[^']*'")
 MEMORY, THREADS = "1GB", 4
@@ -91,26 +91,31 @@ class FeedVerdict:
 
 
 def verify_feed(
-    contract: Contract, options: Settings, deep: bool = False, recorded: LakeRecords | None = None
+    contract: Contract,
+    landing: Landing,
+    lake: Store,
+    connect: Callable[[], duckdb.DuckDBPyConnection],
+    recorded: LakeRecords,
+    start: dt.date,
+    deep: bool = False,
 ) -> FeedVerdict:
     """Compare landing, ledger and Parquet files of one feed; changes nothing.
 
     Args:
+        connect: opens a connection that can read the lake.
+        recorded: what state and releases record about the lake.
+        start: first day of the history that the models cover.
         deep: read every source object again and compare each row with bronze. The version in the ledger is compared:
             an object overwritten or deleted during the comparison counts as waiting or gone.
-        recorded: what state and releases record about the lake; read from them by default.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
         RetriableError: a store cannot be reached.
     """
-    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
     ledger = Ledger(lake, contract.feed)
-    place = absent(contract, options)
+    place = absent(contract, landing, lake)
     try:
-        require_recorded_entries(
-            contract, options, lake, (recorded or lake_records(options, lake)).records.get(contract.feed, ())
-        )
+        require_recorded_entries(contract, landing, lake, recorded.records.get(contract.feed, ()))
         ledger.first()  # also checks the entries before a checkpoint
         state = ledger.state()
     except LostLedger as error:
@@ -121,7 +126,7 @@ def verify_feed(
     _count(contract, lake, state, listed, verdict)
     orphans = _compare_files(contract, lake, state, verdict, deep)
     try:
-        with connect(options) as connection, tempfile.TemporaryDirectory(prefix="lakemesh-spill-") as spill:
+        with connect() as connection, tempfile.TemporaryDirectory(prefix="lakemesh-spill-") as spill:
             connection.execute(f"SET memory_limit = '{MEMORY}'")
             connection.execute(f"SET threads = {min(THREADS, os.cpu_count() or 1)}")
             connection.execute("SET temp_directory = ?", [spill])
@@ -129,7 +134,7 @@ def verify_feed(
             _compare_objects(connection, readable(contract, lake, state), lake, state, verdict)
             _compare_contract(contract, lake, state, verdict)
             if deep and not verdict.differences:
-                content = compare_content(connection, contract, options, landing, state, listed)
+                content = compare_content(connection, contract, landing, lake, start, state, listed)
                 if content.listed:
                     _count(contract, lake, state, content.listed, verdict)
                     verdict.waiting += content.unread

@@ -53,12 +53,13 @@ class Served:
     warnings: list[str] = field(default_factory=list)
 
 
-def serve(options: Settings, wait_seconds: float = 0.0) -> Served:
+def serve(options: Settings, published: Releases, wait_seconds: float = 0.0) -> Served:
     """Write the current release to Postgres, whether it is newer or older than the one there.
 
     On any error Postgres keeps its current release.
 
     Args:
+        options: server, schema and role.
         wait_seconds: how long to wait for another process that serves the schema.
 
     Raises:
@@ -70,7 +71,6 @@ def serve(options: Settings, wait_seconds: float = 0.0) -> Served:
     if not options.serving_dsn:
         raise ConfigError("SERVING_DSN is empty: set it to the serving Postgres, for instance postgresql:///bi")
     postgres.driver("SERVING_DSN")
-    published = Releases(options)
     session, place = connect(options)
     with translate_errors(place), tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
         try:

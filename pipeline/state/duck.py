@@ -6,8 +6,8 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,47 @@ import pyarrow as pa
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
+from pipeline.state import aside
+from pipeline.state.clock import reconcile_clock_skew
+from pipeline.state.database import Database
 from pipeline.state.state import TABLES, Row, State
+
+
+class DuckDatabase(Database):
+    """A state in a DuckDB file. Its file lock keeps other processes out, so the other locks are empty."""
+
+    def open(self, read_only: bool = False) -> State:
+        """See Database."""
+        return DuckState(self.options, read_only)
+
+    def compute_lock(self) -> AbstractContextManager[None]:
+        """See Database."""
+        return nullcontext()
+
+    def cycle_lock(self, wait_seconds: float) -> AbstractContextManager[None]:
+        """See Database. The lock file in LAKE_HOME excludes other cycles on this host."""
+        return nullcontext()
+
+    def require_compute_lock(self) -> None:
+        """See Database."""
+
+    def install(self, current: Callable[[], Database]) -> None:
+        """See Database."""
+
+    def prepare(self, context: Any) -> None:
+        """See Database."""
+
+    def before_marking(self, state: State) -> None:
+        """See Database."""
+        reconcile_clock_skew(state)
+
+    def set_aside(self) -> None:
+        """See Database."""
+        aside.set_aside(self.options.state_path)
+
+    def drop_aside(self) -> None:
+        """See Database."""
+        aside.drop_aside(self.options.state_path)
 
 
 class DuckState(State):

@@ -13,10 +13,9 @@ from ingest.settings import Settings
 from pipeline.process import postgres
 from pipeline.state.state import TABLES, Row, State
 
-ASIDE = "_before_rebuild"
 psycopg2 = postgres.driver()
 _NULL = "\\N"
-_SCHEMAS = ("sqlmesh", "lakemesh")
+SCHEMAS = ("sqlmesh", "lakemesh")
 
 
 class PostgresState(State):
@@ -110,25 +109,6 @@ class PostgresState(State):
     def _has(self, table: str) -> bool:
         """Whether a table exists, without querying the catalog's views."""
         return self.row("SELECT to_regclass(?)", [table]) != (None,)
-
-
-def set_aside(options: Settings) -> None:
-    """Rename the current state, so that a new one starts; the remains of an interrupted rebuild are dropped."""
-    with PostgresState(options) as state, state.transaction():
-        names = {name for (name,) in state.rows("SELECT nspname FROM pg_namespace")}
-        is_kept = any(f"{schema}{ASIDE}" in names for schema in _SCHEMAS)
-        for schema in filter(names.__contains__, _SCHEMAS):
-            if is_kept:
-                state.execute(f"DROP SCHEMA {schema} CASCADE")
-            else:
-                state.execute(f"ALTER SCHEMA {schema} RENAME TO {schema}{ASIDE}")
-
-
-def drop_aside(options: Settings) -> None:
-    """Drop the state that `set_aside` kept."""
-    with PostgresState(options) as state:
-        for schema in _SCHEMAS:
-            state.execute(f"DROP SCHEMA IF EXISTS {schema}{ASIDE} CASCADE")
 
 
 def _percent(statement: str) -> str:

@@ -16,7 +16,6 @@ from ingest.errors import ContractRefused, LostLedger
 from ingest.ledger.entry import LakeFile
 from ingest.ledger.evolution import Types, as_loaded, check_compatible, file_types, is_wider, types_of
 from ingest.ledger.ledger import Ledger, LedgerState
-from ingest.settings import settings
 from ingest.storage.store import Store
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> list[str]:
+def registration(warehouse: EngineAdapter, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
     """Statements that register current bronze in the warehouse: one view per feed, pinned by its file list.
 
     Args:
@@ -35,8 +34,6 @@ def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> li
         LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
         ConfigError, RetriableError: the lake cannot be read.
     """
-    lake_uri = settings().lake_uri
-    lake = Store(lake_uri)
     statements = ["CREATE SCHEMA IF NOT EXISTS bronze"]
     positions = []
     shown = registered_positions(warehouse) if lost else {}
@@ -46,7 +43,7 @@ def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> li
             positions.append(f"SELECT '{contract.feed}' AS feed, {position} AS position")
             continue
         live = Ledger(lake, contract.feed).live()
-        query = bronze_query(readable(contract, lake, live), lake_uri, live.bronze_files())
+        query = bronze_query(readable(contract, lake, live), lake.uri, live.bronze_files())
         statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
         positions.append(f"SELECT '{contract.feed}' AS feed, {live.position} AS position")
     if positions:

@@ -10,7 +10,6 @@ from ingest.ledger.entry import SINCE_2
 from ingest.ledger.first_seen import seen_without_objects
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.settings import settings
 from ingest.storage.store import Store
 
 RUNS = {
@@ -53,7 +52,7 @@ QUARANTINE = {
 }
 
 
-def registration(lost: Collection[str] = ()) -> list[str]:
+def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
     """Statements that register feeds, ledger, quarantine and past cycles in the warehouse, schema `operations`.
 
     Args:
@@ -62,7 +61,6 @@ def registration(lost: Collection[str] = ()) -> list[str]:
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
     """
-    lake = Store(settings().lake_uri)
     known = list(contracts().values())
     seen = seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))
     intact = [contract for contract in known if contract.feed not in lost]

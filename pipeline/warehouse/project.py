@@ -20,11 +20,12 @@ from sqlmesh.core.snapshot.definition import Interval, missing_intervals
 from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
 from ingest.errors import ConfigError, LakemeshError, RetriableError, log_traceback
-from ingest.settings import PROJECT, Settings, settings
+from ingest.settings import PROJECT, Settings
 from ingest.text import printable
 from pipeline.process.postgres import error_text, is_from_driver
-from pipeline.state.compute_lock import compute_lock, prepare
-from pipeline.warehouse.engine import tables
+from pipeline.state.database import Database
+from pipeline.warehouse.engine import Engine
+from pipeline.warehouse.engines import engine_of
 
 PROD = "prod"
 CONFIG_FILES = ("config.yaml", "config.yml", "config.py")
@@ -122,6 +123,11 @@ class Project:
         self.context = context
         self.console = console
 
+    @property
+    def engine(self) -> Engine:
+        """The engine that stores silver and gold."""
+        return engine_of(self.context.engine_adapter)
+
     def snapshots(self) -> dict[str, Snapshot]:
         """The snapshots of production by full name, with their current intervals.
 
@@ -143,7 +149,7 @@ class Project:
         Raises:
             ConfigError: there is no production yet, or the warehouse lacks its tables.
         """
-        existing = tables(self.context.engine_adapter)
+        existing = self.engine.tables()
         lost = [
             plain_name(snapshot.name)
             for snapshot in self.snapshots().values()
@@ -214,8 +220,11 @@ class Project:
 
 
 @contextmanager
-def open_project(progress: Progress | None = None) -> Iterator[Project]:
+def open_project(database: Database, progress: Progress | None = None) -> Iterator[Project]:
     """Load the project; no other process computes on its state or uses its warehouse while the body runs.
+
+    Args:
+        database: the state of the project's gateway.
 
     Raises:
         RetriableError: another process uses the databases, or they cannot be reached.
@@ -237,11 +246,11 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
             raise RetriableError(f"the state cannot be read: {error_text(error)}") from error
         raise
     try:
-        with compute_lock(settings()):
+        with database.compute_lock():
             with _lock_errors():
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
-            prepare(context, settings())
+            database.prepare(context)
             # SQLMesh would report every failed run again; a cycle reports it once, see pipeline/alerting
             context.notification_target_manager = NotificationTargetManager()
             yield Project(context, console)

@@ -16,12 +16,12 @@ from ingest.ledger.ledger import Ledger
 from ingest.settings import settings
 from ingest.storage import store
 from ingest.storage.store import Store
-from pipeline.checks.verify import verify_feed
-from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.ingest import IngestSummary
 from pipeline.dev.sampling import write_sample
 from sample.options import SampleOptions
 from tests.e2e.test_faults import must_hold_each_record_once
 from tests.faulty_store import FAULTS, FaultyStore, faulty
+from tests.handle import ingest_all, verify_feed
 from tests.home import Home
 
 pytestmark = pytest.mark.s3
@@ -45,7 +45,7 @@ def behind(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 def ingest(*feeds: str) -> IngestSummary:
-    return ingest_all(feeds, lambda _: lambda objects, size: None)
+    return ingest_all(*feeds)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from ingest.settings import PROJECT
 from pipeline.cycle import quarantine
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.rebuild import rebuild
+from pipeline.lake import Lake
 from pipeline.releases.release import Releases
 from tests import rebuilt
 from tests.home import Home, copy_home, template
@@ -141,7 +142,7 @@ class World:
         assert self.home.run() != "FAILURE"
 
     def cycle(self) -> None:
-        done = run_cycle((), self.home.options, lambda _: lambda objects, size: None)
+        done = run_cycle(Lake(self.home.options), (), lambda _: lambda objects, size: None)
         assert [error for error in done.errors if "are quarantined" not in error] == []
         assert done.outcome in ("published", "unchanged")
 
@@ -162,7 +163,7 @@ class World:
         """Change the contract to allow what was rejected, and replay the quarantine."""
         self.skew = dt.timedelta(seconds=LONG_SKEW)
         allow(LONG_SKEW)
-        quarantine.replay_all((), Selection(), self.home.options)
+        quarantine.replay_all(Lake(self.home.options), (), Selection())
 
 
 DYING = """
@@ -171,6 +172,7 @@ import pipeline.warehouse.project
 from sqlmesh.core.engine_adapter import EngineAdapter
 from ingest.settings import settings
 from pipeline.cycle.cycle import run_cycle
+from pipeline.lake import Lake
 from tests.e2e.test_histories import allow
 
 left, original = int(sys.argv[1]), EngineAdapter._execute
@@ -185,7 +187,7 @@ def execute(self, *arguments, **options):
 EngineAdapter._execute = execute
 pipeline.warehouse.project.PROJECT = sys.argv[3]
 allow(int(sys.argv[2]))
-run_cycle((), settings(), lambda _: lambda objects, size: None)
+run_cycle(Lake(settings()), (), lambda _: lambda objects, size: None)
 """
 
 
@@ -251,7 +253,7 @@ def test_incremental_equals_rebuilt_and_plain_python(in_home: Callable[[], Home]
             read = {row[:4]: row[4:] for row in reader.execute(DAILY.format(schema="lake.")).fetchall()}
         assert read == gold
 
-        done = rebuild(world.home.options)
+        done = rebuild(Lake(world.home.options))
         assert done.outcome == "published", json.dumps(done.errors)
         assert {row[:4]: row[4:] for row in world.home.rows(DAILY.format(schema=""))} == gold
     finally:

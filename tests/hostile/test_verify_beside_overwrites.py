@@ -21,8 +21,8 @@ from ingest.steps.load import ingest_feed
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store, StoredObject
 from pipeline.checks import deep
-from pipeline.checks.verify import verify_feed
 from tests.engagement import play
+from tests.handle import verify_feed
 from tests.home import Home
 
 EVENTS = contracts()["events"]

@@ -16,8 +16,7 @@ from ingest.storage import listing
 from ingest.storage.bucket import s3_client
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.checks.status import feed_status
-from pipeline.checks.verify import verify_feed
+from tests.handle import feed_status, verify_feed
 from tests.home import Home
 
 NAMES = (

@@ -14,8 +14,8 @@ from ingest.steps.load import FeedReport, ingest_feed
 from ingest.steps.sweep import last_sweep, record_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.checks.status import feed_status
 from pipeline.cli.show import show_status
+from tests.handle import feed_status
 from tests.home import Home
 
 NOON = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)

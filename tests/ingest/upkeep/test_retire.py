@@ -27,14 +27,15 @@ from ingest.upkeep import retire as retiring
 from ingest.upkeep.clean import Cleaning
 from ingest.upkeep.compact import Compaction
 from ingest.upkeep.retire import Retirement, plan_retirement, retire
-from pipeline.checks.trace import object_history
-from pipeline.checks.verify import FeedVerdict, verify_feed
+from pipeline.checks.verify import FeedVerdict
 from pipeline.cli import main
 from pipeline.cli.show import show_maintenance, show_verdicts
 from pipeline.cycle.maintain import Maintenance, maintain_feed
 from pipeline.dev.init_s3 import create_buckets
+from pipeline.lake import Lake
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
+from tests.handle import object_history, verify_feed
 from tests.home import Home
 
 LATER = dt.datetime.now(dt.UTC) + dt.timedelta(days=31)
@@ -320,7 +321,7 @@ def test_maintain_retires_and_its_dry_run_only_lists(local: Old, monkeypatch: py
     assert [(row["action"], row["object"]) for row in rows] == [("move", f"raw-activities/{name}") for name in NAMES]
     assert local.names() == NAMES
 
-    done = maintain_feed(local.contract, local.home.options, dt.timedelta(0))
+    done = maintain_feed(Lake(local.home.options), local.contract, dt.timedelta(0))
     assert (done.retirement.objects, local.names()) == (3, [])
     assert "activities: 3 source objects" in show_maintenance([done])
     assert CliRunner().invoke(main, ["maintain", "--dry-run"]).stdout == ""
