@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest.contracts.contract import contracts
-from ingest.errors import LakemeshError, PublishBlocked
+from ingest.errors import ConfigError, LakemeshError, PublishBlocked
 from ingest.settings import Settings
 from ingest.storage.store import Store
 from pipeline.access.masking import masked_row
@@ -20,6 +20,7 @@ from pipeline.state import interval_log as history
 from pipeline.state.compute_lock import require_compute_lock
 from pipeline.state.opening import open_state
 from pipeline.state.state import State, applied_positions
+from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.project import Project
 
@@ -244,7 +245,10 @@ def _audit(
             positions, lake = before.positions if before else {}, Store(options.lake_uri, options)
             for item in failing:
                 sources[item.name] = suspects(lake, contracts().values(), positions, item.examples, reader)
-    return [replace(item, sources=sources.get(item.name, ())) for item in found]
+    return [
+        replace(item, sources=sources.get(item.name, ()), examples=masked_examples(project, item.examples))
+        for item in found
+    ]
 
 
 def _is_due(state: State, options: Settings, now: dt.datetime) -> bool:
@@ -264,18 +268,29 @@ def failed_audits(project: Project, options: Settings, failed: Failed) -> list[O
             outcome = Outcome(name, "computed dates", error.count, blocks=True)
             with contained(f"the offending rows of audit {name}", failed):
                 _, examples = offenders(project.context.engine_adapter, error.query)
-                outcome = replace(outcome, examples=examples)
+                outcome = replace(outcome, examples=masked_examples(project, examples))
                 positions = published.positions if published else {}
                 outcome = replace(outcome, sources=suspects(lake, contracts().values(), positions, examples, reader))
             found.append(outcome)
     return found
 
 
+def masked_examples(project: Project, examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Offending rows with values hidden in columns that have the name of a personal column of any table."""
+    if not examples:
+        return ()
+    try:
+        names = project_classes(project.context).personal_names()
+    except ConfigError:  # what is personal is not known
+        names = frozenset(name for row in examples for name in row)
+    return tuple(masked_row(row, names) for row in examples)
+
+
 def _describe(item: Outcome) -> str:
     if item.is_broken:
         return f"audit {item.name} could not be run"
     sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
-    return f"audit {item.name} found {item.rows:,} rows, for instance {masked_row(item.examples[0])}{sources}"
+    return f"audit {item.name} found {item.rows:,} rows, for instance {item.examples[0]}{sources}"
 
 
 def _range(dates: list[dt.date]) -> str:

@@ -150,6 +150,31 @@ def test_declaration_changes_the_class_it_was_written_for_and_no_other(classes: 
     assert classes.minimum_group_size == 5
 
 
+PYTHON = """from sqlmesh import model
+
+@model("gold.computed", columns={"team": "text"}, depends_on=["silver.people"], kind="FULL")
+def execute(context, start, end, execution_time, **kwargs):
+    yield from ()
+"""
+
+
+def test_what_cannot_be_read_from_sql_has_the_strictest_class_of_what_it_may_read(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "computed.py").write_text(PYTHON)
+    loose = {"silver.all": "SELECT * FROM bronze.unknown", "gold.stars": "SELECT s.id AS id FROM silver.all AS s"}
+    with classed_project(tmp_path, loose) as context:
+        found = project_classes(context)
+    assert found.of("gold.computed", "team").class_ is Class.SENSITIVE
+    assert found.of("gold.computed", "team").origins >= {"bronze.people.salary", "bronze.people.person_id"}
+    assert found.lineage.sources("gold.stars.id")[0].source == "silver.all.id"
+
+
+def test_names_of_personal_columns_of_every_layer(classes: Classes) -> None:
+    names = classes.personal_names()
+    assert {"person_id", "serial", "as_itself", "paid", "place"} <= names
+    assert not names & {"team", "row_number", "payments", "mean"}
+
+
 def test_classes_alone_by_table_and_column(tmp_path: Path) -> None:
     with classed_project(tmp_path, {"gold.per_country": MODELS["gold.per_country"]}) as context:
         found = column_classes(context)
