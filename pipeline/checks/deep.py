@@ -15,12 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
-from ingest.ledger.entry import OBJECT_SCHEMA
-from ingest.ledger.evolution import file_types
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.column_types import file_types
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.steps.discover import Listed, compare
+from ingest.ledger.sources import OBJECT_SCHEMA
+from ingest.ledger.state import LedgerState
+from ingest.records.listed import Listed
+from ingest.sql import identifier
+from ingest.steps.discover import compare
 from ingest.steps.load import ingest_feed
 from ingest.steps.sweep import Scope
 from ingest.storage.landing import Landing
@@ -86,7 +89,7 @@ def compare_content(
         promoted = {path for path, _ in contract.walk()}
         promoted.update(path for file in state.bronze_files() for path in file_types(file.columns))
         connection.create_function("still_unknown", partial(_still_unknown, promoted), ["VARCHAR"], "VARCHAR")
-        declared = [f'"{column.name}"' for column in contract.columns]
+        declared = [identifier(column.name) for column in contract.columns]
         columns = ", ".join([*declared, "_source_file", "_source_line", "NULLIF(still_unknown(_rescued_data), '')"])
         lakes = ((lake.uri, state), (folder, again))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]

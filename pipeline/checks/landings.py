@@ -42,7 +42,7 @@ def absent(contract: Contract, landing: Landing, lake: Store) -> Absent | None:
         return None
     known = len(Ledger(lake, contract.feed).state().objects)
     rule = contract.source.retire
-    empties = landing.bucket is not None and rule is not None and rule.action != "tag"
+    empties = landing.root is None and rule is not None and rule.action != "tag"
     return Absent(contract.feed, landing.uri, known, empties)
 
 

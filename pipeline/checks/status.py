@@ -7,9 +7,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from ingest.contracts.contract import Contract
-from ingest.ledger.entry import SINCE_2, LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
-from ingest.steps.discover import Backlog, discover
+from ingest.ledger.sources import SINCE_2
+from ingest.records.waiting import Backlog
+from ingest.steps.discover import discover
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded

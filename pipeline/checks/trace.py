@@ -13,13 +13,15 @@ import pyarrow.compute as pc
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError
 from ingest.ledger.dropped import read_dropped, why_dropped
-from ingest.ledger.entry import LakeFile, LoadedObject
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN, discard_reason
 from ingest.ledger.retired import read_retired
+from ingest.ledger.sources import LoadedObject
 from ingest.storage.landing import Landing, Landings
 from ingest.storage.names import LISTED, REASONS, classify
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 from ingest.text import printable
 from pipeline.access.masking import masked_detail, masked_record
 from pipeline.warehouse.duck import parquet

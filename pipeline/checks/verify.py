@@ -16,12 +16,15 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ContractRefused, LostLedger
-from ingest.ledger.entry import LAYERS, SINCE_2
 from ingest.ledger.evolution import check_compatible
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.files import LAYERS
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import CHANGED, NEW
 from ingest.ledger.retired import is_retired, read_retired
-from ingest.steps.discover import Listed, compare
+from ingest.ledger.sources import SINCE_2
+from ingest.ledger.state import LedgerState
+from ingest.records.listed import Listed
+from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded
 from ingest.storage.store import Store
@@ -29,6 +32,7 @@ from ingest.upkeep.orphans import sole_copies
 from pipeline.checks.deep import SHOWN, compare_content, objects, quarantine_query
 from pipeline.checks.landings import Absent, absent
 from pipeline.invalidation.continuity import LakeRecords, require_recorded_entries
+from pipeline.process import duck
 from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.damage import unreadable
 
@@ -142,7 +146,7 @@ def verify_feed(
                 for kind, items, count in content.differences:
                     verdict.add_differences(kind, items, count)
     except duckdb.Error as error:
-        reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # the message may quote a value
+        reason = _QUOTED.sub("'…'", duck.error_text(error))  # the message may quote a value
         verdict.add_differences("bronze cannot be read", [reason[:300]])
     _compare_orphans(ledger, orphans, state, listed, verdict)
     verdict.add_differences("cannot be loaded", [str(reason) for reason in listed.unloadable])

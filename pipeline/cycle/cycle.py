@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ingest.contracts.contract import contracts
 from ingest.errors import Busy, DamagedLake, RetriableError
+from ingest.records.report import Progress as IngestProgress
 from ingest.settings import Settings
-from ingest.steps.load import Progress as IngestProgress
 from ingest.storage.lock import file_lock
 from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel

@@ -17,7 +17,8 @@ from ingest.errors import (
     TooManyBadRecords,
     UnloadableObjects,
 )
-from ingest.steps.load import FeedReport, Progress, ingest_feed
+from ingest.records.report import FeedReport, Progress
+from ingest.steps.load import ingest_feed
 from ingest.steps.notifications import finish, read_spool
 from pipeline.checks.landings import absent, judge_absent
 from pipeline.cycle.marking import mark

@@ -23,8 +23,11 @@ import pyarrow.parquet as pq
 from ingest.contracts.contract import Contract, Kind, select
 from ingest.errors import ConfigError
 from ingest.ledger.dropped import Dropped, read_dropped
-from ingest.ledger.entry import LAYERS, Entry, LakeFile, LoadedObject
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LAYERS, LakeFile
 from ingest.ledger.ledger import Ledger
+from ingest.ledger.sources import LoadedObject
+from ingest.sql import files
 from ingest.storage.landing import Landing
 from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store
@@ -226,13 +229,12 @@ def _kept_lines(
     connection.register("dropped", pa.Table.from_pylist(dropped, _DROPPED))
     writers = {path: load_of(path) for path in paths}
     connection.register("writers", pa.table({"path": list(writers), "writer": list(writers.values())}))
-    quoted = ", ".join("'" + f"{lake.uri}/{path}".replace("'", "''") + "'" for path in paths)
     connection.execute(
         "CREATE TEMP TABLE lines AS SELECT writers.path, writers.writer, file_row_number AS row, _source_file AS name, "
         "_source_etag AS etag, _source_modified_at AS modified_at, _source_line AS line, "
         "CASE WHEN STARTS_WITH(writers.path, 'bronze/') THEN COALESCE(TRY_CAST(NULLIF(REGEXP_EXTRACT("
         "writers.path, 'event_date=([^/]+)', 1), '') AS DATE), DATE '1970-01-01') END AS day "
-        f"FROM READ_PARQUET([{quoted}], union_by_name = TRUE, filename = TRUE, file_row_number = TRUE, "
+        f"FROM READ_PARQUET([{files(lake.uri, paths)}], union_by_name = TRUE, filename = TRUE, file_row_number = TRUE, "
         "hive_partitioning = FALSE) AS files JOIN writers ON files.filename = ? || '/' || writers.path "
         "WHERE _source_file NOT IN (SELECT name FROM listed) "
         "AND NOT EXISTS (SELECT 1 FROM dropped WHERE name = _source_file "

@@ -22,13 +22,15 @@ import duckdb
 
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError, LakemeshError, LostLedger
-from ingest.ledger.entry import LAYERS
+from ingest.ledger.files import LAYERS
 from ingest.ledger.identity import PLACES, lake_id, name_lake
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing, Landings
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import landed_objects, sole_copies
+from pipeline.process import duck
 from pipeline.releases.release import Releases
 from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
@@ -102,7 +104,7 @@ def _from_unused_state(database: Database) -> LakeRecords:
         with database.open(read_only=True) as state:
             return _from_state(state)
     except (LakemeshError, duckdb.Error) as error:
-        LOG.info("event=state_not_consulted because=%s", str(error).split("\n", 1)[0])
+        LOG.info("event=state_not_consulted because=%s", duck.error_text(error))
         return LakeRecords()
 
 

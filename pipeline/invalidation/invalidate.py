@@ -20,7 +20,8 @@ import duckdb
 
 from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError, RetriableError
-from ingest.ledger.ledger import Ledger, touched
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.touched import touched
 from ingest.storage.landing import Landings
 from ingest.storage.store import Store
 from pipeline.invalidation.changed_dates import FeedChange, feed_changes
@@ -32,6 +33,7 @@ from pipeline.invalidation.continuity import (
     require_recorded_entries,
 )
 from pipeline.invalidation.propagation import DAY_MS, Dates, stale_versions
+from pipeline.process import duck
 from pipeline.releases.release import Releases
 from pipeline.state import interval_log as history
 from pipeline.state.database import Database
@@ -216,8 +218,8 @@ def _changes(
     try:
         return feed_changes(lake, contracts, applied, reader, positions)
     except duckdb.Error as error:
-        raise lake_damage(lake, contracts.values()) or RetriableError(
-            f"{lake.uri}: bronze cannot be read: {str(error).splitlines()[0]}; `lake verify --deep` names the file"
+        raise lake_damage(lake, contracts.values()) or duck.unavailable(
+            f"{lake.uri}: bronze cannot be read", error, "; `lake verify --deep` names the file"
         ) from error
 
 
@@ -225,10 +227,8 @@ def _changes(
 def _unmarked(database: Database) -> Iterator[None]:
     """Add the next step to errors of the state, its disk or the network, on one line."""
     try:
-        yield
-    except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise RetriableError(f"{database.options.state_path}: {reason}. {_UNMARKED}") from error
+        with duck.translate_errors(database.options.state_path):
+            yield
     except RetriableError as error:
         raise RetriableError(f"{error}. {_UNMARKED}") from error
 

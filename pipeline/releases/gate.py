@@ -10,16 +10,18 @@ from typing import Any
 import duckdb
 
 from ingest.contracts.contract import contracts
-from ingest.errors import LakemeshError, PublishBlocked
+from ingest.errors import ConfigError, LakemeshError, PublishBlocked
 from ingest.storage.store import Store
 from pipeline.access.masking import masked_row
 from pipeline.process.contain import contained
 from pipeline.releases.audits import Outcome, offenders, standalone_audits, suspects
-from pipeline.releases.export import Change, changes, has_same_definition, prune, publish
+from pipeline.releases.changes import Change, changes
+from pipeline.releases.export import has_same_definition, prune, publish
 from pipeline.releases.release import Release, Releases
 from pipeline.state import interval_log as history
 from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
+from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.project import Project
 
 Failed = Callable[[LakemeshError], None]
@@ -32,7 +34,7 @@ class Candidate:
 
     Attributes:
         before: the newest release, whether or not readers get it.
-        changed: every gold model with what was recomputed since then, by table.
+        changed: every published model with what was recomputed since then, by table.
         sequence, positions, lake_id: see `Release`.
         is_same: whether nothing differs from that release.
     """
@@ -200,7 +202,7 @@ class Gate:
                 outcome = Outcome(name, "computed dates", error.count, blocks=True)
                 with contained(f"the offending rows of audit {name}", failed):
                     _, examples = offenders(self.project.engine, error.query)
-                    outcome = replace(outcome, examples=examples)
+                    outcome = replace(outcome, examples=masked_examples(self.project, examples))
                     positions = published.positions if published else {}
                     outcome = replace(
                         outcome, sources=suspects(self.lake, contracts().values(), positions, examples, reader)
@@ -251,7 +253,10 @@ class Gate:
                 positions = before.positions if before else {}
                 for item in failing:
                     sources[item.name] = suspects(self.lake, contracts().values(), positions, item.examples, reader)
-        return [replace(item, sources=sources.get(item.name, ())) for item in found]
+        return [
+            replace(item, sources=sources.get(item.name, ()), examples=masked_examples(self.project, item.examples))
+            for item in found
+        ]
 
     def _is_due(self, state: State, now: dt.datetime) -> bool:
         """Whether the last audit of all dates is older than `full_audit_hours`."""
@@ -264,11 +269,14 @@ def _completed(audits: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _is_same(before: Release | None, changed: Mapping[str, Change]) -> bool:
-    """Whether no table was recomputed or redefined since the newest release; views change with what they read."""
+    """Whether no table of gold was recomputed, and none redefined, since the newest release.
+
+    Views change with what they read. Released tables of other layers change in every cycle and so make no release.
+    """
     return (
         before is not None
         and not _has_other_versions(before, changed)
-        and not any(item.recomputed.changed and not item.is_view for item in changed.values())
+        and not any(item.is_gold and item.recomputed.changed and not item.is_view for item in changed.values())
         and all(has_same_definition(item, before.tables[name], set(changed)) for name, item in changed.items())
     )
 
@@ -279,11 +287,22 @@ def _has_other_versions(before: Release, changed: Mapping[str, Change]) -> bool:
     return versions != {name: str(item.snapshot.version) for name, item in changed.items()}
 
 
+def masked_examples(project: Project, examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Offending rows with values hidden in columns that have the name of a personal column of any table."""
+    if not examples:
+        return ()
+    try:
+        names = project_classes(project.context).personal_names()
+    except ConfigError:  # what is personal is not known
+        names = frozenset(name for row in examples for name in row)
+    return tuple(masked_row(row, names) for row in examples)
+
+
 def _describe(item: Outcome) -> str:
     if item.is_broken:
         return f"audit {item.name} could not be run"
     sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
-    return f"audit {item.name} found {item.rows:,} rows, for instance {masked_row(item.examples[0])}{sources}"
+    return f"audit {item.name} found {item.rows:,} rows, for instance {item.examples[0]}{sources}"
 
 
 def _range(dates: list[dt.date]) -> str:

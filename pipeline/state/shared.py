@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from ingest.errors import Busy, ConfigError, LakemeshError, RetriableError
+from ingest.retry import while_busy
 from ingest.storage.lock import not_inherited
+from pipeline.process import duck
 from pipeline.process.postgres import (
     Lock,
     acquire,
     address,
     connect,
-    error_text,
+    driver_errors,
     holder,
     holds,
-    is_from_driver,
     release,
 )
 from pipeline.state import interval_log as history
@@ -142,21 +142,19 @@ class PostgresDatabase(Database):
         Raises:
             RetriableError: the other process keeps the file for longer than state_lock_seconds.
         """
-        deadline = time.monotonic() + self.options.state_lock_seconds
-        while True:
+
+        def reopened() -> None:
             warehouse.close()
-            try:
-                warehouse.fetchone("SELECT 1")
-                return
-            except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
-                    raise
-                if time.monotonic() > deadline:
-                    raise RetriableError(
-                        f"{self.options.warehouse_path} is in use by another process; wait for it or end it, and run "
-                        "this again"
-                    ) from error
-                time.sleep(0.2)
+            warehouse.fetchone("SELECT 1")
+
+        try:
+            while_busy(reopened, duck.is_locked, self.options.state_lock_seconds)
+        except duckdb.IOException as error:
+            if not duck.is_locked(error):
+                raise
+            raise RetriableError(
+                f"{self.options.warehouse_path} is in use by another process; wait for it or end it, and run this again"
+            ) from error
 
     def _require_same_warehouse(self, state: State, warehouse: Any) -> None:
         """Check that the state belongs to this warehouse: otherwise dates would count as computed that it lacks.
@@ -170,8 +168,8 @@ class PostgresDatabase(Database):
         if known is not None and known[0] != found:
             raise ConfigError(
                 f"{state.name} belongs to the warehouse {known[1]}, but {self.options.warehouse_name} is another one; "
-                "correct WAREHOUSE_PATH, give this warehouse its own state (PGDATABASE) or, if the old one is lost, run "
-                "`lake rebuild`"
+                "correct WAREHOUSE_PATH, give this warehouse its own state (PGDATABASE) or, if the old one is lost, "
+                "run `lake rebuild`"
             )
         if found is None:
             found = uuid.uuid4().hex
@@ -210,13 +208,12 @@ class PostgresDatabase(Database):
         """
         session = connect(self.options)
         try:
-            if acquire(session, lock, wait_seconds):
-                return session
-            raise Busy(f"{address(self.options)}: {holder(session, lock)}, {busy}")
-        except BaseException as error:
+            with driver_errors(address(self.options)):
+                if acquire(session, lock, wait_seconds):
+                    return session
+                raise Busy(f"{address(self.options)}: {holder(session, lock)}, {busy}")
+        except BaseException:
             session.close()
-            if isinstance(error, Exception) and is_from_driver(error):
-                raise RetriableError(f"{address(self.options)}: {error_text(error)}") from error
             raise
 
 

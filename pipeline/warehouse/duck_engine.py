@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from ingest.errors import LostLedger
 from ingest.settings import Settings
+from ingest.sql import literal
 from ingest.storage.store import Store
 from pipeline.state import aside
 from pipeline.warehouse import bronze, operations
@@ -60,5 +61,5 @@ class DuckEngine(Engine):
     def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
         """See Engine."""
         cursor = self.adapter.cursor
-        cursor.execute(f"COPY ({query.sql(DIALECT)}) TO '{str(path).replace(chr(39), chr(39) * 2)}' {FILE_FORMAT}")
+        cursor.execute(f"COPY ({query.sql(DIALECT)}) TO {literal(path)} {FILE_FORMAT}")
         return int(cursor.fetchone()[0])

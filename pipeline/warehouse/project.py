@@ -22,7 +22,8 @@ from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 from ingest.errors import ConfigError, LakemeshError, RetriableError, log_traceback
 from ingest.settings import PROJECT, Settings
 from ingest.text import printable
-from pipeline.process.postgres import error_text, is_from_driver
+from pipeline.process import duck
+from pipeline.process.postgres import driver_errors
 from pipeline.state.database import Database
 from pipeline.warehouse.engine import Engine
 from pipeline.warehouse.engines import engine_of
@@ -237,16 +238,12 @@ def open_project(database: Database, progress: Progress | None = None) -> Iterat
     console = RunConsole(progress)
     set_console(console)
     try:
-        with _lock_errors():
+        with driver_errors("the state cannot be read"), _lock_errors():
             context = Context(paths=str(PROJECT))
     except SQLMeshError as error:
         raise ConfigError(f"the SQLMesh project cannot be loaded: {' '.join(str(error).split())}") from error
-    except Exception as error:
-        if is_from_driver(error):
-            raise RetriableError(f"the state cannot be read: {error_text(error)}") from error
-        raise
     try:
-        with database.compute_lock():
+        with driver_errors("the state connection was lost", "; run this again"), database.compute_lock():
             with _lock_errors():
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
@@ -254,10 +251,6 @@ def open_project(database: Database, progress: Progress | None = None) -> Iterat
             # SQLMesh would report every failed run again; a cycle reports it once, see pipeline/alerting
             context.notification_target_manager = NotificationTargetManager()
             yield Project(context, console)
-    except Exception as error:
-        if is_from_driver(error):
-            raise RetriableError(f"the state connection was lost: {error_text(error)}; run this again") from error
-        raise
     finally:
         context.close()
         for adapter in context.engine_adapters.values():  # an open one locks other processes out
@@ -270,7 +263,7 @@ def _lock_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # DuckDB's errors are wrapped in several layers, identifiable only by their text
-        if "could not set lock" not in str(error).lower():
+        if not duck.is_locked(error):
             raise
         raise RetriableError(
             "the warehouse or the state is in use by another process (a run, or `sqlmesh ui`); "

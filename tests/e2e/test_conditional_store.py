@@ -12,7 +12,8 @@ from ingest.contracts.contract import contracts
 from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.storage.landing import Landing
-from ingest.storage.store import ObjectChanged, Store
+from ingest.storage.objects import ObjectChanged
+from ingest.storage.store import Store
 from pipeline.cycle.maintain import maintain_feed
 from pipeline.dev.sampling import write_sample
 from pipeline.lake import Lake

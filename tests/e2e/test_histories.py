@@ -48,6 +48,12 @@ DAILY = (
     "FROM {schema}gold.activity_engagement_metrics GROUP BY 1, 2, 3, 4"
 )
 
+ACTIVE = (
+    "SELECT date, user_kind, country_code, daily_active_users, weekly_active_users, monthly_active_users, "
+    "active_user_days FROM gold.rpt_active_users_by_country"
+)
+RETENTION = "SELECT cohort_date, user_kind, day_number, users, retained_users FROM gold.rpt_retention"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -98,6 +104,7 @@ class World:
             "name": "activity_exit",
             "occurred_at": at.strftime("%Y-%m-%d %H:%M:%S"),
             "user_id": f"u{user}",
+            "child_id": f"c{activity}" if done else None,
             "data": data,
             "context": {"os": {"name": "iOS", "version": "1"}, "app": {"version": "1"}},
         }
@@ -238,6 +245,10 @@ def test_incremental_equals_rebuilt_and_plain_python(in_home: Callable[[], Home]
         assert set(world.home.rows(ENRICHED)) == rebuilt.enriched(landing, world.skew)
         gold = {row[:4]: row[4:] for row in world.home.rows(DAILY.format(schema=""))}
         assert gold == rebuilt.daily(landing, world.skew)
+        active = rebuilt.active_days(landing, world.skew)
+        yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+        assert set(world.home.rows(ACTIVE)) == rebuilt.active_users(active, yesterday)
+        assert set(world.home.rows(RETENTION)) == rebuilt.retention(active, yesterday)
         with Releases(world.home.options).connect() as reader:
             read = {row[:4]: row[4:] for row in reader.execute(DAILY.format(schema="lake.")).fetchall()}
         assert read == gold

@@ -24,9 +24,11 @@ from ingest.contracts.contract import contracts
 from ingest.contracts.source import Retire
 from ingest.errors import ConflictError, RetriableError
 from ingest.ledger.dropped import read_dropped
-from ingest.ledger.entry import LAYERS, Entry, LoadedObject
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LAYERS
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import Selection
+from ingest.ledger.sources import LoadedObject
 from ingest.settings import PROJECT
 from ingest.steps.discard import discard
 from ingest.steps.drop import Drop, drop

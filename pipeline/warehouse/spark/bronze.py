@@ -24,7 +24,7 @@ import sqlglot
 from ingest.contracts.contract import Contract, contracts
 from ingest.contracts.schema import partitions, sql_columns
 from ingest.errors import ConfigError, DamagedLake, LostLedger
-from ingest.ledger.entry import LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.storage.store import Store
 from pipeline.warehouse.bronze import (

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from ingest.errors import LostLedger
 from ingest.settings import Settings
+from ingest.sql import identifier, literal
 from ingest.storage.store import Store
 from pipeline.warehouse.duck import in_memory
 from pipeline.warehouse.engine import DIALECT, FILE_FORMAT, Engine
@@ -61,11 +62,13 @@ class SparkEngine(Engine):
         """See Engine. The rows come through the driver as Arrow."""
         order = query.args.pop("order", None)
         rows = self._arrow(query)
-        typed = ", ".join(f'CAST("{name}" AS {kind.sql(DIALECT)}) AS "{name}"' for name, kind in columns.items())
+        typed = ", ".join(
+            f"CAST({identifier(name)} AS {kind.sql(DIALECT)}) AS {identifier(name)}" for name, kind in columns.items()
+        )
         with in_memory() as writer:
             writer.register("spark_rows", rows)
             ordered = order.sql(DIALECT) if order else ""
-            target = f"'{str(path).replace(chr(39), chr(39) * 2)}' {FILE_FORMAT}"
+            target = f"{literal(path)} {FILE_FORMAT}"
             writer.execute(f"COPY (SELECT {typed} FROM spark_rows {ordered}) TO {target}")
         return len(rows)
 

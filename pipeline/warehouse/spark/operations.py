@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import sqlglot
 
 from ingest.contracts.contract import contracts
-from ingest.ledger.entry import SINCE_2
 from ingest.ledger.first_seen import seen_without_objects
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
+from ingest.ledger.sources import SINCE_2
 from ingest.storage.store import Store
 from pipeline.warehouse.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, empty_query, feeds_query
 from pipeline.warehouse.spark.session import spark_type, spark_uri, text

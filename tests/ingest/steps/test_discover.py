@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingest.contracts.contract import contracts
-from ingest.ledger.ledger import LedgerState
+from ingest.ledger.state import LedgerState
 from ingest.steps import load
 from ingest.steps.discover import compare
 from ingest.storage import listing
