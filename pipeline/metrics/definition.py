@@ -81,7 +81,8 @@ class Metric(BaseModel):
         time: date column of the table; in a periodic table the first day of the period.
         grains: periods that it can be reported by, finest first: that is the period of one row of the table.
         dimensions: columns of the table by which it can be grouped and filtered, with labels.
-        not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value.
+        not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value. For a
+            stored metric all of them, unless some are named because the others follow from those.
         additive_reason: why a column may be summed although the comment in its model does not say so.
         where: the condition for the rows that the metric is about; empty for all.
     """
