@@ -1,21 +1,21 @@
-"""Publish gold from the warehouse as the next release, at a cost in proportion to what changed."""
+"""Publish gold, and what else is tagged, from the warehouse as the next release, at a cost by what changed."""
 
 from __future__ import annotations
 
 import datetime as dt
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
-from sqlmesh.core.engine_adapter import EngineAdapter
-from sqlmesh.core.snapshot import Snapshot
 
 from ingest.errors import ConflictError
+from ingest.sql import identifier, identifiers
 from ingest.upkeep.clean import Cleaning
 from pipeline.releases.catalog import write_catalog
+from pipeline.releases.changes import Change
 from pipeline.releases.release import (
     Release,
     ReleaseFile,
@@ -26,58 +26,14 @@ from pipeline.releases.release import (
     manifest_key,
 )
 from pipeline.releases.rollups import store_rollups, within
-from pipeline.state import interval_log as history
 from pipeline.state.interval_log import Recomputed
-from pipeline.state.state import State
-from pipeline.warehouse.engine import DIALECT, export, select
+from pipeline.warehouse.engine import DIALECT, Engine
 from pipeline.warehouse.project import plain_name
-
-LAYER = "gold"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A gold model, and what was recomputed since the previous release.
-
-    Attributes:
-        recomputed: since that release; everything if the model's version differs.
-    """
-
-    snapshot: Snapshot
-    recomputed: Recomputed
-
-    @property
-    def name(self) -> str:
-        """`gold.<table>`."""
-        return plain_name(self.snapshot.name)
-
-    @property
-    def is_view(self) -> bool:
-        """Whether the model is a view."""
-        return bool(self.snapshot.model.kind.is_view)
-
-
-def changes(snapshots: Mapping[str, Snapshot], before: Release | None, state: State) -> dict[str, Change]:
-    """Every gold model of production with what was recomputed since a release."""
-    history.collect(state)
-    found = {}
-    for snapshot in snapshots.values():
-        name = plain_name(snapshot.name)
-        if not snapshot.is_model or not name.startswith(f"{LAYER}.") or snapshot.is_external or snapshot.is_symbolic:
-            continue
-        version = str(snapshot.version)
-        old = before.tables.get(name) if before else None
-        if before is None or old is None or old.version != version:
-            recomputed = Recomputed(True, None)
-        else:
-            recomputed = history.recomputed_since(state, snapshot.name, version, before.sequence)
-        found[name] = Change(snapshot, recomputed)
-    return found
 
 
 def publish(
     published: Releases,
-    warehouse: EngineAdapter,
+    engine: Engine,
     changed: Mapping[str, Change],
     before: Release | None,
     about: Release,
@@ -97,23 +53,22 @@ def publish(
         RetriableError, ConfigError: PUBLISHED_URI cannot be used.
     """
     store = published.store
-    gold = set(changed)
+    names = set(changed)
     staged: dict[str, Path] = {}
     tables: dict[str, ReleaseTable] = {}
     dates: dict[str, tuple[str, ...]] = {}
     # tables first; a view that reads unpublished tables is stored like a table
     for name, change in changed.items():
         old = before.tables.get(name) if before else None
-        table = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+        table = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, names)
         if not table.query:
-            files, written = _files(published, warehouse, change, old, about.number)
+            files, written = _files(published, engine, change, old, about.number)
             staged |= written
             table = replace(table, files=files)
             days = change.recomputed.dates
-            if written and days is not None and change.snapshot.model.time_column:
-                dates[name] = tuple(sorted(map(str, days)))
-            elif written:
-                dates[name] = ("all",)
+            if written and change.is_gold:
+                is_by_date = change.snapshot.model.time_column is not None
+                dates[name] = tuple(sorted(map(str, days))) if is_by_date and days is not None else ("all",)
         tables[name] = table
     store.publish(staged)
     tables |= store_rollups(published, tables, before, about.number)
@@ -188,17 +143,17 @@ def _files_of(release: Release) -> Iterable[ReleaseFile]:
     return (file for table in release.tables.values() for file in table.files)
 
 
-def describe_table(name: str, version: str, model: Any, gold: set[str]) -> ReleaseTable:
+def describe_table(name: str, version: str, model: Any, published: set[str]) -> ReleaseTable:
     """A model's entry in the manifest, still without files; with its query if it is a view of published tables alone.
 
     Args:
-        name: `gold.<table>`.
-        gold: names of all published tables and views.
+        name: with schema, as `gold.<table>`.
+        published: names of all published tables and views.
     """
     kinds = model.columns_to_types_or_raise
     columns = tuple((name, kind.sql(DIALECT), model.column_descriptions.get(name, "")) for name, kind in kinds.items())
     query = ""
-    if model.kind.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
+    if model.kind.is_view and {plain_name(parent) for parent in model.depends_on} <= published:
         query = catalog_query(model.render_query_or_raise())
     return ReleaseTable(
         name,
@@ -212,13 +167,13 @@ def describe_table(name: str, version: str, model: Any, gold: set[str]) -> Relea
     )
 
 
-def has_same_definition(change: Change, old: ReleaseTable, gold: set[str]) -> bool:
+def has_same_definition(change: Change, old: ReleaseTable, published: set[str]) -> bool:
     """Whether a published table's version, columns, comments, query and grain equal the model's current ones.
 
     Args:
-        gold: names of all published tables and views.
+        published: names of all published tables and views.
     """
-    new = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+    new = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, published)
     comparable = replace(old, files=(), query=old.query or old.rollup, rollup="")
     return replace(comparable, time_column="") == replace(new, time_column="")
 
@@ -242,7 +197,7 @@ def catalog_query(query: exp.Query) -> str:
 
 
 def _files(
-    published: Releases, warehouse: EngineAdapter, change: Change, old: ReleaseTable | None, number: int
+    published: Releases, engine: Engine, change: Change, old: ReleaseTable | None, number: int
 ) -> tuple[tuple[ReleaseFile, ...], dict[str, Path]]:
     """The files of a table, unchanged ones reused, and the staged paths of new ones by key."""
     recomputed, model = change.recomputed, change.snapshot.model
@@ -252,17 +207,17 @@ def _files(
         return old.files, {}
     time = model.time_column
     if time is None:
-        written = [_export(published, warehouse, change, number, "", "TRUE")]
+        written = [_export(published, engine, change, number, "", "TRUE")]
         kept: list[ReleaseFile] = []
     else:
         column = time.column.name
         if old is None or recomputed.dates is None:
-            months = _months(warehouse, change, column)
+            months = _months(engine, change, column)
             kept = []
         else:
             months = sorted({f"{day:%Y-%m}" for day in recomputed.dates})
             kept = [file for file in old.files if file.part not in months]
-        written = [_export(published, warehouse, change, number, month, within(column, month)) for month in months]
+        written = [_export(published, engine, change, number, month, within(column, month)) for month in months]
     files = [file for _, file in written if file.rows]
     for path, file in written:
         if not file.rows:
@@ -271,22 +226,23 @@ def _files(
     return tuple(sorted([*kept, *files], key=lambda file: (file.part, file.key))), staged
 
 
-def _months(warehouse: EngineAdapter, change: Change, column: str) -> list[str]:
-    query = f"SELECT DISTINCT STRFTIME(\"{column}\", '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1"
-    _, rows = select(warehouse, exp.maybe_parse(query, dialect=DIALECT))
+def _months(engine: Engine, change: Change, column: str) -> list[str]:
+    month = f"STRFTIME({identifier(column)}, '%Y-%m')"
+    query = f"SELECT DISTINCT {month} AS part FROM {change.snapshot.table_name()} ORDER BY 1"
+    _, rows = engine.select(exp.maybe_parse(query, dialect=DIALECT))
     return [part for (part,) in rows]
 
 
 def _export(
-    published: Releases, warehouse: EngineAdapter, change: Change, number: int, part: str, where: str
+    published: Releases, engine: Engine, change: Change, number: int, part: str, where: str
 ) -> tuple[Path, ReleaseFile]:
     key = file_key(change.name, number, part)
     path = published.store.stage(key)
     kinds = change.snapshot.model.columns_to_types_or_raise
-    columns = ", ".join(f'"{name}"' for name in kinds)
+    columns = identifiers(kinds)
     order = ", ".join(dict.fromkeys(_order(change)))
     query = f"SELECT {columns} FROM {change.snapshot.table_name()} WHERE {where}{' ORDER BY ' * bool(order)}{order}"
-    rows = export(warehouse, exp.maybe_parse(query, dialect=DIALECT), kinds, path)
+    rows = engine.export(exp.maybe_parse(query, dialect=DIALECT), kinds, path)
     return path, ReleaseFile(key, part, rows, path.stat().st_size)
 
 
