@@ -94,7 +94,7 @@ def _refusal(metric: Metric, query: Query) -> str:
         return f"is not known by {query.grain}; it is by {', '.join(metric.grains)}"
     if metric.kind == Kind.STORED and query.grain is None:
         return f"is stored per {metric.grains[0]} and cannot be summed over time; group it by {metric.grains[0]}"
-    free = set(metric.dimensions) if metric.kind == Kind.STORED else set(metric.not_over)
+    free = set(metric.not_over or (metric.dimensions if metric.kind == Kind.STORED else ()))
     free -= metric.fixed() | set(query.by) | {item.dimension for item in query.where if item.fixes()}
     if free:
         first = next(name for name in metric.dimensions if name in free)

@@ -83,6 +83,8 @@ def test_a_name_is_unique_over_all_domains(tmp_path: Path) -> None:
         ("synonyms: [items sold, orders]", "colour: red", "metric sales: colour: Extra inputs are not permitted"),
         ("metrics:\n", "metrics: []\nother:\n", "metrics is list; expected names with fields"),
         ("owner: shop\n", "owner: [\n", "shop.yaml is not YAML"),
+        ("  returns: {", "  sales: {", "shop.yaml is not YAML: sales is given twice"),
+        ("label: Sales, ", "label: Sales, label: Sold, ", "shop.yaml is not YAML: label is given twice"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_metric(tmp_path: Path, old: str, new: str, message: str) -> None:
