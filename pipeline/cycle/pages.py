@@ -11,8 +11,10 @@ from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from pipeline.portal import assets
 from pipeline.portal.facts import Facts, complete_to, feed_facts
+from pipeline.portal.guard import Guard
 from pipeline.portal.publication import Sources, refresh
 from pipeline.process.contain import contained
+from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.project import Project
 
 METRICS, DASHBOARDS = "metrics", "dashboards"
@@ -23,7 +25,11 @@ def sources(project: Project) -> Sources:
     """What the project's pages are made from."""
     currency = str(project.context.config.variables.get(CURRENCY) or "")
     folder = Path(project.context.path)
-    return Sources(folder / METRICS, folder / DASHBOARDS, currency)
+
+    def guard() -> Guard:
+        return Guard.of(project_classes(project.context))
+
+    return Sources(folder / METRICS, folder / DASHBOARDS, currency, guard=guard)
 
 
 def write_pages(lake: Lake, project: Project, contracts: Iterable[Contract], summary: RunSummary) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,7 @@ from pipeline.metrics.period import Grain, add_months, last_of
 from pipeline.metrics.request import Query, refusal
 from pipeline.portal.dashboard import Dashboard
 from pipeline.portal.dashboard import Kind as Shape
+from pipeline.portal.guard import Guard
 from pipeline.warehouse.engine import DIALECT
 
 RECENT_MONTHS = 13
@@ -77,8 +78,12 @@ def wanted(definitions: Mapping[str, Metric], page: Dashboard) -> list[tuple[tup
     ]
 
 
-def read_cubes(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], page: Dashboard) -> list[Cube]:
+def read_cubes(
+    connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], page: Dashboard, guard: Guard
+) -> list[Cube]:
     """Read the numbers of a page from a release.
+
+    Values of a dimension whose groups are too small to be shown are one, `all others`.
 
     Raises:
         ConfigError: the release lacks a table or column of a metric.
@@ -88,6 +93,7 @@ def read_cubes(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, 
         query = parts(definitions, names, grain, dimension)
         try:
             rows = connection.execute(query.sql(DIALECT)).fetchall()
+            small = guard.too_small(connection, definitions[names[0]], dimension) if dimension else set()
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise ConfigError(
                 f"dashboard {page.name}: {names[0]} cannot be computed from this release: "
@@ -95,7 +101,9 @@ def read_cubes(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, 
             ) from error
         dated = [(_date(period), value, tuple(values)) for period, value, *values in rows if period is not None]
         additive = not any(definitions[name].kind == Kind.STORED for name in names)
-        cubes.append(Cube(names, grain, dimension, additive, _folded(dated, most, additive) if dimension else dated))
+        cubes.append(
+            Cube(names, grain, dimension, additive, _folded(dated, most, additive, small) if dimension else dated)
+        )
     return cubes
 
 
@@ -104,15 +112,16 @@ def _date(value: Any) -> dt.date:
 
 
 def _folded(
-    rows: Sequence[tuple[dt.date, Any, tuple[Any, ...]]], most: int, is_additive: bool
+    rows: Sequence[tuple[dt.date, Any, tuple[Any, ...]]], most: int, is_additive: bool, small: Collection[Any] = ()
 ) -> list[tuple[dt.date, Any, tuple[Any, ...]]]:
     """Fold all but the largest values of a dimension into one; what cannot be added is left out."""
     sizes: dict[Any, Any] = defaultdict(int)
     for _, value, numbers in rows:
         sizes[value] += abs(next((number for number in numbers if number is not None), 0))
-    if len(sizes) <= most:
+    large = [value for value in sizes if value not in small]
+    kept = set(sorted(large, key=lambda value: (-sizes[value], str(value)))[:most])
+    if len(kept) == len(sizes):
         return list(rows)
-    kept = set(sorted(sizes, key=lambda value: (-sizes[value], str(value)))[:most])
     found = [row for row in rows if row[1] in kept]
     if not is_additive:
         return found
