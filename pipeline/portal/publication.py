@@ -191,6 +191,7 @@ def _make(
     kept = sorted(with_pages(published), reverse=True)
     before = small or next(filter(None, (_small(published, other) for other in kept)), None)
     connection = published.connect(number)
+    connection.execute("SET threads = 1")  # many small queries: more threads cost more than they spare
     try:
         catalog = sources.catalog(release) if sources.catalog else {}
         guard = sources.guard() if sources.guard else NOTHING

@@ -163,6 +163,7 @@ def _page(
         "question": page.question,
         "owner": page.owner,
         "period": page.period,
+        "until": page.until,
         "from": str(covered[0]) if covered else None,
         "filters": [item for name in page.filters if (item := _filter(definitions, page, cubes, name))["values"]],
         "tiles": [_tile(tile) for tile in page.tiles],
