@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from ingest.errors import ConfigError
 from pipeline.cli import main
 from pipeline.portal.facts import Facts, complete_to
-from pipeline.portal.publication import FOLDER, address, follow, refresh, with_pages
+from pipeline.portal.publication import address, follow, refresh, with_pages
 from pipeline.portal.script import data_file, digest, read_data_file
 from pipeline.releases.export import prune, sweep
 from tests.pipeline.portal.conftest import Site
