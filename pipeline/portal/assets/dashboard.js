@@ -79,7 +79,8 @@
     const isWaterfall = data.page.tiles.some((item) => item.kind === "waterfall" || item.kind === "cohort" || item.kind === "number");
     if (spans.length) await complete(entry, data, isWaterfall ? cubes.add(earliest, "month", -1) : earliest);
     const title = el("h1", { text: data.page.title });
-    main.append(el("div", { class: "heading" }, el("div", {}, title, el("p", { text: data.page.question })), spans.length ? controls(entry, data, state, parameters) : null));
+    main.append(el("div", { class: "heading" }, el("div", {}, title, el("p", { text: data.page.question }),
+      el("p", { class: "note", text: `Owner: ${data.page.owner}` })), spans.length ? controls(entry, data, state, parameters) : null));
     const grid = el("div", { class: "grid" }, data.page.tiles.map((item) => lakemesh.tile(item, data, state)));
     main.append(grid);
     main.addEventListener("shown", () => {

@@ -75,8 +75,8 @@ def test_the_projects_pages_fit_its_tables_and_show_nothing_personal(
         ("[{kind: waterfall, metrics: [new_mrr, lost_mrr]}]", "new_mrr is no balance"),
         ("[{kind: number, metrics: [plays], colour: red}]", "tiles.1.colour: Extra inputs"),
         ("[{kind: table, sql: DELETE FROM gold.x, title: T}]", "expected exactly one SELECT"),
-        ("[{kind: table, sql: SELECT 1 FROM x, title: T}]", "expected schema.table of a release"),
-        ("[{kind: table, sql: \"SELECT * FROM read_csv('/etc/passwd')\", title: T}]", "expected schema.table"),
+        ("[{kind: table, sql: SELECT 1 FROM x, title: T}]", "expected tables of a release"),
+        ("[{kind: table, sql: \"SELECT * FROM read_csv('/etc/passwd')\", title: T}]", "expected tables of a release"),
         ("[{kind: text, title: T}]", "text is empty"),
     ],
 )
@@ -123,8 +123,8 @@ def test_small_groups_of_a_quasi_identifier_are_one(shop: dict[str, Metric], tmp
     )
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE SCHEMA gold; CREATE TABLE gold.plays_daily AS SELECT DATE '2026-01-01' + n::INT AS date, country_code, "
-            "'phone' AS device, 2 AS plays, 1 AS finished, 1.0 AS seconds FROM RANGE(3) AS days(n), "
+            "CREATE SCHEMA gold; CREATE TABLE gold.plays_daily AS "
+            "SELECT DATE '2026-01-01' + n::INT AS date, country_code, 'phone' AS device, 2 AS plays, 1 AS finished, 1.0 AS seconds FROM RANGE(3) AS days(n), "
             "(VALUES ('de'), ('fr'), (NULL)) AS places(country_code) WHERE country_code = 'de' OR n < 2"
         )
         whole, *others = read_cubes(connection, shop, page, guard)
