@@ -124,8 +124,9 @@ def test_small_groups_of_a_quasi_identifier_are_one(shop: dict[str, Metric], tmp
     with duckdb.connect() as connection:
         connection.execute(
             "CREATE SCHEMA gold; CREATE TABLE gold.plays_daily AS "
-            "SELECT DATE '2026-01-01' + n::INT AS date, country_code, 'phone' AS device, 2 AS plays, 1 AS finished, 1.0 AS seconds FROM RANGE(3) AS days(n), "
-            "(VALUES ('de'), ('fr'), (NULL)) AS places(country_code) WHERE country_code = 'de' OR n < 2"
+            "SELECT DATE '2026-01-01' + n::INT AS date, country_code, 'phone' AS device, 2 AS plays, 1 AS finished, "
+            "1.0 AS seconds FROM RANGE(3) AS days(n), (VALUES ('de'), ('fr'), (NULL)) AS places(country_code) "
+            "WHERE country_code = 'de' OR n < 2"
         )
         whole, *others = read_cubes(connection, shop, page, guard)
         assert {row[1] for row in others[0].rows} == {"de", REST}
