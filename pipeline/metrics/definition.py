@@ -84,7 +84,8 @@ class Metric(BaseModel):
         not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value. For a
             stored metric all of them, unless some are named because the others follow from those.
         additive_reason: why a column may be summed although the comment in its model does not say so.
-        where: the condition for the rows that the metric is about; empty for all.
+        where: the condition for the rows that the metric is about; empty for all, and for a ratio, whose parts have
+            their own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -199,7 +200,7 @@ def _inherited(own: Mapping[str, dict[str, Any]], name: str, fields: dict[str, A
         seen.add(part)
         base = own[part]
         parts = base.get("measure", {}).get("ratio") if isinstance(base.get("measure"), dict) else None
-    return {field: base[field] for field in ("table", "where", *SHARED) if field in base} | fields
+    return {field: base[field] for field in ("table", *SHARED) if field in base} | fields
 
 
 def _metric(name: str, domain: str, fields: dict[str, Any], place: str) -> Metric:
@@ -216,6 +217,8 @@ def _check_ratio(definitions: Mapping[str, Metric], metric: Metric, path: Path) 
     for name in metric.not_over:
         if name not in metric.dimensions:
             raise ConfigError(f"{place}: not_over {name}; expected one of its dimensions")
+    if metric.where and metric.measure.ratio:
+        raise ConfigError(f"{place}: where {metric.where}; expected it at the parts of the ratio, each has its own")
     for name in metric.measure.ratio:
         if name not in definitions:
             raise ConfigError(f"{place}: ratio of {name}, which is not defined; expected metrics of the same file")

@@ -75,6 +75,11 @@ def test_a_name_is_unique_over_all_domains(tmp_path: Path) -> None:
         ("where: store = 'web'", "where: store =", "metric web_sales: where: where is 'store =', which is not SQL"),
         ("where: store = 'web'", "where: store in (SELECT 1)", "expected a condition on columns of the table alone"),
         ("where: store = 'web'", "where: 's.store = 1'", "expected a condition on columns of the table alone"),
+        (
+            "{ratio: [returns, sales]}",
+            "{ratio: [returns, sales]}, where: a = 1",
+            "return_rate: where a = 1; exp",
+        ),
         ("not_over: [currency]", "not_over: [country]", "metric fees: not_over country; expected one of its"),
         ("    time: date\n", "    date: date\n", "its table has the field date; expected time, grains, dimensions"),
         ("grains: [day, week", "grains: [hour, week", "metric sales: grains.0: Input should be 'day', 'week'"),
