@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from ingest.contracts.contract import contracts
-from ingest.errors import LakemeshError, PublishBlocked
+from ingest.errors import ConfigError, LakemeshError, PublishBlocked
 from ingest.storage.store import Store
 from pipeline.access.masking import masked_row
 from pipeline.process.contain import contained
@@ -21,6 +21,7 @@ from pipeline.releases.release import Release, Releases
 from pipeline.state import interval_log as history
 from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
+from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.project import Project
 
 Failed = Callable[[LakemeshError], None]
@@ -201,7 +202,7 @@ class Gate:
                 outcome = Outcome(name, "computed dates", error.count, blocks=True)
                 with contained(f"the offending rows of audit {name}", failed):
                     _, examples = offenders(self.project.engine, error.query)
-                    outcome = replace(outcome, examples=examples)
+                    outcome = replace(outcome, examples=masked_examples(self.project, examples))
                     positions = published.positions if published else {}
                     outcome = replace(
                         outcome, sources=suspects(self.lake, contracts().values(), positions, examples, reader)
@@ -252,7 +253,10 @@ class Gate:
                 positions = before.positions if before else {}
                 for item in failing:
                     sources[item.name] = suspects(self.lake, contracts().values(), positions, item.examples, reader)
-        return [replace(item, sources=sources.get(item.name, ())) for item in found]
+        return [
+            replace(item, sources=sources.get(item.name, ()), examples=masked_examples(self.project, item.examples))
+            for item in found
+        ]
 
     def _is_due(self, state: State, now: dt.datetime) -> bool:
         """Whether the last audit of all dates is older than `full_audit_hours`."""
@@ -283,11 +287,22 @@ def _has_other_versions(before: Release, changed: Mapping[str, Change]) -> bool:
     return versions != {name: str(item.snapshot.version) for name, item in changed.items()}
 
 
+def masked_examples(project: Project, examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Offending rows with values hidden in columns that have the name of a personal column of any table."""
+    if not examples:
+        return ()
+    try:
+        names = project_classes(project.context).personal_names()
+    except ConfigError:  # what is personal is not known
+        names = frozenset(name for row in examples for name in row)
+    return tuple(masked_row(row, names) for row in examples)
+
+
 def _describe(item: Outcome) -> str:
     if item.is_broken:
         return f"audit {item.name} could not be run"
     sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
-    return f"audit {item.name} found {item.rows:,} rows, for instance {masked_row(item.examples[0])}{sources}"
+    return f"audit {item.name} found {item.rows:,} rows, for instance {item.examples[0]}{sources}"
 
 
 def _range(dates: list[dt.date]) -> str:
