@@ -31,6 +31,8 @@ _TABLE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 SHARED = ("time", "grains", "dimensions", "not_over")
 """Fields that the metrics of a table share."""
 _SUFFIXES = ("_before", "_difference", "_change")
+_RESERVED = (*Grain, "period", "value")
+"""Names that have a meaning of their own in queries and their results."""
 
 
 class Format(StrEnum):
@@ -52,10 +54,17 @@ class Direction(StrEnum):
 
 
 def _name(value: str) -> str:
-    if not _NAME.fullmatch(value) or value in set(Grain) or value.endswith(_SUFFIXES):
+    if not _NAME.fullmatch(value) or value in _RESERVED or value.endswith(_SUFFIXES):
         raise ValueError(
-            f"'{value}' is not a valid name; expected lower_snake_case, no grain, not ending in {', '.join(_SUFFIXES)}"
+            f"'{value}' is not a valid name; expected lower_snake_case, none of {', '.join(_RESERVED)}, not ending in "
+            f"{', '.join(_SUFFIXES)}"
         )
+    return value
+
+
+def _column(value: str) -> str:
+    if not _NAME.fullmatch(value) or value in _RESERVED:
+        raise ValueError(f"'{value}' is not a column; expected lower_snake_case, none of {', '.join(_RESERVED)}")
     return value
 
 
@@ -98,10 +107,10 @@ class Metric(BaseModel):
     unit: str = Field(min_length=1)
     format: Format
     table: Annotated[str, AfterValidator(_table)]
-    time: Annotated[str, AfterValidator(_name)]
+    time: str
     grains: tuple[Grain, ...] = Field(min_length=1)
     measure: Measure
-    dimensions: Mapping[str, str] = Field(default_factory=dict)
+    dimensions: Mapping[Annotated[str, AfterValidator(_column)], str] = Field(default_factory=dict)
     not_over: tuple[str, ...] = ()
     where: Annotated[str, AfterValidator(lambda value: value and _where(value))] = ""
     direction: Direction
@@ -148,7 +157,13 @@ def load_metrics(folder: Path) -> dict[str, Metric]:
             if name in found:
                 raise ConfigError(f"{place} is already defined in {found[name].domain}.yaml; expected a unique name")
             found[name] = _metric(name, path.stem, _inherited(own, name, fields, place), place)
+    dimensions = {name: metric.name for metric in found.values() for name in metric.dimensions}
     for metric in found.values():
+        if metric.name in dimensions:
+            raise ConfigError(
+                f"{folder / metric.domain}.yaml: metric {metric.name} has the name of a dimension of "
+                f"{dimensions[metric.name]}; expected another name"
+            )
         _check_ratio(found, metric, folder / f"{metric.domain}.yaml")
     return found
 

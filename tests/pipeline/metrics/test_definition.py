@@ -71,6 +71,12 @@ def test_a_name_is_unique_over_all_domains(tmp_path: Path) -> None:
         ("table: gold.sales_daily", "table: sales", "metric sales"),
         ("  sales: {", "  Sales: {", "metric Sales: name: 'Sales' is not a valid name"),
         ("  sales: {", "  week: {", "metric week: name: 'week' is not a valid name"),
+        ("  sales: {", "  country: {", "metric country has the name of a dimension of"),
+        (
+            "country: Country, store: Store",
+            "month: Month",
+            "metric sales: dimensions.month.[key]: 'month' is not a",
+        ),
         ("  sales: {", "  sales_before: {", "name: 'sales_before' is not a valid name; expected lower_snake_case, no"),
         ("where: store = 'web'", "where: store =", "metric web_sales: where: where is 'store =', which is not SQL"),
         ("where: store = 'web'", "where: store in (SELECT 1)", "expected a condition on columns of the table alone"),
