@@ -35,13 +35,13 @@ def report(name: str, to: str | None, out: Path | None, release: int | None, as_
     path is printed. --json prints the numbers instead.
     """
     if as_json and (to or out):
-        raise click.UsageError("--json prints the numbers and neither writes nor sends; expected it without --to, --out")
+        raise click.UsageError("--json prints the numbers instead of a file or mail; expected no --to, no --out")
     if to == "mail" and out:
-        raise click.UsageError("--out names a file; expected it without --to mail")
+        raise click.UsageError("--out is the path of a file; expected no --to mail")
     from ingest.settings import settings
     from pipeline.report.charts import draw
     from pipeline.report.numbers import numbers
-    from pipeline.report.page import make_page
+    from pipeline.report.wording import make_page
 
     options = settings()
     if to == "mail":

@@ -32,7 +32,7 @@ class Change:
 
     Attributes:
         before: the value then; None if it is unknown.
-        difference: now − before.
+        difference: now - before.
         share: the difference ÷ the size of the value before.
         verdict: 1 for good news, -1 for bad, 0 for neither.
     """
@@ -117,9 +117,7 @@ def read_values(
     """The values of metrics from one period to another, by name and first day; unknown ones are left out."""
     query = Query(tuple(names), grain=last.grain, since=first.first, until=last.last, totals=False)
     rows = answer(connection, definitions, query).rows
-    return {
-        name: {row[0]: row[place] for row in rows if row[place] is not None} for place, name in enumerate(names, 1)
-    }
+    return {name: {row[0]: row[place] for row in rows if row[place] is not None} for place, name in enumerate(names, 1)}
 
 
 def figure(metric: Metric, span: Span, values: Mapping[dt.date, Value]) -> Figure:

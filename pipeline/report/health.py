@@ -73,7 +73,7 @@ def health(
         if table in release.tables:
             found += ask(connection)
     if not any(table in release.tables for table, _ in asked):
-        text = "this release holds no tables of operations: feeds, quarantine and cycles are in `lake status`"
+        text = 'this release holds no tables of operations; "lake status" shows feeds and quarantine'
         found.append(Fact("operations", "Operations", State.NOTE, text))
     return found
 
@@ -150,7 +150,9 @@ def _quarantine(connection: duckdb.DuckDBPyConnection, span: Span) -> Iterator[F
     if not count:
         yield Fact("quarantine", "Quarantine", State.GOOD, "no record waits for a fix", values)
         return
-    texts = [f"{feed} {reason}{f' {column}' if column else ''} ({number:,})" for feed, reason, column, number, _ in rows]
+    texts = [
+        f"{feed} {reason}{f' {column}' if column else ''} ({number:,})" for feed, reason, column, number, _ in rows
+    ]
     text = f"{count:,} records wait for a fix, {new:,} of them since {short(span.first)}: {_named(texts)}"
     yield Fact("quarantine", "Quarantine", State.WARNING if new else State.GOOD, text, values)
 

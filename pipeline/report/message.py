@@ -24,5 +24,10 @@ def fill(message: EmailMessage, page: Page, pngs: Mapping[str, bytes]) -> None:
     html = cast(EmailMessage, message.get_payload(1))
     for name, png in pngs.items():
         html.add_related(
-            png, maintype="image", subtype="png", cid=f"<{name}@{_DOMAIN}>", disposition="inline", filename=f"{name}.png"
+            png,
+            maintype="image",
+            subtype="png",
+            cid=f"<{name}@{_DOMAIN}>",
+            disposition="inline",
+            filename=f"{name}.png",
         )

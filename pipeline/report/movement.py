@@ -4,7 +4,7 @@ A sum's change is the sum of the changes of its values. A ratio's change Δ(N ÷
 of each value v, with its share s of the denominator and its own ratio r, and bars for the mean of then and now:
 
     rate effect   s̄ · Δr              the ratio of v changed
-    mix effect    Δs · (r̄ − R̄)        v became more or less of the whole, whose ratio is R
+    mix effect    Δs · (r̄ - R̄)        v became more or less of the whole, whose ratio is R
 
 Where v had no denominator at one of the two times, its ratio counts as unchanged, so that its effect is one of mix.
 

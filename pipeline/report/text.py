@@ -23,7 +23,7 @@ def _lines(page: Page) -> Iterator[str]:
     if page.problems:
         yield f"{page.problems.capitalize()}."
     for group in page.groups:
-        heads = (group.title, "", *(f"on {head}" for head in group.heads))
+        heads = (group.title, "", *(f"vs {head}" for head in group.heads))
         rows = [
             (f"{row.label} ({row.note})" if row.note else row.label, row.value, *(cell.text for cell in row.changes))
             for row in group.rows
@@ -38,7 +38,7 @@ def _lines(page: Page) -> Iterator[str]:
     if page.moved:
         yield from ("", "WHAT MOVED")
     for moved in page.moved:
-        yield f"{moved.title}: {moved.change.text}"
+        yield f"{moved.title}: {moved.change.text} vs {moved.against}"
         yield from _table(moved.heads, moved.rows, "  ")
     yield from ("", "PIPELINE")
     for line in page.health:

@@ -1,16 +1,16 @@
 """What is unusual: values far from those of the same weekday in the weeks before.
 
-The rule, for a day; a week is compared with the weeks before it likewise:
+    history    of a day the same weekday in the 8 weeks before, of a week the 12 weeks before; at least 5 are known
+    usual      the median of the history
+    spread     1.4826 · MAD (median of the distances from the median, scaled to a standard deviation) of the history;
+               of a day at least that of all days of the 8 weeks, each from the median of its weekday and as a share of
+               it; at least 2 % of the usual value, and of a count or share at least what chance alone makes of it:
+               √usual, or √(p (1 - p) ÷ n)
+    unusual    |value - usual| > 4 · spread
 
-    history    the values of the same weekday in the 8 weeks before, at least 5 of them
-    usual      their median
-    spread     1.4826 · MAD (the median of their distances from the median, scaled to a standard deviation), at least
-               2 % of the median, and of a count or share at least what chance alone makes of it:
-               √median, or √(p (1 − p) ÷ n)
-    unusual    |value − usual| > 3.5 · spread
-
-3.5 is the limit of Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993), for their modified z-score
-0.6745 · |x − median| ÷ MAD. Median and MAD ignore an outlier among the weeks before, such as a holiday.
+Median and MAD ignore a single outlier among the weeks before, such as a holiday. Iglewicz and Hoaglin, How to Detect
+and Handle Outliers (1993), take 3.5 for 4, for one question and one set of values; a report asks several each day. Of
+ordinary days (normally distributed, by 10 %) the rule calls 3 in 1,000 unusual, and 7 in 10 of those with half as much.
 
 Counts of less than 30, and ratios of less than 30, are not judged. A balance, such as MRR, is judged by its change from
 the period before, which must also be at least 2 % of it: its level follows growth, not weekdays. Stored values and
@@ -34,9 +34,9 @@ from pipeline.metrics.period import Grain
 from pipeline.report.figures import Figure, read_values, shown
 from pipeline.report.span import Span
 
-PERIODS, LEAST = 8, 5
+PERIODS, LEAST = {Grain.DAY: 8, Grain.WEEK: 12}, 5
 """Earlier periods that a value is compared with, and how many of them must be known."""
-LIMIT = 3.5
+LIMIT = 4
 """Spreads that a value may differ."""
 CONSISTENT = 1.4826
 """Makes the MAD of normally distributed values their standard deviation."""
@@ -127,7 +127,7 @@ def courses(
         if not spans:
             continue
         counted = {name: part for name in spans if (part := counted_denominator(definitions, name))}
-        first = min(own[0] for own in spans.values()).before(shown(grain) + PERIODS * STEPS[grain])
+        first = min(own[0] for own in spans.values()).before(shown(grain) + PERIODS[grain] * STEPS[grain])
         last = max(own[-1] for own in spans.values())
         values = read_values(connection, definitions, list({*spans, *counted.values()}), first, last)
         for name, own in spans.items():
@@ -168,12 +168,13 @@ def course(
     unusual: list[Unusual] = []
     for span in shown_spans:
         value = compared.get(span.first)
-        history = [span.before(STEPS[span.grain] * number).first for number in range(1, PERIODS + 1)]
+        history, *others = _histories(span)
         past = [compared[first] for first in history if first in compared]
         if value is None or len(past) < LEAST:
             continue
         count = float(counts.get(span.first) or 0)
-        found = usual_of(metric, past, count, abs(known[span.first]) if is_change else 0.0)
+        around = [[compared[first] for first in other if first in compared] for other in others]
+        found = usual_of(metric, past, around, count, abs(known[span.first]) if is_change else 0.0)
         if counts:
             is_enough = min(count, median(float(counts.get(first) or 0) for first in history)) >= VOLUME
         else:
@@ -186,21 +187,47 @@ def course(
     return Course(metric, points, usual, tuple(unusual))
 
 
-def usual_of(metric: Metric, history: Sequence[float], count: float, level: float) -> Usual:
+def _histories(span: Span) -> list[list[dt.date]]:
+    """The first days of the periods before one, by weekday, its own first; of weeks one list."""
+    step = STEPS[span.grain]
+    return [
+        [span.before(step * number - ahead).first for number in range(1, PERIODS[span.grain] + 1)]
+        for ahead in range(step)
+    ]
+
+
+def usual_of(
+    metric: Metric,
+    history: Sequence[float],
+    around: Sequence[Sequence[float]] = (),
+    count: float = 0.0,
+    level: float = 0.0,
+) -> Usual:
     """What is usual after some earlier values.
 
     Args:
+        history: values compared with.
+        around: those of the other weekdays.
         count: denominator of a ratio now; 0 if it has no counted one.
         level: of a balance, whose changes are given.
     """
     middle = median(history)
-    spread = CONSISTENT * median(abs(value - middle) for value in history)
+    spread = median(abs(value - middle) for value in history)
+    if distances := [item for values in (history, *around) if values for item in _distances(values, bool(level))]:
+        spread = max(spread, median(distances) * (1 if level else abs(middle)))
     chance = 0.0
     if _is_count(metric):
         chance = sqrt(abs(middle))
     elif metric.format == Format.PERCENT and count and 0 <= middle <= 1:
         chance = sqrt(middle * (1 - middle) / count)
-    return Usual(middle, max(spread, SHARE * abs(middle), SHARE * level / LIMIT, chance, 1e-9))
+    return Usual(middle, max(CONSISTENT * spread, SHARE * abs(middle), SHARE * level / LIMIT, chance, 1e-9))
+
+
+def _distances(values: Sequence[float], is_change: bool) -> list[float]:
+    """The distances of values from their median, as a share of it unless they are changes."""
+    middle = median(values)
+    unit = 1.0 if is_change else abs(middle)
+    return [abs(value - middle) / unit for value in values] if unit else []
 
 
 def _is_count(metric: Metric) -> bool:

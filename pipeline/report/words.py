@@ -7,7 +7,7 @@ from typing import Any
 from ingest.text import printable
 from pipeline.metrics.definition import Format, Metric
 
-UNKNOWN = "–"
+UNKNOWN, MINUS = "\u2013", "\u2212"
 MONEY = "reporting_currency"
 _LONGEST = 60
 
@@ -67,4 +67,4 @@ def _minus(text: str) -> str:
     """With a minus sign, and none before what is rounded to zero."""
     if text[:1] in "+-" and not any(digit in text for digit in "123456789"):
         text = text[1:]
-    return text.replace("-", "−")
+    return text.replace("-", MINUS)
