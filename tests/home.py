@@ -20,6 +20,7 @@ from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT, read_settings, settings
 from ingest.storage.landing import Landing
 from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.lake import Lake
 from tests.postgres_server import Postgres
 
 
@@ -43,7 +44,7 @@ class Home:
         self.landing(feed).put(key, b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
 
     def ingest(self, *feeds: str) -> IngestSummary:
-        summary = ingest_all(feeds, lambda _: lambda objects, size: None)
+        summary = ingest_all(Lake(settings()), feeds, lambda _: lambda objects, size: None)
         assert [error for error in summary.errors if "are quarantined" not in error] == []
         return summary
 
@@ -92,8 +93,8 @@ class Home:
             self.close(context)
 
 
-FOLDERS = ("models", "macros", "materializations", "signals", "audits", "seeds", "external_models", "linter")
-"""What SQLMesh reads of the project, apart from its configuration."""
+FOLDERS = ("models", "macros", "materializations", "signals", "audits", "seeds", "external_models", "linter", "privacy")
+"""What SQLMesh and the lint rules read of the project, apart from its configuration."""
 
 
 def copy_project(folder: Path) -> Path:
@@ -105,9 +106,9 @@ def copy_project(folder: Path) -> Path:
 
 
 def keep_domain(folder: Path, domain: str) -> None:
-    """Remove the models, standalone audits and unit tests of other domains from a copy to keep plans and runs quick.
+    """Remove the models, standalone audits, declared classes and unit tests of other domains from a copy.
 
-    What remains must not read what is removed.
+    Plans and runs are quicker with less. What remains must not read what is removed.
     """
     for parent in (folder / "models", folder / "tests/models"):
         for path in parent.glob("*/*"):
@@ -115,6 +116,9 @@ def keep_domain(folder: Path, domain: str) -> None:
                 shutil.rmtree(path)
     for path in (folder / "models/seeds").glob("*.sql"):
         path.unlink()
+    for path in (folder / "privacy").glob("*.yaml"):
+        if path.stem != domain:
+            path.unlink()
     for path in (folder / "audits").glob("*.sql"):
         text = path.read_text()
         if "standalone TRUE" in text and f"owner {domain}" not in text:

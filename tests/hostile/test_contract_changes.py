@@ -23,9 +23,9 @@ from ingest.steps.load import ingest_feed
 from ingest.steps.propose import unknown_fields
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.checks.verify import verify_feed
 from pipeline.invalidation.changed_dates import feed_changes
 from pipeline.warehouse.bronze import bronze_query, readable
+from tests.handle import verify_feed
 from tests.hostile.checkout import COLUMNS, Checkout, column
 
 START = dt.date(2021, 1, 1)
@@ -339,8 +339,10 @@ def test_version_is_raised_with_each_change(tmp_path: Path) -> None:
     checkout.agree(column("x", "integer"), version=2)
     assert "version 2 is older than version 3" in checkout.lake("contracts", code=2).stderr
 
-    # descriptions and data classes are no columns, and a version may be raised without a change
-    checkout.agree(column("x", "integer", pii=True) | {"description": "y"}, version=3)
+    # descriptions and classes are no columns, and a version may be raised without a change
+    checkout.agree(
+        column("x", "integer", **{"class": "direct", "subject": "account"}) | {"description": "y"}, version=3
+    )
     checkout.lake("contracts", "--write")
     checkout.agree(column("x", "integer"), version=5)
     checkout.put("b.json", {"x": 2})

@@ -14,18 +14,19 @@ from pipeline.access.masking import masked_detail, masked_record, masked_row
 from tests.hostile.checkout import Checkout, column
 
 SECRETS = ("alice@example.com", "0611223344", "secret-device", "hunter2", "4111111111111111")
+OWNED = {"class": "direct", "subject": "account"}
 COLUMNS = (
     column("amount", "integer"),
-    column("email", "string", pii=True),
-    column("phones", "string", repeated=True, pii=True),
+    column("email", "string", **OWNED),
+    column("phones", "string", repeated=True, **OWNED),
     column("plan", "string"),
     column(
         "device",
         "struct",
-        fields=[column("id", "string", pii=True), column("os", "string"), column("n", "integer", repeated=True)],
+        fields=[column("id", "string", **OWNED), column("os", "string"), column("n", "integer", repeated=True)],
     ),
-    column("owner", "struct", pii=True, fields=[column("city", "string")]),
-    column("lines", "struct", repeated=True, fields=[column("sku", "string"), column("buyer", "string", pii=True)]),
+    column("owner", "struct", **OWNED, fields=[column("city", "string")]),
+    column("lines", "struct", repeated=True, fields=[column("sku", "string"), column("buyer", "string", **OWNED)]),
 )
 RECORD = {
     "amount": "x",
@@ -180,4 +181,6 @@ def test_text_that_cannot_be_read_is_hidden_as_a_whole(contract: Contract, raw: 
 
 def test_rows_found_by_audits_are_masked_by_the_names_of_personal_columns() -> None:
     row: dict[str, Any] = {"user_id": "u1", "email": None, "date": "2026-01-02", "rows": 2}
-    assert masked_row(row) == {"user_id": "***", "email": None, "date": "2026-01-02", "rows": 2}
+    masked = {"user_id": "***", "email": None, "date": "2026-01-02", "rows": 2}
+    assert masked_row(row) == masked
+    assert masked_row({**row, "account_name": "Alice"}, {"account_name"}) == {**masked, "account_name": "***"}
