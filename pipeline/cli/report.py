@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest.settings import PROJECT
-from pipeline.cli.common import as_json_text, exits, json_option
+from pipeline.cli.common import as_json_text, exits, json_option, open_lake
 
 if TYPE_CHECKING:
     from ingest.settings import Settings
@@ -46,7 +46,7 @@ def report(name: str, to: str | None, out: Path | None, release: int | None, as_
     options = settings()
     if to == "mail":
         _check_mail(options)
-    made = _made(name, release, options)
+    made = _made(name, release)
     page = make_page(made)
     if as_json:
         click.echo(as_json_text(numbers(made, page)))
@@ -60,19 +60,19 @@ def report(name: str, to: str | None, out: Path | None, release: int | None, as_
     return 0
 
 
-def _made(name: str, release: int | None, options: Settings) -> Report:
+def _made(name: str, release: int | None) -> Report:
     """Compute a report from a release."""
     from ingest.errors import ConfigError
     from pipeline.metrics.definition import load_metrics
-    from pipeline.releases.release import Releases
     from pipeline.report.definition import known_report, load_reports
     from pipeline.report.report import make_report
     from pipeline.warehouse.variables import project_variables
 
     definitions = load_metrics(PROJECT / "metrics")
     definition = known_report(load_reports(PROJECT / "reports", definitions), name)
-    currency = str(project_variables(PROJECT).get("reporting_currency") or "")
-    published = Releases(options)
+    variables = project_variables(PROJECT)
+    currency, minimum = str(variables.get("reporting_currency") or ""), int(variables.get("minimum_group_size") or 0)
+    published = open_lake().releases
     pointer = published.pointer()
     if release is None and not pointer:
         raise ConfigError(f"{published.store.uri}: nothing is published yet; run `lake run` or `lake publish`")
@@ -80,7 +80,7 @@ def _made(name: str, release: int | None, options: Settings) -> Report:
     withheld = bool(pointer.get("held")) and chosen.number == pointer["state"]
     with published.connect(chosen.number) as connection:
         now = dt.datetime.now(dt.UTC)
-        return make_report(definition, definitions, chosen, connection, now, withheld, currency)
+        return make_report(definition, definitions, chosen, connection, now, withheld, currency, minimum)
 
 
 def _check_mail(options: Settings) -> None:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ingest.errors import ConfigError
 from ingest.text import printable
-from pipeline.metrics.definition import Metric
+from pipeline.metrics.definition import Format, Metric
 from pipeline.metrics.measure import Kind
 from pipeline.metrics.period import Grain
 from pipeline.metrics.request import Query, refusal
@@ -175,4 +175,7 @@ def _unexplained(metrics: Mapping[str, Metric], metric: Metric, dimensions: Sequ
         return "is stored: its values do not add up over dimensions"
     if any(metrics[part].kind == Kind.RATIO for part in metric.measure.ratio):
         return "is a ratio of ratios, whose change has no single mix and rate effect"
+    counted = metrics[metric.measure.ratio[1]] if metric.measure.ratio else metric
+    if counted.format != Format.INTEGER:
+        return "counts nothing, so small groups would not be recognised; expected a count, or a ratio to one"
     return ""

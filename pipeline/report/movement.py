@@ -10,6 +10,7 @@ Where v had no denominator at one of the two times, its ratio counts as unchange
 
 Every value would contribute to a change that is the same everywhere. So the dimension shown is the one with the value
 whose effect differs most from its expected one: its share (of the sum before, or of the denominator) of the change.
+Values that count fewer than the minimum group size at one of the two times are not named, and are summed up.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Effect:
         effect: contribution to the change.
         expected: contribution if the change were the same everywhere.
         rate, mix: the two effects of a ratio; 0 for a sum.
+        counts: what the value counts then and now: a sum itself, or the denominator of a ratio.
     """
 
     value: str | None
@@ -48,6 +50,11 @@ class Effect:
     expected: float
     rate: float = 0.0
     mix: float = 0.0
+    counts: tuple[float, float] = (0.0, 0.0)
+
+    def is_small(self, minimum: int) -> bool:
+        """Whether it counts so few that it must not be named. Nobody is not few."""
+        return any(0 < count < minimum for count in self.counts)
 
     @property
     def excess(self) -> float:
@@ -62,7 +69,9 @@ class Movement:
     Attributes:
         before: the period compared with.
         change: of the metric.
-        effects: of all values, the farthest from expected first; they sum up to the change.
+        effects: of the values that may be named, the farthest from expected first.
+        small: of all others together; with the effects they sum up to the change.
+        hidden: how many others there are.
     """
 
     metric: Metric
@@ -71,6 +80,8 @@ class Movement:
     before: Span
     change: float
     effects: tuple[Effect, ...]
+    small: Effect
+    hidden: int
 
     @property
     def label(self) -> str:
@@ -83,8 +94,12 @@ def movement_of(
     definitions: Mapping[str, Metric],
     figure: Figure,
     dimensions: Sequence[str],
+    minimum: int = 0,
 ) -> Movement | None:
     """The one of some dimensions that moved most against the last comparison of a figure.
+
+    Args:
+        minimum: size of a group from which on it may be named.
 
     Returns:
         None if one of the two periods is unknown, or no dimension divides the change.
@@ -104,10 +119,17 @@ def movement_of(
                 text = None if value is None else str(value)
                 kept[period][text] = tuple(float(item or 0) for item in values)
         effects = ratio_effects(then, now) if metric.measure.ratio else sum_effects(then, now)
-        if len(effects) > 1:
-            change = sum(item.effect for item in effects)
-            found.append(Movement(metric, dimension, figure.span, before, change, tuple(effects)))
+        large = tuple(item for item in effects if not item.is_small(minimum))
+        if len(effects) > 1 and large:
+            change, small = sum(item.effect for item in effects), [item for item in effects if item.is_small(minimum)]
+            found.append(Movement(metric, dimension, figure.span, before, change, large, together(small), len(small)))
     return max(found, key=lambda item: abs(item.effects[0].excess), default=None)
+
+
+def together(effects: Sequence[Effect]) -> Effect:
+    """Several effects as one."""
+    sums = [sum(getattr(item, part) for item in effects) for part in ("effect", "expected", "rate", "mix")]
+    return Effect(None, None, None, *sums)
 
 
 def sum_effects(then: Parts, now: Parts) -> list[Effect]:
@@ -117,7 +139,7 @@ def sum_effects(then: Parts, now: Parts) -> list[Effect]:
     for value in dict.fromkeys((*then, *now)):
         (before,), (after,) = then.get(value, (0.0,)), now.get(value, (0.0,))
         expected = before / total * change if total else 0.0
-        found.append(Effect(value, before, after, after - before, expected))
+        found.append(Effect(value, before, after, after - before, expected, counts=(before, after)))
     return _ordered(found)
 
 
@@ -141,7 +163,7 @@ def ratio_effects(then: Parts, now: Parts) -> list[Effect]:
         after = own[1] if own[1] is not None else (known[0] if known else middle)
         share = sum(shares) / 2
         rate, mix = share * (after - before), (shares[1] - shares[0]) * ((before + after) / 2 - middle)
-        found.append(Effect(value, own[0], own[1], rate + mix, share * change, rate, mix))
+        found.append(Effect(value, own[0], own[1], rate + mix, share * change, rate, mix, (parts[0][1], parts[1][1])))
     return _ordered(found)
 
 

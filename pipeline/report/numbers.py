@@ -57,6 +57,7 @@ def numbers(report: Report, page: Page) -> dict[str, Any]:
                     }
                     for effect in item.effects
                 ],
+                "others": {"count": item.hidden, "effect": item.small.effect},
             }
             for item in report.movements
         ],

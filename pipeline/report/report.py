@@ -58,6 +58,7 @@ def make_report(
     now: dt.datetime,
     withheld: bool = False,
     currency: str = "",
+    minimum_group: int = 0,
 ) -> Report:
     """Compute a report.
 
@@ -66,6 +67,8 @@ def make_report(
         connection: to the release, see `Releases.connect`.
         now: with a time zone.
         withheld: see `health`.
+        currency: ISO code of the reporting currency.
+        minimum_group: size of a group from which on a value of a dimension may be named.
 
     Raises:
         ConfigError: the release has no complete period yet, or lacks a table.
@@ -80,7 +83,7 @@ def make_report(
             "that is over and computed; run `lake run` once it is"
         )
     explained = [item for section in definition.sections for item in section.explain.items() if item[0] in figures]
-    movements = (movement_of(connection, definitions, figures[name], by) for name, by in explained)
+    movements = (movement_of(connection, definitions, figures[name], by, minimum_group) for name, by in explained)
     complete: dict[str, dt.date | None] = {}
     for section in definition.sections:
         grain = definition.grain

@@ -8,7 +8,7 @@ from pipeline.metrics.period import Grain
 from pipeline.report import charts, words
 from pipeline.report.figures import Change, Figure
 from pipeline.report.health import State
-from pipeline.report.movement import Effect, Movement
+from pipeline.report.movement import Effect, Movement, together
 from pipeline.report.page import Cell, Group, Line, Moved, Page, Picture, Row
 from pipeline.report.report import Report
 from pipeline.report.unusual import LEAST, LIMIT, PERIODS, VOLUME, Course, Unusual
@@ -137,10 +137,10 @@ def _moved(report: Report, item: Movement) -> Moved:
         )
         for effect in sorted(item.effects[:VALUES], key=lambda effect: -abs(effect.effect))
     ]
-    if rest := item.effects[VALUES:]:
-        sums = [sum(getattr(effect, part) for effect in rest) for part in ("effect", "expected", "rate", "mix")]
-        others = Effect(None, None, None, *sums)
-        rows.append((f"{len(rest)} others", "", "", *_effects(report, item, others)))
+    rest = item.effects[VALUES:]
+    if count := len(rest) + item.hidden:
+        others = together([*rest, item.small])
+        rows.append((f"{count} {'other' if count == 1 else 'others'}", "", "", *_effects(report, item, others)))
     sign = (item.change > 0) - (item.change < 0)
     good = {Direction.UP: 1, Direction.DOWN: -1}.get(metric.direction, 0)
     title = f"{metric.label} by {item.label[:1].lower()}{item.label[1:]}"
