@@ -77,10 +77,11 @@ def _made(name: str, release: int | None) -> Report:
     if release is None and not pointer:
         raise ConfigError(f"{published.store.uri}: nothing is published yet; run `lake run` or `lake publish`")
     chosen = published.get(release or pointer["state"])
-    withheld = bool(pointer.get("held")) and chosen.number == pointer["state"]
+    is_current = chosen.number == pointer.get("state")
+    withheld = is_current and bool(pointer.get("held"))
     with published.connect(chosen.number) as connection:
         now = dt.datetime.now(dt.UTC)
-        return make_report(definition, definitions, chosen, connection, now, withheld, currency, minimum)
+        return make_report(definition, definitions, chosen, connection, now, withheld, is_current, currency, minimum)
 
 
 def _check_mail(options: Settings) -> None:

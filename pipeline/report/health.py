@@ -52,6 +52,7 @@ def health(
     complete: Mapping[str, dt.date | None],
     now: dt.datetime,
     withheld: bool = False,
+    is_current: bool = True,
 ) -> list[Fact]:
     """The health of a release.
 
@@ -60,8 +61,9 @@ def health(
         span: that the report is about.
         complete: the last complete day of each section, by title.
         withheld: whether newer releases are kept from readers, after a rollback.
+        is_current: whether it is the release that readers get.
     """
-    found = [_release(release, now, withheld), _complete(span, complete), _audits(release, connection)]
+    found = [_release(release, now, withheld, is_current), _complete(span, complete), _audits(release, connection)]
     asked = (
         ("ops.feed_freshness", _feeds),
         ("ops.volume_anomalies", lambda own: _arrivals(own, span)),
@@ -78,16 +80,18 @@ def health(
     return found
 
 
-def _release(release: Release, now: dt.datetime, withheld: bool) -> Fact:
+def _release(release: Release, now: dt.datetime, withheld: bool, is_current: bool) -> Fact:
     age = now - release.published_at
     at = release.published_at.astimezone(dt.UTC)
     text = f"release {release.number}, published {at:%a} {short(at.date())} {at:%H:%M} UTC"
     state = State.GOOD
-    if age > OLD:
+    if not is_current:
+        state, text = State.NOTE, f"{text}; readers get another one"
+    elif age > OLD:
         state, text = State.BAD, f"{text}, {_age(age.total_seconds())} ago: no cycle has published since"
     if withheld:
         state, text = max(state, State.WARNING, key=list(State).index), f"{text}; newer releases are withheld"
-    values = {"number": release.number, "published_at": at.isoformat(), "withheld": withheld}
+    values = {"number": release.number, "published_at": at.isoformat(), "current": is_current, "withheld": withheld}
     return Fact("release", "Release", state, text, values)
 
 

@@ -12,7 +12,7 @@ class Cell:
     """A text and how it is coloured.
 
     Attributes:
-        tone: good, bad or flat; what it means also stands in the text, by sign or word.
+        tone: good, bad, warn or flat; what it means also stands in the text, by sign or word.
     """
 
     text: str
@@ -96,7 +96,7 @@ class Page:
     Attributes:
         summary: headline figures in one line.
         verdict: how much is unusual.
-        problems: how many lines of the health need a look, in words; empty if none.
+        problems: how many lines of the health need a look; None if none does.
     """
 
     title: str
@@ -104,7 +104,7 @@ class Page:
     subject: str
     summary: str
     verdict: Cell
-    problems: str
+    problems: Cell | None
     groups: tuple[Group, ...]
     unusual: tuple[Cell, ...]
     charts: tuple[Picture, ...]

@@ -57,6 +57,7 @@ def make_report(
     connection: duckdb.DuckDBPyConnection,
     now: dt.datetime,
     withheld: bool = False,
+    is_current: bool = True,
     currency: str = "",
     minimum_group: int = 0,
 ) -> Report:
@@ -66,7 +67,7 @@ def make_report(
         definitions: of the metrics.
         connection: to the release, see `Releases.connect`.
         now: with a time zone.
-        withheld: see `health`.
+        withheld, is_current: see `health`.
         currency: ISO code of the reporting currency.
         minimum_group: size of a group from which on a value of a dimension may be named.
 
@@ -98,6 +99,6 @@ def make_report(
         figures,
         tuple(courses(connection, definitions, figures, definition.grain)),
         tuple(item for item in movements if item),
-        tuple(health(release, connection, span, complete, now, withheld)),
+        tuple(health(release, connection, span, complete, now, withheld, is_current)),
         currency,
     )

@@ -21,7 +21,7 @@ def _lines(page: Page) -> Iterator[str]:
     yield ""
     yield from wrap(f"{page.summary}; {page.verdict.text}.", WIDTH)
     if page.problems:
-        yield f"{page.problems.capitalize()}."
+        yield f"{page.problems.text.capitalize()}."
     for group in page.groups:
         heads = (group.title, "", *(f"vs {head}" for head in group.heads))
         rows = [

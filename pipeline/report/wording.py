@@ -26,11 +26,11 @@ def make_page(report: Report) -> Page:
     headline = [report.figures[name] for name in report.definition.headline if name in report.figures]
     summary = "; ".join(_headline(report, figure) for figure in headline)
     judged = {course.metric.name for course in report.courses if course.usual}
-    verdict = Cell(f"{len(unusual)} unusual" if unusual else "nothing unusual", "bad" if unusual else "good")
+    verdict = Cell("nothing unusual", "good")
+    if unusual:
+        verdict = Cell(f"{len(unusual)} unusual {'value' if len(unusual) == 1 else 'values'}", "bad")
     if not judged:
         verdict = Cell("too early to say what is unusual")
-    problems = sum(fact.state in (State.WARNING, State.BAD) for fact in report.health)
-    troubled = f"{problems} {'thing' if problems == 1 else 'things'} to check in the pipeline" if problems else ""
     shown = _charted(report)
     return Page(
         title=report.definition.title,
@@ -38,7 +38,7 @@ def make_page(report: Report) -> Page:
         subject=f"{report.definition.title}, {report.span.brief}: {summary}; {verdict.text}",
         summary=summary,
         verdict=verdict,
-        problems=troubled,
+        problems=_problems(report),
         groups=tuple(_groups(report)),
         unusual=tuple(Cell(_unusual(report, item), _TONES[item.verdict]) for item in unusual),
         charts=tuple(_chart(course, number) for number, course in enumerate(shown)),
@@ -47,6 +47,14 @@ def make_page(report: Report) -> Page:
         health=tuple(Line(fact.label, _state(fact.state), fact.text) for fact in report.health),
         notes=_notes(report, judged),
     )
+
+
+def _problems(report: Report) -> Cell | None:
+    states = [fact.state for fact in report.health if fact.state in (State.WARNING, State.BAD)]
+    if not states:
+        return None
+    things = "1 thing" if len(states) == 1 else f"{len(states)} things"
+    return Cell(f"{things} to check in the pipeline", "bad" if State.BAD in states else "warn")
 
 
 def _headline(report: Report, figure: Figure) -> str:

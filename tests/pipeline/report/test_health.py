@@ -97,6 +97,8 @@ def test_each_trouble_is_named(release: Release, connection: duckdb.DuckDBPyConn
 def test_an_old_or_rolled_back_release_is_said(release: Release, connection: duckdb.DuckDBPyConnection) -> None:
     old = facts(release, connection, now=PUBLISHED + dt.timedelta(days=3))["release"]
     assert (old.state, old.text.rpartition(", ")[2]) == (State.BAD, "3 days ago: no cycle has published since")
+    chosen = facts(release, connection, now=PUBLISHED + dt.timedelta(days=3), is_current=False)["release"]
+    assert (chosen.state, chosen.text.rpartition("; ")[2]) == (State.NOTE, "readers get another one")
     withheld = facts(release, connection, withheld=True)["release"]
     assert (withheld.state, withheld.text.rpartition("; ")[2]) == (State.WARNING, "newer releases are withheld")
 

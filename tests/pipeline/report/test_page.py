@@ -104,7 +104,7 @@ def test_html_and_text_state_the_headline(page: Page, html: Reader, daily: Repor
     change = plays.changes[-1].share
     assert change is not None
     stated = f"Plays {plays.value:,} (−{abs(change) * 100:.1f} % vs Sat 13 Jun)"  # noqa: RUF001  as it is shown
-    assert page.subject == f"Daily report, Sat 20 Jun: {page.summary}; 1 unusual"
+    assert page.subject == f"Daily report, Sat 20 Jun: {page.summary}; 1 unusual value"
     assert page.summary.startswith(f"{stated}; MRR 12,")
     assert page.summary in render_text(page).replace("\n", " ")
     assert f"{page.summary}." in html.text
