@@ -31,6 +31,8 @@ _TABLE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 SHARED = ("time", "grains", "dimensions", "not_over")
 """Fields that the metrics of a table share."""
 _SUFFIXES = ("_before", "_difference", "_change")
+_RESERVED = (*Grain, "period", "value")
+"""Names that have a meaning of their own in queries and their results."""
 
 
 class Format(StrEnum):
@@ -52,10 +54,17 @@ class Direction(StrEnum):
 
 
 def _name(value: str) -> str:
-    if not _NAME.fullmatch(value) or value in set(Grain) or value.endswith(_SUFFIXES):
+    if not _NAME.fullmatch(value) or value in _RESERVED or value.endswith(_SUFFIXES):
         raise ValueError(
-            f"'{value}' is not a valid name; expected lower_snake_case, no grain, not ending in {', '.join(_SUFFIXES)}"
+            f"'{value}' is not a valid name; expected lower_snake_case, none of {', '.join(_RESERVED)}, not ending in "
+            f"{', '.join(_SUFFIXES)}"
         )
+    return value
+
+
+def _column(value: str) -> str:
+    if not _NAME.fullmatch(value) or value in _RESERVED:
+        raise ValueError(f"'{value}' is not a column; expected lower_snake_case, none of {', '.join(_RESERVED)}")
     return value
 
 
@@ -81,9 +90,11 @@ class Metric(BaseModel):
         time: date column of the table; in a periodic table the first day of the period.
         grains: periods that it can be reported by, finest first: that is the period of one row of the table.
         dimensions: columns of the table by which it can be grouped and filtered, with labels.
-        not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value.
+        not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value. For a
+            stored metric all of them, unless some are named because the others follow from those.
         additive_reason: why a column may be summed although the comment in its model does not say so.
-        where: the condition for the rows that the metric is about; empty for all.
+        where: the condition for the rows that the metric is about; empty for all, and for a ratio, whose parts have
+            their own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,10 +107,10 @@ class Metric(BaseModel):
     unit: str = Field(min_length=1)
     format: Format
     table: Annotated[str, AfterValidator(_table)]
-    time: Annotated[str, AfterValidator(_name)]
+    time: str
     grains: tuple[Grain, ...] = Field(min_length=1)
     measure: Measure
-    dimensions: Mapping[str, str] = Field(default_factory=dict)
+    dimensions: Mapping[Annotated[str, AfterValidator(_column)], str] = Field(default_factory=dict)
     not_over: tuple[str, ...] = ()
     where: Annotated[str, AfterValidator(lambda value: value and _where(value))] = ""
     direction: Direction
@@ -146,14 +157,31 @@ def load_metrics(folder: Path) -> dict[str, Metric]:
             if name in found:
                 raise ConfigError(f"{place} is already defined in {found[name].domain}.yaml; expected a unique name")
             found[name] = _metric(name, path.stem, _inherited(own, name, fields, place), place)
+    dimensions = {name: metric.name for metric in found.values() for name in metric.dimensions}
     for metric in found.values():
+        if metric.name in dimensions:
+            raise ConfigError(
+                f"{folder / metric.domain}.yaml: metric {metric.name} has the name of a dimension of "
+                f"{dimensions[metric.name]}; expected another name"
+            )
         _check_ratio(found, metric, folder / f"{metric.domain}.yaml")
     return found
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C parser, if it is there
+    """Read YAML; a name that is given twice is a mistake, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1 and name != "<<":
+                raise yaml.YAMLError(f"{name} is given twice, {node.start_mark}")
+        return dict(super().construct_mapping(node, deep))
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     return _mapping(raw, str(path))
@@ -187,7 +215,7 @@ def _inherited(own: Mapping[str, dict[str, Any]], name: str, fields: dict[str, A
         seen.add(part)
         base = own[part]
         parts = base.get("measure", {}).get("ratio") if isinstance(base.get("measure"), dict) else None
-    return {field: base[field] for field in ("table", "where", *SHARED) if field in base} | fields
+    return {field: base[field] for field in ("table", *SHARED) if field in base} | fields
 
 
 def _metric(name: str, domain: str, fields: dict[str, Any], place: str) -> Metric:
@@ -204,6 +232,8 @@ def _check_ratio(definitions: Mapping[str, Metric], metric: Metric, path: Path) 
     for name in metric.not_over:
         if name not in metric.dimensions:
             raise ConfigError(f"{place}: not_over {name}; expected one of its dimensions")
+    if metric.where and metric.measure.ratio:
+        raise ConfigError(f"{place}: where {metric.where}; expected it at the parts of the ratio, each has its own")
     for name in metric.measure.ratio:
         if name not in definitions:
             raise ConfigError(f"{place}: ratio of {name}, which is not defined; expected metrics of the same file")
