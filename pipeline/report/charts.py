@@ -34,7 +34,8 @@ def draw(spec: Mapping[str, Any]) -> bytes:
     except ImportError:
         raise ConfigError(
             "the charts of a report need vl-convert-python, which is not installed: "
-            "install the extra `portal` (pip install 'lakemesh[portal]'); `--json` works without it"
+            "run `make setup-portal`, or install the extra `portal` (pip install 'lakemesh[portal]'); `--json` works "
+            "without it"
         ) from None
     drawn: bytes = vl_convert.vegalite_to_png(dict(spec), scale=SCALE, allowed_base_urls=[])
     return drawn
