@@ -84,9 +84,9 @@ def test_five_of_the_weeks_before_must_be_known() -> None:
 def test_few_ordinary_days_are_called_unusual_and_most_halved_ones_are() -> None:
     chance = random.Random(3)
     ordinary = halved = 0
-    for _ in range(300):
+    for _ in range(80):
         values = {DAY - dt.timedelta(days=number): chance.gauss(1000, 100) for number in range(100)}
         ordinary += bool(judged(METRICS["time_spent"], values.get).unusual)
         halved += bool(judged(METRICS["time_spent"], (values | {DAY: values[DAY] / 2}).get).unusual)
-    assert ordinary <= 3
-    assert halved >= 200
+    assert ordinary <= 2
+    assert halved >= 55
