@@ -64,7 +64,9 @@ def test_no_leftovers() -> None:
     names = [path.name for path in tracked()]
     assert [name for name in names if name.endswith((".bak", ".orig", ".rej", ".tmp", ".duckdb", ".env"))] == []
     words = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
-    assert [str(path) for path, text in texts() if path != OWN and words.search(text)] == []
+    binary = {".parquet", ".png", ".zip"}  # compressed bytes may spell anything
+    found = [str(path) for path, text in texts() if words.search(text) and path.suffix not in binary]
+    assert [path for path in found if path != str(OWN)] == []
 
 
 def test_license_is_that_of_the_package_metadata() -> None:

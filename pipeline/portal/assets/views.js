@@ -123,6 +123,13 @@
       })),
     );
 
+  /** The first days of a range's periods. */
+  const periods = ({ since, until }, grain) => {
+    const found = [];
+    for (let at = cubes.start(since, grain); at <= until; at = cubes.add(at, grain, 1)) found.push(at);
+    return found;
+  };
+
   const overTime = (tile, data, state, selection) => {
     const { span, grain, list } = series(tile, data, state, selection);
     const starts = [...new Map(list.flatMap(({ buckets }) => buckets.map((item) => [item.start, item]))).values()].sort(
@@ -146,18 +153,20 @@
     let before = [];
     if (tile.kind === "line" && list.length === 1 && !tile.by && span.compared) {
       const earlier = data.buckets(tile.metrics[0], selection, span.compared.since, span.compared.until, grain);
-      before = earlier
-        .slice(0, starts.length)
-        .map((item, place) => ({
-          series: state.compare === "year" ? "A year before" : "Previous period",
-          start: starts[place].start,
-          label: item.label,
-          value: item.value,
-          shown: show(item.value, metric),
-        }));
+      // a period before stands where it stands in its own range, also if that range begins before the data
+      const [now, then] = [periods(span, grain), periods(span.compared, grain)];
+      before = earlier.flatMap((item) => {
+        const at = now[then.indexOf(item.start)];
+        if (at === undefined) return [];
+        const series = state.compare === "year" ? "A year before" : "Previous period";
+        return [{ series, start: at, label: item.label, value: item.value, shown: show(item.value, metric) }];
+      });
       if (before.length) {
         model.columns.push(before[0].series);
-        rows.forEach((row, place) => row.push(cell(before[place]?.value ?? null, metric)));
+        rows.forEach((row, place) => {
+          const match = before.find((item) => item.start === starts[place].start);
+          row.push(cell(match?.value ?? null, metric));
+        });
         model.caption += `; dashed: ${state.compare === "year" ? "a year before" : "the period before"}`;
       }
     }

@@ -117,6 +117,20 @@ def test_comparisons_equal_the_query(
     assert ("▲" if change > 0 else "▼") in shown
 
 
+def test_period_before_that_begins_before_the_data_stands_at_its_own_days(
+    page: Reader, release: duckdb.DuckDBPyConnection, metrics: dict[str, Metric]
+) -> None:
+    since, until = FIRST + 5 * DAY, FIRST + 14 * DAY
+    page.go("use", **{"from": str(since), "to": str(until)}, compare="previous")
+    rows = answer(release, metrics, Query(("plays",), grain=Grain.DAY, since=FIRST, until=until)).rows
+    plays = {day: float(value) for day, value in rows}
+    days = [since + number * DAY for number in range(10)]
+    found = page.table("Plays over time")
+    assert [row[1] for row in found] == [plays[day] for day in days]
+    assert [row[2] for row in found] == [plays.get(day - 10 * DAY, NOTHING) for day in days]
+    assert [row[2] for row in found][:5] == [NOTHING] * 5
+
+
 @pytest.mark.parametrize("period", ["28d", "90d", "12m", "all"])
 def test_tables_behind_charts_equal_the_query(
     page: Reader, release: duckdb.DuckDBPyConnection, metrics: dict[str, Metric], period: str
