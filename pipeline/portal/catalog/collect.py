@@ -1,0 +1,130 @@
+"""Collect the catalog of a release from the project, its contracts, metrics and dashboards, and the release itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import msgspec
+from sqlmesh.core.context import GenericContext
+
+from ingest.contracts.contract import Contract
+from pipeline.access.classes import Classification, Uses
+from pipeline.metrics.definition import Metric
+from pipeline.portal.catalog.entries import FORMAT_VERSION, Audit, Catalog, Exposure, Result, Table
+from pipeline.portal.catalog.exposures import metric_entries, terms
+from pipeline.portal.catalog.feeds import feed_table
+from pipeline.portal.catalog.figures import with_figures
+from pipeline.portal.catalog.models import references, standalone, tables_of
+from pipeline.portal.catalog.quality import last_results, with_quality
+from pipeline.releases.release import Release
+
+GLOSSARY = Path("docs") / "glossary.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The release that a catalog is of.
+
+    Attributes:
+        release: its manifest.
+        connection: to it, with its tables as `gold.x`.
+        uri: of the releases.
+    """
+
+    release: Release
+    connection: duckdb.DuckDBPyConnection
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What the project declares beside models and contracts.
+
+    Attributes:
+        metrics: by name.
+        exposures: the dashboards.
+        classes: by table and column.
+        uses: what each column is computed from, by table and column.
+        minimum_group_size: rows that a value of a quasi-identifying column needs to be shown.
+    """
+
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    exposures: tuple[Exposure, ...] = ()
+    classes: Classification = field(default_factory=dict)
+    uses: Uses = field(default_factory=dict)
+    minimum_group_size: int = 5
+
+
+def collect(
+    context: GenericContext,
+    contracts: Mapping[str, Contract],
+    definitions: Definitions,
+    published: Published | None = None,
+    before: Catalog | None = None,
+) -> Catalog:
+    """Collect the catalog.
+
+    Args:
+        context: the loaded project.
+        contracts: by feed.
+        definitions: metrics, dashboards, classes and lineage.
+        published: the release that it describes; without one the catalog has no figures, as for `lake impact`.
+        before: the catalog of an earlier release: profiles of tables whose files are the same are reused.
+    """
+    project = Path(context.path)
+    tables = tables_of(context.models.values(), definitions.uses, definitions.classes, project)
+    tables |= {contract.table: feed_table(contract, definitions.classes) for contract in contracts.values()}
+    audits = _standalone_audits(context)
+    results: dict[str, Result] = {}
+    if published is not None:
+        results = last_results(published.release, published.connection, before.audits if before else ())
+    audits = [msgspec.structs.replace(audit, last=results.get(audit.name)) for audit in audits]
+    tables = {name: _completed(table, tables, audits, published) for name, table in sorted(tables.items())}
+    if published is not None:
+        old = {table.name: table for table in before.tables} if before else {}
+        release, connection = published.release, published.connection
+        known = with_figures(
+            tables.values(), release, connection, published.uri, old, definitions.minimum_group_size
+        )
+        tables = with_quality({table.name: table for table in known}, release, connection)
+    glossary = project / GLOSSARY
+    return Catalog(
+        FORMAT_VERSION,
+        context.config.project or project.name,
+        published.release.number if published else 0,
+        published.release.published_at.isoformat(timespec="seconds") if published else "",
+        tuple(tables.values()),
+        metric_entries(definitions.metrics),
+        definitions.exposures,
+        tuple(audits),
+        tuple(terms(glossary.read_text(encoding="utf-8"))) if glossary.is_file() else (),
+    )
+
+
+def _standalone_audits(context: GenericContext) -> list[Audit]:
+    found = []
+    for audit in context.standalone_audits.values():
+        scope = audit.defaults["scope"].name if "scope" in audit.defaults else ""
+        found.append(standalone(audit, scope))
+    return sorted(found, key=lambda audit: audit.name)
+
+
+def _completed(
+    table: Table, tables: Mapping[str, Table], audits: Iterable[Audit], published: Published | None
+) -> Table:
+    """A table with its references, the standalone audits that read it, and results of its own.
+
+    A release exists only if every blocking audit of what it was computed from passed.
+    """
+    own = table.audits
+    if published is not None:
+        at = published.release.published_at.replace(tzinfo=None).isoformat(timespec="seconds")
+        passed = Result(at, 0, "computed dates")
+        own = tuple(msgspec.structs.replace(audit, last=passed) if audit.blocking else audit for audit in own)
+    reading = tuple(audit for audit in audits if table.name in audit.reads)
+    return msgspec.structs.replace(
+        table, audits=(*own, *reading), references=references(table, tables) or table.references
+    )
