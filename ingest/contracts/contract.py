@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from ingest.contracts.classes import Class, strictest, subject_name
 from ingest.contracts.keywords import KEYWORDS
 from ingest.contracts.source import LONGEST_SECONDS, Completeness, Source, Strict
 from ingest.errors import ConfigError
@@ -66,15 +67,47 @@ class Kind(StrEnum):
 
 
 class Column(Strict):
-    """One field of a record. `repeated` makes it a list, `fields` are the fields of a struct."""
+    """One field of a record. `repeated` makes it a list, `fields` are the fields of a struct.
+
+    Attributes:
+        class_: `class` in the contract; the fields of a struct have at least the class of the struct.
+        subject: whose values they are, the kind of person: account, child, customer, …; of a classed column only.
+    """
 
     name: Annotated[str, AfterValidator(_name)]
     type: Annotated[str, AfterValidator(_type)]
     description: str = Field(min_length=1)
     required: bool = False
-    pii: bool = False
+    class_: Class = Field(default=Class.NONE, alias="class")
+    subject: Annotated[str, AfterValidator(subject_name)] | None = None
     repeated: bool = False
     fields: tuple[Column, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_pii(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "pii" in data:
+            raise ValueError(
+                f"column '{data.get('name')}': `pii` is no field; expected `class` (direct, quasi or sensitive) and "
+                "`subject` (whose value it is), as in `class: direct, subject: account`; nothing for other columns"
+            )
+        return data
+
+    @model_validator(mode="after")
+    def _owned(self) -> Self:
+        if self.is_personal != (self.subject is not None):
+            raise ValueError(
+                f"column '{self.name}': class {self.class_} has no subject; expected whose value it is, as in "
+                "`subject: account`"
+                if self.is_personal
+                else f"column '{self.name}': a subject without a class; expected `class` direct, quasi or sensitive"
+            )
+        return self
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether its values are about a person, so that commands mask them."""
+        return self.class_.is_personal
 
     @model_validator(mode="after")
     def _members(self) -> Self:
@@ -169,6 +202,23 @@ class Contract(Strict):
                 yield from below(column.fields, f"{prefix}{column.name}.")
 
         return below(self.columns, "")
+
+    def classes(self) -> dict[str, tuple[Class, str | None]]:
+        """Return the class and the subject of every column by dotted path.
+
+        A field of a struct has at least the class of the struct; a struct as a whole has the strictest class within it.
+        """
+        own: dict[str, tuple[Class, str | None]] = {}
+        for path, column in self.walk():
+            around = own.get(path.rpartition(".")[0], (Class.NONE, None))
+            mine = (column.class_, column.subject)
+            own[path] = mine if strictest((around[0], mine[0])) is mine[0] and mine[1] else around
+        whole = dict(own)
+        for path in reversed(own):
+            parent = path.rpartition(".")[0]
+            if parent and strictest((whole[parent][0], whole[path][0])) is not whole[parent][0]:
+                whole[parent] = whole[path]
+        return whole
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from ingest.contracts.classes import Class
 from ingest.contracts.contract import Column, Contract, Kind
 from ingest.errors import ContractRefused
 from ingest.ledger.entry import LakeFile
@@ -26,6 +27,8 @@ INTEGER_DIGITS = 19
 """Digits of the longest 64-bit integer."""
 EXACT_DOUBLE = 1 << 53
 """Greatest magnitude up to which every integer has an exact double."""
+UNKNOWN = "unknown"
+"""Subject of a column that only an older contract declared; its class is the strictest."""
 THREADS = 32
 _SQL = {"TEXT": "string", "VARCHAR": "string", "BIGINT": "integer"}
 _TOKEN = re.compile(r'\s*(DECIMAL\(\d+, ?\d+\)|"[^"]+"|[A-Za-z_][A-Za-z0-9_]*|\[\]|[(),])')
@@ -347,7 +350,7 @@ def _value_fault(path: str, old: Type, new: Type, found: _Range, in_list: bool) 
 
 
 def as_loaded(contract: Contract, state: LedgerState) -> Contract:
-    """Return the contract as recorded in the ledger, for reading; descriptions and `pii` are the current ones."""
+    """Return the contract as recorded in the ledger, for reading; descriptions and classes are the current ones."""
     if state.contract:
         record = Record.parse(state.contract)
     else:  # loaded before contracts were recorded: use the columns of the newest file
@@ -363,7 +366,8 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
                 type=kind.base,
                 description=known[path].description if path in known else "",
                 required=kind.required,
-                pii=path not in known or known[path].pii,
+                class_=known[path].class_ if path in known else Class.SENSITIVE,
+                subject=known[path].subject if path in known else UNKNOWN,
                 repeated=kind.repeated,
                 fields=below(f"{path}."),
             )

@@ -1,6 +1,7 @@
 """Masking of personal values in rejected records, by the contract.
 
-A value is shown only if the contract knows its column, the column is not `pii` and the value has the expected shape.
+A value is shown only if the contract knows its column, the column is of class `none` and the value has the expected
+shape.
 Of all other values at most the type is shown. A record that is not a JSON object is hidden as a whole.
 """
 
@@ -88,9 +89,9 @@ def masked_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _personal(columns: Sequence[Column], inherited: bool) -> Iterator[Column]:
     for column in columns:
-        if column.pii or inherited:
+        if column.is_personal or inherited:
             yield column
-        yield from _personal(column.fields, column.pii or inherited)
+        yield from _personal(column.fields, column.is_personal or inherited)
 
 
 def _is_public(contract: Contract, path: str) -> bool:
@@ -100,7 +101,7 @@ def _is_public(contract: Contract, path: str) -> bool:
     found: Column | None = None
     for part in parts:
         found = next((column for column in columns if column.name == part), None)
-        if found is None or found.pii:
+        if found is None or found.is_personal:
             return False
         columns = found.fields
     return found is not None and not found.fields
@@ -117,7 +118,7 @@ def _value(value: Any, column: Column | None) -> str:
         return "null"
     if column is None:
         return _json(f"<{_kind(value)}>")
-    if column.pii:
+    if column.is_personal:
         return _json(HIDDEN)
     if column.repeated and isinstance(value, list) and not isinstance(value, _Pairs):
         return f"[{', '.join(_item(item, column) for item in value)}]"

@@ -173,10 +173,11 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
             f"{', '.join(contract.key)}, from {contract.source.bucket}/{contract.source.prefix}*\n"
             f"{contract.description}"
         )
-        table = _table("column", "type", "rules", "description")
+        table = _table("column", "type", "rules", "class", "description")
         for path, column in contract.walk():
-            rules = [name for name in ("required", "pii") if getattr(column, name)]
-            table.add_row(path, column.type + ("[]" if column.repeated else ""), " ".join(rules), column.description)
+            kind = column.type + ("[]" if column.repeated else "")
+            owned = f"{column.class_}: {column.subject}" if column.is_personal else ""
+            table.add_row(path, kind, "required" if column.required else "", owned, column.description)
         items.append(table)
     return _text(*items)
 

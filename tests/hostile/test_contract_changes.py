@@ -340,7 +340,9 @@ def test_version_is_raised_with_each_change(tmp_path: Path) -> None:
     assert "version 2 is older than version 3" in checkout.lake("contracts", code=2).stderr
 
     # descriptions and data classes are no columns, and a version may be raised without a change
-    checkout.agree(column("x", "integer", pii=True) | {"description": "y"}, version=3)
+    checkout.agree(
+        column("x", "integer", **{"class": "direct", "subject": "account"}) | {"description": "y"}, version=3
+    )
     checkout.lake("contracts", "--write")
     checkout.agree(column("x", "integer"), version=5)
     checkout.put("b.json", {"x": 2})

@@ -14,18 +14,19 @@ from pipeline.access.masking import masked_detail, masked_record, masked_row
 from tests.hostile.checkout import Checkout, column
 
 SECRETS = ("alice@example.com", "0611223344", "secret-device", "hunter2", "4111111111111111")
+OWNED = {"class": "direct", "subject": "account"}
 COLUMNS = (
     column("amount", "integer"),
-    column("email", "string", pii=True),
-    column("phones", "string", repeated=True, pii=True),
+    column("email", "string", **OWNED),
+    column("phones", "string", repeated=True, **OWNED),
     column("plan", "string"),
     column(
         "device",
         "struct",
-        fields=[column("id", "string", pii=True), column("os", "string"), column("n", "integer", repeated=True)],
+        fields=[column("id", "string", **OWNED), column("os", "string"), column("n", "integer", repeated=True)],
     ),
-    column("owner", "struct", pii=True, fields=[column("city", "string")]),
-    column("lines", "struct", repeated=True, fields=[column("sku", "string"), column("buyer", "string", pii=True)]),
+    column("owner", "struct", **OWNED, fields=[column("city", "string")]),
+    column("lines", "struct", repeated=True, fields=[column("sku", "string"), column("buyer", "string", **OWNED)]),
 )
 RECORD = {
     "amount": "x",

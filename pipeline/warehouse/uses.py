@@ -1,0 +1,175 @@
+"""Which columns each output column of a model is computed from, and how they reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+from sqlglot.optimizer import qualify
+from sqlglot.optimizer.scope import Scope, build_scope
+from sqlmesh.core.dialect import normalize_mapping_schema
+from sqlmesh.core.model import Model
+
+from pipeline.access.classes import Reach, Use
+
+COUNTS = (exp.Count, exp.CountIf, exp.ApproxDistinct)
+"""Aggregates whose result says nothing of the values."""
+SUMS = (
+    *(exp.Sum, exp.Avg, exp.LogicalAnd, exp.LogicalOr, exp.Corr, exp.CovarPop, exp.CovarSamp),
+    *(exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop),
+)
+"""Aggregates whose result is no value of one row. MIN, MAX, MEDIAN, quantiles and lists return such values."""
+ENDING = (*COUNTS, *SUMS)
+TRANSPARENT = (exp.Alias, exp.Paren, exp.Cast, exp.TryCast, exp.Unnest, exp.Explode)
+"""What may stand around a struct so that a field of the whole is still that field of the struct."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A use on its way to the output, and whether it is still the column itself, so that `.field` names its field."""
+
+    use: Use
+    is_whole: bool
+
+    def through(self, way: _Way) -> _Found:
+        same = self.is_whole and self.use.reach is Reach.VALUE
+        column = f"{self.use.column}.{way.path}" if way.path and same else self.use.column
+        reach = self.use.reach.then(way.reach)
+        per = way.per if way.reach is Reach.AGGREGATE else self.use.per
+        return _Found(Use(self.use.table, column, reach, per), same and way.is_whole)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The way from an expression to the output: see Use, and `path`, the field of its value that is wanted."""
+
+    reach: Reach = Reach.VALUE
+    per: tuple[str, ...] = ()
+    path: str = ""
+    is_whole: bool = True
+
+    def changed(self) -> _Way:
+        """The way of what a value is calculated from, rather than read."""
+        return _Way(self.reach, self.per, "", False)
+
+
+def column_uses(model: Model) -> dict[str, tuple[Use, ...]]:
+    """Return, for each output column of a SQL model, the columns that its values are computed from, sorted.
+
+    Columns that only choose rows (WHERE, ON, GROUP BY, QUALIFY) are not among them. A model without SQL, such as a
+    seed or an external model, has columns without uses, as has a model whose query cannot be rendered now.
+    """
+    names = list(model.columns_to_types or ())
+    rendered = model.render_query() if model.is_sql else None
+    if rendered is None:
+        return dict.fromkeys(names, ())
+    query = qualify.qualify(
+        rendered.copy(),
+        dialect=model.dialect,
+        schema=normalize_mapping_schema(model.mapping_schema, dialect=model.dialect),
+        validate_qualify_columns=False,
+        infer_schema=True,
+    )
+    scope = build_scope(query)
+    if scope is None:
+        return dict.fromkeys(names, ())
+    reader = _Reader()
+    found = {name: {item.use for item in reader.output(scope, name)} for name in query.named_selects}
+    return {name: tuple(sorted(found.get(name, ()))) for name in dict.fromkeys((*query.named_selects, *names))}
+
+
+class _Reader:
+    """Follows columns through the scopes of one query."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, str], frozenset[_Found]] = {}
+
+    def output(self, scope: Scope, name: str) -> frozenset[_Found]:
+        """What an output column of a scope is computed from."""
+        key = (id(scope), name)
+        if key not in self._known:
+            self._known[key] = frozenset()  # a recursive query reads itself
+            self._known[key] = frozenset(self._output(scope, name))
+        return self._known[key]
+
+    def _output(self, scope: Scope, name: str) -> Iterator[_Found]:
+        query = scope.expression
+        if isinstance(query, exp.SetOperation):
+            place = query.named_selects.index(name) if name in query.named_selects else -1
+            for side in scope.union_scopes:
+                names = side.expression.named_selects
+                if 0 <= place < len(names):
+                    yield from self.output(side, names[place])
+        elif isinstance(query, exp.Query):
+            for item in query.selects:
+                if item.alias_or_name == name:
+                    yield from self._read(scope, item, _Way())
+
+    def _read(self, scope: Scope, node: exp.Expression, way: _Way) -> Iterator[_Found]:
+        """What an expression is computed from."""
+        if isinstance(node, exp.Column):
+            yield from self._column(scope, node, way)
+        elif isinstance(node, exp.Dot):
+            path = f"{node.name}.{way.path}" if way.path else node.name
+            yield from self._read(scope, node.this, replace(way, path=path))
+        elif isinstance(node, exp.Query):
+            inner = next((item for item in scope.subquery_scopes if item.expression is node.unnest()), None)
+            for name in inner.expression.named_selects if inner else ():
+                yield from (item.through(way) for item in self.output(inner, name))
+        elif isinstance(node, exp.Window):
+            keys = node.args.get("partition_by") or []
+            yield from self._call(scope, node.this, keys, way)
+            for part in (*keys, node.args.get("order")):
+                if part is not None:
+                    yield from self._read(scope, part, _Way(Reach.WINDOW, is_whole=False))
+        elif isinstance(node, exp.AggFunc | exp.Filter):
+            group = scope.expression.args.get("group")
+            yield from self._call(scope, node, group.expressions if group else [], way)
+        else:
+            inner_way = way if isinstance(node, TRANSPARENT) else way.changed()
+            for child in node.iter_expressions():
+                yield from self._read(scope, child, inner_way)
+
+    def _call(self, scope: Scope, node: exp.Expression, keys: list[exp.Expression], way: _Way) -> Iterator[_Found]:
+        """What an aggregate or window function over groups is computed from, its FILTER included."""
+        function = node.this if isinstance(node, exp.Filter | exp.IgnoreNulls | exp.RespectNulls) else node
+        if isinstance(function, SUMS):
+            found = {item.use for key in keys for item in self._read(scope, key, _Way())}
+            per = tuple(sorted({use.name for use in found if use.reach is Reach.VALUE}))
+            inner = _Way(Reach.AGGREGATE, per, is_whole=False)
+        elif isinstance(function, COUNTS):
+            inner = _Way(Reach.AGGREGATE, is_whole=False)
+        else:
+            inner = way.changed()
+        for child in (*function.iter_expressions(), *(() if function is node else (node.expression,))):
+            if child is not None:
+                yield from self._read(scope, child, inner)
+
+    def _column(self, scope: Scope, column: exp.Column, way: _Way) -> Iterator[_Found]:
+        source, owner = _source(scope, column.table)
+        if isinstance(source, exp.Table):
+            name = f"{column.name}.{way.path}" if way.path else column.name
+            yield _Found(Use(f"{source.db}.{source.name}", name, way.reach, way.per), way.is_whole)
+        elif isinstance(source, Scope) and isinstance(source.expression, exp.UDTF):
+            listed = source.expression
+            names = listed.alias_column_names
+            place = names.index(column.name) if column.name in names else 0
+            if isinstance(listed, exp.Unnest):  # a column beyond the lists is the number of the row
+                items = listed.expressions[place : place + 1]
+            else:
+                items = list(listed.iter_expressions())
+            for item in items:
+                yield from self._read(owner, item, way)
+        elif isinstance(source, Scope):
+            yield from (item.through(way) for item in self.output(source, column.name))
+
+
+def _source(scope: Scope, name: str) -> tuple[exp.Table | Scope | None, Scope]:
+    """What a name in FROM stands for, and the scope that names it: this one, or one around it."""
+    at: Scope | None = scope
+    while at is not None:
+        if name in at.sources:
+            return at.sources[name], at
+        at = at.parent
+    return None, scope
