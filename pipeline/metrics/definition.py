@@ -1,0 +1,221 @@
+"""The definitions of metrics, read from metrics/<domain>.yaml.
+
+owner: engagement
+tables:                       what the metrics of a table share; a metric may state its own
+  gold.plays_daily:
+    time: date
+    grains: [day, week, month]
+    dimensions: {country_code: Country}
+metrics:
+  plays: {label: Plays, description: …, unit: plays, format: integer, table: gold.plays_daily,
+          measure: {sum: plays}, direction: up, synonyms: [sessions]}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ingest.errors import ConfigError
+from pipeline.metrics.measure import Kind, Measure, condition, fixed_columns
+from pipeline.metrics.period import Grain
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TABLE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+SHARED = ("time", "grains", "dimensions", "not_over")
+"""Fields that the metrics of a table share."""
+_SUFFIXES = ("_before", "_difference", "_change")
+
+
+class Format(StrEnum):
+    """How a value is shown: a share as percent, seconds as a duration."""
+
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    PERCENT = "percent"
+    CURRENCY = "currency"
+    DURATION = "duration"
+
+
+class Direction(StrEnum):
+    """Which change is good news."""
+
+    UP = "up"
+    DOWN = "down"
+    NONE = "none"
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value) or value in set(Grain) or value.endswith(_SUFFIXES):
+        raise ValueError(
+            f"'{value}' is not a valid name; expected lower_snake_case, no grain, not ending in {', '.join(_SUFFIXES)}"
+        )
+    return value
+
+
+def _table(value: str) -> str:
+    if not _TABLE.fullmatch(value):
+        raise ValueError(f"'{value}' is not a table; expected schema.table, for instance gold.rpt_mrr_monthly")
+    return value
+
+
+def _where(value: str) -> str:
+    condition(value)
+    return value
+
+
+class Metric(BaseModel):
+    """One metric, complete: what its table shares and, for a ratio, what its parts share is filled in.
+
+    Attributes:
+        name: unique over all domains.
+        domain: the name of its file.
+        unit: what is counted, for instance plays; `reporting_currency` for money.
+        table: the published table that it is computed from.
+        time: date column of the table; in a periodic table the first day of the period.
+        grains: periods that it can be reported by, finest first.
+        dimensions: columns of the table by which it can be grouped and filtered, with labels.
+        not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value.
+        where: the condition for the rows that the metric is about; empty for all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, AfterValidator(_name)]
+    domain: str
+    owner: str = Field(min_length=1)
+    label: str = Field(min_length=1)
+    description: str = Field(min_length=1)
+    unit: str = Field(min_length=1)
+    format: Format
+    table: Annotated[str, AfterValidator(_table)]
+    time: Annotated[str, AfterValidator(_name)]
+    grains: tuple[Grain, ...] = Field(min_length=1)
+    measure: Measure
+    dimensions: Mapping[str, str] = Field(default_factory=dict)
+    not_over: tuple[str, ...] = ()
+    where: Annotated[str, AfterValidator(lambda value: value and _where(value))] = ""
+    direction: Direction
+    synonyms: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What may be summed."""
+        return self.measure.kind
+
+    def fixed(self) -> set[str]:
+        """Columns that `where` fixes to one value."""
+        return fixed_columns(self.where)
+
+
+def load_metrics(folder: Path) -> dict[str, Metric]:
+    """Read all definitions of a project.
+
+    Args:
+        folder: the folder with one YAML file per domain.
+
+    Returns:
+        The metrics by name, in the order of files and definitions; empty if there is no such folder.
+
+    Raises:
+        ConfigError: a definition is wrong; the message names file, metric and what was expected.
+    """
+    found: dict[str, Metric] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        raw = _read(path)
+        tables = _mapping(raw.pop("tables", {}), f"{path}: tables")
+        metrics = _mapping(raw.pop("metrics", {}), f"{path}: metrics")
+        owner = raw.pop("owner", "")
+        if raw:
+            raise ConfigError(f"{path}: unknown field {next(iter(raw))}; expected owner, tables and metrics")
+        own: dict[str, dict[str, Any]] = {}
+        for name, fields in metrics.items():
+            place = f"{path}: metric {name}"
+            fields = {"owner": owner} | _mapping(fields, place)
+            own[name] = _shared(tables, fields, place) | fields
+        for name, fields in own.items():
+            place = f"{path}: metric {name}"
+            if name in found:
+                raise ConfigError(f"{place} is already defined in {found[name].domain}.yaml; expected a unique name")
+            found[name] = _metric(name, path.stem, _inherited(own, name, fields, place), place)
+    for metric in found.values():
+        _check_ratio(found, metric, folder / f"{metric.domain}.yaml")
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return _mapping(raw, str(path))
+
+
+def _mapping(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{place} is {type(value).__name__}; expected names with fields")
+    return {str(key): item for key, item in value.items()}
+
+
+def _shared(tables: Mapping[str, Any], fields: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """What the metric's table states for all of its metrics."""
+    shared = _mapping(tables.get(fields.get("table", ""), {}), f"{place}: its table")
+    if unknown := sorted(set(shared) - set(SHARED)):
+        raise ConfigError(f"{place}: its table has the field {unknown[0]}; expected {', '.join(SHARED)}")
+    return shared
+
+
+def _inherited(own: Mapping[str, dict[str, Any]], name: str, fields: dict[str, Any], place: str) -> dict[str, Any]:
+    """Fill in what a ratio shares with its numerator."""
+    measure = fields.get("measure")
+    parts = measure.get("ratio") if isinstance(measure, dict) else None
+    if not parts or "table" in fields or not isinstance(parts, list):
+        return fields
+    seen = {name}
+    while parts:
+        part = str(parts[0])
+        if part not in own or part in seen:
+            raise ConfigError(f"{place}: ratio of {part}; expected metrics of the same file, and no circle")
+        seen.add(part)
+        base = own[part]
+        parts = base.get("measure", {}).get("ratio") if isinstance(base.get("measure"), dict) else None
+    return {field: base[field] for field in ("table", "where", *SHARED) if field in base} | fields
+
+
+def _metric(name: str, domain: str, fields: dict[str, Any], place: str) -> Metric:
+    try:
+        return Metric(**{"name": name, "domain": domain} | fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise ConfigError(f"{place}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _check_ratio(definitions: Mapping[str, Metric], metric: Metric, path: Path) -> None:
+    place = f"{path}: metric {metric.name}"
+    for name in metric.not_over:
+        if name not in metric.dimensions:
+            raise ConfigError(f"{place}: not_over {name}; expected one of its dimensions")
+    for name in metric.measure.ratio:
+        if name not in definitions:
+            raise ConfigError(f"{place}: ratio of {name}, which is not defined; expected metrics of the same file")
+        part = definitions[name]
+        if part.kind == Kind.STORED:
+            raise ConfigError(f"{place}: ratio of {name}, which is stored; expected metrics whose parts can be summed")
+        if (part.table, part.time) != (metric.table, metric.time):
+            raise ConfigError(f"{place}: {name} is computed from {part.table}; expected {metric.table}, as the ratio")
+        if lacking := sorted(set(metric.dimensions) - set(part.dimensions)):
+            raise ConfigError(f"{place}: {name} lacks the dimension {lacking[0]}; expected those of the ratio")
+
+
+def base_names(definitions: Mapping[str, Metric], name: str) -> tuple[str, ...]:
+    """The metrics other than ratios that a metric is computed from: itself, or those of its numerator, then those of
+    its denominator."""
+    ratio = definitions[name].measure.ratio
+    return tuple(base for part in ratio for base in base_names(definitions, part)) or (name,)
