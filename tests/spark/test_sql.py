@@ -19,9 +19,13 @@ MACROS = {
     "day_of_week": ["@DAY_OF_WEEK(t.day)", "@DAY_OF_WEEK(t.time)"],
     "epoch_seconds": ["@EPOCH_SECONDS(t.time)"],
     "half_up": ["@HALF_UP(t.amount, t.divisor)", "@HALF_UP(t.amount * 7, t.divisor + 1)"],
+    "in_week_after": ["@IN_WEEK_AFTER('2024-03-01'::DATE, t.day)"],
+    "in_week_before": ["@IN_WEEK_BEFORE('2024-03-08'::DATE, t.day)"],
     "major_units": ["@MAJOR_UNITS(t.amount, t.digits)"],
+    "percent_of": ["@PERCENT_OF(t.digits, t.divisor)", "@PERCENT_OF(t.divisor, t.digits)"],
     "quantile": [f"@QUANTILE(t.amount, {share}) OVER ()" for share in (0, 0.25, 0.9, 1)],
     "ten_thousandths": ["@TEN_THOUSANDTHS(t.digits)"],
+    "two_decimals": ["@TWO_DECIMALS(t.digits::DOUBLE / t.divisor)", "@TWO_DECIMALS(t.divisor)"],
 }
 """Macros of the project and expressions with them over the rows of `rows()`."""
 

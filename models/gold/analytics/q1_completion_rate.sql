@@ -28,12 +28,7 @@ WITH theme_exits AS (
 )
 SELECT
   theme_exits.theme::TEXT AS theme, /* Learning theme of the activity */
-  ROUND(
-    (
-      100 * theme_exits.completed_count::DOUBLE / NULLIF(theme_exits.exit_count, 0)
-    )::DECIMAL(18, 12),
-    2
-  )::DOUBLE AS completion_rate_pct, /* Completed exits, percent of exits, two decimals */
+  @PERCENT_OF(theme_exits.completed_count, theme_exits.exit_count)::DOUBLE AS completion_rate_pct, /* Completed exits, percent of exits, two decimals */
   theme_exits.completed_count::BIGINT AS completed_count, /* Completed exits, additive */
   theme_exits.exit_count::BIGINT AS exit_count /* Exits, additive; an unknown flag counts as not completed */
 FROM theme_exits AS theme_exits

@@ -18,7 +18,7 @@ MODEL (
 SELECT
   activities.price_tier::TEXT AS price_tier, /* free, or premium for subscribers */
   COUNT(activity_events.event_id)::BIGINT AS session_count, /* Exits, additive */
-  ROUND(AVG(activity_events.duration_seconds)::DECIMAL(18, 6), 2)::DOUBLE AS avg_duration_seconds, /* Mean duration of the exits that have one, seconds, two decimals */
+  @TWO_DECIMALS(AVG(activity_events.duration_seconds))::DOUBLE AS avg_duration_seconds, /* Mean duration of the exits that have one, seconds, two decimals */
   SUM(activity_events.duration_seconds)::BIGINT AS total_duration_seconds /* Total duration of the exits, seconds, additive */
 FROM seeds.activity_events AS activity_events
 INNER JOIN seeds.activities AS activities

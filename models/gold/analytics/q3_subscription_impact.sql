@@ -37,13 +37,13 @@ WITH month_subscriptions AS (
     month_subscriptions.platform AS platform,
     COUNT(
       CASE
-        WHEN DATE_DIFF('DAY', month_subscriptions.subscription_date, completed_exits.event_date) BETWEEN -7 AND -1
+        WHEN @IN_WEEK_BEFORE(month_subscriptions.subscription_date, completed_exits.event_date)
         THEN 1
       END
     ) AS completed_before, /* Days from the subscription to the exit; day 0 belongs to neither week, its exits may precede or follow the subscription */
     COUNT(
       CASE
-        WHEN DATE_DIFF('DAY', month_subscriptions.subscription_date, completed_exits.event_date) BETWEEN 1 AND 7
+        WHEN @IN_WEEK_AFTER(month_subscriptions.subscription_date, completed_exits.event_date)
         THEN 1
       END
     ) AS completed_after
@@ -58,8 +58,8 @@ WITH month_subscriptions AS (
 )
 SELECT
   subscription_weeks.platform::TEXT AS platform, /* Store that sold the subscription */
-  ROUND(AVG(subscription_weeks.completed_before)::DECIMAL(18, 6), 2)::DOUBLE AS avg_completed_before, /* Completed exits per subscription, days -7 to -1, two decimals */
-  ROUND(AVG(subscription_weeks.completed_after)::DECIMAL(18, 6), 2)::DOUBLE AS avg_completed_after, /* Completed exits per subscription, days +1 to +7, two decimals */
+  @TWO_DECIMALS(AVG(subscription_weeks.completed_before))::DOUBLE AS avg_completed_before, /* Completed exits per subscription, days -7 to -1, two decimals */
+  @TWO_DECIMALS(AVG(subscription_weeks.completed_after))::DOUBLE AS avg_completed_after, /* Completed exits per subscription, days +1 to +7, two decimals */
   COUNT(subscription_weeks.user_id)::BIGINT AS subscription_count /* Subscriptions of the month, additive */
 FROM subscription_weeks AS subscription_weeks
 GROUP BY

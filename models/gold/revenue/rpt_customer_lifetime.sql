@@ -3,7 +3,7 @@ MODEL (
   kind FULL, /* Every month extends the history of all customers */
   cron '@daily',
   owner revenue,
-  description 'One row per cohort, acquisition channel and first plan: MRR of its customers to date, and the lifetime value of one.',
+  description 'One row per cohort, acquisition channel and first plan: MRR of its customers to date, and the lifetime revenue and value of one.',
   grain (cohort_month_date, acquisition_channel, plan_id),
   tags (gold, revenue),
   audits (
@@ -129,6 +129,10 @@ SELECT
     group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
   )::DOUBLE AS lifetime_months, /* Expected lifetime at that rate, months; NULL until a customer churned */
   (
-    group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE * @gross_margin_percent::DOUBLE / 100.0::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
-  )::DOUBLE AS lifetime_value /* arpa × gross margin ÷ monthly churn rate, reporting currency (Skok, SaaS Metrics 2.0); NULL until a customer churned */
+    group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
+  )::DOUBLE AS lifetime_revenue, /* Revenue expected of a customer: arpa ÷ monthly churn rate, reporting currency; NULL until a customer churned; NOT additive */
+  CASE
+    WHEN @gross_margin_percent < 100
+    THEN group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE * @gross_margin_percent::DOUBLE / 100.0::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
+  END::DOUBLE AS lifetime_value /* lifetime_revenue × gross margin (Skok, SaaS Metrics 2.0); NULL at a margin of 100 %, where no costs are known, and until a customer churned; NOT additive */
 FROM group_totals AS group_totals

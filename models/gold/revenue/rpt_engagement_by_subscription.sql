@@ -7,19 +7,18 @@ MODEL (
   grain (month_date, use_band),
   tags (gold, revenue),
   audits (
+    not_null(columns := (month_date, use_band, accounts, retained_accounts, retained_share)),
     not_null(
-      columns := (
-        month_date,
-        use_band,
-        accounts,
-        retained_accounts,
-        active_days,
-        plays,
-        retained_share
+      columns := (active_days, plays, capped_seconds),
+      condition := (
+        use_band <> 'unknown'
       )
     ),
     unique_combination_of_columns(columns := (month_date, use_band)),
-    accepted_values("column" := use_band, is_in := ('none', 'occasional', 'regular', 'frequent')),
+    accepted_values(
+      "column" := use_band,
+      is_in := ('unknown', 'none', 'occasional', 'regular', 'frequent')
+    ),
     forall(criteria := (accounts > 0, retained_accounts BETWEEN 0 AND accounts))
   )
 );
@@ -35,19 +34,33 @@ WITH month_use AS (
   GROUP BY
     DATE_TRUNC('MONTH', user_activity_daily.date)::DATE,
     user_activity_daily.user_id
+), first_month AS (
+  SELECT
+    MIN(month_use.month_date) AS month_date
+  FROM month_use AS month_use
 ), paying_customers AS (
   SELECT
     fct_mrr_monthly.month_date AS month_date,
     fct_mrr_monthly.account_id AS account_id,
     CASE WHEN fct_mrr_monthly.closing_mrr > 0 THEN 1 ELSE 0 END AS is_retained,
-    COALESCE(month_use.active_days, 0) AS active_days,
-    COALESCE(month_use.plays, 0) AS plays,
-    COALESCE(month_use.capped_seconds, 0) AS capped_seconds
+    CASE
+      WHEN fct_mrr_monthly.month_date > first_month.month_date
+      THEN COALESCE(month_use.active_days, 0)
+    END AS active_days,
+    CASE
+      WHEN fct_mrr_monthly.month_date > first_month.month_date
+      THEN COALESCE(month_use.plays, 0)
+    END AS plays,
+    CASE
+      WHEN fct_mrr_monthly.month_date > first_month.month_date
+      THEN COALESCE(month_use.capped_seconds, 0)
+    END AS capped_seconds
   FROM gold.fct_mrr_monthly AS fct_mrr_monthly
   INNER JOIN silver.accounts AS accounts
     ON fct_mrr_monthly.account_id = accounts.account_id
     AND accounts.is_current
     AND NOT accounts.user_id IS NULL
+  CROSS JOIN first_month AS first_month
   LEFT JOIN month_use AS month_use
     ON accounts.user_id = month_use.user_id
     AND fct_mrr_monthly.month_date = (
@@ -59,6 +72,8 @@ WITH month_use AS (
   SELECT
     paying_customers.month_date AS month_date,
     CASE
+      WHEN paying_customers.active_days IS NULL
+      THEN 'unknown'
       WHEN paying_customers.active_days = 0
       THEN 'none'
       WHEN paying_customers.active_days < @regular_use_days
@@ -97,12 +112,12 @@ WITH month_use AS (
 )
 SELECT
   band_totals.month_date::DATE AS month_date, /* First day of the month in which the customers could churn */
-  band_totals.use_band::TEXT AS use_band, /* Days with a play in the month before: none, occasional, regular from regular_use_days on, frequent from frequent_use_days on */
+  band_totals.use_band::TEXT AS use_band, /* Days with a play in the month before: unknown before the first event, none, occasional, regular from regular_use_days on, frequent from frequent_use_days on */
   band_totals.accounts::BIGINT AS accounts, /* Customers with MRR at the end of the month before and an app account, additive */
   band_totals.retained_accounts::BIGINT AS retained_accounts, /* Of these, customers with MRR at the end of the month, additive */
-  band_totals.active_days::BIGINT AS active_days, /* Days with a play in the month before, summed over customers, additive */
-  band_totals.plays::BIGINT AS plays, /* Plays in the month before, additive */
-  band_totals.capped_seconds::DOUBLE AS capped_seconds, /* Seconds played in the month before, each play clamped between 0 and play_cap_seconds, additive */
+  band_totals.active_days::BIGINT AS active_days, /* Days with a play in the month before, summed over customers, additive; NULL if unknown */
+  band_totals.plays::BIGINT AS plays, /* Plays in the month before, additive; NULL if unknown */
+  band_totals.capped_seconds::DOUBLE AS capped_seconds, /* Seconds played in the month before, each play clamped between 0 and play_cap_seconds, additive; NULL if unknown */
   (
     band_totals.retained_accounts::DOUBLE / NULLIF(band_totals.accounts, 0)::DOUBLE
   )::DOUBLE AS retained_share, /* Share of the customers that stayed, 0 to 1 */

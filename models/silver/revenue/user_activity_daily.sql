@@ -19,6 +19,7 @@ MODEL (
 SELECT
   activity_events.event_date::DATE AS date, /* UTC date of the plays */
   activity_events.user_id::TEXT AS user_id, /* Account that played, key of silver.users */
+  MAX(activity_events.os_name)::TEXT AS os_name, /* Operating system of the plays; the last by name if there were several */
   COUNT(activity_events.event_id)::BIGINT AS plays, /* Plays, additive */
   SUM(CASE WHEN activity_events.completed_flag THEN 1 ELSE 0 END)::BIGINT AS completed_plays, /* Completed plays, additive */
   SUM(
