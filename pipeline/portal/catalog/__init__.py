@@ -1,1 +1,1 @@
-"""The catalog: what a release is made of, from the fields of source objects to tiles, for people and for other tools."""
+"""The catalog: what a release is made of, from the fields of source objects to tiles, for people and tools."""

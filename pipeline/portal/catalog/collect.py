@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -11,7 +11,6 @@ import msgspec
 from sqlmesh.core.context import GenericContext
 
 from ingest.contracts.contract import Contract
-from pipeline.access.classes import Classification, Uses
 from pipeline.metrics.definition import Metric
 from pipeline.portal.catalog.entries import FORMAT_VERSION, Audit, Catalog, Exposure, Result, Table
 from pipeline.portal.catalog.exposures import metric_entries, terms
@@ -20,6 +19,7 @@ from pipeline.portal.catalog.figures import with_figures
 from pipeline.portal.catalog.models import references, standalone, tables_of
 from pipeline.portal.catalog.quality import last_results, with_quality
 from pipeline.releases.release import Release
+from pipeline.warehouse.classes import Classes
 
 GLOSSARY = Path("docs") / "glossary.md"
 
@@ -46,16 +46,12 @@ class Definitions:
     Attributes:
         metrics: by name.
         exposures: the dashboards.
-        classes: by table and column.
-        uses: what each column is computed from, by table and column.
-        minimum_group_size: rows that a value of a quasi-identifying column needs to be shown.
+        classes: of columns, with the lineage along which they were derived.
     """
 
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
-    exposures: tuple[Exposure, ...] = ()
-    classes: Classification = field(default_factory=dict)
-    uses: Uses = field(default_factory=dict)
-    minimum_group_size: int = 5
+    metrics: Mapping[str, Metric]
+    exposures: tuple[Exposure, ...]
+    classes: Classes
 
 
 def collect(
@@ -75,8 +71,9 @@ def collect(
         before: the catalog of an earlier release: profiles of tables whose files are the same are reused.
     """
     project = Path(context.path)
-    tables = tables_of(context.models.values(), definitions.uses, definitions.classes, project)
-    tables |= {contract.table: feed_table(contract, definitions.classes) for contract in contracts.values()}
+    classes = definitions.classes
+    tables = tables_of(context.models.values(), classes, project)
+    tables |= {contract.table: feed_table(contract, classes.columns) for contract in contracts.values()}
     audits = _standalone_audits(context)
     results: dict[str, Result] = {}
     if published is not None:
@@ -86,9 +83,7 @@ def collect(
     if published is not None:
         old = {table.name: table for table in before.tables} if before else {}
         release, connection = published.release, published.connection
-        known = with_figures(
-            tables.values(), release, connection, published.uri, old, definitions.minimum_group_size
-        )
+        known = with_figures(tables.values(), release, connection, published.uri, old, classes)
         tables = with_quality({table.name: table for table in known}, release, connection)
     glossary = project / GLOSSARY
     return Catalog(

@@ -20,7 +20,7 @@ class _Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Values that equal their default are left out of the JSON."""
 
 
-class Profile(_Entry):
+class Profile(_Entry, frozen=True):
     """What the values of a column are like.
 
     Attributes:
@@ -28,7 +28,7 @@ class Profile(_Entry):
         distinct: number of distinct values, approximate (HyperLogLog, about 2 %).
         low: least value as text; absent for personal columns.
         high: greatest value as text; absent for personal columns.
-        top: the most frequent values with their numbers of rows; absent for personal columns and for columns with many values.
+        top: the most frequent values with their numbers of rows; absent for personal ones and those with many values.
     """
 
     nulls: int
@@ -38,7 +38,7 @@ class Profile(_Entry):
     top: tuple[tuple[str, int], ...] = ()
 
 
-class Column(_Entry):
+class Column(_Entry, frozen=True):
     """A column of a table; fields of a struct have dotted names.
 
     Attributes:
@@ -64,7 +64,7 @@ class Column(_Entry):
     profile: Profile | None = None
 
 
-class Result(_Entry):
+class Result(_Entry, frozen=True):
     """The last result of an audit.
 
     Attributes:
@@ -78,7 +78,7 @@ class Result(_Entry):
     scope: str = ""
 
 
-class Audit(_Entry):
+class Audit(_Entry, frozen=True):
     """An audit of a table, or a standalone one that compares tables.
 
     Attributes:
@@ -100,7 +100,7 @@ class Audit(_Entry):
     last: Result | None = None
 
 
-class Figures(_Entry):
+class Figures(_Entry, frozen=True):
     """How much a table holds.
 
     Attributes:
@@ -124,7 +124,7 @@ class Figures(_Entry):
     profiled: str = ""
 
 
-class Contract(_Entry):
+class Contract(_Entry, frozen=True):
     """The contract of a feed.
 
     Attributes:
@@ -160,7 +160,7 @@ class Contract(_Entry):
     retirement: str = ""
 
 
-class Day(_Entry):
+class Day(_Entry, frozen=True):
     """The quality of a table on one UTC date, each share 0 to 1; absent where it is unknown.
 
     Attributes:
@@ -192,7 +192,7 @@ class Day(_Entry):
     expected: float | None = None
 
 
-class Finding(_Entry):
+class Finding(_Entry, frozen=True):
     """Rejected records of one object, by reason and column.
 
     Attributes:
@@ -212,7 +212,7 @@ class Finding(_Entry):
     line: int = 0
 
 
-class Quality(_Entry):
+class Quality(_Entry, frozen=True):
     """The quality of a table.
 
     Attributes:
@@ -226,7 +226,7 @@ class Quality(_Entry):
     findings: tuple[Finding, ...] = ()
 
 
-class Table(_Entry):
+class Table(_Entry, frozen=True):
     """A feed, a table, a view or a seed.
 
     Attributes:
@@ -276,7 +276,7 @@ class Table(_Entry):
     quality: Quality | None = None
 
 
-class Metric(_Entry):
+class Metric(_Entry, frozen=True):
     """A metric.
 
     Attributes:
@@ -312,7 +312,7 @@ class Metric(_Entry):
     upstream: tuple[str, ...] = ()
 
 
-class Tile(_Entry):
+class Tile(_Entry, frozen=True):
     """A tile of a dashboard.
 
     Attributes:
@@ -330,7 +330,7 @@ class Tile(_Entry):
     upstream: tuple[str, ...] = ()
 
 
-class Exposure(_Entry):
+class Exposure(_Entry, frozen=True):
     """A dashboard: where numbers of the release are shown.
 
     Attributes:
@@ -348,7 +348,7 @@ class Exposure(_Entry):
     tiles: tuple[Tile, ...] = ()
 
 
-class Term(_Entry):
+class Term(_Entry, frozen=True):
     """A term of the glossary.
 
     Attributes:
@@ -360,7 +360,7 @@ class Term(_Entry):
     meaning: str
 
 
-class Catalog(_Entry):
+class Catalog(_Entry, frozen=True):
     """The catalog of one release.
 
     Attributes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from sqlglot import exp
+
 from pipeline.metrics.definition import Metric as Definition
 from pipeline.metrics.measure import Kind, condition
 from pipeline.portal.catalog.entries import Metric, Term
-from sqlglot import exp
 
 _ROW = re.compile(r"^\| \*\*(.+?)\*\* \| (.+?) \|$")
 _WORDS = {

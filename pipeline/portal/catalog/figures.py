@@ -6,7 +6,7 @@ A profile is computed again only when a file of its table changed, and reads at 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -16,6 +16,7 @@ from ingest.contracts.classes import Class
 from pipeline.portal.catalog.entries import Column, Figures, Profile, Table
 from pipeline.releases.catalog import parents, quoted
 from pipeline.releases.release import Release, ReleaseFile, ReleaseTable
+from pipeline.warehouse.classes import Classes
 
 PROFILED_ROWS = 2_000_000
 MOST_VALUES = 1_000
@@ -31,7 +32,7 @@ def with_figures(
     connection: duckdb.DuckDBPyConnection,
     uri: str,
     before: Mapping[str, Table],
-    minimum_group_size: int = 1,
+    classes: Classes,
 ) -> list[Table]:
     """The tables, those of the release with figures and profiles.
 
@@ -39,7 +40,7 @@ def with_figures(
         connection: to that release, with its tables as `gold.x`.
         uri: of the releases, which names of files are relative to.
         before: the tables of the catalog before by name, whose profiles are reused.
-        minimum_group_size: rows that a value of a quasi-identifying column needs to be shown.
+        classes: for how large a group of a quasi-identifying column must be to be shown.
     """
     found = []
     for table in tables:
@@ -51,15 +52,15 @@ def with_figures(
         print_ = _fingerprint(table, released, files)
         old = before.get(table.name)
         if old is not None and old.figures is not None and old.figures.profiled == print_:
-            profiles = {column.name: column.profile for column in old.columns}
+            profiles = {column.name: column.profile for column in old.columns if column.profile}
             figures = old.figures
         else:
             relation, rows = _newest(released, files, uri)
-            profiles, figures = _measured(connection, table, released, relation, rows, minimum_group_size)
+            profiles, figures = _measured(
+                connection, table, released, relation, rows, _least_group(classes, table.name)
+            )
             figures = msgspec.structs.replace(figures, profiled=print_)
-        columns = tuple(
-            msgspec.structs.replace(column, profile=profiles.get(column.name)) for column in table.columns
-        )
+        columns = tuple(msgspec.structs.replace(column, profile=profiles.get(column.name)) for column in table.columns)
         found.append(msgspec.structs.replace(table, released=True, columns=columns, figures=figures))
     return found
 
@@ -100,7 +101,7 @@ def _measured(
     released: ReleaseTable,
     relation: str,
     rows: int | None,
-    minimum_group_size: int,
+    least_group: str,
 ) -> tuple[dict[str, Profile], Figures]:
     columns = [column for column in table.columns if not column.type.endswith("]")]
     columns = [column for column in columns if not column.type.startswith(_NESTED)]
@@ -117,11 +118,8 @@ def _measured(
         for column, (filled, distinct, low, high) in counted
     }
     listed = [column for column in columns if _shows_values(column) and 0 < bare[column.name].distinct <= MOST_VALUES]
-    top = _top(connection, listed, relation, minimum_group_size)
+    top = _top(connection, listed, relation, least_group)
     profiles = {name: msgspec.structs.replace(item, top=top.get(name, ())) for name, item in bare.items()}
-    for column in listed:
-        if column.class_ == Class.QUASI and not profiles[column.name].top:
-            profiles[column.name] = msgspec.structs.replace(profiles[column.name], low=None, high=None)
     first, last = _range(connection, table, released, relation, rows, profiles)
     held = released.rows if released.files else total
     figures = Figures(
@@ -136,6 +134,12 @@ def _measured(
     return profiles, figures
 
 
+def _least_group(classes: Classes, table: str) -> str:
+    """The condition that a group of a quasi-identifying column is large enough to be shown."""
+    size = classes.size_column(table)
+    return f"{f'SUM({_quoted(size)})' if size else 'COUNT(*)'} >= {classes.minimum_group_size}"
+
+
 def _shows_range(column: Column) -> bool:
     """Whether least and greatest values may be shown: they are values of single rows."""
     return column.class_ == Class.NONE
@@ -147,16 +151,16 @@ def _shows_values(column: Column) -> bool:
 
 
 def _top(
-    connection: duckdb.DuckDBPyConnection, columns: Iterable[Column], relation: str, minimum_group_size: int
+    connection: duckdb.DuckDBPyConnection, columns: Iterable[Column], relation: str, least_group: str
 ) -> dict[str, tuple[tuple[str, int], ...]]:
     """The most frequent values of columns, most frequent first."""
     parts = []
     for number, column in enumerate(columns):
         name = _quoted(column.name)
-        least = minimum_group_size if column.class_ == Class.QUASI else 1
+        having = f"HAVING {least_group} " if column.class_ == Class.QUASI else ""
         parts.append(
             f"(SELECT {number} AS place, {name}::TEXT AS value, COUNT(*) AS held FROM {relation} AS rows "
-            f"WHERE {name} IS NOT NULL GROUP BY ALL HAVING COUNT(*) >= {least} ORDER BY held DESC, value LIMIT {SHOWN_VALUES})"
+            f"WHERE {name} IS NOT NULL GROUP BY ALL {having}ORDER BY held DESC, value LIMIT {SHOWN_VALUES})"
         )
     if not parts:
         return {}
@@ -202,5 +206,3 @@ def _cut(value: Any) -> str | None:
         return None
     text = str(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
-
-

@@ -115,7 +115,9 @@ class Graph:
         table, _, column = name.rpartition(".")
         own = {item.removeprefix(f"{table}."): item for item in self._columns_of.get(table, ())}
         if own:
-            return [own[found] for found in difflib.get_close_matches(column, own, SUGGESTIONS, 0.5)] or list(own.values())[:SUGGESTIONS]
+            return [own[found] for found in difflib.get_close_matches(column, own, SUGGESTIONS, 0.5)] or list(
+                own.values()
+            )[:SUGGESTIONS]
         columns = [item for item in self.upstream if not item.startswith(("source:", "tile:"))]
         found = difflib.get_close_matches(name, columns, SUGGESTIONS, 0.7)
         same = [item for item in columns if item.rpartition(".")[2] == column]
@@ -129,7 +131,7 @@ class Graph:
             rows: tables whose rows change, so that every column of them does.
         """
         start = list(dict.fromkeys(names))
-        steps = self._walk({name: 0 for name in start})
+        steps = self._walk(dict.fromkeys(start, 0))
         by_rows = {name: 0 for table in rows for name in self._columns_of.get(table, ())}
         for name, distance in list(steps.items()):
             by_rows |= {

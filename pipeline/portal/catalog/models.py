@@ -11,8 +11,9 @@ from sqlglot import exp
 from sqlmesh.core.audit import StandaloneAudit
 from sqlmesh.core.model import Model
 
-from pipeline.access.classes import NOTHING, Classed, Reach, Use, Uses
+from pipeline.access.classes import NOTHING, Classed, Reach, Use
 from pipeline.portal.catalog.entries import Audit, Column, Table
+from pipeline.warehouse.classes import Classes
 from pipeline.warehouse.engine import DIALECT
 from pipeline.warehouse.project import plain_name
 
@@ -92,7 +93,11 @@ def references(table: Table, tables: Mapping[str, Table]) -> tuple[str, ...]:
     schema = table.name.partition(".")[0]
     for other in tables.values():
         if other.name.startswith(f"{schema}.dim_") and other is not table and len(other.grain) == 1:
-            found |= {column.name: f"{other.name}.{other.grain[0]}" for column in table.columns if column.name == other.grain[0]}
+            found |= {
+                column.name: f"{other.name}.{other.grain[0]}"
+                for column in table.columns
+                if column.name == other.grain[0]
+            }
     found |= dict(item.split(" → ", 1) for item in table.references)
     for column in table.columns:
         named = _KEY_OF.search(column.description)
@@ -153,7 +158,7 @@ def _sql(model: Model) -> str:
     if path and path.suffix == ".sql" and path.is_file():
         text = path.read_text(encoding="utf-8")
         if end := _HEADER_END.search(text):
-            return text[end.end() :].strip()
+            return str(text[end.end() :].strip())
     return str(model.query.sql(DIALECT, pretty=True))
 
 
@@ -203,13 +208,11 @@ def _argument(value: Any) -> str:
     return " ".join(value.sql(DIALECT).split()) if isinstance(value, exp.Expression) else str(value)
 
 
-def tables_of(
-    models: Iterable[Model], uses: Uses, classes: Mapping[str, Mapping[str, Classed]], project: Path
-) -> dict[str, Table]:
+def tables_of(models: Iterable[Model], classes: Classes, project: Path) -> dict[str, Table]:
     """All models by name, except feeds, which their contracts describe."""
     found = {}
     for model in models:
         name = plain_name(model.fqn)
         if not name.startswith("bronze."):
-            found[name] = model_table(model, uses.get(name, {}), classes.get(name, {}), project)
+            found[name] = model_table(model, classes.lineage.uses.get(name, {}), classes.columns.get(name, {}), project)
     return found

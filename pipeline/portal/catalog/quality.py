@@ -33,9 +33,7 @@ def score(day: Day) -> Day:
     return msgspec.structs.replace(day, score=round(mean, 6), minimum=min(known.values()))
 
 
-def last_results(
-    release: Release, connection: duckdb.DuckDBPyConnection, before: Iterable[Audit]
-) -> dict[str, Result]:
+def last_results(release: Release, connection: duckdb.DuckDBPyConnection, before: Iterable[Audit]) -> dict[str, Result]:
     """The last result of each standalone audit, by name.
 
     Args:
@@ -95,8 +93,20 @@ def _feeds(release: Release, connection: duckdb.DuckDBPyConnection) -> dict[str,
     """
     found: dict[str, dict[str, Day]] = {}
     for feed, date, *shares, records, bad, received, expected in connection.execute(query).fetchall():
-        rounded = [None if share is None else round(share, 6) for share in shares]
-        day = Day(str(date), *rounded, records=records, bad=bad, received=received, expected=expected)
+        validity, completeness, uniqueness, freshness = (
+            None if share is None else round(float(share), 6) for share in shares
+        )
+        day = Day(
+            str(date),
+            validity,
+            completeness,
+            uniqueness,
+            freshness,
+            records=records,
+            bad=bad,
+            received=received,
+            expected=expected,
+        )
         found.setdefault(f"bronze.{feed}", {})[day.date] = day
     return found
 
