@@ -19,7 +19,7 @@ class Reach(StrEnum):
     """How a column reaches the output of a query.
 
     `value`: the output is the column, or is calculated from it. `aggregate`: the output counts or sums it over rows,
-    so that no single value is in it. `window`: it only groups or orders the rows that a window function reads.
+    so that no single value is in it. `window`: it only groups, orders or numbers the rows that the output reads.
     """
 
     VALUE = "value"
@@ -138,10 +138,10 @@ def classify(
         return columns.get(path, NOTHING)
 
     def is_per_person(use: Use) -> bool:
+        if use.reach is not Reach.AGGREGATE:
+            return False
         keys = (key.split(".", 2) for key in use.per)
-        return use.reach is Reach.AGGREGATE and any(
-            of(f"{schema}.{table}", column).class_.is_restricted for schema, table, column in keys
-        )
+        return any(of(f"{schema}.{table}", column).class_.is_restricted for schema, table, column in keys)
 
     def derived(name: str, own: tuple[Use, ...], declared: Declaration | None) -> Classed:
         carried = [of(use.table, use.column) for use in own if use.reach is Reach.VALUE or is_per_person(use)]

@@ -114,9 +114,8 @@ def load_privacy(folder: Path) -> Privacy:
         for group in found.groups:
             for table in group.tables:
                 if table in groups:
-                    raise ConfigError(
-                        f"{place}: {table} already has groups in {groups[table].place}; remove one of them"
-                    )
+                    other = groups[table].place
+                    raise ConfigError(f"{place}: {table} is already declared in {other}; remove one of them")
                 groups[table] = Group(group.size, " ".join(group.reason.split()), place)
     return Privacy(columns, groups)
 

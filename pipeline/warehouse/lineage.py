@@ -6,6 +6,7 @@ read, so that an unchanged project costs nothing. A cache that cannot be read or
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -126,7 +127,7 @@ def lineage_of(context: GenericContext, cache: Path | None = None) -> Lineage:
     for model in context.models.values():
         key = fingerprint(model)
         entry = stored.get(model.name)
-        if entry is None or entry.get("key") != key:
+        if not isinstance(entry, dict) or entry.get("key") != key:
             entry = {"key": key, "columns": _pack(column_uses(model))}
         entries[model.name] = entry
         uses[plain_name(model.fqn)] = _unpack(entry["columns"])
@@ -141,6 +142,7 @@ def fingerprint(model: Model) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+@functools.cache
 def _versions() -> str:
     return f"{_FORMAT} {version('sqlmesh')} {version('sqlglot')}"
 
@@ -156,7 +158,7 @@ def _unpack(columns: _Stored) -> dict[str, tuple[Use, ...]]:
     }
 
 
-def _stored(path: Path) -> dict[str, dict[str, Any]]:
+def _stored(path: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, dict):

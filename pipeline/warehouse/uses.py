@@ -154,8 +154,11 @@ class _Reader:
         elif isinstance(source, Scope) and isinstance(source.expression, exp.UDTF):
             listed = source.expression
             names = listed.alias_column_names
-            place = names.index(column.name) if column.name in names else 0
-            if isinstance(listed, exp.Unnest):  # a column beyond the lists is the number of the row
+            offset = listed.args.get("offset")
+            if isinstance(offset, exp.Expression) and offset.name == column.name:  # the place in the list
+                items, way = listed.expressions, _Way(Reach.WINDOW, is_whole=False)
+            elif isinstance(listed, exp.Unnest):
+                place = names.index(column.name) if column.name in names else 0
                 items = listed.expressions[place : place + 1]
             else:
                 items = list(listed.iter_expressions())

@@ -339,7 +339,7 @@ def test_version_is_raised_with_each_change(tmp_path: Path) -> None:
     checkout.agree(column("x", "integer"), version=2)
     assert "version 2 is older than version 3" in checkout.lake("contracts", code=2).stderr
 
-    # descriptions and data classes are no columns, and a version may be raised without a change
+    # descriptions and classes are no columns, and a version may be raised without a change
     checkout.agree(
         column("x", "integer", **{"class": "direct", "subject": "account"}) | {"description": "y"}, version=3
     )

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from ingest.contracts.classes import Class
 from ingest.contracts.contract import CONTRACTS, Kind, contracts, load_contract, load_contracts, select
 from ingest.contracts.schema import bronze_schema, external_models, sql_columns
 from ingest.contracts.source import Completeness, Source
@@ -25,6 +26,11 @@ def dated(prefix: str) -> dict[str, object]:
 
 def retired(**rule: object) -> dict[str, object]:
     return {"bucket": "raw", "retire": {"after_days": 30, **rule}}
+
+
+def person(name: str, **rules: object) -> dict[str, object]:
+    """A column of text with a class or without one."""
+    return {"name": name, "type": "string", "description": "x", **rules}
 
 
 def write(folder: Path, feed: str = "clicks", **changes: object) -> Path:
@@ -126,18 +132,64 @@ def test_recent_folders_are_those_of_the_last_days(tmp_path: Path) -> None:
 
 
 def test_personal_data_is_tagged() -> None:
-    pii = {f"{feed}.{path}" for feed, item in contracts().items() for path, column in item.walk() if column.pii}
-    assert pii == {
-        "events.user_id",
-        "events.child_id",
-        "events.context.device.device_id",
-        "users.user_id",
-        "users.children_ids",
-        "users.country_code",
-        "accounts.user_id",
-        "accounts.name",
-        "accounts.email",
+    found = {
+        f"{feed}.{path}": (str(column.class_), column.subject)
+        for feed, item in contracts().items()
+        for path, column in item.walk()
+        if column.is_personal
     }
+    assert found == {
+        "events.user_id": ("direct", "account"),
+        "events.child_id": ("sensitive", "child"),
+        "events.context.device.device_id": ("direct", "account"),
+        "users.user_id": ("direct", "account"),
+        "users.children_ids": ("sensitive", "child"),
+        "users.country_code": ("quasi", "account"),
+        "accounts.account_id": ("direct", "customer"),
+        "accounts.user_id": ("direct", "account"),
+        "accounts.name": ("direct", "customer"),
+        "accounts.email": ("direct", "customer"),
+        "accounts.country_code": ("quasi", "customer"),
+        "invoices.account_id": ("direct", "customer"),
+        "subscriptions.account_id": ("direct", "customer"),
+    }
+
+
+def test_struct_and_its_fields_share_the_stricter_class(tmp_path: Path) -> None:
+    fields = [person("city", **{"class": "quasi", "subject": "customer"}), person("note")]
+    owner = {**person("owner", **{"class": "direct", "subject": "customer"}), "type": "struct", "fields": fields}
+    inner = [person("card", **{"class": "sensitive", "subject": "child"}), person("model")]
+    device = {**person("device"), "type": "struct", "fields": inner}
+    found = load_contract(write(tmp_path, columns=[*VALID["columns"], owner, device])).classes()
+    direct, sensitive = (Class.DIRECT, "customer"), (Class.SENSITIVE, "child")
+    assert found["owner"] == found["owner.city"] == found["owner.note"] == direct
+    assert found["device"] == found["device.card"] == sensitive
+    assert found["device.model"] == (Class.NONE, None)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"class": "direct"}, "columns.0: column 'a': class direct has no subject; expected whose value it is"),
+        ({"class": "none", "subject": "child"}, "columns.0: column 'a': a subject without a class; expected `class`"),
+        ({"subject": "child"}, "columns.0: column 'a': a subject without a class"),
+        ({"class": "secret", "subject": "child"}, "columns.0.class: Input should be 'none', 'quasi', 'direct' or"),
+        (
+            {"class": "quasi", "subject": "The child"},
+            "columns.0.subject: 'The child' is not a subject; expected a kind",
+        ),
+        (
+            {"pii": True},
+            "columns.0: column 'a': `pii` is no field; expected `class` \\(direct, quasi or sensitive\\) and",
+        ),
+        ({"class_": "quasi"}, "columns.0.class_: Extra inputs are not permitted"),
+    ],
+)
+def test_faults_of_classes_name_file_column_and_what_is_expected(
+    tmp_path: Path, rules: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"clicks\.yaml: .*{message}"):
+        load_contract(write(tmp_path, columns=[person("a", **rules), *VALID["columns"]]))
 
 
 def test_feeds_are_selected_by_either_name() -> None:

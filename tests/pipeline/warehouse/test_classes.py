@@ -1,0 +1,157 @@
+"""Classes follow values through every layer; counts, and sums over several persons, end them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.contracts.classes import Class
+from pipeline.warehouse.classes import Classes, column_classes, project_classes
+from tests.classed import classed_project
+
+EXPRESSIONS = {
+    "as_itself": ("people.person_id", Class.DIRECT),
+    "cast": ("people.salary::DOUBLE::TEXT", Class.SENSITIVE),
+    "hashed": ("MD5(people.person_id)", Class.DIRECT),
+    "joined_text": ("CONCAT(people.country, '/', people.team)", Class.QUASI),
+    "two_classes": ("CONCAT(people.country, people.person_id)", Class.DIRECT),
+    "all_classes": ("CONCAT(people.salary, people.person_id)", Class.SENSITIVE),
+    "condition": ("people.salary > 1000", Class.SENSITIVE),
+    "case_of_condition": ("CASE WHEN people.person_id IS NULL THEN 0 ELSE 1 END", Class.DIRECT),
+    "of_no_class": ("COALESCE(people.team, 'none')", Class.NONE),
+    "constant": ("1", Class.NONE),
+    "field_of_struct": ("people.serial", Class.DIRECT),
+    "other_field": ("people.maker", Class.NONE),
+    "row_number": ("ROW_NUMBER() OVER (PARTITION BY people.person_id ORDER BY people.salary)", Class.NONE),
+    "earlier_value": (
+        "LAG(people.salary) OVER (PARTITION BY people.person_id ORDER BY people.hired_at)",
+        Class.SENSITIVE,
+    ),
+    "count_in_window": ("COUNT(people.person_id) OVER (PARTITION BY people.country)", Class.NONE),
+    "sum_per_team": ("SUM(people.salary) OVER (PARTITION BY people.team)", Class.NONE),
+    "sum_per_person": ("SUM(people.salary) OVER (PARTITION BY people.person_id)", Class.SENSITIVE),
+    "subquery": ("(SELECT MAX(others.salary) FROM silver.people AS others)", Class.SENSITIVE),
+    "correlated": ("(SELECT COUNT(*) FROM silver.people AS o WHERE o.team = people.team)", Class.NONE),
+}
+AGGREGATES = {
+    "team": ("people.team", Class.NONE),
+    "people": ("COUNT(DISTINCT people.person_id)", Class.NONE),
+    "mean": ("AVG(people.salary)", Class.NONE),
+    "filtered": ("SUM(people.salary) FILTER (WHERE people.country = 'fr')", Class.NONE),
+    "share": ("ROUND(SUM(CASE WHEN people.salary > 9 THEN 1 ELSE 0 END) / NULLIF(COUNT(*), 0), 2)", Class.NONE),
+    "greatest": ("MAX(people.salary)", Class.SENSITIVE),
+    "middle": ("MEDIAN(people.salary)", Class.SENSITIVE),
+    "one_of_them": ("MIN(people.person_id)", Class.DIRECT),
+    "listed": ("STRING_AGG(people.person_id, ',')", Class.DIRECT),
+}
+
+
+def select(columns: dict[str, tuple[str, Class]], group: str = "") -> str:
+    items = ", ".join(f"{expression} AS {name}" for name, (expression, _) in columns.items())
+    return f"SELECT {items} FROM silver.people AS people {group}"
+
+
+MODELS = {
+    "gold.expressions": select(EXPRESSIONS),
+    "gold.aggregates": select(AGGREGATES, "GROUP BY people.team"),
+    "gold.per_country": "SELECT people.country, COUNT(*) AS n FROM silver.people AS people GROUP BY people.country",
+    "gold.per_person": (
+        "SELECT people.person_id, SUM(people.salary) AS paid, COUNT(people.salary) AS payments, "
+        "AVG(people.salary) AS m "
+        "FROM silver.people AS people GROUP BY people.person_id"
+    ),
+    "gold.over_persons": "SELECT SUM(per_person.paid) AS paid FROM gold.per_person AS per_person",
+    "gold.nested": (
+        "WITH paid AS (SELECT p.person_id AS who, p.team AS team, SUM(p.salary) AS total FROM silver.people AS p "
+        "GROUP BY p.person_id, p.team) "
+        "SELECT paid.team AS team, AVG(paid.total) AS mean, MAX(paid.total) AS most, COUNT(paid.who) AS n "
+        "FROM paid AS paid GROUP BY paid.team"
+    ),
+    "gold.both_sides": (
+        "SELECT people.team AS x FROM silver.people AS people UNION ALL "
+        "SELECT others.country AS y FROM silver.people AS others"
+    ),
+    "silver.children": (
+        "WITH listed AS (SELECT people.team AS team, UNNEST(people.children) AS child FROM bronze.people AS people) "
+        "SELECT listed.team, listed.child.age AS age, listed.child AS whole FROM listed AS listed"
+    ),
+    "silver.by_place": (
+        "SELECT items.child.name AS name, items.place AS place FROM bronze.people AS people "
+        "CROSS JOIN UNNEST(people.children) WITH ORDINALITY AS items(child, place)"
+    ),
+    "silver.structs": "SELECT people.device AS device, people._rescued_data AS rest FROM bronze.people AS people",
+    "silver.of_structs": "SELECT s.device.maker AS maker, s.device.serial AS serial FROM silver.structs AS s",
+    "ops.counts": "SELECT per_country.country AS place, per_country.n AS n FROM gold.per_country AS per_country",
+}
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classes]:
+    folder = tmp_path_factory.mktemp("classes")
+    privacy = {
+        "columns": [
+            {"names": ["gold.expressions.condition"], "class": "sensitive", "becomes": "quasi", "reason": "A band."},
+            {"names": ["gold.expressions.cast"], "class": "direct", "becomes": "none", "reason": "Before salary was."},
+        ]
+    }
+    with classed_project(folder, MODELS, privacy) as context:
+        yield project_classes(context)
+
+
+@pytest.mark.parametrize("name", [name for name in EXPRESSIONS if name != "condition"])
+def test_class_follows_what_an_expression_is_calculated_from(classes: Classes, name: str) -> None:
+    assert classes.of("gold.expressions", name).class_ is EXPRESSIONS[name][1]
+
+
+@pytest.mark.parametrize("name", AGGREGATES)
+def test_counts_and_sums_end_classes_and_other_aggregates_do_not(classes: Classes, name: str) -> None:
+    assert classes.of("gold.aggregates", name).class_ is AGGREGATES[name][1]
+
+
+def test_sum_per_person_is_about_that_person_and_a_count_or_a_sum_over_persons_is_not(classes: Classes) -> None:
+    found = {name: item.class_ for name, item in classes.columns["gold.per_person"].items()}
+    sensitive = Class.SENSITIVE
+    assert found == {"person_id": Class.DIRECT, "paid": sensitive, "payments": Class.NONE, "m": sensitive}
+    assert classes.of("gold.over_persons", "paid").class_ is Class.NONE
+    nested = {name: item.class_ for name, item in classes.columns["gold.nested"].items()}
+    assert nested == {"team": Class.NONE, "mean": Class.NONE, "most": sensitive, "n": Class.NONE}
+
+
+def test_group_key_keeps_its_class_into_ops(classes: Classes) -> None:
+    place = classes.of("ops.counts", "place")
+    assert (place.class_, place.subjects) == (Class.QUASI, {"employee"})
+    assert place.origins == {"bronze.people.country"}
+    assert classes.of("ops.counts", "n").class_ is Class.NONE
+
+
+def test_every_side_of_a_union_counts(classes: Classes) -> None:
+    assert classes.of("gold.both_sides", "x").class_ is Class.QUASI
+
+
+def test_fields_of_structs_and_lists_have_classes_of_their_own(classes: Classes) -> None:
+    assert classes.of("silver.children", "age").class_ is Class.SENSITIVE
+    assert classes.of("silver.children", "age").subjects == {"child"}
+    assert classes.of("silver.children", "whole").class_ is Class.SENSITIVE
+    assert classes.of("silver.by_place", "name").origins == {"bronze.people.children.name"}
+    assert classes.of("silver.by_place", "place").class_ is Class.NONE
+    assert classes.of("silver.structs", "device").class_ is Class.DIRECT  # by the strictest of its fields
+    assert classes.of("silver.of_structs", "maker").class_ is Class.DIRECT  # no contract classes a field of silver
+    assert classes.of("silver.structs", "rest").class_ is Class.SENSITIVE  # unknown fields may be anything
+
+
+def test_declaration_changes_the_class_it_was_written_for_and_no_other(classes: Classes) -> None:
+    banded = classes.of("gold.expressions", "condition")
+    assert (banded.class_, banded.inherited, banded.reason) == (Class.QUASI, Class.SENSITIVE, "A band.")
+    assert classes.of("gold.expressions", "cast").class_ is Class.SENSITIVE
+    assert classes.restricted("gold.per_country") == []
+    assert set(classes.restricted("gold.per_person")) == {"person_id", "paid", "m"}
+    assert classes.minimum_group_size == 5
+
+
+def test_classes_alone_by_table_and_column(tmp_path: Path) -> None:
+    with classed_project(tmp_path, {"gold.per_country": MODELS["gold.per_country"]}) as context:
+        found = column_classes(context)
+    assert found["gold.per_country"] == {"country": Class.QUASI, "n": Class.NONE}
+    assert found["bronze.people"]["device.serial"] is Class.DIRECT
