@@ -15,6 +15,7 @@ from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
+from pipeline.cli.metrics import metrics
 from pipeline.cli.quarantine import quarantine
 from pipeline.cli.run import publish, rebuild, run
 from pipeline.cli.sample import sample
@@ -42,6 +43,7 @@ for _command in (
     quarantine,
     drop,
     contracts,
+    metrics,
     maintain,
     rebuild,
     ledger,

@@ -8,11 +8,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from io import StringIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,11 +20,11 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from ingest.text import printable
 from pipeline.access.masking import masked_row
-from pipeline.process.terminal import plain
+from pipeline.cli.layout import table as _table
+from pipeline.cli.layout import text as _text
 
 if TYPE_CHECKING:  # each command imports its dependencies when it runs: SQLMesh alone takes a second
     from ingest.contracts.contract import Contract
@@ -104,28 +102,6 @@ class CycleProgress(IngestProgress):
         if self._models is None:
             self._models = self._bars.add_task("models", total=total, rate="")
         self._bars.update(self._models, advance=batches, total=total, rate=name)
-
-
-class _Table(Table):
-    """A table that escapes its cells."""
-
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        super().add_row(*(printable(str(cell)) for cell in cells), **options)
-
-
-def _table(*headers: str) -> Table:
-    table = _Table(box=None, pad_edge=False, header_style="bold")
-    for number, header in enumerate(headers):
-        table.add_column(header, justify="left" if number == 0 else "right", overflow="fold")
-    return table
-
-
-def _text(*items: Any) -> str:
-    out = StringIO()
-    console = Console(file=out, width=120, highlight=False, markup=False, emoji=False)
-    for item in items:
-        console.print(plain(item) if isinstance(item, str) else item)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def show_dates(dates: Sequence[dt.date], most: int = 3) -> str:

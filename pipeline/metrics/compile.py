@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from pipeline.metrics.definition import Metric, base_names
 from pipeline.metrics.measure import Kind
 from pipeline.metrics.period import Compare, Grain, add_months, last_of, start_of, truncated
+from pipeline.metrics.request import Query
 from pipeline.metrics.scan import FIRST, LAST, LAST_PERIOD, PERIOD, Range, Scan, column, date, scans
 
-if TYPE_CHECKING:
-    from pipeline.metrics.query import Query
-
 BEFORE, DIFFERENCE, CHANGE = "_before", "_difference", "_change"
-_JOINED, _KNOWN, _VALUES = "joined", "known", "compared"
+JOINED, _KNOWN, _VALUES = "joined", "known", "compared"
 _UNITS = {Grain.DAY: ("DAY", 1), Grain.WEEK: ("DAY", 7), Grain.MONTH: ("MONTH", 1), Grain.QUARTER: ("MONTH", 3)}
 _UNITS |= {Grain.YEAR: ("MONTH", 12)}
 _YEAR_OF_WEEKS = 364
@@ -43,7 +40,7 @@ def select(definitions: Mapping[str, Metric], query: Query) -> exp.Select:
         shifted = _before(dates, step)
         reads += scans(bases, query.grain, query.by, query.where, shifted, _shift(step), BEFORE)
     keys = ([PERIOD] if query.grain else []) + list(query.by)
-    steps = [*(step for read in reads for step in read.ctes()), (_JOINED, _joined(reads, query, keys))]
+    steps = [*(step for read in reads for step in read.ctes()), (JOINED, joined(reads, keys, periods=not query.by))]
     steps.append((_KNOWN, _known(reads, query, keys)))
     suffixes = ("", BEFORE) if query.compare else ("",)
     values = [
@@ -62,22 +59,26 @@ def select(definitions: Mapping[str, Metric], query: Query) -> exp.Select:
     return final.order_by(*order) if order else final
 
 
-def _joined(reads: Sequence[Scan], query: Query, keys: Sequence[str]) -> exp.Select:
-    """One row per key of any scan."""
+def joined(reads: Sequence[Scan], keys: Sequence[str], periods: bool = False) -> exp.Select:
+    """One row per key of any scan.
+
+    Args:
+        periods: whether to add periods of the tables' ranges in which they have no row.
+    """
     columns = [(read.name, metric.name + read.suffix) for read in reads for metric in read.metrics]
     parts: list[exp.Query] = []
     for read in reads:
         own = [column(name) if source == read.name else exp.Null().as_(name, quoted=True) for source, name in columns]
         parts.append(exp.select(*map(column, keys), *own).from_(read.name))
-        if query.grain and not query.by and not read.suffix:  # periods without rows are shown, see `_known`
+        if read.grain and periods and not read.suffix:  # with values by `_known`
             empty = (exp.Null().as_(name, quoted=True) for _, name in columns)
-            parts.append(exp.select(_periods(read, query.grain), *empty).from_(read.bounds))
+            parts.append(exp.select(_periods(read, read.grain), *empty).from_(read.bounds))
     union = parts[0]
     for part in parts[1:]:
         union = exp.union(union, part, distinct=False)
-    joined = exp.select(*map(column, keys)).from_(union.subquery("sources"))
-    joined = joined.select(*(exp.Sum(this=column(name)).as_(name, quoted=True) for _, name in columns))
-    return joined.group_by(*map(column, keys)) if keys else joined
+    sums = (exp.Sum(this=column(name)).as_(name, quoted=True) for _, name in columns)
+    found = exp.select(*map(column, keys), *sums).from_(union.subquery("sources"))
+    return found.group_by(*map(column, keys)) if keys else found
 
 
 def _known(reads: Sequence[Scan], query: Query, keys: Sequence[str]) -> exp.Select:
@@ -86,15 +87,15 @@ def _known(reads: Sequence[Scan], query: Query, keys: Sequence[str]) -> exp.Sele
     It also stays unknown for a metric that cannot be summed over everything: the currency or the month of a cohort
     that has no row is not one with 0.
     """
-    known = exp.select(*(column(key, _JOINED) for key in keys)).from_(_JOINED)
+    known = exp.select(*(column(key, JOINED) for key in keys)).from_(JOINED)
     for read in reads:
         known = known.join(read.bounds, on=exp.true())
         if read.has_last():
-            same = exp.EQ(this=column(LAST_PERIOD, read.lasts), expression=column(PERIOD, _JOINED))
+            same = exp.EQ(this=column(LAST_PERIOD, read.lasts), expression=column(PERIOD, JOINED))
             known = known.join(read.lasts, on=same if query.grain else exp.true(), join_type="left")
         for metric in read.metrics:
             name = metric.name + read.suffix
-            value: exp.Expression = column(name, _JOINED)
+            value: exp.Expression = column(name, JOINED)
             if metric.kind != Kind.STORED and not metric.not_over:
                 zero = exp.Coalesce(this=value, expressions=[exp.Literal.number(0)])
                 value = exp.Case(ifs=[exp.If(this=_covered(read, metric, query.grain), true=zero)])
@@ -133,7 +134,7 @@ def _covered(read: Scan, metric: Metric, grain: Grain | None) -> exp.Expression:
         ends = [exp.GTE(this=last, expression=date(since))] if since else []
         begins = date(since) if read.suffix and since else date(until) if until else last.copy()
         return exp.and_(*ends, exp.LTE(this=first, expression=begins))
-    period = column(PERIOD, _JOINED)
+    period = column(PERIOD, JOINED)
     ends = [exp.GTE(this=read.shift(truncated(last, grain)), expression=period)]
     if read.suffix:
         return exp.and_(*ends, exp.LTE(this=read.shift(first), expression=_latest_shifted(read, period)))

@@ -79,9 +79,10 @@ class Metric(BaseModel):
         unit: what is counted, for instance plays; `reporting_currency` for money.
         table: the published table that it is computed from.
         time: date column of the table; in a periodic table the first day of the period.
-        grains: periods that it can be reported by, finest first.
+        grains: periods that it can be reported by, finest first: that is the period of one row of the table.
         dimensions: columns of the table by which it can be grouped and filtered, with labels.
         not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value.
+        additive_reason: why a column may be summed although the comment in its model does not say so.
         where: the condition for the rows that the metric is about; empty for all.
     """
 
@@ -103,6 +104,7 @@ class Metric(BaseModel):
     where: Annotated[str, AfterValidator(lambda value: value and _where(value))] = ""
     direction: Direction
     synonyms: tuple[str, ...] = ()
+    additive_reason: str = ""
 
     @property
     def kind(self) -> Kind:

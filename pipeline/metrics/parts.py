@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from ingest.errors import ConfigError
+from pipeline.metrics.compile import JOINED, joined
 from pipeline.metrics.definition import Metric, base_names
 from pipeline.metrics.period import Grain
-from pipeline.metrics.query import Query, known, refusal
+from pipeline.metrics.request import Query, known, refusal
 from pipeline.metrics.scan import PERIOD, column, scans
 
 VALUE = "value"
@@ -33,7 +34,7 @@ def part_names(metric: Metric) -> tuple[str, ...]:
 def parts(
     definitions: Mapping[str, Metric], names: Sequence[str], grain: Grain | str, dimension: str | None = None
 ) -> exp.Select:
-    """The parts of metrics of one table and condition.
+    """The parts of metrics of one table.
 
     Args:
         dimension: the dimension by whose values the parts are divided; None for no division.
@@ -43,24 +44,25 @@ def parts(
         NULL), and one per part, ordered by the first two.
 
     Raises:
-        ConfigError: a metric is unknown, cannot be divided so, or is of another table.
+        ConfigError: a metric is unknown, cannot be divided so, or is computed from another table than the first.
     """
     grain = Grain(grain)
     for name in names:
         known(definitions, name)
-        query = Query((name,), (dimension,) if dimension else (), grain)
-        if reason := refusal(definitions, name, query):
+        if reason := refusal(definitions, name, Query((name,), (dimension,) if dimension else (), grain)):
             raise ConfigError(f"{name} {reason}")
-    bases = [
-        definitions[name] for name in dict.fromkeys(base for name in names for base in base_names(definitions, name))
-    ]
-    read, *others = scans(bases, grain, (dimension,) if dimension else (), (), (None, None))
-    if others:
-        first, second = read.metrics[0], others[0].metrics[0]
-        raise ConfigError(f"{first.name} and {second.name} differ in table or condition; expected parts of one")
-    value = exp.cast(column(dimension), "TEXT") if dimension else exp.cast(exp.Null(), "TEXT")
-    query = exp.select(column(PERIOD), value.as_(VALUE, quoted=True), *(column(metric.name) for metric in read.metrics))
-    for name, cte in read.ctes():
-        query = query.with_(name, as_=cte) if name == read.name or read.has_last() else query
-    order = [exp.Ordered(this=column(name), nulls_first=False) for name in (PERIOD, VALUE)]
-    return query.from_(read.name).order_by(*order)
+    wanted = dict.fromkeys(base for name in names for base in base_names(definitions, name))
+    bases = [definitions[name] for name in wanted]
+    keys = [PERIOD, *([dimension] if dimension else [])]
+    reads = scans(bases, grain, tuple(keys[1:]), (), (None, None))
+    for read in reads:
+        if read.metrics[0].table != bases[0].table:
+            raise ConfigError(
+                f"{bases[0].name} is computed from {bases[0].table}, but {read.metrics[0].name} from "
+                f"{read.metrics[0].table}; expected metrics of one table"
+            )
+    value = exp.cast(column(dimension) if dimension else exp.Null(), "TEXT").as_(VALUE, quoted=True)
+    built = exp.select(column(PERIOD), value, *(column(metric.name) for metric in bases)).from_(JOINED)
+    for name, step in (*(step for read in reads for step in read.ctes()), (JOINED, joined(reads, keys))):
+        built = built.with_(name, as_=step)
+    return built.order_by(*(exp.Ordered(this=column(name), nulls_first=False) for name in (PERIOD, VALUE)))

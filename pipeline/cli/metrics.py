@@ -1,0 +1,163 @@
+"""`lake metrics`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import click
+
+from ingest.settings import PROJECT
+from pipeline.cli.common import as_json_text, exits, json_option, show_error
+
+if TYPE_CHECKING:
+    from pipeline.metrics.definition import Metric
+
+_DATE = click.DateTime(["%Y-%m-%d"])
+_GRAINS = ("day", "week", "month", "quarter", "year")
+
+
+@click.group()
+def metrics() -> None:
+    """List, explain and query the metrics defined in metrics/<domain>.yaml."""
+
+
+def _definitions() -> dict[str, Metric]:
+    from pipeline.metrics.definition import load_metrics
+
+    return load_metrics(PROJECT / "metrics")
+
+
+@metrics.command(name="list")
+@click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
+@json_option
+@exits
+def metrics_list(domains: tuple[str, ...], as_json: bool) -> int:
+    """List the metrics, of all domains or of those named."""
+    from ingest.errors import ConfigError
+    from pipeline.cli.show_metrics import show_list
+
+    found = list(_definitions().values())
+    known = dict.fromkeys(metric.domain for metric in found)
+    for domain in domains:
+        if domain not in known:
+            raise ConfigError(f"no metrics of a domain '{domain}'; expected one of {', '.join(known)}")
+    chosen = [metric for metric in found if not domains or metric.domain in domains]
+    click.echo(as_json_text([metric.model_dump(mode="json") for metric in chosen]) if as_json else show_list(chosen))
+    return 0
+
+
+@metrics.command()
+@click.argument("name")
+@json_option
+@exits
+def describe(name: str, as_json: bool) -> int:
+    """Show the definition of one metric: what it means, what it is computed from, what may be summed."""
+    from pipeline.cli.show_metrics import show_definition
+    from pipeline.metrics.request import known
+
+    metric = known(_definitions(), name)
+    click.echo(as_json_text(metric.model_dump(mode="json")) if as_json else show_definition(metric))
+    return 0
+
+
+def _day(_: click.Context, __: click.Parameter, value: dt.datetime | None) -> dt.date | None:
+    return value.date() if value else None
+
+
+def _by(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """Split `week,country_code` into a grain and dimensions."""
+    names = [name.strip() for name in (value or "").split(",") if name.strip()]
+    grains = [name for name in names if name in _GRAINS]
+    if len(grains) > 1:
+        raise click.BadParameter(f"{' and '.join(grains)} are two grains; expected at most one")
+    return (grains[0] if grains else None), tuple(dict.fromkeys(name for name in names if name not in _GRAINS))
+
+
+@metrics.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--by", callback=_by, help="Grain (day, week, month, quarter, year) and dimensions, joined by commas.")
+@click.option("--where", multiple=True, help="country_code=fr, country_code!=fr, country_code in (fr, de), …; repeat.")
+@click.option("--since", type=_DATE, callback=_day, help="First date, inclusive.")
+@click.option("--until", type=_DATE, callback=_day, help="Last date, inclusive.")
+@click.option("--compare", type=click.Choice(["previous", "year"]), help="Period before, or the same a year before.")
+@click.option("--release", type=click.IntRange(min=1), help="Number of the release; by default the current one.")
+@click.option("--csv", "csv_wanted", is_flag=True, help="Print CSV: the rows, without totals.")
+@click.option("--sql", "sql_wanted", is_flag=True, help="Print the SQL instead of running it.")
+@json_option
+@exits
+def query(
+    names: tuple[str, ...],
+    by: tuple[str | None, tuple[str, ...]],
+    where: tuple[str, ...],
+    since: dt.date | None,
+    until: dt.date | None,
+    compare: str | None,
+    release: int | None,
+    csv_wanted: bool,
+    sql_wanted: bool,
+    as_json: bool,
+) -> int:
+    """Compute metrics from a release.
+
+    Totals are computed from the rows of the tables, so those of ratios are right. A value that would be a sum of what
+    cannot be summed is refused.
+    """
+    if csv_wanted + sql_wanted + as_json > 1:
+        raise click.UsageError("expected at most one of --csv, --sql and --json")
+    from ingest.settings import settings
+    from pipeline.cli.show_metrics import as_csv, as_dict, show_answer
+    from pipeline.metrics.filters import parse_filter
+    from pipeline.metrics.period import Compare, Grain
+    from pipeline.metrics.query import Query, answer, compile_query, within
+    from pipeline.metrics.standing import standing
+    from pipeline.releases.release import Releases
+
+    definitions = _definitions()
+    grain, dimensions = by
+    filters = tuple(map(parse_filter, where))
+    compared = Compare(compare) if compare else None
+    wanted = Query(names, dimensions, Grain(grain) if grain else None, filters, since, until, compared)
+    published = Releases(settings())
+    number = release or published.pointer().get("state")
+    with published.connect(number) as connection:
+        wanted = within(connection, definitions, wanted)
+        sql = compile_query(definitions, wanted).sql("duckdb", pretty=True)
+        if sql_wanted:
+            click.echo(sql)
+            return 0
+        found = answer(connection, definitions, wanted)
+        if csv_wanted:
+            click.echo(as_csv(found), nl=False)
+            return 0
+        state = standing(published.get(int(number)), connection, definitions, names)
+    click.echo(as_json_text(as_dict(found, state, sql)) if as_json else show_answer(found, state))
+    return 0
+
+
+@metrics.command()
+@click.option("--write", is_flag=True, help="Regenerate the list in docs/metrics.md.")
+@exits
+def check(write: bool) -> int:
+    """Check the definitions against the models, and that the list in docs/metrics.md is generated from them."""
+    from sqlmesh import Context
+    from sqlmesh.core.console import NoopConsole, set_console
+
+    from pipeline.metrics.check import described, faults
+    from pipeline.metrics.document import document
+
+    definitions = _definitions()
+    set_console(NoopConsole())
+    found = faults(definitions, described(Context(paths=str(PROJECT))))
+    path = PROJECT / "docs" / "metrics.md"
+    text = path.read_text(encoding="utf-8")
+    generated = document(text, definitions)
+    if write:
+        path.write_text(generated, encoding="utf-8")
+    elif text != generated:
+        found.append(f"{path}: the list of metrics is out of date; run `lake metrics check --write`")
+    for fault in found:
+        show_error(fault)
+    if not found:
+        click.echo(f"{len(definitions)} metrics agree with the models, docs/metrics.md is up to date")
+    return int(bool(found))

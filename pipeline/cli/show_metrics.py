@@ -1,0 +1,155 @@
+"""Human-readable output of `lake metrics`, and its CSV."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+from ingest.text import printable
+from pipeline.cli.layout import table, text
+from pipeline.metrics.definition import Format, Metric
+from pipeline.metrics.measure import Kind
+from pipeline.metrics.query import Answer, Column
+from pipeline.metrics.standing import Standing
+
+UNKNOWN = "-"
+_RULES = {
+    Kind.SUM: "summed over time and dimensions",
+    Kind.COUNT: "counted; summed over time and dimensions",
+    Kind.LAST: "summed over dimensions; over time the value of the last date",
+    Kind.STORED: "stored; summed over nothing",
+    Kind.RATIO: "divided from its parts, which are summed first",
+}
+
+
+def show_list(definitions: Iterable[Metric]) -> str:
+    """Format the metrics by domain."""
+    rows = table("metric", "domain", "label", "unit", "by", texts=5)
+    for metric in definitions:
+        by = ", ".join([*metric.grains, *metric.dimensions])
+        rows.add_row(metric.name, metric.domain, metric.label, metric.unit, by)
+    return text(rows)
+
+
+def show_definition(metric: Metric) -> str:
+    """Format one definition."""
+    measure = metric.measure
+    lines = [
+        f"{metric.name}: {metric.label} ({metric.unit})",
+        metric.description,
+        "",
+        f"computed from  {metric.table}" + (f" where {metric.where}" if metric.where else ""),
+        f"measure        {' / '.join(measure.ratio) or f'{measure.kind} of {measure.expression}'}",
+        f"summed         {rule(metric)}",
+        f"time           {metric.time}, by {', '.join(metric.grains)}",
+    ]
+    lines += [f"dimension      {name}: {label}" for name, label in metric.dimensions.items()]
+    lines.append(f"good           {metric.direction}")
+    lines.append(f"owner          {metric.owner}, in metrics/{metric.domain}.yaml")
+    lines += [f"also called    {', '.join(metric.synonyms)}"] if metric.synonyms else []
+    return text(*map(printable, lines))
+
+
+def rule(metric: Metric) -> str:
+    """What may be summed, in words."""
+    but = f"; never over {', '.join(metric.not_over)}" if metric.not_over else ""
+    return _RULES[metric.kind] + but
+
+
+def show_answer(answer: Answer, standing: Standing) -> str:
+    """Format the result of a query, with the release that it comes from."""
+    keys = sum(column.role in ("period", "dimension") for column in answer.columns)
+    rows = table(*(_header(column) for column in answer.columns), texts=keys)
+    for row in answer.rows:
+        rows.add_row(*(shown(value, column) for value, column in zip(row, answer.columns, strict=True)))
+    if keys and answer.totals:
+        totals = [
+            shown(answer.totals[column.name], column) if column.name in answer.totals else ""
+            for column in answer.columns[keys:]
+        ]
+        rows.add_section()
+        rows.add_row("total", *[""] * (keys - 1), *totals)
+    refused = [f"no total of {name}: it {reason}" for name, reason in answer.refused.items()] if keys else []
+    return text(rows, *refused, "", *_standing(standing))
+
+
+def _standing(standing: Standing) -> list[str]:
+    complete = f"complete to {standing.complete_to}" if standing.complete_to else "empty"
+    positions = ", ".join(f"{feed} {position}" for feed, position in sorted(standing.positions.items()))
+    at = f"{standing.published_at:%Y-%m-%d %H:%M:%S}"
+    return [
+        f"release {standing.release}, published {at}; {complete}; passed {len(standing.audits)} audits",
+        f"ledger positions: {positions}",
+    ]
+
+
+def _header(column: Column) -> str:
+    return column.name if column.role in ("period", "dimension") else column.name.replace("_", " ")
+
+
+def shown(value: Any, column: Column) -> str:
+    """Format a value for people.
+
+    A share is shown in percent, its difference in points, seconds as minutes or hours; `-` is unknown.
+    """
+    if value is None:
+        return UNKNOWN
+    if column.format is None:
+        return value.isoformat() if isinstance(value, dt.date) else printable(str(value))
+    signed = "+" if column.role in ("difference", "change") else ""
+    match column.format:
+        case Format.INTEGER:
+            return f"{value:{signed},.0f}"
+        case Format.PERCENT:
+            return f"{value * 100:{signed},.1f} {'pp' if column.role == 'difference' else '%'}"
+        case Format.DURATION:
+            return _duration(float(value), signed)
+    return f"{value:{signed},.2f}"
+
+
+def _duration(seconds: float, signed: str) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if abs(seconds) >= size:
+            return f"{seconds / size:{signed},.1f} {unit}"
+    return f"{seconds:{signed},.1f} s"
+
+
+def as_csv(answer: Answer) -> str:
+    """The rows as CSV with a header, values exact, unknown ones empty; totals are left out."""
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(column.name for column in answer.columns)
+    writer.writerows([_exact(value) for value in row] for row in answer.rows)
+    return out.getvalue()
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return printable(value) if isinstance(value, str) else value
+
+
+def as_dict(answer: Answer, standing: Standing, sql: str) -> dict[str, Any]:
+    """The result of a query for `--json`: rows by column name, amounts as exact text."""
+    names = [column.name for column in answer.columns]
+    return {
+        "release": standing.release,
+        "published_at": standing.published_at,
+        "positions": standing.positions,
+        "complete_to": standing.complete_to,
+        "audits": standing.audits,
+        "columns": [_without_empty(column) for column in answer.columns],
+        "rows": [dict(zip(names, row, strict=True)) for row in answer.rows],
+        "totals": answer.totals,
+        "refused_totals": answer.refused,
+        "sql": sql,
+    }
+
+
+def _without_empty(column: Column) -> Mapping[str, Any]:
+    fields: Sequence[str] = ("name", "label", "role", "metric", "format", "unit")
+    return {name: getattr(column, name) for name in fields if getattr(column, name)}
