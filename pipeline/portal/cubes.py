@@ -1,0 +1,187 @@
+"""Numbers of a page: the additive parts of its metrics per period, in whole and by each dimension it can be filtered by.
+
+The page sums them in the browser, so that one file answers every period, filter and comparison. Values are stored by
+column; amounts as integers with a scale, so that sums in floating point stay exact.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+
+from ingest.errors import ConfigError
+from ingest.text import printable
+from pipeline.metrics.definition import Metric, base_names
+from pipeline.metrics.measure import Kind
+from pipeline.metrics.parts import parts
+from pipeline.metrics.period import Grain, add_months, last_of
+from pipeline.metrics.query import Query, refusal
+from pipeline.portal.dashboard import Dashboard
+from pipeline.portal.dashboard import Kind as Shape
+from pipeline.warehouse.engine import DIALECT
+
+RECENT_MONTHS = 13
+"""Months before the newest one whose numbers are in the file that a page loads first; older years are loaded on demand."""
+MOST_VALUES, MOST_COHORTS = 24, 120
+"""Values of a dimension that a page has each; the smaller ones are one, `all others`."""
+REST = -1
+_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Cube:
+    """The parts of metrics that share table, condition and grain, in whole or by the values of a dimension.
+
+    Attributes:
+        rows: (first day of the period, value of the dimension as text or None, parts in the order of names), by period;
+            a value that is folded into the rest is REST.
+    """
+
+    names: tuple[str, ...]
+    grain: Grain
+    dimension: str | None
+    rows: Sequence[tuple[dt.date, Any, tuple[Any, ...]]]
+
+    def covers(self) -> tuple[dt.date, dt.date] | None:
+        """The first and last period; None without rows."""
+        return (self.rows[0][0], self.rows[-1][0]) if self.rows else None
+
+
+def wanted(definitions: Mapping[str, Metric], page: Dashboard) -> list[tuple[tuple[str, ...], Grain, str | None, int]]:
+    """What a page needs: names of parts that are read together, grain, dimension, and most values of it."""
+    found: dict[tuple[str, str, str, Grain, str | None], dict[str, None]] = defaultdict(dict)
+    most: dict[str | None, int] = {}
+    for tile in page.tiles:
+        for name in tile.metrics:
+            dimensions = [None, *(item for item in page.filters), *([tile.by] if tile.by else [])]
+            if tile.by and tile.kind in (Shape.COHORT, Shape.HEATMAP):
+                most[tile.by] = MOST_COHORTS
+            for base in base_names(definitions, name):
+                metric, grain = definitions[base], definitions[base].grains[0]
+                for dimension in dimensions:
+                    by = (dimension,) if dimension else ()
+                    if not refusal(definitions, base, Query((base,), by, grain)):
+                        found[metric.table, metric.time, metric.where, grain, dimension][base] = None
+    return [
+        (tuple(names), grain, dimension, most.get(dimension, MOST_VALUES))
+        for (_, _, _, grain, dimension), names in found.items()
+    ]
+
+
+def read_cubes(
+    connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], page: Dashboard
+) -> list[Cube]:
+    """Read the numbers of a page from a release.
+
+    Raises:
+        ConfigError: the release lacks a table or column of a metric.
+    """
+    cubes = []
+    for names, grain, dimension, most in wanted(definitions, page):
+        query = parts(definitions, names, grain, dimension)
+        try:
+            rows = connection.execute(query.sql(DIALECT)).fetchall()
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise ConfigError(
+                f"dashboard {page.name}: {names[0]} cannot be computed from this release: "
+                f"{printable(str(error).splitlines()[0])}"
+            ) from error
+        dated = [(_date(period), value, tuple(values)) for period, value, *values in rows if period is not None]
+        stored = any(definitions[name].kind == Kind.STORED for name in names)
+        cubes.append(Cube(names, grain, dimension, _folded(dated, most, not stored) if dimension else dated))
+    return cubes
+
+
+def _date(value: Any) -> dt.date:
+    return value.date() if isinstance(value, dt.datetime) else value
+
+
+def _folded(
+    rows: Sequence[tuple[dt.date, Any, tuple[Any, ...]]], most: int, is_additive: bool
+) -> list[tuple[dt.date, Any, tuple[Any, ...]]]:
+    """Fold all but the largest values of a dimension into one; what cannot be added is left out."""
+    sizes: dict[Any, Any] = defaultdict(int)
+    for _, value, numbers in rows:
+        sizes[value] += abs(next((number for number in numbers if number is not None), 0))
+    if len(sizes) <= most:
+        return list(rows)
+    kept = set(sorted(sizes, key=lambda value: (-sizes[value], str(value)))[:most])
+    found = [row for row in rows if row[1] in kept]
+    if not is_additive:
+        return found
+    rest: dict[dt.date, list[Any]] = {}
+    for period, value, numbers in rows:
+        if value not in kept:
+            total = rest.setdefault(period, [None] * len(numbers))
+            for place, number in enumerate(numbers):
+                if number is not None:
+                    total[place] = number if total[place] is None else total[place] + number
+    found += [(period, REST, tuple(numbers)) for period, numbers in rest.items()]
+    return sorted(found, key=lambda row: row[0])
+
+
+def span(cubes: Iterable[Cube], today: dt.date) -> tuple[dt.date, dt.date] | None:
+    """The first and last day that any of the cubes covers; None if all are empty.
+
+    Args:
+        today: periods after it, such as revenue that is invoiced for later months, do not count.
+    """
+    covered = [
+        (bounds[0], last_of(bounds[1], cube.grain)) for cube in cubes if (bounds := cube.covers()) and bounds[0] <= today
+    ]
+    return (min(first for first, _ in covered), min(today, max(last for _, last in covered))) if covered else None
+
+
+def recent_from(last: dt.date) -> dt.date:
+    """The first day whose numbers are loaded first."""
+    return add_months(last.replace(day=1), -RECENT_MONTHS)
+
+
+def payload(cube: Cube, since: dt.date | None, until: dt.date | None, is_first: bool) -> dict[str, Any] | None:
+    """A cube's numbers of a range of periods, for a page.
+
+    Args:
+        since: first period; None from the beginning.
+        until: end, exclusive; None to the end.
+        is_first: whether it is the file that a page loads first, which has what the others build on.
+
+    Returns:
+        None if there is nothing in the range and the page does not need to know of the cube.
+    """
+    rows = [row for row in cube.rows if (since is None or row[0] >= since) and (until is None or row[0] < until)]
+    if not rows and not is_first:
+        return None
+    periods = sorted({row[0] for row in rows})
+    values = sorted({row[1] for row in rows if row[1] != REST}, key=lambda value: (value is None, value))
+    period_at = {period: place for place, period in enumerate(periods)}
+    value_at = {value: place for place, value in enumerate(values)} | {REST: REST}
+    rows.sort(key=lambda row: (value_at[row[1]] if cube.dimension else 0, row[0]))
+    bounds = cube.covers()
+    epoch = dt.date(1970, 1, 1)
+    found: dict[str, Any] = {
+        "dimension": cube.dimension,
+        "periods": [(period - epoch).days for period in periods],
+        "p": [period_at[row[0]] for row in rows],
+        "parts": {name: _column([row[2][place] for row in rows]) for place, name in enumerate(cube.names)},
+    }
+    if cube.dimension:
+        found |= {"values": values, "v": [value_at[row[1]] for row in rows]}
+    if is_first:
+        found["covers"] = [str(day) for day in bounds] if bounds else None
+    return found
+
+
+def _column(values: Sequence[Any]) -> dict[str, Any]:
+    """Numbers as JSON: decimals as integers with the scale that all of them need."""
+    decimals = [value for value in values if isinstance(value, Decimal)]
+    if not decimals:
+        return {"data": [round(value, _DECIMALS) if isinstance(value, float) else value for value in values]}
+    scale = max((max(0, -int(value.normalize().as_tuple().exponent)) for value in decimals), default=0)
+    scale = min(scale, _DECIMALS)
+    return {"scale": scale, "data": [None if value is None else int(round(value * 10**scale)) for value in values]}
