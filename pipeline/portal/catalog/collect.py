@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from sqlmesh.core.context import GenericContext
 
 from ingest.contracts.contract import Contract
 from pipeline.metrics.definition import Metric
-from pipeline.portal.catalog.entries import FORMAT_VERSION, Audit, Catalog, Exposure, Result, Table
-from pipeline.portal.catalog.exposures import metric_entries, terms
+from pipeline.portal.catalog.entries import FORMAT_VERSION, Audit, Catalog, Result, Table
+from pipeline.portal.catalog.exposures import exposure_entries, metric_entries, terms
 from pipeline.portal.catalog.feeds import feed_table
 from pipeline.portal.catalog.figures import with_figures
 from pipeline.portal.catalog.models import references, standalone, tables_of
 from pipeline.portal.catalog.quality import last_results, with_quality
+from pipeline.portal.dashboard import Dashboard
 from pipeline.releases.release import Release
 from pipeline.warehouse.classes import Classes
 
@@ -45,12 +46,12 @@ class Definitions:
 
     Attributes:
         metrics: by name.
-        exposures: the dashboards.
+        dashboards: in the order of their pages.
         classes: of columns, with the lineage along which they were derived.
     """
 
     metrics: Mapping[str, Metric]
-    exposures: tuple[Exposure, ...]
+    dashboards: Sequence[Dashboard]
     classes: Classes
 
 
@@ -93,7 +94,7 @@ def collect(
         published.release.published_at.isoformat(timespec="seconds") if published else "",
         tuple(tables.values()),
         metric_entries(definitions.metrics),
-        definitions.exposures,
+        exposure_entries(definitions.dashboards, definitions.metrics),
         tuple(audits),
         tuple(terms(glossary.read_text(encoding="utf-8"))) if glossary.is_file() else (),
     )

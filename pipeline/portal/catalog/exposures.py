@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from sqlglot import exp
+from sqlglot import exp, parse_one
 
 from pipeline.metrics.definition import Metric as Definition
 from pipeline.metrics.measure import Kind, condition
-from pipeline.portal.catalog.entries import Metric, Term
+from pipeline.portal.catalog.entries import Exposure, Metric, Term, Tile
+from pipeline.portal.dashboard import Dashboard
+from pipeline.portal.dashboard import Tile as Shown
+from pipeline.warehouse.engine import DIALECT
 
 _ROW = re.compile(r"^\| \*\*(.+?)\*\* \| (.+?) \|$")
 _WORDS = {
@@ -32,10 +35,47 @@ def terms(text: str) -> Iterator[Term]:
             yield Term(found[1], _plain(found[2]))
 
 
-def reads(definition: Definition, by: Iterable[str] = ()) -> tuple[str, ...]:
-    """What a tile shows of a metric: the metric, its time column and the dimensions that it groups by."""
-    columns = (f"{definition.table}.{name}" for name in (definition.time, *by))
-    return (f"metric:{definition.name}", *columns)
+def exposure_entries(dashboards: Iterable[Dashboard], definitions: Mapping[str, Definition]) -> tuple[Exposure, ...]:
+    """The dashboards with what each tile shows: metrics with their time and dimension, or the columns of a query."""
+    return tuple(
+        Exposure(
+            page.name,
+            page.title,
+            page.owner,
+            page.question,
+            tuple(
+                Tile(tile.id, tile.title, str(tile.kind), tile.question, _shown(tile, definitions))
+                for tile in page.tiles
+                if tile.metrics or tile.sql
+            ),
+        )
+        for page in dashboards
+    )
+
+
+def _shown(tile: Shown, definitions: Mapping[str, Definition]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for name in tile.metrics:
+        metric = definitions[name]
+        found[f"metric:{name}"] = None
+        if tile.by:
+            found[f"{metric.table}.{tile.by}"] = None
+    if tile.sql:
+        found |= dict.fromkeys(sorted(columns_of(tile.sql)))
+    return tuple(found)
+
+
+def columns_of(sql: str) -> set[str]:
+    """The columns of stored tables that a query names, with their tables."""
+    query = parse_one(sql, dialect=DIALECT)
+    tables = {item.alias_or_name: f"{item.db}.{item.name}" for item in query.find_all(exp.Table) if item.db}
+    only = next(iter(tables.values())) if len(set(tables.values())) == 1 else None
+    found = set()
+    for column in query.find_all(exp.Column):
+        table = tables.get(column.table) if column.table else only
+        if table:
+            found.add(f"{table}.{column.name}")
+    return found
 
 
 def _metric(definition: Definition) -> Metric:

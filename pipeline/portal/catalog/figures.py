@@ -104,7 +104,8 @@ def _measured(
     least_group: str,
 ) -> tuple[dict[str, Profile], Figures]:
     columns = [column for column in table.columns if not column.type.endswith("]")]
-    columns = [column for column in columns if not column.type.startswith(_NESTED)]
+    stored = {name for name, _, _ in released.columns}
+    columns = [column for column in columns if column.name in stored and not column.type.startswith(_NESTED)]
     parts = ["COUNT(*)"]
     for column in columns:
         name = _quoted(column.name)

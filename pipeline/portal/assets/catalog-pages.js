@@ -225,7 +225,7 @@
     const { metrics } = await lakemesh.file("catalog-exposures");
     const found = metrics[name];
     if (!found) throw new Error(`There is no metric ${name}`);
-    const pages = lakemesh.hasRoute?.("metrics") ? el("a", { class: "button", href: link(["metrics", name]), text: "See its values" }) : null;
+    const pages = lakemesh.release.files.definitions ? el("a", { class: "button", href: link(["metrics", name]), text: "See its values" }) : null;
     element.append(crumbs(name), el("div", { class: "heading" }, el("div", {}, el("h1", {}, found.label, " ", badge("metric")), el("p", { text: found.description })),
       el("div", { class: "ways" }, pages, el("a", { class: "button", href: columnLink(`metric:${name}`), text: "Lineage" }))),
     el("section", { class: "card" }, facts([
