@@ -1,21 +1,21 @@
-"""Publish gold from the warehouse as the next release, at a cost in proportion to what changed."""
+"""Publish gold, and what else is tagged, from the warehouse as the next release, at a cost by what changed."""
 
 from __future__ import annotations
 
 import datetime as dt
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
 from sqlmesh.core.engine_adapter import EngineAdapter
-from sqlmesh.core.snapshot import Snapshot
 
 from ingest.errors import ConflictError
 from ingest.upkeep.clean import Cleaning
 from pipeline.releases.catalog import write_catalog
+from pipeline.releases.changes import Change
 from pipeline.releases.release import (
     Release,
     ReleaseFile,
@@ -26,53 +26,9 @@ from pipeline.releases.release import (
     manifest_key,
 )
 from pipeline.releases.rollups import store_rollups, within
-from pipeline.state import interval_log as history
 from pipeline.state.interval_log import Recomputed
-from pipeline.state.state import State
 from pipeline.warehouse.engine import DIALECT, export, select
 from pipeline.warehouse.project import plain_name
-
-LAYER = "gold"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A gold model, and what was recomputed since the previous release.
-
-    Attributes:
-        recomputed: since that release; everything if the model's version differs.
-    """
-
-    snapshot: Snapshot
-    recomputed: Recomputed
-
-    @property
-    def name(self) -> str:
-        """`gold.<table>`."""
-        return plain_name(self.snapshot.name)
-
-    @property
-    def is_view(self) -> bool:
-        """Whether the model is a view."""
-        return bool(self.snapshot.model.kind.is_view)
-
-
-def changes(snapshots: Mapping[str, Snapshot], before: Release | None, state: State) -> dict[str, Change]:
-    """Every gold model of production with what was recomputed since a release."""
-    history.collect(state)
-    found = {}
-    for snapshot in snapshots.values():
-        name = plain_name(snapshot.name)
-        if not snapshot.is_model or not name.startswith(f"{LAYER}.") or snapshot.is_external or snapshot.is_symbolic:
-            continue
-        version = str(snapshot.version)
-        old = before.tables.get(name) if before else None
-        if before is None or old is None or old.version != version:
-            recomputed = Recomputed(True, None)
-        else:
-            recomputed = history.recomputed_since(state, snapshot.name, version, before.sequence)
-        found[name] = Change(snapshot, recomputed)
-    return found
 
 
 def publish(
@@ -97,23 +53,22 @@ def publish(
         RetriableError, ConfigError: PUBLISHED_URI cannot be used.
     """
     store = published.store
-    gold = set(changed)
+    names = set(changed)
     staged: dict[str, Path] = {}
     tables: dict[str, ReleaseTable] = {}
     dates: dict[str, tuple[str, ...]] = {}
     # tables first; a view that reads unpublished tables is stored like a table
     for name, change in changed.items():
         old = before.tables.get(name) if before else None
-        table = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+        table = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, names)
         if not table.query:
             files, written = _files(published, warehouse, change, old, about.number)
             staged |= written
             table = replace(table, files=files)
             days = change.recomputed.dates
-            if written and days is not None and change.snapshot.model.time_column:
-                dates[name] = tuple(sorted(map(str, days)))
-            elif written:
-                dates[name] = ("all",)
+            if written and change.is_gold:
+                is_by_date = change.snapshot.model.time_column is not None
+                dates[name] = tuple(sorted(map(str, days))) if is_by_date and days is not None else ("all",)
         tables[name] = table
     store.publish(staged)
     tables |= store_rollups(published, tables, before, about.number)
@@ -188,17 +143,17 @@ def _files_of(release: Release) -> Iterable[ReleaseFile]:
     return (file for table in release.tables.values() for file in table.files)
 
 
-def describe_table(name: str, version: str, model: Any, gold: set[str]) -> ReleaseTable:
+def describe_table(name: str, version: str, model: Any, published: set[str]) -> ReleaseTable:
     """A model's entry in the manifest, still without files; with its query if it is a view of published tables alone.
 
     Args:
-        name: `gold.<table>`.
-        gold: names of all published tables and views.
+        name: with schema, as `gold.<table>`.
+        published: names of all published tables and views.
     """
     kinds = model.columns_to_types_or_raise
     columns = tuple((name, kind.sql(DIALECT), model.column_descriptions.get(name, "")) for name, kind in kinds.items())
     query = ""
-    if model.kind.is_view and {plain_name(parent) for parent in model.depends_on} <= gold:
+    if model.kind.is_view and {plain_name(parent) for parent in model.depends_on} <= published:
         query = catalog_query(model.render_query_or_raise())
     return ReleaseTable(
         name,
@@ -212,13 +167,13 @@ def describe_table(name: str, version: str, model: Any, gold: set[str]) -> Relea
     )
 
 
-def has_same_definition(change: Change, old: ReleaseTable, gold: set[str]) -> bool:
+def has_same_definition(change: Change, old: ReleaseTable, published: set[str]) -> bool:
     """Whether a published table's version, columns, comments, query and grain equal the model's current ones.
 
     Args:
-        gold: names of all published tables and views.
+        published: names of all published tables and views.
     """
-    new = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, gold)
+    new = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, published)
     comparable = replace(old, files=(), query=old.query or old.rollup, rollup="")
     return replace(comparable, time_column="") == replace(new, time_column="")
 

@@ -14,7 +14,8 @@ from ingest.storage.store import Store
 from pipeline.access.masking import masked_row
 from pipeline.process.contain import contained
 from pipeline.releases.audits import Outcome, offenders, standalone_audits, suspects
-from pipeline.releases.export import Change, changes, has_same_definition, prune, publish
+from pipeline.releases.changes import Change, changes
+from pipeline.releases.export import has_same_definition, prune, publish
 from pipeline.releases.release import Release, Releases
 from pipeline.state import interval_log as history
 from pipeline.state.compute_lock import require_compute_lock
@@ -33,7 +34,7 @@ class Candidate:
 
     Attributes:
         before: the newest release, whether or not readers get it.
-        changed: every gold model with what was recomputed since then, by table.
+        changed: every published model with what was recomputed since then, by table.
         sequence, positions, lake_id: see `Release`.
         is_same: whether nothing differs from that release.
     """
@@ -183,11 +184,14 @@ def _completed(audits: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _is_same(before: Release | None, changed: Mapping[str, Change]) -> bool:
-    """Whether no table was recomputed or redefined since the newest release; views change with what they read."""
+    """Whether no table of gold was recomputed, and none redefined, since the newest release.
+
+    Views change with what they read. Released tables of other layers change in every cycle and so make no release.
+    """
     return (
         before is not None
         and not _has_other_versions(before, changed)
-        and not any(item.recomputed.changed and not item.is_view for item in changed.values())
+        and not any(item.is_gold and item.recomputed.changed and not item.is_view for item in changed.values())
         and all(has_same_definition(item, before.tables[name], set(changed)) for name, item in changed.items())
     )
 

@@ -1,5 +1,7 @@
 """Releases of gold: immutable files, one catalog per release, and a pointer that switches readers atomically.
 
+Models of other layers join by the tag `released`.
+
     <PUBLISHED_URI>/tables/<schema>.<table>/<release>-<part>-<random>.parquet   data, never changed
                     states/<release>/catalog.duckdb                             views over exactly that release's files
                     states/<release>/manifest.json                              written last: now the release exists
@@ -15,7 +17,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import duckdb
@@ -97,6 +99,11 @@ class Release:
     tables: Mapping[str, ReleaseTable]
     audits: tuple[dict[str, Any], ...] = ()
     dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of_layer(self, schema: str) -> Release:
+        """The release with the tables of one schema alone, such as `gold`."""
+        tables = {name: table for name, table in self.tables.items() if name.startswith(f"{schema}.")}
+        return replace(self, tables=tables)
 
     def to_json(self) -> bytes:
         """The manifest."""

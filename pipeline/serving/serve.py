@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.errors import ConfigError
 from ingest.settings import Settings
 from pipeline.process import postgres
+from pipeline.releases.changes import LAYER
 from pipeline.releases.release import Release, Releases
 from pipeline.serving.differences import Differences
 from pipeline.serving.rows import TEMPORARY, Change, Rows
@@ -78,6 +79,8 @@ def serve(options: Settings, wait_seconds: float = 0.0) -> Served:
                 release = published.current()  # under the lock: no other process serves another one meanwhile
                 if release is None:
                     raise ConfigError(f"{published.store.uri}: nothing is published yet; run `lake run`")
+                # only gold: in one schema, tables of two layers could have the same name
+                release = release.of_layer(LAYER)
                 done = _Serving(cursor, options, published, release, place, Path(folder)).write()
             session.commit()
         finally:

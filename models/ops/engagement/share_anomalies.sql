@@ -5,7 +5,7 @@ MODEL (
   owner engagement,
   description 'One row per day and dimension whose shares of plays are far from those of the same weekday in earlier weeks.',
   grain (date, dimension),
-  tags (ops, engagement),
+  tags (ops, engagement, released),
   audits (
     not_null(columns := (date, dimension, plays, distance, member, share, usual_share)),
     unique_combination_of_columns(columns := (date, dimension)),

@@ -5,7 +5,7 @@ MODEL (
   owner platform,
   description 'One row per standalone audit of a cycle.',
   grain (run_id, audit_name),
-  tags (ops, pipeline),
+  tags (ops, pipeline, released),
   audits (
     not_null(columns := (run_id, audit_name, row_count)),
     unique_combination_of_columns(columns := (run_id, audit_name))

@@ -5,7 +5,7 @@ MODEL (
   owner platform,
   description 'One row per feed: the age of its newest object, and whether it violates the contract.',
   grain feed,
-  tags (ops, pipeline),
+  tags (ops, pipeline, released),
   audits (
     not_null(columns := (feed, freshness_seconds, is_late)),
     unique_values(columns := feed)

@@ -5,7 +5,7 @@ MODEL (
   owner platform,
   description 'One row per event feed: how many days after they happened its events were written.',
   grain feed,
-  tags (ops, pipeline),
+  tags (ops, pipeline, released),
   audits (
     not_null(columns := (feed, row_count, p50_days, max_days)),
     unique_values(columns := feed)

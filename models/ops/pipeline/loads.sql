@@ -5,7 +5,7 @@ MODEL (
   owner platform,
   description 'One row per load that committed objects.',
   grain (feed, load_id),
-  tags (ops, pipeline),
+  tags (ops, pipeline, released),
   audits (
     not_null(columns := (feed, load_id, started_at, object_count, record_count)),
     unique_combination_of_columns(columns := (feed, load_id)),

@@ -5,7 +5,7 @@ MODEL (
   owner platform,
   description 'One row per feed, load date, reason and column of rejected records.',
   grain (feed, ingest_date, reason, column_path),
-  tags (ops, pipeline),
+  tags (ops, pipeline, released),
   audits (
     not_null(columns := (feed, ingest_date, reason, open_count)),
     unique_combination_of_columns(columns := (feed, ingest_date, reason, column_path))

@@ -5,7 +5,7 @@ MODEL (
   owner platform,
   description 'One row per event feed and date whose row count is far from that of the same weekday in earlier weeks.',
   grain (feed, event_date),
-  tags (ops, pipeline),
+  tags (ops, pipeline, released),
   audits (
     not_null(columns := (feed, event_date, row_count, usual_count)),
     unique_combination_of_columns(columns := (feed, event_date))

@@ -99,6 +99,29 @@ def test_late_data_rewrites_only_its_month(running: Home) -> None:
     }
 
 
+def test_tagged_models_of_other_layers_join_releases_but_make_none(running: Home) -> None:
+    """Rule: an ops model tagged `released` is published with gold; its own changes never make a release."""
+    tables = Releases(running.options).get(1).tables
+    assert "ops.share_anomalies" in tables
+    assert "ops.play_shares_daily" not in tables
+    assert published("ops.share_anomalies").fetchall() == []
+
+    context = running.context()
+    snapshot = next(item for name, item in context.snapshots.items() if "share_anomalies" in name)
+    context.engine_adapter.execute(
+        f"CREATE OR REPLACE VIEW {snapshot.table_name()} AS SELECT DATE '2026-01-05' AS date, 'os_name' AS dimension, "
+        "1::BIGINT AS plays, 0.5 AS distance, 'iOS' AS member, 1.0 AS share, 0.5 AS usual_share"
+    )
+    running.close(context)
+    assert cycle(running).outcome == "unchanged"
+    assert published("ops.share_anomalies").fetchall() == []
+
+    running.put("events", "late.json", event("e4", "2026-01-05"))
+    done = cycle(running)
+    assert (done.outcome, "ops.share_anomalies" in done.published_dates) == ("published", False)
+    assert published("ops.share_anomalies").count("member").fetchall() == [(1,)]
+
+
 def test_reader_keeps_its_release_while_newer_ones_are_published(running: Home) -> None:
     with duckdb.connect() as reader:
         reader.execute(Releases(running.options).attach())

@@ -21,7 +21,7 @@ from pipeline.cycle.alerts import alerting
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.dev.sampling import write_sample
-from pipeline.releases.release import Releases
+from pipeline.releases.release import Releases, published
 from sample.options import SampleOptions
 from tests.engagement import GOLD, play
 from tests.home import Home
@@ -68,11 +68,13 @@ def rows_of(dsn: str, query: str) -> list[tuple[Any, ...]]:
 
 
 def must_match_the_release(dsn: str) -> set[str]:
-    """Compare every table with the release and return the names."""
-    published = Releases(read_settings())
-    state = published.current()
-    assert state is not None
-    with published.connect() as reader:
+    """Compare every table of gold with the release and return the names; other layers are not served."""
+    releases = Releases(read_settings())
+    release = releases.current()
+    assert release is not None
+    state = release.of_layer("gold")
+    assert rows_of(dsn, "SELECT COUNT(*) FROM pg_class WHERE relname IN ('cycles', 'feed_freshness')") == [(0,)]
+    with releases.connect() as reader:
         reader.execute("SET threads = 1")  # sums of floats in a view depend on the order: two readings may differ
         for name, table in state.tables.items():
             columns = ", ".join(f'"{column}"' for column, _, _ in table.columns)
@@ -80,6 +82,19 @@ def must_match_the_release(dsn: str) -> set[str]:
             assert comparable(rows_of(dsn, f"SELECT {columns} FROM {name}")) == comparable(expected), name
     assert rows_of(dsn, "SELECT state, positions FROM gold.lakemesh_state") == [(state.number, dict(state.positions))]
     return set(state.tables)
+
+
+def must_have_operations() -> None:
+    """Check that readers of the release find what is tagged `released`, and no name or text of an object."""
+    release = Releases(read_settings()).current()
+    assert release is not None
+    operations = release.tables.keys() - release.of_layer("gold").tables.keys()
+    assert operations == {
+        *("ops.audit_results", "ops.cycles", "ops.feed_freshness", "ops.late_arrivals", "ops.loads"),
+        *("ops.quarantine_daily", "ops.release_lag_daily", "ops.share_anomalies", "ops.volume_anomalies"),
+    }
+    assert published("ops.feed_freshness").count("feed").fetchall() == [(6,)]
+    assert not {"source_file", "errors"} & {column for name in operations for column in published(name).columns}
 
 
 def test_cycles_serve_all_of_gold_and_catch_up_after_an_outage(bi: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +107,7 @@ def test_cycles_serve_all_of_gold_and_catch_up_after_an_outage(bi: str, monkeypa
     assert (first.outcome, first.exit_code, first.unserved) == ("published", 0, "")
     assert first.served is not None
     names = must_match_the_release(bi)
+    must_have_operations()
     assert {GOLD, "gold.fct_mrr_daily", "gold.rpt_mrr_monthly", "gold.dim_account", "gold.q1_completion_rate"} <= names
     assert {name for name, change in first.served.changes.items() if change.whole} == names
     described = "SELECT obj_description(oid) FROM pg_class WHERE relnamespace = 'gold'::regnamespace AND relkind = 'r'"
