@@ -51,6 +51,23 @@
     return last[other.length];
   };
 
+  const order = (one, other) => other.score - one.score || one.entry - other.entry || one.column - other.column;
+  /** The best of many, sorted, without sorting all of them. */
+  const best = (items, limit) => {
+    if (items.length <= 4 * limit) return items.sort(order).slice(0, limit);
+    let kept = [];
+    let least = 0;
+    for (const item of items) {
+      if (item.score < least) continue;
+      kept.push(item);
+      if (kept.length === 4 * limit) {
+        kept = kept.sort(order).slice(0, limit);
+        least = kept.at(-1).score;
+      }
+    }
+    return kept.sort(order).slice(0, limit);
+  };
+
   const searcher = (index) => {
     const places = new Map(); // word → its number
     const list = [], masks = [], postings = [];
@@ -79,19 +96,23 @@
       else if ((own[own.length - 1] & 3) < weight) own[own.length - 1] = code;
     };
 
-    for (let entry = 0; entry < entries.length; entry++) {
-      const [, name, others, , , text] = entries[entry];
-      const own = words(name);
-      lengths[entry] = own.length;
-      for (const word of own) add(word, entry, NAME);
-      for (const word of words(others)) add(word, entry, OTHER);
-      for (const word of words(text)) add(word, entry, TEXT);
-    }
-    for (let column = 0; column < columnNames.length; column++) {
-      const own = words(columnNames[column]);
-      lengths[entries.length + column] = own.length;
-      for (const word of own) add(word, entries.length + column, NAME);
-    }
+    let isReady = false;
+    const prepare = () => {
+      isReady = true;
+      for (let entry = 0; entry < entries.length; entry++) {
+        const [, name, others, , , text] = entries[entry];
+        const own = words(name);
+        lengths[entry] = own.length;
+        for (const word of own) add(word, entry, NAME);
+        for (const word of words(others)) add(word, entry, OTHER);
+        for (const word of words(text)) add(word, entry, TEXT);
+      }
+      for (let column = 0; column < columnNames.length; column++) {
+        const own = words(columnNames[column]);
+        lengths[entries.length + column] = own.length;
+        for (const word of own) add(word, entries.length + column, NAME);
+      }
+    };
 
     /** Words of the vocabulary that a word of the query means, as [number, likeness 0 to 1]. */
     const meant = (term) => {
@@ -100,7 +121,7 @@
       for (let place = 0; place < list.length; place++) {
         const word = list[place];
         if (place === exact) found.push([place, 1]);
-        else if (term.length > 1 && word.startsWith(term)) found.push([place, 0.6 + 0.3 * term.length / word.length]);
+        else if (word.startsWith(term)) found.push([place, 0.6 + 0.3 * term.length / word.length]);
         else if (term.length > 2 && word.includes(term)) found.push([place, 0.4]);
       }
       if (term.length < 4 || found.some(([, likeness]) => likeness >= 0.75)) return found;
@@ -120,54 +141,66 @@
     };
 
     const search = (query, limit = 50, accepts = () => true) => {
+      if (!isReady) prepare();
       const terms = [...new Set(words(query))].slice(0, 8);
+      search.total = 0;
       if (!terms.length) return [];
+      let touched = null; // documents that match the rarest word themselves or by their table
       const scores = terms.map((term) => {
         const own = new Float32Array(documents);
+        let holding = 0;
         for (const [place, likeness] of meant(term)) {
           const holders = postings[place];
-          const rare = 1 + Math.log(documents / holders.length) / Math.log(documents + 1);
-          for (const code of holders) {
-            const score = likeness * rare * (code & 3);
+          holding += holders.length;
+          const rare = likeness * (1 + Math.log(documents / holders.length) / Math.log(documents + 1));
+          for (let at = 0; at < holders.length; at++) {
+            const code = holders[at];
+            const score = rare * (code & 3);
             if (score > own[code >> 2]) own[code >> 2] = score;
           }
         }
+        touched = Math.min(touched ?? Infinity, holding);
         return own;
       });
+      if (!touched) return [];
       const asked = query.trim().toLowerCase();
       const found = [];
       for (let document = 0; document < documents; document++) {
-        let total = 0, own = 0, matched = 0;
         const isColumn = document >= entries.length;
         const entry = isColumn ? tableOf[document - entries.length] : document;
-        for (const score of scores) {
-          const of = score[document];
-          const around = isColumn ? score[entry] * 0.4 : 0;
-          if (of > 0) own += of;
-          if (of > 0 || around > 0) matched++;
-          total += Math.max(of, around);
+        let total = 0, isNamed = false, isWhole = true;
+        for (let at = 0; at < scores.length; at++) {
+          const of = scores[at][document];
+          const around = isColumn ? scores[at][entry] * 0.4 : 0;
+          if (of > 0) isNamed = true;
+          else if (!(around > 0)) { isWhole = false; break; }
+          total += of > around ? of : around;
         }
-        if (own === 0 || matched < terms.length) continue;
-        const name = isColumn ? columnNames[document - entries.length] : entries[entry][1];
-        const whole = isColumn ? `${entries[entry][1]}.${name}` : name;
+        if (!isNamed || !isWhole) continue;
         total *= 1 + 0.5 * Math.min(1, terms.length / lengths[document]);
         total *= isColumn ? 0.9 : rank[entries[entry][0]];
-        if (name === asked || whole === asked) total *= 3;
-        else if (whole.endsWith(`.${asked}`)) total *= 2;
-        const item = { entry, column: isColumn ? document - entries.length : -1, score: total };
-        if (accepts(item)) found.push(item);
+        found.push({ entry, column: isColumn ? document - entries.length : -1, score: total });
       }
-      found.sort((one, other) => other.score - one.score || one.entry - other.entry || one.column - other.column);
-      search.total = found.length;
-      return found.slice(0, limit);
+      for (const item of found) {
+        const name = item.column >= 0 ? columnNames[item.column] : entries[item.entry][1];
+        if (!asked.endsWith(name) && !name.endsWith(asked)) continue;
+        const whole = item.column >= 0 ? `${entries[item.entry][1]}.${name}` : name;
+        if (name === asked || whole === asked) item.score *= 3;
+        else if (whole.endsWith(`.${asked}`)) item.score *= 2;
+      }
+      const accepted = found.filter(accepts);
+      search.total = accepted.length;
+      return best(accepted, limit);
     };
 
     /** Add the words of comments, some thousand columns at a time, so that typing is never held up. */
     search.addTexts = async (texts) => {
+      if (!isReady) prepare();
+      await new Promise((done) => setTimeout(done));
       const split = texts.texts.map(words);
       for (let column = 0; column < texts.of.length; column++) {
         for (const word of split[texts.of[column]]) add(word, entries.length + column, TEXT);
-        if (column % 2000 === 1999) await new Promise((done) => setTimeout(done));
+        if (column % 1000 === 999) await new Promise((done) => setTimeout(done));
       }
     };
     search.columnName = (column) => columnNames[column];
