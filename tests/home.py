@@ -92,8 +92,8 @@ class Home:
             self.close(context)
 
 
-FOLDERS = ("models", "macros", "materializations", "signals", "audits", "seeds", "external_models", "linter")
-"""What SQLMesh reads of the project, apart from its configuration."""
+FOLDERS = ("models", "macros", "materializations", "signals", "audits", "seeds", "external_models", "linter", "privacy")
+"""What SQLMesh and the lint rules read of the project, apart from its configuration."""
 
 
 def copy_project(folder: Path) -> Path:
@@ -105,9 +105,9 @@ def copy_project(folder: Path) -> Path:
 
 
 def keep_domain(folder: Path, domain: str) -> None:
-    """Remove the models, standalone audits and unit tests of other domains from a copy to keep plans and runs quick.
+    """Remove the models, standalone audits, declared classes and unit tests of other domains from a copy.
 
-    What remains must not read what is removed.
+    Plans and runs are quicker with less. What remains must not read what is removed.
     """
     for parent in (folder / "models", folder / "tests/models"):
         for path in parent.glob("*/*"):
@@ -115,6 +115,9 @@ def keep_domain(folder: Path, domain: str) -> None:
                 shutil.rmtree(path)
     for path in (folder / "models/seeds").glob("*.sql"):
         path.unlink()
+    for path in (folder / "privacy").glob("*.yaml"):
+        if path.stem != domain:
+            path.unlink()
     for path in (folder / "audits").glob("*.sql"):
         text = path.read_text()
         if "standalone TRUE" in text and f"owner {domain}" not in text:

@@ -58,14 +58,15 @@ def project_classes(
     """Return the classes of all columns of a loaded project.
 
     Args:
-        contracts: by feed; by default those in the project's folder.
+        contracts: by feed; by default those in the project's folder, or those of this process if it has none.
         cache: folder of the lineage's cache; see `lineage_of`.
 
     Raises:
         ConfigError: a contract or a file below `privacy/` is invalid.
     """
     if contracts is None:
-        contracts = known() if context.path.resolve() == PROJECT else load_contracts(context.path / OWN_CONTRACTS)
+        own = context.path / OWN_CONTRACTS
+        contracts = load_contracts(own) if own.is_dir() and context.path.resolve() != PROJECT else known()
     privacy = load_privacy(context.path / FOLDER)
     lineage = lineage_of(context, cache)
     found = classify(of_contracts(contracts.values()), lineage.uses, privacy.columns)
