@@ -119,8 +119,8 @@ def query(
     compared = Compare(compare) if compare else None
     wanted = Query(names, dimensions, Grain(grain) if grain else None, filters, since, until, compared)
     published = Releases(settings())
-    number = release or published.pointer().get("state")
-    with published.connect(number) as connection:
+    chosen = published.current() if release is None else published.get(release)
+    with published.connect(chosen.number if chosen else None) as connection:
         wanted = within(connection, definitions, wanted)
         sql = compile_query(definitions, wanted).sql("duckdb", pretty=True)
         if sql_wanted:
@@ -130,7 +130,8 @@ def query(
         if csv_wanted:
             click.echo(as_csv(found), nl=False)
             return 0
-        state = standing(published.get(int(number)), connection, definitions, names)
+        assert chosen  # otherwise `connect` has failed
+        state = standing(chosen, connection, definitions, names)
     click.echo(as_json_text(as_dict(found, state, sql)) if as_json else show_answer(found, state))
     return 0
 

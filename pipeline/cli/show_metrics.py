@@ -17,6 +17,7 @@ from pipeline.metrics.query import Answer, Column
 from pipeline.metrics.standing import Standing
 
 UNKNOWN = "-"
+KEYS = ("period", "dimension")
 _RULES = {
     Kind.SUM: "summed over time and dimensions",
     Kind.COUNT: "counted; summed over time and dimensions",
@@ -28,10 +29,9 @@ _RULES = {
 
 def show_list(definitions: Iterable[Metric]) -> str:
     """Format the metrics by domain."""
-    rows = table("metric", "domain", "label", "unit", "by", texts=5)
+    rows = table("metric", "domain", "label", "unit", texts=4)
     for metric in definitions:
-        by = ", ".join([*metric.grains, *metric.dimensions])
-        rows.add_row(metric.name, metric.domain, metric.label, metric.unit, by)
+        rows.add_row(metric.name, metric.domain, metric.label, metric.unit)
     return text(rows)
 
 
@@ -61,17 +61,24 @@ def rule(metric: Metric) -> str:
 
 
 def show_answer(answer: Answer, standing: Standing) -> str:
-    """Format the result of a query, with the release that it comes from."""
-    keys = sum(column.role in ("period", "dimension") for column in answer.columns)
-    rows = table(*(_header(column) for column in answer.columns), texts=keys)
+    """Format the result of a query, with the release that it comes from.
+
+    Of a comparison the value before and the change are shown: of a share the difference, otherwise the change in
+    percent.
+    """
+    shares = {column.metric for column in answer.columns if column.role == "value" and column.format == Format.PERCENT}
+    hidden = {True: "change", False: "difference"}
+    chosen = [
+        (number, column)
+        for number, column in enumerate(answer.columns)
+        if column.role != hidden[column.metric in shares]
+    ]
+    keys = sum(column.role in KEYS for _, column in chosen)
+    rows = table(*(_header(column) for _, column in chosen), texts=keys)
     for row in answer.rows:
-        rows.add_row(*(shown(value, column) for value, column in zip(row, answer.columns, strict=True)))
+        rows.add_row(*(shown(row[number], column) for number, column in chosen))
     if keys and answer.totals:
-        totals = [
-            shown(answer.totals[column.name], column) if column.name in answer.totals else ""
-            for column in answer.columns[keys:]
-        ]
-        rows.add_section()
+        totals = (shown(answer.totals.get(column.name), column) for _, column in chosen[keys:])
         rows.add_row("total", *[""] * (keys - 1), *totals)
     refused = [f"no total of {name}: it {reason}" for name, reason in answer.refused.items()] if keys else []
     return text(rows, *refused, "", *_standing(standing))
@@ -88,7 +95,9 @@ def _standing(standing: Standing) -> list[str]:
 
 
 def _header(column: Column) -> str:
-    return column.name if column.role in ("period", "dimension") else column.name.replace("_", " ")
+    if column.role in KEYS:
+        return column.name
+    return {"value": column.metric, "before": "before"}.get(column.role, "change")
 
 
 def shown(value: Any, column: Column) -> str:

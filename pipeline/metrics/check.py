@@ -82,9 +82,9 @@ def _faults(metric: Metric, table: Described) -> Iterator[str]:
             grain = ", ".join(table.grain) or "none is stated"
             yield f"count of {metric.measure.expression}; expected a column of the grain, one row each: {grain}"
         return
-    if metric.kind == Kind.STORED:
-        if free := sorted(set(table.grain) - {metric.time} - metric.fixed() - set(metric.dimensions)):
-            yield f"stored per {', '.join(table.grain)}; expected {', '.join(free)} as a dimension or fixed by where"
+    free = sorted(set(table.grain) - {metric.time} - metric.fixed() - set(metric.dimensions))
+    if metric.kind == Kind.STORED and free:
+        yield f"stored per {', '.join(table.grain)}; expected {', '.join(free)} as a dimension or fixed by where"
     for name in sorted(metric.measure.columns()):
         kind = table.types[name]
         if not kind.is_type(*exp.DataType.NUMERIC_TYPES):

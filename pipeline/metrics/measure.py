@@ -31,7 +31,8 @@ class Measure(BaseModel):
 
     Attributes:
         kind: which of them.
-        expression: a column, or columns with + and -; empty for a ratio.
+        expression: a column, or columns joined by + and -, each also multiplied or divided by a number; empty for a
+            ratio.
         ratio: names of the metrics that are divided; empty for others.
     """
 
@@ -65,22 +66,36 @@ class Measure(BaseModel):
         """The expression, with quoted columns.
 
         Raises:
-            ValueError: it is not made of columns, + and - alone.
+            ValueError: it is anything else.
         """
         try:
             tree = parse_one(self.expression, dialect=DIALECT)
         except SqlglotError:
             tree = exp.Anonymous()
-        if not all(
-            isinstance(node, exp.Column | exp.Identifier | exp.Add | exp.Sub | exp.Neg | exp.Paren)
-            for node in tree.walk()
-        ) or any(column.table for column in tree.find_all(exp.Column)):
-            raise ValueError(f"{self.kind} is '{self.expression}'; expected a column, or columns joined by + and -")
+        if not _is_linear(tree):
+            raise ValueError(
+                f"{self.kind} is '{self.expression}'; expected a column, or columns joined by + and -, each also "
+                "multiplied or divided by a number"
+            )
         return tree.transform(quote)
 
     def columns(self) -> set[str]:
         """The columns that it reads; empty for a ratio."""
         return {column.name for column in self.tree().find_all(exp.Column)} if self.expression else set()
+
+
+def _is_linear(tree: exp.Expression) -> bool:
+    """Whether the sum of an expression is the expression of the sums."""
+    match tree:
+        case exp.Column():
+            return not tree.table
+        case exp.Add() | exp.Sub():
+            return _is_linear(tree.this) and _is_linear(tree.expression)
+        case exp.Neg() | exp.Paren():
+            return _is_linear(tree.this)
+        case exp.Mul() | exp.Div():
+            return _is_linear(tree.this) and isinstance(tree.expression, exp.Literal) and tree.expression.is_number
+    return False
 
 
 def quote(node: exp.Expression) -> exp.Expression:

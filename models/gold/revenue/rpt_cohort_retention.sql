@@ -53,13 +53,13 @@ SELECT
     DATE_TRUNC('MONTH', rpt_mrr_monthly.month_date)
   )::INT AS month_number, /* Months since the cohort month, which is month 0 */
   rpt_mrr_monthly.month_date::DATE AS month_date, /* First day of the reported month */
-  cohorts.accounts::BIGINT AS accounts, /* Customers of the cohort */
-  COALESCE(retained.accounts, 0)::BIGINT AS retained_accounts, /* Customers of the cohort with MRR at the end of the month, returned ones included */
+  cohorts.accounts::BIGINT AS accounts, /* Customers of the cohort, additive over cohorts, not over month_number */
+  COALESCE(retained.accounts, 0)::BIGINT AS retained_accounts, /* Customers of the cohort with MRR at the end of the month, returned ones included, additive over cohorts, not over month_number */
   (
     COALESCE(retained.accounts, 0)::DOUBLE / NULLIF(cohorts.accounts, 0)::DOUBLE
   )::DOUBLE AS retained_share, /* retained_accounts / accounts, 0 to 1 */
-  cohorts.opening_mrr::DECIMAL(18, 6) AS opening_mrr, /* Their MRR at the end of month 0, reporting currency */
-  COALESCE(retained.mrr, 0)::DECIMAL(18, 6) AS retained_mrr, /* Their MRR at the end of the month, reporting currency */
+  cohorts.opening_mrr::DECIMAL(18, 6) AS opening_mrr, /* Their MRR at the end of month 0, reporting currency, additive over cohorts, not over month_number */
+  COALESCE(retained.mrr, 0)::DECIMAL(18, 6) AS retained_mrr, /* Their MRR at the end of the month, reporting currency, additive over cohorts, not over month_number */
   (
     COALESCE(retained.mrr, 0)::DOUBLE / NULLIF(cohorts.opening_mrr, 0)::DOUBLE
   )::DOUBLE AS revenue_retained /* retained_mrr / opening_mrr; may exceed 1 */

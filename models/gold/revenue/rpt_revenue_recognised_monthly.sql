@@ -76,8 +76,8 @@ SELECT
   month_amounts.proration_amount::DECIMAL(18, 4) AS proration_amount, /* Like recurring_amount, for lines that prorate a change within a period; may be negative */
   month_amounts.credit_amount::DECIMAL(18, 4) AS credit_amount, /* Like recurring_amount, for other negative lines; negative */
   month_amounts.one_off_amount::DECIMAL(18, 4) AS one_off_amount, /* Like recurring_amount, for lines without a plan */
-  month_amounts.refund_amount::DECIMAL(18, 4) AS refund_amount, /* Refunded in the month, without tax, negative */
-  month_amounts.recognised_amount::DECIMAL(18, 4) AS recognised_amount, /* Revenue of the month: the sum of the five amounts */
+  month_amounts.refund_amount::DECIMAL(18, 4) AS refund_amount, /* Refunded in the month, without tax, negative, additive per currency */
+  month_amounts.recognised_amount::DECIMAL(18, 4) AS recognised_amount, /* Revenue of the month: the sum of the five amounts, additive per currency */
   ROUND(month_amounts.recognised_amount::DECIMAL(19, 6) * exchange_rates.rate, 6)::DECIMAL(18, 6) AS recognised_amount_reporting, /* recognised_amount in the reporting currency at the rate of the month, additive */
   month_amounts.invoiced_amount::DECIMAL(18, 4) AS invoiced_amount, /* Invoices issued in the month, without tax, additive per currency */
   SUM(
