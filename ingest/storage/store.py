@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -204,13 +204,18 @@ class Store:
                 else:
                     yield io.BufferedReader(_Remote(obstore.open_reader(self._obstore, key)))
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write an object, replacing an existing one."""
+    def put(self, key: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Write an object, replacing an existing one.
+
+        Args:
+            headers: what S3 answers with it, for instance `Content-Type`; a folder has no place for them.
+        """
         if self.root is not None:
             self._link(key, data, replace=True)
             return
+        attributes: Any = dict(headers or {})
         with self._convert_errors(key):
-            self._with_backoff(key, lambda: obstore.put(self._obstore, key, data))
+            self._with_backoff(key, lambda: obstore.put(self._obstore, key, data, attributes=attributes))
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object if the key is free (`If-None-Match: *`, on disk an exclusive link); durable on return.

@@ -18,6 +18,7 @@ from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
 from pipeline.cycle.alerts import alerting
 from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.pages import write_pages
 from pipeline.cycle.publication import audit_and_publish
 from pipeline.cycle.record import record
 from pipeline.cycle.summary import RunSummary
@@ -93,6 +94,7 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
                 project.require_tables()
                 summary.outcome = "not published"
                 audit_and_publish(project, options, summary, now, resume=True)
+                _write_pages(project, options, summary)
             _record(project, summary)
 
     return _cycle(work, options, summary, wait_seconds, lambda: now)
@@ -213,11 +215,17 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
     audit_and_publish(project, options, summary, now)
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
         summary.outcome = "not published"  # new data is loaded, but its dates are not marked yet
+    _write_pages(project, options, summary)
     with summary.stage("house-keeping"), summary.contained("housekeeping"):
         project.clean_up()
         with open_state(options) as state:
             history.collect(state)
     return True
+
+
+def _write_pages(project: Project, options: Settings, summary: RunSummary) -> None:
+    lake, folder = Store(options.lake_uri, options), Path(options.lake_home)
+    write_pages(project, Releases(options), lake, contracts().values(), summary, folder)
 
 
 def _damage(project: Project, options: Settings, now: dt.datetime) -> DamagedLake | None:

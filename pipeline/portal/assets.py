@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline.portal.script import digest
@@ -18,9 +18,16 @@ SCRIPTS = (
 STYLES = ("base", "catalog")
 
 
+CHARTS = "vl-convert-python"
+"""The package with the library of charts, the extra `portal`; it is loaded only to make that file."""
+
+
 def is_installed() -> bool:
     """Whether the extra `portal` is installed, which charts need."""
-    return find_spec("vl_convert") is not None
+    try:
+        return bool(version(CHARTS))
+    except PackageNotFoundError:
+        return False
 
 
 @cache
@@ -38,14 +45,12 @@ def application() -> dict[str, tuple[str, bytes]]:
 
 def vega_key() -> str:
     """Key of the library of charts; it follows from the version, since making the library takes more than a second."""
-    import vl_convert
-
-    return f"app/vega-{vl_convert.__version__}.js"
+    return f"app/vega-{version(CHARTS)}.js"
 
 
 def vega() -> bytes:
     """The library of charts (Vega, Vega-Lite, Vega-Embed) as one script; takes more than a second of CPU time."""
-    import vl_convert
+    import vl_convert  # 80 MB, and only for a new version
 
     return str(vl_convert.javascript_bundle()).encode()
 

@@ -1,4 +1,4 @@
-"""Numbers of a page: the additive parts of its metrics per period, in whole and by each dimension it can be filtered by.
+"""Numbers of a page: the additive parts of its metrics per period, in whole and by each dimension of its filters.
 
 The page sums them in the browser, so that one file answers every period, filter and comparison. Values are stored by
 column; amounts as integers with a scale, so that sums in floating point stay exact.
@@ -21,13 +21,13 @@ from pipeline.metrics.definition import Metric, base_names
 from pipeline.metrics.measure import Kind
 from pipeline.metrics.parts import parts
 from pipeline.metrics.period import Grain, add_months, last_of
-from pipeline.metrics.query import Query, refusal
+from pipeline.metrics.request import Query, refusal
 from pipeline.portal.dashboard import Dashboard
 from pipeline.portal.dashboard import Kind as Shape
 from pipeline.warehouse.engine import DIALECT
 
 RECENT_MONTHS = 13
-"""Months before the newest one whose numbers are in the file that a page loads first; older years are loaded on demand."""
+"""Months before the newest one whose numbers a page loads first; older years are loaded on demand."""
 MOST_VALUES, MOST_COHORTS = 24, 120
 """Values of a dimension that a page has each; the smaller ones are one, `all others`."""
 REST = -1
@@ -74,9 +74,7 @@ def wanted(definitions: Mapping[str, Metric], page: Dashboard) -> list[tuple[tup
     ]
 
 
-def read_cubes(
-    connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], page: Dashboard
-) -> list[Cube]:
+def read_cubes(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], page: Dashboard) -> list[Cube]:
     """Read the numbers of a page from a release.
 
     Raises:
@@ -133,7 +131,9 @@ def span(cubes: Iterable[Cube], today: dt.date) -> tuple[dt.date, dt.date] | Non
         today: periods after it, such as revenue that is invoiced for later months, do not count.
     """
     covered = [
-        (bounds[0], last_of(bounds[1], cube.grain)) for cube in cubes if (bounds := cube.covers()) and bounds[0] <= today
+        (bounds[0], last_of(bounds[1], cube.grain))
+        for cube in cubes
+        if (bounds := cube.covers()) and bounds[0] <= today
     ]
     return (min(first for first, _ in covered), min(today, max(last for _, last in covered))) if covered else None
 
@@ -184,4 +184,4 @@ def _column(values: Sequence[Any]) -> dict[str, Any]:
         return {"data": [round(value, _DECIMALS) if isinstance(value, float) else value for value in values]}
     scale = max((max(0, -int(value.normalize().as_tuple().exponent)) for value in decimals), default=0)
     scale = min(scale, _DECIMALS)
-    return {"scale": scale, "data": [None if value is None else int(round(value * 10**scale)) for value in values]}
+    return {"scale": scale, "data": [None if value is None else round(value * 10**scale) for value in values]}

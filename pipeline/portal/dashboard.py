@@ -1,14 +1,14 @@
 """Dashboards, read from dashboards/<name>.yaml: a page with tiles over metrics.
 
-    title: Engagement
-    question: How much do children play, and do they finish?
-    owner: engagement
-    order: 2                      place in the navigation
-    filters: [country_code]       dimensions by which the page can be filtered, one at a time
-    tiles:
-      - {kind: number, metrics: [plays], width: 3}
-      - {kind: stacked, metrics: [plays], by: os_name, title: Plays by system, question: Where is it played?}
-      - {kind: table, sql: SELECT theme, exit_count FROM gold.q1_completion_rate, title: Themes}
+title: Engagement
+question: How much do children play, and do they finish?
+owner: engagement
+order: 2                      place in the navigation
+filters: [country_code]       dimensions by which the page can be filtered, one at a time
+tiles:
+  - {kind: number, metrics: [plays], width: 3}
+  - {kind: stacked, metrics: [plays], by: os_name, title: Plays by system, question: Where is it played?}
+  - {kind: table, sql: SELECT theme, exit_count FROM gold.q1_completion_rate, title: Themes}
 """
 
 from __future__ import annotations
@@ -181,11 +181,15 @@ def _dashboard(path: Path, metrics: Mapping[str, Metric]) -> Dashboard:
     for number, tile in enumerate(page.tiles, 1):
         _check(path, number, tile, metrics)
         title = tile.title or metrics[tile.metrics[0]].label
-        tiles.append(tile.model_copy(update={"id": _id(tile, number), "title": title, "owner": tile.owner or page.owner}))
+        tiles.append(
+            tile.model_copy(update={"id": _id(tile, number), "title": title, "owner": tile.owner or page.owner})
+        )
     used = [metrics[item] for tile in tiles for item in tile.metrics]
     for dimension in page.filters:
         if not any(dimension in metric.dimensions for metric in used):
-            raise ConfigError(f"{path}: filters: {dimension} is no dimension of any of its metrics; expected one that is")
+            raise ConfigError(
+                f"{path}: filters: {dimension} is no dimension of any of its metrics; expected one that is"
+            )
     return page.model_copy(update={"tiles": tuple(tiles)})
 
 
@@ -204,11 +208,15 @@ def _check(path: Path, number: int, tile: Tile, metrics: Mapping[str, Metric]) -
             has = ", ".join(metric.dimensions) or "none"
             raise ConfigError(f"{place}: {name} has no dimension {tile.by}; it has {has}")
         if tile.kind == Kind.STACKED and tile.by in metric.not_over:
-            raise ConfigError(f"{place}: {name} must not be summed over {tile.by}; expected line, bar or table, not stacked")
+            raise ConfigError(
+                f"{place}: {name} must not be summed over {tile.by}; expected line, bar or table, not stacked"
+            )
     if tile.kind == Kind.TABLE:
         return
     formats = {metrics[name].format for name in tile.metrics}
     if len(formats) > 1 and not (tile.kind == Kind.BAR and tile.by):
-        raise ConfigError(f"{place}: its metrics have the formats {', '.join(sorted(formats))}; expected one axis for all")
+        raise ConfigError(
+            f"{place}: its metrics have the formats {', '.join(sorted(formats))}; expected one axis for all"
+        )
     if tile.kind == Kind.WATERFALL and metrics[tile.metrics[0]].kind != Measured.LAST:
         raise ConfigError(f"{place}: {tile.metrics[0]} is no balance; expected a metric of kind `last` first")

@@ -55,7 +55,9 @@ def tables_of(sql: str) -> set[str]:
     named = {cte.alias for cte in found[0].find_all(exp.CTE)}
     tables = {f"{table.db}.{table.name}" if table.db else table.name for table in found[0].find_all(exp.Table)} - named
     if wrong := sorted(name for name in tables if "." not in name or name.startswith(".")):
-        raise ConfigError(f"{place} reads {printable(wrong[0]) or 'a function'}; expected tables of a release, schema.table")
+        raise ConfigError(
+            f"{place} reads {printable(wrong[0]) or 'a function'}; expected tables of a release, schema.table"
+        )
     return tables
 
 

@@ -16,6 +16,7 @@ from pipeline.metrics.measure import Kind
 from pipeline.portal import assets
 from pipeline.portal.cubes import Cube, payload, read_cubes, recent_from, span
 from pipeline.portal.dashboard import Dashboard, Tile
+from pipeline.portal.facts import Facts
 from pipeline.portal.script import data_file, digest
 from pipeline.portal.table import stored_table
 from pipeline.releases.catalog import parents
@@ -24,29 +25,6 @@ from pipeline.releases.release import Release
 FORMAT = 1
 """Format of data files and of a release's small file."""
 MONEY = "reporting_currency"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the small file of a release says beside its pages.
-
-    Attributes:
-        complete_to: last date whose data is complete, by the contracts; None if unknown.
-        feeds: per feed `feed`, `newest_at` (ISO 8601 or None), `limit_seconds` (or None) and `waiting` objects.
-        withheld: dates that wait for data, as `table` and `dates`.
-    """
-
-    complete_to: dt.date | None = None
-    feeds: Sequence[Mapping[str, Any]] = ()
-    withheld: Sequence[Mapping[str, Any]] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """As it stands in the small file."""
-        return {
-            "complete_to": str(self.complete_to) if self.complete_to else None,
-            "feeds": [dict(item) for item in self.feeds],
-            "withheld": [dict(item) for item in self.withheld],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +174,11 @@ def _filter(
     definitions: Mapping[str, Metric], page: Dashboard, cubes: Sequence[Cube], dimension: str
 ) -> dict[str, Any]:
     """A filter of a page with the values to choose from."""
-    found = {row[1] for cube in cubes if cube.dimension == dimension for row in cube.rows if isinstance(row[1], str | None)}
+    found = {
+        row[1] for cube in cubes if cube.dimension == dimension for row in cube.rows if isinstance(row[1], str | None)
+    }
     label = next(
-        metric.dimensions[dimension]
-        for name in page.metrics()
-        if dimension in (metric := definitions[name]).dimensions
+        metric.dimensions[dimension] for name in page.metrics() if dimension in (metric := definitions[name]).dimensions
     )
     return {"column": dimension, "label": label, "values": sorted(found, key=lambda value: (value is None, value))}
 
