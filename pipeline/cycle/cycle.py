@@ -225,7 +225,7 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
 
 def _write_pages(project: Project, options: Settings, summary: RunSummary) -> None:
     lake, folder = Store(options.lake_uri, options), Path(options.lake_home)
-    write_pages(project, Releases(options), lake, contracts().values(), summary, folder)
+    write_pages(project, Releases(options), lake, contracts(), summary, folder)
 
 
 def _damage(project: Project, options: Settings, now: dt.datetime) -> DamagedLake | None:

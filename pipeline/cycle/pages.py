@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from ingest.contracts.contract import Contract
@@ -11,6 +11,7 @@ from ingest.settings import PROJECT
 from ingest.storage.store import Store
 from pipeline.cycle.summary import RunSummary
 from pipeline.portal import assets
+from pipeline.portal.catalog.stored import CatalogPages
 from pipeline.portal.facts import Facts, complete_to, feed_facts
 from pipeline.portal.publication import Sources, refresh
 from pipeline.process.contain import contained
@@ -21,17 +22,19 @@ METRICS, DASHBOARDS = "metrics", "dashboards"
 CURRENCY = "reporting_currency"
 
 
-def sources(project: Project) -> Sources:
+def sources(project: Project, published: Releases, contracts: Mapping[str, Contract]) -> Sources:
     """What the project's pages are made from."""
     currency = str(project.context.config.variables.get(CURRENCY) or "")
-    return Sources(PROJECT / METRICS, PROJECT / DASHBOARDS, currency)
+    metrics, dashboards = PROJECT / METRICS, PROJECT / DASHBOARDS
+    catalog = CatalogPages(published, project.context, contracts, metrics, dashboards)
+    return Sources(metrics, dashboards, currency, catalog)
 
 
 def write_pages(
     project: Project,
     published: Releases,
     lake: Store,
-    contracts: Iterable[Contract],
+    contracts: Mapping[str, Contract],
     summary: RunSummary,
     notes: Path,
 ) -> None:
@@ -41,6 +44,7 @@ def write_pages(
 
     Args:
         lake: for the age of each feed's newest object.
+        contracts: by feed.
         summary: of the cycle, for what it left waiting; receives what was written.
         notes: the folder that keeps which notes were made once.
     """
@@ -57,9 +61,11 @@ def write_pages(
         if newest is not None:
             withheld = [{"table": name, "dates": sorted(map(str, days))} for name, days in sorted(summary.held.items())]
             facts = Facts(
-                complete_to(newest.published_at, summary.held), feed_facts(lake, contracts, _waiting(summary)), withheld
+                complete_to(newest.published_at, summary.held),
+                feed_facts(lake, contracts.values(), _waiting(summary)),
+                withheld,
             )
-        summary.pages = refresh(published, sources(project), facts)
+        summary.pages = refresh(published, sources(project, published, contracts), facts)
 
 
 def note_once(summary: RunSummary, notes: Path) -> None:

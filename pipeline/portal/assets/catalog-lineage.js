@@ -109,7 +109,7 @@
       el("div", { class: "heading" }, el("div", {}, el("h1", {}, kind === "tile" ? titles.get(name) ?? place.text : place.text ?? place.title, " ", catalog.badge(isColumn ? "column" : kind === "source" ? "source" : kind)), el("p", { text: comment })),
         el("label", { class: "field" }, "Steps", select)),
       el("p", { class: "impact" }, after.size ? ["A change reaches ", el("strong", { text: counts.filter(([number]) => number).map(([number, what]) => `${show(number, catalog.COUNT)} ${number === 1 ? what.slice(0, -1) : what}`).join(", ") }), isColumn ? [": ", el("code", { text: `lake impact ${name}` })] : "."] : "Nothing is computed from it."),
-      rows.length ? el("p", { class: "impact" }, "It decides which rows these have, by filters, joins or grouping: ", rows.map((table, number) => [number ? ", " : "", el("a", { href: catalog.tableLink(table), text: table })]), ".") : null,
+      ...rows.length ? [el("p", { class: "impact" }, "It decides which rows these have, by filters, joins or grouping: ", rows.map((table, number) => [number ? ", " : "", el("a", { href: catalog.tableLink(table), text: table })]), ".")] : [],
       holder,
       el("div", { class: "two" }, steps("Computed from", [...before], nameOf), steps("Used by", [...after], nameOf)));
     draw();

@@ -47,39 +47,34 @@
     el("a", { href: link(["catalog"]), text: "Catalog" }), ...between.flatMap((item) => [" / ", item]), here ? [" / ", el("span", { "aria-current": "page", text: here })] : null);
 
   // ---- search --------------------------------------------------------------------------------------------------
-  const marked = (text, terms) => {
+  /** A text in which the words that were meant are marked. */
+  const marked = (text, meant) => {
     const parts = [];
     let at = 0;
-    const lower = text.toLowerCase();
-    while (at < text.length) {
-      let next = -1, length = 0;
-      for (const term of terms) {
-        const found = term.length > 1 ? lower.indexOf(term, at) : -1;
-        if (found >= 0 && (next < 0 || found < next)) { next = found; length = term.length; }
-      }
-      if (next < 0) break;
-      parts.push(text.slice(at, next), el("mark", { text: text.slice(next, next + length) }));
-      at = next + length;
+    for (const found of text.matchAll(/[\p{L}\p{N}]+/gu)) {
+      if (!meant.has(found[0].toLowerCase())) continue;
+      parts.push(text.slice(at, found.index), el("mark", { text: found[0] }));
+      at = found.index + found[0].length;
     }
     parts.push(text.slice(at));
     return parts;
   };
 
-  const result = (catalog, item, terms) => {
+  const result = (catalog, item, meant) => {
     const [, name, others, , , text] = catalog.index.entries[item.entry];
     if (item.column >= 0) {
       const column = catalog.search.columnName(item.column);
       const comment = catalog.texts ? catalog.texts.texts[catalog.texts.of[item.column]] : "";
       return el("a", { class: "result", href: columnLink(`${name}.${column}`) }, badge("column"),
-        el("span", { class: "result-name" }, marked(column, terms), el("span", { class: "quiet" }, " in ", marked(name, terms))),
-        el("span", { class: "result-text", text: comment }));
+        el("span", { class: "result-name" }, marked(column, meant), el("span", { class: "quiet" }, " in ", marked(name, meant))),
+        el("span", { class: "result-text" }, marked(comment, meant)));
     }
     const kind = kindOf(catalog, item.entry);
     const title = kind === "tile" ? others : name;
     const beside = kind === "tile" ? ` in ${name.split("/")[0]}` : others;
     return el("a", { class: "result", href: linkOf(kind, name) }, badge(kind),
-      el("span", { class: "result-name" }, marked(title, terms), beside ? el("span", { class: "quiet" }, ` ${beside}`) : null),
-      el("span", { class: "result-text" }, marked(text, terms)));
+      el("span", { class: "result-name" }, marked(title, meant), beside ? el("span", { class: "quiet" }, ` ${beside}`) : null),
+      el("span", { class: "result-text" }, marked(text, meant)));
   };
 
   const searchBox = (catalog, parameters, list, below) => {
@@ -94,8 +89,7 @@
     const refresh = () => {
       const began = performance.now();
       const found = catalog.search(state.query, state.shown, accepts);
-      const terms = lakemesh.catalog.words(state.query);
-      results.replaceChildren(...found.map((item) => result(catalog, item, terms)));
+      results.replaceChildren(...found.map((item) => result(catalog, item, catalog.search.meant)));
       const total = state.query.trim() ? catalog.search.total ?? 0 : 0;
       if (found.length < total) {
         results.append(el("button", { type: "button", class: "button", text: "Show more", onclick: () => { state.shown += 100; refresh(); } }));

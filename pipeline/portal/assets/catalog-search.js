@@ -2,7 +2,8 @@
 //
 //   const search = lakemesh.catalog.searcher(index)    builds the words of names and descriptions
 //   search.addTexts(texts)                             adds the comments of columns
-//   search(query, limit, accepts)                      [{entry, column, score}], best first; column is -1 for an entry
+//   search(query, limit, accepts)                      [{entry, column, score}], best first; column is -1 for an entry;
+//                                                      search.total of them, search.meant: the words that were meant
 //
 // A query's words must all match: exactly, as a beginning, within a word, or with one or two wrong letters. Words that
 // are wrong are found by comparing sets of letters first, which leaves few words for the edit distance.
@@ -144,6 +145,7 @@
       if (!isReady) prepare();
       const terms = [...new Set(words(query))].slice(0, 8);
       search.total = 0;
+      search.meant = new Set();
       if (!terms.length) return [];
       let touched = null; // documents that match the rarest word themselves or by their table
       const scores = terms.map((term) => {
@@ -151,6 +153,7 @@
         let holding = 0;
         for (const [place, likeness] of meant(term)) {
           const holders = postings[place];
+          search.meant.add(list[place]);
           holding += holders.length;
           const rare = likeness * (1 + Math.log(documents / holders.length) / Math.log(documents + 1));
           for (let at = 0; at < holders.length; at++) {

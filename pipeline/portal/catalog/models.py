@@ -102,8 +102,11 @@ def references(table: Table, tables: Mapping[str, Table]) -> tuple[str, ...]:
     for column in table.columns:
         named = _KEY_OF.search(column.description)
         target = tables.get(named[1]) if named else None
-        if target is not None and target.name != table.name and len(target.grain) == 1:
-            found[column.name] = f"{target.name}.{target.grain[0]}"
+        if target is not None and target.name != table.name:
+            names = {item.name for item in target.columns}
+            key = column.name if column.name in names else target.grain[0] if len(target.grain) == 1 else ""
+            if key:
+                found[column.name] = f"{target.name}.{key}"
     return tuple(f"{name} → {target}" for name, target in sorted(found.items()))
 
 
