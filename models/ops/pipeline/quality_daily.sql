@@ -3,7 +3,7 @@ MODEL (
   kind VIEW,
   cron '@daily',
   owner platform,
-  description 'One row per feed and UTC date before today since its first object, at most 400 days: validity, completeness, uniqueness and freshness, as parts and as shares.',
+  description 'One row per feed and UTC date since its first record, at most 400 days: validity, completeness, uniqueness and freshness, as parts and as shares. Today is judged by what has arrived so far.',
   grain (feed, date),
   tags (ops, pipeline, released),
   audits (
@@ -39,37 +39,6 @@ WITH object_versions AS (
   GROUP BY
     object_versions.feed,
     object_versions.modified_at::DATE
-), first_days AS (
-  SELECT
-    written.feed AS feed,
-    MIN(written.date) AS first_date
-  FROM written AS written
-  GROUP BY
-    written.feed
-), listed_days AS (
-  SELECT
-    UNNEST(
-      GENERATE_SERIES(
-        (
-          (
-            CURRENT_TIMESTAMP AT TIME ZONE 'UTC'
-          )::DATE - INTERVAL '400' DAY
-        )::DATE,
-        (
-          (
-            CURRENT_TIMESTAMP AT TIME ZONE 'UTC'
-          )::DATE - INTERVAL '1' DAY
-        )::DATE,
-        INTERVAL '1' DAY
-      )
-    ) AS date
-), days AS (
-  SELECT
-    first_days.feed AS feed,
-    listed_days.date::DATE AS date
-  FROM first_days AS first_days
-  INNER JOIN listed_days AS listed_days
-    ON first_days.first_date <= listed_days.date::DATE
 ), received AS (
   SELECT
     object_dates.feed AS feed,
@@ -89,6 +58,50 @@ WITH object_versions AS (
     ON written.feed = feeds.feed
   WHERE
     feeds.kind = 'entity'
+), first_days AS (
+  SELECT
+    known_days.feed AS feed,
+    MIN(known_days.date) AS first_date
+  FROM (
+    SELECT
+      written.feed AS feed,
+      written.date AS date
+    FROM written AS written
+    UNION ALL
+    SELECT
+      received.feed AS feed,
+      received.date AS date
+    FROM received AS received
+  ) AS known_days
+  GROUP BY
+    known_days.feed
+), listed_days AS (
+  SELECT
+    UNNEST(
+      GENERATE_SERIES(
+        (
+          (
+            CURRENT_TIMESTAMP AT TIME ZONE 'UTC'
+          )::DATE - INTERVAL '399' DAY
+        )::DATE,
+        (
+          CURRENT_TIMESTAMP AT TIME ZONE 'UTC'
+        )::DATE,
+        INTERVAL '1' DAY
+      )
+    ) AS date
+), days AS (
+  SELECT
+    first_days.feed AS feed,
+    listed_days.date::DATE AS date,
+    (
+      listed_days.date::DATE = (
+        CURRENT_TIMESTAMP AT TIME ZONE 'UTC'
+      )::DATE
+    ) AS is_today
+  FROM first_days AS first_days
+  INNER JOIN listed_days AS listed_days
+    ON first_days.first_date <= listed_days.date::DATE
 ), expected AS (
   SELECT
     days.feed AS feed,
@@ -100,6 +113,8 @@ WITH object_versions AS (
     AND received.date < days.date
     AND received.date >= days.date - INTERVAL '56' DAY
     AND @DAY_OF_WEEK(received.date) = @DAY_OF_WEEK(days.date)
+  WHERE
+    NOT days.is_today
   GROUP BY
     days.feed,
     days.date
@@ -131,9 +146,16 @@ WITH object_versions AS (
     DATE_DIFF(
       'SECOND',
       DATE_TRUNC('SECOND', newest.newest_object_at),
-      DATE_TRUNC('SECOND', (
-        days.date + INTERVAL '1' DAY
-      )::TIMESTAMP)
+      DATE_TRUNC(
+        'SECOND',
+        CASE
+          WHEN days.is_today
+          THEN CURRENT_TIMESTAMP AT TIME ZONE 'UTC'
+          ELSE (
+            days.date + INTERVAL '1' DAY
+          )::TIMESTAMP
+        END
+      )
     ) AS age_seconds
   FROM days AS days
   INNER JOIN operations.feeds AS feeds
@@ -156,10 +178,10 @@ SELECT
   measured.good_count::BIGINT AS good_count, /* Of those, neither quarantined nor dropped, additive */
   measured.row_count::BIGINT AS row_count, /* Of those, rows of bronze, additive */
   measured.received_count::BIGINT AS received_count, /* Rows of that event date; of an entity feed rows written on that date, additive */
-  measured.expected_count::DOUBLE AS expected_count, /* Median on the same weekday in the eight weeks before; NULL with fewer than three of them */
+  measured.expected_count::DOUBLE AS expected_count, /* Median on the same weekday in the eight weeks before; NULL with fewer than three of them, and today */
   measured.keyed_row_count::BIGINT AS keyed_row_count, /* Rows of bronze of that event date; NULL for an entity feed, additive */
   measured.key_count::BIGINT AS key_count, /* Distinct keys among them, additive over dates; NULL for an entity feed, whose keys have versions */
-  measured.age_seconds::BIGINT AS age_seconds, /* Age of the newest object at the end of that date, seconds */
+  measured.age_seconds::BIGINT AS age_seconds, /* Age of the newest object at the end of that date, today now, seconds; NULL before the first object */
   measured.freshness_seconds::BIGINT AS freshness_seconds, /* Maximum age by the contract, seconds */
   (
     measured.good_count::DOUBLE / NULLIF(measured.record_count, 0)
@@ -169,9 +191,16 @@ SELECT
       WHEN measured.expected_count > 0
       THEN LEAST(1.0, measured.received_count::DOUBLE / NULLIF(measured.expected_count, 0))
     END
-  )::DOUBLE AS completeness, /* received_count / expected_count, at most 1; NULL if it is unknown what to expect */
+  )::DOUBLE AS completeness, /* received_count / expected_count, at most 1; NULL if it is unknown what to expect, and today */
   (
     measured.key_count::DOUBLE / NULLIF(measured.keyed_row_count, 0)
   )::DOUBLE AS uniqueness, /* key_count / keyed_row_count, 0 to 1 */
-  LEAST(1.0, measured.freshness_seconds::DOUBLE / NULLIF(measured.age_seconds, 0))::DOUBLE AS freshness /* freshness_seconds / age_seconds, at most 1 */
+  (
+    CASE
+      WHEN measured.age_seconds > measured.freshness_seconds
+      THEN measured.freshness_seconds::DOUBLE / NULLIF(measured.age_seconds, 0)
+      WHEN measured.age_seconds <= measured.freshness_seconds
+      THEN 1.0
+    END
+  )::DOUBLE AS freshness /* freshness_seconds / age_seconds, at most 1; NULL before the first object */
 FROM measured AS measured

@@ -155,21 +155,19 @@
       item.addEventListener("blur", () => mark(id, false));
     }
     const box = el("div", { class: "picture-box", tabindex: "0", role: "region", "aria-label": `${label}, scrollable` }, svg);
+    const setFit = (isFit) => { box.classList.toggle("fit", isFit); fit.setAttribute("aria-pressed", String(isFit)); };
     const fit = el("button", {
-      type: "button", class: "plain", "aria-pressed": "false", text: "Fit to width",
-      onclick: () => {
-        const isFit = box.classList.toggle("fit");
-        fit.setAttribute("aria-pressed", String(isFit));
-      },
+      type: "button", class: "plain", "aria-pressed": "false", text: "Fit to width", onclick: () => setFit(!box.classList.contains("fit")),
     });
-    const focus = groups.get([...groups.keys()].find((id) => groups.get(id).classList.contains("focus")));
-    if (focus) {
-      requestAnimationFrame(() => {
-        const place = focus.querySelector("rect");
-        box.scrollLeft = Number(place.getAttribute("x")) - box.clientWidth / 2 + WIDTH / 2;
-        box.scrollTop = Number(place.getAttribute("y")) - box.clientHeight / 2;
-      });
-    }
+    const focus = svg.querySelector(".focus > rect");
+    requestAnimationFrame(() => {
+      const scale = box.clientWidth / plan.width;
+      fit.hidden = scale >= 1;
+      setFit(scale < 1 && scale > 0.6);
+      if (!focus) return;
+      box.scrollLeft = Number(focus.getAttribute("x")) - box.clientWidth / 2 + WIDTH / 2;
+      box.scrollTop = Number(focus.getAttribute("y")) - box.clientHeight / 2;
+    });
     return el("div", { class: "picture-frame" }, el("div", { class: "picture-tools" }, fit), box);
   };
 

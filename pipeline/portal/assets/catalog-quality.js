@@ -57,8 +57,8 @@
             el("td", { class: "num" }, catalog.share(value(name, at))),
             el("td", { class: "history" }, strip(name, dates, parts[name], chosen, choose)))))),
         el("p", { class: "note", text: `From ${dates[0]} to ${dates.at(-1)}. Good from 98%, a warning from 95%. ${feeds.length ? "Each part is the least of the feeds that the table is computed from; audits are its own." : ""}` }),
-        feeds.length ? el("p", {}, "Computed from ", feeds.map((feed, number) => [number ? ", " : "", el("a", { href: link(["catalog", "table", feed], { date: chosen }), text: feed })]), ".") : counts(at),
-        own.length ? rejected(own) : null);
+        feeds.length ? el("p", {}, "Computed from ", feeds.map((feed, number) => [number ? ", " : "", el("a", { href: link(["catalog", "table", feed], { date: chosen }), text: feed })]), ".") : table.contract ? counts(at) : "",
+        own.length ? rejected(own) : "");
     };
     const counts = (at) => el("p", {}, `${show(value("records", at) ?? 0, catalog.COUNT)} records arrived, ${show(value("bad", at) ?? 0, catalog.COUNT)} of them quarantined or dropped. `,
       `${show(value("received", at) ?? 0, catalog.COUNT)} rows of that date${value("expected", at) === null ? "; too few weeks to know what to expect" : `, ${show(value("expected", at), catalog.COUNT)} expected`}.`);
