@@ -21,8 +21,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.ledger.entry import Entry, LakeFile, LoadedObject
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.sources import LoadedObject
+from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from benchmarks.measure import Cost, compare, measure, report, this_machine
 from ingest.contracts.contract import contracts
-from ingest.ledger.entry import Entry, LakeFile, LoadedObject
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
+from ingest.ledger.sources import LoadedObject
 from ingest.steps.discover import discover
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store

@@ -29,7 +29,7 @@ from sqlmesh.core.snapshot.definition import missing_intervals
 from ingest.settings import Settings
 from pipeline.invalidation.changed_dates import FeedChange
 from pipeline.invalidation.invalidate import remove_intervals
-from pipeline.state.opening import open_state
+from pipeline.state.opening import state_database
 
 FIRST = dt.date(2020, 1, 1)
 MODEL = """MODEL (
@@ -82,7 +82,7 @@ def _measure(
         context.engine_adapter.execute("CREATE SCHEMA bronze")
         context.engine_adapter.execute("CREATE TABLE bronze.events (event_date DATE, plays BIGINT)")
         context.plan(auto_apply=True, no_prompts=True, skip_tests=True, empty_backfill=True, execution_time=end)
-    with open_state(options) as state:
+    with state_database(options).open() as state:
         started = time.perf_counter()
         with state.transaction(intervals=True):
             marked = remove_intervals(state, [FeedChange("events", 1, True, dates)])

@@ -225,15 +225,15 @@ def _serve(folder: Path, days: int, dsn: str) -> None:
     """Load two releases into Postgres, the second with one changed day."""
     with _settings(folder, SERVING_DSN=dsn) as options:
         with _timed("first release loaded into Postgres"):
-            done = serve(options)
+            done = serve(options, Releases(options))
         print(f"{sum(change.written for change in done.changes.values()):,} rows written", flush=True)
         with _timed("same release again"):
-            serve(options)
+            serve(options, Releases(options))
         if len(Releases(options).numbers()) < 2:
             publish_gold(folder / "silver", options, days, last_day(days) - dt.timedelta(days=min(40, days - 1)))
         Releases(options).point_to(2)
         with _timed("a release with one changed day"):
-            done = serve(options)
+            done = serve(options, Releases(options))
         for name, change in done.changes.items():
             print(f"{name}: {change.deleted:,} rows deleted, {change.written:,} written", flush=True)
 

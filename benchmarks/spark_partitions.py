@@ -27,7 +27,7 @@ from sqlmesh.core.config.connection import SparkConnectionConfig
 from benchmarks.measure import this_machine
 from ingest.contracts.contract import Contract, contracts
 from ingest.contracts.schema import bronze_schema
-from ingest.ledger.entry import LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.settings import Settings
 from ingest.steps.write import columns_json
 from ingest.storage.store import Store

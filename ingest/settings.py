@@ -17,6 +17,7 @@ from dotenv import load_dotenv
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ingest import schemes
 from ingest.errors import ConfigError
 from ingest.limits import DEFAULT, Limits
 
@@ -34,24 +35,13 @@ PROJECT = _project()
 
 
 def _absolute(value: str) -> str:
-    """Return `s3://` addresses unchanged and paths as absolute, resolved against the project folder."""
-    if "://" in value:
-        scheme = value.split("://", 1)[0]
-        if scheme == "file":
-            return value.removeprefix("file://")
-        if scheme != "s3":
-            raise ValueError(f"'{value}' has the scheme '{scheme}'; expected a folder or s3://bucket[/prefix]")
-        if not value.removeprefix("s3://").strip("/"):
-            raise ValueError(f"'{value}' names no bucket; expected s3://bucket[/prefix]")
-        return value.rstrip("/")
-    if not value.strip():
-        raise ValueError("is empty; expected a folder or s3://bucket[/prefix]")
-    return str(PROJECT / Path(value).expanduser())
+    return schemes.absolute(value, PROJECT)
 
 
 def _local(value: str) -> str:
-    if value.startswith("s3://"):
-        raise ValueError(f"'{value}' must be on a local disk; only LANDING_URI and LAKE_URI may be s3://")
+    if schemes.is_remote(value):
+        allowed = schemes.remote_schemes()
+        raise ValueError(f"'{value}' must be on a local disk; only LANDING_URI and LAKE_URI may be {allowed}")
     return _absolute(value)
 
 
@@ -189,6 +179,11 @@ class Settings(BaseSettings):
     def has_spark(self) -> bool:
         """Whether Spark instead of DuckDB computes and stores silver and gold."""
         return self.lake_gateway in ("spark", "spark_postgres_state")
+
+    @property
+    def warehouse_name(self) -> str:
+        """The warehouse in messages: the path of the DuckDB file, or the Spark of LAKE_HOME."""
+        return f"Spark of {self.lake_home}" if self.has_spark else self.warehouse_path
 
     @property
     def limits(self) -> Limits:

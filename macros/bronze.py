@@ -45,18 +45,9 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
     # Imported here because SQLMesh stores every module-level name that a macro uses with the environment.
     from ingest.settings import read_settings
     from pipeline.invalidation.continuity import lost_feeds
-    from pipeline.warehouse import bronze, operations
-    from pipeline.warehouse.duck import lake_statements
+    from pipeline.lake import Lake
+    from pipeline.warehouse.engines import engine_of
 
-    warehouse, lost = evaluator.engine_adapter, lost_feeds(read_settings())
-    if warehouse.dialect == "spark":
-        from pipeline.warehouse.spark import bronze as spark_bronze
-        from pipeline.warehouse.spark import operations as spark_operations
-
-        spark_bronze.register(warehouse, lost)
-        spark_operations.register(warehouse, lost)
-        return []
-    # Not returned: SQLMesh logs statements that it cannot parse, and these contain credentials.
-    for statement in lake_statements(read_settings()):
-        warehouse.cursor.execute(statement)
-    return [*bronze.registration(warehouse, lost), *operations.registration(lost)]
+    lake = Lake(read_settings())
+    lost = lost_feeds(lake.landings, lake.store, lake.records())
+    return engine_of(evaluator.engine_adapter).register(lake.options, lake.store, lost)

@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from sample.customers import Customer, draw_customers, linked_record
-from sample.days import DAY_MS, date_of, folder, stamp
+from sample.customers import Customer, draw_customers, linked_record, links
+from sample.days import DAY_MS, date_of, folder, midnight, stamp
 from sample.draw import Bools, Ints, Stream, generator
 from sample.invoices import Change
 from sample.lives import simulate
@@ -89,16 +89,17 @@ def _linked(options: SampleOptions, year: int, day: int, bucket: str) -> list[st
     if bucket != ACCOUNTS or day <= options.first_day - HORIZON_DAYS:
         return []
     linked = _links(options, year).get(day, ())
-    return [json.dumps(linked_record(options, customer), ensure_ascii=False) for customer in linked]
+    return [json.dumps(linked_record(options, customer, at), ensure_ascii=False) for customer, at in linked]
 
 
 @lru_cache(maxsize=4)
-def _links(options: SampleOptions, year: int) -> dict[int, list[Customer]]:
-    """The customers that are linked, by date."""
-    found: dict[int, list[Customer]] = defaultdict(list)
+def _links(options: SampleOptions, year: int) -> dict[int, list[tuple[Customer, int]]]:
+    """The customers that are linked, with the moment, by date, up to the end of the year after sign-up."""
+    found: dict[int, list[tuple[Customer, int]]] = defaultdict(list)
+    until = midnight(dt.date(year + 2, 1, 1).toordinal())
     for customer in draw_customers(options, year):
-        if customer.linked_at >= 0:
-            found[date_of(customer.linked_at)].append(customer)
+        for moment in links(customer, until):
+            found[date_of(moment)].append((customer, moment))
     return dict(found)
 
 

@@ -19,6 +19,8 @@ _CHANNELS = cumulative([34, 26, 16, 18, 6])
 _FOREIGN = 0.06
 # Share linked to a user of the app; of these, the share linked on the day of sign-up; days within which the rest is.
 _LINKED, _LINKED_AT_ONCE, _LINKED_WITHIN = 0.6, 0.5, 300
+# Days until a customer continues with another user: users play for a month only, and a sample has those of its dates.
+_LINKED_AGAIN = 56
 # Share that changes name or address, and mean days from sign-up to the change, which precedes the link.
 _CHANGED, _CHANGED_AFTER = 0.15, 40.0
 _FIRST = "Ada Bruno Chiara Daan Elif Farah Greta Hana Iris Jules Kenji Lena Mateo Noor Olga Paul Rosa Sora".split()
@@ -32,8 +34,8 @@ class Customer:
     Attributes:
         number: number within the year of sign-up.
         renamed_at: when name or address changed, -1 for never.
-        linked_at: when the user of the app was linked, -1 for never.
-        app_user: the linked user, as a share of the users who registered on that date.
+        linked_at: when the first user of the app was linked, -1 for never.
+        app_user: the linked user, as a share of the users who registered on the date of the link.
     """
 
     number: int
@@ -90,12 +92,22 @@ def account_records(customer: Customer) -> Iterator[tuple[int, dict[str, object]
         yield customer.renamed_at, _record(customer, customer.renamed_at) | changed
 
 
-def linked_record(options: SampleOptions, customer: Customer) -> dict[str, object]:
-    """The version that names the linked user of the app, who registered on that date."""
-    users = cohort(options, date_of(customer.linked_at))
+def links(customer: Customer, until: int) -> Iterator[int]:
+    """The moments before another at which users of the app are linked, each replacing the one before."""
+    if customer.linked_at < 0:
+        return
+    moment = customer.linked_at
+    while moment < until:
+        yield moment
+        moment = midnight(date_of(moment) + _LINKED_AGAIN) + 23 * HOUR
+
+
+def linked_record(options: SampleOptions, customer: Customer, moment: int) -> dict[str, object]:
+    """The version that names the user of the app linked at a moment, who registered on that date."""
+    users = cohort(options, date_of(moment))
     place = int(customer.app_user * len(users.ids))
     records = [record for _, record in account_records(customer)]
-    linked = {"user_id": uuid_texts(users.ids[place : place + 1])[0], "updated_at": stamp(customer.linked_at)}
+    linked = {"user_id": uuid_texts(users.ids[place : place + 1])[0], "updated_at": stamp(moment)}
     return records[-1] | linked
 
 

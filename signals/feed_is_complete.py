@@ -21,9 +21,11 @@ def feed_is_complete(batch: DatetimeRanges, feed: str) -> DatetimeRanges:
     from ingest.contracts.contract import select
     from ingest.settings import settings
     from pipeline.invalidation.completeness import judge
+    from pipeline.lake import Lake
 
     (contract,) = select((feed,))
-    verdict = judge(contract, [start.date() for start, _ in batch], settings())
+    lake = Lake(settings())
+    verdict = judge(contract, [start.date() for start, _ in batch], lake.landing(contract), lake.store)
     if warning := verdict.warning(contract):
         get_console().log_warning(warning)
     return [(start, end) for start, end in batch if start.date() not in verdict.withheld]

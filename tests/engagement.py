@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
 from pipeline.releases.release import Releases
 from tests import rebuilt
 from tests.home import Home
@@ -44,7 +45,7 @@ def cycle(home: Home, now: dt.datetime | None = None) -> RunSummary:
         now: the time of its clock; the real time by default.
     """
     clock = {"now": lambda: now} if now else {}
-    return run_cycle((), home.options, lambda _: lambda objects, size: None, **clock)
+    return run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None, **clock)
 
 
 def expected(home: Home) -> dict[Row, Row]:

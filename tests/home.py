@@ -20,6 +20,7 @@ from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT, read_settings, settings
 from ingest.storage.landing import Landing
 from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.lake import Lake
 from tests.postgres_server import Postgres
 
 
@@ -43,7 +44,7 @@ class Home:
         self.landing(feed).put(key, b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
 
     def ingest(self, *feeds: str) -> IngestSummary:
-        summary = ingest_all(feeds, lambda _: lambda objects, size: None)
+        summary = ingest_all(Lake(settings()), feeds, lambda _: lambda objects, size: None)
         assert [error for error in summary.errors if "are quarantined" not in error] == []
         return summary
 

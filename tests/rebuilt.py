@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 CAP_SECONDS = 3600
+WEEK, MONTH = 7, 28
+"""Days of the windows in which active users are counted."""
 Row = tuple[Any, ...]
 
 
@@ -50,6 +52,45 @@ def events(bucket: Path, skew: dt.timedelta) -> dict[tuple[str, dt.date], dict[s
         if key not in newest or newest[key][0] < order:
             newest[key] = (order, record)
     return {key: record for key, (_, record) in newest.items()}
+
+
+def active_days(landing: Path, skew: dt.timedelta = dt.timedelta(days=1)) -> dict[Row, set[dt.date]]:
+    """(kind of user, identifier, country) → the dates on which the account or child left an activity."""
+    users = latest(landing / "raw-users", "user_id")
+    found: dict[Row, set[dt.date]] = defaultdict(set)
+    for (_, day), event in events(landing / "raw-events", skew).items():
+        if event["name"] == "activity_exit":
+            country = users.get(event["user_id"], {}).get("country_code")
+            found["account", event["user_id"], country].add(day)
+            if event.get("child_id"):
+                found["child", (event["user_id"], event["child_id"]), country].add(day)
+    return dict(found)
+
+
+def active_users(days: dict[Row, set[dt.date]], last: dt.date) -> set[Row]:
+    """(date, kind, country, daily, weekly and monthly active users, active days of them) up to a date."""
+    found: dict[Row, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for (kind, _, country), active in days.items():
+        for end in {day + dt.timedelta(days=n) for day in active for n in range(MONTH)}:
+            ages = [(end - day).days for day in active if 0 <= (end - day).days < MONTH]
+            counts = found[end, kind, country]
+            counts[0] += 0 in ages
+            counts[1] += min(ages) < WEEK
+            counts[2] += 1
+            counts[3] += len(ages)
+    return {(*key, *counts) for key, counts in found.items() if key[0] <= last}
+
+
+def retention(days: dict[Row, set[dt.date]], last: dt.date) -> set[Row]:
+    """(date of first activity, kind, days later, users, users active on exactly that day) up to a date."""
+    found: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
+    for (kind, _, _), active in days.items():
+        for number in (1, 7, 30):
+            day = min(active) + dt.timedelta(days=number)
+            if day <= last:
+                found[min(active), kind, number][0] += 1
+                found[min(active), kind, number][1] += day in active
+    return {(*key, *counts) for key, counts in found.items()}
 
 
 def time_of(text: str) -> dt.datetime:

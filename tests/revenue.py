@@ -262,6 +262,28 @@ def monthly(daily: Iterable[MrrDay], rates: Rates, last_day: dt.date) -> list[Mo
     return rows
 
 
+def trailing(daily: Iterable[MrrDay], rates: Rates, last_day: dt.date) -> list[tuple[Any, ...]]:
+    """(month, base accounts, retained accounts, base, retained and capped MRR, net and gross retention) of each month.
+
+    The base is what the accounts paid at the end of the month twelve months before, at the rates of the month.
+    """
+    balances = _balances(daily, last_day)
+    bases: dict[dt.date, dict[str, Decimal]] = defaultdict(dict)
+    for name, by_month in balances.items():
+        for month, balance in by_month.items():
+            later = _add_months(month, 12)
+            if _last_of(later) <= last_day:
+                bases[later][name] = rates.value(balance, later)
+    rows = []
+    for month, base in sorted(bases.items()):
+        now = {name: rates.value(balances[name].get(month, {}), month) for name in base}
+        paid, kept = sum(base.values(), Decimal(0)), sum(now.values(), Decimal(0))
+        capped = sum((min(now[name], base[name]) for name in base), Decimal(0))
+        retained = sum(amount > 0 for amount in now.values())
+        rows.append((month, len(base), retained, paid, kept, capped, _ratio(kept, paid), _ratio(capped, paid)))
+    return rows
+
+
 def cohorts(daily: Iterable[MrrDay], rates: Rates, last_day: dt.date) -> list[CohortMonth]:
     """Each cohort in each month since its first, to the last reported, zeros included."""
     members: dict[dt.date, list[_Account]] = defaultdict(list)
@@ -295,13 +317,19 @@ class _Account:
         return self.closings.get(month, Decimal(0))
 
 
-def _accounts(daily: Iterable[MrrDay], rates: Rates, last_day: dt.date) -> dict[str, _Account]:
+def _balances(daily: Iterable[MrrDay], last_day: dt.date) -> dict[str, dict[dt.date, dict[str, Decimal]]]:
+    """The closing balance of each account by month and currency, where it is not 0."""
     balances: dict[str, dict[dt.date, dict[str, Decimal]]] = defaultdict(lambda: defaultdict(dict))
     for row in daily:
         month = row.mrr_date.replace(day=1)
         if row.mrr_date == _last_of(month) <= last_day:
             balance = balances[row.account_id][month]
             balance[row.currency] = balance.get(row.currency, Decimal(0)) + row.mrr
+    return balances
+
+
+def _accounts(daily: Iterable[MrrDay], rates: Rates, last_day: dt.date) -> dict[str, _Account]:
+    balances = _balances(daily, last_day)
     found = {}
     for name, by_month in sorted(balances.items()):
         account = _account(name, by_month, rates, last_day)

@@ -42,9 +42,9 @@ from ingest.ledger.identity import PLACES
 from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT, Settings
 from ingest.storage.store import Store
-from pipeline.checks.verify import verify_feed
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect, parquet
+from tests.handle import verify_feed
 from tests.hostile.names import LOADABLE
 
 FEED = "events"

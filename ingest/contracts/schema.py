@@ -12,6 +12,7 @@ import yaml
 
 from ingest.contracts.contract import Column, Contract, Kind
 from ingest.contracts.keywords import KEYWORDS
+from ingest.sql import identifier
 
 MAX_DOUBLE = 1e150
 """Greatest magnitude of a double in bronze: neither its square nor a sum of a billion such values is infinite."""
@@ -89,7 +90,7 @@ def sql_type(column: Column) -> str:
 
 
 def _quoted(name: str) -> str:
-    return f'"{name}"' if name in KEYWORDS else name
+    return identifier(name) if name in KEYWORDS else name
 
 
 def partitions(contract: Contract) -> tuple[str, ...]:

@@ -13,11 +13,12 @@ from itertools import chain
 
 from ingest.contracts.contract import Contract
 from ingest.formats.array import blank, from_array
-from ingest.formats.bounded import LongRecord, bounded
+from ingest.formats.bounded import bounded
 from ingest.formats.delimited import from_csv
 from ingest.formats.parquet import from_parquet
 from ingest.formats.tokens import BLANK
 from ingest.formats.unpack import unpacked
+from ingest.records.parts import LongRecord
 
 _PARQUET, _BOM = (b"PAR1", b"PARE"), b"\xef\xbb\xbf"
 _NAMES = (".csv", ".csv.gz", ".csv.zst")

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 from ingest import limits
 from ingest.errors import CorruptObject
-
-
-@dataclass(frozen=True, slots=True)
-class LongRecord:
-    """Placeholder for a record that exceeds the maximum line length and was not converted to a line.
-
-    Attributes:
-        size: minimum bytes of its line.
-        head: the beginning of its content.
-    """
-
-    size: int
-    head: bytes
-
+from ingest.records.parts import LongRecord
 
 _Block = TypeVar("_Block", bound=bytes | LongRecord)
 

@@ -15,6 +15,8 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
+from ingest.formats import thrift
+
 MAX_FOOTER_BYTES, MAX_COLUMNS, MAX_CHUNKS = 16 << 20, 10_000, 250_000
 """Limits on a file's footer, columns and column chunks (row groups times columns)."""
 MAX_PAGE_BYTES = 128 << 20
@@ -89,14 +91,14 @@ def check_footer(file: IO[bytes], size: int) -> None:
     if length > MAX_FOOTER_BYTES:
         raise TooMuch(f"a footer of {length:,} bytes, expected at most {MAX_FOOTER_BYTES:,}; write larger row groups")
     file.seek(size - 8 - length)
-    footer = _Compact(file.read(length))
+    footer = thrift.Compact(file.read(length))
     chunks = 0
     for number, kind in footer.fields():
-        if number == 4 and kind == _LIST:
+        if number == 4 and kind == thrift.LIST:
             groups, kind = footer.list_head()
             for _ in range(groups):
-                for inner, of in footer.fields() if kind == _STRUCT else ():
-                    if inner == 1 and of == _LIST:
+                for inner, of in footer.fields() if kind == thrift.STRUCT else ():
+                    if inner == 1 and of == thrift.LIST:
                         count, item = footer.list_head()
                         chunks += count
                         if chunks > MAX_CHUNKS:
@@ -201,9 +203,9 @@ class _Rows:
                 self._open += page.values
                 return
         view = memoryview(data)
-        self._levels(_Compact(bytes(view[4 : 4 + int.from_bytes(view[:4], "little")])), page.values)
+        self._levels(thrift.Compact(bytes(view[4 : 4 + int.from_bytes(view[:4], "little")])), page.values)
 
-    def _levels(self, runs: _Compact, left: int) -> None:
+    def _levels(self, runs: thrift.Compact, left: int) -> None:
         width = (self._bits + 7) // 8
         while left > 0 and runs.place < len(runs.data):
             head = runs.varint()
@@ -253,7 +255,7 @@ def _page(file: IO[bytes], place: int) -> _Page:
     length = 256
     while True:
         file.seek(place)
-        header = _Compact(file.read(length))
+        header = thrift.Compact(file.read(length))
         try:
             page = _header(header)
         except IndexError:
@@ -267,10 +269,10 @@ def _page(file: IO[bytes], place: int) -> _Page:
             return page
 
 
-def _header(header: _Compact) -> _Page:
+def _header(header: thrift.Compact) -> _Page:
     page = _Page()
     for number, kind in header.fields():
-        if number in (1, 2, 3) and kind == _I32:
+        if number in (1, 2, 3) and kind == thrift.I32:
             value = header.integer()
             if number == 1:
                 page.kind = value
@@ -278,9 +280,9 @@ def _header(header: _Compact) -> _Page:
                 page.plain_bytes = value
             else:
                 page.stored_bytes = value
-        elif number in (5, 7, 8) and kind == _STRUCT:
+        elif number in (5, 7, 8) and kind == thrift.STRUCT:
             for inner, of in header.fields():
-                if of != _I32:
+                if of != thrift.I32:
                     header.skip(of)
                     continue
                 value = header.integer()
@@ -295,79 +297,3 @@ def _header(header: _Compact) -> _Page:
         else:
             header.skip(kind)
     return page
-
-
-_I32, _BINARY, _LIST, _SET, _MAP, _STRUCT = 5, 8, 9, 10, 11, 12
-
-
-class _Compact:
-    """A minimal reader of Thrift's compact protocol; raises IndexError where the data ends."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.place = data, 0
-
-    def byte(self) -> int:
-        self.place += 1
-        return self.data[self.place - 1]
-
-    def take(self, length: int) -> bytes:
-        self.place += length
-        return self.data[self.place - length : self.place]
-
-    def varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 127) << shift
-            if byte < 128 or shift > 63:
-                return value
-            shift += 7
-
-    def integer(self) -> int:
-        value = self.varint() & 0xFFFFFFFF
-        return (value >> 1) ^ -(value & 1)
-
-    def fields(self) -> Iterator[tuple[int, int]]:
-        """Yield (number, type) of each field of a struct; the caller reads or skips the value before the next."""
-        number = 0
-        while head := self.byte():
-            number = number + (head >> 4) if head >> 4 else self.integer()
-            yield number, head & 15
-
-    def list_head(self) -> tuple[int, int]:
-        """Return (length, type of the items)."""
-        head = self.byte()
-        return (self.varint() if head >> 4 == 15 else head >> 4), head & 15
-
-    def skip(self, kind: int, in_list: bool = False, depth: int = 0) -> None:
-        """Skip a value."""
-        if depth > 64:
-            raise ValueError("nested too deeply")
-        if kind in (1, 2):
-            self.place += in_list
-        elif kind == 3:
-            self.place += 1
-        elif kind in (4, 5, 6):
-            self.varint()
-        elif kind == 7:
-            self.place += 8
-        elif kind == _BINARY:
-            length = self.varint()
-            self.place += length
-        elif kind in (_LIST, _SET):
-            length, item = self.list_head()
-            for _ in range(length):
-                self.skip(item, True, depth + 1)
-        elif kind == _MAP:
-            if length := self.varint():
-                kinds = self.byte()
-                for _ in range(length):
-                    self.skip(kinds >> 4, True, depth + 1)
-                    self.skip(kinds & 15, True, depth + 1)
-        elif kind == _STRUCT:
-            for _, inner in self.fields():
-                self.skip(inner, False, depth + 1)
-        else:
-            raise ValueError(f"a field of type {kind}")
-        if self.place > len(self.data):
-            raise IndexError(self.place)

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Column, Contract
 from ingest.errors import CorruptObject
-from ingest.formats.bounded import LongRecord, max_lines, too_many_lines
+from ingest.formats.bounded import max_lines, too_many_lines
 from ingest.formats.pages import MAX_COLUMNS, TooMuch, check_footer, plan
+from ingest.records.parts import LongRecord
 from ingest.storage.arrays import as_numpy
 
 SPOOLED_BYTES = 16 << 20

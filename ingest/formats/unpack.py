@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ingest.errors import CorruptObject
 from ingest.formats.bounded import bounded
-from ingest.storage.store import BLOCK_BYTES
+from ingest.storage.objects import BLOCK_BYTES
 
 JOINED_BYTES = 64 << 10
 """Smaller blocks are joined: an object may consist of a million gzip members of one byte each."""

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.ledger.entry import OBJECT_SCHEMA, LoadedObject, check_format, objects_of, objects_table, readable
+from ingest.ledger.format import check_format, readable
+from ingest.ledger.sources import OBJECT_SCHEMA, LoadedObject, objects_of, objects_table
 from ingest.storage.store import Store
 
 _THREADS = 8

@@ -15,82 +15,33 @@ import io
 import json
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from ingest.errors import ConflictError, LostLedger
-from ingest.ledger.entry import (
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile, files_of, files_table
+from ingest.ledger.format import (
     CHECKPOINT_REMEDY,
     CONTRACT_KEY,
     OFFSETS_KEY,
-    Entry,
-    LakeFile,
-    Partition,
     check_format,
-    files_of,
-    files_table,
     format_of,
     readable,
     stamp,
     stamped,
 )
 from ingest.ledger.objects import KnownObjects
+from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
 CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000
 KEPT_CHECKPOINTS = 4
 DIGITS = 20
 """Digits of the number in an entry's name."""
-
-
-@dataclass(slots=True)
-class LedgerState:
-    """The sum of entries 1..position.
-
-    Attributes:
-        objects: the current version of each source object.
-        files: live files by path.
-        newest_object_at: when the newest object ever loaded was written; None before the first.
-        next_offsets: for each topic partition, the offset at which the next load begins.
-        contract: the contract of the newest loads; empty when it was never recorded (see evolution.py).
-    """
-
-    position: int = 0
-    objects: KnownObjects = field(default_factory=KnownObjects)
-    files: dict[str, LakeFile] = field(default_factory=dict)
-    newest_object_at: dt.datetime | None = None
-    next_offsets: dict[Partition, int] = field(default_factory=dict)
-    contract: str = ""
-
-    def apply(self, sequence: int, entry: Entry) -> None:
-        """Advance the state by one entry."""
-        if entry.begins == sequence:
-            self.objects, self.files, self.next_offsets, self.newest_object_at = KnownObjects(), {}, {}, None
-        else:
-            assert sequence == self.position + 1
-        self.objects.update(entry.objects)
-        for path in entry.removed:
-            del self.files[path]
-        self.files.update((file.path, file) for file in entry.added)
-        self.next_offsets.update((item.place, item.last_offset + 1) for item in entry.ranges)
-        times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
-        self.newest_object_at = max(times, default=None)
-        self.contract = entry.contract or self.contract
-        self.position = sequence
-
-    def copy(self) -> LedgerState:
-        """Return a state that can be advanced independently of this one."""
-        return replace(self, objects=self.objects.copy(), files=dict(self.files), next_offsets=dict(self.next_offsets))
-
-    def bronze_files(self) -> list[LakeFile]:
-        """Return the live bronze files in path order."""
-        return sorted(
-            (file for path, file in self.files.items() if path.startswith("bronze/")), key=lambda file: file.path
-        )
 
 
 class Ledger:
@@ -316,51 +267,3 @@ class Ledger:
     def _entry(self, sequence: int, with_objects: bool = True) -> Entry:
         key = self._key(sequence)
         return Entry.from_bytes(self.store.get(key), f"{self.store.uri}/{key}", with_objects)
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """The rows that entries add or remove.
-
-    Attributes:
-        changed: whether any row appeared or disappeared; compaction and objects without rows change nothing.
-        dates: event dates of those rows; empty for entity feeds.
-        begins: whether a rebuilt log begins among the entries, so that rows of any date may have disappeared.
-        load_id: load of the last entry; empty when there is none.
-    """
-
-    changed: bool
-    dates: frozenset[dt.date]
-    begins: bool = False
-    load_id: str = field(default="", compare=False)
-
-
-def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched:
-    """Return what `entries` change.
-
-    Args:
-        state: the state before the entries; it is advanced.
-        entries: the entries in order.
-    """
-    changed = begins = False
-    load_id = ""
-    dates: set[dt.date] = set()
-    for sequence, entry in entries:
-        begins = begins or entry.begins == sequence
-        load_id = entry.load_id
-        known = state.objects.lookup(item.source_file for item in entry.objects)
-        for item in entry.objects:
-            before = known.get(item.source_file)
-            if before and (before.content_hash, before.load_id) == (item.content_hash, item.load_id):
-                # only seen again, or some of its quarantined records were replayed
-                changed = changed or before.rows != item.rows
-                dates.update(day for day, _ in set(before.event_dates) ^ set(item.event_dates))
-                continue
-            for version in (before, item):
-                changed = changed or (version is not None and version.rows > 0)
-                dates.update(day for day, _ in (version.event_dates if version else ()))
-        for span in entry.ranges:
-            changed = changed or span.rows > 0
-            dates.update(day for day, _ in span.event_dates)
-        state.apply(sequence, entry)
-    return Touched(changed or begins, frozenset(dates), begins, load_id)

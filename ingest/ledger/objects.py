@@ -12,16 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.ledger.entry import (
-    CHECKPOINT_REMEDY,
-    OBJECT_SCHEMA,
-    LoadedObject,
-    check_format,
-    objects_of,
-    objects_table,
-    readable,
-    up_to_date,
-)
+from ingest.ledger.format import CHECKPOINT_REMEDY, check_format, readable
+from ingest.ledger.sources import OBJECT_SCHEMA, LoadedObject, objects_of, objects_table, up_to_date
 from ingest.storage.arrays import as_numpy, single_array
 
 if TYPE_CHECKING:

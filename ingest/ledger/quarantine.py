@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contracts.schema import QUARANTINE
-from ingest.ledger.entry import LakeFile
-from ingest.ledger.ledger import LedgerState
+from ingest.ledger.files import LakeFile
+from ingest.ledger.state import LedgerState
 from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store
 

@@ -7,13 +7,13 @@ import uuid
 
 import pyarrow.compute as pc
 
-from ingest.errors import ConflictError, RetriableError
-from ingest.ledger.entry import Entry, LakeFile
+from ingest.errors import ConflictError
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN, Selection, remove_records, tables, write
+from ingest.retry import while_preceded
 from ingest.storage.store import Store
-
-ATTEMPTS = 5
 
 
 def discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted: Selection) -> int:
@@ -30,13 +30,9 @@ def discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted:
     Raises:
         RetriableError: other writers kept changing the same files.
     """
-    for _ in range(ATTEMPTS):
-        try:
-            with lake.disk_errors():
-                return _discard(lake, ledger, now, because, wanted)
-        except ConflictError:
-            continue
-    raise RetriableError(f"{ledger.feed}: other writers keep changing the quarantine; run it again")
+    busy = f"{ledger.feed}: other writers keep changing the quarantine; run it again"
+    with lake.disk_errors():
+        return while_preceded(lambda: _discard(lake, ledger, now, because, wanted), busy)
 
 
 def _discard(lake: Store, ledger: Ledger, now: dt.datetime, because: str, wanted: Selection) -> int:

@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.errors import ConflictError, LakemeshError, RetriableError
+from ingest.errors import ConflictError, LakemeshError
 from ingest.ledger.dropped import DroppedVersion, record_dropped
-from ingest.ledger.entry import Entry, LoadedObject
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.entry import Entry
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.sources import LoadedObject
+from ingest.ledger.state import LedgerState
+from ingest.retry import while_preceded
 from ingest.steps.rewrite import Rewrite, rewrite_without
 from ingest.storage.store import Store
-
-ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,9 @@ def drop(lake: Store, ledger: Ledger, names: Collection[str], because: str, now:
         LakemeshError: the lake does not hold the records of an object that the ledger states.
     """
     intended = ledger.state().objects.lookup(names)
-    for _ in range(ATTEMPTS):
-        try:
-            with lake.disk_errors():
-                return _drop(lake, ledger, intended, because, now)
-        except ConflictError:
-            continue
-    raise RetriableError(
-        f"{ledger.feed}: other writers keep changing the same files; nothing was dropped, run it again"
-    )
+    busy = f"{ledger.feed}: other writers keep changing the same files; nothing was dropped, run it again"
+    with lake.disk_errors():
+        return while_preceded(lambda: _drop(lake, ledger, intended, because, now), busy)
 
 
 def _drop(lake: Store, ledger: Ledger, intended: Mapping[str, LoadedObject], because: str, now: dt.datetime) -> Drop:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,46 +23,16 @@ from ingest.contracts.contract import Contract
 from ingest.contracts.schema import record_schema
 from ingest.formats.fields import MAX_NESTING, Fields, Refused, Verdict
 from ingest.formats.tokens import BLANK, is_deeper_than
+from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject
+from ingest.records.parts import Piece
 from ingest.steps.judge import Judge
 from ingest.steps.ranges import Ranges
-from ingest.steps.read import Piece
 from ingest.steps.typed import REFUSALS, TypedReader
 from ingest.storage.arrays import Indices, as_numpy, single_array
 
-SOURCE, LINE, RESCUED = "_source", "_source_line", "_rescued_data"
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
-MAX_DETAIL = 1000
 # Arrow's reader overflows its stack at about ten thousand levels; lines that could hold a tenth are checked first.
 _LONG_LINE = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A record for the quarantine.
-
-    Attributes:
-        source: index of the object in its load.
-        reason: unparsable, invalid_utf8, wrong_type, number_out_of_range, duplicate_key, too_deep, too_many_fields,
-            line_too_long, missing_required, unknown_field, event_time_in_future, event_time_before_epoch or
-            corrupt_object.
-        column: dotted path of the offending column, if any; members of lists without their index.
-        detail: what was found, as text for people of at most MAX_DETAIL characters.
-    """
-
-    source: int
-    line: int
-    reason: str
-    column: str | None
-    detail: str
-    raw: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """The outcome of one chunk: rows (contract columns, `_source`, `_source_line`, `_rescued_data`) and rejects."""
-
-    rows: pa.Table
-    rejects: list[Reject]
 
 
 class Parser:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ingest.limits import DEFAULT, Limits
-from ingest.steps.discover import Waiting
+from ingest.records.waiting import Waiting
 
 
 def plan_loads(waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[list[Waiting]]:

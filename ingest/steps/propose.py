@@ -20,7 +20,7 @@ from ruamel.yaml.comments import CommentedMap
 from ingest.contracts.contract import CONTRACTS, Contract, load_contract
 from ingest.contracts.schema import MAX_DOUBLE
 from ingest.formats.fields import JSON_ERRORS
-from ingest.ledger.ledger import LedgerState
+from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
 MAX_SURVEYED = 10_000

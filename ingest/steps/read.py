@@ -6,83 +6,25 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ingest.contracts.contract import Contract
 from ingest.errors import CorruptObject, LakemeshError, ObjectRefused
 from ingest.formats import json_lines
-from ingest.formats.bounded import LongRecord
 from ingest.limits import DEFAULT, Limits
-from ingest.steps.discover import Waiting
+from ingest.records.parts import Broken, LongLine, LongRecord, ObjectEnd, Part, Piece, Unread
+from ingest.records.waiting import Waiting
 from ingest.storage.landing import Landing
-from ingest.storage.store import BLOCK_BYTES, ObjectChanged
+from ingest.storage.objects import BLOCK_BYTES, ObjectChanged
 
 MAX_CONSECUTIVE_STUCK = 8
 KEPT_BYTES = 64 << 10
+"""How much of a line that is too long is kept."""
 BUFFER_BYTES = 64 << 20
 PIECE_BYTES, PIECE_LINES = 256 << 10, 50_000
 """Blocks of whole lines are joined up to PIECE_BYTES; a piece has at most PIECE_LINES lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Consecutive lines of one object.
-
-    Attributes:
-        source: index of the object in its load.
-        first_line: number of the first line, from 1.
-        data: the lines, each terminated by a newline.
-    """
-
-    source: int
-    first_line: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LongLine:
-    """A line that is too long to be a record.
-
-    Attributes:
-        size: its size in bytes.
-        head: its first KEPT_BYTES.
-    """
-
-    source: int
-    line: int
-    size: int
-    head: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """Replaces all parts of an object that cannot be decoded."""
-
-    source: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectEnd:
-    """Follows the last piece of an object.
-
-    Attributes:
-        content_hash: SHA-256 of the stored bytes.
-    """
-
-    source: int
-    content_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Replaces an object that was not read: it changed since the listing, or the store failed to return it."""
-
-    source: int
-    reason: ObjectChanged | LakemeshError
-
-
-Part = Piece | LongLine | Broken | ObjectEnd | Unread
 _Blocks = Iterable[bytes] | ObjectChanged | LakemeshError
 
 

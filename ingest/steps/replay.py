@@ -11,18 +11,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
-from ingest.errors import ConflictError, RetriableError
-from ingest.ledger.entry import Entry, LakeFile, LoadedObject
+from ingest.errors import ConflictError
+from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import check_compatible
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import INCOMPLETE, Selection, remove_records, tables
-from ingest.steps.discover import Waiting
-from ingest.steps.parse import LINE, SOURCE, Parsed, Parser
-from ingest.steps.read import Piece
+from ingest.ledger.sources import LoadedObject
+from ingest.records.parsed import LINE, SOURCE, Parsed
+from ingest.records.parts import Piece
+from ingest.records.waiting import Waiting
+from ingest.retry import while_preceded
+from ingest.steps.parse import Parser
 from ingest.steps.write import LoadWriter
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 
-ATTEMPTS = 5
 BATCH_RECORDS = 50_000
 ALL = Selection()
 
@@ -48,13 +52,9 @@ def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wa
         ContractRefused: the contract cannot read what was loaded before.
         RetriableError: other writers kept changing the same objects.
     """
-    for _ in range(ATTEMPTS):
-        try:
-            with lake.disk_errors():
-                return _replay(contract, lake, ledger, now, wanted)
-        except ConflictError:
-            continue
-    raise RetriableError(f"{contract.feed}: other writers keep changing the quarantined objects; run it again")
+    busy = f"{contract.feed}: other writers keep changing the quarantined objects; run it again"
+    with lake.disk_errors():
+        return while_preceded(lambda: _replay(contract, lake, ledger, now, wanted), busy)
 
 
 def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Selection) -> Replay:

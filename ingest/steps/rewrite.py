@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.ledger.entry import LakeFile, LoadedObject
-from ingest.ledger.ledger import LedgerState
+from ingest.ledger.files import LakeFile
+from ingest.ledger.sources import LoadedObject
+from ingest.ledger.state import LedgerState
 from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store
 

@@ -19,7 +19,8 @@ from ingest.contracts.contract import Contract
 from ingest.errors import RetriableError
 from ingest.storage.landing import Landing
 from ingest.storage.names import LISTED
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 
 THREADS = 32
 TIME_SAMPLE = 3

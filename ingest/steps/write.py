@@ -25,9 +25,9 @@ from ingest.contracts.schema import (
     record_schema,
     sql_columns,
 )
-from ingest.ledger.entry import LakeFile
-from ingest.steps.discover import Waiting
-from ingest.steps.parse import LINE, RESCUED, SOURCE, Parsed, Reject
+from ingest.ledger.files import LakeFile
+from ingest.records.parsed import LINE, RESCUED, SOURCE, Parsed, Reject
+from ingest.records.waiting import Waiting
 from ingest.storage.arrays import as_numpy
 from ingest.storage.parquet import give_up
 from ingest.storage.store import Store

@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, TypeVar
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from ingest.errors import ConfigError, RetriableError
+from ingest.errors import RetriableError
+from ingest.retry import while_throttled
 from ingest.settings import Settings
+from ingest.storage.errors import boto3_errors, code_of
+from ingest.storage.page import Page, parse_page
 from ingest.text import printable
 
-THROTTLE_RETRIES = 4
-"""Retries after a throttling response, in addition to the client's own."""
-LONGEST_WAIT_SECONDS = 120.0
 LISTING_ATTEMPTS = 3
 """Attempts to read one page of a listing."""
 _SLOW_DOWN = {"SlowDown", "503", "429", "TooManyRequests", "ServiceUnavailable", "ThrottlingException"}
-_REFUSED = {"AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _UNSUPPORTED = {"NotImplemented"}
 _CHANGED = {"PreconditionFailed", "412", "NoSuchKey", "404", "ConditionalRequestConflict"}
 COPY_BYTES = 5 << 30
 """The largest object that one request can copy."""
-_NOT_XML = re.compile(
-    rb"&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));|[\x00-\x08\x0b\x0c\x0e-\x1f]", re.I
-)
-"""Characters that XML 1.0 forbids, but that a store which does not encode its keys sends anyway."""
-
 _LOCK = threading.Lock()
 _Result = TypeVar("_Result")
 
@@ -85,27 +77,6 @@ def _keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str
         response_dict["body"] = b"<ListBucketResult/>"
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a listing, with the exact keys of the store.
-
-    Attributes:
-        keys: below the bucket's prefix; a byte that is not UTF-8 is a surrogate, as by `surrogateescape`.
-        etags: without quotes; empty where the store returns none.
-        sizes: bytes.
-        modified_at: as returned by the store, ISO 8601.
-        folders: below the bucket's prefix, with a trailing slash; only if requested.
-        token: for the next page; None after the last one.
-    """
-
-    keys: list[str]
-    etags: list[str]
-    sizes: list[int]
-    modified_at: list[str]
-    folders: list[str]
-    token: str | None
-
-
 class Bucket:
     """One bucket with an optional prefix, with the same URIs as Store."""
 
@@ -120,29 +91,8 @@ class Bucket:
             self._made = self._made or s3_client(self._options)
             return self._made
 
-    @contextmanager
-    def _convert_errors(self, key: str) -> Iterator[None]:
-        """Convert boto3 errors to Lakemesh errors with a one-line message."""
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-        place = f"{self._uri} ({printable(key[:100])})"
-        try:
-            yield
-        except ClientError as error:
-            code = _code(error)
-            if code == "NoSuchBucket":
-                raise ConfigError(f"{self._uri}: no such bucket; create it or fix LANDING_URI / LAKE_URI") from None
-            if code in _REFUSED:
-                raise ConfigError(
-                    f"{place}: access refused; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the key's rights"
-                ) from None
-            raise RetriableError(f"{place}: the store returned {code}; try again: {error}") from error
-        except NoCredentialsError:
-            raise ConfigError(f"{place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
-        except BotoCoreError as error:
-            raise RetriableError(
-                f"{place}: no valid response from the store; check AWS_ENDPOINT_URL and try again: {error}"
-            ) from error
+    def _convert_errors(self, key: str) -> AbstractContextManager[None]:
+        return boto3_errors(self._uri, key)
 
     def path(self, key: str) -> str:
         """Return the bucket's key for a key below the store's root."""
@@ -174,7 +124,7 @@ class Bucket:
             with self._convert_errors(prefix or "/"):
                 response = self._with_backoff(lambda: _listing_client(self._options).list_objects_v2(**wanted))
             try:
-                page = _page(response["Body"], self.path(""))
+                page = parse_page(response["Body"], self.path(""))
                 if page.token is not None and page.token == wanted.get("ContinuationToken"):
                     raise ValueError("the same page again")
                 return page
@@ -216,7 +166,7 @@ class Bucket:
             try:
                 response = self._with_backoff(lambda: self._client.get_object(**place, IfMatch=f'"{etag}"'))
             except ClientError as error:
-                if _code(error) in _CHANGED:
+                if code_of(error) in _CHANGED:
                     return None
                 raise
         return self._blocks(key, response["Body"], block_bytes) if response["ETag"].strip('"') == etag else None
@@ -227,17 +177,7 @@ class Bucket:
 
     def _with_backoff(self, request: Callable[[], _Result]) -> _Result:
         """Send a request and retry while the store throttles, after the time that it asks for (Retry-After)."""
-        from botocore.exceptions import ClientError
-
-        for number in range(THROTTLE_RETRIES):
-            try:
-                return request()
-            except ClientError as error:
-                if _code(error) not in _SLOW_DOWN:
-                    raise
-                delay = _retry_after(error)
-                time.sleep(min(2.0**number if delay is None else delay, LONGEST_WAIT_SECONDS) + random.uniform(0, 1))
-        return request()
+        return while_throttled(request, lambda error: code_of(error) in _SLOW_DOWN, _retry_after)
 
     def retry_after(self, key: str) -> float | None:
         """Return the store's Retry-After in seconds, by one request for an object; None without such a header.
@@ -266,7 +206,7 @@ class Bucket:
             try:
                 self._client.delete_object(**place, IfMatch=f'"{etag}"')
             except self._client.exceptions.ClientError as error:
-                if _code(error) not in _UNSUPPORTED:
+                if code_of(error) not in _UNSUPPORTED:
                     raise
                 self._client.delete_object(**place)
 
@@ -332,7 +272,7 @@ class Bucket:
             try:
                 return action() is not False
             except ClientError as error:
-                if _code(error) in _CHANGED:
+                if code_of(error) in _CHANGED:
                     return False
                 raise
 
@@ -341,51 +281,6 @@ def _retry_after(error: Any) -> float | None:
     """Return the Retry-After of a botocore ClientError in seconds; None without such a header."""
     header = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after")
     return _seconds(header) if header else None
-
-
-def _page(body: bytes, root_prefix: str) -> Page:
-    """Parse a response to ListObjectsV2.
-
-    Args:
-        root_prefix: common prefix of all keys, which is removed.
-
-    Raises:
-        ElementTree.ParseError, ValueError: the response is invalid.
-    """
-    try:
-        root = ElementTree.fromstring(body)
-    except ElementTree.ParseError:
-        root = ElementTree.fromstring(_NOT_XML.sub("\ufffd".encode(), body))
-    space = root.tag[: root.tag.find("}") + 1]
-    if root.tag != f"{space}ListBucketResult":
-        raise ValueError(f"expected ListBucketResult, got {root.tag[:100]}")
-    is_encoded = (root.findtext(f"{space}EncodingType") or "").lower() == "url"
-    items = root.findall(f"{space}Contents")
-
-    def texts(name: str) -> list[str]:
-        found = [item.text or "" for item in root.iter(space + name)]
-        return found if len(found) == len(items) else [item.findtext(space + name) or "" for item in items]
-
-    def key(text: str) -> str:
-        if is_encoded and ("%" in text or "+" in text):
-            text = unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "surrogateescape")
-        if not text.startswith(root_prefix):
-            raise ValueError(f"expected keys below {root_prefix}, got {printable(text[:100])}")
-        return text[len(root_prefix) :]
-
-    prefixes = [item.findtext(f"{space}Prefix") or "" for item in root.findall(f"{space}CommonPrefixes")]
-    token = root.findtext(f"{space}NextContinuationToken")
-    is_truncated = (root.findtext(f"{space}IsTruncated") or "").strip() == "true"
-    if is_truncated and not token:
-        raise ValueError("it is truncated, but has no continuation token")
-    return Page(
-        [key(text) for text in texts("Key")],
-        [text.strip('"') for text in texts("ETag")],
-        [int(text) for text in texts("Size")],
-        texts("LastModified"),
-        [key(text) for text in prefixes],
-        token if is_truncated else None,
-    )
 
 
 def _seconds(retry_after: str) -> float | None:
@@ -400,8 +295,3 @@ def _seconds(retry_after: str) -> float | None:
         return max(0.0, (parsedate_to_datetime(retry_after) - dt.datetime.now(dt.UTC)).total_seconds())
     except ValueError:
         return None
-
-
-def _code(error: Any) -> str:
-    """Return the code of a botocore ClientError."""
-    return str(error.response.get("Error", {}).get("Code", ""))

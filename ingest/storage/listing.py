@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from ingest.storage.bucket import Bucket, Page
+from ingest.storage.bucket import Bucket
 from ingest.storage.names import LISTED, key_problem
+from ingest.storage.page import Page
 from ingest.text import printable
 
 PAGE = 1000

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ingest.errors import Busy, ConfigError
+from ingest.retry import while_busy
 from ingest.storage.folders import make_folder
 
 _PR_SET_PDEATHSIG = 1
@@ -63,16 +64,15 @@ def file_lock(path: Path, busy: str, wait_seconds: float = 0.0) -> Iterator[None
         handle = path.open("w")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected a folder that this user can write") from error
-    deadline = time.monotonic() + wait_seconds
     with handle, not_inherited(handle.fileno()):
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise Busy(busy) from None
-                time.sleep(0.2)
+        try:
+            while_busy(
+                lambda: fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB),
+                lambda error: isinstance(error, BlockingIOError),
+                wait_seconds,
+            )
+        except BlockingIOError:
+            raise Busy(busy) from None
         yield
 
 

@@ -9,7 +9,8 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 
-from ingest.ledger.entry import LAYERS, Entry
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LAYERS
 from ingest.ledger.ledger import Ledger
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import Landed, sole_copies

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.errors import ConflictError
-from ingest.ledger.entry import Entry, LakeFile
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
 from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store
 

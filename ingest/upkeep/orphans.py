@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
-from ingest.ledger.ledger import LedgerState
+from ingest.ledger.state import LedgerState
 from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store

@@ -10,7 +10,6 @@ is copied again.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,20 +19,20 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ConfigError, RetriableError
-from ingest.ledger.entry import LAYERS
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.files import LAYERS
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, INCOMPLETE, OPEN
 from ingest.ledger.retired import is_retired, read_retired, record_retired
+from ingest.ledger.state import LedgerState
 from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
-from ingest.storage.names import draft_of
-from ingest.storage.store import ObjectChanged, Store, StoredObject
+from ingest.storage.objects import ObjectChanged, StoredObject
+from ingest.storage.store import Store
 
 THREADS = 16
 BATCH = 1000
 MAX_OBJECTS = 100_000
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 TAG = "lakemesh-loaded"
 """Name of the tag; its value is `true`."""
 
@@ -140,9 +139,7 @@ def retire(
 
 def _is_conditional(landing: Landing, lake: Store) -> bool:
     """Whether deletes are conditional: tested in the lake, never in the landing; True on disk, by checking first."""
-    if landing.bucket is None:
-        return True
-    return lake.bucket is not None and lake.bucket.honours_conditional_delete()
+    return landing.root is not None or lake.honours_conditional_delete()
 
 
 def moved_to(contract: Contract, key: str) -> str | None:
@@ -156,9 +153,9 @@ def _retire_one(contract: Contract, landing: Landing, target: Landing | None, ve
     rule = contract.source.retire
     assert rule is not None
     if rule.action == "tag":
-        if landing.bucket is None:
+        if not landing.has_tags:
             raise ConfigError(f"{landing.uri}: files have no tags; retire {contract.name} by `delete` or `move`")
-        return landing.bucket.tag(version.key, version.etag, TAG, "true")
+        return landing.tag(version, TAG, "true")
     if rule.action == "move":
         assert target is not None
         place = str(moved_to(contract, version.key)).split("/", 1)[1]
@@ -176,21 +173,7 @@ def _copy(landing: Landing, version: StoredObject, target: Landing, place: str) 
         ObjectChanged: this version no longer exists.
         RetriableError: the copy has another size.
     """
-    if landing.bucket is not None and target.bucket is not None:
-        if not landing.bucket.copy(version.key, version.etag, version.size, target.bucket, place):
-            raise ObjectChanged(version.key)
-    else:
-        draft = target.stage(draft_of(place))
-        try:
-            with draft.open("xb") as file:
-                file.writelines(landing.read(version))
-            time = (version.modified_at - _EPOCH) // dt.timedelta(microseconds=1) * 1000
-            os.utime(draft, ns=(time, time))
-            assert target.root is not None
-            draft.replace(target.root / place)
-        finally:
-            draft.unlink(missing_ok=True)
-        target.publish({place: target.root / place})
+    landing.copy(version, target, place)
     copied = target.find(place)
     if copied is None or copied.size != version.size:
         size = "missing" if copied is None else f"{copied.size} bytes"

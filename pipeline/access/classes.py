@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from graphlib import TopologicalSorter
 
 from ingest.contracts.classes import Class, strictest
 from ingest.contracts.contract import Contract
@@ -121,51 +122,72 @@ def classify(
 
     Args:
         sources: the columns that contracts class.
-        uses: by table and column; tables may be in any order, but not in circles.
+        uses: by table and column; tables may be in any order, and may read themselves, but not one another in circles.
         declarations: by table and column. Of a column that lineage gives another class than its declaration expects,
             the declaration does not count.
     """
     found: dict[str, dict[str, Classed]] = {table: dict(columns) for table, columns in sources.items()}
 
     def of(table: str, column: str) -> Classed:
-        columns = found.setdefault(table, {})
-        path = column
-        while path and path not in columns and path not in uses.get(table, {}):
+        columns, path = found.get(table, {}), column
+        while path and path not in columns:
             path = path.rpartition(".")[0]  # a field of a struct that has no class of its own
-        if path and path not in columns:
-            declared = declarations.get(table, {}).get(path)
-            columns[path] = derived(f"{table}.{path}", uses[table][path], declared)
         return columns.get(path, NOTHING)
 
-    def is_per_person(use: Use) -> bool:
-        if use.reach is not Reach.AGGREGATE:
-            return False
-        keys = (key.split(".", 2) for key in use.per)
-        return any(of(f"{schema}.{table}", column).class_.is_restricted for schema, table, column in keys)
+    def is_about(use: Use) -> bool:
+        """Whether the output is still about the persons whose values a column has."""
+        keys = (of(*_split(key)) for key in use.per)
+        per_person = use.reach is Reach.AGGREGATE and any(key.class_.is_restricted for key in keys)
+        return use.reach is Reach.VALUE or per_person
 
-    def derived(name: str, own: tuple[Use, ...], declared: Declaration | None) -> Classed:
-        carried = [of(use.table, use.column) for use in own if use.reach is Reach.VALUE or is_per_person(use)]
-        if declared and declared.subject and not own:
-            return _source(name, declared.class_, declared.subject, declared.reason)
-        inherited = strictest(item.class_ for item in carried)
-        whole = Classed(
-            inherited,
-            inherited,
-            frozenset().union(*(item.subjects for item in carried)),
-            frozenset().union(*(item.origins for item in carried if item.class_.is_personal)),
-        )
-        if declared is None or declared.class_ is not inherited:
-            return whole
-        final = inherited if declared.becomes is None else declared.becomes
-        return Classed(final, inherited, whole.subjects, whole.origins, declared.reason)
-
-    for table, columns in uses.items():
-        for column in columns:
-            of(table, column)
+    for table in _ordered(uses):
+        columns = found.setdefault(table, {})
+        derived = {name: own for name, own in uses[table].items() if name not in columns}
+        columns |= dict.fromkeys(derived, NOTHING)
+        for _ in range(len(derived) + 1):  # once, and again while a table that reads itself changes
+            before = dict(columns)
+            for name, own in derived.items():
+                carried = [of(use.table, use.column) for use in own if is_about(use)]
+                declared = declarations.get(table, {}).get(name)
+                if declared and declared.subject and not own:
+                    columns[name] = _source(f"{table}.{name}", declared.class_, declared.subject)
+                else:
+                    columns[name] = _inherited(carried, declared)
+            if columns == before:
+                break
     return found
 
 
-def _source(name: str, class_: Class, subject: str | None, reason: str = "") -> Classed:
+def _inherited(carried: list[Classed], declared: Declaration | None) -> Classed:
+    inherited = strictest(item.class_ for item in carried)
+    subjects = frozenset[str]().union(*(item.subjects for item in carried))
+    origins = frozenset[str]().union(*(item.origins for item in carried if item.class_.is_personal))
+    if declared is None or declared.class_ is not inherited:
+        return Classed(inherited, inherited, subjects, origins)
+    final = inherited if declared.becomes is None else declared.becomes
+    return Classed(final, inherited, subjects, origins, declared.reason)
+
+
+def _ordered(uses: Uses) -> list[str]:
+    """The tables, each after those that it reads."""
+    reads = {
+        table: {read for own in columns.values() for use in own for read in (use.table, *_tables(use.per))} - {table}
+        for table, columns in uses.items()
+    }
+    return [table for table in TopologicalSorter(reads).static_order() if table in uses]
+
+
+def _tables(names: Iterable[str]) -> Iterable[str]:
+    return (_split(name)[0] for name in names)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """`silver.users.country_code` → (`silver.users`, `country_code`); a field of a struct keeps its dots."""
+    schema, table, column = name.split(".", 2)
+    return f"{schema}.{table}", column
+
+
+def _source(name: str, class_: Class, subject: str | None) -> Classed:
     if not class_.is_personal:
         return NOTHING
-    return Classed(class_, class_, frozenset((subject,) if subject else ()), frozenset((name,)), reason)
+    return Classed(class_, class_, frozenset((subject,) if subject else ()), frozenset((name,)))

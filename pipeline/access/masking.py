@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ingest.contracts.contract import Column, Contract, contracts
@@ -81,9 +81,14 @@ def masked_detail(contract: Contract, reason: str, column: str | None, detail: s
     return detail if column and _is_public(contract, column) else _HIDDEN_DETAIL
 
 
-def masked_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a model, with values hidden in columns that share the name of a personal column of any contract."""
+def masked_row(row: Mapping[str, Any], names: Collection[str] = ()) -> dict[str, Any]:
+    """A row of a model, with values hidden in columns that share the name of a personal column of any contract.
+
+    Args:
+        names: further names of personal columns, such as those of models.
+    """
     personal = {column.name for contract in contracts().values() for column in _personal(contract.columns, False)}
+    personal |= set(names)
     return {name: HIDDEN if name in personal and value is not None else value for name, value in row.items()}
 
 

@@ -8,17 +8,15 @@ from ingest.contracts.contract import Contract
 from ingest.errors import ContractRefused
 from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger
-from ingest.settings import Settings
 from ingest.storage.store import Store
 
 
-def contract_changes(contracts: Iterable[Contract], options: Settings) -> list[ContractRefused]:
+def contract_changes(contracts: Iterable[Contract], lake: Store) -> list[ContractRefused]:
     """Find the contracts that cannot read the data in the lake; none if there is no lake yet.
 
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
     """
-    lake = Store(options.lake_uri, options)
     refused = []
     for contract in contracts:
         try:

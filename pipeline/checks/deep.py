@@ -15,13 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
-from ingest.ledger.entry import OBJECT_SCHEMA
-from ingest.ledger.evolution import file_types
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.column_types import file_types
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.settings import Settings
-from ingest.steps.discover import Listed, compare
+from ingest.ledger.sources import OBJECT_SCHEMA
+from ingest.ledger.state import LedgerState
+from ingest.records.listed import Listed
+from ingest.sql import identifier
+from ingest.steps.discover import compare
 from ingest.steps.load import ingest_feed
 from ingest.steps.sweep import Scope
 from ingest.storage.landing import Landing
@@ -54,8 +56,9 @@ class Content:
 def compare_content(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
-    options: Settings,
     landing: Landing,
+    lake: Store,
+    start: dt.date,
     state: LedgerState,
     listed: Listed,
 ) -> Content:
@@ -64,6 +67,7 @@ def compare_content(
     Objects overwritten or deleted during the comparison are skipped, and so are dropped objects.
 
     Args:
+        start: first day of the history that the models cover.
         listed: the landing, compared with `state`.
     """
     content = Content()
@@ -73,7 +77,7 @@ def compare_content(
     with tempfile.TemporaryDirectory(prefix="lakemesh-verify-") as folder:
         scratch = Store(folder)
         scope = Scope(dt.datetime.now(dt.UTC), listed=listed.table.filter(wanted))
-        report = ingest_feed(contract, landing, scratch, options.lake_start, scope=scope)
+        report = ingest_feed(contract, landing, scratch, start, scope=scope)
         again = Ledger(scratch, contract.feed).state()
         _select_objects(connection, listed.names.filter(wanted), state, again)
         if connection.execute("SELECT 1 FROM chosen WHERE NOT is_same LIMIT 1").fetchone():
@@ -85,9 +89,9 @@ def compare_content(
         promoted = {path for path, _ in contract.walk()}
         promoted.update(path for file in state.bronze_files() for path in file_types(file.columns))
         connection.create_function("still_unknown", partial(_still_unknown, promoted), ["VARCHAR"], "VARCHAR")
-        declared = [f'"{column.name}"' for column in contract.columns]
+        declared = [identifier(column.name) for column in contract.columns]
         columns = ", ".join([*declared, "_source_file", "_source_line", "NULLIF(still_unknown(_rescued_data), '')"])
-        lakes = ((options.lake_uri, state), (folder, again))
+        lakes = ((lake.uri, state), (folder, again))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]
         bad = [f"SELECT _source_file, _source_line, reason FROM {quarantine_query(uri, one)}" for uri, one in lakes]
         for kind, (kept, loaded) in (("row", rows), ("bad", bad)):

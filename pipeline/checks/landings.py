@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ingest.contracts.contract import Contract
 from ingest.errors import ConfigError
 from ingest.ledger.ledger import Ledger
-from ingest.settings import Settings
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 
@@ -32,19 +31,18 @@ class Absent:
     empties: bool
 
 
-def absent(contract: Contract, options: Settings) -> Absent | None:
+def absent(contract: Contract, landing: Landing, lake: Store) -> Absent | None:
     """Describe a feed's landing location if it does not exist; None if it does.
 
     Raises:
         ConfigError: it is not a folder, the bucket does not exist on S3, or access is refused.
         RetriableError: a store cannot be reached.
     """
-    landing = Landing(options.landing(contract.source.bucket), options)
     if landing.is_there():
         return None
-    known = len(Ledger(Store(options.lake_uri, options), contract.feed).state().objects)
+    known = len(Ledger(lake, contract.feed).state().objects)
     rule = contract.source.retire
-    empties = landing.bucket is not None and rule is not None and rule.action != "tag"
+    empties = landing.root is None and rule is not None and rule.action != "tag"
     return Absent(contract.feed, landing.uri, known, empties)
 
 

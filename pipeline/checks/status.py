@@ -7,10 +7,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from ingest.contracts.contract import Contract
-from ingest.ledger.entry import SINCE_2, LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
-from ingest.settings import Settings
-from ingest.steps.discover import Backlog, discover
+from ingest.ledger.sources import SINCE_2
+from ingest.records.waiting import Backlog
+from ingest.steps.discover import discover
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded
@@ -73,26 +74,24 @@ class FeedStatus:
     skipped: int = 0
 
 
-def waiting_objects(contract: Contract, options: Settings) -> Backlog:
+def waiting_objects(contract: Contract, landing: Landing, lake: Store) -> Backlog:
     """Return what the next ingest would load, in load order, and what it would not.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
         RetriableError: a store cannot be reached.
     """
-    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
     return discover(contract, landing, Ledger(lake, contract.feed).state())
 
 
-def feed_status(contract: Contract, options: Settings, days: int = 7) -> FeedStatus:
+def feed_status(contract: Contract, landing: Landing, lake: Store, days: int = 7) -> FeedStatus:
     """Read the status of a feed from landing and ledger; changes nothing.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
         RetriableError: a store cannot be reached.
     """
-    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
-    place = absent(contract, options)
+    place = absent(contract, landing, lake)
     ledger = Ledger(lake, contract.feed)
     state = ledger.state()
     found = discover(contract, landing, state)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError
 from ingest.ledger.dropped import read_dropped, why_dropped
-from ingest.ledger.entry import LakeFile, LoadedObject
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN, discard_reason
 from ingest.ledger.retired import read_retired
-from ingest.settings import Settings
-from ingest.storage.landing import Landing
+from ingest.ledger.sources import LoadedObject
+from ingest.storage.landing import Landing, Landings
 from ingest.storage.names import LISTED, REASONS, classify
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 from ingest.text import printable
 from pipeline.access.masking import masked_detail, masked_record
-from pipeline.warehouse.duck import connect, parquet
+from pipeline.warehouse.duck import parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +95,14 @@ class ObjectHistory:
         return "loaded" if self.steps[-1].version.etag == self.listed.etag else "overwritten, its new version waits"
 
 
-def object_history(name: str, options: Settings) -> ObjectHistory:
+def object_history(
+    name: str, landings: Landings, lake: Store, connect: Callable[[], duckdb.DuckDBPyConnection]
+) -> ObjectHistory:
     """Trace an object through landing and ledger; changes nothing.
 
     Args:
         name: bucket/key, as in `_source_file`.
+        connect: opens a connection that can read the lake.
 
     Raises:
         ConfigError: no feed reads that location, or the object is in neither landing nor ledger.
@@ -106,7 +112,6 @@ def object_history(name: str, options: Settings) -> ObjectHistory:
         prefix = contract.source.prefix.rstrip("/")
         if contract.source.bucket != bucket or not key.startswith(prefix):
             continue
-        lake = Store(options.lake_uri, options)
         ledger = Ledger(lake, contract.feed)
         steps = tuple(
             Step(position, entry.committed_at, item)
@@ -114,12 +119,12 @@ def object_history(name: str, options: Settings) -> ObjectHistory:
             for item in entry.objects
             if item.source_file == name
         )
-        listed, excluded = _in_landing(contract, Landing(options.landing(bucket), options), key)
+        listed, excluded = _in_landing(contract, landings.bucket(bucket), key)
         if not steps and listed is None and excluded is None:
             continue
         load_id = steps[-1].version.load_id if steps else ""
         live = [file for file in ledger.state().files.values() if load_id in file.loads]
-        files, bad_lines = _rows_of(options, lake, live, name)
+        files, bad_lines = _rows_of(connect, lake, live, name)
         retired = _retirement(lake, contract.feed, name, steps) if listed is None and steps else None
         dropped = _drop(lake, contract.feed, steps) if steps else None
         shown = printable(name) if excluded else name
@@ -171,10 +176,10 @@ def _drop(lake: Store, feed: str, steps: tuple[Step, ...]) -> str | None:
 
 
 def _rows_of(
-    options: Settings, lake: Store, files: list[LakeFile], name: str
+    connect: Callable[[], duckdb.DuckDBPyConnection], lake: Store, files: list[LakeFile], name: str
 ) -> tuple[tuple[str, ...], tuple[BadLine, ...]]:
     holding, bad = [], []
-    with connect(options) as connection:
+    with connect() as connection:
         for file in sorted(files, key=lambda file: file.path):
             source = f"FROM {parquet(lake.uri, [file.path])} WHERE _source_file = ?"
             if not connection.execute(f"SELECT 1 {source} LIMIT 1", [name]).fetchone():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import duckdb
@@ -14,23 +16,25 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ContractRefused, LostLedger
-from ingest.ledger.entry import LAYERS, SINCE_2
 from ingest.ledger.evolution import check_compatible
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.files import LAYERS
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import CHANGED, NEW
 from ingest.ledger.retired import is_retired, read_retired
-from ingest.settings import Settings
-from ingest.steps.discover import Listed, compare
+from ingest.ledger.sources import SINCE_2
+from ingest.ledger.state import LedgerState
+from ingest.records.listed import Listed
+from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import sole_copies
 from pipeline.checks.deep import SHOWN, compare_content, objects, quarantine_query
 from pipeline.checks.landings import Absent, absent
-from pipeline.invalidation.continuity import LakeRecords, lake_records, require_recorded_entries
+from pipeline.invalidation.continuity import LakeRecords, require_recorded_entries
+from pipeline.process import duck
 from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.damage import unreadable
-from pipeline.warehouse.duck import connect
 
 _QUOTED = re.compile(r"'[^']*'")
 MEMORY, THREADS = "1GB", 4
@@ -91,26 +95,31 @@ class FeedVerdict:
 
 
 def verify_feed(
-    contract: Contract, options: Settings, deep: bool = False, recorded: LakeRecords | None = None
+    contract: Contract,
+    landing: Landing,
+    lake: Store,
+    connect: Callable[[], duckdb.DuckDBPyConnection],
+    recorded: LakeRecords,
+    start: dt.date,
+    deep: bool = False,
 ) -> FeedVerdict:
     """Compare landing, ledger and Parquet files of one feed; changes nothing.
 
     Args:
+        connect: opens a connection that can read the lake.
+        recorded: what state and releases record about the lake.
+        start: first day of the history that the models cover.
         deep: read every source object again and compare each row with bronze. The version in the ledger is compared:
             an object overwritten or deleted during the comparison counts as waiting or gone.
-        recorded: what state and releases record about the lake; read from them by default.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
         RetriableError: a store cannot be reached.
     """
-    landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
     ledger = Ledger(lake, contract.feed)
-    place = absent(contract, options)
+    place = absent(contract, landing, lake)
     try:
-        require_recorded_entries(
-            contract, options, lake, (recorded or lake_records(options, lake)).records.get(contract.feed, ())
-        )
+        require_recorded_entries(contract, landing, lake, recorded.records.get(contract.feed, ()))
         ledger.first()  # also checks the entries before a checkpoint
         state = ledger.state()
     except LostLedger as error:
@@ -121,7 +130,7 @@ def verify_feed(
     _count(contract, lake, state, listed, verdict)
     orphans = _compare_files(contract, lake, state, verdict, deep)
     try:
-        with connect(options) as connection, tempfile.TemporaryDirectory(prefix="lakemesh-spill-") as spill:
+        with connect() as connection, tempfile.TemporaryDirectory(prefix="lakemesh-spill-") as spill:
             connection.execute(f"SET memory_limit = '{MEMORY}'")
             connection.execute(f"SET threads = {min(THREADS, os.cpu_count() or 1)}")
             connection.execute("SET temp_directory = ?", [spill])
@@ -129,7 +138,7 @@ def verify_feed(
             _compare_objects(connection, readable(contract, lake, state), lake, state, verdict)
             _compare_contract(contract, lake, state, verdict)
             if deep and not verdict.differences:
-                content = compare_content(connection, contract, options, landing, state, listed)
+                content = compare_content(connection, contract, landing, lake, start, state, listed)
                 if content.listed:
                     _count(contract, lake, state, content.listed, verdict)
                     verdict.waiting += content.unread
@@ -137,7 +146,7 @@ def verify_feed(
                 for kind, items, count in content.differences:
                     verdict.add_differences(kind, items, count)
     except duckdb.Error as error:
-        reason = _QUOTED.sub("'…'", " ".join(str(error).split()))  # the message may quote a value
+        reason = _QUOTED.sub("'…'", duck.error_text(error))  # the message may quote a value
         verdict.add_differences("bronze cannot be read", [reason[:300]])
     _compare_orphans(ledger, orphans, state, listed, verdict)
     verdict.add_differences("cannot be loaded", [str(reason) for reason in listed.unloadable])

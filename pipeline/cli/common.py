@@ -18,6 +18,7 @@ from pipeline.process.terminal import escaped_json, plain
 
 if TYPE_CHECKING:
     from ingest.contracts.contract import Contract
+    from pipeline.lake import Lake
 
 _Result = TypeVar("_Result")
 
@@ -76,6 +77,18 @@ def show_error(error: LakemeshError | str) -> int:
 def show_skipped(errors: Iterable[LakemeshError | str]) -> int:
     """Print why feeds were skipped; returns the exit code, 2 if there is any."""
     return max((2 for error in errors if show_error(error)), default=0)
+
+
+def open_lake() -> Lake:
+    """The handle on the lake of the settings.
+
+    Raises:
+        ConfigError: a setting is invalid.
+    """
+    from ingest.settings import settings
+    from pipeline.lake import Lake
+
+    return Lake(settings())
 
 
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")

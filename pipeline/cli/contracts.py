@@ -8,7 +8,7 @@ import click
 
 from ingest.settings import PROJECT
 from ingest.text import printable
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, open_lake
 
 _SHOWN = 20
 
@@ -30,11 +30,10 @@ def contracts(context: click.Context, write: bool, offline: bool) -> None:
 def _check_contracts(write: bool, offline: bool = False) -> int:
     from ingest.contracts.contract import contracts as all_contracts
     from ingest.contracts.schema import external_models
-    from ingest.settings import settings
     from pipeline.checks.contract_changes import contract_changes
 
     known = all_contracts()
-    refused = [] if offline else contract_changes(known.values(), settings())
+    refused = [] if offline else contract_changes(known.values(), open_lake().store)
     for error in refused:
         click.echo(f"error: {error}", err=True)
     if refused:
@@ -76,10 +75,9 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int
     Loaded rows keep such fields in `_rescued_data`; once a column is declared they show it as well.
     """
     from ingest.contracts.contract import contracts as known
-    from ingest.settings import settings
     from pipeline.cycle.propose import propose
 
-    proposals = propose(feeds, settings(), write)
+    proposals = propose(open_lake(), feeds, write)
     if as_json:
         click.echo(as_json_text([asdict(item) for item in proposals]))
         return 0

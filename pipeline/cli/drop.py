@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.cli.common import as_json_text, exits, json_option
+from pipeline.cli.common import as_json_text, exits, json_option, open_lake
 
 
 @click.command()
@@ -22,11 +22,10 @@ def drop(keys: tuple[str, ...], because: str, as_json: bool) -> int:
     one commit. This version is never loaded again; different content under the key is. The object in the landing is
     not touched, and may be deleted before or after.
     """
-    from ingest.settings import settings
     from pipeline.cli.show import show_drop
     from pipeline.cycle.drop import drop_all
 
-    summary = drop_all(keys, because, settings())
+    summary = drop_all(open_lake(), keys, because)
     click.echo(as_json_text(asdict(summary)) if as_json else show_drop(summary))
     for error in summary.errors:
         click.echo(f"error: {error}", err=True)

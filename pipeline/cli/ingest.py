@@ -11,7 +11,16 @@ import click
 
 from ingest.errors import LakemeshError
 from ingest.text import printable
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, show_error, show_errors, show_skipped
+from pipeline.cli.common import (
+    as_json_text,
+    exits,
+    feed_arguments,
+    json_option,
+    open_lake,
+    show_error,
+    show_errors,
+    show_skipped,
+)
 from pipeline.process.redact import redacted
 
 
@@ -35,7 +44,7 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
     if dry_run:
         return _dry_run(feeds, as_json)
     with IngestProgress(sys.stderr) as progress:
-        summary = ingest_all(feeds, progress.feed, full=full, hinted=hinted)
+        summary = ingest_all(open_lake(), feeds, progress.feed, full=full, hinted=hinted)
     summary = redacted(summary)
     click.echo(as_json_text(asdict(summary)) if as_json else show_ingest(summary))
     for error in summary.errors:
@@ -46,16 +55,15 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_j
 def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
     from ingest.contracts.contract import select
     from ingest.errors import UnloadableObjects
-    from ingest.settings import settings
     from pipeline.checks.landings import absent, judge_absent
     from pipeline.checks.status import waiting_objects
 
-    chosen = select(feeds)
+    chosen, lake = select(feeds), open_lake()
     missing, errors = [], []
     for contract in chosen:
         try:
-            missing += [place] if (place := absent(contract, settings())) else []
-            found = waiting_objects(contract, settings())
+            missing += [place] if (place := absent(contract, lake.landing(contract), lake.store)) else []
+            found = waiting_objects(contract, lake.landing(contract), lake.store)
         except LakemeshError as error:
             errors.append(error)
             continue
@@ -87,26 +95,25 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
     grace time lose their files. If no feed is named, leftovers of killed publications are deleted too.
     """
     from ingest.contracts.contract import select
-    from ingest.settings import settings
     from pipeline.cli.show import show_maintenance
     from pipeline.cycle.maintain import maintain as maintain_all
     from pipeline.cycle.maintain import retirable
 
+    lake = open_lake()
     if dry_run:
         for contract in select(feeds):
-            for action, name, place, size in retirable(contract, settings()):
+            for action, name, place, size in retirable(lake, contract):
                 row = {"action": action, "object": name, "to": place, "bytes": size}
                 text = f"{action:<6} {size:>14,}  {name}" + (f"  ->  {place}" if place else "")
                 click.echo(json.dumps(row) if as_json else printable(text))
         return 0
     grace = dt.timedelta(hours=grace_hours)
-    done, lost = maintain_all(select(feeds), settings(), grace)
+    done, lost = maintain_all(lake, select(feeds), grace)
     swept = None
     if not feeds:
         from pipeline.releases.export import sweep
-        from pipeline.releases.release import Releases
 
-        swept = sweep(Releases())
+        swept = sweep(lake.releases)
     if as_json:
         publication = [{"publication": asdict(swept)}] if swept else []
         click.echo(as_json_text([asdict(feed) for feed in done] + publication))
@@ -137,11 +144,10 @@ def ledger_rebuild(feeds: tuple[str, ...], force: bool, as_json: bool) -> int:
     The next ingest reloads everything in the landing; for objects gone from it, the rows in the lake are kept. If no
     feed is named, all are checked, and complete ledgers are left alone.
     """
-    from ingest.settings import settings
     from pipeline.cli.show import show_recovery
     from pipeline.cycle.recover import rebuild_ledgers
 
-    done, complete = rebuild_ledgers(feeds, settings(), force)
+    done, complete = rebuild_ledgers(open_lake(), feeds, force)
     click.echo(as_json_text([asdict(item) for item in done]) if as_json else show_recovery(done))
     if complete:
         noun = "ledger is" if len(complete) == 1 else "ledgers are"

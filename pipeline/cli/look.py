@@ -13,6 +13,7 @@ from pipeline.cli.common import (
     feed_arguments,
     for_each,
     json_option,
+    open_lake,
     raw_option,
     show_error,
     show_errors,
@@ -28,13 +29,12 @@ def status(feeds: tuple[str, ...], days: int, as_json: bool) -> int:
     """Show backlog, loaded data and last activity of each feed; exit 1 if objects cannot be loaded."""
     from ingest.contracts.contract import select
     from ingest.errors import UnloadableObjects
-    from ingest.settings import settings
     from pipeline.checks.landings import judge_absent
     from pipeline.checks.status import feed_status
     from pipeline.cli.show import show_status
 
-    chosen = select(feeds)
-    found, errors = for_each(chosen, lambda contract: feed_status(contract, settings(), days))
+    chosen, lake = select(feeds), open_lake()
+    found, errors = for_each(chosen, lambda contract: feed_status(contract, lake.landing(contract), lake.store, days))
     text = as_json_text([asdict(feed) for feed in found]) if as_json else show_status(found, dt.datetime.now(dt.UTC))
     click.echo(text)
     mistakes, notes = judge_absent([feed.no_landing for feed in found if feed.no_landing], len(chosen))
@@ -54,11 +54,11 @@ def why(key: str, raw: bool, as_json: bool) -> int:
 
     KEY is bucket/key, as in the column _source_file. Bad lines are masked as in `lake quarantine show`.
     """
-    from ingest.settings import settings
     from pipeline.checks.trace import masked_history, object_history
     from pipeline.cli.show import show_history
 
-    history = object_history(key, settings())
+    lake = open_lake()
+    history = object_history(key, lake.landings, lake.store, lake.connect)
     history = history if raw else masked_history(history)
     click.echo(as_json_text({"state": history.state, **asdict(history)}) if as_json else show_history(history))
     return 0
@@ -73,23 +73,25 @@ def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
     """Check that landing, ledger and lake are consistent; otherwise print the differences and exit 1."""
     from ingest.contracts.contract import select
     from ingest.errors import LostLedger
-    from ingest.settings import settings
-    from ingest.storage.store import Store
     from pipeline.checks.landings import judge_absent
     from pipeline.checks.verify import verify_feed
     from pipeline.cli.show import show_verdicts
-    from pipeline.invalidation.continuity import lake_records, require_recorded_lake
+    from pipeline.invalidation.continuity import require_recorded_lake
 
-    chosen, lake = select(feeds), Store(settings().lake_uri, settings())
-    recorded = lake_records(settings(), lake)
-    verdicts, errors = for_each(chosen, lambda contract: verify_feed(contract, settings(), deep, recorded))
+    chosen, lake = select(feeds), open_lake()
+    recorded = lake.records()
+    start = lake.options.lake_start
+    verdicts, errors = for_each(
+        chosen,
+        lambda contract: verify_feed(contract, lake.landing(contract), lake.store, lake.connect, recorded, start, deep),
+    )
     click.echo(as_json_text([asdict(verdict) for verdict in verdicts]) if as_json else show_verdicts(verdicts))
     mistakes, notes = judge_absent([item.no_landing for item in verdicts if item.no_landing], len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)
     code = max(show_errors([*errors, *mistakes]), int(any(verdict.differences for verdict in verdicts)))
     try:
-        require_recorded_lake(lake, recorded)
+        require_recorded_lake(lake.store, recorded)
     except LostLedger as error:
         show_error(error)
         code = max(code, 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest.settings import PROJECT
-from pipeline.cli.common import as_json_text, exits, json_option, show_error
+from pipeline.cli.common import as_json_text, exits, json_option, open_lake, show_error
 
 if TYPE_CHECKING:
     from pipeline.metrics.definition import Metric
@@ -105,20 +105,18 @@ def query(
     """
     if csv_wanted + sql_wanted + as_json > 1:
         raise click.UsageError("expected at most one of --csv, --sql and --json")
-    from ingest.settings import settings
     from pipeline.cli.show_metrics import as_csv, as_dict, show_answer
     from pipeline.metrics.filters import parse_filter
     from pipeline.metrics.period import Compare, Grain
     from pipeline.metrics.query import Query, answer, compile_query, within
     from pipeline.metrics.standing import standing
-    from pipeline.releases.release import Releases
 
     definitions = _definitions()
     grain, dimensions = by
     filters = tuple(map(parse_filter, where))
     compared = Compare(compare) if compare else None
     wanted = Query(names, dimensions, Grain(grain) if grain else None, filters, since, until, compared)
-    published = Releases(settings())
+    published = open_lake().releases
     chosen = published.current() if release is None else published.get(release)
     with published.connect(chosen.number if chosen else None) as connection:
         wanted = within(connection, definitions, wanted)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.common import exits
+from pipeline.cli.common import exits, open_lake
 
 
 @click.command()
@@ -19,11 +19,9 @@ def portal(number: int | None, only_path: bool) -> int:
 
     On S3 the address is printed; docs/portal.md says how to serve it.
     """
-    from ingest.settings import settings
     from pipeline.portal.publication import address
-    from pipeline.releases.release import Releases
 
-    place = address(Releases(settings()), number)
+    place = address(open_lake().releases, number)
     click.echo(place)
     if only_path or "://" in place:
         return 0

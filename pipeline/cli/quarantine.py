@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, raw_option, show_skipped
+from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, open_lake, raw_option, show_skipped
 
 
 def _wanted(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,11 +31,10 @@ def quarantine() -> None:
 @exits
 def quarantine_list(feeds: tuple[str, ...], as_json: bool) -> int:
     """Count the rejected records by reason and column."""
-    from ingest.settings import settings
     from pipeline.cli.show import show_quarantine
     from pipeline.cycle.quarantine import quarantine_groups
 
-    found = quarantine_groups(feeds, settings())
+    found = quarantine_groups(open_lake(), feeds)
     rows = {feed: [asdict(group) for group in items] for feed, items in found.items()}
     click.echo(as_json_text(rows) if as_json else show_quarantine(found))
     return 0
@@ -65,12 +64,11 @@ def quarantine_show(
     """
     from ingest.contracts.contract import contracts
     from ingest.ledger.quarantine import Selection
-    from ingest.settings import settings
     from pipeline.access.masking import detail_and_text
     from pipeline.cli.show import show_bad_record
     from pipeline.cycle.quarantine import quarantined_records
 
-    found = itertools.islice(quarantined_records(feeds, Selection(reasons, objects), settings(), discarded), limit)
+    found = itertools.islice(quarantined_records(open_lake(), feeds, Selection(reasons, objects), discarded), limit)
     known = contracts()
     if as_json:
         rows = []
@@ -95,11 +93,10 @@ def quarantine_replay(feeds: tuple[str, ...], reasons: tuple[str, ...], objects:
     Objects that could not be decoded at all are not tried; they are read again when they change.
     """
     from ingest.ledger.quarantine import Selection
-    from ingest.settings import settings
     from pipeline.cli.show import show_replay
     from pipeline.cycle.quarantine import replay_all
 
-    summary = replay_all(feeds, Selection(reasons, objects), settings())
+    summary = replay_all(open_lake(), feeds, Selection(reasons, objects))
     click.echo(as_json_text(asdict(summary)) if as_json else show_replay(summary))
     return show_skipped(summary.errors)
 
@@ -121,12 +118,11 @@ def quarantine_discard(
 ) -> int:
     """Discard rejected records: they leave the open quarantine, but stay stored and counted."""
     from ingest.ledger.quarantine import Selection
-    from ingest.settings import settings
     from pipeline.cli.show import show_discarded
     from pipeline.cycle.quarantine import discard_all
 
     if not everything and not reasons and not objects:
         raise ConfigError("no records selected; expected --reason, --object or --all")
-    done, errors = discard_all(feeds, because, Selection(reasons, objects), settings())
+    done, errors = discard_all(open_lake(), feeds, because, Selection(reasons, objects))
     click.echo(as_json_text(done) if as_json else show_discarded(done))
     return show_skipped(errors)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError, RetriableError
-from pipeline.cli.common import as_json_line, as_json_text, exits, feed_arguments, json_option, show_error
+from pipeline.cli.common import as_json_line, as_json_text, exits, feed_arguments, json_option, open_lake, show_error
 from pipeline.cycle.summary import RunSummary
 from pipeline.process.contain import as_lakemesh_error, contained
 from pipeline.process.interrupt import interruptible, raise_if_interrupted
@@ -88,12 +88,11 @@ def _cycle(feeds: tuple[str, ...], wait: float, as_json: bool) -> int:
     """Run one cycle and return its exit code. With `--json` every cycle prints one line, whether it fails or not."""
     began = RunSummary(dt.datetime.now(dt.UTC), "failed")
     try:
-        from ingest.settings import settings
         from pipeline.cli.show import CycleProgress
         from pipeline.cycle.cycle import run_cycle
 
         with CycleProgress(sys.stderr) as progress:
-            summary = run_cycle(feeds, settings(), progress.feed, progress.model, wait)
+            summary = run_cycle(open_lake(), feeds, progress.feed, progress.model, wait)
     except KeyboardInterrupt:
         began.failed(RetriableError("interrupted: nothing half done is visible, run it again"))
         _print_line(began, as_json)
@@ -147,20 +146,19 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
     `lake run` includes this step. After a rollback this resumes publishing. If SERVING_DSN is set, the release is also
     copied to Postgres.
     """
-    from ingest.settings import settings
     from pipeline.cli.show import show_releases, show_served
     from pipeline.portal.publication import follow, with_pages
-    from pipeline.releases.release import Releases
     from pipeline.serving.serve import serve
 
-    published = Releases(settings())
+    lake = open_lake()
+    published = lake.releases
     if target == POSTGRES:
         if rollback or listing:
             raise ConfigError(
                 "--to postgres cannot be combined with --rollback or --list; it copies the current release, also after "
                 "a rollback"
             )
-        served = serve(settings(), wait)
+        served = serve(lake.options, published, wait)
         click.echo(as_json_text(asdict(served)) if as_json else show_served(served))
         return 0
     if rollback or isinstance(target, int):
@@ -170,8 +168,8 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         result: dict[str, Any] = {"state": number}
         lines = [f"readers get release {number}; publishing is paused until `lake publish`"]
         try:
-            if settings().serving_dsn:
-                served = serve(settings(), wait)
+            if lake.options.serving_dsn:
+                served = serve(lake.options, published, wait)
                 result["served"] = asdict(served)
                 lines.append(show_served(served))
         finally:  # the files are switched even if Postgres failed
@@ -187,7 +185,7 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         return 0
     from pipeline.cycle.cycle import publish_only  # loads SQLMesh, which takes a second
 
-    return _print_summary(publish_only(settings(), dt.datetime.now(dt.UTC), wait), as_json)
+    return _print_summary(publish_only(lake, dt.datetime.now(dt.UTC), wait), as_json)
 
 
 @click.command()
@@ -197,10 +195,9 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
 @exits
 def rebuild(wait: float, as_json: bool) -> int:
     """Rebuild warehouse and state from bronze, when one of them is lost. Readers keep their release meanwhile."""
-    from ingest.settings import settings
     from pipeline.cli.show import CycleProgress
     from pipeline.cycle.rebuild import rebuild as rebuild_all
 
     with CycleProgress(sys.stderr) as progress:
-        summary = rebuild_all(settings(), progress.model, wait)
+        summary = rebuild_all(open_lake(), progress.model, wait)
     return _print_summary(summary, as_json)

@@ -30,7 +30,7 @@ from pipeline.cli.layout import text as _text
 if TYPE_CHECKING:  # each command imports its dependencies when it runs: SQLMesh alone takes a second
     from ingest.contracts.contract import Contract
     from ingest.ledger.quarantine import BadRecord, Group
-    from ingest.steps.load import Progress as Report
+    from ingest.records.report import Progress as Report
     from ingest.storage.names import NotLoaded
     from ingest.upkeep.clean import Cleaning
     from pipeline.checks.status import FeedStatus

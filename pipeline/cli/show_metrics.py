@@ -19,11 +19,11 @@ from pipeline.metrics.standing import Standing
 UNKNOWN = "-"
 KEYS = ("period", "dimension")
 _RULES = {
-    Kind.SUM: "summed over time and dimensions",
-    Kind.COUNT: "counted; summed over time and dimensions",
-    Kind.LAST: "summed over dimensions; over time the value of the last date",
-    Kind.STORED: "stored; summed over nothing",
-    Kind.RATIO: "divided from its parts, which are summed first",
+    Kind.SUM: "over time and dimensions",
+    Kind.COUNT: "over time and dimensions",
+    Kind.LAST: "over dimensions; over time the value of the last date",
+    Kind.STORED: "over nothing, each value stands for itself",
+    Kind.RATIO: "its parts, then divided",
 }
 
 

@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ingest.contracts.contract import Contract, contracts
-from ingest.settings import Settings
 from pipeline.alerting.alert import Channel
-from pipeline.alerting.channels import channels
 from pipeline.alerting.report import report
 from pipeline.alerting.violations import contract_violations
 from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
 
 
 @contextmanager
-def alerting(options: Settings, summary: RunSummary, now: Callable[[], dt.datetime]) -> Iterator[list[Channel]]:
+def alerting(lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) -> Iterator[list[Channel]]:
     """Report failures of the cycle and contract violations after the body.
 
     Nothing is reported if the body raises.
@@ -24,7 +23,7 @@ def alerting(options: Settings, summary: RunSummary, now: Callable[[], dt.dateti
     Yields:
         The channels to report to. Those of the settings are set up before anything can fail; the body may add others.
     """
-    targets = channels(options)
+    targets, options = lake.alerts, lake.options
     yield targets
     own = [error for error in summary.errors if error != summary.unserved]
     problems: dict[str, str] = {}
@@ -32,7 +31,7 @@ def alerting(options: Settings, summary: RunSummary, now: Callable[[], dt.dateti
         problems["cycle"] = "\n".join(own)
     if summary.unserved:
         problems["serving"] = summary.unserved
-    summary.broken_promises, unseen = _violations(options, summary, now())
+    summary.broken_promises, unseen = _violations(lake, summary, now())
     if options.serving_dsn and "serve" not in summary.seconds:
         unseen.add("serving")
     if options.smtp_host and not any(target.name == "mail" for target in targets):
@@ -41,7 +40,7 @@ def alerting(options: Settings, summary: RunSummary, now: Callable[[], dt.dateti
         summary.warnings += report({**problems, **summary.broken_promises}, targets, options, now(), unseen)
 
 
-def _violations(options: Settings, summary: RunSummary, now: dt.datetime) -> tuple[dict[str, str], set[str]]:
+def _violations(lake: Lake, summary: RunSummary, now: dt.datetime) -> tuple[dict[str, str], set[str]]:
     """Find the contract violations of all feeds, noting failed loads, and the alerts whose state is unknown."""
     found: dict[str, str] = {}
     unseen: set[str] = set()
@@ -58,7 +57,7 @@ def _violations(options: Settings, summary: RunSummary, now: dt.datetime) -> tup
             unseen |= names
             continue
         with summary.contained(f"the contract of {contract.feed}") as judging:
-            found |= contract_violations([contract], options, now)
+            found |= contract_violations([contract], lake.landings, lake.store, lake.options.lake_start, now)
         if judging.error:
             unseen |= names
         if late in found and contract.feed in failed:

@@ -10,24 +10,20 @@ from pathlib import Path
 
 from ingest.contracts.contract import contracts
 from ingest.errors import Busy, DamagedLake, RetriableError
+from ingest.records.report import Progress as IngestProgress
 from ingest.settings import Settings
-from ingest.steps.load import Progress as IngestProgress
 from ingest.storage.lock import file_lock
-from ingest.storage.store import Store
 from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
 from pipeline.cycle.alerts import alerting
 from pipeline.cycle.ingest import IngestSummary, ingest_all
 from pipeline.cycle.pages import write_pages
-from pipeline.cycle.publication import audit_and_publish
+from pipeline.cycle.publication import audit_and_publish, gate_of
 from pipeline.cycle.record import record
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.invalidate import feeds_behind
-from pipeline.releases.gate import failed_audits
-from pipeline.releases.release import Releases
+from pipeline.lake import Lake
 from pipeline.state import interval_log as history
-from pipeline.state.compute_lock import cycle_lock
-from pipeline.state.opening import open_state
 from pipeline.warehouse.damage import lake_damage
 from pipeline.warehouse.project import Computed, Progress, Project, open_project
 
@@ -36,8 +32,8 @@ ATTEMPTS = 3
 
 
 def run_cycle(
+    lake: Lake,
     feeds: tuple[str, ...],
-    options: Settings,
     ingesting: Callable[[str], IngestProgress],
     computing: Progress | None = None,
     wait_seconds: float = 0.0,
@@ -60,24 +56,28 @@ def run_cycle(
     def work(channels: list[Channel]) -> None:
         for _ in range(ATTEMPTS):
             with summary.stage("ingest"), summary.contained("ingest") as loading:
-                summary.ingest = _merged(summary.ingest, ingest_all(feeds, ingesting, options))
+                summary.ingest = _merged(summary.ingest, ingest_all(lake, feeds, ingesting))
             if loading.error:  # the lake itself failed, so there is nothing to compute from
                 return
             is_over = True
-            with summary.stage("load project"), summary.contained("the project"), open_project(computing) as project:
-                channels += _sqlmesh_channels(project, options)
+            with (
+                summary.stage("load project"),
+                summary.contained("the project"),
+                open_project(lake.state, computing) as project,
+            ):
+                channels += _sqlmesh_channels(project, lake.options)
                 with summary.contained("the run"):
-                    is_over = _run_and_publish(project, options, summary, now())
+                    is_over = _run_and_publish(lake, project, summary, now())
                 if is_over:
                     _record(project, summary)
             if is_over:
                 return
         summary.failed(RetriableError("loads keep being committed while models are computed; the next cycle retries"))
 
-    return _cycle(work, options, summary, wait_seconds, now)
+    return _cycle(work, lake, summary, wait_seconds, now)
 
 
-def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0) -> RunSummary:
+def publish_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> RunSummary:
     """Audit and publish the current gold, for setups that schedule ingest and run separately.
 
     This also resumes publishing after a rollback.
@@ -88,38 +88,39 @@ def publish_only(options: Settings, now: dt.datetime, wait_seconds: float = 0.0)
     summary = RunSummary(now, "failed")
 
     def work(channels: list[Channel]) -> None:
-        with summary.contained("the project"), open_project() as project:
-            channels += _sqlmesh_channels(project, options)
+        with summary.contained("the project"), open_project(lake.state) as project:
+            channels += _sqlmesh_channels(project, lake.options)
             with summary.contained("the publication"):
                 project.require_tables()
                 summary.outcome = "not published"
-                audit_and_publish(project, options, summary, now, resume=True)
-                _write_pages(project, options, summary)
+                audit_and_publish(lake, project, summary, now, resume=True)
+                write_pages(lake, project, contracts(), summary)
             _record(project, summary)
 
-    return _cycle(work, options, summary, wait_seconds, lambda: now)
+    return _cycle(work, lake, summary, wait_seconds, lambda: now)
 
 
-def serve_release(options: Settings, summary: RunSummary, wait_seconds: float) -> None:
+def serve_release(lake: Lake, summary: RunSummary, wait_seconds: float) -> None:
     """Copy the current release to Postgres, if SERVING_DSN is set.
 
     This runs even if the cycle failed, since an earlier cycle may have failed to serve. A failure is reported, and the
     next cycle retries.
     """
+    options = lake.options
     if not options.serving_dsn:
         return
     with summary.stage("serve"), summary.contained("serving") as serving:
-        if not Releases(options).pointer():
+        if not lake.releases.pointer():
             return
         from pipeline.serving.serve import serve  # needs the extra `postgres`
 
-        summary.served = serve(options, max(wait_seconds, options.state_lock_seconds))
+        summary.served = serve(options, lake.releases, max(wait_seconds, options.state_lock_seconds))
     summary.unserved = str(serving.error or "")
 
 
 def _cycle(
     work: Callable[[list[Channel]], None],
-    options: Settings,
+    lake: Lake,
     summary: RunSummary,
     wait_seconds: float,
     now: Callable[[], dt.datetime],
@@ -132,21 +133,21 @@ def _cycle(
     Raises:
         Busy: another cycle is in progress.
     """
-    with alerting(options, summary, now) as channels:
-        with summary.contained("the cycle", reraise=(Busy,)) as cycle, exclusive_cycle(options, wait_seconds):
-            _read_release(options, summary)
+    with alerting(lake, summary, now) as channels:
+        with summary.contained("the cycle", reraise=(Busy,)) as cycle, exclusive_cycle(lake, wait_seconds):
+            _read_release(lake, summary)
             work(channels)
-            serve_release(options, summary, wait_seconds)
+            serve_release(lake, summary, wait_seconds)
         if cycle.error:
-            _read_release(options, summary)
+            _read_release(lake, summary)
         if summary.ingest:
             summary.merge_ingest(summary.ingest)
     return summary
 
 
-def _read_release(options: Settings, summary: RunSummary) -> None:
+def _read_release(lake: Lake, summary: RunSummary) -> None:
     with summary.contained("the releases"):
-        summary.read_release(Releases(options))
+        summary.read_release(lake.releases)
 
 
 def _sqlmesh_channels(project: Project, options: Settings) -> list[Channel]:
@@ -158,23 +159,24 @@ def _record(project: Project, summary: RunSummary) -> None:
     if summary.ingest:
         summary.merge_ingest(summary.ingest)
     with summary.contained("the record of the cycle"):
-        record(project.context.engine_adapter, summary)
+        record(project.engine, summary)
 
 
 @contextmanager
-def exclusive_cycle(options: Settings, wait_seconds: float) -> Iterator[None]:
+def exclusive_cycle(lake: Lake, wait_seconds: float) -> Iterator[None]:
     """Hold the cycle lock while the body runs: against cycles on this host, and all that share the state.
 
     Raises:
         Busy: another cycle is in progress.
     """
-    path = Path(options.lake_home) / "locks" / "cycle.lock"
-    busy = f"another cycle is in progress in {options.lake_home}; wait for it, or use --wait"
-    with file_lock(path, busy, wait_seconds), cycle_lock(options, wait_seconds):
+    home = lake.options.lake_home
+    path = Path(home) / "locks" / "cycle.lock"
+    busy = f"another cycle is in progress in {home}; wait for it, or use --wait"
+    with file_lock(path, busy, wait_seconds), lake.state.cycle_lock(wait_seconds):
         yield
 
 
-def _run_and_publish(project: Project, options: Settings, summary: RunSummary, now: dt.datetime) -> bool:
+def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.datetime) -> bool:
     """Compute, audit and publish.
 
     Returns:
@@ -187,7 +189,7 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
         try:
             is_complete = project.run(now)
         except RetriableError as error:
-            raise _damage(project, options, now) or error from error
+            raise _damage(lake, project, now) or error from error
     for name, done in project.console.computed.items():
         total = summary.computed.setdefault(name, Computed())
         total.dates |= done.dates
@@ -199,9 +201,9 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
         summary.errors += project.console.errors
         summary.exit_code = max(summary.exit_code, 1)
         with summary.contained("the audits that failed"):
-            summary.audits += failed_audits(project, options, summary.failed)
+            summary.audits += gate_of(lake, project).failed_audits(summary.failed)
         with summary.contained("the check for damaged files"):
-            if not (running.error or project.console.failed_audits) and (damage := _damage(project, options, now)):
+            if not (running.error or project.console.failed_audits) and (damage := _damage(lake, project, now)):
                 summary.failed(damage)
         return True
     # dates of lost ledgers cannot be marked: do not wait for them, the publication names what it lacks
@@ -209,30 +211,25 @@ def _run_and_publish(project: Project, options: Settings, summary: RunSummary, n
     if (
         summary.ingest
         and summary.ingest.is_marked
-        and set(feeds_behind(project.context.engine_adapter, options)) - lost
+        and set(feeds_behind(project.context.engine_adapter, lake.state, lake.releases, lake.store)) - lost
     ):
         return False
-    audit_and_publish(project, options, summary, now)
+    audit_and_publish(lake, project, summary, now)
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
         summary.outcome = "not published"  # new data is loaded, but its dates are not marked yet
-    _write_pages(project, options, summary)
+    write_pages(lake, project, contracts(), summary)
     with summary.stage("house-keeping"), summary.contained("housekeeping"):
         project.clean_up()
-        with open_state(options) as state:
+        with lake.state.open() as state:
             history.collect(state)
     return True
 
 
-def _write_pages(project: Project, options: Settings, summary: RunSummary) -> None:
-    lake, folder = Store(options.lake_uri, options), Path(options.lake_home)
-    write_pages(project, Releases(options), lake, contracts(), summary, folder)
-
-
-def _damage(project: Project, options: Settings, now: dt.datetime) -> DamagedLake | None:
+def _damage(lake: Lake, project: Project, now: dt.datetime) -> DamagedLake | None:
     """Find damaged bronze files after a failed run, reading the files of the missing dates."""
     due, _ = project.missing(now)
     dates = {day for days in due.values() for day in days}
-    return lake_damage(Store(options.lake_uri, options), contracts().values(), dates)
+    return lake_damage(lake.store, contracts().values(), dates)
 
 
 def _merged(before: IngestSummary | None, after: IngestSummary) -> IngestSummary:

@@ -11,12 +11,11 @@ import pyarrow as pa
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.ledger.ledger import Ledger
-from ingest.settings import Settings
 from ingest.steps.drop import Drop, drop
-from ingest.storage.landing import Landing
+from ingest.storage.landing import Landings
 from ingest.storage.store import Store
-from pipeline.invalidation.invalidate import invalidate
-from pipeline.lake import writable_lake
+from pipeline.cycle.marking import mark
+from pipeline.lake import Lake
 from pipeline.warehouse.damage import lake_damage
 
 
@@ -41,7 +40,7 @@ class DropSummary:
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
 
 
-def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSummary:
+def drop_all(lake: Lake, names: Iterable[str], because: str) -> DropSummary:
     """Remove rows and rejected records of the named objects, in one commit per feed, and mark their dates.
 
     Args:
@@ -56,13 +55,13 @@ def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSumma
     if not because.strip():
         raise ConfigError("no reason given; expected a text after --because, which `lake why` shows later")
     summary, known = DropSummary(), contracts()
-    with writable_lake(options) as (lake, _):
-        found = {feed: Ledger(lake, feed).state().objects.lookup(wanted) for feed in known}
-        _must_be_loaded(wanted, {name for objects in found.values() for name in objects}, options)
+    with lake.writable():
+        found = {feed: lake.ledger(feed).state().objects.lookup(wanted) for feed in known}
+        _must_be_loaded(wanted, {name for objects in found.values() for name in objects}, lake.landings)
         for feed, objects in found.items():
             if objects:
                 try:
-                    done = _drop(lake, known[feed], objects, because)
+                    done = _drop(lake.store, known[feed], objects, because)
                 except LakemeshError as error:
                     summary.failed(error)
                     continue
@@ -75,7 +74,7 @@ def drop_all(names: Iterable[str], because: str, options: Settings) -> DropSumma
                         )
                     )
         try:
-            marked = invalidate(options, lake, known)
+            marked = mark(lake)
         except LakemeshError as error:
             summary.failed(error)
         else:
@@ -98,7 +97,7 @@ def _drop(lake: Store, contract: Contract, names: Collection[str], because: str)
         ) from error
 
 
-def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Settings) -> None:
+def _must_be_loaded(wanted: Collection[str], known: Collection[str], landings: Landings) -> None:
     """Check that every object is in a ledger.
 
     Raises:
@@ -108,7 +107,7 @@ def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Se
     for name in wanted:
         if name in known:
             continue
-        if _is_in_the_landing(name, sources, options):
+        if _is_in_the_landing(name, sources, landings):
             raise ConfigError(
                 f"{name} was never loaded, so there is nothing to drop; delete it from the landing before the next "
                 "`lake ingest`. Nothing was dropped"
@@ -119,9 +118,9 @@ def _must_be_loaded(wanted: Collection[str], known: Collection[str], options: Se
         )
 
 
-def _is_in_the_landing(name: str, buckets: Collection[str], options: Settings) -> bool:
+def _is_in_the_landing(name: str, buckets: Collection[str], landings: Landings) -> bool:
     bucket, _, key = name.partition("/")
     try:
-        return bucket in buckets and Landing(options.landing(bucket), options).find(key) is not None
+        return bucket in buckets and landings.bucket(bucket).find(key) is not None
     except LakemeshError:  # an impossible name, or a store that cannot be reached: it is in no ledger either way
         return False

@@ -17,14 +17,13 @@ from ingest.errors import (
     TooManyBadRecords,
     UnloadableObjects,
 )
-from ingest.settings import Settings, settings
-from ingest.steps.load import FeedReport, Progress, ingest_feed
+from ingest.records.report import FeedReport, Progress
+from ingest.steps.load import ingest_feed
 from ingest.steps.notifications import finish, read_spool
-from ingest.storage.landing import Landing
 from pipeline.checks.landings import absent, judge_absent
-from pipeline.invalidation.continuity import lake_records, lost_ledgers, require_recorded_lake
-from pipeline.invalidation.invalidate import invalidate
-from pipeline.lake import writable_lake
+from pipeline.cycle.marking import mark
+from pipeline.invalidation.continuity import lost_ledgers, require_recorded_lake
+from pipeline.lake import Lake
 from pipeline.process.contain import contained
 
 
@@ -62,9 +61,9 @@ class IngestSummary:
 
 
 def ingest_all(
+    lake: Lake,
     feeds: tuple[str, ...],
     progress: Callable[[str], Progress],
-    options: Settings | None = None,
     full: bool = False,
     hinted: bool = False,
 ) -> IngestSummary:
@@ -80,21 +79,21 @@ def ingest_all(
         ConfigError: a feed is unknown, or the lake cannot be used at all.
         RetriableError: the lake cannot be reached.
     """
-    options = options or settings()
+    options = lake.options
     chosen = select(feeds)
     summary = IngestSummary()
     spool = read_spool(Path(options.notifications_path), contracts().values()) if hinted else None
-    with writable_lake(options) as (lake, note):
+    with lake.writable() as note:
         summary.notes += [note] if note else []
-        recorded = lake_records(options, lake)
+        recorded = lake.records()
         try:
-            require_recorded_lake(lake, recorded)
+            require_recorded_lake(lake.store, recorded)
         except ConfigError as error:  # never load into a different lake
             summary.failed(error)
             summary.failed_feeds += [contract.feed for contract in chosen]
             summary.is_marked = False
             return summary
-        lost = lost_ledgers(options, lake, chosen, recorded)
+        lost = lost_ledgers(lake.landings, lake.store, chosen, recorded)
         missing = []
         for contract in chosen:
             if contract.feed in lost:
@@ -102,15 +101,15 @@ def ingest_all(
                 summary.failed_feeds.append(contract.feed)
                 continue
             with contained(contract.feed, partial(summary.failed, feed=contract.feed)) as loading:
-                if place := absent(contract, options):
+                landing = lake.landing(contract)
+                if place := absent(contract, landing, lake.store):
                     missing.append(place)
                     if place.known and not place.empties:
                         continue
-                landing = Landing(options.landing(contract.source.bucket), options)
                 report = ingest_feed(
                     contract,
                     landing,
-                    lake,
+                    lake.store,
                     options.lake_start,
                     progress(contract.feed),
                     limits=options.limits,
@@ -150,7 +149,7 @@ def ingest_all(
             with contained("the spool of notifications", summary.failed):
                 finish(spool, contracts().values(), complete)
         with contained("the marking of dates", summary.failed) as marking:
-            done = invalidate(options, lake, contracts())
+            done = mark(lake)
             summary.dates, summary.models = done.dates, done.models
             for feed in done.lost.keys() - lost.keys():
                 summary.failed(done.lost[feed], feed=feed)

@@ -9,16 +9,12 @@ from functools import partial
 
 from ingest.contracts.contract import Contract
 from ingest.errors import LostLedger
-from ingest.ledger.ledger import Ledger
-from ingest.settings import Settings
-from ingest.storage.landing import Landing
-from ingest.storage.store import Store
 from ingest.upkeep.clean import Cleaning, clean
 from ingest.upkeep.compact import Compaction, compact
 from ingest.upkeep.orphans import landed_objects
 from ingest.upkeep.retire import Retirement, moved_to, plan_retirement, retire
-from pipeline.invalidation.continuity import LakeRecords, lake_records, lost_ledgers, require_recorded_lake
-from pipeline.lake import writable_lake
+from pipeline.invalidation.continuity import LakeRecords, lost_ledgers, require_recorded_lake
+from pipeline.lake import Lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +28,26 @@ class Maintenance:
 
 
 def maintain(
-    contracts: Iterable[Contract], options: Settings, grace: dt.timedelta
+    lake: Lake, contracts: Iterable[Contract], grace: dt.timedelta
 ) -> tuple[list[Maintenance], list[LostLedger]]:
     """Maintain one feed after the other; a feed whose ledger lost entries is skipped, and its error returned.
 
     Raises:
         ConfigError, RetriableError: see `maintain_feed`.
     """
-    lake = Store(options.lake_uri, options)
-    recorded = lake_records(options, lake)
-    require_recorded_lake(lake, recorded)
+    recorded = lake.records()
+    require_recorded_lake(lake.store, recorded)
     done, lost = [], []
     for contract in contracts:
         try:
-            done.append(maintain_feed(contract, options, grace, recorded))
+            done.append(maintain_feed(lake, contract, grace, recorded))
         except LostLedger as error:
             lost.append(error)
     return done, lost
 
 
 def maintain_feed(
-    contract: Contract, options: Settings, grace: dt.timedelta, recorded: LakeRecords | None = None
+    lake: Lake, contract: Contract, grace: dt.timedelta, recorded: LakeRecords | None = None
 ) -> Maintenance:
     """Compact, delete unreachable files, then retire source objects. Safe to interrupt and to run during ingest.
 
@@ -65,22 +60,22 @@ def maintain_feed(
         RetriableError: the lake cannot be reached, or another writer holds its lock.
     """
     now = dt.datetime.now(dt.UTC)
-    with writable_lake(options) as (lake, _):
-        for error in lost_ledgers(options, lake, [contract], recorded).values():
+    with lake.writable():
+        for error in lost_ledgers(lake.landings, lake.store, [contract], recorded or lake.records()).values():
             raise error
-        landing = Landing(options.landing(contract.source.bucket), options)
+        landing, store = lake.landing(contract), lake.store
         landed = partial(landed_objects, contract, landing)
-        ledger = Ledger(lake, contract.feed)
-        done = Maintenance(contract.feed, compact(lake, ledger, now), clean(lake, ledger, landed, now, grace))
+        ledger = lake.ledger(contract.feed)
+        done = Maintenance(contract.feed, compact(store, ledger, now), clean(store, ledger, landed, now, grace))
         ledger.checkpoint(ledger.state())
         rule = contract.source.retire
         if rule:
-            target = Landing(options.landing(rule.to.split("/", 1)[0]), options) if rule.to else None
-            done = replace(done, retirement=retire(contract, landing, lake, target, now))
+            target = lake.landings.bucket(rule.to.split("/", 1)[0]) if rule.to else None
+            done = replace(done, retirement=retire(contract, landing, store, target, now))
     return done
 
 
-def retirable(contract: Contract, options: Settings) -> Iterator[tuple[str, str, str | None, int]]:
+def retirable(lake: Lake, contract: Contract) -> Iterator[tuple[str, str, str | None, int]]:
     """Yield (action, bucket/key, target, bytes) of each source object that `lake maintain` would retire now.
 
     Raises:
@@ -89,7 +84,6 @@ def retirable(contract: Contract, options: Settings) -> Iterator[tuple[str, str,
     """
     rule = contract.source.retire
     if rule:
-        landing, lake = Landing(options.landing(contract.source.bucket), options), Store(options.lake_uri, options)
-        for version in plan_retirement(contract, landing, lake, dt.datetime.now(dt.UTC)):
+        for version in plan_retirement(contract, lake.landing(contract), lake.store, dt.datetime.now(dt.UTC)):
             name = f"{contract.source.bucket}/{version.key}"
             yield rule.action, name, moved_to(contract, version.key), version.size

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError
-from ingest.settings import PROJECT
-from ingest.storage.store import Store
 from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
 from pipeline.portal import assets
 from pipeline.portal.catalog.stored import CatalogPages
 from pipeline.portal.facts import Facts, complete_to, feed_facts
@@ -25,47 +24,37 @@ CURRENCY = "reporting_currency"
 def sources(project: Project, published: Releases, contracts: Mapping[str, Contract]) -> Sources:
     """What the project's pages are made from."""
     currency = str(project.context.config.variables.get(CURRENCY) or "")
-    metrics, dashboards = PROJECT / METRICS, PROJECT / DASHBOARDS
+    folder = Path(project.context.path)
+    metrics, dashboards = folder / METRICS, folder / DASHBOARDS
     catalog = CatalogPages(published, project.context, contracts, metrics, dashboards)
     return Sources(metrics, dashboards, currency, catalog)
 
 
-def write_pages(
-    project: Project,
-    published: Releases,
-    lake: Store,
-    contracts: Mapping[str, Contract],
-    summary: RunSummary,
-    notes: Path,
-) -> None:
+def write_pages(lake: Lake, project: Project, contracts: Mapping[str, Contract], summary: RunSummary) -> None:
     """Write the pages of the release that readers get, unless they are up to date.
 
     A failure becomes a warning of the summary, and the next cycle tries again.
 
     Args:
-        lake: for the age of each feed's newest object.
-        contracts: by feed.
         summary: of the cycle, for what it left waiting; receives what was written.
-        notes: the folder that keeps which notes were made once.
     """
     if not assets.is_installed():
-        note_once(summary, notes)
+        note_once(summary, Path(lake.options.lake_home))
         return
 
     def failed(error: LakemeshError) -> None:
         summary.warnings.append(f"the pages of the release could not be written, the next cycle tries again: {error}")
 
     with summary.stage("pages"), contained("the portal", failed):
-        newest = published.newest()
+        newest = lake.releases.newest()
         facts = None
         if newest is not None:
             withheld = [{"table": name, "dates": sorted(map(str, days))} for name, days in sorted(summary.held.items())]
-            facts = Facts(
-                complete_to(newest.published_at, summary.held),
-                feed_facts(lake, contracts.values(), _waiting(summary)),
-                withheld,
-            )
-        summary.pages = refresh(published, sources(project, published, contracts), facts)
+            feeds = feed_facts(lake.store, contracts.values(), _waiting(summary))
+            facts = Facts(complete_to(newest.published_at, summary.held), feeds, withheld)
+        summary.pages = refresh(lake.releases, sources(project, lake.releases, contracts), facts)
+        for name, reason in (summary.pages.left_out if summary.pages else {}).items():
+            summary.warnings.append(f"page {name} is left out: {reason}")
 
 
 def note_once(summary: RunSummary, notes: Path) -> None:

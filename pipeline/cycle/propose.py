@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest.contracts.contract import select
-from ingest.ledger.ledger import Ledger
-from ingest.settings import Settings
 from ingest.steps.propose import MAX_PROPOSED, MAX_SURVEYED, proposal, unknown_fields, write
-from ingest.storage.store import Store
+from pipeline.lake import Lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Proposal:
     patch: str
 
 
-def propose(feeds: tuple[str, ...], options: Settings, in_place: bool = False) -> list[Proposal]:
+def propose(lake: Lake, feeds: tuple[str, ...], in_place: bool = False) -> list[Proposal]:
     """Propose columns for the rescued fields of the named feeds, all if none is named.
 
     Args:
@@ -39,10 +37,9 @@ def propose(feeds: tuple[str, ...], options: Settings, in_place: bool = False) -
         ConfigError: a feed is unknown, or the lake cannot be used.
         RetriableError: the lake cannot be reached.
     """
-    lake = Store(options.lake_uri, options)
     found = []
     for contract in select(feeds):
-        survey = unknown_fields(lake, Ledger(lake, contract.feed).state())
+        survey = unknown_fields(lake.store, lake.ledger(contract.feed).state())
         fields = survey.fields
         path, text, patch = proposal(contract, fields)
         if patch and in_place:

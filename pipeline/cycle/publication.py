@@ -5,16 +5,23 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import nullcontext
 
-from ingest.settings import Settings
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.invalidate import feeds_behind
-from pipeline.releases.gate import Candidate, check, release
-from pipeline.releases.release import Releases
+from pipeline.lake import Lake
+from pipeline.releases.gate import Candidate, Gate
 from pipeline.warehouse.project import Project
 
 
+def gate_of(lake: Lake, project: Project) -> Gate:
+    """The gate of a lake."""
+    options = lake.options
+    return Gate(
+        project, lake.store, lake.state, lake.releases, lake.connect, options.full_audit_hours, options.published_states
+    )
+
+
 def audit_and_publish(
-    project: Project, options: Settings, summary: RunSummary, now: dt.datetime, resume: bool = False
+    lake: Lake, project: Project, summary: RunSummary, now: dt.datetime, resume: bool = False
 ) -> None:
     """Publish the current gold, if nothing is missing and no blocking audit finds rows.
 
@@ -22,18 +29,18 @@ def audit_and_publish(
         summary: receives the outcome, the release that readers get afterwards, and any error.
         resume: whether to resume publishing after a rollback.
     """
-    published = Releases(options)
+    published, gate = lake.releases, gate_of(lake, project)
     with summary.contained("the releases") as reading:
         summary.read_release(published)
     candidate = None
     with summary.contained("the audits"):
-        candidate = _audit(project, options, summary, now, published)
+        candidate = _audit(lake, gate, summary, now)
     if candidate is None:
         return
     state_before = summary.state
     timed = nullcontext() if candidate.is_same else summary.stage("publish")
     with summary.contained("the publication") as publishing, timed:
-        done = release(candidate, summary.audits, project, options, now, published, resume, summary.failed)
+        done = gate.release(candidate, summary.audits, now, resume, summary.failed)
         summary.outcome = done.outcome
         summary.published_dates = done.dates or {}
         summary.state = summary.state if done.state is None else done.state
@@ -45,13 +52,11 @@ def audit_and_publish(
                 summary.published_dates = published.get(summary.state).dates
 
 
-def _audit(
-    project: Project, options: Settings, summary: RunSummary, now: dt.datetime, published: Releases
-) -> Candidate | None:
+def _audit(lake: Lake, gate: Gate, summary: RunSummary, now: dt.datetime) -> Candidate | None:
     """Return what passed the gate; None if it is blocked."""
     with summary.stage("audit"):
-        behind = feeds_behind(project.context.engine_adapter, options)
-        verdict = check(project, options, published, now, behind, summary.failed)
+        behind = feeds_behind(gate.project.context.engine_adapter, lake.state, lake.releases, lake.store)
+        verdict = gate.check(now, behind, summary.failed)
     summary.held = verdict.withheld or {}
     summary.audits += verdict.audits
     if verdict.blocked:

@@ -6,16 +6,13 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ingest.contracts.contract import Contract, contracts, select
-from ingest.ledger.ledger import Ledger
+from ingest.contracts.contract import Contract, select
 from ingest.ledger.quarantine import BadRecord, Group, Selection, bad_records, groups
-from ingest.settings import Settings
 from ingest.steps.discard import discard
 from ingest.steps.replay import Replay, replay
-from ingest.storage.store import Store
-from pipeline.invalidation.continuity import lake_records, lost_ledgers, require_recorded_lake
-from pipeline.invalidation.invalidate import invalidate
-from pipeline.lake import writable_lake
+from pipeline.cycle.marking import mark
+from pipeline.invalidation.continuity import lost_ledgers, require_recorded_lake
+from pipeline.lake import Lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +29,31 @@ class ReplaySummary:
     errors: tuple[str, ...] = ()
 
 
-def quarantine_groups(feeds: tuple[str, ...], options: Settings) -> dict[str, list[Group]]:
+def quarantine_groups(lake: Lake, feeds: tuple[str, ...]) -> dict[str, list[Group]]:
     """Group the quarantine of the named feeds, all if none is named, by reason and column.
 
     Raises:
         ConfigError: a feed is unknown or the lake cannot be used.
         RetriableError: the lake cannot be reached.
     """
-    lake = Store(options.lake_uri, options)
-    return {contract.feed: groups(lake, Ledger(lake, contract.feed).state()) for contract in select(feeds)}
+    return {contract.feed: groups(lake.store, lake.ledger(contract.feed).state()) for contract in select(feeds)}
 
 
 def quarantined_records(
-    feeds: tuple[str, ...], wanted: Selection, options: Settings, discarded: bool = False
+    lake: Lake, feeds: tuple[str, ...], wanted: Selection, discarded: bool = False
 ) -> Iterator[tuple[str, BadRecord]]:
     """Yield (feed, record) of the open quarantine, or of the discarded records.
 
     Raises:
         ConfigError, RetriableError: see `quarantine_groups`.
     """
-    lake = Store(options.lake_uri, options)
     for contract in select(feeds):
-        for record in bad_records(lake, Ledger(lake, contract.feed).state(), wanted, discarded):
+        for record in bad_records(lake.store, lake.ledger(contract.feed).state(), wanted, discarded):
             yield contract.feed, record
 
 
 def discard_all(
-    feeds: tuple[str, ...], because: str, wanted: Selection, options: Settings
+    lake: Lake, feeds: tuple[str, ...], because: str, wanted: Selection
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Discard the wanted records of the named feeds.
 
@@ -70,25 +65,27 @@ def discard_all(
         RetriableError: the lake is in use or cannot be reached.
     """
     now = dt.datetime.now(dt.UTC)
-    with writable_lake(options) as (lake, _):
-        writable, errors = _writable(feeds, options, lake)
-        return {item.feed: discard(lake, Ledger(lake, item.feed), now, because, wanted) for item in writable}, errors
+    with lake.writable():
+        writable, errors = _writable(lake, feeds)
+        return {
+            item.feed: discard(lake.store, lake.ledger(item.feed), now, because, wanted) for item in writable
+        }, errors
 
 
-def _writable(feeds: tuple[str, ...], options: Settings, lake: Store) -> tuple[list[Contract], tuple[str, ...]]:
+def _writable(lake: Lake, feeds: tuple[str, ...]) -> tuple[list[Contract], tuple[str, ...]]:
     """Return the named feeds with complete ledgers, and the errors of the rest.
 
     Raises:
         ConfigError: the lake lost its identity, or is a different one.
     """
-    recorded = lake_records(options, lake)
-    require_recorded_lake(lake, recorded)
+    recorded = lake.records()
+    require_recorded_lake(lake.store, recorded)
     chosen = select(feeds)
-    lost = lost_ledgers(options, lake, chosen, recorded)
+    lost = lost_ledgers(lake.landings, lake.store, chosen, recorded)
     return [item for item in chosen if item.feed not in lost], tuple(map(str, lost.values()))
 
 
-def replay_all(feeds: tuple[str, ...], wanted: Selection, options: Settings) -> ReplaySummary:
+def replay_all(lake: Lake, feeds: tuple[str, ...], wanted: Selection) -> ReplaySummary:
     """Replay quarantined records under the current contracts, and mark the dates of the accepted ones.
 
     Raises:
@@ -96,10 +93,10 @@ def replay_all(feeds: tuple[str, ...], wanted: Selection, options: Settings) -> 
         RetriableError: the lake or the state is in use or cannot be reached; replayed records stay replayed.
     """
     done = {}
-    with writable_lake(options) as (lake, _):
-        writable, errors = _writable(feeds, options, lake)
+    with lake.writable():
+        writable, errors = _writable(lake, feeds)
         for contract in writable:
-            ledger = Ledger(lake, contract.feed)
-            done[contract.feed] = replay(contract, lake, ledger, dt.datetime.now(dt.UTC), wanted)
-        marked = invalidate(options, lake, contracts())
+            ledger = lake.ledger(contract.feed)
+            done[contract.feed] = replay(contract, lake.store, ledger, dt.datetime.now(dt.UTC), wanted)
+        marked = mark(lake)
     return ReplaySummary(done, marked.dates, marked.models, errors)

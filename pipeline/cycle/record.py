@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import uuid
 
-from sqlmesh.core.engine_adapter import EngineAdapter
-
 from pipeline.cycle.summary import RunSummary
 from pipeline.process.redact import redact
-from pipeline.warehouse.engine import insert
+from pipeline.warehouse.engine import Engine
 from pipeline.warehouse.operations import AUDITS, RUNS
 
 
-def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
+def record(engine: Engine, summary: RunSummary) -> None:
     """Append a cycle to the record."""
-    if not warehouse.table_exists("operations.runs"):
+    if not engine.adapter.table_exists("operations.runs"):
         return
     run_id = f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
     feeds = summary.ingest.feeds if summary.ingest else []
@@ -30,6 +28,6 @@ def record(warehouse: EngineAdapter, summary: RunSummary) -> None:
         sum(summary.seconds.values()),
         redact("\n".join(summary.errors)),
     )
-    insert(warehouse, "operations.runs", RUNS, [cycle])
+    engine.insert("operations.runs", RUNS, [cycle])
     audits = [(run_id, item.name, item.scope, item.rows, item.blocks) for item in summary.audits]
-    insert(warehouse, "operations.audits", AUDITS, audits)
+    engine.insert("operations.audits", AUDITS, audits)

@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +23,11 @@ import pyarrow.parquet as pq
 from ingest.contracts.contract import Contract, Kind, select
 from ingest.errors import ConfigError
 from ingest.ledger.dropped import Dropped, read_dropped
-from ingest.ledger.entry import LAYERS, Entry, LakeFile, LoadedObject
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LAYERS, LakeFile
 from ingest.ledger.ledger import Ledger
-from ingest.settings import Settings
+from ingest.ledger.sources import LoadedObject
+from ingest.sql import files
 from ingest.storage.landing import Landing
 from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store
@@ -34,15 +36,13 @@ from ingest.upkeep.orphans import landed_objects, sole_copies
 from pipeline.invalidation.continuity import (
     LakeRecords,
     Record,
-    lake_records,
     records_in_lake,
     require_recorded_entries,
     restore_identity,
 )
-from pipeline.lake import writable_lake
-from pipeline.state.opening import open_state
+from pipeline.lake import Lake
 from pipeline.warehouse.damage import unreadable
-from pipeline.warehouse.duck import connect, parquet
+from pipeline.warehouse.duck import parquet
 
 _DROPPED = pa.schema([("name", pa.string()), ("etag", pa.string()), ("modified_at", pa.timestamp("us"))])
 MARGIN = 1000
@@ -71,7 +71,7 @@ class Recovery:
     kept_as: str
 
 
-def rebuild_ledgers(feeds: tuple[str, ...], options: Settings, force: bool = False) -> tuple[list[Recovery], list[str]]:
+def rebuild_ledgers(lake: Lake, feeds: tuple[str, ...], force: bool = False) -> tuple[list[Recovery], list[str]]:
     """Rebuild incomplete ledgers of the named feeds, all if none is named.
 
     The identity of the lake is restored if it is lost.
@@ -87,12 +87,12 @@ def rebuild_ledgers(feeds: tuple[str, ...], options: Settings, force: bool = Fal
         RetriableError: the lake or the state is in use or cannot be reached.
     """
     chosen = select(feeds)
-    with writable_lake(options) as (lake, _), open_state(options) as state:
-        recorded = lake_records(options, lake, state)
-        restore_identity(lake, recorded)
+    with lake.writable(), lake.state.open() as state:
+        recorded = lake.records(state)
+        restore_identity(lake.store, recorded)
     done, complete = [], []
     for contract in chosen:
-        made = rebuild_ledger(contract, options, recorded, force)
+        made = rebuild_ledger(lake, contract, recorded, force)
         if made:
             done.append(made)
         else:
@@ -100,9 +100,7 @@ def rebuild_ledgers(feeds: tuple[str, ...], options: Settings, force: bool = Fal
     return done, complete
 
 
-def rebuild_ledger(
-    contract: Contract, options: Settings, recorded: LakeRecords, force: bool = False
-) -> Recovery | None:
+def rebuild_ledger(lake: Lake, contract: Contract, recorded: LakeRecords, force: bool = False) -> Recovery | None:
     """Move a lost or broken log aside and begin a new one. Safe to interrupt; the same command continues.
 
     The first number of the new log is greater than any the old one can have had, so that entries are never confused.
@@ -120,23 +118,24 @@ def rebuild_ledger(
         RetriableError: the lake is in use or cannot be reached.
     """
     now = dt.datetime.now(dt.UTC)
-    with writable_lake(options) as (lake, _), lake.disk_errors():
-        ledger = Ledger(lake, contract.feed)
+    store, landing = lake.store, lake.landing(contract)
+    with lake.writable(), store.disk_errors():
+        ledger = Ledger(store, contract.feed)
         draft = f"{ledger.prefix}/{Ledger.DRAFT}"
-        names = landed_objects(contract, Landing(options.landing(contract.source.bucket), options))
+        names = landed_objects(contract, landing)
         records = recorded.records.get(contract.feed, ())
-        if lake.find(draft) is None:
-            if not force and _is_complete(contract, options, ledger, records, names):
+        if store.find(draft) is None:
+            if not force and _is_complete(contract, landing, ledger, records, names):
                 return None
             begins = _first_number(ledger, records)
-            lake.put(draft, _entry(contract, lake, options, names, now, begins).to_bytes())
-        left_out = tuple(path for path in _files(lake, contract.feed) if unreadable(lake, path, deep=True))
-        entry = Entry.from_bytes(lake.get(draft), draft)
+            store.put(draft, _entry(contract, store, lake.connect, names, now, begins).to_bytes())
+        left_out = tuple(path for path in _files(store, contract.feed) if unreadable(store, path, deep=True))
+        entry = Entry.from_bytes(store.get(draft), draft)
         if not entry.begins:  # the draft of an older version
             entry = replace(entry, begins=_first_number(ledger, records))
-        aside = _move_aside(lake, ledger, now)
-        lake.put_new(f"{ledger.prefix}/{entry.begins:020d}.parquet", entry.to_bytes())
-        lake.delete([draft])
+        aside = _move_aside(store, ledger, now)
+        store.put_new(f"{ledger.prefix}/{entry.begins:020d}.parquet", entry.to_bytes())
+        store.delete([draft])
     return Recovery(
         contract.feed,
         len(names),
@@ -159,12 +158,12 @@ def _files(lake: Store, feed: str) -> list[str]:
 
 
 def _is_complete(
-    contract: Contract, options: Settings, ledger: Ledger, records: Iterable[Record], names: pa.Array
+    contract: Contract, landing: Landing, ledger: Ledger, records: Iterable[Record], names: pa.Array
 ) -> bool:
     """Whether the log has every recorded entry and all its files exist, and no orphan has the only copy of a row."""
     lake = ledger.store
     try:
-        require_recorded_entries(contract, options, lake, records)
+        require_recorded_entries(contract, landing, lake, records)
         ledger.first()
         state = ledger.state()
         there = {item.key: item.size for layer in LAYERS for item in lake.list(f"{layer}/{ledger.feed}")}
@@ -190,7 +189,12 @@ def _move_aside(lake: Store, ledger: Ledger, now: dt.datetime) -> str:
 
 
 def _entry(
-    contract: Contract, lake: Store, options: Settings, listed: pa.Array, now: dt.datetime, begins: int
+    contract: Contract,
+    lake: Store,
+    connect: Callable[[], duckdb.DuckDBPyConnection],
+    listed: pa.Array,
+    now: dt.datetime,
+    begins: int,
 ) -> Entry:
     """Create the first entry of the new log: the objects gone from the landing, in new files."""
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
@@ -199,7 +203,7 @@ def _entry(
     objects: list[LoadedObject] = []
     added: list[LakeFile] = []
     if paths:
-        with connect(options) as connection:
+        with connect() as connection:
             kept = _kept_lines(connection, lake, paths, listed, notes)
             rows: dict[str, list[int]] = defaultdict(list)
             for path, row in connection.execute("SELECT path, row FROM kept ORDER BY path, row").fetchall():
@@ -225,13 +229,12 @@ def _kept_lines(
     connection.register("dropped", pa.Table.from_pylist(dropped, _DROPPED))
     writers = {path: load_of(path) for path in paths}
     connection.register("writers", pa.table({"path": list(writers), "writer": list(writers.values())}))
-    quoted = ", ".join("'" + f"{lake.uri}/{path}".replace("'", "''") + "'" for path in paths)
     connection.execute(
         "CREATE TEMP TABLE lines AS SELECT writers.path, writers.writer, file_row_number AS row, _source_file AS name, "
         "_source_etag AS etag, _source_modified_at AS modified_at, _source_line AS line, "
         "CASE WHEN STARTS_WITH(writers.path, 'bronze/') THEN COALESCE(TRY_CAST(NULLIF(REGEXP_EXTRACT("
         "writers.path, 'event_date=([^/]+)', 1), '') AS DATE), DATE '1970-01-01') END AS day "
-        f"FROM READ_PARQUET([{quoted}], union_by_name = TRUE, filename = TRUE, file_row_number = TRUE, "
+        f"FROM READ_PARQUET([{files(lake.uri, paths)}], union_by_name = TRUE, filename = TRUE, file_row_number = TRUE, "
         "hive_partitioning = FALSE) AS files JOIN writers ON files.filename = ? || '/' || writers.path "
         "WHERE _source_file NOT IN (SELECT name FROM listed) "
         "AND NOT EXISTS (SELECT 1 FROM dropped WHERE name = _source_file "

@@ -17,6 +17,7 @@ from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.settings import Settings, settings
 from ingest.storage.bucket import s3_client
+from ingest.storage.errors import code_of, no_credentials
 
 WAIT_SECONDS = 60.0
 _TAKEN = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}
@@ -60,9 +61,9 @@ def _create(client: Any, options: Settings, bucket: str, deadline: float) -> boo
         try:
             return _create_once(client, bucket, options.aws_region)
         except (NoCredentialsError, PartialCredentialsError):
-            raise ConfigError(f"{place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+            raise no_credentials(place) from None
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
+            code = code_of(error)
             if code not in _STARTING:
                 raise ConfigError(
                     f"{place}: refused ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, their right to create "
@@ -81,14 +82,14 @@ def _create_once(client: Any, bucket: str, region: str) -> bool:
         client.head_bucket(Bucket=bucket)
         return False
     except ClientError as error:
-        if str(error.response.get("Error", {}).get("Code", "")) not in _ABSENT:
+        if code_of(error) not in _ABSENT:
             raise
     # AWS rejects us-east-1 as a location constraint
     placement = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
         client.create_bucket(Bucket=bucket, **placement)
     except ClientError as error:
-        if str(error.response.get("Error", {}).get("Code", "")) not in _TAKEN:
+        if code_of(error) not in _TAKEN:
             raise
         client.head_bucket(Bucket=bucket)  # refused if the bucket belongs to another account
         return False

@@ -6,13 +6,13 @@ import sys
 
 from ingest.errors import LakemeshError
 from ingest.settings import settings
-from pipeline.releases.release import Releases
+from pipeline.lake import Lake
 
 
 def main() -> int:
     """Print the result under a heading that names the release; 1 when there is none."""
     try:
-        releases = Releases(settings())
+        releases = Lake(settings()).releases
         with releases.connect() as reader:
             print(f"== gold, from release {releases.pointer()['state']}")
             print(reader.execute(sys.argv[1]).df().to_string(index=False))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ingest.records.report import Progress
 from ingest.settings import Settings, settings
-from ingest.steps.load import Progress
 from ingest.storage.landing import Landing
 from sample.objects import BUCKETS
 from sample.options import SampleOptions

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.contracts.contract import Contract, Kind
-from ingest.ledger.ledger import Ledger, LedgerState, Touched, touched
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
+from ingest.ledger.touched import Touched, touched
+from ingest.sql import dotted, identifiers
 from ingest.storage.store import Store
 from pipeline.warehouse.bronze import bronze_query, readable
 
@@ -100,7 +103,7 @@ def _own_dates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> set
     """The values of the date columns of an entity's changed versions, old and new."""
     found: set[dt.date] = set()
     for path in contract.dates:
-        column = f"{_quoted(path)}::DATE"
+        column = f"{dotted(path)}::DATE"
         rows = connection.execute(f"SELECT DISTINCT {column} FROM changed_versions WHERE {column} IS NOT NULL")
         found |= {day for (day,) in rows.fetchall()}
     return found
@@ -132,8 +135,8 @@ def _dates_of_facts(
                 elif other.feed not in seen:
                     seen.add(other.feed)
                     files = {file.path: file for state in (before, after) for file in state[other.feed].bronze_files()}
-                    query, path = bronze_query(other, lake_uri, files.values()), _quoted(reference.column)
-                    table, key = f"keys_of_{other.feed}", _quoted(other.key[0])
+                    query, path = bronze_query(other, lake_uri, files.values()), dotted(reference.column)
+                    table, key = f"keys_of_{other.feed}", dotted(other.key[0])
                     connection.execute(
                         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT DISTINCT entities.{key} AS id "
                         f"FROM ({query}) AS entities WHERE entities.{path} IN (SELECT id FROM {keys})"
@@ -163,10 +166,10 @@ def _changed_versions(
         for file in state.bronze_files()
         if file.path not in other.files
     ]
-    keys = ", ".join(f"bronze.{_quoted(path)}" for path in contract.key)
-    moved_keys = ", ".join(f"bronze.{_quoted(path)} AS key_{number}" for number, path in enumerate(contract.key))
-    same = " AND ".join(f"bronze.{_quoted(path)} = moved.key_{number}" for number, path in enumerate(contract.key))
-    names = ", ".join(f'"{column.name}"' for column in contract.columns)
+    keys = ", ".join(f"bronze.{dotted(path)}" for path in contract.key)
+    moved_keys = ", ".join(f"bronze.{dotted(path)} AS key_{number}" for number, path in enumerate(contract.key))
+    same = " AND ".join(f"bronze.{dotted(path)} = moved.key_{number}" for number, path in enumerate(contract.key))
+    names = identifiers(column.name for column in contract.columns)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT {moved_keys} "
         f"FROM ({bronze_query(contract, lake_uri, moved)}) AS bronze"
@@ -184,24 +187,20 @@ def _changed_versions(
     )
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE changed_keys AS "
-        f"SELECT DISTINCT {_quoted(contract.key[0])} AS id FROM changed_versions"
+        f"SELECT DISTINCT {dotted(contract.key[0])} AS id FROM changed_versions"
     )
     return connection.execute("SELECT 1 FROM changed_versions LIMIT 1").fetchone() is not None
 
 
 def latest_first(contract: Contract) -> str:
     """ORDER BY terms that put the latest version of a key first, independent of the order of arrival."""
-    terms = [f"{_quoted(path)} DESC NULLS LAST" for path in contract.latest_by]
+    terms = [f"{dotted(path)} DESC NULLS LAST" for path in contract.latest_by]
     return ", ".join([*terms, *(f"{name} DESC" for name in ("_source_modified_at", "_source_file", "_source_line"))])
 
 
 def _fact_dates(connection: duckdb.DuckDBPyConnection, facts: str, column: str, keys: str) -> set[dt.date]:
     rows = connection.execute(
         f"SELECT DISTINCT facts.event_date FROM ({facts}) AS facts "
-        f"WHERE facts.{_quoted(column)} IN (SELECT id FROM {keys})"
+        f"WHERE facts.{dotted(column)} IN (SELECT id FROM {keys})"
     ).fetchall()
     return {day for (day,) in rows}
-
-
-def _quoted(path: str) -> str:
-    return ".".join(f'"{part}"' for part in path.split("."))

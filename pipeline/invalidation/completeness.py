@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from ingest.contracts.contract import Contract
 from ingest.errors import LostLedger
 from ingest.ledger.ledger import Ledger
-from ingest.settings import Settings
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 
@@ -49,7 +48,7 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def judge(contract: Contract, days: Collection[dt.date], options: Settings) -> Verdict:
+def judge(contract: Contract, days: Collection[dt.date], landing: Landing, lake: Store) -> Verdict:
     """Check some days of a feed; all count as complete if the contract has no rule.
 
     Raises:
@@ -60,14 +59,13 @@ def judge(contract: Contract, days: Collection[dt.date], options: Settings) -> V
     if rule is None or not recent:
         return Verdict()
     if rule.marker:
-        landing = Landing(options.landing(contract.source.bucket), options)
         prefix = f"{contract.source.folder}/" if contract.source.folder else ""
         marker = rule.marker
         incomplete = {day for day in recent if landing.find(prefix + marker.format(date=day)) is None}
     else:
         newest = None
         with suppress(LostLedger):  # unknown until the log is restored
-            newest = Ledger(Store(options.lake_uri, options), contract.feed).live().newest_object_at
+            newest = Ledger(lake, contract.feed).live().newest_object_at
         after = dt.timedelta(seconds=rule.after_seconds or 0)
         incomplete = {day for day in recent if newest is None or newest < _end(day) + after}
     deadline = dt.timedelta(seconds=rule.deadline_seconds)

@@ -22,16 +22,17 @@ import duckdb
 
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError, LakemeshError, LostLedger
-from ingest.ledger.entry import LAYERS
+from ingest.ledger.files import LAYERS
 from ingest.ledger.identity import PLACES, lake_id, name_lake
-from ingest.ledger.ledger import Ledger, LedgerState
-from ingest.settings import Settings
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
 from ingest.steps.sweep import last_sweep
-from ingest.storage.landing import Landing
+from ingest.storage.landing import Landing, Landings
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import landed_objects, sole_copies
+from pipeline.process import duck
 from pipeline.releases.release import Releases
-from pipeline.state.opening import open_state
+from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
 
 LOG = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class LakeRecords:
     records: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
 
 
-def lake_records(options: Settings, lake: Store, state: State | None = None) -> LakeRecords:
+def lake_records(database: Database, releases: Releases, lake: Store, state: State | None = None) -> LakeRecords:
     """Read the records of the lake from the state and the newest release.
 
     A release of another lake is ignored. Sources that cannot be read now, such as a state in use, are left out: writers
@@ -79,8 +80,8 @@ def lake_records(options: Settings, lake: Store, state: State | None = None) -> 
     Args:
         state: the state, if it is already open; otherwise it is read only if no other process uses it.
     """
-    by_state = _from_state(state) if state else _from_unused_state(options)
-    by_release = _from_release(options)
+    by_state = _from_state(state) if state else _from_unused_state(database)
+    by_release = _from_release(releases)
     if (identity := lake_id(lake) or by_state.lake_id) and by_release.lake_id not in ("", identity):
         by_release = LakeRecords()
     feeds = by_state.records.keys() | by_release.records.keys()
@@ -98,18 +99,18 @@ def _from_state(state: State) -> LakeRecords:
     return LakeRecords(identity, state.name, uri, {feed: (Record(n, state.name),) for feed, n in applied.items()})
 
 
-def _from_unused_state(options: Settings) -> LakeRecords:
+def _from_unused_state(database: Database) -> LakeRecords:
     try:
-        with open_state(options, read_only=True) as state:
+        with database.open(read_only=True) as state:
             return _from_state(state)
     except (LakemeshError, duckdb.Error) as error:
-        LOG.info("event=state_not_consulted because=%s", str(error).split("\n", 1)[0])
+        LOG.info("event=state_not_consulted because=%s", duck.error_text(error))
         return LakeRecords()
 
 
-def _from_release(options: Settings) -> LakeRecords:
+def _from_release(releases: Releases) -> LakeRecords:
     try:
-        newest = Releases(options).newest()
+        newest = releases.newest()
     except (LakemeshError, ValueError, KeyError, TypeError) as error:  # unreachable, or damaged
         LOG.info("event=releases_not_consulted because=%s", str(error).split("\n", 1)[0])
         return LakeRecords()
@@ -171,37 +172,36 @@ def restore_identity(lake: Store, recorded: LakeRecords) -> None:
 
 
 def lost_ledgers(
-    options: Settings, lake: Store, feeds: Iterable[Contract], recorded: LakeRecords | None = None
+    landings: Landings, lake: Store, feeds: Iterable[Contract], recorded: LakeRecords
 ) -> dict[str, LakemeshError]:
     """The feeds whose logs lack recorded entries, each with the error that stops its writers.
 
     A feed that cannot be checked, because a store cannot be read, is included.
 
     Args:
-        recorded: see `lake_records`, whose result is the default.
+        recorded: see `lake_records`.
     """
-    recorded = recorded or lake_records(options, lake)
     with ThreadPoolExecutor(THREADS) as pool:
         chosen = list(feeds)
-        found = pool.map(partial(_loss, options, lake, recorded), chosen)
+        found = pool.map(partial(_loss, landings, lake, recorded), chosen)
         return {contract.feed: error for contract, error in zip(chosen, found, strict=True) if error}
 
 
-def lost_feeds(options: Settings) -> dict[str, LostLedger]:
+def lost_feeds(landings: Landings, lake: Store, recorded: LakeRecords) -> dict[str, LostLedger]:
     """All feeds whose logs lack recorded entries.
 
     Raises:
         ConfigError, RetriableError: a feed cannot be checked.
     """
     lost: dict[str, LostLedger] = {}
-    for feed, error in lost_ledgers(options, Store(options.lake_uri, options), contracts().values()).items():
+    for feed, error in lost_ledgers(landings, lake, contracts().values(), recorded).items():
         if not isinstance(error, LostLedger):
             raise error
         lost[feed] = error
     return lost
 
 
-def require_writable(options: Settings, lake: Store, feeds: Iterable[Contract]) -> None:
+def require_writable(landings: Landings, lake: Store, feeds: Iterable[Contract], recorded: LakeRecords) -> None:
     """Check the lake and the logs of some feeds before anything is written to them.
 
     Raises:
@@ -209,21 +209,22 @@ def require_writable(options: Settings, lake: Store, feeds: Iterable[Contract]) 
         ConfigError: it is another lake than the recorded one, or a bucket is missing.
         RetriableError: a store cannot be reached.
     """
-    recorded = lake_records(options, lake)
     require_recorded_lake(lake, recorded)
-    for error in lost_ledgers(options, lake, feeds, recorded).values():
+    for error in lost_ledgers(landings, lake, feeds, recorded).values():
         raise error
 
 
-def _loss(options: Settings, lake: Store, recorded: LakeRecords, contract: Contract) -> LakemeshError | None:
+def _loss(landings: Landings, lake: Store, recorded: LakeRecords, contract: Contract) -> LakemeshError | None:
     try:
-        require_recorded_entries(contract, options, lake, recorded.records.get(contract.feed, ()))
+        require_recorded_entries(
+            contract, landings.bucket(contract.source.bucket), lake, recorded.records.get(contract.feed, ())
+        )
     except LakemeshError as error:
         return error
     return None
 
 
-def require_recorded_entries(contract: Contract, options: Settings, lake: Store, records: Iterable[Record]) -> int:
+def require_recorded_entries(contract: Contract, landing: Landing, lake: Store, records: Iterable[Record]) -> int:
     """Check a feed's log against the records of it.
 
     Returns:
@@ -240,7 +241,7 @@ def require_recorded_entries(contract: Contract, options: Settings, lake: Store,
     for record in (*records, *in_lake):
         _require_entry(ledger, newest, record)
     if not newest:
-        _require_new_feed(contract, options, lake, ledger)
+        _require_new_feed(contract, landing, lake, ledger)
     return newest
 
 
@@ -282,7 +283,7 @@ def _require_entry(ledger: Ledger, newest: int, record: Record) -> None:
         )
 
 
-def _require_new_feed(contract: Contract, options: Settings, lake: Store, ledger: Ledger) -> None:
+def _require_new_feed(contract: Contract, landing: Landing, lake: Store, ledger: Ledger) -> None:
     """Check that a log without entries belongs to a new feed; a killed first load may have left files.
 
     Raises:
@@ -290,7 +291,6 @@ def _require_new_feed(contract: Contract, options: Settings, lake: Store, ledger
     """
     files = [item.key for layer in LAYERS for item in lake.list(f"{layer}/{contract.feed}")]
     if files:
-        landing = Landing(options.landing(contract.source.bucket), options)
         found = sole_copies(lake, files, LedgerState(), partial(landed_objects, contract, landing))
         if sole := next(found, None):
             raise ledger.lost(f"has no entries, but {lake.uri}/{sole[0]} {sole[1]}")

@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,8 +20,9 @@ import duckdb
 
 from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError, RetriableError
-from ingest.ledger.ledger import Ledger, touched
-from ingest.settings import Settings
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.touched import touched
+from ingest.storage.landing import Landings
 from ingest.storage.store import Store
 from pipeline.invalidation.changed_dates import FeedChange, feed_changes
 from pipeline.invalidation.continuity import (
@@ -32,13 +33,13 @@ from pipeline.invalidation.continuity import (
     require_recorded_entries,
 )
 from pipeline.invalidation.propagation import DAY_MS, Dates, stale_versions
+from pipeline.process import duck
+from pipeline.releases.release import Releases
 from pipeline.state import interval_log as history
-from pipeline.state.compute_lock import compute_lock, reconcile_clock_skew
-from pipeline.state.opening import open_state
+from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
 from pipeline.warehouse.bronze import registered_positions
 from pipeline.warehouse.damage import lake_damage
-from pipeline.warehouse.duck import connect
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
@@ -69,11 +70,21 @@ class Invalidation:
     lost: Mapping[str, LakemeshError] = field(default_factory=dict)
 
 
-def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]) -> Invalidation:
+def invalidate(
+    lake: Store,
+    landings: Landings,
+    database: Database,
+    releases: Releases,
+    contracts: Mapping[str, Contract],
+    connect: Callable[[], duckdb.DuckDBPyConnection],
+) -> Invalidation:
     """Remove the intervals made stale by loads since the applied positions, and record the new positions as applied.
 
     A feed whose log lacks applied entries is skipped. Safe to repeat; after a crash at any point the next call starts
     over.
+
+    Args:
+        connect: opens a connection that can read the lake.
 
     Raises:
         RetriableError: another process (a run, `sqlmesh ui`) uses the state file or computes on the state, or it cannot
@@ -82,22 +93,21 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
         ConfigError: the state cannot be written, or belongs to another lake.
         DamagedLake: a bronze file cannot be read.
     """
-    with _unmarked(options), open_state(options) as state, connect(options) as reader:
-        recorded = lake_records(options, lake, state)
+    with _unmarked(database), database.open() as state, connect() as reader:
+        recorded = lake_records(database, releases, lake, state)
         identify(state, lake, recorded)
-        if not options.has_postgres_state:  # with Postgres this happens under the lock
-            reconcile_clock_skew(state)
+        database.before_marking(state)
         applied = applied_positions(state)
-        positions, lost = _positions(options, lake, contracts, recorded)
+        positions, lost = _positions(landings, lake, contracts, recorded)
         changes = _changes(lake, contracts, applied, positions, reader)
         if all(applied.get(change.feed) == change.position for change in changes):
             history.collect(state)
             return Invalidation({}, (), applied, lost)
-        with compute_lock(options):
+        with database.compute_lock():
             history.collect(state)
             before, applied = applied, applied_positions(state)
             if applied != before:  # another host applied positions while this one waited
-                positions, lost = _positions(options, lake, contracts, lake_records(options, lake, state))
+                positions, lost = _positions(landings, lake, contracts, lake_records(database, releases, lake, state))
                 changes = _changes(lake, contracts, applied, positions, reader)
             moved = [change for change in changes if applied.get(change.feed) != change.position]
             with state.transaction(intervals=True):
@@ -113,7 +123,7 @@ def invalidate(options: Settings, lake: Store, contracts: Mapping[str, Contract]
     )
 
 
-def feeds_behind(warehouse: EngineAdapter, options: Settings) -> list[str]:
+def feeds_behind(warehouse: EngineAdapter, database: Database, releases: Releases, lake: Store) -> list[str]:
     """Feeds of which the run saw loads whose dates are not marked yet, so that gold is partly stale.
 
     Positions that change no row, such as those of maintenance, are applied here.
@@ -121,10 +131,10 @@ def feeds_behind(warehouse: EngineAdapter, options: Settings) -> list[str]:
     Raises:
         ConfigError, RetriableError: see `apply_unchanged`.
     """
-    return apply_unchanged(options, Store(options.lake_uri, options), registered_positions(warehouse))
+    return apply_unchanged(database, releases, lake, registered_positions(warehouse))
 
 
-def apply_unchanged(options: Settings, lake: Store, shown: Mapping[str, int]) -> list[str]:
+def apply_unchanged(database: Database, releases: Releases, lake: Store, shown: Mapping[str, int]) -> list[str]:
     """Apply the positions that models saw for the feeds whose rows did not change since the applied positions.
 
     Compaction, cleaning and discards advance a feed's position without changing rows, so nothing has to be recomputed.
@@ -139,13 +149,13 @@ def apply_unchanged(options: Settings, lake: Store, shown: Mapping[str, int]) ->
         RetriableError: another process computes on the state, or it cannot be reached.
         ConfigError: the state belongs to another lake, or a ledger is shorter than what models saw.
     """
-    with open_state(options) as state:
+    with database.open() as state:
         if not _ahead(state, shown):
             return []
-        identify(state, lake, lake_records(options, lake, state))
+        identify(state, lake, lake_records(database, releases, lake, state))
         behind: list[str] = []
         unchanged: dict[str, str] = {}
-        with compute_lock(options):
+        with database.compute_lock():
             for feed, applied in _ahead(state, shown).items():
                 ledger = Ledger(lake, feed)
                 delta = touched(ledger.state(applied), ledger.entries(applied, shown[feed]))
@@ -178,14 +188,16 @@ def _apply_positions(state: State, positions: Mapping[str, int]) -> None:
 
 
 def _positions(
-    options: Settings, lake: Store, contracts: Mapping[str, Contract], recorded: LakeRecords
+    landings: Landings, lake: Store, contracts: Mapping[str, Contract], recorded: LakeRecords
 ) -> tuple[dict[str, int], dict[str, LakemeshError]]:
     """The position of each feed whose log has all recorded entries, and the errors of the other feeds."""
     positions: dict[str, int] = {}
     lost: dict[str, LakemeshError] = {}
     for feed, contract in contracts.items():
         try:
-            positions[feed] = require_recorded_entries(contract, options, lake, recorded.records.get(feed, ()))
+            positions[feed] = require_recorded_entries(
+                contract, landings.bucket(contract.source.bucket), lake, recorded.records.get(feed, ())
+            )
         except LakemeshError as error:
             lost[feed] = error
     return positions, lost
@@ -206,19 +218,17 @@ def _changes(
     try:
         return feed_changes(lake, contracts, applied, reader, positions)
     except duckdb.Error as error:
-        raise lake_damage(lake, contracts.values()) or RetriableError(
-            f"{lake.uri}: bronze cannot be read: {str(error).splitlines()[0]}; `lake verify --deep` names the file"
+        raise lake_damage(lake, contracts.values()) or duck.unavailable(
+            f"{lake.uri}: bronze cannot be read", error, "; `lake verify --deep` names the file"
         ) from error
 
 
 @contextmanager
-def _unmarked(options: Settings) -> Iterator[None]:
+def _unmarked(database: Database) -> Iterator[None]:
     """Add the next step to errors of the state, its disk or the network, on one line."""
     try:
-        yield
-    except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise RetriableError(f"{options.state_path}: {reason}. {_UNMARKED}") from error
+        with duck.translate_errors(database.options.state_path):
+            yield
     except RetriableError as error:
         raise RetriableError(f"{error}. {_UNMARKED}") from error
 

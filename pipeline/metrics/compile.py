@@ -72,7 +72,8 @@ def joined(reads: Sequence[Scan], keys: Sequence[str], periods: bool = False) ->
         parts.append(exp.select(*map(column, keys), *own).from_(read.name))
         if read.grain and periods and not read.suffix:  # with values by `_known`
             empty = (exp.Null().as_(name, quoted=True) for _, name in columns)
-            parts.append(exp.select(_periods(read, read.grain), *empty).from_(read.bounds))
+            series = exp.select(_periods(read, read.grain), *empty).from_(read.bounds)
+            parts.append(series.where(column(FIRST).is_(exp.Null()).not_()))
     union = parts[0]
     for part in parts[1:]:
         union = exp.union(union, part, distinct=False)

@@ -81,7 +81,8 @@ class Metric(BaseModel):
         time: date column of the table; in a periodic table the first day of the period.
         grains: periods that it can be reported by, finest first: that is the period of one row of the table.
         dimensions: columns of the table by which it can be grouped and filtered, with labels.
-        not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value.
+        not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value. For a
+            stored metric all of them, unless some are named because the others follow from those.
         additive_reason: why a column may be summed although the comment in its model does not say so.
         where: the condition for the rows that the metric is about; empty for all.
     """
@@ -151,9 +152,20 @@ def load_metrics(folder: Path) -> dict[str, Metric]:
     return found
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C parser, if it is there
+    """Read YAML; a name that is given twice is a mistake, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1 and name != "<<":
+                raise yaml.YAMLError(f"{name} is given twice, {node.start_mark}")
+        return dict(super().construct_mapping(node, deep))
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     return _mapping(raw, str(path))

@@ -21,6 +21,9 @@ from pipeline.warehouse.engine import DIALECT
 
 __all__ = ["Answer", "Column", "Query", "answer", "compile_query", "covered", "within"]
 
+_ANY_DAY = dt.date(1970, 1, 1)
+"""A range for empty tables, in which everything is unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -129,7 +132,9 @@ def within(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metr
     if not query.compare or (query.since and query.until):
         return query
     first, last = covered(connection, definitions, query.metrics)
-    return replace(query, since=query.since or first, until=query.until or last)
+    first, last = first or _ANY_DAY, last or _ANY_DAY
+    since = query.since or min(first, query.until or first)
+    return replace(query, since=since, until=query.until or max(last, since))
 
 
 def covered(

@@ -69,9 +69,10 @@ def known(definitions: Mapping[str, Metric], name: str) -> Metric:
     """
     if name in definitions:
         return definitions[name]
-    words = {name: name for name in definitions}
-    words |= {word.lower(): item.name for item in definitions.values() for word in (*item.synonyms, item.label)}
-    near = get_close_matches(name.lower().replace("_", " "), words, 5, 0.6) + get_close_matches(name, words, 5, 0.6)
+    words = {word.lower(): item.name for item in definitions.values() for word in (*item.synonyms, item.label)}
+    words |= {item.replace("_", " "): item for item in definitions}
+    asked = name.lower().replace("_", " ")
+    near = [asked] if asked in words else get_close_matches(asked, words, 5, 0.6)
     found = list(dict.fromkeys(words[word] for word in near))[:3]
     hint = f"did you mean {' or '.join(found)}?" if found else "`lake metrics list` shows them"
     raise ConfigError(f"there is no metric '{printable(name)}'; {hint}")
@@ -93,7 +94,7 @@ def _refusal(metric: Metric, query: Query) -> str:
         return f"is not known by {query.grain}; it is by {', '.join(metric.grains)}"
     if metric.kind == Kind.STORED and query.grain is None:
         return f"is stored per {metric.grains[0]} and cannot be summed over time; group it by {metric.grains[0]}"
-    free = set(metric.dimensions) if metric.kind == Kind.STORED else set(metric.not_over)
+    free = set(metric.not_over or (metric.dimensions if metric.kind == Kind.STORED else ()))
     free -= metric.fixed() | set(query.by) | {item.dimension for item in query.where if item.fixes()}
     if free:
         first = next(name for name in metric.dimensions if name in free)

@@ -52,7 +52,13 @@ def vega() -> bytes:
     """The library of charts (Vega, Vega-Lite, Vega-Embed) as one script; takes more than a second of CPU time."""
     import vl_convert  # 80 MB, and only for a new version
 
-    return str(vl_convert.javascript_bundle()).encode()
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).encode()
+
+
+@cache
+def writer() -> str:
+    """Changes with the code that makes data files, so that another version reads every page again."""
+    return digest(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 def index() -> bytes:

@@ -32,6 +32,7 @@ MOST_VALUES, MOST_COHORTS = 24, 120
 """Values of a dimension that a page has each; the smaller ones are one, `all others`."""
 REST = -1
 _DECIMALS = 6
+_GAP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Cube:
     """The parts of metrics that share table, condition and grain, in whole or by the values of a dimension.
 
     Attributes:
+        is_additive: whether its parts can be added over the values of the dimension.
         rows: (first day of the period, value of the dimension as text or None, parts in the order of names), by period;
             a value that is folded into the rest is REST.
     """
@@ -46,6 +48,7 @@ class Cube:
     names: tuple[str, ...]
     grain: Grain
     dimension: str | None
+    is_additive: bool
     rows: Sequence[tuple[dt.date, Any, tuple[Any, ...]]]
 
     def covers(self) -> tuple[dt.date, dt.date] | None:
@@ -91,8 +94,8 @@ def read_cubes(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, 
                 f"{printable(str(error).splitlines()[0])}"
             ) from error
         dated = [(_date(period), value, tuple(values)) for period, value, *values in rows if period is not None]
-        stored = any(definitions[name].kind == Kind.STORED for name in names)
-        cubes.append(Cube(names, grain, dimension, _folded(dated, most, not stored) if dimension else dated))
+        additive = not any(definitions[name].kind == Kind.STORED for name in names)
+        cubes.append(Cube(names, grain, dimension, additive, _folded(dated, most, additive) if dimension else dated))
     return cubes
 
 
@@ -146,6 +149,10 @@ def recent_from(last: dt.date) -> dt.date:
 def payload(cube: Cube, since: dt.date | None, until: dt.date | None, is_first: bool) -> dict[str, Any] | None:
     """A cube's numbers of a range of periods, for a page.
 
+    `periods` are runs of [first day, number of periods], days since 1970-01-01. `runs` are [place of the value, place
+    of the first period, number of periods], and each part has one number per period of each run, in that order. A
+    period in a run without rows has 0, as in `lake metrics query`, and NULL where nothing may be added.
+
     Args:
         since: first period; None from the beginning.
         until: end, exclusive; None to the end.
@@ -161,27 +168,66 @@ def payload(cube: Cube, since: dt.date | None, until: dt.date | None, is_first: 
     values = sorted({row[1] for row in rows if row[1] != REST}, key=lambda value: (value is None, value))
     period_at = {period: place for place, period in enumerate(periods)}
     value_at = {value: place for place, value in enumerate(values)} | {REST: REST}
-    rows.sort(key=lambda row: (value_at[row[1]] if cube.dimension else 0, row[0]))
+    found_at: dict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)
+    for period, value, numbers in rows:
+        found_at[value_at[value] if cube.dimension else 0][period_at[period]] = numbers
+    nothing = (0 if cube.is_additive else None,) * len(cube.names)
+    runs, data = [], []
+    for place, by_period in sorted(found_at.items()):
+        for first, last in _runs(sorted(by_period)):
+            runs.append([place, first, last - first + 1])
+            data += [by_period.get(period, nothing) for period in range(first, last + 1)]
     bounds = cube.covers()
-    epoch = dt.date(1970, 1, 1)
     found: dict[str, Any] = {
         "dimension": cube.dimension,
-        "periods": [(period - epoch).days for period in periods],
-        "p": [period_at[row[0]] for row in rows],
-        "parts": {name: _column([row[2][place] for row in rows]) for place, name in enumerate(cube.names)},
+        "grain": cube.grain.value,
+        "periods": _consecutive(periods, cube.grain),
+        "runs": runs,
+        "parts": {name: _column([row[place] for row in data]) for place, name in enumerate(cube.names)},
     }
     if cube.dimension:
-        found |= {"values": values, "v": [value_at[row[1]] for row in rows]}
+        found["values"] = values
     if is_first:
         found["covers"] = [str(day) for day in bounds] if bounds else None
     return found
 
 
+def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each stretch of places whose gaps are cheaper filled than left out."""
+    found: list[tuple[int, int]] = []
+    for place in places:
+        if found and place - found[-1][1] <= _GAP:
+            found[-1] = (found[-1][0], place)
+        else:
+            found.append((place, place))
+    return found
+
+
+def _consecutive(periods: Sequence[dt.date], grain: Grain) -> list[list[int]]:
+    """Periods as runs of [first day since 1970-01-01, number]."""
+    found: list[list[int]] = []
+    expected = None
+    for period in periods:
+        if period == expected:
+            found[-1][1] += 1
+        else:
+            found.append([(period - dt.date(1970, 1, 1)).days, 1])
+        expected = last_of(period, grain) + dt.timedelta(days=1)
+    return found
+
+
 def _column(values: Sequence[Any]) -> dict[str, Any]:
     """Numbers as JSON: decimals as integers with the scale that all of them need."""
-    decimals = [value for value in values if isinstance(value, Decimal)]
-    if not decimals:
-        return {"data": [round(value, _DECIMALS) if isinstance(value, float) else value for value in values]}
-    scale = max((max(0, -int(value.normalize().as_tuple().exponent)) for value in decimals), default=0)
+    if not any(isinstance(value, Decimal) for value in values):
+        return {"data": [_short(value) for value in values]}
+    exact = [None if value is None else Decimal(value) for value in values]
+    scale = max(max(0, -int(value.normalize().as_tuple().exponent)) for value in exact if value is not None)
     scale = min(scale, _DECIMALS)
-    return {"scale": scale, "data": [None if value is None else round(value * 10**scale) for value in values]}
+    return {"scale": scale, "data": [None if value is None else round(value * 10**scale) for value in exact]}
+
+
+def _short(value: Any) -> Any:
+    """A floating-point number without digits that sums do not show."""
+    if not isinstance(value, float):
+        return value
+    return int(value) if value.is_integer() else round(value, _DECIMALS)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Sources:
         paths = sorted([*self.metrics.glob("*.yaml"), *self.dashboards.glob("*.yaml")])
         content = [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in paths]
         app = [key for key, _ in assets.application().values()] + [assets.vega_key()]
-        about = json.dumps([FORMAT, content, app, self.currency, self.catalog is not None])
+        about = json.dumps([assets.writer(), content, app, self.currency, self.catalog is not None])
         return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
@@ -75,12 +75,14 @@ class Written:
         pages: names of the pages whose numbers were read from it.
         files: keys of the stored files whose names follow from their content.
         deleted: number of deleted files, of releases that are no longer kept.
+        left_out: why a page is missing, by its name.
     """
 
     release: int
     pages: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     deleted: int = 0
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def address(published: Releases, number: int | None = None) -> str:
@@ -117,38 +119,36 @@ def refresh(published: Releases, sources: Sources, facts: Facts | None = None) -
         facts: of the newest release; None keeps what its pages say.
 
     Returns:
-        None if nothing is published yet.
+        None if nothing is published yet, or the project has no dashboards.
 
     Raises:
         ConfigError: a definition is wrong, the release lacks what it names, or the store refuses.
         RetriableError: the store cannot be reached.
     """
     pointer = published.pointer()
-    if not pointer:
+    if not pointer or not any(sources.dashboards.glob("*.yaml")):
         return None
     current, newest = int(pointer["state"]), published.numbers()[-1]
     pages: list[str] = []
     files: list[str] = []
+    left_out: dict[str, str] = {}
     made_any = False
     for number in sorted({current, newest}):
         small = _small(published, number)
-        if small is None or small.get("sources") != sources.digest():
+        if small is None or (number == newest and small.get("sources") != sources.digest()):
             made_any = True
             made = _make(published, sources, number, small, facts if number == newest else None)
             files += _put(published, made)
             pages += made.read
-        elif (
-            facts is not None
-            and number == newest
-            and facts.as_json() != {name: small[name] for name in facts.as_json()}
-        ):
+            left_out |= made.left_out
+        elif facts is not None and number == newest and Facts.of(small) != facts.normal():
             _put_small(published, small | facts.as_json())
     index = assets.index()
     if _get(published, INDEX) != index:
         published.store.put(INDEX, index, _headers(INDEX))
     deleted = _prune(published) if made_any else 0
     follow(published)
-    return Written(current, tuple(dict.fromkeys(pages)), tuple(files), deleted)
+    return Written(current, tuple(dict.fromkeys(pages)), tuple(files), deleted, left_out)
 
 
 def follow(published: Releases) -> bool:
@@ -177,16 +177,15 @@ def _make(
     release = published.get(number)
     if facts is None:
         facts = Facts.of(small) if small else Facts.unknown(release)
-    before = small or next(
-        (found for kept in sorted(with_pages(published), reverse=True) if (found := _small(published, kept))), None
-    )
+    kept = sorted(with_pages(published), reverse=True)
+    before = small or next(filter(None, (_small(published, other) for other in kept)), None)
     connection = published.connect(number)
     try:
         catalog = sources.catalog(release) if sources.catalog else {}
         made = write(release, connection, definitions, dashboards, facts, before, sources.currency, catalog)
     finally:
         connection.close()
-    return Pages(made.files, {**made.small, "sources": sources.digest()}, made.read)
+    return replace(made, small={**made.small, "sources": sources.digest()})
 
 
 def _put(published: Releases, pages: Pages) -> list[str]:

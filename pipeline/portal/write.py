@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from ingest.errors import ConfigError
 from pipeline.metrics.definition import Metric, base_names
 from pipeline.metrics.measure import Kind
 from pipeline.portal import assets
@@ -35,11 +36,13 @@ class Pages:
         files: content of each file whose name follows from it, by key below portal/.
         small: the value of the release's small file, which names them.
         read: names of the pages whose numbers were read; the others are those of the release before.
+        left_out: why a page is missing, by its name: the release lacks what it shows.
     """
 
     files: Mapping[str, bytes]
     small: Mapping[str, Any]
-    read: Sequence[str] = field(default=())
+    read: Sequence[str] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(
@@ -61,23 +64,29 @@ def write(
         currency: the reporting currency, ISO code.
         catalog: further data files of the catalog, by name.
 
-    Raises:
-        ConfigError: the release lacks what a dashboard shows.
+    Returns:
+        Every page of which the release has all tables and columns; the others are named in `left_out`.
     """
-    known = {page["name"]: page for page in (before or {}).get("pages", ())}
+    known: dict[str, dict[str, Any]] = {page["name"]: page for page in (before or {}).get("pages", ())}
     files: dict[str, bytes] = {}
     pages, read = [], []
+    left_out: dict[str, str] = {}
     for dashboard in dashboards:
         inputs = _inputs(release, definitions, dashboard, currency)
-        entry = known.get(dashboard.name)
-        if entry is None or entry["inputs"] != inputs:
-            entry, written = _page(connection, definitions, dashboard, currency, release.published_at.date())
+        entry = known.get(dashboard.name, {})
+        if entry.get("inputs") != inputs:
+            try:
+                entry, written = _page(connection, definitions, dashboard, currency, release.published_at.date())
+            except ConfigError as error:
+                left_out[dashboard.name] = str(error)
+                continue
             entry["inputs"] = inputs
             files |= written
             read.append(dashboard.name)
         pages.append(entry)
     named: dict[str, str] = {}
-    for name, value in {"definitions": described(definitions, dashboards, currency), **(catalog or {})}.items():
+    shown = [dashboard for dashboard in dashboards if dashboard.name not in left_out]
+    for name, value in {"definitions": described(definitions, shown, currency), **(catalog or {})}.items():
         data = data_file(name, value)
         named[name] = f"data/{name.replace('/', '-')}-{digest(data)}.js"
         files[named[name]] = data
@@ -94,7 +103,7 @@ def write(
         "pages": pages,
         "files": named,
     }
-    return Pages(files, small, read)
+    return Pages(files, small, read, left_out)
 
 
 def keys_of(small: Mapping[str, Any]) -> set[str]:
@@ -116,7 +125,7 @@ def _inputs(release: Release, definitions: Mapping[str, Metric], page: Dashboard
         stored[name] = [table.query, table.version, [file.key for file in table.files]]
         tables |= parents(table)
     about = {
-        "format": FORMAT,
+        "writer": assets.writer(),
         "page": page.model_dump(mode="json"),
         "metrics": [definitions[name].model_dump(mode="json") for name in names],
         "tables": stored,
@@ -152,12 +161,17 @@ def _page(
         "cubes": [payload(cube, recent, None, True) for cube in cubes],
     }
     files: dict[str, bytes] = {}
-    entry = {"name": page.name, "title": page.title, "to": str(covered[1]) if covered else None, "years": {}}
+    entry: dict[str, Any] = {
+        "name": page.name,
+        "title": page.title,
+        "to": str(covered[1]) if covered else None,
+        "years": {},
+    }
     entry["file"] = _put(files, f"page/{page.name}", value)
     if covered and recent:
         for year in range(covered[0].year, recent.year + 1):
             ends = min(dt.date(year + 1, 1, 1), recent)
-            older = [item for cube in cubes if (item := payload(cube, dt.date(year, 1, 1), ends, False))]
+            older = [part for cube in cubes if (part := payload(cube, dt.date(year, 1, 1), ends, False))]
             if older:
                 entry["years"][str(year)] = _put(files, f"page/{page.name}/{year}", {"cubes": older})
     return entry, files

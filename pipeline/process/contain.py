@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ingest.errors import LakemeshError, RetriableError, Unexpected, describe, is_defect, log_traceback
+from pipeline.process import duck
 from pipeline.process.interrupt import raise_if_interrupted
-from pipeline.process.postgres import error_text, is_from_driver
+from pipeline.process.postgres import is_from_driver, lost
 
 _FULL = os.strerror(errno.ENOSPC)
 
@@ -56,12 +57,12 @@ def as_lakemesh_error(place: str, error: BaseException) -> LakemeshError:
     if isinstance(error, LakemeshError):
         return error
     if isinstance(error, Exception) and is_from_driver(error):
-        return RetriableError(f"{place}: the connection to the state was lost: {error_text(error)}; run this again")
+        return lost(f"{place}: the connection to the state was lost", error, "; run this again")
     if _FULL in str(error):
         return RetriableError(
             f"{place}: {describe(error)}; nothing half done is visible; free disk space and run it again"
         )
-    if "could not set lock" in str(error).lower():
+    if duck.is_locked(error):
         return RetriableError(
             f"{place}: another process has the file open; end it and run this again: {describe(error)}"
         )

@@ -7,8 +7,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -116,6 +116,38 @@ def _set(session: Session, setting: str) -> None:
         cursor.execute(f"SET {setting}")
 
 
+@contextmanager
+def translate_errors(place: str, lock_seconds: float, rights: str, kept: str = "") -> Iterator[None]:
+    """Translate errors of the server and the connection into Lakemesh's errors, on one line.
+
+    An invalid statement, or one that the data contradicts, raises the error of psycopg2.
+
+    Args:
+        place: the server, for messages, without a password.
+        lock_seconds: the session's lock_timeout.
+        rights: the rights that the user needs, as a sentence.
+        kept: what readers keep when the statement fails; empty if nothing is to be said about it.
+
+    Raises:
+        ConfigError: the user lacks a right.
+        RetriableError: the connection is lost, the server fails, or another session keeps a lock.
+    """
+    import psycopg2
+
+    but, again = (f"; {kept}", f"; {kept}, run this again") if kept else ("", "")
+    try:
+        yield
+    except psycopg2.errors.LockNotAvailable:
+        raise RetriableError(
+            f"{place}: another session has kept a lock on one of its tables for {lock_seconds:.0f} seconds{but}. "
+            "Find it with `SELECT * FROM pg_stat_activity WHERE xact_start IS NOT NULL`, end it, and run this again"
+        ) from None
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise ConfigError(f"{place}: {error_text(error)}{but}. {rights}") from None
+    except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError) as error:
+        raise RetriableError(f"{place}: {error_text(error)}{again}") from error
+
+
 def error_text(error: Exception) -> str:
     """The message of the server or the library on one line."""
     return " ".join(str(error).split())
@@ -124,6 +156,31 @@ def error_text(error: Exception) -> str:
 def is_from_driver(error: Exception) -> bool:
     """Whether psycopg2 raised the error; does not import psycopg2."""
     return type(error).__module__.split(".")[0] == "psycopg2"
+
+
+def lost(what: str, error: Exception, then: str = "") -> RetriableError:
+    """The error for a connection that the driver reports as lost, or a server that fails.
+
+    Args:
+        what: what could not be done, or the server.
+        then: the end of the message: the next step.
+    """
+    return RetriableError(f"{what}: {error_text(error)}{then}")
+
+
+@contextmanager
+def driver_errors(what: str, then: str = "") -> Iterator[None]:
+    """Translate every error of psycopg2 into RetriableError, where a statement cannot be at fault.
+
+    Unlike `translate_errors` it needs no psycopg2, so that it can stand around code that uses any state. Arguments as
+    in `lost`.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_from_driver(error):
+            raise lost(what, error, then) from error
+        raise
 
 
 def address(options: Settings) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import duckdb
 from sqlglot import exp
-from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.snapshot import Snapshot
 
 from ingest.contracts.contract import Contract, Kind
@@ -18,7 +17,7 @@ from ingest.ledger.ledger import Ledger
 from ingest.storage.store import Store
 from pipeline.process.contain import contained
 from pipeline.warehouse.bronze import bronze_query, readable
-from pipeline.warehouse.engine import DIALECT, select
+from pipeline.warehouse.engine import DIALECT, Engine
 
 BY_DATE, WARNING = "by_date", "warning"
 """Scopes of standalone audits, stored in their `defaults` because SQLMesh has no tags for audits. by_date: the result
@@ -51,7 +50,7 @@ class Outcome:
 def standalone_audits(
     snapshots: Mapping[str, Snapshot],
     scopes: Mapping[str, str],
-    warehouse: EngineAdapter,
+    engine: Engine,
     dates: Collection[dt.date] | None,
     failed: Callable[[LakemeshError], None],
     computed: Collection[str] = (),
@@ -78,20 +77,20 @@ def standalone_audits(
         checked = "all dates" if narrowed is None else "changed dates"
         with contained(f"audit {audit.name}", failed) as step:
             query = _physical(audit.render_audit_query(), snapshots, narrowed)
-            rows, examples = offenders(warehouse, query)
+            rows, examples = offenders(engine, query)
             found.append(Outcome(audit.name, checked, rows, examples, (), bool(rows) and scope != WARNING))
         if step.error:
             found.append(Outcome(audit.name, checked, 0, blocks=scope != WARNING, is_broken=True))
     return found
 
 
-def offenders(warehouse: EngineAdapter, query: exp.Query) -> tuple[int, tuple[dict[str, Any], ...]]:
+def offenders(engine: Engine, query: exp.Query) -> tuple[int, tuple[dict[str, Any], ...]]:
     """The number of rows that a query returns, and the first of them."""
     found = query.subquery("offenders")
-    names, rows = select(warehouse, exp.select("*").from_(found).limit(SHOWN_ROWS + 1))
+    names, rows = engine.select(exp.select("*").from_(found).limit(SHOWN_ROWS + 1))
     count = len(rows)
     if count > SHOWN_ROWS:
-        _, ((count,),) = select(warehouse, exp.select(exp.Count(this=exp.Star())).from_(found))
+        _, ((count,),) = engine.select(exp.select(exp.Count(this=exp.Star())).from_(found))
     return int(count), tuple(dict(zip(names, row, strict=True)) for row in rows[:SHOWN_ROWS])
 
 

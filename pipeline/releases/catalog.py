@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from sqlglot import exp
 
+from ingest.sql import dotted, files, identifier, literal
 from pipeline.releases.release import Release, Releases, ReleaseTable
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.engine import DIALECT
@@ -21,10 +21,10 @@ def write_catalog(published: Releases, path: Path, release: Release) -> None:
         reader.execute("USE lake")
         create_views(reader, published, release.tables.values())
         for table in release.tables.values():
-            reader.execute(f"COMMENT ON VIEW {quoted(table.name)} IS {_text(table.description)}")
+            reader.execute(f"COMMENT ON VIEW {dotted(table.name)} IS {literal(table.description)}")
             for name, _, comment in table.columns:
                 if comment:
-                    reader.execute(f'COMMENT ON COLUMN {quoted(table.name)}."{name}" IS {_text(comment)}')
+                    reader.execute(f"COMMENT ON COLUMN {dotted(table.name)}.{identifier(name)} IS {literal(comment)}")
         reader.execute("USE memory")
         reader.execute("DETACH lake")
 
@@ -38,7 +38,7 @@ def create_views(reader: duckdb.DuckDBPyConnection, published: Releases, tables:
         names = {table.name for table in waiting}
         table = next(item for item in waiting if not parents(item) & (names - {item.name}))
         waiting.remove(table)
-        reader.execute(f"CREATE OR REPLACE VIEW {quoted(table.name)} AS {_query(published, table)}")
+        reader.execute(f"CREATE OR REPLACE VIEW {dotted(table.name)} AS {_query(published, table)}")
 
 
 def parents(table: ReleaseTable) -> set[str]:
@@ -55,14 +55,5 @@ def _query(published: Releases, table: ReleaseTable) -> str:
     if not table.files:
         columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind, _ in table.columns)
         return f"SELECT {columns} WHERE FALSE"
-    paths = ", ".join(_text(f"{published.store.uri}/{file.key}") for file in table.files)
+    paths = files(published.store.uri, (file.key for file in table.files))
     return f"SELECT * FROM READ_PARQUET([{paths}], hive_partitioning = FALSE)"
-
-
-def quoted(name: str) -> str:
-    """`gold.x` as a quoted DuckDB identifier."""
-    return ".".join(f'"{part}"' for part in name.split("."))
-
-
-def _text(value: Any) -> str:
-    return "'" + str(value).replace("'", "''") + "'"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
-from sqlmesh.core.engine_adapter import EngineAdapter
 
 from ingest.errors import ConflictError
+from ingest.sql import identifier, identifiers
 from ingest.upkeep.clean import Cleaning
 from pipeline.releases.catalog import write_catalog
 from pipeline.releases.changes import Change
@@ -27,13 +27,13 @@ from pipeline.releases.release import (
 )
 from pipeline.releases.rollups import store_rollups, within
 from pipeline.state.interval_log import Recomputed
-from pipeline.warehouse.engine import DIALECT, export, select
+from pipeline.warehouse.engine import DIALECT, Engine
 from pipeline.warehouse.project import plain_name
 
 
 def publish(
     published: Releases,
-    warehouse: EngineAdapter,
+    engine: Engine,
     changed: Mapping[str, Change],
     before: Release | None,
     about: Release,
@@ -62,7 +62,7 @@ def publish(
         old = before.tables.get(name) if before else None
         table = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, names)
         if not table.query:
-            files, written = _files(published, warehouse, change, old, about.number)
+            files, written = _files(published, engine, change, old, about.number)
             staged |= written
             table = replace(table, files=files)
             days = change.recomputed.dates
@@ -197,7 +197,7 @@ def catalog_query(query: exp.Query) -> str:
 
 
 def _files(
-    published: Releases, warehouse: EngineAdapter, change: Change, old: ReleaseTable | None, number: int
+    published: Releases, engine: Engine, change: Change, old: ReleaseTable | None, number: int
 ) -> tuple[tuple[ReleaseFile, ...], dict[str, Path]]:
     """The files of a table, unchanged ones reused, and the staged paths of new ones by key."""
     recomputed, model = change.recomputed, change.snapshot.model
@@ -207,17 +207,17 @@ def _files(
         return old.files, {}
     time = model.time_column
     if time is None:
-        written = [_export(published, warehouse, change, number, "", "TRUE")]
+        written = [_export(published, engine, change, number, "", "TRUE")]
         kept: list[ReleaseFile] = []
     else:
         column = time.column.name
         if old is None or recomputed.dates is None:
-            months = _months(warehouse, change, column)
+            months = _months(engine, change, column)
             kept = []
         else:
             months = sorted({f"{day:%Y-%m}" for day in recomputed.dates})
             kept = [file for file in old.files if file.part not in months]
-        written = [_export(published, warehouse, change, number, month, within(column, month)) for month in months]
+        written = [_export(published, engine, change, number, month, within(column, month)) for month in months]
     files = [file for _, file in written if file.rows]
     for path, file in written:
         if not file.rows:
@@ -226,22 +226,23 @@ def _files(
     return tuple(sorted([*kept, *files], key=lambda file: (file.part, file.key))), staged
 
 
-def _months(warehouse: EngineAdapter, change: Change, column: str) -> list[str]:
-    query = f"SELECT DISTINCT STRFTIME(\"{column}\", '%Y-%m') AS part FROM {change.snapshot.table_name()} ORDER BY 1"
-    _, rows = select(warehouse, exp.maybe_parse(query, dialect=DIALECT))
+def _months(engine: Engine, change: Change, column: str) -> list[str]:
+    month = f"STRFTIME({identifier(column)}, '%Y-%m')"
+    query = f"SELECT DISTINCT {month} AS part FROM {change.snapshot.table_name()} ORDER BY 1"
+    _, rows = engine.select(exp.maybe_parse(query, dialect=DIALECT))
     return [part for (part,) in rows]
 
 
 def _export(
-    published: Releases, warehouse: EngineAdapter, change: Change, number: int, part: str, where: str
+    published: Releases, engine: Engine, change: Change, number: int, part: str, where: str
 ) -> tuple[Path, ReleaseFile]:
     key = file_key(change.name, number, part)
     path = published.store.stage(key)
     kinds = change.snapshot.model.columns_to_types_or_raise
-    columns = ", ".join(f'"{name}"' for name in kinds)
+    columns = identifiers(kinds)
     order = ", ".join(dict.fromkeys(_order(change)))
     query = f"SELECT {columns} FROM {change.snapshot.table_name()} WHERE {where}{' ORDER BY ' * bool(order)}{order}"
-    rows = export(warehouse, exp.maybe_parse(query, dialect=DIALECT), kinds, path)
+    rows = engine.export(exp.maybe_parse(query, dialect=DIALECT), kinds, path)
     return path, ReleaseFile(key, part, rows, path.stat().st_size)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import duckdb
+
 from ingest.contracts.contract import contracts
-from ingest.errors import LakemeshError, PublishBlocked
-from ingest.settings import Settings
+from ingest.errors import ConfigError, LakemeshError, PublishBlocked
 from ingest.storage.store import Store
 from pipeline.access.masking import masked_row
 from pipeline.process.contain import contained
@@ -18,10 +19,9 @@ from pipeline.releases.changes import Change, changes
 from pipeline.releases.export import has_same_definition, prune, publish
 from pipeline.releases.release import Release, Releases
 from pipeline.state import interval_log as history
-from pipeline.state.compute_lock import require_compute_lock
-from pipeline.state.opening import open_state
+from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
-from pipeline.warehouse.duck import connect
+from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.project import Project
 
 Failed = Callable[[LakemeshError], None]
@@ -79,104 +79,189 @@ class Publication:
     dates: Mapping[str, tuple[str, ...]] | None = None
 
 
-def check(
-    project: Project, options: Settings, published: Releases, now: dt.datetime, behind: Sequence[str], failed: Failed
-) -> Verdict:
-    """Audit what changed since the newest release.
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The gate of one lake.
 
-    Args:
-        behind: feeds of which models saw loads whose dates are not marked yet.
-        failed: receives the errors of audits, and of the search for the source objects of their rows.
-
-    Raises:
-        RetriableError: the lock of a shared state was lost.
-        ConfigError: there is no production yet.
+    Attributes:
+        project: the SQLMesh project, loaded under the compute lock.
+        lake: bronze and ledger, for the source objects of offending rows.
+        database: the state.
+        releases: where gold is published.
+        connect: opens a connection that can read the lake.
+        full_audit_hours: maximum age of the last audit of all dates.
+        keep: number of newest releases to keep.
     """
-    before = published.newest()
-    snapshots = project.snapshots()
-    if behind:
-        reason = f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first"
-        return Verdict(blocked=PublishBlocked(reason))
-    missing, withheld = project.missing(now)
-    if missing:
-        named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
-        reason = f"gold is incomplete, missing are {named}; run `sqlmesh run` or `lake run`"
-        return Verdict(blocked=PublishBlocked(reason), withheld=withheld)
-    audits: list[Outcome] = []
-    with open_state(options) as state:
-        if before is not None and not history.is_source_of(state, before.number, before.sequence):
-            before = replace(before, sequence=history.UNKNOWN)
-        changed = changes(snapshots, before, state)
-        sequence = history.newest(state)
-        positions = applied_positions(state)
-        (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
-        is_same = _is_same(before, changed)
-        if not is_same:
-            dates, computed = _scope(snapshots, changed, before, state, options, now)
-            audits = _audit(project, options, snapshots, before, dates, computed, failed)
-            if blocking := [item for item in audits if item.blocks]:
-                reason = (
-                    f"{'; '.join(_describe(item) for item in blocking)}. Readers keep the current release; fix the "
-                    "data or the model, the next cycle tries again"
-                )
-                return Verdict(None, PublishBlocked(reason), _completed(audits), withheld)
-            if dates is None:
-                state.execute(
-                    "INSERT INTO lakemesh.audited VALUES ('all dates', ?) "
-                    "ON CONFLICT (scope) DO UPDATE SET audited_at = excluded.audited_at",
-                    [now.replace(tzinfo=None)],
-                )
-    require_compute_lock(options)
-    candidate = Candidate(before, changed, sequence, positions, lake_id or "", is_same)
-    return Verdict(candidate, None, _completed(audits), withheld)
 
+    project: Project
+    lake: Store
+    database: Database
+    releases: Releases
+    connect: Callable[[], duckdb.DuckDBPyConnection]
+    full_audit_hours: float
+    keep: int
 
-def release(
-    candidate: Candidate,
-    audits: Sequence[Outcome],
-    project: Project,
-    options: Settings,
-    now: dt.datetime,
-    published: Releases,
-    resume: bool,
-    failed: Failed,
-) -> Publication:
-    """Publish what passed the gate, unless readers have it already or it is withheld after a rollback.
+    def check(self, now: dt.datetime, behind: Sequence[str], failed: Failed) -> Verdict:
+        """Audit what changed since the newest release.
 
-    Args:
-        audits: the standalone audits that passed, for the manifest.
-        resume: whether to resume publishing after a rollback.
-        failed: receives errors of deleting old releases.
+        Args:
+            behind: feeds of which models saw loads whose dates are not marked yet.
+            failed: receives the errors of audits, and of the search for the source objects of their rows.
 
-    Raises:
-        ConfigError, RetriableError: the releases cannot be written.
-        ConflictError: another process published meanwhile.
-    """
-    pointer, before = published.pointer(), candidate.before
-    if candidate.is_same and before is not None:
-        if pointer.get("state") != before.number and (resume or not pointer.get("held")):
-            published.point_to(before.number)  # after a crash before this step, or after a rollback
-            return Publication("published", before.number)
-        return Publication("held" if pointer.get("held") else "unchanged")
-    number = before.number + 1 if before else 1
-    about = Release(
-        number,
-        now,
-        candidate.lake_id,
-        candidate.positions,
-        candidate.sequence,
-        {},
-        tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in audits),
-    )
-    withhold = bool(pointer.get("held")) and not resume
-    with open_state(options) as state:
-        history.record_release(state, number - 1, number, candidate.sequence)
-    done = publish(published, project.context.engine_adapter, candidate.changed, before, about, withhold)
-    with contained("old releases", failed):
-        prune(published, options.published_states, now)
-        with open_state(options) as state:
-            history.prune(state, done.sequence)
-    return Publication("held" if withhold else "published", pointer["state"] if withhold else done.number, done.dates)
+        Raises:
+            RetriableError: the lock of a shared state was lost.
+            ConfigError: there is no production yet.
+        """
+        before = self.releases.newest()
+        snapshots = self.project.snapshots()
+        if behind:
+            reason = f"{', '.join(behind)}: models saw loads whose dates are not marked yet; run `lake ingest` first"
+            return Verdict(blocked=PublishBlocked(reason))
+        missing, withheld = self.project.missing(now)
+        if missing:
+            named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
+            reason = f"gold is incomplete, missing are {named}; run `sqlmesh run` or `lake run`"
+            return Verdict(blocked=PublishBlocked(reason), withheld=withheld)
+        audits: list[Outcome] = []
+        with self.database.open() as state:
+            if before is not None and not history.is_source_of(state, before.number, before.sequence):
+                before = replace(before, sequence=history.UNKNOWN)
+            changed = changes(snapshots, before, state)
+            sequence = history.newest(state)
+            positions = applied_positions(state)
+            (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
+            is_same = _is_same(before, changed)
+            if not is_same:
+                dates, computed = self._scope(snapshots, changed, before, state, now)
+                audits = self._audit(snapshots, before, dates, computed, failed)
+                if blocking := [item for item in audits if item.blocks]:
+                    reason = (
+                        f"{'; '.join(_describe(item) for item in blocking)}. Readers keep the current release; fix the "
+                        "data or the model, the next cycle tries again"
+                    )
+                    return Verdict(None, PublishBlocked(reason), _completed(audits), withheld)
+                if dates is None:
+                    state.execute(
+                        "INSERT INTO lakemesh.audited VALUES ('all dates', ?) "
+                        "ON CONFLICT (scope) DO UPDATE SET audited_at = excluded.audited_at",
+                        [now.replace(tzinfo=None)],
+                    )
+        self.database.require_compute_lock()
+        candidate = Candidate(before, changed, sequence, positions, lake_id or "", is_same)
+        return Verdict(candidate, None, _completed(audits), withheld)
+
+    def release(
+        self, candidate: Candidate, audits: Sequence[Outcome], now: dt.datetime, resume: bool, failed: Failed
+    ) -> Publication:
+        """Publish what passed the gate, unless readers have it already or it is withheld after a rollback.
+
+        Args:
+            audits: the standalone audits that passed, for the manifest.
+            resume: whether to resume publishing after a rollback.
+            failed: receives errors of deleting old releases.
+
+        Raises:
+            ConfigError, RetriableError: the releases cannot be written.
+            ConflictError: another process published meanwhile.
+        """
+        pointer, before = self.releases.pointer(), candidate.before
+        if candidate.is_same and before is not None:
+            if pointer.get("state") != before.number and (resume or not pointer.get("held")):
+                self.releases.point_to(before.number)  # after a crash before this step, or after a rollback
+                return Publication("published", before.number)
+            return Publication("held" if pointer.get("held") else "unchanged")
+        number = before.number + 1 if before else 1
+        about = Release(
+            number,
+            now,
+            candidate.lake_id,
+            candidate.positions,
+            candidate.sequence,
+            {},
+            tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in audits),
+        )
+        withhold = bool(pointer.get("held")) and not resume
+        with self.database.open() as state:
+            history.record_release(state, number - 1, number, candidate.sequence)
+        done = publish(self.releases, self.project.engine, candidate.changed, before, about, withhold)
+        with contained("old releases", failed):
+            prune(self.releases, self.keep, now)
+            with self.database.open() as state:
+                history.prune(state, done.sequence)
+        return Publication(
+            "held" if withhold else "published", pointer["state"] if withhold else done.number, done.dates
+        )
+
+    def failed_audits(self, failed: Failed) -> list[Outcome]:
+        """The blocking audits that stopped a model, with offending rows and their source objects."""
+        found = []
+        with self.connect() as reader:
+            published = self.releases.current()
+            for error in self.project.console.failed_audits:
+                name = f"{error.model_name}: {error.audit_name}"
+                outcome = Outcome(name, "computed dates", error.count, blocks=True)
+                with contained(f"the offending rows of audit {name}", failed):
+                    _, examples = offenders(self.project.engine, error.query)
+                    outcome = replace(outcome, examples=masked_examples(self.project, examples))
+                    positions = published.positions if published else {}
+                    outcome = replace(
+                        outcome, sources=suspects(self.lake, contracts().values(), positions, examples, reader)
+                    )
+                found.append(outcome)
+        return found
+
+    def _scope(
+        self,
+        snapshots: Mapping[str, Any],
+        changed: Mapping[str, Change],
+        before: Release | None,
+        state: State,
+        now: dt.datetime,
+    ) -> tuple[set[dt.date] | None, set[str]]:
+        """The dates to audit (None for all) and the models that were computed since the newest release.
+
+        All dates are audited every `full_audit_hours`, and when a table gets another version, which may have been
+        computed long ago, on a branch.
+        """
+        dates: set[dt.date] | None = set()
+        computed: set[str] = set()
+        for snapshot in snapshots.values():
+            if before is None or dates is None or not snapshot.is_model:
+                continue
+            recomputed = history.recomputed_since(state, snapshot.name, str(snapshot.version), before.sequence)
+            if recomputed.changed:
+                computed.add(snapshot.name)
+            if snapshot.model.kind.is_incremental_by_time_range:
+                dates = None if recomputed.dates is None else dates | recomputed.dates
+        if before is None or _has_other_versions(before, changed) or self._is_due(state, now):
+            dates = None
+        return dates, computed
+
+    def _audit(
+        self,
+        snapshots: Mapping[str, Any],
+        before: Release | None,
+        dates: set[dt.date] | None,
+        computed: set[str],
+        failed: Failed,
+    ) -> list[Outcome]:
+        """Run the standalone audits, and find the source objects of offending rows."""
+        found = standalone_audits(snapshots, self.project.audit_scopes(), self.project.engine, dates, failed, computed)
+        sources: dict[str, tuple[str, ...]] = {}
+        if failing := [item for item in found if item.rows]:
+            with contained("the source objects of offending rows", failed), self.connect() as reader:
+                positions = before.positions if before else {}
+                for item in failing:
+                    sources[item.name] = suspects(self.lake, contracts().values(), positions, item.examples, reader)
+        return [
+            replace(item, sources=sources.get(item.name, ()), examples=masked_examples(self.project, item.examples))
+            for item in found
+        ]
+
+    def _is_due(self, state: State, now: dt.datetime) -> bool:
+        """Whether the last audit of all dates is older than `full_audit_hours`."""
+        last = state.row("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'")
+        return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=self.full_audit_hours)
 
 
 def _completed(audits: Sequence[Outcome]) -> list[Outcome]:
@@ -202,84 +287,22 @@ def _has_other_versions(before: Release, changed: Mapping[str, Change]) -> bool:
     return versions != {name: str(item.snapshot.version) for name, item in changed.items()}
 
 
-def _scope(
-    snapshots: Mapping[str, Any],
-    changed: Mapping[str, Change],
-    before: Release | None,
-    state: State,
-    options: Settings,
-    now: dt.datetime,
-) -> tuple[set[dt.date] | None, set[str]]:
-    """The dates to audit (None for all) and the models that were computed since the newest release.
-
-    All dates are audited every `full_audit_hours`, and when a table gets another version, which may have been computed
-    long ago, on a branch.
-    """
-    dates: set[dt.date] | None = set()
-    computed: set[str] = set()
-    for snapshot in snapshots.values():
-        if before is None or dates is None or not snapshot.is_model:
-            continue
-        recomputed = history.recomputed_since(state, snapshot.name, str(snapshot.version), before.sequence)
-        if recomputed.changed:
-            computed.add(snapshot.name)
-        if snapshot.model.kind.is_incremental_by_time_range:
-            dates = None if recomputed.dates is None else dates | recomputed.dates
-    if before is None or _has_other_versions(before, changed) or _is_due(state, options, now):
-        dates = None
-    return dates, computed
-
-
-def _audit(
-    project: Project,
-    options: Settings,
-    snapshots: Mapping[str, Any],
-    before: Release | None,
-    dates: set[dt.date] | None,
-    computed: set[str],
-    failed: Failed,
-) -> list[Outcome]:
-    """Run the standalone audits, and find the source objects of offending rows."""
-    adapter = project.context.engine_adapter
-    found = standalone_audits(snapshots, project.audit_scopes(), adapter, dates, failed, computed)
-    sources: dict[str, tuple[str, ...]] = {}
-    if failing := [item for item in found if item.rows]:
-        with contained("the source objects of offending rows", failed), connect(options) as reader:
-            positions, lake = before.positions if before else {}, Store(options.lake_uri, options)
-            for item in failing:
-                sources[item.name] = suspects(lake, contracts().values(), positions, item.examples, reader)
-    return [replace(item, sources=sources.get(item.name, ())) for item in found]
-
-
-def _is_due(state: State, options: Settings, now: dt.datetime) -> bool:
-    """Whether the last audit of all dates is older than `full_audit_hours`."""
-    last = state.row("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'")
-    return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=options.full_audit_hours)
-
-
-def failed_audits(project: Project, options: Settings, failed: Failed) -> list[Outcome]:
-    """The blocking audits that stopped a model, with offending rows and their source objects."""
-    found = []
-    with connect(options) as reader:
-        published = Releases(options).current()
-        lake = Store(options.lake_uri, options)
-        for error in project.console.failed_audits:
-            name = f"{error.model_name}: {error.audit_name}"
-            outcome = Outcome(name, "computed dates", error.count, blocks=True)
-            with contained(f"the offending rows of audit {name}", failed):
-                _, examples = offenders(project.context.engine_adapter, error.query)
-                outcome = replace(outcome, examples=examples)
-                positions = published.positions if published else {}
-                outcome = replace(outcome, sources=suspects(lake, contracts().values(), positions, examples, reader))
-            found.append(outcome)
-    return found
+def masked_examples(project: Project, examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Offending rows with values hidden in columns that have the name of a personal column of any table."""
+    if not examples:
+        return ()
+    try:
+        names = project_classes(project.context).personal_names()
+    except ConfigError:  # what is personal is not known
+        names = frozenset(name for row in examples for name in row)
+    return tuple(masked_row(row, names) for row in examples)
 
 
 def _describe(item: Outcome) -> str:
     if item.is_broken:
         return f"audit {item.name} could not be run"
     sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
-    return f"audit {item.name} found {item.rows:,} rows, for instance {masked_row(item.examples[0])}{sources}"
+    return f"audit {item.name} found {item.rows:,} rows, for instance {item.examples[0]}{sources}"
 
 
 def _range(dates: list[dt.date]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlglot import exp
 
+from ingest.sql import identifier, identifiers, literal
 from pipeline.releases.catalog import create_views
 from pipeline.releases.release import Release, ReleaseFile, Releases, ReleaseTable, file_key
 from pipeline.warehouse.duck import connect
@@ -133,7 +134,7 @@ def _write(
 ) -> Iterator[tuple[ReleaseFile, Path]]:
     if not months:
         return
-    order = ", ".join(f'"{column}"' for column in dict.fromkeys((found.column, *table.grain)))
+    order = identifiers(dict.fromkeys((found.column, *table.grain)))
     with connect(published.options, published.options.published_uri) as reader:
         # a sum of floats depends on the order: with one thread, unchanged periods yield identical values
         reader.execute("SET threads = 1")
@@ -142,10 +143,9 @@ def _write(
             create_views(reader, published, [replace(parent, files=files)])
             key = file_key(table.name, number, month)
             path = published.store.stage(key)
-            target = str(path).replace("'", "''")
             (rows,) = reader.execute(
                 f"COPY (SELECT * FROM ({table.rollup}) AS periods WHERE {within(found.column, month)} "
-                f"ORDER BY {order}) TO '{target}' {FILE_FORMAT}"
+                f"ORDER BY {order}) TO {literal(path)} {FILE_FORMAT}"
             ).fetchone() or (0,)
             if rows:
                 yield ReleaseFile(key, month, int(rows), path.stat().st_size), path
@@ -157,4 +157,4 @@ def within(column: str, month: str) -> str:
     """SQL condition that a date is in a month, given as 2026-01."""
     first = dt.date.fromisoformat(f"{month}-01")
     after = (first + dt.timedelta(days=31)).replace(day=1)
-    return f"\"{column}\" >= DATE '{first}' AND \"{column}\" < DATE '{after}'"
+    return f"{identifier(column)} >= DATE '{first}' AND {identifier(column)} < DATE '{after}'"

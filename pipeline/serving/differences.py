@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from ingest.errors import RetriableError
-from pipeline.releases.catalog import create_views, parents, quoted
+from ingest.sql import dotted, identifier, identifiers, literal
+from pipeline.process import duck
+from pipeline.releases.catalog import create_views, parents
 from pipeline.releases.release import Release, Releases, ReleaseTable
 from pipeline.serving.types import NULL, as_text, is_text, nul_count
 from pipeline.warehouse.duck import connect, parquet
@@ -53,7 +54,7 @@ class Differences:
         self.nul_values: dict[str, int] = {}
         """Number of written values that contain the character NUL, by table and column."""
         self._reader = connect(published.options, published.options.published_uri)
-        self._reader.execute(f"SET temp_directory = {_text(str(folder / 'spill'))}")
+        self._reader.execute(f"SET temp_directory = {literal(str(folder / 'spill'))}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -78,7 +79,7 @@ class Differences:
         before, after = self._table(BEFORE, name), self._table(AFTER, name)
         columns = slice_columns(after)
         shared = {file.key for file in before.files} & {file.key for file in after.files}
-        names = ", ".join(f'"{column}"' for column, _, _ in after.columns)
+        names = identifiers(column for column, _, _ in after.columns)
         try:
             self._fill(_OLD, f"SELECT {names} FROM {self._rows(BEFORE, name, shared)}")
         except duckdb.IOException:  # pruned or lost, so the old rows are unknown
@@ -86,7 +87,7 @@ class Differences:
         with self._readable(name):
             self._fill(_NEW, f"SELECT {names} FROM {self._rows(AFTER, name, shared)}")
         sided = f'SELECT {names}, 1 AS "~side" FROM {_NEW} UNION ALL SELECT {names}, -1 FROM {_OLD}'
-        slice_names = ", ".join(f'"{column}"' for column in columns) or "TRUE AS slice"
+        slice_names = identifiers(columns) or "TRUE AS slice"
         differing = f'SELECT {names} FROM ({sided}) AS sided GROUP BY {names} HAVING SUM("~side") <> 0'
         self._fill(_SLICES, f"SELECT DISTINCT {slice_names} FROM ({differing}) AS differing")
         count = self._count(f"FROM {_SLICES}")
@@ -134,7 +135,7 @@ class Differences:
         table = self._table(side, name)
         if table.query:
             self._create_views(side, name)
-            return f"{side}.{quoted(name)}"
+            return f"{side}.{dotted(name)}"
         keys = [file.key for file in table.files if file.key not in without]
         if keys:
             return parquet(self._published.store.uri, keys)
@@ -164,10 +165,10 @@ class Differences:
         self._files += 1
         path = self._folder / f"{self._files}.csv"
         chosen = list(columns) or list(table.columns)
-        names = [f'"{name}"' for name, _, _ in chosen]
+        names = [identifier(name) for name, _, _ in chosen]
         texts = ", ".join(f"{as_text(name, kind)} AS {name}" for name, (_, kind, _) in zip(names, chosen, strict=True))
         self._reader.execute(
-            f"COPY (SELECT {texts} {source}) TO {_text(str(path))} "
+            f"COPY (SELECT {texts} {source}) TO {literal(str(path))} "
             f"(FORMAT csv, HEADER FALSE, NULLSTR '{NULL}', FORCE_QUOTE ({', '.join(names)}))"
         )
         return path
@@ -176,7 +177,7 @@ class Differences:
         texts = [(name, kind) for name, kind, _ in table.columns if is_text(kind)]
         if not texts:
             return
-        counts = ", ".join(nul_count(f'"{name}"', kind) for name, kind in texts)
+        counts = ", ".join(nul_count(identifier(name), kind) for name, kind in texts)
         found = self._reader.execute(f"SELECT {counts} {source}").fetchone() or ()
         for (name, _), count in zip(texts, found, strict=True):
             if count:
@@ -184,21 +185,15 @@ class Differences:
                 self.nul_values[key] = self.nul_values.get(key, 0) + count
 
     def _within(self, rows: str, columns: Iterable[str]) -> str:
-        names = ", ".join(f'"{column}"' for column in columns)
+        names = identifiers(columns)
         return f"FROM {rows} SEMI JOIN {_SLICES} USING ({names})"
 
     def _count(self, source: str) -> int:
         (count,) = self._reader.execute(f"SELECT COUNT(*) {source}").fetchone() or (0,)
         return int(count)
 
-    @contextmanager
-    def _readable(self, name: str) -> Iterator[None]:
-        """Translate DuckDB's error for unreadable files into RetriableError."""
-        try:
-            yield
-        except duckdb.IOException as error:
-            detail = " ".join(str(error).split())[:300]
-            raise RetriableError(f"{self._published.store.uri}: {name} cannot be read: {detail}") from error
+    def _readable(self, name: str) -> AbstractContextManager[None]:
+        return duck.translate_errors(f"{self._published.store.uri}: {name} cannot be read")
 
 
 def slice_columns(table: ReleaseTable) -> tuple[str, ...]:
@@ -219,7 +214,3 @@ def _content(release: Release, name: str) -> object:
 def _closure(release: Release, name: str) -> set[str]:
     """A table and all tables that it reads, directly or indirectly."""
     return {name}.union(*(_closure(release, parent) for parent in parents(release.tables[name])))
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

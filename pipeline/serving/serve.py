@@ -8,7 +8,6 @@ release is recorded in `<schema>.lakemesh_state`, in the same transaction.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingest.errors import ConfigError
+from ingest.retry import while_busy
 from ingest.settings import Settings
 from pipeline.process import postgres
 from pipeline.releases.changes import LAYER
@@ -53,12 +53,13 @@ class Served:
     warnings: list[str] = field(default_factory=list)
 
 
-def serve(options: Settings, wait_seconds: float = 0.0) -> Served:
+def serve(options: Settings, published: Releases, wait_seconds: float = 0.0) -> Served:
     """Write the current release to Postgres, whether it is newer or older than the one there.
 
     On any error Postgres keeps its current release.
 
     Args:
+        options: server, schema and role.
         wait_seconds: how long to wait for another process that serves the schema.
 
     Raises:
@@ -70,7 +71,6 @@ def serve(options: Settings, wait_seconds: float = 0.0) -> Served:
     if not options.serving_dsn:
         raise ConfigError("SERVING_DSN is empty: set it to the serving Postgres, for instance postgresql:///bi")
     postgres.driver("SERVING_DSN")
-    published = Releases(options)
     session, place = connect(options)
     with translate_errors(place), tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
         try:
@@ -221,18 +221,22 @@ class _Serving:
         if not names:
             return
         tables = SQL(", ").join(Identifier(self._schema, name) for name in sorted(names))
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
+
+        def locked() -> None:
             self._cursor.execute("SAVEPOINT before_locks")
             self._cursor.execute(f"SET LOCAL lock_timeout = {_TRY_MILLISECONDS}")
             try:
                 self._run([SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables)])
-                break
             except psycopg2.errors.LockNotAvailable:
                 self._cursor.execute("ROLLBACK TO SAVEPOINT before_locks")
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_TRY_MILLISECONDS / 1000)
+                raise
+
+        while_busy(
+            locked,
+            lambda error: isinstance(error, psycopg2.errors.LockNotAvailable),
+            LOCK_SECONDS,
+            _TRY_MILLISECONDS / 1000,
+        )
         self._cursor.execute(f"SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}")
 
     @contextmanager

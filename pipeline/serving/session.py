@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +11,17 @@ from typing import Any
 import duckdb
 
 from ingest.errors import ConfigError, RetriableError, ServingRefused
+from ingest.retry import while_busy
 from ingest.settings import Settings
-from pipeline.process import postgres
+from pipeline.process import duck, postgres
 
 LOCK_SECONDS = 30.0
 """How long to wait for another session's lock on a served table."""
+_KEPT = "Postgres keeps its current release"
+_RIGHTS = (
+    "The user of SERVING_DSN must own schema and tables, or be granted CREATE on the database; creating a missing "
+    "SERVING_ROLE requires CREATEROLE"
+)
 
 
 def connect(options: Settings) -> tuple[postgres.Session, str]:
@@ -59,14 +64,18 @@ def lock(session: postgres.Session, cursor: Any, options: Settings, wait_seconds
     cursor.execute("SET LOCAL statement_timeout = 0")
     cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     cursor.execute(f"SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}")
-    deadline = time.monotonic() + wait_seconds
-    while True:
+
+    def locked() -> None:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (postgres.LOCKS, number))
-        if cursor.fetchone() == (True,):
-            return
-        if time.monotonic() > deadline:
-            raise RetriableError(f"{place}: in use by {postgres.holder(session, number)}; wait for it, or use --wait")
-        time.sleep(0.2)
+        if cursor.fetchone() != (True,):
+            raise BlockingIOError
+
+    try:
+        while_busy(locked, lambda error: isinstance(error, BlockingIOError), wait_seconds)
+    except BlockingIOError:
+        raise RetriableError(
+            f"{place}: in use by {postgres.holder(session, number)}; wait for it, or use --wait"
+        ) from None
 
 
 def lock_key(schema: str) -> int:
@@ -79,24 +88,15 @@ def translate_errors(place: str) -> Iterator[None]:
     """Translate errors of Postgres, psycopg2 and DuckDB into Lakemesh's errors, on one line."""
     import psycopg2
 
-    kept = "Postgres keeps its current release"
     try:
-        yield
-    except psycopg2.errors.LockNotAvailable:
-        raise RetriableError(
-            f"{place}: another session has kept a lock on one of its tables for {LOCK_SECONDS:.0f} seconds; {kept}. "
-            "Find it with `SELECT * FROM pg_stat_activity WHERE xact_start IS NOT NULL`, end it, and run this again"
-        ) from None
-    except psycopg2.errors.InsufficientPrivilege as error:
-        raise ConfigError(
-            f"{place}: {postgres.error_text(error)}; {kept}. The user of SERVING_DSN must own schema and tables, or be "
-            "granted CREATE on the database; creating a missing SERVING_ROLE requires CREATEROLE"
-        ) from None
-    except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError) as error:
-        raise RetriableError(f"{place}: {postgres.error_text(error)}; {kept}, run this again") from error
+        with (
+            postgres.translate_errors(place, LOCK_SECONDS, _RIGHTS, _KEPT),
+            duck.translate_errors(place, f"; {_KEPT}, run this again", (duckdb.Error,)),
+        ):
+            yield
     except psycopg2.Error as error:
         raise ServingRefused(
-            f"{place}: {postgres.error_text(error)}; {kept}. Fix the model, or what conflicts with it"
+            f"{place}: {postgres.error_text(error)}; {_KEPT}. Fix the model, or what conflicts with it"
         ) from error
-    except (duckdb.Error, OSError) as error:
-        raise RetriableError(f"{place}: {postgres.error_text(error)}; {kept}, run this again") from error
+    except OSError as error:
+        raise RetriableError(f"{place}: {postgres.error_text(error)}; {_KEPT}, run this again") from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,51 @@ import duckdb
 import pyarrow as pa
 
 from ingest.errors import ConfigError, RetriableError
+from ingest.retry import while_busy
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
+from pipeline.process import duck
+from pipeline.state import aside
+from pipeline.state.clock import reconcile_clock_skew
+from pipeline.state.database import Database
 from pipeline.state.state import TABLES, Row, State
+
+
+class DuckDatabase(Database):
+    """A state in a DuckDB file. Its file lock keeps other processes out, so the other locks are empty."""
+
+    def open(self, read_only: bool = False) -> State:
+        """See Database."""
+        return DuckState(self.options, read_only)
+
+    def compute_lock(self) -> AbstractContextManager[None]:
+        """See Database."""
+        return nullcontext()
+
+    def cycle_lock(self, wait_seconds: float) -> AbstractContextManager[None]:
+        """See Database. The lock file in LAKE_HOME excludes other cycles on this host."""
+        return nullcontext()
+
+    def require_compute_lock(self) -> None:
+        """See Database."""
+
+    def install(self, current: Callable[[], Database]) -> None:
+        """See Database."""
+
+    def prepare(self, context: Any) -> None:
+        """See Database."""
+
+    def before_marking(self, state: State) -> None:
+        """See Database."""
+        reconcile_clock_skew(state)
+
+    def set_aside(self) -> None:
+        """See Database."""
+        aside.set_aside(self.options.state_path)
+
+    def drop_aside(self) -> None:
+        """See Database."""
+        aside.drop_aside(self.options.state_path)
 
 
 class DuckState(State):
@@ -78,34 +120,40 @@ def _open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.ConnectionException:  # this process has the file open for writing, and a file has one mode
         return duckdb.connect(str(path))
     except duckdb.IOException as error:
-        raise RetriableError(f"{path} is missing or in use: {str(error).splitlines()[0]}") from None
+        raise duck.unavailable(f"{path} is missing or in use", error) from None
 
 
 def _open(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
-    deadline = time.monotonic() + wait_seconds
     try:
         make_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"{path.parent}: {error.strerror}; expected a folder that this user can write") from error
-    while True:
-        try:
-            _create(path)
-            connection = duckdb.connect(str(path))
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
-            for table in TABLES:
-                connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-            return connection
-        except (duckdb.IOException, duckdb.ConnectionException) as error:
-            if os.strerror(errno.ENOSPC) in str(error):
-                raise
-            if "Could not set lock" not in str(error) and not isinstance(error, duckdb.ConnectionException):
-                raise ConfigError(f"{path}: cannot be opened as a DuckDB file: {error}") from None
-            if time.monotonic() > deadline:
-                raise RetriableError(
-                    f"{path} is locked by another process (a run, or `sqlmesh ui`); end that process"
-                ) from None
-            time.sleep(0.2)
+    try:
+        return while_busy(partial(_open_once, path), _is_locked, wait_seconds)
+    except (duckdb.IOException, duckdb.ConnectionException) as error:
+        if _is_locked(error):
+            raise RetriableError(
+                f"{path} is locked by another process (a run, or `sqlmesh ui`); end that process"
+            ) from None
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise
+        raise ConfigError(f"{path}: cannot be opened as a DuckDB file: {error}") from None
+
+
+def _open_once(path: Path) -> duckdb.DuckDBPyConnection:
+    _create(path)
+    connection = duckdb.connect(str(path))
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
+    for table in TABLES:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    return connection
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether another process, or a connection of this process with other options, has the file open."""
+    is_full = os.strerror(errno.ENOSPC) in str(error)
+    return not is_full and (duck.is_locked(error) or isinstance(error, duckdb.ConnectionException))
 
 
 def _create(path: Path) -> None:

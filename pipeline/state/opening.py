@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from ingest.settings import Settings
-from pipeline.state.state import State
+from pipeline.state.database import Database
 
 
-def open_state(options: Settings, read_only: bool = False) -> State:
-    """Open SQLMesh's state with Lakemesh's tables in it.
-
-    Args:
-        read_only: do not wait for, create or change a DuckDB file. Ignored on Postgres.
+def state_database(options: Settings) -> Database:
+    """The state database of the settings' gateway.
 
     Raises:
-        RetriableError: another process holds the DuckDB file, or Postgres cannot be reached.
-        ConfigError: the state cannot be opened.
+        ConfigError: it is in Postgres, and psycopg2 is not installed.
     """
     if options.has_postgres_state:
-        from pipeline.state.postgres import PostgresState  # needs the extra `postgres`
+        from pipeline.state.shared import PostgresDatabase  # needs the extra `postgres`
 
-        return PostgresState(options)
-    from pipeline.state.duck import DuckState
+        return PostgresDatabase(options)
+    from pipeline.state.duck import DuckDatabase
 
-    return DuckState(options, read_only)
+    return DuckDatabase(options)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
-from ingest.errors import ConfigError, LakemeshError, RetriableError
+from ingest.errors import LakemeshError
 from ingest.settings import Settings
 from pipeline.process import postgres
 from pipeline.state.state import TABLES, Row, State
 
-ASIDE = "_before_rebuild"
-psycopg2 = postgres.driver()
+_RIGHTS = "The user of the state must own the database or be granted CREATE on it"
 _NULL = "\\N"
-_SCHEMAS = ("sqlmesh", "lakemesh")
+SCHEMAS = ("sqlmesh", "lakemesh")
 
 
 class PostgresState(State):
@@ -89,46 +88,12 @@ class PostgresState(State):
             self.execute(f"CREATE TABLE IF NOT EXISTS {table}")
         self.execute("COMMIT")
 
-    @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        """Translate errors of the server into one-line Lakemesh errors; an invalid statement raises its own error."""
-        try:
-            yield
-        except psycopg2.errors.LockNotAvailable:
-            raise RetriableError(
-                f"{self.name}: another session has locked the state's tables for {self._wait_seconds:.0f} seconds; "
-                "find it with `SELECT * FROM pg_stat_activity WHERE xact_start IS NOT NULL`, end it, and run this again"
-            ) from None
-        except psycopg2.errors.InsufficientPrivilege as error:
-            raise ConfigError(
-                f"{self.name}: {postgres.error_text(error)}. The user of the state must own the database or be granted "
-                "CREATE on it"
-            ) from None
-        except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError) as error:
-            raise RetriableError(f"{self.name}: {postgres.error_text(error)}") from error
+    def _translated_errors(self) -> AbstractContextManager[None]:
+        return postgres.translate_errors(self.name, self._wait_seconds, _RIGHTS)
 
     def _has(self, table: str) -> bool:
         """Whether a table exists, without querying the catalog's views."""
         return self.row("SELECT to_regclass(?)", [table]) != (None,)
-
-
-def set_aside(options: Settings) -> None:
-    """Rename the current state, so that a new one starts; the remains of an interrupted rebuild are dropped."""
-    with PostgresState(options) as state, state.transaction():
-        names = {name for (name,) in state.rows("SELECT nspname FROM pg_namespace")}
-        is_kept = any(f"{schema}{ASIDE}" in names for schema in _SCHEMAS)
-        for schema in filter(names.__contains__, _SCHEMAS):
-            if is_kept:
-                state.execute(f"DROP SCHEMA {schema} CASCADE")
-            else:
-                state.execute(f"ALTER SCHEMA {schema} RENAME TO {schema}{ASIDE}")
-
-
-def drop_aside(options: Settings) -> None:
-    """Drop the state that `set_aside` kept."""
-    with PostgresState(options) as state:
-        for schema in _SCHEMAS:
-            state.execute(f"DROP SCHEMA IF EXISTS {schema}{ASIDE} CASCADE")
 
 
 def _percent(statement: str) -> str:

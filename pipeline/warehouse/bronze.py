@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ingest import sql
 from ingest.contracts.contract import Column, Contract, contracts
 from ingest.contracts.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.errors import ContractRefused, LostLedger
-from ingest.ledger.entry import LakeFile
-from ingest.ledger.evolution import Types, as_loaded, check_compatible, file_types, is_wider, types_of
-from ingest.ledger.ledger import Ledger, LedgerState
-from ingest.settings import settings
+from ingest.ledger.column_types import Types, file_types, is_wider, types_of
+from ingest.ledger.evolution import as_loaded, check_compatible
+from ingest.ledger.files import LakeFile
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> list[str]:
+def registration(warehouse: EngineAdapter, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
     """Statements that register current bronze in the warehouse: one view per feed, pinned by its file list.
 
     Args:
@@ -35,8 +37,6 @@ def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> li
         LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
         ConfigError, RetriableError: the lake cannot be read.
     """
-    lake_uri = settings().lake_uri
-    lake = Store(lake_uri)
     statements = ["CREATE SCHEMA IF NOT EXISTS bronze"]
     positions = []
     shown = registered_positions(warehouse) if lost else {}
@@ -46,7 +46,7 @@ def registration(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> li
             positions.append(f"SELECT '{contract.feed}' AS feed, {position} AS position")
             continue
         live = Ledger(lake, contract.feed).live()
-        query = bronze_query(readable(contract, lake, live), lake_uri, live.bronze_files())
+        query = bronze_query(readable(contract, lake, live), lake.uri, live.bronze_files())
         statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
         positions.append(f"SELECT '{contract.feed}' AS feed, {live.position} AS position")
     if positions:
@@ -105,17 +105,17 @@ def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -
     by_columns = groupby(sorted(files, key=lambda file: (file.columns, file.path)), key=lambda file: file.columns)
     parts = [_part(contract, lake_uri, shape, list(group)) for shape, group in by_columns]
     if not parts:
-        empty = ", ".join(f"CAST(NULL AS {kind}) AS {_quote(name)}" for name, kind, _ in columns)
+        empty = ", ".join(f"CAST(NULL AS {kind}) AS {sql.identifier(name)}" for name, kind, _ in columns)
         return f"SELECT {empty} WHERE FALSE"
     return " UNION ALL ".join(parts)
 
 
 def _part(contract: Contract, lake_uri: str, shape: str, files: list[LakeFile]) -> str:
     selected = [
-        source if source == _column(name) else f"{source} AS {_quote(name)}"
+        source if source == _column(name) else f"{source} AS {sql.identifier(name)}"
         for name, _, source in column_queries(contract, shape)
     ]
-    paths = ", ".join("'" + f"{lake_uri}/{file.path}".replace("'", "''") + "'" for file in files)
+    paths = sql.files(lake_uri, (file.path for file in files))
     types = ", ".join(f"'{name}': DATE" for name in partitions(contract))
     return (
         f"SELECT {', '.join(selected)} FROM READ_PARQUET([{paths}], hive_partitioning = TRUE, "
@@ -162,7 +162,7 @@ def column_queries(contract: Contract, columns: str, paths: JsonPaths = DUCKDB) 
 
 
 def _column(name: str) -> str:
-    return f"bronze.{_quote(name)}"
+    return f"bronze.{sql.identifier(name)}"
 
 
 _Key = list[str]
@@ -203,10 +203,10 @@ class _Evolved:
 
     def _packed(self, column: Column, source: str, path: str, key: _Key) -> str:
         members = (
-            f"{_quote(member.name)} := "
+            f"{sql.identifier(member.name)} := "
             + self.column(
                 member,
-                f"{source}.{_quote(member.name)}",
+                f"{source}.{sql.identifier(member.name)}",
                 f"{path}.{member.name}",
                 [*key[:-1], f"{key[-1]}.{member.name}"],
             )
@@ -245,7 +245,7 @@ def _from_json(column: Column, document: str, path: str, depth: int = 0) -> str:
 def _object(column: Column, document: str, path: str, depth: int) -> str:
     """SQL of a struct within JSON."""
     members = ", ".join(
-        f"{_quote(member.name)} := {_from_json(member, document, _below(path, member.name), depth)}"
+        f"{sql.identifier(member.name)} := {_from_json(member, document, _below(path, member.name), depth)}"
         for member in column.fields
     )
     return f"CASE WHEN JSON_EXTRACT_STRING({document}, {path}) LIKE '{{%' THEN STRUCT_PACK({members}) END"
@@ -285,7 +285,3 @@ def _exact(kind: str, text: str) -> str:
         return text
     bounded = f" AND ABS({cast}) <= {MAX_DOUBLE:g}" if kind == "double" else ""
     return f"CASE WHEN REGEXP_MATCHES({text}, '{patterns[kind]}'){bounded} THEN {cast} END"
-
-
-def _quote(name: str) -> str:
-    return f'"{name}"'

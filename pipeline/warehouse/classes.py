@@ -42,6 +42,12 @@ class Classes:
         """Return what is known of a column; of an unknown one, nothing personal."""
         return self.columns.get(table, {}).get(column, NOTHING)
 
+    def personal_names(self) -> frozenset[str]:
+        """Return the names of all columns of any table that are personal, to mask rows whose table is not known."""
+        return frozenset(
+            name for columns in self.columns.values() for name, item in columns.items() if item.class_.is_personal
+        )
+
     def restricted(self, table: str) -> list[str]:
         """Return the columns of a table that no page may show: direct or sensitive ones."""
         return [name for name, item in self.columns.get(table, {}).items() if item.class_.is_restricted]

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
 from ingest.errors import DamagedLake, LostLedger
-from ingest.ledger.entry import LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 
 
 def lake_damage(lake: Store, contracts: Iterable[Contract], dates: Collection[dt.date] = ()) -> DamagedLake | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import duckdb
 import duckdb_extension_httpfs
 
+from ingest.schemes import FOLDER, scheme_of
 from ingest.settings import Settings
+from ingest.sql import files, literal
 
 
 def httpfs_path() -> Path:
@@ -45,10 +47,16 @@ def secret(options: Settings) -> dict[str, str]:
 
 def lake_statements(options: Settings, uri: str = "") -> list[str]:
     """Statements that let a DuckDB session read the lake, or another URI; none for a local path."""
-    if not (uri or options.lake_uri).startswith("s3://"):
-        return []
-    quoted = ", ".join(f"{name} '{value.replace(chr(39), chr(39) * 2)}'" for name, value in secret(options).items())
-    return [f"LOAD '{httpfs_path()}'", f"CREATE OR REPLACE SECRET lakemesh ({quoted})"]
+    return ACCESS[scheme_of(uri or options.lake_uri)](options)
+
+
+def _s3_access(options: Settings) -> list[str]:
+    quoted = ", ".join(f"{name} {literal(value)}" for name, value in secret(options).items())
+    return [f"LOAD {literal(httpfs_path())}", f"CREATE OR REPLACE SECRET lakemesh ({quoted})"]
+
+
+ACCESS: Mapping[str, Callable[[Settings], list[str]]] = {FOLDER: lambda _: [], "s3": _s3_access}
+"""The statements that let a session read a kind of storage, by the scheme of its addresses."""
 
 
 def in_memory() -> duckdb.DuckDBPyConnection:
@@ -76,5 +84,4 @@ def connect(options: Settings, uri: str = "") -> duckdb.DuckDBPyConnection:
 
 def parquet(uri: str, paths: Iterable[str]) -> str:
     """A table function over Parquet files below a URI."""
-    quoted = ", ".join("'" + f"{uri}/{path}".replace("'", "''") + "'" for path in paths)
-    return f"READ_PARQUET([{quoted}], hive_partitioning = FALSE, union_by_name = TRUE)"
+    return f"READ_PARQUET([{files(uri, paths)}], hive_partitioning = FALSE, union_by_name = TRUE)"

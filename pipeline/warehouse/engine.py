@@ -1,100 +1,112 @@
-"""The pipeline's own queries of the warehouse, outside SQLMesh, for DuckDB and Spark.
+"""What the pipeline asks of the engine that stores silver and gold, outside SQLMesh.
 
-Queries are SQLGlot expressions in the project's dialect, and are transpiled for each engine.
+Queries are SQLGlot expressions in the project's dialect, and each engine transpiles them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlglot import exp
 
-from pipeline.warehouse.duck import in_memory
+from ingest.errors import LostLedger
+from ingest.settings import Settings
+from ingest.storage.store import Store
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
 DIALECT = "duckdb"
-SPARK = "spark"
 FILE_FORMAT = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
 """COPY options of published files."""
 
 
-def is_spark(warehouse: EngineAdapter) -> bool:
-    """Whether the engine is Spark."""
-    return bool(warehouse.dialect == SPARK)
+class Engine(ABC):
+    """An engine, connected by SQLMesh's adapter.
 
-
-def tables(warehouse: EngineAdapter) -> set[str]:
-    """`schema.name` of every table and view."""
-    if not is_spark(warehouse):
-        stored = warehouse.fetchall("SELECT table_schema, table_name FROM information_schema.tables")
-        return {f"{schema}.{name}" for schema, name in stored}
-    schemas = [schema for (schema,) in warehouse.fetchall("SHOW SCHEMAS")]
-    return {f"{schema}.{row[1]}" for schema in schemas for row in warehouse.fetchall(f"SHOW TABLES IN `{schema}`")}
-
-
-def select(warehouse: EngineAdapter, query: exp.Query) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run a query and return its column names and rows."""
-    if is_spark(warehouse):
-        frame = warehouse.spark.sql(query.sql(SPARK, identify=True))
-        return list(frame.columns), [tuple(row) for row in frame.collect()]
-    cursor = warehouse.cursor
-    cursor.execute(query.sql(DIALECT))
-    return [item[0] for item in cursor.description], cursor.fetchall()
-
-
-def insert(warehouse: EngineAdapter, table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows into a table.
-
-    Args:
-        columns: name to type, in the order of the values.
+    Attributes:
+        dialect: SQLGlot's name of its SQL.
+        adapter: SQLMesh's connection to the warehouse.
     """
-    kinds = list(columns.values())
-    values = [
-        exp.tuple_(*(exp.cast(_literal(value), kind, dialect=DIALECT) for value, kind in zip(row, kinds, strict=True)))
-        for row in rows
-    ]
-    if values:
-        dialect = SPARK if is_spark(warehouse) else DIALECT
-        names = ", ".join(columns)
-        tuples = ", ".join(value.sql(dialect) for value in values)
-        warehouse.cursor.execute(f"INSERT INTO {table} ({names}) VALUES {tuples}")
 
+    dialect: ClassVar[str]
 
-def export(warehouse: EngineAdapter, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
-    """Write a query's rows to one local Parquet file, in the query's order, and return their number.
+    def __init__(self, adapter: EngineAdapter) -> None:
+        self.adapter = adapter
 
-    Spark's rows come through the driver as Arrow. DuckDB writes the file on both engines, so the files are identical.
-    """
-    target = f"'{str(path).replace(chr(39), chr(39) * 2)}' {FILE_FORMAT}"
-    if not is_spark(warehouse):
-        cursor = warehouse.cursor
-        cursor.execute(f"COPY ({query.sql(DIALECT)}) TO {target}")
-        return int(cursor.fetchone()[0])
-    order = query.args.pop("order", None)
-    rows = _arrow(warehouse, query)
-    typed = ", ".join(f'CAST("{name}" AS {kind.sql(DIALECT)}) AS "{name}"' for name, kind in columns.items())
-    with in_memory() as writer:
-        writer.register("spark_rows", rows)
-        ordered = order.sql(DIALECT) if order else ""
-        writer.execute(f"COPY (SELECT {typed} FROM spark_rows {ordered}) TO {target}")
-    return len(rows)
+    @classmethod
+    @abstractmethod
+    def configure(cls, options: Settings) -> None:
+        """Prepare this process before SQLMesh starts the engine."""
 
+    @classmethod
+    @abstractmethod
+    def set_aside(cls, options: Settings) -> None:
+        """Keep the current warehouse under another name until a rebuild has succeeded, if the engine can."""
 
-def _arrow(warehouse: EngineAdapter, query: exp.Query) -> Any:
-    """The rows as an Arrow table, without a detour through pandas, which would lose types."""
-    import pyarrow as pa
-    from pyspark.sql.pandas.types import to_arrow_schema
+    @classmethod
+    @abstractmethod
+    def drop_aside(cls, options: Settings) -> None:
+        """Drop the warehouse that `set_aside` kept."""
 
-    frame = warehouse.spark.sql(query.sql(SPARK, identify=True))
-    if not hasattr(frame, "_jdf"):  # Spark Connect
-        table, _ = frame._session.client.to_table(frame._plan.to_proto(frame._session.client))
-        return table
-    return pa.Table.from_batches(frame._collect_as_arrow(), schema=to_arrow_schema(frame.schema))
+    @abstractmethod
+    def drop_models(self, context: Any) -> None:
+        """Drop tables that would conflict with the empty state of a rebuild.
+
+        Args:
+            context: SQLMesh's context with the project loaded.
+        """
+
+    @abstractmethod
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+        """Register current bronze and the operational tables in the warehouse.
+
+        Args:
+            lost: feeds whose logs lack entries. Their bronze stays as it is registered.
+
+        Returns:
+            Statements that SQLMesh must still execute.
+
+        Raises:
+            LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
+            ConfigError, RetriableError: the lake cannot be read.
+            DamagedLake: a live file is missing, or has another size than in the ledger.
+        """
+
+    @abstractmethod
+    def tables(self) -> set[str]:
+        """`schema.name` of every table and view."""
+
+    @abstractmethod
+    def select(self, query: exp.Query) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run a query and return its column names and rows."""
+
+    @abstractmethod
+    def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
+        """Write a query's rows to one local Parquet file, in the query's order, and return their number.
+
+        DuckDB writes the file on every engine, so the files are identical.
+        """
+
+    def insert(self, table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows into a table.
+
+        Args:
+            columns: name to type, in the order of the values.
+        """
+        kinds = list(columns.values())
+        typed = (
+            exp.tuple_(
+                *(exp.cast(_literal(value), kind, dialect=DIALECT) for value, kind in zip(row, kinds, strict=True))
+            )
+            for row in rows
+        )
+        if values := ", ".join(value.sql(self.dialect) for value in typed):
+            self.adapter.cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}")
 
 
 def _literal(value: Any) -> exp.Expression:

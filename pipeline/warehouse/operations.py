@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
+from ingest import sql
 from ingest.contracts.contract import Contract, contracts
-from ingest.ledger.entry import SINCE_2
 from ingest.ledger.first_seen import seen_without_objects
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.settings import settings
+from ingest.ledger.sources import SINCE_2
+from ingest.sql import literal
 from ingest.storage.store import Store
 
 RUNS = {
@@ -53,7 +54,7 @@ QUARANTINE = {
 }
 
 
-def registration(lost: Collection[str] = ()) -> list[str]:
+def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
     """Statements that register feeds, ledger, quarantine and past cycles in the warehouse, schema `operations`.
 
     Args:
@@ -62,7 +63,6 @@ def registration(lost: Collection[str] = ()) -> list[str]:
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
     """
-    lake = Store(settings().lake_uri)
     known = list(contracts().values())
     seen = seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))
     intact = [contract for contract in known if contract.feed not in lost]
@@ -83,7 +83,7 @@ def feeds_query(known: list[Contract], seen: Mapping[str, dt.datetime]) -> str:
         seen: when each feed without objects was first seen.
     """
     rows = (
-        f"('{item.feed}', '{item.domain}', '{item.kind}', {_text(item.owner)}, {item.freshness_seconds}, "
+        f"('{item.feed}', '{item.domain}', '{item.kind}', {literal(item.owner)}, {item.freshness_seconds}, "
         f"{item.max_quarantined_share}, CAST({_time(seen.get(item.feed))} AS TIMESTAMP))"
         for item in known
     )
@@ -99,11 +99,11 @@ def _objects(known: list[Contract], lake: Store) -> str:
         if not position:
             continue
         if first == oldest:
-            parts.append(_versions(contract, _text(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet"), SINCE_2))
+            parts.append(_versions(contract, literal(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet"), SINCE_2))
             continue
         for sequences, counts in ((range(oldest, first), ()), (range(first, position + 1), SINCE_2)):
             if sequences:
-                entries = _paths(lake, (f"{ledger.prefix}/{number:020d}.parquet" for number in sequences))
+                entries = sql.files(lake.uri, (f"{ledger.prefix}/{number:020d}.parquet" for number in sequences))
                 parts.append(_versions(contract, f"[{entries}]", counts))
     return " UNION ALL ".join(parts) or empty_query(OBJECTS)
 
@@ -132,14 +132,10 @@ def _quarantine(known: list[Contract], lake: Store) -> str:
                 parts.append(
                     f"SELECT '{contract.feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
                     '_ingested_at AS ingested_at, reason, "column" AS column_path, '
-                    f"{is_discarded} AS is_discarded FROM READ_PARQUET([{_paths(lake, paths)}], "
+                    f"{is_discarded} AS is_discarded FROM READ_PARQUET([{sql.files(lake.uri, paths)}], "
                     "hive_partitioning = FALSE) AS rejected"
                 )
     return " UNION ALL ".join(parts) or empty_query(QUARANTINE)
-
-
-def _paths(lake: Store, paths: Iterable[str]) -> str:
-    return ", ".join(_text(f"{lake.uri}/{path}") for path in paths)
 
 
 def empty_query(columns: Mapping[str, str]) -> str:
@@ -152,8 +148,4 @@ def _typed(columns: Mapping[str, str]) -> str:
 
 
 def _time(at: dt.datetime | None) -> str:
-    return _text(f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}") if at else "NULL"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    return literal(f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}") if at else "NULL"

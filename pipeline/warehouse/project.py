@@ -20,11 +20,13 @@ from sqlmesh.core.snapshot.definition import Interval, missing_intervals
 from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
 from ingest.errors import ConfigError, LakemeshError, RetriableError, log_traceback
-from ingest.settings import PROJECT, Settings, settings
+from ingest.settings import PROJECT, Settings
 from ingest.text import printable
-from pipeline.process.postgres import error_text, is_from_driver
-from pipeline.state.compute_lock import compute_lock, prepare
-from pipeline.warehouse.engine import tables
+from pipeline.process import duck
+from pipeline.process.postgres import driver_errors
+from pipeline.state.database import Database
+from pipeline.warehouse.engine import Engine
+from pipeline.warehouse.engines import engine_of
 
 PROD = "prod"
 CONFIG_FILES = ("config.yaml", "config.yml", "config.py")
@@ -122,6 +124,11 @@ class Project:
         self.context = context
         self.console = console
 
+    @property
+    def engine(self) -> Engine:
+        """The engine that stores silver and gold."""
+        return engine_of(self.context.engine_adapter)
+
     def snapshots(self) -> dict[str, Snapshot]:
         """The snapshots of production by full name, with their current intervals.
 
@@ -143,7 +150,7 @@ class Project:
         Raises:
             ConfigError: there is no production yet, or the warehouse lacks its tables.
         """
-        existing = tables(self.context.engine_adapter)
+        existing = self.engine.tables()
         lost = [
             plain_name(snapshot.name)
             for snapshot in self.snapshots().values()
@@ -214,8 +221,11 @@ class Project:
 
 
 @contextmanager
-def open_project(progress: Progress | None = None) -> Iterator[Project]:
+def open_project(database: Database, progress: Progress | None = None) -> Iterator[Project]:
     """Load the project; no other process computes on its state or uses its warehouse while the body runs.
+
+    Args:
+        database: the state of the project's gateway.
 
     Raises:
         RetriableError: another process uses the databases, or they cannot be reached.
@@ -228,27 +238,19 @@ def open_project(progress: Progress | None = None) -> Iterator[Project]:
     console = RunConsole(progress)
     set_console(console)
     try:
-        with _lock_errors():
+        with driver_errors("the state cannot be read"), _lock_errors():
             context = Context(paths=str(PROJECT))
     except SQLMeshError as error:
         raise ConfigError(f"the SQLMesh project cannot be loaded: {' '.join(str(error).split())}") from error
-    except Exception as error:
-        if is_from_driver(error):
-            raise RetriableError(f"the state cannot be read: {error_text(error)}") from error
-        raise
     try:
-        with compute_lock(settings()):
+        with driver_errors("the state connection was lost", "; run this again"), database.compute_lock():
             with _lock_errors():
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
-            prepare(context, settings())
+            database.prepare(context)
             # SQLMesh would report every failed run again; a cycle reports it once, see pipeline/alerting
             context.notification_target_manager = NotificationTargetManager()
             yield Project(context, console)
-    except Exception as error:
-        if is_from_driver(error):
-            raise RetriableError(f"the state connection was lost: {error_text(error)}; run this again") from error
-        raise
     finally:
         context.close()
         for adapter in context.engine_adapters.values():  # an open one locks other processes out
@@ -261,7 +263,7 @@ def _lock_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # DuckDB's errors are wrapped in several layers, identifiable only by their text
-        if "could not set lock" not in str(error).lower():
+        if not duck.is_locked(error):
             raise
         raise RetriableError(
             "the warehouse or the state is in use by another process (a run, or `sqlmesh ui`); "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlglot import exp
 from sqlglot.optimizer import qualify
@@ -55,15 +56,16 @@ class _Way:
 
 
 def column_uses(model: Model) -> dict[str, tuple[Use, ...]]:
-    """Return, for each output column of a SQL model, the columns that its values are computed from, sorted.
+    """Return, for each output column of a model, the columns that its values are computed from, sorted.
 
-    Columns that only choose rows (WHERE, ON, GROUP BY, QUALIFY) are not among them. A model without SQL, such as a
-    seed or an external model, has columns without uses, as has a model whose query cannot be rendered now.
+    Columns that only choose rows (WHERE, ON, GROUP BY, QUALIFY) are not among them. Seeds and external models have
+    columns without uses. Of a Python model, or one whose query cannot be rendered now, each column is taken to use
+    every column that the model can read.
     """
     names = list(model.columns_to_types or ())
     rendered = model.render_query() if model.is_sql else None
     if rendered is None:
-        return dict.fromkeys(names, ())
+        return dict.fromkeys(names, tuple(sorted(_readable(model.mapping_schema, ()))))
     query = qualify.qualify(
         rendered.copy(),
         dialect=model.dialect,
@@ -77,6 +79,16 @@ def column_uses(model: Model) -> dict[str, tuple[Use, ...]]:
     reader = _Reader()
     found = {name: {item.use for item in reader.output(scope, name)} for name in query.named_selects}
     return {name: tuple(sorted(found.get(name, ()))) for name in dict.fromkeys((*query.named_selects, *names))}
+
+
+def _readable(schema: Any, path: tuple[str, ...]) -> Iterator[Use]:
+    """Every column of the tables in a nested mapping catalog → schema → table → column."""
+    for quoted, inner in schema.items():
+        name = quoted.strip('"')
+        if isinstance(inner, Mapping):
+            yield from _readable(inner, (*path, name))
+        else:
+            yield Use(".".join(path[-2:]), name)
 
 
 class _Reader:
@@ -102,9 +114,13 @@ class _Reader:
                 if 0 <= place < len(names):
                     yield from self.output(side, names[place])
         elif isinstance(query, exp.Query):
-            for item in query.selects:
-                if item.alias_or_name == name:
+            items = [item for item in query.selects if item.alias_or_name == name]
+            for item in items or query.selects:
+                if items:
                     yield from self._read(scope, item, _Way())
+                elif item.is_star:  # of a table whose columns are not known
+                    for table in scope.selected_sources:
+                        yield from self._column(scope, exp.column(name, table), _Way())
 
     def _read(self, scope: Scope, node: exp.Expression, way: _Way) -> Iterator[_Found]:
         """What an expression is computed from."""

@@ -12,12 +12,14 @@ from ingest.contracts.contract import contracts
 from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.storage.landing import Landing
-from ingest.storage.store import ObjectChanged, Store
-from pipeline.checks.verify import verify_feed
+from ingest.storage.objects import ObjectChanged
+from ingest.storage.store import Store
 from pipeline.cycle.maintain import maintain_feed
 from pipeline.dev.sampling import write_sample
+from pipeline.lake import Lake
 from sample.options import SampleOptions
 from tests.e2e.test_faults import INGEST, must_hold_each_record_once
+from tests.handle import verify_feed
 from tests.home import Home
 from tests.s3_servers import SERVERS
 
@@ -70,7 +72,7 @@ def test_overwriting_compacting_and_verifying_work(conditional_home: Home) -> No
     conditional_home.put("activities", "3.json", {"activity_id": "new"}, b"bad")
     contract = contracts()["activities"]
 
-    done = maintain_feed(contract, conditional_home.options, dt.timedelta(0))
+    done = maintain_feed(Lake(conditional_home.options), contract, dt.timedelta(0))
     conditional_home.ingest("activities")
 
     assert (done.compaction.before, done.compaction.after) == (5, 1)

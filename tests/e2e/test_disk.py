@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from ingest.contracts.contract import contracts
 from ingest.settings import settings
 from ingest.upkeep import compact
-from pipeline.checks.verify import FeedVerdict, verify_feed
+from pipeline.checks.verify import FeedVerdict
 from pipeline.cli import main
+from tests.handle import verify_feed
 from tests.home import Home
 
 MEGABYTE = 1 << 20

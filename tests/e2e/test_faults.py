@@ -15,12 +15,12 @@ from ingest.contracts.contract import contracts
 from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.storage.store import Store
-from pipeline.checks.verify import verify_feed
 from pipeline.dev.sampling import write_sample
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
 from sample.objects import Tally
 from sample.options import SampleOptions
+from tests.handle import verify_feed
 from tests.home import Home
 
 INGEST = [sys.executable, "-m", "pipeline", "ingest"]

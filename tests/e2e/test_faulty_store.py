@@ -14,14 +14,14 @@ from ingest.contracts.contract import contracts
 from ingest.errors import LakemeshError
 from ingest.ledger.ledger import Ledger
 from ingest.settings import settings
-from ingest.storage import store
+from ingest.storage.kinds import s3
 from ingest.storage.store import Store
-from pipeline.checks.verify import verify_feed
-from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.ingest import IngestSummary
 from pipeline.dev.sampling import write_sample
 from sample.options import SampleOptions
 from tests.e2e.test_faults import must_hold_each_record_once
 from tests.faulty_store import FAULTS, FaultyStore, faulty
+from tests.handle import ingest_all, verify_feed
 from tests.home import Home
 
 pytestmark = pytest.mark.s3
@@ -45,7 +45,7 @@ def behind(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 def ingest(*feeds: str) -> IngestSummary:
-    return ingest_all(feeds, lambda _: lambda objects, size: None)
+    return ingest_all(*feeds)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_ingest_ends_complete(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home: Home = request.getfixturevalue(kind)
-    monkeypatch.setattr(store, "REQUEST_TIMEOUT_SECONDS", answer_seconds)
+    monkeypatch.setattr(s3, "REQUEST_TIMEOUT_SECONDS", answer_seconds)
     options = SampleOptions(
         end=dt.date(2026, 1, 31), events=1500, days=5, events_per_file=10, accounts=0, duplicates=0.02, malformed=0.01
     )
@@ -119,7 +119,7 @@ def test_a_read_whose_answer_breaks_off_is_repeated(
 def test_fault_of_the_commit_itself_neither_loses_nor_duplicates(
     fault: str, conditional_home: Home, behind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "REQUEST_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(s3, "REQUEST_TIMEOUT_SECONDS", 1.0)
     conditional_home.put("activities", "a.json", {"activity_id": "a"}, b"bad")
     with behind(conditional_home, 0.0, stall_seconds=2.0) as network:
         network.aim("PUT", "/ledger/activities/0", fault)

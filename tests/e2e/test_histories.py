@@ -29,6 +29,7 @@ from ingest.settings import PROJECT
 from pipeline.cycle import quarantine
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.rebuild import rebuild
+from pipeline.lake import Lake
 from pipeline.releases.release import Releases
 from tests import rebuilt
 from tests.home import Home, copy_home, template
@@ -46,6 +47,12 @@ DAILY = (
     "SUM(completed_plays)::BIGINT, ROUND(SUM(total_time_spent), 6), ROUND(SUM(capped_time_spent), 6) "
     "FROM {schema}gold.activity_engagement_metrics GROUP BY 1, 2, 3, 4"
 )
+
+ACTIVE = (
+    "SELECT date, user_kind, country_code, daily_active_users, weekly_active_users, monthly_active_users, "
+    "active_user_days FROM gold.rpt_active_users_by_country"
+)
+RETENTION = "SELECT cohort_date, user_kind, day_number, users, retained_users FROM gold.rpt_retention"
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ class World:
             "name": "activity_exit",
             "occurred_at": at.strftime("%Y-%m-%d %H:%M:%S"),
             "user_id": f"u{user}",
+            "child_id": f"c{activity}" if done else None,
             "data": data,
             "context": {"os": {"name": "iOS", "version": "1"}, "app": {"version": "1"}},
         }
@@ -134,7 +142,7 @@ class World:
         assert self.home.run() != "FAILURE"
 
     def cycle(self) -> None:
-        done = run_cycle((), self.home.options, lambda _: lambda objects, size: None)
+        done = run_cycle(Lake(self.home.options), (), lambda _: lambda objects, size: None)
         assert [error for error in done.errors if "are quarantined" not in error] == []
         assert done.outcome in ("published", "unchanged")
 
@@ -155,7 +163,7 @@ class World:
         """Change the contract to allow what was rejected, and replay the quarantine."""
         self.skew = dt.timedelta(seconds=LONG_SKEW)
         allow(LONG_SKEW)
-        quarantine.replay_all((), Selection(), self.home.options)
+        quarantine.replay_all(Lake(self.home.options), (), Selection())
 
 
 DYING = """
@@ -164,6 +172,7 @@ import pipeline.warehouse.project
 from sqlmesh.core.engine_adapter import EngineAdapter
 from ingest.settings import settings
 from pipeline.cycle.cycle import run_cycle
+from pipeline.lake import Lake
 from tests.e2e.test_histories import allow
 
 left, original = int(sys.argv[1]), EngineAdapter._execute
@@ -178,7 +187,7 @@ def execute(self, *arguments, **options):
 EngineAdapter._execute = execute
 pipeline.warehouse.project.PROJECT = sys.argv[3]
 allow(int(sys.argv[2]))
-run_cycle((), settings(), lambda _: lambda objects, size: None)
+run_cycle(Lake(settings()), (), lambda _: lambda objects, size: None)
 """
 
 
@@ -236,11 +245,15 @@ def test_incremental_equals_rebuilt_and_plain_python(in_home: Callable[[], Home]
         assert set(world.home.rows(ENRICHED)) == rebuilt.enriched(landing, world.skew)
         gold = {row[:4]: row[4:] for row in world.home.rows(DAILY.format(schema=""))}
         assert gold == rebuilt.daily(landing, world.skew)
+        active = rebuilt.active_days(landing, world.skew)
+        yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+        assert set(world.home.rows(ACTIVE)) == rebuilt.active_users(active, yesterday)
+        assert set(world.home.rows(RETENTION)) == rebuilt.retention(active, yesterday)
         with Releases(world.home.options).connect() as reader:
             read = {row[:4]: row[4:] for row in reader.execute(DAILY.format(schema="lake.")).fetchall()}
         assert read == gold
 
-        done = rebuild(world.home.options)
+        done = rebuild(Lake(world.home.options))
         assert done.outcome == "published", json.dumps(done.errors)
         assert {row[:4]: row[4:] for row in world.home.rows(DAILY.format(schema=""))} == gold
     finally:

@@ -20,8 +20,9 @@ import tests.home
 from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
 from pipeline.cycle.cycle import run_cycle
+from pipeline.lake import Lake
 from pipeline.releases.release import Releases
-from pipeline.state.opening import open_state
+from pipeline.state.opening import state_database
 from pipeline.state.state import applied_positions
 from tests import rebuilt
 from tests.home import Home
@@ -72,7 +73,7 @@ def test_killed_cycles_next_to_a_reader(kind: str, request: pytest.FixtureReques
     home.put("events", "first.json", *(event(f"first-{day}", day, 0) for day in DAYS))
     home.ingest()
     home.plan()
-    assert run_cycle((), home.options, lambda _: lambda objects, size: None).outcome == "published"
+    assert run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None).outcome == "published"
     log = tmp_path / "reader.log"
     catalog = f"{home.options.published_uri}/current.duckdb"
     reader = subprocess.Popen([sys.executable, "-c", READER, catalog, str(log)])
@@ -90,7 +91,7 @@ def test_killed_cycles_next_to_a_reader(kind: str, request: pytest.FixtureReques
                 cycle.send_signal(signal.SIGKILL)
                 cycle.wait()
                 killed += 1
-        done = run_cycle((), home.options, lambda _: lambda objects, size: None, wait_seconds=5)
+        done = run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None, wait_seconds=5)
         assert done.outcome in ("published", "unchanged"), done.errors
         time.sleep(0.5)
     finally:
@@ -109,6 +110,6 @@ def test_killed_cycles_next_to_a_reader(kind: str, request: pytest.FixtureReques
             "FROM lake.gold.activity_engagement_metrics GROUP BY ALL"
         ).fetchall()
     assert {row[:4]: row[4] for row in rows} == {key: sums[0] for key, sums in expected.items()}
-    with open_state(home.options) as state:
+    with state_database(home.options).open() as state:
         assert set(applied_positions(state)) == set(contracts())
     print(f"{kills} cycles, {killed} killed, {len(reads)} reads")

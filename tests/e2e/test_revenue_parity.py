@@ -30,6 +30,10 @@ SELECT cohort_month_date, month_number, accounts, retained_accounts, retained_sh
   revenue_retained
 FROM gold.rpt_cohort_retention
 """
+TRAILING = """
+SELECT month_date, base_accounts, retained_accounts, base_mrr, retained_mrr, capped_mrr, net_retention, gross_retention
+FROM gold.rpt_mrr_trailing
+"""
 
 
 def seed(name: str) -> list[dict[str, str]]:
@@ -72,7 +76,7 @@ def comparable(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def must_agree(home: Home) -> int:
-    """Assert that all movements, months and cohorts agree; return the number of movements."""
+    """Assert that movements, months, cohorts and yearly retention agree; return the number of movements."""
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     daily = revenue.mrr_daily(
         Path(home.options.lake_home) / "landing", seed("currencies"), yesterday, home.options.lake_start
@@ -84,6 +88,7 @@ def must_agree(home: Home) -> int:
     assert comparable(home.rows(COHORTS)) == comparable(
         [tuple(row) for row in revenue.cohorts(daily, rates, yesterday)]
     )
+    assert comparable(home.rows(TRAILING)) == comparable(revenue.trailing(daily, rates, yesterday))
     return len(movements)
 
 

@@ -23,9 +23,9 @@ from ingest.steps.load import ingest_feed
 from ingest.steps.propose import unknown_fields
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.checks.verify import verify_feed
 from pipeline.invalidation.changed_dates import feed_changes
 from pipeline.warehouse.bronze import bronze_query, readable
+from tests.handle import verify_feed
 from tests.hostile.checkout import COLUMNS, Checkout, column
 
 START = dt.date(2021, 1, 1)

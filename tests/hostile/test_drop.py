@@ -24,9 +24,11 @@ from ingest.contracts.contract import contracts
 from ingest.contracts.source import Retire
 from ingest.errors import ConflictError, RetriableError
 from ingest.ledger.dropped import read_dropped
-from ingest.ledger.entry import LAYERS, Entry, LoadedObject
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LAYERS
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import Selection
+from ingest.ledger.sources import LoadedObject
 from ingest.settings import PROJECT
 from ingest.steps.discard import discard
 from ingest.steps.drop import Drop, drop
@@ -34,17 +36,16 @@ from ingest.steps.load import ingest_feed
 from ingest.steps.replay import Replay, replay
 from ingest.storage.store import Store
 from ingest.upkeep.retire import plan_retirement
-from pipeline.checks.status import feed_status
-from pipeline.checks.trace import object_history
-from pipeline.checks.verify import FeedVerdict, verify_feed
+from pipeline.checks.verify import FeedVerdict
 from pipeline.cli import main
-from pipeline.cycle.ingest import ingest_all
 from pipeline.cycle.maintain import maintain_feed
 from pipeline.cycle.recover import rebuild_ledgers
+from pipeline.lake import Lake
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.operations import registration
 from tests.engagement import cycle, expected, play, seen
+from tests.handle import feed_status, ingest_all, object_history, verify_feed
 from tests.home import Home, copy_home, template
 
 EVENTS = contracts()["events"]
@@ -241,7 +242,7 @@ def test_killed_drop_is_atomic_and_the_same_command_completes_it(loaded: Home, m
     assert (rows(loaded), known(loaded, WRONG).dropped) == (["r1", "r2"], 5)
     assert dates == ["2026-01-01", "2026-01-02"]
     assert verdict(loaded).dropped == 5
-    maintain_feed(EVENTS, loaded.options, dt.timedelta(0))
+    maintain_feed(Lake(loaded.options), EVENTS, dt.timedelta(0))
     assert (rows(loaded), verdict(loaded).orphans) == (["r1", "r2"], 0)
 
 
@@ -390,9 +391,9 @@ def test_object_stays_dropped_when_the_ledger_is_rebuilt(loaded: Home, is_gone: 
     loaded.options_home.joinpath("state.duckdb").unlink()  # as if the lake were copied elsewhere
     for step in steps:
         if step == "rebuild":
-            rebuild_ledgers(("events",), loaded.options, force=True)
+            rebuild_ledgers(Lake(loaded.options), ("events",), force=True)
         elif step == "refused":
-            assert ingest_all(("events",), lambda _: lambda objects, size: None).lost == ("events",)
+            assert ingest_all("events").lost == ("events",)
         else:
             loaded.ingest()
     assert rows(loaded) == ["r1", "r2"]
@@ -425,10 +426,10 @@ def test_dropped_records_of_a_compacted_file_leave_it(home: Home) -> None:
     for number in range(5):
         home.put("events", f"{number}.json", play(f"e{number}", "2026-01-01"), b"{")
         home.ingest()
-    maintain_feed(EVENTS, home.options, dt.timedelta(0))
+    maintain_feed(Lake(home.options), EVENTS, dt.timedelta(0))
     dropped("raw-events/3.json")
     assert rows(home) == ["e0", "e1", "e2", "e4"]
-    maintain_feed(EVENTS, home.options, dt.timedelta(0))
+    maintain_feed(Lake(home.options), EVENTS, dt.timedelta(0))
     found = verdict(home)
     assert (rows(home), found.quarantined, found.dropped) == (["e0", "e1", "e2", "e4"], 4, 2)
 
@@ -443,7 +444,7 @@ def test_operations_read_entries_of_both_formats(home: Home, entries_of_format_2
         log.commit(Entry(f"2026010{number}T000000-{number:012}", item.modified_at, (gone,)), log.position())
     assert log.first_of_format(2) == 4
     with connect(home.options) as warehouse:
-        for statement in registration():
+        for statement in registration(Lake(home.options).store):
             warehouse.execute(statement)
         found = warehouse.execute(
             "SELECT position, records, rows + quarantined, dropped, erased + skipped FROM operations.objects "

@@ -159,10 +159,11 @@ def postgres_state(clean_settings: Path, postgres_server: Postgres, monkeypatch:
 SESSION = """
 import os, sys, time
 from ingest.settings import settings
-from pipeline.state.compute_lock import compute_lock, cycle_lock
+from pipeline.state.opening import state_database
 from pipeline.process.postgres import connect
 session = connect(settings())
-with cycle_lock(settings(), 0), compute_lock(settings()):
+state = state_database(settings())
+with state.cycle_lock(0), state.compute_lock():
     if os.fork() == 0:
         time.sleep(60)
         os._exit(0)

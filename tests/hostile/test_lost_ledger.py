@@ -29,8 +29,9 @@ from ingest.steps.sweep import record_sweep
 from ingest.storage.store import Store
 from pipeline.cli import main
 from pipeline.cycle.cycle import run_cycle
+from pipeline.lake import Lake
 from pipeline.releases.release import Release, Releases, manifest_key
-from pipeline.state.opening import open_state
+from pipeline.state.opening import state_database
 from pipeline.state.state import applied_positions
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
@@ -261,7 +262,7 @@ def test_steps_recover_in_any_order(prepared: Home, home: Home, number: int, los
         checked = here("verify")
         assert checked.exit_code == 0, (order, checked.stdout)
         assert here("ingest").exit_code == 0
-        with open_state(home.options) as state:
+        with state_database(home.options).open() as state:
             position = Ledger(Store(home.options.lake_uri), "events").position()
             assert applied_positions(state)["events"] == position, order
 
@@ -393,7 +394,7 @@ def gold(home: Home) -> list[tuple[Any, ...]]:
 
 
 def cycle(home: Home) -> Any:
-    return run_cycle((), home.options, lambda _: lambda objects, size: None)
+    return run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None)
 
 
 @pytest.mark.usefixtures("engagement")

@@ -181,4 +181,6 @@ def test_text_that_cannot_be_read_is_hidden_as_a_whole(contract: Contract, raw: 
 
 def test_rows_found_by_audits_are_masked_by_the_names_of_personal_columns() -> None:
     row: dict[str, Any] = {"user_id": "u1", "email": None, "date": "2026-01-02", "rows": 2}
-    assert masked_row(row) == {"user_id": "***", "email": None, "date": "2026-01-02", "rows": 2}
+    masked = {"user_id": "***", "email": None, "date": "2026-01-02", "rows": 2}
+    assert masked_row(row) == masked
+    assert masked_row({**row, "account_name": "Alice"}, {"account_name"}) == {**masked, "account_name": "***"}

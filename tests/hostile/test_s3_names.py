@@ -23,7 +23,8 @@ from ingest.steps.load import ingest_feed
 from ingest.storage import listing
 from ingest.storage.bucket import Bucket, s3_client
 from ingest.storage.landing import Landing
-from ingest.storage.store import ObjectChanged, Store
+from ingest.storage.objects import ObjectChanged
+from ingest.storage.store import Store
 from ingest.upkeep.retire import retire
 from tests.hostile.command import Lakehouse, counts, line
 from tests.s3_servers import MOTO, SERVERS, serve_program
@@ -253,13 +254,13 @@ ITEM = "<Contents><Key>{}</Key><LastModified>2026-01-02T03:04:05.123456789Z</Las
     ],
 )
 def test_listing_of_a_store_that_encodes_no_keys_is_read(text: str, key: str) -> None:
-    from ingest.storage.bucket import _page
+    from ingest.storage.page import parse_page
 
-    page = _page(ROOT.format(ITEM.format(text)).encode(), "")
+    page = parse_page(ROOT.format(ITEM.format(text)).encode(), "")
     assert (page.keys, page.etags, page.sizes, page.token) == ([key], [""], [5], None)
     (row,) = listing._columns(page).to_pylist()
     assert row["modified_at"] == dt.datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=dt.UTC)
-    encoded = _page(ROOT.format("<EncodingType>url</EncodingType>" + ITEM.format("a+b%2Bc%FF")).encode(), "")
+    encoded = parse_page(ROOT.format("<EncodingType>url</EncodingType>" + ITEM.format("a+b%2Bc%FF")).encode(), "")
     assert encoded.keys == ["a b+c\udcff"]
     assert listing._columns(encoded).column("problem").to_pylist() == ["not_utf8"]
 
@@ -269,11 +270,11 @@ def test_listing_of_a_store_that_encodes_no_keys_is_read(text: str, key: str) ->
     [b"", b"<Error/>", b"<ListBucketResult><Contents>", ROOT.format("<IsTruncated>true</IsTruncated>").encode()],
 )
 def test_incomplete_listing_is_an_error(body: bytes) -> None:
-    from ingest.storage.bucket import _page
+    from ingest.storage.page import parse_page
 
     with pytest.raises((ValueError, SyntaxError)):
-        _page(body, "")
+        parse_page(body, "")
     with pytest.raises(ValueError, match="expected keys below in/"):
-        _page(ROOT.format(ITEM.format("out/x")).encode(), "in/")
-    assert json.dumps(_page(ROOT.format("").encode(), "in/").keys) == "[]"
+        parse_page(ROOT.format(ITEM.format("out/x")).encode(), "in/")
+    assert json.dumps(parse_page(ROOT.format("").encode(), "in/").keys) == "[]"
     assert Bucket("s3://b/in", Settings()).path("/x") == "in//x"

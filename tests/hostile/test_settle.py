@@ -14,10 +14,10 @@ from ingest.contracts.contract import contracts
 from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.storage.store import Store
-from pipeline.invalidation.invalidate import apply_unchanged
-from pipeline.state.opening import open_state
+from pipeline.state.opening import state_database
 from pipeline.state.state import applied_positions
 from tests.engagement import cycle, expected, play, seen
+from tests.handle import apply_unchanged
 from tests.home import Home, copy_home, template
 
 UNMARKED = "events: models saw loads whose dates are not marked yet; run `lake ingest` first"
@@ -56,7 +56,7 @@ def run(engagement_project: Path) -> Run:
 
 def positions(home: Home) -> tuple[int, int]:
     """The ledger's position and the applied position of events."""
-    with open_state(home.options) as state:
+    with state_database(home.options).open() as state:
         applied = applied_positions(state)["events"]
     return Ledger(Store(home.options.lake_uri), "events").position(), applied
 
@@ -101,9 +101,7 @@ def test_position_that_changes_no_row_becomes_applied(home: Home, run: Run, harm
     harmless(home, run)
     after, still = positions(home)
     assert (after > before, still) == (True, applied)
-    lake = Store(home.options.lake_uri)
-
-    assert apply_unchanged(home.options, lake, {"events": after, "users": 1}) == []
+    assert apply_unchanged(home.options, {"events": after, "users": 1}) == []
 
     assert positions(home) == (after, after)
     assert home.ingest().dates == {}
@@ -151,9 +149,9 @@ def test_feed_with_an_unmarked_load_stays_behind_and_others_become_applied(home:
     lake = Store(home.options.lake_uri)
     shown = {feed: Ledger(lake, feed).position() for feed in contracts()}
 
-    assert apply_unchanged(home.options, lake, shown) == ["events"]
+    assert apply_unchanged(home.options, shown) == ["events"]
 
-    with open_state(home.options) as state:
+    with state_database(home.options).open() as state:
         applied = applied_positions(state)
     assert (applied["events"], applied["users"]) == (shown["events"] - 1, shown["users"])
     assert [str(day) for day in home.ingest().dates["events"]] == ["2026-01-01"]

@@ -19,10 +19,11 @@ from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT
 from ingest.steps.load import ingest_feed
 from ingest.storage.landing import Landing
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 from pipeline.checks import deep
-from pipeline.checks.verify import verify_feed
 from tests.engagement import play
+from tests.handle import verify_feed
 from tests.home import Home
 
 EVENTS = contracts()["events"]

@@ -14,7 +14,8 @@ import pytest
 
 from ingest.contracts.contract import contracts
 from ingest.ledger.ledger import Ledger
-from ingest.steps.load import FeedReport, ingest_feed
+from ingest.records.report import FeedReport
+from ingest.steps.load import ingest_feed
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import landed_objects

@@ -5,14 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from ingest.contracts.contract import contracts
-from ingest.steps.load import FeedReport
+from ingest.records.parts import Piece
+from ingest.records.report import FeedReport
 from ingest.steps.parse import Parser
-from ingest.steps.read import Piece
 from pipeline.dev.sampling import write_sample
 from sample import changes as module
 from sample.changes import change_days, change_years, changes
@@ -191,16 +192,29 @@ def test_amended_versions_are_newer_than_the_original_and_older_than_the_next(bu
 
 
 def test_linked_accounts_refer_to_users_of_the_sample(business: Any) -> None:
-    items = list(generate(business(events=600)))
+    items = list(generate(business(events=600, days=30, accounts=150)))
     users = {
-        json.loads(line)["user_id"] for item in items if item.bucket == "raw-users" for line in item.body.splitlines()
+        record["user_id"]: record.get("registration_at", "")[:10]
+        for item in items
+        if item.bucket == "raw-users"
+        for record in map(json.loads, item.body.splitlines())
     }
     accounts = [json.loads(line) for item in items if item.bucket == "raw-accounts" for line in item.body.splitlines()]
+    links = [record for record in accounts if "user_id" in record]
+    assert all(users[record["user_id"]] == record["updated_at"][:10] for record in links)
     newest = {record["account_id"]: record for record in sorted(accounts, key=lambda record: record["updated_at"])}
-    linked = [record["user_id"] for record in newest.values() if "user_id" in record]
-    assert len(linked) == sum("user_id" in record for record in accounts)
-    assert 0 < len(linked) < len(newest)
-    assert set(linked) <= users
+    linked = [record for record in newest.values() if "user_id" in record]
+    assert {record["account_id"] for record in links} == {record["account_id"] for record in linked}
+    assert 0.4 < len(linked) / len(newest) < 0.7
+
+
+def test_a_linked_account_continues_with_another_user(business: Any) -> None:
+    times: dict[str, list[dt.date]] = defaultdict(list)
+    for _, feed, record in lines(business(events=600, days=150)):
+        if feed == "accounts" and "user_id" in record:
+            times[record["account_id"]].append(dt.date.fromisoformat(record["updated_at"][:10]))
+    steps = {(later - earlier).days for found in times.values() for earlier, later in pairwise(sorted(found))}
+    assert steps == {56}
 
 
 def ingested(home: Home, options: SampleOptions) -> tuple[Tally, dict[str, FeedReport]]:

@@ -11,9 +11,9 @@ import pytest
 
 from ingest.contracts.contract import contracts
 from ingest.ledger.ledger import Ledger
-from ingest.steps.load import FeedReport
+from ingest.records.parts import Piece
+from ingest.records.report import FeedReport
 from ingest.steps.parse import Parser
-from ingest.steps.read import Piece
 from ingest.storage.store import Store
 from pipeline.dev.sampling import write_sample
 from pipeline.warehouse.bronze import bronze_query

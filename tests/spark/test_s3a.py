@@ -23,12 +23,13 @@ import json, os
 os.environ["LAKE_GATEWAY"] = "spark"
 from sqlmesh.core.config import Config, load_configs
 from ingest.settings import PROJECT, settings
+from pipeline.lake import Lake
 from pipeline.warehouse.spark.session import configure
 from pipeline.warehouse.spark.bronze import register
 
 configure(settings())
 adapter = load_configs(None, Config, [PROJECT])[PROJECT].gateways["spark"].connection.create_engine_adapter()
-register(adapter, {})
+register(adapter, Lake(settings()).store, {})
 query = "SELECT event_id, CAST(event_date AS STRING) FROM bronze.events WHERE event_date > '2026-01-01'"
 rows = adapter.fetchall(query)
 print(json.dumps(sorted(map(list, rows))))

@@ -26,13 +26,14 @@ from ingest.settings import PROJECT, settings
 from ingest.steps.load import ingest_feed
 from ingest.storage.store import Store
 from ingest.upkeep.compact import compact
-from pipeline.checks.verify import verify_feed
 from pipeline.cycle.rebuild import rebuild
+from pipeline.lake import Lake
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.spark.bronze import register, register_files
 from pipeline.warehouse.spark.session import configure, install
 from tests.engagement import cycle, expected, gold, play, plays, seen
+from tests.handle import verify_feed
 from tests.home import Home
 from tests.spark.conftest import spark
 from tests.spark.engines import plain
@@ -52,7 +53,7 @@ def land(home: Home) -> None:
 def register_bronze() -> None:
     """Register bronze as `before_all` does, without a plan."""
     configure(settings())
-    register(warehouse(), {})
+    register(warehouse(), Lake(settings()).store, {})
 
 
 def warehouse() -> Any:
@@ -385,5 +386,5 @@ def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
     ]
     assert all(not verify_feed(contract, home.options).differences for contract in contracts().values())
 
-    assert rebuild(home.options).outcome == "published"
+    assert rebuild(Lake(home.options)).outcome == "published"
     assert seen(home) == gold(home) == expected(home)

@@ -34,6 +34,20 @@ WITH month_use AS (
   GROUP BY
     DATE_TRUNC('MONTH', user_activity_daily.date)::DATE,
     user_activity_daily.user_id
+), app_users AS (
+  /* The version in force when the month of use ended; the first one with an app account counts for the time before */
+  SELECT
+    accounts.account_id AS account_id,
+    accounts.user_id AS user_id,
+    CASE
+      WHEN ROW_NUMBER() OVER (PARTITION BY accounts.account_id ORDER BY accounts.valid_from) = 1
+      THEN '1970-01-01'::TIMESTAMP
+      ELSE accounts.valid_from
+    END AS counts_from,
+    COALESCE(accounts.valid_to, '9999-12-31'::TIMESTAMP) AS counts_to
+  FROM silver.accounts AS accounts
+  WHERE
+    NOT accounts.user_id IS NULL
 ), first_month AS (
   SELECT
     MIN(month_use.month_date) AS month_date
@@ -56,13 +70,13 @@ WITH month_use AS (
       THEN COALESCE(month_use.capped_seconds, 0)
     END AS capped_seconds
   FROM gold.fct_mrr_monthly AS fct_mrr_monthly
-  INNER JOIN silver.accounts AS accounts
-    ON fct_mrr_monthly.account_id = accounts.account_id
-    AND accounts.is_current
-    AND NOT accounts.user_id IS NULL
+  INNER JOIN app_users AS app_users
+    ON fct_mrr_monthly.account_id = app_users.account_id
+    AND fct_mrr_monthly.month_date >= app_users.counts_from
+    AND fct_mrr_monthly.month_date < app_users.counts_to
   CROSS JOIN first_month AS first_month
   LEFT JOIN month_use AS month_use
-    ON accounts.user_id = month_use.user_id
+    ON app_users.user_id = month_use.user_id
     AND fct_mrr_monthly.month_date = (
       month_use.month_date + INTERVAL '1' MONTH
     )::DATE

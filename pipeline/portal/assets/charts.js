@@ -31,7 +31,7 @@
     await load();
     const width = Math.max(160, Math.floor(box.clientWidth));
     const full = {
-      padding: 0, autosize: { type: "fit-x", contains: "padding" }, width, config: theme(), ...spec,
+      padding: { left: 0, right: 2, top: 4, bottom: 5 }, autosize: { type: "fit-x", contains: "padding" }, width, config: theme(), ...spec,
     };
     const result = await vegaEmbed(box, full, {
       actions: false, ast: true, renderer: "svg", defaultStyle: false, logLevel: 1, tooltip: (_, event, item, value) => tip(event, value),
@@ -114,18 +114,21 @@
   });
 
   /** The range of an axis that leaves room for the number behind the longest bar. */
-  const reach = (rows) => {
+  const reach = (rows, wide) => {
+    const longest = (field) => Math.max(...rows.map((row) => row[field].length));
     const values = rows.map((row) => row.value ?? 0);
     const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
-    return [low, high + (high - low || 1) * (Math.max(...rows.map((row) => row.shown.length)) > 9 ? 0.6 : 0.22)];
+    const text = longest("shown") * 7 + 12;
+    const plot = wide - Math.min(130, longest("label") * 7) - 10;
+    return [low, low + (high - low || 1) * (plot / Math.max(plot - text, plot / 3))];
   };
 
   /** Horizontal bars, one per value of a dimension. */
-  const ranked = (rows, { step = 26 } = {}) => ({
-    height: { step }, data: { values: rows.map((row) => ({ ...row, tip: { title: row.label, [row.series]: row.shown } })) },
+  const ranked = (rows, { step = 26, wide }) => ({
+    height: rows.length * step, data: { values: rows.map((row) => ({ ...row, tip: { title: row.label, [row.series]: row.shown } })) },
     encoding: {
       y: { field: "label", type: "nominal", sort: null, title: null, axis: { grid: false, labelColor: color("text"), labelFontSize: 12, labelLimit: 130, labelPadding: 8 } },
-      x: { field: "value", type: "quantitative", title: null, axis: null, scale: { domain: reach(rows), nice: false } },
+      x: { field: "value", type: "quantitative", title: null, axis: null, scale: { domain: reach(rows, wide), nice: false } },
       tooltip,
     },
     layer: [
@@ -142,7 +145,7 @@
     const flip = low + (high - low) * 0.5;
     const written = wide / Math.max(count, 1) > (metric.format === "percent" ? 30 : 44);
     return {
-      height: { step: 24 }, data: { values: rows.map((row) => ({ ...row, tip: { title: `${row.label}, ${row.column}`, [row.series]: row.shown } })) },
+      height: new Set(rows.map((row) => row.label)).size * 24, data: { values: rows.map((row) => ({ ...row, tip: { title: `${row.label}, ${row.column}`, [row.series]: row.shown } })) },
       encoding: {
         y: { field: "label", type: "ordinal", sort: null, title: null, axis: { grid: false, labelLimit: 130 } },
         x: { field: "column", type: "ordinal", sort: null, title: columns, axis: { grid: false, orient: "top", labelAngle: 0, labelOverlap: true } },

@@ -69,19 +69,25 @@
     /** Add cubes, of the recent periods or of an older year. */
     add(cubes) {
       for (const cube of cubes) {
+        const periods = cube.periods.flatMap(([first, count]) => Array.from({ length: count }, (_, step) => add(first, cube.grain, step)));
         for (const [name, column] of Object.entries(cube.parts)) {
           const id = `${name}|${cube.dimension ?? ""}`;
           const found = this.series.get(id) ?? { periods: [], rows: new Map(), factor: 0, covers: null };
           this.series.set(id, found);
           const factor = 10 ** (column.scale ?? 0);
-          found.factor = Math.max(found.factor, factor);
+          if (column.scale) found.factor = Math.max(found.factor, factor);
           if (cube.covers) found.covers = cube.covers.map(day.parse);
-          column.data.forEach((value, place) => {
-            const item = cube.dimension === null ? "" : cube.v[place] < 0 ? REST : key(cube.values[cube.v[place]]);
+          let place = 0;
+          for (const [value, first, count] of cube.runs) {
+            const item = cube.dimension === null ? "" : value < 0 ? REST : key(cube.values[value]);
             if (!found.rows.has(item)) found.rows.set(item, new Map());
-            found.rows.get(item).set(cube.periods[cube.p[place]], value === null ? null : value / factor);
-          });
-          found.periods = [...new Set([...found.periods, ...cube.periods])].sort((a, b) => a - b);
+            const row = found.rows.get(item);
+            for (let step = 0; step < count; step++, place++) {
+              const number = column.data[place];
+              row.set(periods[first + step], number === null ? null : number / factor);
+            }
+          }
+          found.periods = [...new Set([...found.periods, ...periods])].sort((a, b) => a - b);
         }
       }
     }

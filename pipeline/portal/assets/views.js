@@ -7,6 +7,8 @@
   const MOST_SERIES = 6, MOST_BARS = 10;
 
   const nameOf = (tile, item) => tile.values?.[item.slice(1)] ?? named(item, tile.by);
+  /** Keys by what they say: numbers as numbers. */
+  const byValue = (a, b) => Number(a.slice(1)) - Number(b.slice(1)) || (a < b ? -1 : 1);
   const labelOf = (tile, data, name) => tile.labels?.[name] ?? data.metrics[name].label;
 
   /** The selection of a tile: whether it follows the page's filter, and why not. */
@@ -28,7 +30,7 @@
   const text = (value) => ({ value, text: String(value) });
 
   /** The dates of a value: a balance is that of the last one. */
-  const caption = (span, metric) => (metric.kind === "last" || metric.kind === "stored")
+  const caption = (span, data, name) => ["last", "stored"].includes(data.metrics[data.leaves(name)[0]].kind)
     ? `end of ${range(cubes.start(span.until, span.grain), span.until, span.grain)}` : range(span.since, span.until, span.grain);
 
   // ---- one number ------------------------------------------------------------------------------------------------
@@ -48,7 +50,7 @@
     const rows = buckets.map((item) => [text(item.label), cell(item.value, metric)]);
     return {
       columns: ["Period", metric.label], rows: [[text(range(span.since, span.until, span.grain)), cell(value, metric)], ...rows.length > 1 ? rows : []],
-      caption: caption(span, metric), metric, value, before, span, change: change(value, before, metric), trend,
+      caption: caption(span, data, name), metric, value, before, span, change: change(value, before, metric), trend,
     };
   };
 
@@ -110,6 +112,7 @@
     const metric = data.metrics[name];
     const span = ranges(data, name, state, tile.by);
     const keys = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
+    if (tile.order === "value") keys.sort(byValue);
     const list = keys.map((item) => {
       const chosen = { dimension: tile.by, key: item };
       return { label: nameOf(tile, item), isRest: item === REST, values: tile.metrics.map((one) => valueOf(data, one, chosen, span)),
@@ -119,10 +122,10 @@
     const rows = list.map((item) => [text(item.label), ...item.values.map((value, place) => cell(value, data.metrics[tile.metrics[place]])),
       ...(span.compared ? [cell(item.before, metric)] : [])]);
     return {
-      columns: [data.dimensionLabel(tile.by), ...tile.metrics.map((one) => labelOf(tile, data, one)), ...(span.compared ? [`${metric.label} before`] : [])],
+      columns: [data.dimensionLabel(tile.by), ...tile.metrics.map((one) => labelOf(tile, data, one)), ...(span.compared ? [`${labelOf(tile, data, name)} before`] : [])],
       rows, isEmpty: !list.length, span,
-      caption: caption(span, metric) + (shown.length < list.length ? `; ${shown.length} of ${list.length}, the table has all` : ""),
-      spec: () => charts.ranked(shown.map((item) => ({ label: item.label, isRest: item.isRest, value: item.values[0], series: metric.label, shown: show(item.values[0], metric) }))),
+      caption: caption(span, data, name) + (shown.length < list.length ? `; ${shown.length} of ${list.length}, the table has all` : ""),
+      spec: (wide) => charts.ranked(shown.map((item) => ({ label: item.label, isRest: item.isRest, value: item.values[0], series: metric.label, shown: show(item.values[0], metric) })), { wide }),
     };
   };
 
@@ -135,7 +138,7 @@
     return {
       columns: ["Step", "Number", "Of the first"], rows: steps.map((step) => [text(step.label), cell(step.value, step.metric), cell(share(step.value), percent)]),
       caption: range(span.since, span.until, span.grain), span, isEmpty: !first,
-      spec: () => charts.ranked(steps.map((step) => ({ label: step.label, value: step.value, series: "Number", shown: `${show(step.value, step.metric)}  (${show(share(step.value), percent)})` })), { step: 44 }),
+      spec: (wide) => charts.ranked(steps.map((step) => ({ label: step.label, value: step.value, series: "Number", shown: `${show(step.value, step.metric)}  (${show(share(step.value), percent)})` })), { step: 44, wide }),
     };
   };
 
@@ -149,7 +152,7 @@
     const grain = fitting(metric, span.since, span.until, tile.grain);
     let keys = data.values(name, tile.by, span.since, span.until);
     if (selection) keys = [selection.key];
-    if (isCohort || tile.order === "value") keys = keys.filter((item) => item !== REST).sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)) || (a < b ? -1 : 1));
+    if (isCohort || tile.order === "value") keys = keys.filter((item) => item !== REST).sort(byValue);
     else keys = keys.slice(0, 12);
     const found = keys.map((item) => data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain));
     const periods = [...new Map(found.flat().map((item) => [item.start, item])).values()].sort((a, b) => a.start - b.start);

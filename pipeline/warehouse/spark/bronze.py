@@ -24,9 +24,8 @@ import sqlglot
 from ingest.contracts.contract import Contract, contracts
 from ingest.contracts.schema import partitions, sql_columns
 from ingest.errors import ConfigError, DamagedLake, LostLedger
-from ingest.ledger.entry import LakeFile
+from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
-from ingest.settings import settings
 from ingest.storage.store import Store
 from pipeline.warehouse.bronze import (
     POSITIONS,
@@ -48,7 +47,7 @@ FILES = "bronze_files"
 _IN_METASTORE = "spark.sql.hive.manageFilesourcePartitions"
 
 
-def register(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> None:
+def register(warehouse: EngineAdapter, lake: Store, lost: Mapping[str, LostLedger]) -> None:
     """Register current bronze in the warehouse: one view per feed, pinned by its loads.
 
     Views that are already up to date are not replaced.
@@ -61,7 +60,6 @@ def register(warehouse: EngineAdapter, lost: Mapping[str, LostLedger]) -> None:
         ConfigError, RetriableError: the lake cannot be read.
         DamagedLake: a live file is missing, or has another size than in the ledger.
     """
-    lake = Store(settings().lake_uri)
     for schema in ("bronze", FILES):
         warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     known = _registered(warehouse)

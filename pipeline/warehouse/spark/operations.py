@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import sqlglot
 
 from ingest.contracts.contract import contracts
-from ingest.ledger.entry import SINCE_2
 from ingest.ledger.first_seen import seen_without_objects
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.settings import settings
+from ingest.ledger.sources import SINCE_2
 from ingest.storage.store import Store
 from pipeline.warehouse.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, empty_query, feeds_query
 from pipeline.warehouse.spark.session import spark_type, spark_uri, text
@@ -48,7 +47,7 @@ _REJECTS = {
 }
 
 
-def register(warehouse: EngineAdapter, lost: Collection[str] = ()) -> None:
+def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) -> None:
     """Register feeds, ledger, quarantine and past cycles in the warehouse, schema `operations`.
 
     Args:
@@ -57,7 +56,6 @@ def register(warehouse: EngineAdapter, lost: Collection[str] = ()) -> None:
     Raises:
         ConfigError, RetriableError: the lake cannot be read.
     """
-    lake = Store(settings().lake_uri)
     known = list(contracts().values())
     for schema in ("operations", FILES):
         warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")

@@ -13,12 +13,15 @@ from urllib.parse import unquote
 
 from sqlglot import exp
 
+from ingest.schemes import FOLDER, scheme_of
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
+HADOOP_SCHEMES = {"s3": "s3a"}
+"""What Hadoop calls the schemes of remote addresses."""
 PARTITIONS_AT_ONCE = 1000
 """Partitions that one statement drops."""
 ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
@@ -194,7 +197,10 @@ def spark_type(kind: str) -> str:
 
 def spark_uri(uri: str) -> str:
     """The URI for Hadoop's file systems: `s3://bucket/key` → `s3a://bucket/key`, a folder → `file:…`."""
-    return f"s3a://{uri.removeprefix('s3://')}" if uri.startswith("s3://") else Path(uri).as_uri()
+    scheme = scheme_of(uri)
+    if scheme == FOLDER:
+        return Path(uri).as_uri()
+    return f"{HADOOP_SCHEMES[scheme]}://{uri.removeprefix(f'{scheme}://')}"
 
 
 def text(value: str) -> str:

@@ -140,7 +140,7 @@ def test_line_that_is_too_long_is_skipped(
 ) -> None:
     lake.agree("events", max_line_bytes=100_000)
     monkeypatch.setattr(read, "KEPT_BYTES", 10)
-    monkeypatch.setattr("ingest.storage.store.BLOCK_BYTES", block)
+    monkeypatch.setattr("ingest.storage.kinds.disk.BLOCK_BYTES", block)
     first, last = as_lines([event("first")]), as_lines([event("last")])
     long = b'{"event_id": "' + b"x" * 300_000
     data = first + long + ends + (last if ends else b"")
@@ -159,7 +159,7 @@ def test_limit_of_a_line_does_not_depend_on_the_blocks(
     lake: Any, event: Make, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     lake.agree("events", max_line_bytes=1024)
-    monkeypatch.setattr("ingest.storage.store.BLOCK_BYTES", size)
+    monkeypatch.setattr("ingest.storage.kinds.disk.BLOCK_BYTES", size)
     sizes = [700, 1024, 1025, 1023, 3000, 1025, 900, 1024]
     lines = []
     for number, wanted in enumerate(sizes):
@@ -369,7 +369,7 @@ def test_csv_with_the_maximum_of_columns_is_read(lake: Any, end: str) -> None:
 def test_csv_row_that_is_too_long_is_skipped(
     lake: Any, monkeypatch: pytest.MonkeyPatch, end: str, size: int, block: int
 ) -> None:
-    monkeypatch.setattr("ingest.storage.store.BLOCK_BYTES", block)
+    monkeypatch.setattr("ingest.storage.kinds.disk.BLOCK_BYTES", block)
     lake.agree("events", max_line_bytes=1024)
     for long in ("x" * size, '"' + "x" * size + '"', "x" * 500 + '""' + "x" * size):
         put_csv(lake, end.join([CSV, f"e1,{ROW},1", f"{long},{ROW},2", f"e3,{ROW},3", ""]), f"{uuid.uuid4()}.csv")

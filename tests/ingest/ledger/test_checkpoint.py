@@ -13,9 +13,12 @@ import pytest
 from ingest.errors import ConfigError
 from ingest.ledger import ledger
 from ingest.ledger import objects as known
-from ingest.ledger.entry import Entry, LakeFile, LoadedObject
-from ingest.ledger.ledger import Ledger, LedgerState
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import CHANGED, NEW, SAME, KnownObjects
+from ingest.ledger.sources import LoadedObject
+from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)

@@ -15,8 +15,12 @@ import pytest
 
 from ingest.errors import ConfigError, ConflictError, LostLedger
 from ingest.ledger import ledger as ledger_module
-from ingest.ledger.entry import Entry, LakeFile, LoadedObject, OffsetRange
-from ingest.ledger.ledger import Ledger, LedgerState, Touched, touched
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.sources import LoadedObject, OffsetRange
+from ingest.ledger.state import LedgerState
+from ingest.ledger.touched import Touched, touched
 from ingest.storage.store import Store
 
 NOW = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)

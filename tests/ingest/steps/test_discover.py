@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from ingest.contracts.contract import contracts
-from ingest.ledger.ledger import LedgerState
+from ingest.ledger.state import LedgerState
 from ingest.steps import load
 from ingest.steps.discover import compare
 from ingest.storage import listing
 from ingest.storage.bucket import s3_client
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.checks.status import feed_status
-from pipeline.checks.verify import verify_feed
+from tests.handle import feed_status, verify_feed
 from tests.home import Home
 
 NAMES = (

@@ -15,11 +15,12 @@ import pytest
 from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError, RetriableError
 from ingest.limits import Limits
-from ingest.steps import load, write
+from ingest.steps import attempt, load, write
 from ingest.steps.load import ingest_feed
 from ingest.steps.read import MAX_CONSECUTIVE_STUCK
 from ingest.storage.landing import Landing
-from ingest.storage.store import Store, StoredObject
+from ingest.storage.objects import StoredObject
+from ingest.storage.store import Store
 
 
 def test_every_record_arrives_once_with_its_lineage(lake: Any, event: Any) -> None:
@@ -45,7 +46,7 @@ def test_buffered_rows_are_written_in_large_row_groups_and_are_bounded(
 ) -> None:
     for name, rows in (("FAIR_GROUP_ROWS", 5), ("SOFT_BUFFER_ROWS", 10), ("BUFFER_ROWS", 40)):
         monkeypatch.setattr(write, name, rows)
-    monkeypatch.setattr(load, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(attempt, "CHUNK_BYTES", 1)
     add, held = write.LoadWriter.add, []
 
     def watched(self: write.LoadWriter, parsed: Any) -> None:
@@ -186,7 +187,7 @@ def test_ingester_that_lost_the_race_for_an_object_does_not_load_it_twice(
 ) -> None:
     lake.put("events", "a.json", event("e1"))
     lake.put("events", "b.json", event("e2"))
-    original, raced = load._Load.run, []
+    original, raced = attempt.Attempt.run, []
 
     def run(self: Any, progress: Any) -> Any:
         result = original(self, progress)
@@ -195,7 +196,7 @@ def test_ingester_that_lost_the_race_for_an_object_does_not_load_it_twice(
             lake.ingest()  # another ingester commits the same objects first
         return result
 
-    monkeypatch.setattr(load._Load, "run", run)
+    monkeypatch.setattr(attempt.Attempt, "run", run)
     report = lake.ingest()
 
     assert (report.objects, report.position) == (0, 1)
@@ -280,7 +281,7 @@ def test_stuck_object_blocks_no_other_and_is_loaded_once_it_can_be_read(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch, blocks: int, held: int
 ) -> None:
     monkeypatch.setattr("ingest.steps.read.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.storage.landing.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.storage.kinds.disk.BLOCK_BYTES", 1000)
     monkeypatch.setattr("ingest.steps.read.BUFFER_BYTES", held)
     for name in ("a", "b", "c"):
         lake.put("events", f"{name}.json", *(event(f"{name}{n}") for n in range(20)))
@@ -330,7 +331,7 @@ def test_large_object_is_streamed_with_right_line_numbers(
     lake: Any, event: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.steps.read.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("ingest.storage.landing.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("ingest.storage.kinds.disk.BLOCK_BYTES", 1000)
     lake.put("events", "a.json", *(event(f"e{n}") for n in range(50)), b"bad", event("last"))
 
     assert lake.ingest().rows == 51

@@ -18,9 +18,9 @@ from ingest.steps import notifications as hints
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.checks.verify import verify_feed
 from pipeline.cli.show import show_ingest
-from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.ingest import IngestSummary
+from tests.handle import ingest_all, verify_feed
 from tests.home import Home
 
 
@@ -57,7 +57,7 @@ class Hinted:
         return path
 
     def ingest(self, *feeds: str, **options: Any) -> IngestSummary:
-        return ingest_all(feeds or ("activities",), lambda _: lambda objects, size: None, hinted=True, **options)
+        return ingest_all(*(feeds or ("activities",)), hinted=True, **options)
 
     def loaded(self) -> set[str]:
         lake = Store(self.home.options.lake_uri, self.home.options)

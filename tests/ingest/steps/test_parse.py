@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ingest.contracts.contract import Column, Contract, contracts
 from ingest.formats.fields import MAX_FIELDS
 from ingest.formats.tokens import BLANK
-from ingest.steps.parse import RESCUED, Parser
-from ingest.steps.read import Piece
+from ingest.records.parsed import RESCUED
+from ingest.records.parts import Piece
+from ingest.steps.parse import Parser
 
 NOON = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 GOOD: dict[str, Any] = {

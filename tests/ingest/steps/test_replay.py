@@ -10,8 +10,9 @@ import pytest
 
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConflictError, RetriableError
-from ingest.ledger.ledger import Ledger, Touched, touched
+from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import Group, Selection, bad_records, groups
+from ingest.ledger.touched import Touched, touched
 from ingest.steps.discard import discard
 from ingest.steps.replay import Replay, replay
 

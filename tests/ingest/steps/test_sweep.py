@@ -10,12 +10,13 @@ import pytest
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError
 from ingest.ledger.ledger import Ledger
-from ingest.steps.load import FeedReport, ingest_feed
+from ingest.records.report import FeedReport
+from ingest.steps.load import ingest_feed
 from ingest.steps.sweep import last_sweep, record_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.checks.status import feed_status
 from pipeline.cli.show import show_status
+from tests.handle import feed_status
 from tests.home import Home
 
 NOON = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)

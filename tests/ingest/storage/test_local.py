@@ -17,7 +17,7 @@ from ingest.contracts.source import Source, glob_regex
 from ingest.storage import local
 from ingest.storage.landing import Landing
 from ingest.storage.names import LISTED, classify, key_problem
-from ingest.storage.store import ObjectChanged, StoredObject
+from ingest.storage.objects import ObjectChanged, StoredObject
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from pipeline.alerting.alert import Alert, Channel
 from pipeline.alerting.channels.slack import slack
 from pipeline.alerting.channels.webhook import webhook
 from pipeline.alerting.report import report
-from pipeline.alerting.violations import contract_violations
 from pipeline.cycle.cycle import publish_only, run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation import completeness
+from pipeline.lake import Lake
+from tests.handle import contract_violations
 from tests.home import Home
 from tests.receivers import MailServer, Receiver
 
@@ -28,7 +29,7 @@ NOW = dt.datetime(2026, 2, 4, 12, tzinfo=dt.UTC)
 
 def cycle(home: Home, at: dt.datetime = NOW) -> RunSummary:
     settings.cache_clear()
-    return run_cycle((), settings(), lambda _: lambda objects, size: None, now=lambda: at)
+    return run_cycle(Lake(settings()), (), lambda _: lambda objects, size: None, now=lambda: at)
 
 
 def test_a_problem_is_reported_once_then_daily_then_its_recovery(home: Home, receiver: Receiver) -> None:
@@ -156,7 +157,7 @@ def test_slack_and_mail_get_each_alert_once(
     Store(running.options.lake_uri, running.options).put("ledger/_first_seen/events", seen)
 
     for _ in range(2):
-        publish_only(settings(), NOW)
+        publish_only(Lake(settings()), NOW)
 
     (text,) = (text for text in mail.texts if "events is late" in text)
     sender, recipients = text.split("\n", 1)[0].split(" -> ")

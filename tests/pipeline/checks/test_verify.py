@@ -15,10 +15,9 @@ import pytest
 from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError
 from ingest.steps.parse import Parser
-from pipeline.checks.status import feed_status
-from pipeline.checks.trace import object_history
-from pipeline.checks.verify import FeedVerdict, verify_feed
+from pipeline.checks.verify import FeedVerdict
 from pipeline.cli.show import show_history, show_status, show_verdicts
+from tests.handle import feed_status, object_history, verify_feed
 from tests.home import Home
 
 

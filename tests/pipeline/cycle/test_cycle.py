@@ -19,7 +19,9 @@ from ingest.storage.lock import file_lock
 from pipeline.cli import main
 from pipeline.cycle.cycle import publish_only, run_cycle
 from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
 from pipeline.releases.release import Release, Releases, published
+from tests.handle import ingest_all
 from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -41,7 +43,7 @@ def event(name: str, day: str, **fields: Any) -> dict[str, Any]:
 
 
 def cycle(home: Home, **options: Any) -> RunSummary:
-    return run_cycle((), home.options, lambda _: lambda objects, size: None, **options)
+    return run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None, **options)
 
 
 def plays(home: Home, number: int | None = None) -> dict[str, int]:
@@ -164,7 +166,7 @@ def test_rollback_withholds_releases_until_an_explicit_publish(running: Home) ->
     assert sum(plays(running).values()) == 3
     assert cycle(running).outcome == "held"
 
-    freed = publish_only(running.options, dt.datetime.now(dt.UTC))
+    freed = publish_only(Lake(running.options), dt.datetime.now(dt.UTC))
     assert (freed.outcome, freed.state) == ("published", 3)
     assert sum(plays(running).values()) == 5
     with pytest.raises(ConfigError, match="release 9 is not kept; kept are 1, 2, 3"):
@@ -209,18 +211,18 @@ def spoil(home: Home, model: str, statement: str) -> str:
 def test_nothing_is_published_while_a_date_is_missing(running: Home) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
     running.ingest()
-    done = publish_only(running.options, dt.datetime.now(dt.UTC))
+    done = publish_only(Lake(running.options), dt.datetime.now(dt.UTC))
     assert (done.outcome, done.exit_code) == ("not published", 1)
     assert "missing are gold.activity_engagement_metrics 2026-01-05" in done.errors[0]
     assert running.run() == "SUCCESS"
-    assert publish_only(running.options, dt.datetime.now(dt.UTC)).published_dates[DAILY] == ("2026-01-05",)
+    assert publish_only(Lake(running.options), dt.datetime.now(dt.UTC)).published_dates[DAILY] == ("2026-01-05",)
 
 
 def test_what_a_manual_plan_computed_is_published_too(running: Home) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
     running.ingest()
     running.plan()
-    done = publish_only(running.options, dt.datetime.now(dt.UTC))
+    done = publish_only(Lake(running.options), dt.datetime.now(dt.UTC))
     assert (done.outcome, done.published_dates[DAILY]) == ("published", ("2026-01-05",))
     assert plays(running)["2026-01-05"] == 2
 
@@ -233,7 +235,7 @@ def test_unknown_history_is_published_completely(running: Home) -> None:
     context = running.context()
     context.run_janitor(ignore_ttl=False)
     running.close(context)
-    done = publish_only(running.options, dt.datetime.now(dt.UTC))
+    done = publish_only(Lake(running.options), dt.datetime.now(dt.UTC))
     assert done.outcome == "published", done.errors
     assert done.published_dates[DAILY] == ("all",)
     assert plays(running)["2026-01-05"] == 2
@@ -256,9 +258,9 @@ def test_load_committed_during_the_run_is_published_with_all_of_its_dates_or_not
         running.put("events", "slipped.json", event("s1", "2026-01-05"), event("s2", "2026-02-03"))
         with monkeypatch.context() as patch:  # another host's ingest, which cannot reach this state
             patch.setattr(
-                "pipeline.cycle.ingest.invalidate", lambda *_: (_ for _ in ()).throw(RetriableError("state is locked"))
+                "pipeline.cycle.ingest.mark", lambda *_: (_ for _ in ()).throw(RetriableError("state is locked"))
             )
-            assert run.ingest_all(("events",), lambda _: lambda objects, size: None, running.options).exit_code == 1
+            assert ingest_all("events").exit_code == 1
         return opened(*arguments)
 
     monkeypatch.setattr(run, "open_project", slip)

@@ -15,11 +15,12 @@ from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError
 from ingest.ledger.ledger import Ledger
 from ingest.storage.store import Store
-from pipeline.checks.verify import verify_feed
 from pipeline.cli import main
 from pipeline.cycle.maintain import maintain_feed
+from pipeline.lake import Lake
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
+from tests.handle import verify_feed
 from tests.home import Home
 
 EVENTS = contracts()["events"]
@@ -56,7 +57,7 @@ def lived(home: Home) -> Home:
     home.put("events", "gone.json", event("g1"), b"[]", event("g3", "2026-01-03"))
     home.put("events", "other.json", event("o1"))
     home.ingest()
-    maintain_feed(EVENTS, home.options, dt.timedelta(hours=24))
+    maintain_feed(Lake(home.options), EVENTS, dt.timedelta(hours=24))
     remove(home, "gone.json")
     folder = Path(home.options.lake_uri) / "bronze/events/ingest_date=2026-01-01/event_date=2026-01-02"
     folder.mkdir(parents=True)
@@ -88,7 +89,7 @@ def test_rebuilt_bronze_has_the_same_rows(lived: Home, harm: Callable[[Home], No
     assert summary.dates["events"] == (dt.date(2026, 1, 2), dt.date(2026, 1, 3))
     assert bronze(lived) == before
     assert verify_feed(EVENTS, lived.options, deep=True).differences == []
-    assert maintain_feed(EVENTS, lived.options, dt.timedelta(0)).cleaning.files > 0
+    assert maintain_feed(Lake(lived.options), EVENTS, dt.timedelta(0)).cleaning.files > 0
     assert bronze(lived) == before
     assert not lived.ingest().dates.get("events")
 

@@ -14,8 +14,9 @@ from ingest.contracts.source import Completeness
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation import completeness
-from pipeline.invalidation.completeness import judge
+from pipeline.lake import Lake
 from pipeline.releases.release import Releases
+from tests.handle import judge
 from tests.home import Home
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -61,7 +62,7 @@ class Clocked:
 
     def cycle(self, hours: float) -> RunSummary:
         self.set_clock(hours)
-        return run_cycle((), self.home.options, lambda _: lambda objects, size: None, now=lambda: at(hours))
+        return run_cycle(Lake(self.home.options), (), lambda _: lambda objects, size: None, now=lambda: at(hours))
 
     def plays(self) -> dict[str, int]:
         with Releases(self.home.options).connect() as reader:

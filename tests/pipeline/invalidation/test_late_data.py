@@ -14,8 +14,9 @@ import pytest
 
 from ingest.contracts.contract import contracts
 from ingest.settings import settings
-from pipeline.cycle.ingest import ingest_all
 from pipeline.cycle.maintain import maintain_feed
+from pipeline.lake import Lake
+from tests.handle import ingest_all
 from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -147,7 +148,8 @@ def test_events_outside_the_history_leave_no_missing_date(settled: Home) -> None
     summary = settled.ingest()
 
     assert [note for note in summary.notes if "1 rows are older than LAKE_START 2021-01-01" in note]
-    assert set(settled.missing()) <= {"gold.rpt_engagement_by_subscription"}, "a whole table has no dates to tell apart"
+    whole = {"gold.rpt_engagement_by_subscription", "gold.rpt_retention", "gold.q3_subscription_impact_feeds"}
+    assert set(settled.missing()) <= whole, "a whole table has no dates to tell apart"
     assert set(settled.missing()).isdisjoint(DAILY)
 
 
@@ -156,7 +158,7 @@ def test_crash_between_commit_and_invalidation_is_recovered_by_the_next_ingest(
 ) -> None:
     settled.put("events", "late.json", event("late", "2026-01-02"))
     with monkeypatch.context() as crash:
-        crash.setattr("pipeline.cycle.ingest.invalidate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        crash.setattr("pipeline.cycle.ingest.mark", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             settled.ingest()
     assert settled.missing() == {}
@@ -177,7 +179,7 @@ def test_locked_state_is_a_clear_error_and_the_next_ingest_invalidates(
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        summary = ingest_all((), lambda _: lambda objects, size: None)
+        summary = ingest_all()
         other.communicate()
 
     assert [report.rows for report in summary.feeds if report.feed == "events"] == [1]
@@ -211,10 +213,10 @@ def test_compaction_recomputes_nothing(settled: Home) -> None:
     settled.run()
     before = settled.rows(f"SELECT * FROM {GOLD} ORDER BY ALL")
 
-    done = [maintain_feed(contracts()[feed], settled.options, dt.timedelta(0)) for feed in ("events", "users")]
+    done = [maintain_feed(Lake(settled.options), contracts()[feed], dt.timedelta(0)) for feed in ("events", "users")]
 
     assert [feed.compaction.before > feed.compaction.after for feed in done] == [True, True]
-    cleaned = [maintain_feed(contracts()[feed], settled.options, dt.timedelta(0)) for feed in ("events", "users")]
+    cleaned = [maintain_feed(Lake(settled.options), contracts()[feed], dt.timedelta(0)) for feed in ("events", "users")]
     assert [feed.cleaning.files for feed in cleaned] == [feed.compaction.before for feed in done]
     assert settled.ingest().models == ()
     assert settled.run() == "NOTHING_TO_DO"
@@ -233,7 +235,7 @@ def test_state_of_another_lake_is_rejected_and_a_moved_lake_is_not(
 
     monkeypatch.setenv("LAKE_URI", str(tmp_path / "other"))
     settings.cache_clear()
-    summary = ingest_all((), lambda _: lambda objects, size: None)
+    summary = ingest_all()
     assert summary.exit_code == 2
     assert f"belongs to the lake {moved}, not to {tmp_path / 'other'}" in summary.errors[0]
 

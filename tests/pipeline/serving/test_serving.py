@@ -24,10 +24,10 @@ from pipeline.cli import main
 from pipeline.process.postgres import LOCKS
 from pipeline.releases.release import FORMAT_VERSION, manifest_key
 from pipeline.serving.rows import Change, Rows
-from pipeline.serving.serve import serve
 from pipeline.serving.session import lock_key
 from pipeline.serving.types import as_text, postgres_type
 from tests.gold_states import GoldStates, Table
+from tests.handle import serve
 from tests.postgres_server import Postgres
 
 psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL: psycopg2 is not installed, the extra `postgres`")

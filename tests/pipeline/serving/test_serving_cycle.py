@@ -21,6 +21,7 @@ from pipeline.cycle.alerts import alerting
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.dev.sampling import write_sample
+from pipeline.lake import Lake
 from pipeline.releases.release import Releases, published
 from sample.options import SampleOptions
 from tests.engagement import GOLD, play
@@ -33,7 +34,7 @@ END = dt.date(2026, 3, 20)
 
 def cycle() -> RunSummary:
     settings.cache_clear()
-    return run_cycle((), settings(), lambda _: lambda objects, size: None)
+    return run_cycle(Lake(settings()), (), lambda _: lambda objects, size: None)
 
 
 def comparable(rows: list[tuple[Any, ...]]) -> list[str]:

@@ -25,13 +25,14 @@ from sqlmesh.utils.errors import SQLMeshError
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import PROJECT, settings
 from pipeline.cycle.cycle import run_cycle
-from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.ingest import IngestSummary
 from pipeline.cycle.rebuild import rebuild
 from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
 from pipeline.releases.release import Releases
-from pipeline.state.compute_lock import compute_lock
-from pipeline.state.opening import open_state
+from pipeline.state.opening import state_database
 from tests.conftest import settings_of
+from tests.handle import ingest_all
 from tests.home import PostgresHome, copy_home
 from tests.postgres_server import Postgres
 
@@ -76,11 +77,11 @@ def shared(planned: PostgresHome, postgres_home: PostgresHome) -> PostgresHome:
 
 
 def cycle(home: PostgresHome, **options: Any) -> RunSummary:
-    return run_cycle((), home.options, lambda _: lambda objects, size: None, **options)
+    return run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None, **options)
 
 
 def ingest() -> IngestSummary:
-    return ingest_all((), lambda _: lambda objects, size: None)
+    return ingest_all()
 
 
 def plays(home: PostgresHome) -> dict[str, int]:
@@ -127,8 +128,8 @@ def resume(process: subprocess.Popen[str]) -> str:
 
 HOLD = """
 from ingest.settings import settings
-from pipeline.state.compute_lock import compute_lock
-with compute_lock(settings()):
+from pipeline.state.opening import state_database
+with state_database(settings()).compute_lock():
     print("paused", flush=True)
     input()
 """
@@ -266,13 +267,14 @@ def test_two_cycles_of_two_hosts_one_after_the_other(shared: PostgresHome, tmp_p
 import sys
 import pipeline.cycle.cycle
 from ingest.settings import settings
+from pipeline.lake import Lake
 ingest_all = pipeline.cycle.cycle.ingest_all
 def pause(*args, **kwargs):
     print("paused", flush=True)
     input()
     return ingest_all(*args, **kwargs)
 pipeline.cycle.cycle.ingest_all = pause
-done = pipeline.cycle.cycle.run_cycle((), settings(), lambda _: lambda objects, size: None)
+done = pipeline.cycle.cycle.run_cycle(Lake(settings()), (), lambda _: lambda objects, size: None)
 print(done.outcome, done.state, done.errors)
 """
     with paused(script, **elsewhere) as first:
@@ -352,7 +354,7 @@ def wrong_clock(patch: pytest.MonkeyPatch, seconds: int) -> None:
     moved = time.time
     patch.setattr("sqlmesh.core.state_sync.db.interval.now_timestamp", lambda: int((moved() + seconds) * 1000))
     patch.setattr("sqlmesh.core.scheduler.now_timestamp", lambda: int((moved() + seconds) * 1000))
-    patch.setattr("pipeline.state.compute_lock.now_ms", lambda: int((moved() + seconds) * 1000))
+    patch.setattr("pipeline.state.clock.now_ms", lambda: int((moved() + seconds) * 1000))
 
 
 def test_dates_to_publish_are_found_although_clocks_differ(
@@ -382,9 +384,10 @@ def test_kill_between_commit_and_marking_is_recovered(shared: PostgresHome) -> N
     script = """
 import os, signal
 import pipeline.invalidation.invalidate
-from pipeline.cycle.ingest import ingest_all
+from tests.handle import ingest_all
+
 pipeline.invalidation.invalidate.remove_intervals = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-ingest_all((), lambda _: lambda objects, size: None)
+ingest_all()
 """
     killed = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)})
     assert killed.returncode == -signal.SIGKILL
@@ -399,7 +402,7 @@ ingest_all((), lambda _: lambda objects, size: None)
 
 def test_lost_lock_fails_and_what_was_loaded_meanwhile_is_marked_again(shared: PostgresHome) -> None:
     shared.put("events", "late.json", event("late", "2026-01-20"))
-    lock = compute_lock(shared.options)
+    lock = state_database(shared.options).compute_lock()
     lock.__enter__()
     shared.state(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = "
@@ -444,13 +447,13 @@ def test_rebuild_starts_a_new_state_and_keeps_the_old_one_until_it_is_done(
     before = plays(shared)
     Path(shared.options.warehouse_path).unlink()
     with monkeypatch.context() as crash:
-        crash.setattr("pipeline.cycle.rebuild.invalidate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        crash.setattr("pipeline.cycle.rebuild.mark", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
-                rebuild(shared.options)
+                rebuild(Lake(shared.options))
             assert shared.state("SELECT COUNT(*) > 0 FROM sqlmesh_before_rebuild._snapshots") == ["t"]
 
-    done = rebuild(shared.options)
+    done = rebuild(Lake(shared.options))
 
     assert (done.outcome, done.errors) == ("published", [])
     assert plays(shared) == published_plays(shared) == before
@@ -479,7 +482,7 @@ def test_another_warehouse_is_rejected(shared: PostgresHome, monkeypatch: pytest
         settings.cache_clear()
         with pytest.raises(SQLMeshError, match=r"belongs to the warehouse \S+, but \S+ is another one"):
             shared.run()
-        done = run_cycle((), settings(), lambda _: lambda objects, size: None)
+        done = run_cycle(Lake(settings()), (), lambda _: lambda objects, size: None)
         assert done.exit_code == 2
         assert "run `lake rebuild`" in done.errors[0]
     settings.cache_clear()
@@ -535,12 +538,13 @@ def test_wrong_password_is_a_configuration_error(postgres_home: PostgresHome, mo
     monkeypatch.setenv("PGPASSWORD", "not-this-one")
     settings.cache_clear()
     with pytest.raises(ConfigError, match=r"password authentication failed .* Correct PGUSER, PGPASSWORD or"):
-        open_state(settings())
+        state_database(settings()).open()
     assert "not-this-one" not in repr(settings())
 
 
 def test_missing_library_is_named(postgres_home: PostgresHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg2", None)
-    monkeypatch.delitem(sys.modules, "pipeline.state.postgres", raising=False)
+    for name in ("postgres", "shared"):
+        monkeypatch.delitem(sys.modules, f"pipeline.state.{name}", raising=False)
     with pytest.raises(ConfigError, match=r"needs psycopg2: install requirements-postgres\.lock"):
-        open_state(postgres_home.options)
+        state_database(postgres_home.options).open()

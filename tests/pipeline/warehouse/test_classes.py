@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ingest.contracts.classes import Class
+from pipeline.access.classes import Classed, Use, classify
 from pipeline.warehouse.classes import Classes, column_classes, project_classes
-from tests.classed import classed_project
+from tests.classed import classed_project, model
 
 EXPRESSIONS = {
     "as_itself": ("people.person_id", Class.DIRECT),
@@ -148,6 +149,53 @@ def test_declaration_changes_the_class_it_was_written_for_and_no_other(classes: 
     assert classes.restricted("gold.per_country") == []
     assert set(classes.restricted("gold.per_person")) == {"person_id", "paid", "m"}
     assert classes.minimum_group_size == 5
+
+
+def test_table_that_reads_itself_has_the_classes_of_what_it_began_with(tmp_path: Path) -> None:
+    sql = (
+        "SELECT people.hired_at::DATE AS x, people.country AS now, earlier.now AS before, earlier.before AS long_ago "
+        "FROM silver.people AS people LEFT JOIN silver.states AS earlier ON people.team = earlier.now"
+    )
+    kind = "INCREMENTAL_BY_TIME_RANGE (time_column x)"
+    path, text = next(iter(model("silver.states", sql, kind).items()))
+    columns = "  columns (x DATE, now TEXT, before TEXT, long_ago TEXT),\n  grain"
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(text.replace("  grain", columns))
+    with classed_project(tmp_path, {"gold.x": "SELECT s.long_ago AS x FROM silver.states AS s"}) as context:
+        found = project_classes(context)
+    assert found.of("gold.x", "x").class_ is Class.QUASI
+    assert found.lineage.upstream("gold.x.x")[0].source == "bronze.people.country"
+
+
+def test_long_chain_of_tables() -> None:
+    uses = {f"silver.t{n}": {"a": (Use(f"silver.t{n - 1}", "a"),)} for n in range(2000, 0, -1)}
+    sources = {"silver.t0": {"a": Classed(Class.QUASI, Class.QUASI)}}
+    assert classify(sources, uses, {})["silver.t2000"]["a"].class_ is Class.QUASI
+
+
+PYTHON = """from sqlmesh import model
+
+@model("gold.computed", columns={"team": "text"}, depends_on=["silver.people"], kind="FULL")
+def execute(context, start, end, execution_time, **kwargs):
+    yield from ()
+"""
+
+
+def test_what_cannot_be_read_from_sql_has_the_strictest_class_of_what_it_may_read(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "computed.py").write_text(PYTHON)
+    loose = {"silver.all": "SELECT * FROM bronze.unknown", "gold.stars": "SELECT s.id AS id FROM silver.all AS s"}
+    with classed_project(tmp_path, loose) as context:
+        found = project_classes(context)
+    assert found.of("gold.computed", "team").class_ is Class.SENSITIVE
+    assert found.of("gold.computed", "team").origins >= {"bronze.people.salary", "bronze.people.person_id"}
+    assert found.lineage.sources("gold.stars.id")[0].source == "silver.all.id"
+
+
+def test_names_of_personal_columns_of_every_layer(classes: Classes) -> None:
+    names = classes.personal_names()
+    assert {"person_id", "serial", "as_itself", "paid", "place"} <= names
+    assert not names & {"team", "row_number", "payments", "mean"}
 
 
 def test_classes_alone_by_table_and_column(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""The state of a feed: the sum of its ledger's entries up to a position."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+
+from ingest.ledger.entry import Entry
+from ingest.ledger.files import LakeFile
+from ingest.ledger.objects import KnownObjects
+from ingest.ledger.sources import Partition
+
+
+@dataclass(slots=True)
+class LedgerState:
+    """The sum of entries 1..position.
+
+    Attributes:
+        objects: the current version of each source object.
+        files: live files by path.
+        newest_object_at: when the newest object ever loaded was written; None before the first.
+        next_offsets: for each topic partition, the offset at which the next load begins.
+        contract: the contract of the newest loads; empty when it was never recorded (see evolution.py).
+    """
+
+    position: int = 0
+    objects: KnownObjects = field(default_factory=KnownObjects)
+    files: dict[str, LakeFile] = field(default_factory=dict)
+    newest_object_at: dt.datetime | None = None
+    next_offsets: dict[Partition, int] = field(default_factory=dict)
+    contract: str = ""
+
+    def apply(self, sequence: int, entry: Entry) -> None:
+        """Advance the state by one entry."""
+        if entry.begins == sequence:
+            self.objects, self.files, self.next_offsets, self.newest_object_at = KnownObjects(), {}, {}, None
+        else:
+            assert sequence == self.position + 1
+        self.objects.update(entry.objects)
+        for path in entry.removed:
+            del self.files[path]
+        self.files.update((file.path, file) for file in entry.added)
+        self.next_offsets.update((item.place, item.last_offset + 1) for item in entry.ranges)
+        times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
+        self.newest_object_at = max(times, default=None)
+        self.contract = entry.contract or self.contract
+        self.position = sequence
+
+    def copy(self) -> LedgerState:
+        """Return a state that can be advanced independently of this one."""
+        return replace(self, objects=self.objects.copy(), files=dict(self.files), next_offsets=dict(self.next_offsets))
+
+    def bronze_files(self) -> list[LakeFile]:
+        """Return the live bronze files in path order."""
+        return sorted(
+            (file for path, file in self.files.items() if path.startswith("bronze/")), key=lambda file: file.path
+        )

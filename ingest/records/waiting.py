@@ -1,0 +1,69 @@
+"""Objects that wait to be loaded: one version, and all of a feed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.storage.names import NotLoaded
+from ingest.storage.objects import StoredObject
+
+BATCH_OBJECTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An object version that is not in bronze yet.
+
+    Attributes:
+        source_file: bucket/key, independent of the landing's root.
+        version: the version as listed.
+        replaces: whether the ledger has an older version of the object.
+    """
+
+    source_file: str
+    version: StoredObject
+    replaces: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Waiting objects in key order, as columns: a million objects take about 150 MB.
+
+    Attributes:
+        table: key, etag, size, modified_at and replaces.
+        ignored: objects that a rule ignores, by rule; they do not wait.
+        unloadable: objects that cannot be loaded, by reason; they do not wait.
+    """
+
+    bucket: str
+    table: pa.Table
+    ignored: tuple[NotLoaded, ...] = ()
+    unloadable: tuple[NotLoaded, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        for batch in self.table.to_batches(BATCH_OBJECTS):
+            for row in batch.to_pylist():
+                replaces = row.pop("replaces")
+                yield Waiting(f"{self.bucket}/{row['key']}", StoredObject(**row), replaces)
+
+    @property
+    def bytes(self) -> int:
+        """Stored size of all waiting objects, in bytes."""
+        return int(pc.sum(self.table.column("size")).as_py() or 0)
+
+    def without(self, source_files: Collection[str]) -> Backlog:
+        """The backlog without the given objects."""
+        keys = [name.removeprefix(f"{self.bucket}/") for name in source_files]
+        mask = pc.invert(pc.is_in(self.table.column("key"), pa.array(keys, pa.string())))
+        return replace(self, table=self.table.filter(mask)) if keys else self
+
+    def filter_replacing(self, replaces: bool) -> Backlog:
+        """The objects that replace an older version, or those that do not."""
+        return replace(self, table=self.table.filter(pc.equal(self.table.column("replaces"), replaces)))

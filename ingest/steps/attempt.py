@@ -1,0 +1,204 @@
+"""One attempt at a load: read, parse and write its objects, up to the entry that would commit them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from dataclasses import replace
+
+from ingest.contracts.contract import Contract
+from ingest.errors import LakemeshError, describe, is_defect
+from ingest.ledger.dropped import Dropped
+from ingest.ledger.entry import Entry
+from ingest.ledger.evolution import unrecorded
+from ingest.ledger.files import LakeFile
+from ingest.ledger.sources import LoadedObject
+from ingest.ledger.state import LedgerState
+from ingest.limits import Limits
+from ingest.records.parsed import RESCUED, Parsed, Reject
+from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread
+from ingest.records.report import Progress
+from ingest.records.waiting import Waiting
+from ingest.steps.parse import Parser
+from ingest.steps.read import StreamFailed, read_pieces
+from ingest.steps.rewrite import rewrite_without
+from ingest.steps.write import LoadWriter
+from ingest.storage.landing import Landing
+from ingest.storage.objects import ObjectChanged
+from ingest.storage.store import Store
+
+CHUNK_BYTES, CHUNK_LINES = 4 << 20, 50_000
+"""Lines are parsed together once they reach this many bytes or lines."""
+
+
+class DefectiveLoad(Exception):  # noqa: N818  handled by loading the objects separately
+    """A defect that some object of a load hits; loading the objects separately shows which."""
+
+    def __init__(self, error: BaseException, size: int) -> None:
+        among = f"this object, or one of {size - 1:,} others in its load, causes an " if size > 1 else ""
+        super().__init__(f"{among}unexpected {describe(error)}; a defect, please report it with the logged traceback")
+        self.error = error
+
+
+class Attempt:
+    """One attempt at a load, up to its ledger entry."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        landing: Landing,
+        lake: Store,
+        state: LedgerState,
+        objects: list[Waiting],
+        corrupt: dict[str, str],
+        dropped: Dropped,
+        started_at: dt.datetime,
+        limits: Limits,
+    ) -> None:
+        self.load_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+        self.contract, self.landing, self.lake, self.state = contract, landing, lake, state
+        self.objects, self.corrupt, self.dropped, self.started_at = objects, corrupt, dropped, started_at
+        self.before = state.objects.lookup(item.source_file for item in objects if item.replaces)
+        self.limits = limits
+        self.changed: set[str] = set()
+        self.stuck: dict[str, str] = {}
+        self.writer = LoadWriter(lake, contract, objects, self.load_id, started_at)
+        self.rewritten: list[LakeFile] = []
+        self.hashes: dict[int, str] = {}
+        self.reasons: dict[str, int] = {}
+        self.rescued = 0
+
+    def run(self, progress: Progress | None) -> Entry | None:
+        """Read and write all objects, or leave nothing behind. The entry is None if no object could be read."""
+        try:
+            with self.lake.disk_errors():
+                return self._run(progress)
+        except BaseException as error:
+            self.discard()
+            if is_defect(error) and not isinstance(error, ObjectChanged | StreamFailed):
+                raise DefectiveLoad(error, len(self.objects)) from error
+            raise
+
+    def _run(self, progress: Progress | None) -> Entry | None:
+        parser = Parser(self.contract, [item.version.modified_at for item in self.objects])
+        known = self._known_content()
+        chunk: list[Piece] = []
+        size = lines = 0
+        reading = [
+            item for number, item in enumerate(self.objects) if number not in known and not self._is_corrupt(item)
+        ]
+        numbers = {item.source_file: number for number, item in enumerate(self.objects)}
+        for part in read_pieces(self.landing, self.contract, reading, self.limits):
+            item = reading[part.source]
+            number = numbers[item.source_file]
+            if isinstance(part, ObjectEnd | Unread):
+                if isinstance(part, ObjectEnd):
+                    self.hashes[number] = part.content_hash
+                elif isinstance(part.reason, ObjectChanged):
+                    self.changed.add(item.source_file)
+                else:
+                    self.stuck[item.source_file] = str(part.reason)
+                if progress:
+                    progress(1, item.version.size)
+                continue
+            if isinstance(part, Broken):
+                self._write(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, part.detail, b"")]))
+                continue
+            if isinstance(part, LongLine):
+                detail = (
+                    f"{part.size} bytes, expected at most {self.contract.max_line_bytes}; only its beginning is kept"
+                )
+                reject = Reject(number, part.line, "line_too_long", None, detail, part.head)
+                self._write(Parsed(parser.empty(), [reject]))
+                continue
+            chunk.append(replace(part, source=number))
+            size += len(part.data)
+            lines += part.data.count(b"\n")
+            if size >= CHUNK_BYTES or lines >= CHUNK_LINES:
+                self._write(parser.parse(chunk))
+                chunk, size, lines = [], 0, 0
+        if chunk:
+            self._write(parser.parse(chunk))
+        for number, item in enumerate(self.objects):
+            if self._is_corrupt(item) and number not in known:
+                digest = hashlib.sha256()
+                for block in self.landing.read(item.version):
+                    digest.update(block)
+                self.hashes[number] = digest.hexdigest()
+                detail = self.corrupt[item.source_file]
+                self._write(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, detail, b"")]))
+        if not self.hashes and not known:
+            return None
+        added = self.writer.finish()
+        replaced = {
+            item.source_file: self.before[item.source_file]
+            for number, item in enumerate(self.objects)
+            if item.replaces and (number in self.hashes or self._replaces_other(known.get(number)))
+        }
+        rewrite = rewrite_without(self.lake, self.state, replaced, self.load_id)
+        self.rewritten = rewrite.added
+        objects = [self._loaded(number) for number in sorted(self.hashes)]
+        objects += [replace(version, etag=self.objects[number].version.etag) for number, version in known.items()]
+        return Entry(
+            self.load_id,
+            self.started_at,
+            tuple(objects),
+            (*added, *rewrite.added),
+            tuple(rewrite.removed),
+            contract=unrecorded(self.contract, self.state),
+        )
+
+    def discard(self) -> None:
+        """Delete the files of a load that will not commit."""
+        self.writer.discard()
+        self.lake.delete([file.path for file in self.rewritten])
+
+    def _write(self, parsed: Parsed) -> None:
+        for reject in parsed.rejects:
+            self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
+        self.rescued += len(parsed.rows) - parsed.rows.column(RESCUED).null_count
+        self.writer.add(parsed)
+
+    def _is_corrupt(self, item: Waiting) -> bool:
+        return item.source_file in self.corrupt
+
+    def _known_content(self) -> dict[int, LoadedObject]:
+        """Objects whose content equals a version loaded or dropped under the same key, with that version."""
+        found = {}
+        for number, item in enumerate(self.objects):
+            versions = [self.before[item.source_file]] if item.replaces else []
+            versions += [note.version for note in self.dropped.get(item.source_file, ())]
+            if not versions:
+                continue
+            digest = hashlib.sha256()
+            try:
+                for block in self.landing.read(item.version):
+                    digest.update(block)
+            except (ObjectChanged, LakemeshError):
+                continue  # raised again when the object is read in full
+            content = digest.hexdigest()
+            if same := next((version for version in versions if version.content_hash == content), None):
+                found[number] = same
+        return found
+
+    def _replaces_other(self, version: LoadedObject | None) -> bool:
+        """Whether a version that came again replaces a different one."""
+        return version is not None and version.content_hash != self.before[version.source_file].content_hash
+
+    def _loaded(self, number: int) -> LoadedObject:
+        item, rows = self.objects[number], int(self.writer.rows[number])
+        quarantined = int(self.writer.quarantined[number])
+        return LoadedObject(
+            item.source_file,
+            item.version.etag,
+            self.hashes[number],
+            item.version.size,
+            item.version.modified_at,
+            rows + quarantined,
+            rows,
+            quarantined,
+            tuple(sorted(self.writer.dates_of(number))),
+            self.contract.version,
+            self.load_id,
+        )

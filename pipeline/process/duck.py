@@ -1,0 +1,47 @@
+"""Errors of DuckDB as Lakemesh's errors, on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from ingest.errors import RetriableError
+
+UNAVAILABLE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
+"""Errors of files, disks and networks, not of a statement."""
+_SHOWN_CHARACTERS = 300
+
+
+@contextmanager
+def translate_errors(place: str, then: str = "", kinds: tuple[type[duckdb.Error], ...] = UNAVAILABLE) -> Iterator[None]:
+    """Translate errors of DuckDB into RetriableError.
+
+    Args:
+        place: the file or store, for messages.
+        then: the end of the message: what was kept, and the next step.
+        kinds: the errors to translate; by default not those of a wrong statement.
+
+    Raises:
+        RetriableError: DuckDB raised one of them.
+    """
+    try:
+        yield
+    except kinds as error:
+        raise unavailable(place, error, then) from error
+
+
+def unavailable(place: str, error: Exception, then: str = "") -> RetriableError:
+    """The error for a file or store that DuckDB cannot use at the moment; arguments as in `translate_errors`."""
+    return RetriableError(f"{place}: {error_text(error)[:_SHOWN_CHARACTERS]}{then}")
+
+
+def error_text(error: Exception) -> str:
+    """The first line of a message, which says what happened; the others quote the statement."""
+    return " ".join((str(error).splitlines() or [""])[0].split())
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether an error is due to another process that has the database file open, whichever library reports it."""
+    return "could not set lock" in str(error).lower()

@@ -1,0 +1,65 @@
+"""DuckDB, the embedded engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+from ingest.errors import LostLedger
+from ingest.settings import Settings
+from ingest.sql import literal
+from ingest.storage.store import Store
+from pipeline.state import aside
+from pipeline.warehouse import bronze, operations
+from pipeline.warehouse.duck import lake_statements
+from pipeline.warehouse.engine import DIALECT, FILE_FORMAT, Engine
+
+
+class DuckEngine(Engine):
+    """A warehouse in a DuckDB file."""
+
+    dialect = DIALECT
+
+    @classmethod
+    def configure(cls, options: Settings) -> None:
+        """See Engine."""
+
+    @classmethod
+    def set_aside(cls, options: Settings) -> None:
+        """See Engine."""
+        aside.set_aside(options.warehouse_path)
+
+    @classmethod
+    def drop_aside(cls, options: Settings) -> None:
+        """See Engine."""
+        aside.drop_aside(options.warehouse_path)
+
+    def drop_models(self, context: Any) -> None:
+        """See Engine. The file is new."""
+
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+        """See Engine."""
+        # Not returned: SQLMesh logs statements that it cannot parse, and these contain credentials.
+        for statement in lake_statements(options):
+            self.adapter.cursor.execute(statement)
+        return [*bronze.registration(self.adapter, lake, lost), *operations.registration(lake, lost)]
+
+    def tables(self) -> set[str]:
+        """See Engine."""
+        stored = self.adapter.fetchall("SELECT table_schema, table_name FROM information_schema.tables")
+        return {f"{schema}.{name}" for schema, name in stored}
+
+    def select(self, query: exp.Query) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """See Engine."""
+        cursor = self.adapter.cursor
+        cursor.execute(query.sql(DIALECT))
+        return [item[0] for item in cursor.description], cursor.fetchall()
+
+    def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
+        """See Engine."""
+        cursor = self.adapter.cursor
+        cursor.execute(f"COPY ({query.sql(DIALECT)}) TO {literal(path)} {FILE_FORMAT}")
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,84 @@
+"""Spark, for data that outgrows one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+from ingest.errors import LostLedger
+from ingest.settings import Settings
+from ingest.sql import identifier, literal
+from ingest.storage.store import Store
+from pipeline.warehouse.duck import in_memory
+from pipeline.warehouse.engine import DIALECT, FILE_FORMAT, Engine
+from pipeline.warehouse.spark import bronze, operations, session
+
+
+class SparkEngine(Engine):
+    """A warehouse in the tables of a Spark catalog."""
+
+    dialect = "spark"
+
+    @classmethod
+    def configure(cls, options: Settings) -> None:
+        """See Engine."""
+        session.configure(options)
+        session.install()
+
+    @classmethod
+    def set_aside(cls, options: Settings) -> None:
+        """See Engine. Spark's tables are dropped instead, once the project is loaded."""
+
+    @classmethod
+    def drop_aside(cls, options: Settings) -> None:
+        """See Engine."""
+
+    def drop_models(self, context: Any) -> None:
+        """See Engine."""
+        session.drop_models(context)
+
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+        """See Engine. The registration runs here, so that unchanged views are skipped."""
+        bronze.register(self.adapter, lake, lost)
+        operations.register(self.adapter, lake, lost)
+        return []
+
+    def tables(self) -> set[str]:
+        """See Engine."""
+        schemas = [schema for (schema,) in self.adapter.fetchall("SHOW SCHEMAS")]
+        return {
+            f"{schema}.{row[1]}" for schema in schemas for row in self.adapter.fetchall(f"SHOW TABLES IN `{schema}`")
+        }
+
+    def select(self, query: exp.Query) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """See Engine."""
+        frame = self.adapter.spark.sql(query.sql(self.dialect, identify=True))
+        return list(frame.columns), [tuple(row) for row in frame.collect()]
+
+    def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
+        """See Engine. The rows come through the driver as Arrow."""
+        order = query.args.pop("order", None)
+        rows = self._arrow(query)
+        typed = ", ".join(
+            f"CAST({identifier(name)} AS {kind.sql(DIALECT)}) AS {identifier(name)}" for name, kind in columns.items()
+        )
+        with in_memory() as writer:
+            writer.register("spark_rows", rows)
+            ordered = order.sql(DIALECT) if order else ""
+            target = f"{literal(path)} {FILE_FORMAT}"
+            writer.execute(f"COPY (SELECT {typed} FROM spark_rows {ordered}) TO {target}")
+        return len(rows)
+
+    def _arrow(self, query: exp.Query) -> Any:
+        """The rows as an Arrow table, without a detour through pandas, which would lose types."""
+        import pyarrow as pa
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        frame = self.adapter.spark.sql(query.sql(self.dialect, identify=True))
+        if not hasattr(frame, "_jdf"):  # Spark Connect
+            table, _ = frame._session.client.to_table(frame._plan.to_proto(frame._session.client))
+            return table
+        return pa.Table.from_batches(frame._collect_as_arrow(), schema=to_arrow_schema(frame.schema))
