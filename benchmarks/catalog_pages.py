@@ -39,14 +39,15 @@ TYPED = """async (query) => {
     return [performance.now() - began, document.querySelectorAll('.result').length];
 }"""
 WORDS = (
-    "account activity address amount audience balance basket billing booking budget campaign cancel carrier cart category "
-    "channel claim click cohort consent contact content contract country coupon course currency customer delivery deposit "
-    "device discount driver email employee episode event expense forecast fraud fulfilment gift invoice item journal label "
-    "lead ledger lesson license listing loan location margin market media member message order package page partner "
-    "payment payout plan player playlist price product profile project promotion purchase quote rating receipt refund "
-    "region rental report return review route salary schedule score season segment session shipment store stream student "
-    "subscription supplier survey task tax teacher ticket title track transfer trial usage vehicle vendor visit voucher "
-    "wallet warehouse workflow"
+    "account activity address amount audience balance basket billing booking budget campaign cancel "
+    "carrier cart category channel claim click cohort consent contact content contract country coupon "
+    "course currency customer delivery deposit device discount driver email employee episode event "
+    "expense forecast fraud fulfilment gift invoice item journal label lead ledger lesson license listing "
+    "loan location margin market media member message order package page partner payment payout plan "
+    "player playlist price product profile project promotion purchase quote rating receipt refund region "
+    "rental report return review route salary schedule score season segment session shipment store stream "
+    "student subscription supplier survey task tax teacher ticket title track transfer trial usage "
+    "vehicle vendor visit voucher wallet warehouse workflow"
 ).split()
 ENDINGS = "id key name code type status amount count rate date at seconds share flag number".split()
 DOMAINS = "commerce content finance growth learning logistics people product sales support".split()
@@ -99,7 +100,8 @@ def _table(draw: random.Random, name: str, columns: int, before: list[Table]) ->
             f"{parent.name}.{draw.choice(parent.columns).name}"
             for parent in draw.sample(parents, min(len(parents), draw.choice((1, 1, 2))))
         ]
-        text = f"{column.replace('_', ' ').capitalize()} of the {draw.choice(WORDS)}, as the {draw.choice(WORDS)} reports it"
+        about = f"{column.replace('_', ' ').capitalize()} of the {draw.choice(WORDS)}"
+        text = f"{about}, as the {draw.choice(WORDS)} reports it"
         profile = Profile(draw.randrange(1000), draw.randrange(1, 10_000), "0", "99", (("a", 5), ("b", 3)))
         made.append(
             Column(

@@ -5,7 +5,7 @@
 //     edges  [[row id, row id, kind]]: from a row of an earlier card to one of a later card
 "use strict";
 {
-  const WIDTH = 236, HEAD = 34, ROW = 24, GAP = 26, BETWEEN = 92, PAD = 10;
+  const WIDTH = 218, HEAD = 34, ROW = 24, GAP = 22, BETWEEN = 62, PAD = 10;
 
   const height = (card) => HEAD + card.rows.length * ROW + (card.more ? ROW : 0) + (card.rows.length || card.more ? 6 : 0);
 
@@ -93,7 +93,7 @@
       head.append(
         el("svg:title", { text: card.note ? `${card.title}, ${card.note}` : card.title }),
         el("svg:rect", { class: "node-head", x: left + 1, y: top + 1, width: WIDTH - 2, height: HEAD - 2, rx: 6 }),
-        el("svg:text", { class: "node-title", x: left + 12, y: top + 22, text: cut(card.title, card.note ? 25 : 31) }));
+        el("svg:text", { class: "node-title", x: left + 12, y: top + 22, text: cut(card.title, card.note ? 21 : 28) }));
       if (card.note) head.append(el("svg:text", { class: "node-note", x: left + WIDTH - 11, y: top + 21, "text-anchor": "end", text: cut(card.note, 12) }));
       group.append(head);
       card.rows.forEach((row, number) => {
@@ -103,7 +103,7 @@
         item.append(
           el("svg:title", { text: row.note ? `${row.text}, ${row.note}` : row.text }),
           el("svg:rect", { x: left + 4, y: y + 2, width: WIDTH - 8, height: ROW - 1, rx: 4 }),
-          el("svg:text", { x: left + 12, y: y + 18, text: cut(row.text, row.note ? 24 : 31) }));
+          el("svg:text", { x: left + 12, y: y + 18, text: cut(row.text, row.note ? 21 : 28) }));
         if (row.note) item.append(el("svg:text", { class: "node-note", x: left + WIDTH - 11, y: y + 18, "text-anchor": "end", text: cut(row.note, 10) }));
         groups.set(row.id, item);
         group.append(item);
@@ -111,13 +111,13 @@
       if (card.more) group.append(el("svg:text", { class: "node-note", x: left + 12, y: top + HEAD + card.rows.length * ROW + 18, text: card.more }));
       svg.append(group);
     }
-    const touching = new Map();
+    const edgePaths = new Map();
     for (const [from, to, kind = ""] of edges) {
       const [one, other] = [plan.cardOf.get(from), plan.cardOf.get(to)];
-      if (!one || !other) continue;
+      if (!one || !other || one === other) continue;
       const x1 = plan.at.get(one.id).left + WIDTH, x2 = plan.at.get(other.id).left;
       const y1 = anchors.get(from), y2 = anchors.get(to);
-      const bend = Math.max(40, (x2 - x1) / 2);
+      const bend = Math.max(30, (x2 - x1) / 2);
       const path = el("svg:path", { d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, class: `line ${kind}` });
       lines.append(path);
       if (ends) {
@@ -125,7 +125,7 @@
           el("svg:path", { class: "line-end", d: `M${x1} ${y1 - 5}L${x1 + 9} ${y1}L${x1} ${y1 + 5}` }),
           el("svg:path", { class: "line-end", d: `M${x2 - 7} ${y2 - 5}V${y2 + 5}` }));
       }
-      for (const id of [from, to]) { if (!touching.has(id)) touching.set(id, []); touching.get(id).push(path); }
+      edgePaths.set(`${from}\n${to}`, path);
     }
     const mark = (id, on) => {
       svg.classList.toggle("marking", on);
@@ -142,12 +142,6 @@
       follow(id, true);
       follow(id, false);
     };
-    const edgePaths = new Map();
-    { // paths in the order of edges
-      const paths = [...lines.querySelectorAll(".line")];
-      edges.filter(([from, to]) => plan.cardOf.get(from) && plan.cardOf.get(to))
-        .forEach(([from, to], number) => edgePaths.set(`${from}\n${to}`, paths[number]));
-    }
     for (const [id, item] of groups) {
       item.addEventListener("mouseenter", () => mark(id, true));
       item.addEventListener("mouseleave", () => mark(id, false));

@@ -68,7 +68,7 @@
   const steps = (title, entries, names) => {
     const shown = entries.slice(0, 400);
     return el("details", { class: "card", open: entries.length > 0 && entries.length <= 12 }, el("summary", {}, el("h2", { text: title }), el("span", { class: "quiet", text: ` ${show(entries.length, catalog.COUNT)}` })),
-      entries.length ? el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "sr-only", text: title }), el("thead", {}, el("tr", {}, el("th", { scope: "col", text: "Name" }), el("th", { scope: "col", class: "num", text: "Steps" }))),
+      entries.length ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, el("table", {}, el("caption", { class: "sr-only", text: title }), el("thead", {}, el("tr", {}, el("th", { scope: "col", text: "Name" }), el("th", { scope: "col", class: "num", text: "Steps" }))),
         el("tbody", {}, shown.map(([number, distance]) => el("tr", {}, el("th", { scope: "row" }, catalog.referenceLink(names(number))), el("td", { class: "num", text: String(distance) })))))) : el("p", { class: "quiet", text: "Nothing." }));
   };
 

@@ -163,7 +163,7 @@
         el("summary", {}, el("h2", { text: heading }), el("span", { class: "quiet", text: ` ${members.length} · ${MEANINGS[layer] ?? ""}` })));
       const fill = () => {
         if (box.querySelector("table")) return;
-        box.append(el("div", { class: "scroll-x" }, el("table", {}, el("caption", { class: "sr-only", text: heading }),
+        box.append(el("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Table, scrollable" }, el("table", {}, el("caption", { class: "sr-only", text: heading }),
           el("thead", {}, el("tr", {}, el("th", { scope: "col", text: "Name" }), el("th", { scope: "col", class: "wide-only", text: "One row" }), el("th", { scope: "col", class: "num", text: "Columns" }),
             el("th", { scope: "col", class: "num", text: "Rows" }), el("th", { scope: "col", class: "num wide-only", text: "Latest date" }), el("th", { scope: "col", class: "num", text: "Quality" }))),
           el("tbody", {}, members.map(tableRow)))));
@@ -240,7 +240,7 @@
     const isPage = lakemesh.release.pages.some((page) => page.name === name);
     element.append(crumbs(found.title), el("div", { class: "heading" }, el("div", {}, el("h1", {}, found.title, " ", badge("dashboard")), el("p", { text: found.question ?? "" })),
       isPage ? el("div", { class: "ways" }, el("a", { class: "button", href: link([name]), text: "Open the page" })) : null),
-    el("section", { class: "card scroll-x" }, el("table", {}, el("caption", { class: "sr-only", text: "Tiles" }),
+    el("section", { class: "card scroll-x", tabindex: "0", role: "region", "aria-label": "Table, scrollable" }, el("table", {}, el("caption", { class: "sr-only", text: "Tiles" }),
       el("thead", {}, el("tr", {}, ["Tile", "Kind", "Question", "Shows"].map((text) => el("th", { scope: "col", text })))),
       el("tbody", {}, (found.tiles ?? []).map((tile) => el("tr", {}, el("th", { scope: "row" }, el("a", { href: columnLink(`tile:${name}/${tile.id}`), text: tile.title || tile.id })),
         el("td", { text: tile.kind }), el("td", { text: tile.question ?? "" }), el("td", {}, (tile.upstream ?? []).length ? listed(tile.upstream.map(referenceLink)) : "–")))))));

@@ -61,8 +61,8 @@
         own.length ? rejected(own) : "");
     };
     const counts = (at) => el("p", {}, `${show(value("records", at) ?? 0, catalog.COUNT)} records arrived, ${show(value("bad", at) ?? 0, catalog.COUNT)} of them quarantined or dropped. `,
-      `${show(value("received", at) ?? 0, catalog.COUNT)} rows of that date${value("expected", at) === null ? "; too few weeks to know what to expect" : `, ${show(value("expected", at), catalog.COUNT)} expected`}.`);
-    const rejected = (own) => el("div", { class: "scroll-x" }, el("table", {}, el("caption", { text: "Rejected records by object" }),
+      `${show(value("received", at) ?? 0, catalog.COUNT)} rows of that date${value("expected", at) === null ? chosen === lakemesh.release.published_at.slice(0, 10) ? "; the day was not over" : "; too few weeks to know what to expect" : `, ${show(value("expected", at), catalog.COUNT)} expected`}.`);
+    const rejected = (own) => el("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Table, scrollable" }, el("table", {}, el("caption", { text: "Rejected records by object" }),
       el("thead", {}, el("tr", {}, [["Object"], ["Reason"], ["Column"], ["Records", "num"], ["First line", "num"]].map(([text, kind]) => el("th", { scope: "col", class: kind ?? null, text })))),
       el("tbody", {}, own.map((item) => el("tr", {},
         el("th", { scope: "row" }, el("code", { text: item.object }), el("div", { class: "note" }, el("code", { text: `lake why ${quoted(item.object)}` }))),

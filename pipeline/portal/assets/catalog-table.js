@@ -14,6 +14,12 @@
   const classBadge = (column) => column.class && column.class !== "none"
     ? el("span", { class: `badge class-${column.class}`, title: (column.subjects ?? []).length ? `about: ${column.subjects.join(", ")}` : null, text: column.class }) : null;
 
+  /** A value as it is, but numbers without digits that nobody reads. */
+  const value = (text) => {
+    const shown = text === "" ? "(empty)" : /^-?\d+\.\d+$/.test(text) ? lakemesh.plain(Number(text), 4) : /^-?\d{4,15}$/.test(text) ? lakemesh.plain(Number(text), 0) : text;
+    return el("span", { class: "value", text: shown });
+  };
+
   const profile = (column, total) => {
     const found = column.profile;
     if (!found) return [el("td", { class: "num", text: "–" }), el("td", { class: "num", text: "–" }), el("td", { text: column.required ? "required" : "" })];
@@ -22,15 +28,15 @@
     let values = hidden ? el("span", { class: "quiet", text: "not shown: personal" }) : null;
     if (!hidden && found.top?.length && found.distinct <= 60) {
       const most = found.top[0][1];
-      values = el("ul", { class: "values" }, found.top.map(([value, rows]) => el("li", {},
-        el("svg:svg", { width: 34, height: 10, "aria-hidden": "true" }, el("svg:rect", { class: "value-bar", x: 0, y: 1, height: 8, width: Math.max(1, 34 * rows / most), rx: 1 })),
-        el("span", { class: "value", text: value === "" ? "(empty)" : value }), el("span", { class: "quiet", text: ` ${lakemesh.plain(100 * rows / (total || 1), 1)}%` }))));
+      values = el("ul", { class: "values" }, found.top.map(([text, rows]) => el("li", {},
+        el("svg:svg", { width: 22, height: 10, "aria-hidden": "true" }, el("svg:rect", { class: "value-bar", x: 0, y: 1, height: 8, width: Math.max(1, 22 * rows / most), rx: 1 })),
+        value(text), el("span", { class: "quiet", text: ` ${lakemesh.plain(100 * rows / (total || 1), 1)}%` }))));
     } else if (!hidden && found.low != null) {
-      values = el("span", {}, el("span", { class: "value", text: found.low === "" ? "(empty)" : found.low }), found.low === found.high ? "" : [" to ", el("span", { class: "value", text: found.high })]);
+      values = el("span", {}, value(found.low), found.low === found.high ? "" : [" to ", value(found.high)]);
     }
     return [
       el("td", { class: "num" }, found.nulls ? `${lakemesh.plain(share * 100, share < 0.001 ? 3 : 1)}%` : "0"),
-      el("td", { class: "num", text: `${found.distinct > 100 ? "~" : ""}${show(found.distinct, COUNT)}` }),
+      el("td", { class: "num", text: `${found.distinct > 10000 ? "~" : ""}${show(found.distinct, COUNT)}` }),
       el("td", {}, values),
     ];
   };
@@ -42,7 +48,7 @@
     const isProfiled = table.columns.some((column) => column.profile);
     return el("section", { class: "card" }, el("h2", { text: `Columns (${table.columns.length})` }),
       isProfiled && table.figures.profiled_rows < table.figures.rows ? el("p", { class: "note", text: `Profile of the newest ${show(table.figures.profiled_rows, COUNT)} rows.` }) : null,
-      el("div", { class: "scroll-x" }, el("table", { class: "columns" }, el("caption", { class: "sr-only", text: "Columns" }),
+      el("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Table, scrollable" }, el("table", { class: "columns" }, el("caption", { class: "sr-only", text: "Columns" }),
         el("thead", {}, el("tr", {}, ["Column", "Type", "Meaning"].map((text) => el("th", { scope: "col", text })),
           isProfiled ? [el("th", { scope: "col", class: "num", text: "NULL" }), el("th", { scope: "col", class: "num", text: "Distinct" }), el("th", { scope: "col", text: "Values" })] : null)),
         el("tbody", {}, table.columns.map((column) => el("tr", { id: `column-${column.name}` },
@@ -56,7 +62,7 @@
   };
 
   const audits = (table) => !(table.audits ?? []).length ? null : el("section", { class: "card" }, el("h2", { text: `Audits (${table.audits.length})` }),
-    el("div", { class: "scroll-x" }, el("table", {}, el("caption", { class: "sr-only", text: "Audits" }),
+    el("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Table, scrollable" }, el("table", {}, el("caption", { class: "sr-only", text: "Audits" }),
       el("thead", {}, el("tr", {}, ["Audit", "What must hold", "If not", "Last result"].map((text) => el("th", { scope: "col", text })))),
       el("tbody", {}, table.audits.map((audit) => el("tr", {},
         el("th", { scope: "row" }, audit.reads?.length ? el("a", { href: catalog.linkOf("audit", audit.name), text: audit.name }) : audit.name,

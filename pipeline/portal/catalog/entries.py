@@ -25,10 +25,10 @@ class Profile(_Entry, frozen=True):
 
     Attributes:
         nulls: number of NULLs.
-        distinct: number of distinct values, approximate (HyperLogLog, about 2 %).
+        distinct: number of distinct values; above 10,000 approximate (HyperLogLog, about 2 %).
         low: least value as text; absent for personal columns.
         high: greatest value as text; absent for personal columns.
-        top: the most frequent values with their numbers of rows; absent for personal ones and those with many values.
+        top: the most frequent texts with their numbers of rows; absent for personal columns and those with many values.
     """
 
     nulls: int

@@ -70,9 +70,10 @@ def columns_of(sql: str) -> set[str]:
     query = parse_one(sql, dialect=DIALECT)
     tables = {item.alias_or_name: f"{item.db}.{item.name}" for item in query.find_all(exp.Table) if item.db}
     only = next(iter(tables.values())) if len(set(tables.values())) == 1 else None
+    aliases = {item.alias for item in query.find_all(exp.Alias)}  # ORDER BY may name them
     found = set()
     for column in query.find_all(exp.Column):
-        table = tables.get(column.table) if column.table else only
+        table = tables.get(column.table) if column.table else only if column.name not in aliases else None
         if table:
             found.add(f"{table}.{column.name}")
     return found

@@ -13,15 +13,19 @@ import duckdb
 import msgspec
 
 from ingest.contracts.classes import Class
+from ingest.sql import dotted, identifier
+from ingest.sql import files as located
 from pipeline.portal.catalog.entries import Column, Figures, Profile, Table
-from pipeline.releases.catalog import parents, quoted
+from pipeline.releases.catalog import parents
 from pipeline.releases.release import Release, ReleaseFile, ReleaseTable
 from pipeline.warehouse.classes import Classes
 
 PROFILED_ROWS = 2_000_000
+COUNTED_VALUES = 10_000
+"""Fewer distinct values than that are counted exactly."""
 MOST_VALUES = 1_000
 """A column with more distinct values has no most frequent ones."""
-SHOWN_VALUES = 8
+SHOWN_VALUES = 6
 LONGEST_VALUE = 80
 _NESTED = ("STRUCT", "MAP", "UNION", "BLOB")
 
@@ -83,16 +87,15 @@ def _newest(table: ReleaseTable, files: Sequence[ReleaseFile], uri: str) -> tupl
     """The relation to profile, and its number of rows if that is not all of the table; None for all."""
     total = sum(file.rows for file in files)
     if total <= PROFILED_ROWS or table.query:
-        return quoted(table.name), None
+        return dotted(table.name), None
     chosen: list[str] = []
     rows = 0
     for file in files:
         if chosen and rows + file.rows > PROFILED_ROWS:
             break
-        chosen.append(f"{uri}/{file.key}".replace("'", "''"))
+        chosen.append(file.key)
         rows += file.rows
-    paths = ", ".join(f"'{path}'" for path in chosen)
-    return f"READ_PARQUET([{paths}], hive_partitioning = FALSE)", rows
+    return f"READ_PARQUET([{located(uri, chosen)}], hive_partitioning = FALSE)", rows
 
 
 def _measured(
@@ -108,7 +111,7 @@ def _measured(
     columns = [column for column in columns if column.name in stored and not column.type.startswith(_NESTED)]
     parts = ["COUNT(*)"]
     for column in columns:
-        name = _quoted(column.name)
+        name = identifier(column.name)
         parts += [f"COUNT({name})", f"APPROX_COUNT_DISTINCT({name})"]
         parts += [f"MIN({name})::TEXT", f"MAX({name})::TEXT"] if _shows_range(column) else ["NULL", "NULL"]
     query = f"SELECT {', '.join(parts)} FROM {relation} AS rows"
@@ -118,6 +121,7 @@ def _measured(
         column.name: Profile(total - filled, min(distinct, filled), _cut(low), _cut(high))
         for column, (filled, distinct, low, high) in counted
     }
+    bare |= _counted(connection, bare, relation)
     listed = [column for column in columns if _shows_values(column) and 0 < bare[column.name].distinct <= MOST_VALUES]
     top = _top(connection, listed, relation, least_group)
     profiles = {name: msgspec.structs.replace(item, top=top.get(name, ())) for name, item in bare.items()}
@@ -135,10 +139,24 @@ def _measured(
     return profiles, figures
 
 
+def _counted(
+    connection: duckdb.DuckDBPyConnection, profiles: Mapping[str, Profile], relation: str
+) -> dict[str, Profile]:
+    """The profiles of columns with few distinct values, with their exact number."""
+    names = [name for name, profile in profiles.items() if profile.distinct <= COUNTED_VALUES]
+    if not names:
+        return {}
+    parts = ", ".join(f"COUNT(DISTINCT {identifier(name)})" for name in names)
+    (counts,) = connection.execute(f"SELECT {parts} FROM {relation} AS rows").fetchall()
+    return {
+        name: msgspec.structs.replace(profiles[name], distinct=count) for name, count in zip(names, counts, strict=True)
+    }
+
+
 def _least_group(classes: Classes, table: str) -> str:
     """The condition that a group of a quasi-identifying column is large enough to be shown."""
     size = classes.size_column(table)
-    return f"{f'SUM({_quoted(size)})' if size else 'COUNT(*)'} >= {classes.minimum_group_size}"
+    return f"{f'SUM({identifier(size)})' if size else 'COUNT(*)'} >= {classes.minimum_group_size}"
 
 
 def _shows_range(column: Column) -> bool:
@@ -148,7 +166,7 @@ def _shows_range(column: Column) -> bool:
 
 def _shows_values(column: Column) -> bool:
     is_personal = column.class_ in (Class.DIRECT, Class.SENSITIVE)
-    return not is_personal and column.type.startswith(("TEXT", "VARCHAR", "BOOLEAN", "INT", "BIGINT", "SMALLINT"))
+    return not is_personal and column.type.startswith(("TEXT", "VARCHAR", "BOOLEAN"))
 
 
 def _top(
@@ -157,7 +175,7 @@ def _top(
     """The most frequent values of columns, most frequent first."""
     parts = []
     for number, column in enumerate(columns):
-        name = _quoted(column.name)
+        name = identifier(column.name)
         having = f"HAVING {least_group} " if column.class_ == Class.QUASI else ""
         parts.append(
             f"(SELECT {number} AS place, {name}::TEXT AS value, COUNT(*) AS held FROM {relation} AS rows "
@@ -187,8 +205,8 @@ def _range(
     known = profiles[table.time_column]
     if rows is None and known.low is not None and known.high is not None:
         return known.low[:10], known.high[:10]
-    name = _quoted(table.time_column)
-    query = f"SELECT MIN({name})::TEXT, MAX({name})::TEXT FROM {quoted(released.name)}"
+    name = identifier(table.time_column)
+    query = f"SELECT MIN({name})::TEXT, MAX({name})::TEXT FROM {dotted(released.name)}"
     ((low, high),) = connection.execute(query).fetchall()
     return (low or "")[:10], (high or "")[:10]
 
@@ -196,10 +214,6 @@ def _range(
 def _number(file: ReleaseFile) -> int:
     """The number of the release that a file was written for."""
     return int(file.key.rsplit("/", 1)[1][:20])
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _cut(value: Any) -> str | None:

@@ -193,9 +193,17 @@ def _audits(model: Model) -> Iterator[Audit]:
         is_blocking = plain == name and str(arguments.get("blocking", "TRUE")).upper() != "FALSE"
         shown = ", ".join(f"{key} := {_argument(value)}" for key, value in arguments.items() if key != "blocking")
         definition = own.get(name)
-        noted = " ".join(definition.query.comments or ()).strip() if definition else ""
+        noted = _comment(definition.query) if definition else ""
         meaning = noted or _MEANINGS.get(plain, "")
         yield Audit(name, shown, meaning, blocking=is_blocking)
+
+
+def _comment(query: exp.Expression) -> str:
+    """The comment before a query, which sqlglot keeps at its first clause."""
+    for node in (query, query.args.get("with") or query.args.get("with_")):
+        if node is not None and node.comments:
+            return " ".join(" ".join(node.comments).split())
+    return ""
 
 
 def _audited_references(model: Model) -> Iterator[str]:

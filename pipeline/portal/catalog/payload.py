@@ -151,12 +151,15 @@ def _stars(tables: Iterable[Table]) -> dict[str, Any]:
     """The gold and silver tables of each domain that have keys of others or are such others."""
     found: dict[str, list[dict[str, Any]]] = {}
     listed = list(tables)
-    targets = {item.split(" → ")[1].rpartition(".")[0] for table in listed for item in table.references}
+    targets: dict[str, set[str]] = {}
+    for item in (item for table in listed for item in table.references):
+        name, _, column = item.split(" → ")[1].rpartition(".")
+        targets.setdefault(name, set()).add(column)
     for table in listed:
         layer = table.name.partition(".")[0]
         if layer not in ("gold", "silver", "bronze", "seeds") or not (table.references or table.name in targets):
             continue
-        shown = set(table.grain) | {item.split(" → ")[0] for item in table.references}
+        shown = set(table.grain) | {item.split(" → ")[0] for item in table.references} | targets.get(table.name, set())
         entry = {
             "name": table.name,
             "kind": table.kind,
