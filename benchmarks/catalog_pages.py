@@ -61,7 +61,7 @@ def generated(tables: int, columns: int, seed: int = 1) -> Catalog:
     layers = {"bronze": tables // 5, "silver": tables * 2 // 5, "gold": tables - tables // 5 - tables * 2 // 5}
     before: list[Table] = []
     for layer, number in layers.items():
-        current = []
+        current: list[Table] = []
         while len(current) < number:
             name = f"{layer}.{'fct_' if layer == 'gold' else ''}{'_'.join(draw.sample(WORDS, draw.choice((2, 2, 3))))}"
             if name not in names:
@@ -173,7 +173,8 @@ def measured(folder: Path, repeats: int = 5) -> dict[str, Any]:
         "wharehouse shipmnt",
         "gold.",
     )
-    opened, searched = [], {}
+    opened: list[float] = []
+    searched: dict[str, list[tuple[float, int]]] = {}
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=FLAGS)
         for _ in range(repeats):

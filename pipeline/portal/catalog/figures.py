@@ -212,8 +212,9 @@ def _range(
 
 
 def _number(file: ReleaseFile) -> int:
-    """The number of the release that a file was written for."""
-    return int(file.key.rsplit("/", 1)[1][:20])
+    """The number of the release that a file was written for; 0 if its name has none."""
+    number = file.key.rsplit("/", 1)[1][:20]
+    return int(number) if number.isdigit() else 0
 
 
 def _cut(value: Any) -> str | None:
