@@ -3,7 +3,7 @@
     python -m tests.worker [--project FOLDER] [--at MOMENT kill|stop] [--fail FUNCTION EXCEPTION WORD]…
         [--ahead SECONDS] lake|sqlmesh ARGUMENTS…
 
-MOMENT is `before` or `after` and a function, `before:pipeline.cycle.ingest:invalidate`, or a statement on the state
+MOMENT is `before` or `after` and a function, `before:pipeline.cycle.ingest:mark`, or a statement on the state
 database, `before:CHECKPOINT`. There the process ends (SIGKILL) or stops (SIGSTOP) until it is continued. A FUNCTION
 that is to fail raises an exception (`KeyError`, `ingest.errors:ConfigError`) at each call whose arguments contain WORD,
 which may be empty. With --ahead its clock is so many seconds ahead, or behind. It waits only one second for a locked

@@ -197,7 +197,7 @@ def test_ingest_that_dies_around_the_removal_is_recovered_by_the_next_cycle(runn
     """Rule: removals and applied position are one transaction, after the commits of the ledger."""
     before = events_position(running)
     moments = (
-        "before:pipeline.cycle.ingest:invalidate",
+        "before:pipeline.cycle.ingest:mark",
         "after:pipeline.invalidation.invalidate:remove_intervals",
         "before:CHECKPOINT",
     )

@@ -14,7 +14,7 @@ from tests.engagement import play
 from tests.hostile.conftest import Lake
 from tests.receivers import Receiver
 
-PARSE = "ingest.steps.load:Parser.parse"
+PARSE = "ingest.steps.parse:Parser.parse"
 
 
 def events(lake: Lake, number: int, *bad: int) -> None:

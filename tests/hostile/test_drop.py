@@ -228,7 +228,7 @@ def test_drop_requires_a_reason_and_a_confirmation(loaded: Home) -> None:
         "after:ingest.steps.drop:rewrite_without",
         "after:ingest.steps.drop:record_dropped",
         "after:ingest.ledger.ledger:Ledger.commit",
-        "before:pipeline.cycle.drop:invalidate",
+        "before:pipeline.cycle.drop:mark",
     ],
 )
 def test_killed_drop_is_atomic_and_the_same_command_completes_it(loaded: Home, moment: str) -> None:

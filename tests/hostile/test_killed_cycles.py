@@ -191,7 +191,7 @@ def test_a_session_of_postgres_ends_with_its_process(postgres_state: str, postgr
 @pytest.mark.parametrize(
     ("number", "moment"),
     [
-        (signal.SIGINT, "before:pipeline.cycle.ingest:invalidate"),
+        (signal.SIGINT, "before:pipeline.cycle.ingest:mark"),
         (signal.SIGTERM, "before:pipeline.warehouse.project:Project.run"),
     ],
 )
@@ -226,7 +226,7 @@ def test_a_loop_terminated_between_cycles_succeeds(lake: Lake) -> None:
 
 
 def test_a_loop_terminated_during_a_cycle_gives_it_up(lake: Lake) -> None:
-    lake.stops_at = "before:pipeline.cycle.ingest:invalidate"
+    lake.stops_at = "before:pipeline.cycle.ingest:mark"
     with lake.start("run", "--every", "1h") as loop:
         _, err = terminate(loop, signal.SIGTERM)
     assert loop.returncode == 0

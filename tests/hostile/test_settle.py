@@ -63,7 +63,7 @@ def positions(home: Home) -> tuple[int, int]:
 
 def load_unmarked(run: Run) -> None:
     """Run `lake ingest` and kill it after its loads, before it marks dates and records the applied position."""
-    assert run("--at", "before:pipeline.cycle.ingest:invalidate", "kill", "lake", "ingest").returncode == -9
+    assert run("--at", "before:pipeline.cycle.ingest:mark", "kill", "lake", "ingest").returncode == -9
 
 
 def compact(home: Home, run: Run) -> None:

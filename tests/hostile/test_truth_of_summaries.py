@@ -16,12 +16,12 @@ from tests.receivers import Receiver
 DEFECT = "a defect, please report it with the logged traceback"
 STAGES = {
     # what fails, and where: (function, exception, word) -> (outcome, release, beginning of an error)
-    ("pipeline.cycle.ingest:writable_lake", "KeyError", ""): (
+    ("pipeline.lake:Lake.writable", "KeyError", ""): (
         "failed",
         1,
         f"ingest: unexpected KeyError: 'injected'; {DEFECT}",
     ),
-    ("pipeline.cycle.ingest:invalidate", "KeyError", ""): (
+    ("pipeline.cycle.ingest:mark", "KeyError", ""): (
         "not published",
         1,
         "the marking of dates: unexpected KeyError",
