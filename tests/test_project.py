@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,12 @@ def tracked() -> list[Path]:
 
 def texts() -> Iterator[tuple[Path, str]]:
     for path in tracked():
-        errors = "replace" if path.suffix == ".parquet" else "strict"
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as kept:
+                texts = [kept.read(name).decode(errors="replace") for name in kept.namelist()]
+            yield path.relative_to(PROJECT), "\n".join(texts)
+            continue
+        errors = "replace" if path.suffix in (".parquet", ".png") else "strict"
         yield path.relative_to(PROJECT), path.read_text(encoding="utf-8", errors=errors)
 
 

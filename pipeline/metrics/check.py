@@ -15,12 +15,11 @@ from sqlglot import exp
 
 from pipeline.metrics.definition import Format, Metric
 from pipeline.metrics.measure import Kind, condition
+from pipeline.releases.changes import LAYER, RELEASED
 
 if TYPE_CHECKING:
     from sqlmesh import Context
 
-RELEASED = "released"
-"""The tag of tables that join releases beside those of gold."""
 _TIMES = {"days", "weeks", "months", "quarters", "years", "time"}
 _NOT_OVER = re.compile(r"\bnot\s+(?:additive\s+)?over\s+([\w, ]+)", re.IGNORECASE)
 _PER = re.compile(r"\badditive per (\w+)")
@@ -46,7 +45,7 @@ def described(context: Context) -> dict[str, Described]:
     found = {}
     for model in context.models.values():
         table = exp.to_table(model.name)
-        if table.db == "gold" or RELEASED in model.tags:
+        if table.db == LAYER or RELEASED in model.tags:
             grain = tuple(column.name for item in model.grains for column in item.find_all(exp.Column))
             types, comments = model.columns_to_types or {}, model.column_descriptions
             found[f"{table.db}.{table.name}"] = Described(types, comments, grain)

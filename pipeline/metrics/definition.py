@@ -31,6 +31,8 @@ _TABLE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 SHARED = ("time", "grains", "dimensions", "not_over")
 """Fields that the metrics of a table share."""
 _SUFFIXES = ("_before", "_difference", "_change")
+_RESERVED = (*Grain, "period", "value")
+"""Names that have a meaning of their own in queries and their results."""
 
 
 class Format(StrEnum):
@@ -52,10 +54,17 @@ class Direction(StrEnum):
 
 
 def _name(value: str) -> str:
-    if not _NAME.fullmatch(value) or value in set(Grain) or value.endswith(_SUFFIXES):
+    if not _NAME.fullmatch(value) or value in _RESERVED or value.endswith(_SUFFIXES):
         raise ValueError(
-            f"'{value}' is not a valid name; expected lower_snake_case, no grain, not ending in {', '.join(_SUFFIXES)}"
+            f"'{value}' is not a valid name; expected lower_snake_case, none of {', '.join(_RESERVED)}, not ending in "
+            f"{', '.join(_SUFFIXES)}"
         )
+    return value
+
+
+def _column(value: str) -> str:
+    if not _NAME.fullmatch(value) or value in _RESERVED:
+        raise ValueError(f"'{value}' is not a column; expected lower_snake_case, none of {', '.join(_RESERVED)}")
     return value
 
 
@@ -84,7 +93,8 @@ class Metric(BaseModel):
         not_over: dimensions over which it must not be summed: a query groups by them or fixes each to one value. For a
             stored metric all of them, unless some are named because the others follow from those.
         additive_reason: why a column may be summed although the comment in its model does not say so.
-        where: the condition for the rows that the metric is about; empty for all.
+        where: the condition for the rows that the metric is about; empty for all, and for a ratio, whose parts have
+            their own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,10 +107,10 @@ class Metric(BaseModel):
     unit: str = Field(min_length=1)
     format: Format
     table: Annotated[str, AfterValidator(_table)]
-    time: Annotated[str, AfterValidator(_name)]
+    time: str
     grains: tuple[Grain, ...] = Field(min_length=1)
     measure: Measure
-    dimensions: Mapping[str, str] = Field(default_factory=dict)
+    dimensions: Mapping[Annotated[str, AfterValidator(_column)], str] = Field(default_factory=dict)
     not_over: tuple[str, ...] = ()
     where: Annotated[str, AfterValidator(lambda value: value and _where(value))] = ""
     direction: Direction
@@ -147,7 +157,13 @@ def load_metrics(folder: Path) -> dict[str, Metric]:
             if name in found:
                 raise ConfigError(f"{place} is already defined in {found[name].domain}.yaml; expected a unique name")
             found[name] = _metric(name, path.stem, _inherited(own, name, fields, place), place)
+    dimensions = {name: metric.name for metric in found.values() for name in metric.dimensions}
     for metric in found.values():
+        if metric.name in dimensions:
+            raise ConfigError(
+                f"{folder / metric.domain}.yaml: metric {metric.name} has the name of a dimension of "
+                f"{dimensions[metric.name]}; expected another name"
+            )
         _check_ratio(found, metric, folder / f"{metric.domain}.yaml")
     return found
 
@@ -199,7 +215,7 @@ def _inherited(own: Mapping[str, dict[str, Any]], name: str, fields: dict[str, A
         seen.add(part)
         base = own[part]
         parts = base.get("measure", {}).get("ratio") if isinstance(base.get("measure"), dict) else None
-    return {field: base[field] for field in ("table", "where", *SHARED) if field in base} | fields
+    return {field: base[field] for field in ("table", *SHARED) if field in base} | fields
 
 
 def _metric(name: str, domain: str, fields: dict[str, Any], place: str) -> Metric:
@@ -216,6 +232,8 @@ def _check_ratio(definitions: Mapping[str, Metric], metric: Metric, path: Path) 
     for name in metric.not_over:
         if name not in metric.dimensions:
             raise ConfigError(f"{place}: not_over {name}; expected one of its dimensions")
+    if metric.where and metric.measure.ratio:
+        raise ConfigError(f"{place}: where {metric.where}; expected it at the parts of the ratio, each has its own")
     for name in metric.measure.ratio:
         if name not in definitions:
             raise ConfigError(f"{place}: ratio of {name}, which is not defined; expected metrics of the same file")

@@ -78,7 +78,7 @@
   };
 
   const searchBox = (catalog, parameters, list, below) => {
-    const state = { query: parameters.q ?? "", kind: parameters.kind ?? "", shown: 40 };
+    const state = { query: parameters.q ?? "", kind: parameters.kind ?? "", shown: 30 };
     const count = el("p", { class: "note", role: "status", "aria-live": "polite" });
     const results = el("div", { class: "results" });
     const accepts = (item) => {
@@ -113,7 +113,7 @@
     const input = el("input", {
       type: "search", id: "catalog-search", class: "search", value: state.query, autocomplete: "off", spellcheck: "false",
       placeholder: "Table, column, metric, dashboard, word …", "aria-label": "Search the catalog",
-      oninput: () => { state.query = input.value; state.shown = 40; refresh(); keep(); },
+      oninput: () => { state.query = input.value; state.shown = 30; refresh(); keep(); },
       onkeydown: (event) => {
         if (event.key === "ArrowDown") { results.querySelector("a")?.focus(); event.preventDefault(); }
         if (event.key === "Enter") results.querySelector("a")?.click();

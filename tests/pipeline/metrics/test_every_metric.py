@@ -15,7 +15,7 @@ from sqlmesh import Context
 
 from ingest.settings import PROJECT
 from pipeline.metrics.check import Described, described
-from pipeline.metrics.definition import Metric, load_metrics
+from pipeline.metrics.definition import Metric, base_names, load_metrics
 from pipeline.metrics.measure import Kind
 from pipeline.metrics.period import add_months
 from pipeline.metrics.query import Query, answer
@@ -289,4 +289,4 @@ def _counts(metric: Metric, row: Row) -> bool:
         "user_kind = 'account'": row.get("user_kind") == "account",
         "user_kind = 'child'": row.get("user_kind") == "child",
     }
-    return bool(conditions[metric.where])
+    return bool(conditions[DEFINITIONS[base_names(DEFINITIONS, metric.name)[0]].where])
