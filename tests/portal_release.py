@@ -114,7 +114,9 @@ def source_tables() -> dict[str, tuple[str, str]]:
     days = f"(SELECT UNNEST(GENERATE_SERIES(DATE '{FIRST}', DATE '{LAST}', INTERVAL 1 DAY))::DATE AS date)"
     months = f"(SELECT UNNEST(GENERATE_SERIES(DATE '{FIRST}', DATE '{LAST}', INTERVAL 1 MONTH))::DATE AS month_date)"
     hostile = HOSTILE.replace("'", "''")
-    places = f"(VALUES ('de', 7), ('fr', 5), ('in', 11), (NULL, 2), ('{hostile}', 1), ('', 1)) AS places(country_code, size)"
+    places = (
+        f"(VALUES ('de', 7), ('fr', 5), ('in', 11), (NULL, 2), ('{hostile}', 1), ('', 1)) AS places(country_code, size)"
+    )
     devices = "(VALUES ('phone', 3), ('tablet', 1)) AS devices(device, share)"
     plays = "(1 + size * share + (HASH(date, country_code, device) % 9)::INT)"
     return {

@@ -19,10 +19,13 @@ def portal(number: int | None, only_path: bool) -> int:
 
     On S3 the address is printed; docs/portal.md says how to serve it.
     """
-    from pipeline.portal.publication import address
+    from pipeline.portal.publication import address, is_behind
 
-    place = address(open_lake().releases, number)
+    releases = open_lake().releases
+    place = address(releases, number)
     click.echo(place)
+    if number is None and (shown := is_behind(releases)) is not None:
+        click.echo(f"note: its pages show release {shown}; the next cycle writes those of the current one", err=True)
     if only_path or "://" in place:
         return 0
     path, _, query = place.partition("?")

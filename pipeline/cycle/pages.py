@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from ingest.contracts.contract import Contract
@@ -12,9 +13,11 @@ from pipeline.lake import Lake
 from pipeline.portal import assets
 from pipeline.portal.catalog.stored import CatalogPages
 from pipeline.portal.facts import Facts, complete_to, feed_facts
+from pipeline.portal.guard import Guard
 from pipeline.portal.publication import Sources, refresh
 from pipeline.process.contain import contained
 from pipeline.releases.release import Releases
+from pipeline.warehouse.classes import Classes, project_classes
 from pipeline.warehouse.project import Project
 
 METRICS, DASHBOARDS = "metrics", "dashboards"
@@ -26,8 +29,13 @@ def sources(project: Project, published: Releases, contracts: Mapping[str, Contr
     currency = str(project.context.config.variables.get(CURRENCY) or "")
     folder = Path(project.context.path)
     metrics, dashboards = folder / METRICS, folder / DASHBOARDS
-    catalog = CatalogPages(published, project.context, contracts, metrics, dashboards)
-    return Sources(metrics, dashboards, currency, catalog)
+
+    @cache
+    def classes() -> Classes:
+        return project_classes(project.context, contracts)
+
+    catalog = CatalogPages(published, project.context, contracts, metrics, dashboards, classes)
+    return Sources(metrics, dashboards, currency, catalog, lambda: Guard.of(classes()))
 
 
 def write_pages(lake: Lake, project: Project, contracts: Mapping[str, Contract], summary: RunSummary) -> None:

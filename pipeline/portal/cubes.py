@@ -7,10 +7,12 @@ column; amounts as integers with a scale, so that sums in floating point stay ex
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -24,6 +26,7 @@ from pipeline.metrics.period import Grain, add_months, last_of
 from pipeline.metrics.request import Query, refusal
 from pipeline.portal.dashboard import Dashboard
 from pipeline.portal.dashboard import Kind as Shape
+from pipeline.portal.guard import Guard
 from pipeline.warehouse.engine import DIALECT
 
 RECENT_MONTHS = 13
@@ -31,6 +34,7 @@ RECENT_MONTHS = 13
 MOST_VALUES, MOST_COHORTS = 24, 120
 """Values of a dimension that a page has each; the smaller ones are one, `all others`."""
 REST = -1
+Row = tuple[Any, ...]
 _DECIMALS = 6
 _GAP = 8
 
@@ -41,15 +45,15 @@ class Cube:
 
     Attributes:
         is_additive: whether its parts can be added over the values of the dimension.
-        rows: (first day of the period, value of the dimension as text or None, parts in the order of names), by period;
-            a value that is folded into the rest is REST.
+        rows: first day of the period, value of the dimension as text or None, and the parts in the order of names; by
+            period. A value that is folded into the rest is REST.
     """
 
     names: tuple[str, ...]
     grain: Grain
     dimension: str | None
     is_additive: bool
-    rows: Sequence[tuple[dt.date, Any, tuple[Any, ...]]]
+    rows: Sequence[Row]
 
     def covers(self) -> tuple[dt.date, dt.date] | None:
         """The first and last period; None without rows."""
@@ -77,8 +81,12 @@ def wanted(definitions: Mapping[str, Metric], page: Dashboard) -> list[tuple[tup
     ]
 
 
-def read_cubes(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], page: Dashboard) -> list[Cube]:
+def read_cubes(
+    connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metric], page: Dashboard, guard: Guard
+) -> list[Cube]:
     """Read the numbers of a page from a release.
+
+    Values of a dimension whose groups are too small to be shown are one, `all others`.
 
     Raises:
         ConfigError: the release lacks a table or column of a metric.
@@ -88,43 +96,41 @@ def read_cubes(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, 
         query = parts(definitions, names, grain, dimension)
         try:
             rows = connection.execute(query.sql(DIALECT)).fetchall()
+            small = guard.too_small(connection, definitions[names[0]], dimension) if dimension else set()
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise ConfigError(
                 f"dashboard {page.name}: {names[0]} cannot be computed from this release: "
                 f"{printable(str(error).splitlines()[0])}"
             ) from error
-        dated = [(_date(period), value, tuple(values)) for period, value, *values in rows if period is not None]
+        while rows and rows[-1][0] is None:  # rows without a date come last
+            rows.pop()
         additive = not any(definitions[name].kind == Kind.STORED for name in names)
-        cubes.append(Cube(names, grain, dimension, additive, _folded(dated, most, additive) if dimension else dated))
+        cubes.append(
+            Cube(names, grain, dimension, additive, _folded(rows, most, additive, small) if dimension else rows)
+        )
     return cubes
 
 
-def _date(value: Any) -> dt.date:
-    return value.date() if isinstance(value, dt.datetime) else value
-
-
-def _folded(
-    rows: Sequence[tuple[dt.date, Any, tuple[Any, ...]]], most: int, is_additive: bool
-) -> list[tuple[dt.date, Any, tuple[Any, ...]]]:
+def _folded(rows: Sequence[Row], most: int, is_additive: bool, small: Collection[Any] = ()) -> Sequence[Row]:
     """Fold all but the largest values of a dimension into one; what cannot be added is left out."""
     sizes: dict[Any, Any] = defaultdict(int)
-    for _, value, numbers in rows:
-        sizes[value] += abs(next((number for number in numbers if number is not None), 0))
-    if len(sizes) <= most:
-        return list(rows)
-    kept = set(sorted(sizes, key=lambda value: (-sizes[value], str(value)))[:most])
+    for row in rows:
+        sizes[row[1]] += abs(row[2] or 0)
+    large = [value for value in sizes if value not in small]
+    kept = set(sorted(large, key=lambda value: (-sizes[value], str(value)))[:most])
+    if len(kept) == len(sizes):
+        return rows
     found = [row for row in rows if row[1] in kept]
     if not is_additive:
         return found
     rest: dict[dt.date, list[Any]] = {}
-    for period, value, numbers in rows:
-        if value not in kept:
-            total = rest.setdefault(period, [None] * len(numbers))
-            for place, number in enumerate(numbers):
+    for row in rows:
+        if row[1] not in kept:
+            total = rest.setdefault(row[0], [row[0], REST, *[None] * (len(row) - 2)])
+            for place, number in enumerate(row[2:], 2):
                 if number is not None:
                     total[place] = number if total[place] is None else total[place] + number
-    found += [(period, REST, tuple(numbers)) for period, numbers in rest.items()]
-    return sorted(found, key=lambda row: row[0])
+    return sorted([*found, *map(tuple, rest.values())], key=itemgetter(0))
 
 
 def span(cubes: Iterable[Cube], today: dt.date) -> tuple[dt.date, dt.date] | None:
@@ -161,7 +167,9 @@ def payload(cube: Cube, since: dt.date | None, until: dt.date | None, is_first: 
     Returns:
         None if there is nothing in the range and the page does not need to know of the cube.
     """
-    rows = [row for row in cube.rows if (since is None or row[0] >= since) and (until is None or row[0] < until)]
+    begins = bisect_left(cube.rows, since, key=itemgetter(0)) if since else 0
+    ends = bisect_left(cube.rows, until, key=itemgetter(0)) if until else len(cube.rows)
+    rows = cube.rows[begins:ends]
     if not rows and not is_first:
         return None
     periods = sorted({row[0] for row in rows})
@@ -169,9 +177,9 @@ def payload(cube: Cube, since: dt.date | None, until: dt.date | None, is_first: 
     period_at = {period: place for place, period in enumerate(periods)}
     value_at = {value: place for place, value in enumerate(values)} | {REST: REST}
     found_at: dict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)
-    for period, value, numbers in rows:
-        found_at[value_at[value] if cube.dimension else 0][period_at[period]] = numbers
-    nothing = (0 if cube.is_additive else None,) * len(cube.names)
+    for row in rows:
+        found_at[value_at[row[1]] if cube.dimension else 0][period_at[row[0]]] = row
+    nothing = (0 if cube.is_additive else None,) * (len(cube.names) + 2)
     runs, data = [], []
     for place, by_period in sorted(found_at.items()):
         for first, last in _runs(sorted(by_period)):
@@ -183,7 +191,7 @@ def payload(cube: Cube, since: dt.date | None, until: dt.date | None, is_first: 
         "grain": cube.grain.value,
         "periods": _consecutive(periods, cube.grain),
         "runs": runs,
-        "parts": {name: _column([row[place] for row in data]) for place, name in enumerate(cube.names)},
+        "parts": {name: _column([row[place] for row in data]) for place, name in enumerate(cube.names, 2)},
     }
     if cube.dimension:
         found["values"] = values
@@ -218,8 +226,9 @@ def _consecutive(periods: Sequence[dt.date], grain: Grain) -> list[list[int]]:
 
 def _column(values: Sequence[Any]) -> dict[str, Any]:
     """Numbers as JSON: decimals as integers with the scale that all of them need."""
-    if not any(isinstance(value, Decimal) for value in values):
-        return {"data": [_short(value) for value in values]}
+    kinds = set(map(type, values))
+    if Decimal not in kinds:
+        return {"data": [_short(value) for value in values] if float in kinds else values}
     exact = [None if value is None else Decimal(value) for value in values]
     scale = max(max(0, -int(value.normalize().as_tuple().exponent)) for value in exact if value is not None)
     scale = min(scale, _DECIMALS)

@@ -124,6 +124,8 @@ class Dashboard(BaseModel):
         name: of its file, and in its address.
         filters: dimensions by which the page can be filtered.
         period: what it shows at first.
+        until: the last day that it shows: `complete` for that of the release, `newest` for the newest of its own
+            numbers, where they are dated by when something was done, not by what it is about.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -135,6 +137,7 @@ class Dashboard(BaseModel):
     order: int = 100
     filters: tuple[str, ...] = ()
     period: Literal["7d", "28d", "90d", "12m", "all"] = "28d"
+    until: Literal["complete", "newest"] = "complete"
     tiles: tuple[Tile, ...] = Field(min_length=1)
 
     def metrics(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from pipeline.metrics.definition import load_metrics
 from pipeline.portal import assets
 from pipeline.portal.dashboard import load_dashboards
 from pipeline.portal.facts import Facts
+from pipeline.portal.guard import NOTHING, Guard
 from pipeline.portal.script import data_file, read_data_file
 from pipeline.portal.write import FORMAT, Pages, keys_of, write
 from pipeline.releases.release import Release, Releases
@@ -50,12 +51,15 @@ class Sources:
         metrics, dashboards: the project's folders of definitions.
         currency: the reporting currency, ISO code; empty if unknown.
         catalog: None for pages without a catalog.
+        guard: makes the rules for what no page shows; None for tables without personal columns. It is asked only when
+            pages are written.
     """
 
     metrics: Path
     dashboards: Path
     currency: str = ""
     catalog: Catalog | None = None
+    guard: Callable[[], Guard] | None = None
 
     def digest(self) -> str:
         """Changes with every definition, and with the version of the application."""
@@ -101,6 +105,13 @@ def address(published: Releases, number: int | None = None) -> str:
     root = published.store.root
     index = str((root / INDEX).resolve()) if root else f"{published.store.uri}/{INDEX}"
     return index + (f"?release={number}" if number is not None else "")
+
+
+def is_behind(published: Releases) -> int | None:
+    """The number of the release that the current pages show, if readers already get another one; otherwise None."""
+    data = _get(published, CURRENT)
+    shown = int(read_data_file(data)["number"]) if data else None
+    return shown if shown != published.pointer().get("state") else None
 
 
 def with_pages(published: Releases) -> set[int]:
@@ -180,9 +191,11 @@ def _make(
     kept = sorted(with_pages(published), reverse=True)
     before = small or next(filter(None, (_small(published, other) for other in kept)), None)
     connection = published.connect(number)
+    connection.execute("SET threads = 1")  # many small queries: more threads cost more than they spare
     try:
         catalog = sources.catalog(release) if sources.catalog else {}
-        made = write(release, connection, definitions, dashboards, facts, before, sources.currency, catalog)
+        guard = sources.guard() if sources.guard else NOTHING
+        made = write(release, connection, definitions, dashboards, facts, before, sources.currency, catalog, guard)
     finally:
         connection.close()
     return replace(made, small={**made.small, "sources": sources.digest()})

@@ -18,6 +18,7 @@ from pipeline.portal import assets
 from pipeline.portal.cubes import Cube, payload, read_cubes, recent_from, span
 from pipeline.portal.dashboard import Dashboard, Tile
 from pipeline.portal.facts import Facts
+from pipeline.portal.guard import NOTHING, Guard
 from pipeline.portal.script import data_file, digest
 from pipeline.portal.table import stored_table
 from pipeline.releases.catalog import parents
@@ -54,6 +55,7 @@ def write(
     before: Mapping[str, Any] | None = None,
     currency: str = "",
     catalog: Mapping[str, Any] | None = None,
+    guard: Guard = NOTHING,
 ) -> Pages:
     """Make the files of a release's pages.
 
@@ -63,6 +65,7 @@ def write(
             the files of its tables differ.
         currency: the reporting currency, ISO code.
         catalog: further data files of the catalog, by name.
+        guard: what no page shows.
 
     Returns:
         Every page of which the release has all tables and columns; the others are named in `left_out`.
@@ -72,11 +75,13 @@ def write(
     pages, read = [], []
     left_out: dict[str, str] = {}
     for dashboard in dashboards:
-        inputs = _inputs(release, definitions, dashboard, currency)
+        inputs = _inputs(release, definitions, dashboard, currency, guard)
         entry = known.get(dashboard.name, {})
         if entry.get("inputs") != inputs:
             try:
-                entry, written = _page(connection, definitions, dashboard, currency, release.published_at.date())
+                guard.check(dashboard, definitions)
+                cubes = read_cubes(connection, definitions, dashboard, guard)
+                entry, written = _page(connection, definitions, dashboard, cubes, currency, release.published_at.date())
             except ConfigError as error:
                 left_out[dashboard.name] = str(error)
                 continue
@@ -112,7 +117,7 @@ def keys_of(small: Mapping[str, Any]) -> set[str]:
     return {*pages, *small["files"].values(), *small["app"].values()}
 
 
-def _inputs(release: Release, definitions: Mapping[str, Metric], page: Dashboard, currency: str) -> str:
+def _inputs(release: Release, definitions: Mapping[str, Metric], page: Dashboard, currency: str, guard: Guard) -> str:
     """A digest of all that a page's files depend on: equal inputs give equal files."""
     names = dict.fromkeys(base for name in page.metrics() for base in (name, *base_names(definitions, name)))
     tables = {definitions[name].table for name in names} | page.tables()
@@ -130,6 +135,11 @@ def _inputs(release: Release, definitions: Mapping[str, Metric], page: Dashboard
         "metrics": [definitions[name].model_dump(mode="json") for name in names],
         "tables": stored,
         "currency": currency,
+        "guard": [
+            [name, sorted(guard.restricted.get(name, ())), sorted(guard.quasi.get(name, ())), guard.sizes.get(name)]
+            for name in sorted(stored)
+        ],
+        "minimum": guard.minimum,
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -138,11 +148,11 @@ def _page(
     connection: duckdb.DuckDBPyConnection,
     definitions: Mapping[str, Metric],
     page: Dashboard,
+    cubes: Sequence[Cube],
     currency: str,
     today: dt.date,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A page's entry in the small file, and its files."""
-    cubes = read_cubes(connection, definitions, page)
     covered = span(cubes, today)
     recent = recent_from(covered[1]) if covered else None
     tables = {tile.id: stored_table(connection, tile.sql, tile.columns) for tile in page.tiles if tile.sql}
@@ -153,6 +163,7 @@ def _page(
         "question": page.question,
         "owner": page.owner,
         "period": page.period,
+        "until": page.until,
         "from": str(covered[0]) if covered else None,
         "filters": [item for name in page.filters if (item := _filter(definitions, page, cubes, name))["values"]],
         "tiles": [_tile(tile) for tile in page.tiles],

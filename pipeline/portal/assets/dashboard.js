@@ -22,7 +22,7 @@
 
   /** The state of a page from its address; whatever cannot be read is the default. */
   const stateOf = (entry, data, parameters) => {
-    const ends = [entry.to, lakemesh.release.complete_to].filter(Boolean).sort()[0];
+    const ends = [entry.to, data.page.until === "newest" ? null : lakemesh.release.complete_to].filter(Boolean).sort()[0];
     const newest = ends ? day.parse(ends) : Math.floor(Date.now() / 86400000);
     const isCustom = isDate(parameters.from) && isDate(parameters.to) && parameters.from <= parameters.to;
     const period = isCustom ? "custom" : cubes.PERIODS[parameters.period] ? parameters.period : data.page.period;

@@ -10,8 +10,8 @@
       el("thead", {}, el("tr", {}, model.columns.map((label, place) =>
         el("th", { scope: "col", class: (model.numeric?.[place] ?? model.rows[0]?.[place]?.isNumber) ? "num" : null, text: label })))),
       el("tbody", {}, model.rows.map((row) => el("tr", {}, row.map((cell, place) => place === 0
-        ? el("th", { scope: "row", text: cell.text, class: cell.isNumber ? "num" : null })
-        : el("td", { class: cell.isNumber ? "num" : cell.isBad ? "yes-bad" : null, "data-value": cell.isNumber && cell.value !== null ? cell.value : null, text: cell.text })))))));
+        ? el("th", { scope: "row", text: cell.text, class: cell.isNumber ? "num" : cell.isWhole ? "whole" : null })
+        : el("td", { class: cell.isNumber ? "num" : cell.isBad ? "yes-bad" : cell.isWhole ? "whole" : null, "data-value": cell.isNumber && cell.value !== null ? cell.value : null, text: cell.text })))))));
 
   const csv = (model) => {
     const field = (value) => {

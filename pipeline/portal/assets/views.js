@@ -207,16 +207,16 @@
     const { columns, rows, total } = data.page.tables[tile.id];
     const at = (value, column) => {
       if (value === null) return { value: null, text: "–", isNumber: column.isNumber };
-      if (column.format === "date") return { value, text: day.full(day.parse(value)) };
-      if (column.format === "moment") return { value, text: day.moment(value) };
+      if (column.format === "date") return { value, text: day.full(day.parse(value)), isWhole: true };
+      if (column.format === "moment") return { value, text: day.moment(value), isWhole: true };
       if (column.isNumber) return { value, text: show(value, column, true), isNumber: true };
       if (typeof value === "boolean") return { value, text: value ? "yes" : "no", isBad: value && column.bad };
       return text(value);
     };
     return {
       columns: columns.map((column) => column.label), numeric: columns.map((column) => column.isNumber), rows: rows.map((row) => row.map((value, place) => at(value, columns[place]))),
-      caption: total > rows.length ? `${rows.length} of ${total} rows` : `${total} rows`, isEmpty: !rows.length, emptyText: tile.empty,
-      note: data.page.from !== null ? "Shows the table of this release as it is: it follows neither period nor filter." : "",
+      caption: (total > rows.length ? `${rows.length} of ${total} rows` : `${total} ${total === 1 ? "row" : "rows"}`)
+        + (data.page.from === null ? "" : ", as in the release: period and filter do not apply"), isEmpty: !rows.length, emptyText: tile.empty,
     };
   };
 

@@ -7,7 +7,7 @@ after a rollback is the stored one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from pipeline.portal.catalog.entries import Catalog, from_json, schema
 from pipeline.portal.catalog.payload import payload
 from pipeline.portal.dashboard import load_dashboards
 from pipeline.releases.release import Release, Releases
-from pipeline.warehouse.classes import project_classes
+from pipeline.warehouse.classes import Classes
 
 FOLDER = "portal/catalog"
 SCHEMA = f"{FOLDER}/schema.json"
@@ -38,6 +38,7 @@ class CatalogPages:
         context: the loaded project.
         contracts: by feed.
         metrics, dashboards: the project's folders of definitions.
+        classes: of the project's columns; asked only when a catalog is made.
     """
 
     published: Releases
@@ -45,6 +46,7 @@ class CatalogPages:
     contracts: Mapping[str, Contract]
     metrics: Path
     dashboards: Path
+    classes: Callable[[], Classes]
 
     def __call__(self, release: Release) -> dict[str, Any]:
         """Return the data files of a release's catalog.
@@ -58,10 +60,9 @@ class CatalogPages:
             return payload(own)
         before = own or newest(self.published)
         metrics = load_metrics(self.metrics)
-        definitions = Definitions(
-            metrics, load_dashboards(self.dashboards, metrics), project_classes(self.context, self.contracts)
-        )
+        definitions = Definitions(metrics, load_dashboards(self.dashboards, metrics), self.classes())
         connection = self.published.connect(release.number)
+        connection.execute("SET threads = 1")  # many small queries: more threads cost more than they spare
         try:
             about = Published(release, connection, self.published.store.uri)
             catalog = collect(self.context, self.contracts, definitions, about, before)

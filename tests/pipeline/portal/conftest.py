@@ -65,7 +65,9 @@ def own_site(site: Site, tmp_path: Path) -> Site:
     assert site.published.store.root
     root = tmp_path / "home" / "published"
     shutil.copytree(site.published.store.root, root)
-    options = site.published.options.model_copy(update={"lake_home": str(tmp_path / "home"), "published_uri": str(root)})
+    options = site.published.options.model_copy(
+        update={"lake_home": str(tmp_path / "home"), "published_uri": str(root)}
+    )
     return Site(Releases(options), site.sources)
 
 

@@ -64,9 +64,7 @@ class Reader:
 
 
 @contextmanager
-def reading(
-    browser: Any, base: str, scheme: str = "light", width: int = 1280
-) -> Iterator[Reader]:
+def reading(browser: Any, base: str, scheme: str = "light", width: int = 1280) -> Iterator[Reader]:
     """Open a tab.
 
     Args:

@@ -30,7 +30,11 @@ PERIODS = {
 }
 FILTERS: dict[str, tuple[dict[str, str], str, Filter | None]] = {
     "everything": ({}, "TRUE", None),
-    "country": ({"by": "country_code", "is_": "in"}, "country_code = 'in'", Filter("country_code", Operator.EQ, ("in",))),
+    "country": (
+        {"by": "country_code", "is_": "in"},
+        "country_code = 'in'",
+        Filter("country_code", Operator.EQ, ("in",)),
+    ),
     "unknown": (
         {"by": "country_code", "unknown": "1"},
         "country_code IS NULL",

@@ -129,7 +129,7 @@ def test_tiles_are_saved_as_csv_and_png(browser: Any, site: Site, tmp_path: Path
             assert struct.unpack(">II", picture[16:24])[0] > 300
         reader.open("money")
         text = saved(reader, "Themes", "CSV").decode("utf-8-sig")
-        assert f'{HOSTILE},3,0.5,' in text
+        assert f"{HOSTILE},3,0.5," in text
         assert "'=1+1,2,," in text, "no value is a formula in a spreadsheet"
         assert reader.trouble == []
 
@@ -149,9 +149,7 @@ def test_three_years_open_within_a_second(browser: Any, site: Site) -> None:
         paints = []
         for _ in range(3):
             reader.open("use")
-            paints.append(
-                reader.tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-            )
+            paints.append(reader.tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
         assert min(paints) < 1000, paints
     for file in (site.folder / "data").iterdir():
         assert file.stat().st_size < 1_000_000, file.name

@@ -14,6 +14,7 @@ from ingest.settings import PROJECT, read_settings
 from pipeline.portal.catalog.entries import schema
 from pipeline.portal.catalog.stored import SCHEMA, CatalogPages, key, newest, prune, read
 from pipeline.releases.release import manifest_key
+from pipeline.warehouse.classes import project_classes
 from tests.gold_states import GoldStates, Table
 
 DAYS = Table(
@@ -29,7 +30,10 @@ def states(clean_settings: Path) -> GoldStates:
 
 
 def _pages(states: GoldStates, project: Context) -> CatalogPages:
-    return CatalogPages(states.published, project, contracts(), PROJECT / "metrics", PROJECT / "dashboards")
+    return CatalogPages(
+        *(states.published, project, contracts(), PROJECT / "metrics", PROJECT / "dashboards"),
+        lambda: project_classes(project, contracts()),
+    )
 
 
 def test_a_catalog_is_stored_with_its_schema_and_written_again_only_when_it_differs(
