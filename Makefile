@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-postgres setup-spark setup-spark-s3a lock lint test test-all demo demo-steps demo-s3 bench torture histories businesses fuzz kills spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-spark setup-spark-s3a lock lint test test-all demo demo-steps demo-s3 bench torture histories businesses fuzz kills spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -29,6 +29,10 @@ setup: .venv/.ready ## create .venv from the hashed lock
 	fi
 	@touch $@
 
+setup-portal: setup ## add the charts of the pages of releases and of reports
+	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-portal.lock; \
+	else $(BIN)/python -m pip install -q --require-hashes -r requirements-portal.lock; fi
+
 setup-postgres: setup ## add the driver for state in Postgres and for serving
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-postgres.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-postgres.lock; fi
@@ -45,7 +49,7 @@ setup-spark-s3a: setup-spark ## add Hadoop's S3 connector for Spark (needs Maven
 lock: ## resolve pyproject.toml into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev --output-file requirements.lock pyproject.toml
-	@for extra in postgres spark; do \
+	@for extra in portal postgres spark; do \
 	  $(PYTHON) -c "import sys, tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras[sys.argv[1]], sep='\n')" $$extra | \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
@@ -67,7 +71,7 @@ test: setup ## run the tests of every day (minutes)
 test-all: setup ## run every test but the long forms, which have commands of their own (half an hour)
 	pytest -n 2 --dist loadfile -m 'not slow'
 
-demo: setup demo-steps ## sample data, ingest, plan, a first release, a query on it
+demo: setup-portal demo-steps ## sample data, ingest, plan, a first release, a query on it
 	@echo
 	@echo "Next:  sqlmesh plan         preview changes of models or late data"
 	@echo "       sqlmesh ui           project, lineage and columns at http://localhost:8000"

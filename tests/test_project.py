@@ -81,7 +81,10 @@ def test_every_module_has_a_docstring() -> None:
     assert [str(path) for path in modules if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
 
 
-@pytest.mark.parametrize(("file", "extra"), [("requirements.lock", "dev"), ("requirements-postgres.lock", "postgres")])
+@pytest.mark.parametrize(
+    ("file", "extra"),
+    [("requirements.lock", "dev"), ("requirements-portal.lock", "portal"), ("requirements-postgres.lock", "postgres")],
+)
 def test_lock_pins_every_direct_dependency_within_its_range_with_hashes(file: str, extra: str) -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = project["dependencies"] if extra == "dev" else []  # that of an extra is installed on top of the first
