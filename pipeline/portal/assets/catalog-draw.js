@@ -5,7 +5,7 @@
 //     edges  [[row id, row id, kind]]: from a row of an earlier card to one of a later card
 "use strict";
 {
-  const WIDTH = 218, HEAD = 34, ROW = 24, GAP = 22, BETWEEN = 62, PAD = 10;
+  const WIDTH = 240, HEAD = 34, ROW = 24, GAP = 22, BETWEEN = 58, PAD = 10;
 
   const height = (card) => HEAD + card.rows.length * ROW + (card.more ? ROW : 0) + (card.rows.length || card.more ? 6 : 0);
 
@@ -93,7 +93,7 @@
       head.append(
         el("svg:title", { text: card.note ? `${card.title}, ${card.note}` : card.title }),
         el("svg:rect", { class: "node-head", x: left + 1, y: top + 1, width: WIDTH - 2, height: HEAD - 2, rx: 6 }),
-        el("svg:text", { class: "node-title", x: left + 12, y: top + 22, text: cut(card.title, card.note ? 21 : 28) }));
+        el("svg:text", { class: "node-title", x: left + 12, y: top + 22, text: cut(card.title, card.note ? 22 : 31) }));
       if (card.note) head.append(el("svg:text", { class: "node-note", x: left + WIDTH - 11, y: top + 21, "text-anchor": "end", text: cut(card.note, 12) }));
       group.append(head);
       card.rows.forEach((row, number) => {
@@ -103,7 +103,7 @@
         item.append(
           el("svg:title", { text: row.note ? `${row.text}, ${row.note}` : row.text }),
           el("svg:rect", { x: left + 4, y: y + 2, width: WIDTH - 8, height: ROW - 1, rx: 4 }),
-          el("svg:text", { x: left + 12, y: y + 18, text: cut(row.text, row.note ? 21 : 28) }));
+          el("svg:text", { x: left + 12, y: y + 18, text: cut(row.text, row.note ? 23 : 31) }));
         if (row.note) item.append(el("svg:text", { class: "node-note", x: left + WIDTH - 11, y: y + 18, "text-anchor": "end", text: cut(row.note, 10) }));
         groups.set(row.id, item);
         group.append(item);

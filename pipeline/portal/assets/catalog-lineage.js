@@ -105,7 +105,8 @@
       Array.from({ length: most }, (_, number) => el("option", { value: number + 1, selected: number + 1 === depth, text: number + 1 === most ? `all (${most})` : String(number + 1) })));
     const isColumn = focus < opened.search.columns;
     element.append(
-      catalog.crumbs(place.text ?? place.title, place.cardHref && place.text !== null ? el("a", { href: place.cardHref, text: place.title }) : place.title),
+      place.text === null ? catalog.crumbs("Lineage", el("a", { href: place.cardHref, text: place.title }))
+        : catalog.crumbs(titles.get(name) ?? place.text, place.cardHref ? el("a", { href: place.cardHref, text: place.title }) : place.title),
       el("div", { class: "heading" }, el("div", {}, el("h1", {}, kind === "tile" ? titles.get(name) ?? place.text : place.text ?? place.title, " ", catalog.badge(isColumn ? "column" : kind === "source" ? "source" : kind)), el("p", { text: comment })),
         el("label", { class: "field" }, "Steps", select)),
       el("p", { class: "impact" }, after.size ? ["A change reaches ", el("strong", { text: counts.filter(([number]) => number).map(([number, what]) => `${show(number, catalog.COUNT)} ${number === 1 ? what.slice(0, -1) : what}`).join(", ") }), isColumn ? [": ", el("code", { text: `lake impact ${name}` })] : "."] : "Nothing is computed from it."),

@@ -71,7 +71,7 @@
     }
     const kind = kindOf(catalog, item.entry);
     const title = kind === "tile" ? others : name;
-    const beside = kind === "tile" ? ` in ${name.split("/")[0]}` : others;
+    const beside = kind === "tile" ? ` in ${name.split("/")[0]}` : others.split("\n")[0];
     return el("a", { class: "result", href: linkOf(kind, name) }, badge(kind),
       el("span", { class: "result-name" }, marked(title, meant), beside ? el("span", { class: "quiet" }, ` ${beside}`) : null),
       el("span", { class: "result-text" }, marked(text, meant)));

@@ -26,6 +26,8 @@ COUNTED_VALUES = 10_000
 MOST_VALUES = 1_000
 """A column with more distinct values has no most frequent ones."""
 SHOWN_VALUES = 6
+VERSION = "1"
+"""Changes with what a profile has, so that stored ones are computed again."""
 LONGEST_VALUE = 80
 _NESTED = ("STRUCT", "MAP", "UNION", "BLOB")
 
@@ -78,7 +80,7 @@ def _files(table: ReleaseTable, tables: Mapping[str, ReleaseTable]) -> list[Rele
 
 def _fingerprint(table: Table, released: ReleaseTable, files: Iterable[ReleaseFile]) -> str:
     """Changes with the files, the columns, their classes and the query of a view."""
-    parts = [released.query, *(f"{column.name} {column.type} {column.class_}" for column in table.columns)]
+    parts = [VERSION, released.query, *(f"{column.name} {column.type} {column.class_}" for column in table.columns)]
     parts += sorted(file.key for file in files)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 

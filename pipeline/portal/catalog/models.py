@@ -216,7 +216,7 @@ def _audited_references(model: Model) -> Iterator[str]:
 def _argument(value: Any) -> str:
     if isinstance(value, exp.Tuple | exp.Array):
         return f"({', '.join(_argument(item) for item in value.expressions)})"
-    return " ".join(value.sql(DIALECT).split()) if isinstance(value, exp.Expression) else str(value)
+    return " ".join(value.sql(DIALECT, comments=False).split()) if isinstance(value, exp.Expression) else str(value)
 
 
 def tables_of(models: Iterable[Model], classes: Classes, project: Path) -> dict[str, Table]:

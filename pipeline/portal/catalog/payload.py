@@ -86,7 +86,7 @@ def _index(catalog: Catalog, groups: Mapping[str, list[Table]]) -> dict[str, Any
 
 
 def _entries(catalog: Catalog, file_of: Mapping[str, int]) -> Iterator[tuple[str, str, str, str, str, str, list[Any]]]:
-    """Each entry: kind, name, other names, owner, domain, text; tables also file, columns, rows, last date, quality."""
+    """Each entry: kind, name, other names (the first line is shown), owner, domain, text; tables also file, columns, rows, last date, quality."""
     for table in catalog.tables:
         figures, quality = table.figures, table.quality
         last = next((day for day in reversed(quality.days) if day.score is not None), None) if quality else None
@@ -102,7 +102,7 @@ def _entries(catalog: Catalog, file_of: Mapping[str, int]) -> Iterator[tuple[str
             ],
         )
     for metric in catalog.metrics:
-        names = " ".join((metric.label, *metric.synonyms))
+        names = f"{metric.label}\n{' '.join(metric.synonyms)}"
         yield "metric", metric.name, names, metric.owner, metric.domain, metric.description, []
     for exposure in catalog.exposures:
         yield "dashboard", exposure.name, exposure.title, exposure.owner, "", exposure.question, []
