@@ -71,7 +71,12 @@
     return { at, cardOf, width: 2 * PAD + columns.length * (WIDTH + BETWEEN) - BETWEEN, height: bottom + PAD };
   };
 
-  const cut = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  /** A text of at most so many characters; names often differ in their ends, so the middle goes. */
+  const cut = (text, most) => {
+    if (text.length <= most) return text;
+    const end = Math.floor(most / 2) - 1;
+    return `${text.slice(0, most - end - 1)}…${text.slice(-end)}`;
+  };
 
   const draw = ({ cards, edges, label, ends = false }) => {
     const { el } = lakemesh;
@@ -93,7 +98,7 @@
       head.append(
         el("svg:title", { text: card.note ? `${card.title}, ${card.note}` : card.title }),
         el("svg:rect", { class: "node-head", x: left + 1, y: top + 1, width: WIDTH - 2, height: HEAD - 2, rx: 6 }),
-        el("svg:text", { class: "node-title", x: left + 12, y: top + 22, text: cut(card.title, card.note ? 22 : 31) }));
+        el("svg:text", { class: "node-title", x: left + 12, y: top + 22, text: cut(card.title, card.note ? 20 : 28) }));
       if (card.note) head.append(el("svg:text", { class: "node-note", x: left + WIDTH - 11, y: top + 21, "text-anchor": "end", text: cut(card.note, 12) }));
       group.append(head);
       card.rows.forEach((row, number) => {

@@ -155,7 +155,7 @@
       groups.get(key).push(entry);
     }
     const order = (key) => { const layer = LAYERS.indexOf(key.split("\n")[0]); return `${layer < 0 ? 99 : layer}`.padStart(2, "0") + key; };
-    const many = index.entries.length > 300;
+    const many = index.entries.filter((entry) => entry[0] < 5).length > 200;
     for (const [key, members] of [...groups].sort((one, other) => order(one[0]) < order(other[0]) ? -1 : 1)) {
       const [layer, domain] = key.split("\n");
       const heading = domain && domain !== layer ? `${layer}, ${domain}` : layer;

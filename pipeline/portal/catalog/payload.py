@@ -86,7 +86,10 @@ def _index(catalog: Catalog, groups: Mapping[str, list[Table]]) -> dict[str, Any
 
 
 def _entries(catalog: Catalog, file_of: Mapping[str, int]) -> Iterator[tuple[str, str, str, str, str, str, list[Any]]]:
-    """Each entry: kind, name, other names (the first line is shown), owner, domain, text; tables also file, columns, rows, last date, quality."""
+    """Each entry: kind, name, other names (the first line is shown), owner, domain, text.
+
+    Tables also have file, columns, rows, last date, quality, and whether releases have them.
+    """
     for table in catalog.tables:
         figures, quality = table.figures, table.quality
         last = next((day for day in reversed(quality.days) if day.score is not None), None) if quality else None
