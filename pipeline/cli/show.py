@@ -381,8 +381,7 @@ def _kept(summary: RunSummary) -> str:
 
 def show_pages(written: Written) -> str:
     """Format what was written of the portal."""
-    pages = ", ".join(written.pages) or "none"
-    return f"pages of release {written.release}: changed are {pages} ({len(written.files)} files); see `lake portal`"
+    return f"pages of release {written.release}: {len(written.files)} files written, see `lake portal`"
 
 
 def show_served(served: Served) -> str:

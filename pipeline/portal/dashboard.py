@@ -190,9 +190,7 @@ def _dashboard(path: Path, metrics: Mapping[str, Metric]) -> Dashboard:
     used = [metrics[item] for tile in tiles for item in tile.metrics]
     for dimension in page.filters:
         if not any(dimension in metric.dimensions for metric in used):
-            raise ConfigError(
-                f"{path}: filters: {dimension} is no dimension of any of its metrics; expected one that is"
-            )
+            raise ConfigError(f"{path}: filters: {dimension} is no dimension of its metrics; expected one of theirs")
     return page.model_copy(update={"tiles": tuple(tiles)})
 
 
@@ -214,6 +212,11 @@ def _check(path: Path, number: int, tile: Tile, metrics: Mapping[str, Metric]) -
             raise ConfigError(
                 f"{place}: {name} must not be summed over {tile.by}; expected line, bar or table, not stacked"
             )
+    if tile.sql:
+        try:
+            tables_of(tile.sql)
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {error}") from None
     if tile.kind == Kind.TABLE:
         return
     formats = {metrics[name].format for name in tile.metrics}

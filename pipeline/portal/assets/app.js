@@ -183,8 +183,9 @@
       }
       if (feed.waiting) parts.push(el("span", { class: "waits", text: `${feed.feed}: ${plain(feed.waiting, 0)} objects wait` }));
     }
-    for (const item of release.withheld) {
-      parts.push(el("span", { class: "waits", text: `${item.table} waits for ${item.dates.map((text) => day.full(day.parse(text))).join(", ")}` }));
+    for (const { table, dates } of release.withheld) {
+      const [first, last] = [dates[0], dates.at(-1)].map((text) => day.full(day.parse(text)));
+      parts.push(el("span", { class: "waits", text: `${table} waits for ${dates.length > 1 ? `${dates.length} days, ${first} to ${last}` : first}` }));
     }
     return parts;
   };

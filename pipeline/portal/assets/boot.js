@@ -6,18 +6,26 @@ window.lakemesh = (() => {
   const started = new Map();
 
   /** Called by every data file. */
-  const define = (name, value) => { defined.set(name, value); };
+  const define = (name, value) => {
+    defined.set(name, value);
+  };
 
   /** Load a script once; resolves when it ran. */
   const script = (address) => {
     if (!started.has(address)) {
-      started.set(address, new Promise((resolve, reject) => {
-        const node = document.createElement("script");
-        node.src = address;
-        node.onload = () => resolve();
-        node.onerror = () => { started.delete(address); reject(new Error(`${address} could not be loaded`)); };
-        document.head.append(node);
-      }));
+      started.set(
+        address,
+        new Promise((resolve, reject) => {
+          const node = document.createElement("script");
+          node.src = address;
+          node.onload = () => resolve();
+          node.onerror = () => {
+            started.delete(address);
+            reject(new Error(`${address} could not be loaded`));
+          };
+          document.head.append(node);
+        }),
+      );
     }
     return started.get(address);
   };
@@ -32,7 +40,13 @@ window.lakemesh = (() => {
 })();
 
 (async () => {
-  const theme = (() => { try { return localStorage.getItem("lakemesh-theme"); } catch { return null; } })();
+  const theme = (() => {
+    try {
+      return localStorage.getItem("lakemesh-theme");
+    } catch {
+      return null;
+    }
+  })();
   const dark = theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.dataset.theme = dark ? "dark" : "light";
   const asked = new URLSearchParams(location.search).get("release");

@@ -4,9 +4,10 @@
 {
   const { day } = lakemesh;
   const GRAINS = ["day", "week", "month", "quarter", "year"];
-  const NULL = "∅", REST = "…";
+  const NULL = "∅",
+    REST = "…";
   /** The key of a dimension's value; values may be any text or unknown (null). */
-  const key = (value) => value === null ? NULL : `=${value}`;
+  const key = (value) => (value === null ? NULL : `=${value}`);
   const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "none" });
   /** A key as people read it; country codes as names. */
   const named = (item, dimension) => {
@@ -18,7 +19,10 @@
   };
 
   // ---- calendar: days are numbers since 1970-01-01 ---------------------------------------------------------------
-  const parts = (value) => { const date = new Date(value * 86400000); return [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()]; };
+  const parts = (value) => {
+    const date = new Date(value * 86400000);
+    return [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
+  };
   const from = (year, month, date) => Math.round(Date.UTC(year, month, date) / 86400000);
   const MONTHS = { month: 1, quarter: 3, year: 12 }; // months of a period
   /** The first day of the period that contains a day; weeks begin on Monday. */
@@ -53,7 +57,9 @@
       return first === last ? first : `${first} – ${last}`;
     }
     if (since === until) return day.full(since);
-    return parts(since)[0] === parts(until)[0] ? `${day.short(since)} – ${day.full(until)}` : `${day.full(since)} – ${day.full(until)}`;
+    return parts(since)[0] === parts(until)[0]
+      ? `${day.short(since)} – ${day.full(until)}`
+      : `${day.full(since)} – ${day.full(until)}`;
   };
 
   // ---- data ------------------------------------------------------------------------------------------------------
@@ -69,7 +75,9 @@
     /** Add cubes, of the recent periods or of an older year. */
     add(cubes) {
       for (const cube of cubes) {
-        const periods = cube.periods.flatMap(([first, count]) => Array.from({ length: count }, (_, step) => add(first, cube.grain, step)));
+        const periods = cube.periods.flatMap(([first, count]) =>
+          Array.from({ length: count }, (_, step) => add(first, cube.grain, step)),
+        );
         for (const [name, column] of Object.entries(cube.parts)) {
           const id = `${name}|${cube.dimension ?? ""}`;
           const found = this.series.get(id) ?? { periods: [], rows: new Map(), factor: 0, covers: null };
@@ -98,9 +106,13 @@
       return ratio ? ratio.flatMap((item) => this.leaves(item)) : [name];
     }
 
-    found(name, dimension) { return this.series.get(`${this.leaves(name)[0]}|${dimension ?? ""}`); }
+    found(name, dimension) {
+      return this.series.get(`${this.leaves(name)[0]}|${dimension ?? ""}`);
+    }
 
-    has(name, dimension) { return this.leaves(name).every((leaf) => this.series.has(`${leaf}|${dimension ?? ""}`)); }
+    has(name, dimension) {
+      return this.leaves(name).every((leaf) => this.series.has(`${leaf}|${dimension ?? ""}`));
+    }
 
     /** Why a metric cannot be shown for a selection, in one line; empty if it can. */
     refusal(name, selection) {
@@ -116,16 +128,27 @@
     dimensionLabel(dimension) {
       const filter = this.page.filters.find((item) => item.column === dimension);
       if (filter) return filter.label;
-      return Object.values(this.metrics).map((metric) => metric.dimensions[dimension]).find(Boolean) ?? dimension;
+      return (
+        Object.values(this.metrics)
+          .map((metric) => metric.dimensions[dimension])
+          .find(Boolean) ?? dimension
+      );
     }
 
-    periods(name, dimension) { return this.found(name, dimension)?.periods ?? this.found(name, this.metrics[name].not_over?.[0])?.periods ?? []; }
+    periods(name, dimension) {
+      return this.found(name, dimension)?.periods ?? this.found(name, this.metrics[name].not_over?.[0])?.periods ?? [];
+    }
 
     /** The newest period of a metric up to a day; undefined if there is none. */
     newest(name, until, dimension) {
       const periods = this.periods(name, dimension);
-      let low = 0, high = periods.length;
-      while (low < high) { const middle = (low + high) >> 1; if (periods[middle] <= until) low = middle + 1; else high = middle; }
+      let low = 0,
+        high = periods.length;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (periods[middle] <= until) low = middle + 1;
+        else high = middle;
+      }
       return periods[low - 1];
     }
 
@@ -134,14 +157,17 @@
       const found = this.found(name, dimension);
       if (!found) return [];
       const weight = this.leaves(name).at(-1);
-      const size = new Map([...found.rows.keys()].map((item) =>
-        [item, Math.abs(this.value(weight, { dimension, key: item }, since, until) ?? 0)]));
+      const size = new Map(
+        [...found.rows.keys()].map((item) => [item, Math.abs(this.value(weight, { dimension, key: item }, since, until) ?? 0)]),
+      );
       const place = (item) => (item === REST ? 2 : item === NULL ? 1 : 0);
       return [...size.keys()].sort((a, b) => place(a) - place(b) || size.get(b) - size.get(a) || (a < b ? -1 : 1));
     }
 
     /** The first and last period that a metric's table covers, whatever is filtered; null if it is empty. */
-    covered(name, dimension) { return this.found(name, dimension)?.covers ?? null; }
+    covered(name, dimension) {
+      return this.found(name, dimension)?.covers ?? null;
+    }
 
     /** The value of a metric over a range of days, both inclusive; null if it is unknown. As in `lake metrics query`,
      *  nothing found is 0 where the table covers the range; one compared with (`isBefore`) must be covered from its start. */
@@ -202,13 +228,22 @@
     let since, until;
     if (grain === "day") {
       until = state.to;
-      since = state.period === "custom" ? state.from : state.period === "all" ? first ?? until
-        : state.period === "12m" ? add(until + 1, "month", -12) : until - preset.day + 1;
+      since =
+        state.period === "custom"
+          ? state.from
+          : state.period === "all"
+            ? (first ?? until)
+            : state.period === "12m"
+              ? add(until + 1, "month", -12)
+              : until - preset.day + 1;
     } else {
       const newest = data.newest(name, state.to, dimension) ?? start(state.to, grain);
       until = end(newest, grain);
       if (state.period === "custom") {
-        const inside = start(state.from + (start(state.from, grain) === state.from ? 0 : end(state.from, grain) - state.from + 1), grain);
+        const inside = start(
+          state.from + (start(state.from, grain) === state.from ? 0 : end(state.from, grain) - state.from + 1),
+          grain,
+        );
         since = Math.min(inside, newest);
       } else since = state.period === "all" ? start(first ?? newest, grain) : add(newest, grain, 1 - preset[grain]);
     }
@@ -243,5 +278,8 @@
     return allowed.find((item) => GRAINS.indexOf(item) >= GRAINS.indexOf(coarser(grain, metric.grain))) ?? allowed.at(-1);
   };
 
-  Object.assign(lakemesh, { Data, cubes: { key, named, NULL, REST, PERIODS, GRAINS, start, add, end, label, range, ranges, fitting } });
+  Object.assign(lakemesh, {
+    Data,
+    cubes: { key, named, NULL, REST, PERIODS, GRAINS, start, add, end, label, range, ranges, fitting },
+  });
 }

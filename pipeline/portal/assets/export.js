@@ -2,7 +2,9 @@
 "use strict";
 {
   const { el, color, show } = lakemesh;
-  const SCALE = 2, PADDING = 20, MOST_ROWS = 25;
+  const SCALE = 2,
+    PADDING = 20,
+    MOST_ROWS = 25;
 
   const save = (name, blob) => {
     const address = URL.createObjectURL(blob);
@@ -13,12 +15,13 @@
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   };
 
-  const image = (address) => new Promise((resolve, reject) => {
-    const found = new Image();
-    found.onload = () => resolve(found);
-    found.onerror = () => reject(new Error("the chart could not be drawn"));
-    found.src = address;
-  });
+  const image = (address) =>
+    new Promise((resolve, reject) => {
+      const found = new Image();
+      found.onload = () => resolve(found);
+      found.onerror = () => reject(new Error("the chart could not be drawn"));
+      found.src = address;
+    });
 
   /** Save the picture of a tile. */
   const picture = async ({ title, caption, name }, kind, model, chart) => {
@@ -45,14 +48,40 @@
     else if (kind === "number") {
       write(show(model.value, model.metric), PADDING, top + 44, 40, 650, "text");
       const { change, before, metric } = model;
-      if (change) write(`${change.sign > 0 ? "▲" : change.sign < 0 ? "▼" : "■"} ${change.text} from ${show(before, metric)}`, PADDING, top + 74, 14, 500, "quiet");
+      if (change)
+        write(
+          `${change.sign > 0 ? "▲" : change.sign < 0 ? "▼" : "■"} ${change.text} from ${show(before, metric)}`,
+          PADDING,
+          top + 74,
+          14,
+          500,
+          "quiet",
+        );
     } else {
       const step = wide / model.columns.length;
-      [model.columns.map((text) => ({ text })), ...rows].forEach((row, line) => row.forEach((cell, place) =>
-        write(cell.text, cell.isNumber ? PADDING + step * (place + 1) - 8 : PADDING + step * place, top + 17 + 26 * line, 12, line ? 400 : 600, line ? "text" : "quiet", cell.isNumber ? "right" : "left")));
+      [model.columns.map((text) => ({ text })), ...rows].forEach((row, line) =>
+        row.forEach((cell, place) =>
+          write(
+            cell.text,
+            cell.isNumber ? PADDING + step * (place + 1) - 8 : PADDING + step * place,
+            top + 17 + 26 * line,
+            12,
+            line ? 400 : 600,
+            line ? "text" : "quiet",
+            cell.isNumber ? "right" : "left",
+          ),
+        ),
+      );
     }
     const { number, complete_to } = lakemesh.release;
-    write(`Lakemesh, release ${number}${complete_to ? `, complete to ${complete_to}` : ""}`, PADDING, top + tall + 20, 11, 400, "quiet");
+    write(
+      `Lakemesh, release ${number}${complete_to ? `, complete to ${complete_to}` : ""}`,
+      PADDING,
+      top + tall + 20,
+      11,
+      400,
+      "quiet",
+    );
     canvas.toBlob((blob) => save(`${name}.png`, blob), "image/png");
   };
 

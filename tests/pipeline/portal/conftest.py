@@ -43,7 +43,7 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Release 1 with its pages; read-only."""
     pytest.importorskip("vl_convert", reason="Chromium: vl-convert-python is not installed, the extra `portal`")
     folder = tmp_path_factory.mktemp("portal")
@@ -56,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         make_release(published, 1)
         refresh(published, sources, Facts(LAST, FEEDS, [{"table": "gold.plays_daily", "dates": ["2026-10-31"]}]))
     settings.cache_clear()
-    yield Site(published, sources)
+    return Site(published, sources)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.pipeline.portal.reading import Reader, reading
 from tests.portal_release import FIRST, HOSTILE, LAST
 
 DAY = dt.timedelta(days=1)
+NOTHING = "\N{EN DASH}"
 PERIODS = {
     "7d": (LAST - 6 * DAY, LAST),
     "28d": (LAST - 27 * DAY, LAST),
@@ -187,13 +188,13 @@ def test_cohorts_are_a_triangle(page: Reader) -> None:
     rows = page.table("Cohorts")
     assert [row[0] for row in rows][:1] == ["Nov 2025"]
     assert rows[0][1:] == [pytest.approx(1 - number / 20) for number in range(12)]
-    assert rows[-1][1:] == [1.0, *["–"] * 11]
+    assert rows[-1][1:] == [1.0, *[NOTHING] * 11]
 
 
 def test_stored_tables_and_hostile_values_are_text(page: Reader) -> None:
     page.go("money")
     assert page.table("Themes") == [
         [HOSTILE, 3.0, 0.5, "31 Oct 2026, 04:05 UTC", "yes"],
-        ["=1+1", 2.0, "–", "–", "no"],
+        ["=1+1", 2.0, NOTHING, NOTHING, "no"],
     ]
     assert page.tab.locator("img").count() == 0

@@ -13,11 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from ingest.errors import ConfigError
+from ingest.settings import read_settings
 from pipeline.cli import main
 from pipeline.portal.facts import Facts, complete_to
 from pipeline.portal.publication import FOLDER, address, follow, refresh, with_pages
 from pipeline.portal.script import data_file, digest, read_data_file
+from pipeline.portal.write import keys_of
 from pipeline.releases.export import prune, sweep
+from pipeline.releases.release import Releases
 from tests.pipeline.portal.conftest import Site
 from tests.portal_release import HOSTILE, NOW, make_release
 
@@ -184,6 +187,20 @@ def test_a_release_is_complete_to_the_day_before_what_waits() -> None:
     moment = dt.datetime(2026, 10, 5, 0, 10, tzinfo=dt.UTC)
     assert complete_to(moment, {}) == dt.date(2026, 10, 4)
     assert complete_to(moment, {"gold.x": [dt.date(2026, 10, 3), dt.date(2026, 10, 4)]}) == dt.date(2026, 10, 2)
+
+
+@pytest.mark.s3
+def test_pages_lie_in_a_bucket_too(site: Site, s3_lake: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBLISHED_URI", "s3://lake/published")
+    published = Releases(read_settings())
+    make_release(published, 1)
+    refresh(published, site.sources, Facts())
+    assert address(published) == "s3://lake/published/portal/index.html"
+    small = read_data_file(published.store.get(f"{FOLDER}/current.js"))
+    assert keys_of(small) <= {item.key.removeprefix(f"{FOLDER}/") for item in published.store.list(FOLDER)}
+    again = refresh(published, site.sources)
+    assert again is not None
+    assert again.files == ()
 
 
 def test_the_commands_name_the_pages(own_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
