@@ -22,7 +22,7 @@ READS = {
     "seeds": set(),
     "silver": {"bronze", "seeds", "silver"},
     "gold": {"seeds", "silver", "gold"},
-    "ops": {"operations", "gold", "ops"},
+    "ops": {"operations", "bronze", "gold", "ops"},
 }
 """The layers that each layer may read."""
 PREFIXES = ("dim_", "fct_", "rpt_")

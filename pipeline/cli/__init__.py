@@ -13,6 +13,7 @@ import click
 from ingest.process import collect_rarely
 from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
+from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
 from pipeline.cli.metrics import metrics
@@ -47,6 +48,7 @@ for _command in (
     drop,
     contracts,
     metrics,
+    impact,
     report,
     maintain,
     rebuild,

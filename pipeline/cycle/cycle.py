@@ -94,7 +94,7 @@ def publish_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> Run
                 project.require_tables()
                 summary.outcome = "not published"
                 audit_and_publish(lake, project, summary, now, resume=True)
-                write_pages(lake, project, contracts().values(), summary)
+                write_pages(lake, project, contracts(), summary)
             _record(project, summary)
 
     return _cycle(work, lake, summary, wait_seconds, lambda: now)
@@ -217,7 +217,7 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
     audit_and_publish(lake, project, summary, now)
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
         summary.outcome = "not published"  # new data is loaded, but its dates are not marked yet
-    write_pages(lake, project, contracts().values(), summary)
+    write_pages(lake, project, contracts(), summary)
     with summary.stage("house-keeping"), summary.contained("housekeeping"):
         project.clean_up()
         with lake.state.open() as state:

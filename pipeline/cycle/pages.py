@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from ingest.contracts.contract import Contract
@@ -10,29 +11,34 @@ from ingest.errors import LakemeshError
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from pipeline.portal import assets
+from pipeline.portal.catalog.stored import CatalogPages
 from pipeline.portal.facts import Facts, complete_to, feed_facts
 from pipeline.portal.guard import Guard
 from pipeline.portal.publication import Sources, refresh
 from pipeline.process.contain import contained
-from pipeline.warehouse.classes import project_classes
+from pipeline.releases.release import Releases
+from pipeline.warehouse.classes import Classes, project_classes
 from pipeline.warehouse.project import Project
 
 METRICS, DASHBOARDS = "metrics", "dashboards"
 CURRENCY = "reporting_currency"
 
 
-def sources(project: Project) -> Sources:
+def sources(project: Project, published: Releases, contracts: Mapping[str, Contract]) -> Sources:
     """What the project's pages are made from."""
     currency = str(project.context.config.variables.get(CURRENCY) or "")
     folder = Path(project.context.path)
+    metrics, dashboards = folder / METRICS, folder / DASHBOARDS
 
-    def guard() -> Guard:
-        return Guard.of(project_classes(project.context))
+    @cache
+    def classes() -> Classes:
+        return project_classes(project.context, contracts)
 
-    return Sources(folder / METRICS, folder / DASHBOARDS, currency, guard=guard)
+    catalog = CatalogPages(published, project.context, contracts, metrics, dashboards, classes)
+    return Sources(metrics, dashboards, currency, catalog, lambda: Guard.of(classes()))
 
 
-def write_pages(lake: Lake, project: Project, contracts: Iterable[Contract], summary: RunSummary) -> None:
+def write_pages(lake: Lake, project: Project, contracts: Mapping[str, Contract], summary: RunSummary) -> None:
     """Write the pages of the release that readers get, unless they are up to date.
 
     A failure becomes a warning of the summary, and the next cycle tries again.
@@ -54,9 +60,9 @@ def write_pages(lake: Lake, project: Project, contracts: Iterable[Contract], sum
         facts = None
         if newest is not None:
             withheld = [{"table": name, "dates": sorted(map(str, days))} for name, days in sorted(summary.held.items())]
-            feeds = feed_facts(lake.store, contracts, _waiting(summary))
+            feeds = feed_facts(lake.store, contracts.values(), _waiting(summary))
             facts = Facts(complete_to(newest.published_at, summary.held), feeds, withheld)
-        summary.pages = refresh(lake.releases, sources(project), facts)
+        summary.pages = refresh(lake.releases, sources(project, lake.releases, contracts), facts)
         for name, reason in (summary.pages.left_out if summary.pages else {}).items():
             summary.warnings.append(f"page {name} is left out: {reason}")
 

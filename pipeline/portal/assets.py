@@ -9,7 +9,11 @@ from pathlib import Path
 from pipeline.portal.script import digest
 
 FOLDER = Path(__file__).parent / "assets"
-SCRIPTS = ("app", "cubes", "charts", "views", "export", "tiles", "dashboard", "metrics", "catalog")
+CATALOG = ("search", "sql", "draw", "pages", "table", "quality", "lineage")
+SCRIPTS = (
+    *("app", "cubes", "charts", "views", "export", "tiles", "dashboard", "metrics"),
+    *(f"catalog-{name}" for name in CATALOG),
+)
 """Scripts of the application, in the order in which they build on each other; one that does not exist is left out."""
 STYLES = ("base", "catalog")
 

@@ -1,0 +1,30 @@
+MODEL (
+  name ops.event_keys_daily,
+  kind INCREMENTAL_BY_TIME_RANGE (
+    time_column date
+  ),
+  cron '@daily',
+  owner platform,
+  description 'One row per event feed and event date: rows of bronze and the distinct keys among them. A new event feed adds a SELECT.',
+  grain (feed, date),
+  tags (ops, pipeline),
+  partitioned_by date,
+  audits (
+    not_null(columns := (feed, date, row_count, key_count)),
+    unique_combination_of_columns(columns := (feed, date)),
+    forall(criteria := (
+      key_count BETWEEN 1 AND row_count
+    ))
+  )
+);
+
+SELECT
+  'events'::TEXT AS feed, /* Name of the feed and its contract */
+  events.event_date::DATE AS date, /* UTC date of the events */
+  COUNT(events.event_id)::BIGINT AS row_count, /* Rows of bronze, additive */
+  COUNT(DISTINCT events.event_id)::BIGINT AS key_count /* Distinct keys of the contract among them, additive over dates */
+FROM bronze.events AS events
+WHERE
+  events.event_date BETWEEN @start_date AND @end_date
+GROUP BY
+  events.event_date
