@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-spark setup-spark-s3a lock lint test test-all demo demo-steps demo-s3 bench torture histories businesses fuzz kills spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses fuzz kills spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -71,11 +71,16 @@ test: setup ## run the tests of every day (minutes)
 test-all: setup ## run every test but the long forms, which have commands of their own (half an hour)
 	pytest -n 2 --dist loadfile -m 'not slow'
 
-demo: setup-portal demo-steps ## sample data, ingest, plan, a first release, a query on it
+demo: setup-portal demo-steps ## sample data, ingest, plan, a first release with its pages, a query on it
+	@echo
+	@echo "Open:  $$(lake portal --path)"
 	@echo
 	@echo "Next:  sqlmesh plan         preview changes of models or late data"
 	@echo "       sqlmesh ui           project, lineage and columns at http://localhost:8000"
 	@echo "       lake sample --seed 2 && lake ingest && sqlmesh run      more data; only its days are recomputed"
+
+pictures: setup-portal ## take the pictures of the README from the current release (needs Chromium)
+	python -m pipeline.dev.pictures
 
 demo-steps:
 	@echo "== sample data into the landing"

@@ -6,7 +6,7 @@ Raw objects from producers are listed and read by landing.py instead.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -76,9 +76,13 @@ class Store:
         """Open an object as a seekable binary file for reading."""
         return self.kind.open(key)
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write an object, replacing an existing one."""
-        self.kind.put(key, data)
+    def put(self, key: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Write an object, replacing an existing one.
+
+        Args:
+            headers: what a store that is read over HTTP answers with it, for instance `Content-Type`.
+        """
+        self.kind.put(key, data, headers)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object if the key is free; durable on return.

@@ -16,6 +16,7 @@ from pipeline.cli.drop import drop
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
 from pipeline.cli.metrics import metrics
+from pipeline.cli.portal import portal
 from pipeline.cli.quarantine import quarantine
 from pipeline.cli.run import publish, rebuild, run
 from pipeline.cli.sample import sample
@@ -37,6 +38,7 @@ for _command in (
     run,
     ingest,
     publish,
+    portal,
     status,
     why,
     verify,

@@ -13,7 +13,7 @@ import click
 from ingest.errors import ConfigError, RetriableError
 from pipeline.cli.common import as_json_line, as_json_text, exits, feed_arguments, json_option, open_lake, show_error
 from pipeline.cycle.summary import RunSummary
-from pipeline.process.contain import as_lakemesh_error
+from pipeline.process.contain import as_lakemesh_error, contained
 from pipeline.process.interrupt import interruptible, raise_if_interrupted
 from pipeline.process.redact import redacted
 
@@ -147,6 +147,7 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
     copied to Postgres.
     """
     from pipeline.cli.show import show_releases, show_served
+    from pipeline.portal.publication import follow, with_pages
     from pipeline.serving.serve import serve
 
     lake = open_lake()
@@ -162,6 +163,8 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         return 0
     if rollback or isinstance(target, int):
         number = published.roll_back(target if isinstance(target, int) else None)
+        with contained("the portal", lambda error: click.echo(f"warning: its pages do not follow: {error}", err=True)):
+            follow(published)
         result: dict[str, Any] = {"state": number}
         lines = [f"readers get release {number}; publishing is paused until `lake publish`"]
         try:
@@ -176,7 +179,9 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         releases = [published.get(kept) for kept in published.numbers()]
         rows = [asdict(release) for release in releases]
         current = published.pointer().get("state")
-        click.echo(as_json_text(rows) if as_json else show_releases(releases, current, published))
+        pages = with_pages(published)
+        rows = [row | {"has_pages": row["number"] in pages} for row in rows]
+        click.echo(as_json_text(rows) if as_json else show_releases(releases, current, published, pages))
         return 0
     from pipeline.cycle.cycle import publish_only  # loads SQLMesh, which takes a second
 

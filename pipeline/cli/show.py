@@ -6,7 +6,7 @@ Names and contents of objects are data: shown verbatim, never as markup, with te
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # each command imports its dependencies when it runs: SQLMesh
     from pipeline.cycle.quarantine import ReplaySummary
     from pipeline.cycle.recover import Recovery
     from pipeline.cycle.summary import RunSummary
+    from pipeline.portal.publication import Written
     from pipeline.releases.release import Release, Releases
     from pipeline.serving.serve import Served
     from sample.options import SampleOptions
@@ -366,6 +367,7 @@ def show_run(summary: RunSummary) -> str:
         "held": f"readers stay on release {summary.state} after a rollback; `lake publish` resumes publishing",
     }
     items.append(words.get(summary.outcome, f"not published: {_kept(summary)}"))
+    items += [show_pages(summary.pages)] if summary.pages and summary.pages.files else []
     items += [show_served(summary.served)] if summary.served else []
     items.append(", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
     return _text(*items)
@@ -376,6 +378,11 @@ def _kept(summary: RunSummary) -> str:
     if not summary.is_state_known:
         return "readers keep their release, whose number cannot be read"
     return f"readers keep release {summary.state}" if summary.state else "there is no release yet"
+
+
+def show_pages(written: Written) -> str:
+    """Format what was written of the portal."""
+    return f"pages of release {written.release}: {len(written.files)} files written, see `lake portal`"
 
 
 def show_served(served: Served) -> str:
@@ -389,15 +396,22 @@ def show_served(served: Served) -> str:
     return "\n".join([*lines, *(f"warning: {warning}" for warning in served.warnings)])
 
 
-def show_releases(releases: Sequence[Release], current: int | None, published: Releases) -> str:
-    """Format the releases, with the statement that attaches the current one."""
-    table = _table("release", "published at", "tables", "rows", "files", "ledger positions")
+def show_releases(
+    releases: Sequence[Release], current: int | None, published: Releases, with_pages: Collection[int] = ()
+) -> str:
+    """Format the releases, with the statement that attaches the current one.
+
+    Args:
+        with_pages: numbers of those that `lake portal` opens.
+    """
+    table = _table("release", "published at", "tables", "rows", "files", "pages", "ledger positions")
     for release in releases:
         mark = "*" if release.number == current else " "
         tables = release.tables.values()
         positions = ", ".join(f"{feed} {position}" for feed, position in sorted(release.positions.items()))
         files = sum(len(item.files) for item in tables)
-        numbers = (len(tables), f"{sum(item.rows for item in tables):,}", files)
+        pages = "yes" if release.number in with_pages else "no"
+        numbers = (len(tables), f"{sum(item.rows for item in tables):,}", files, pages)
         at = f"{release.published_at:%Y-%m-%d %H:%M:%S}"
         table.add_row(f"{mark}{release.number}", at, *map(str, numbers), positions)
     return _text(table, *([published.attach()] if current else []))

@@ -17,6 +17,7 @@ from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
 from pipeline.cycle.alerts import alerting
 from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.pages import write_pages
 from pipeline.cycle.publication import audit_and_publish, gate_of
 from pipeline.cycle.record import record
 from pipeline.cycle.summary import RunSummary
@@ -93,6 +94,7 @@ def publish_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> Run
                 project.require_tables()
                 summary.outcome = "not published"
                 audit_and_publish(lake, project, summary, now, resume=True)
+                write_pages(lake, project, contracts().values(), summary)
             _record(project, summary)
 
     return _cycle(work, lake, summary, wait_seconds, lambda: now)
@@ -215,6 +217,7 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
     audit_and_publish(lake, project, summary, now)
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
         summary.outcome = "not published"  # new data is loaded, but its dates are not marked yet
+    write_pages(lake, project, contracts().values(), summary)
     with summary.stage("house-keeping"), summary.contained("housekeeping"):
         project.clean_up()
         with lake.state.open() as state:

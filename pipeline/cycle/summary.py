@@ -14,6 +14,7 @@ from pipeline.process.contain import Step, contained
 
 if TYPE_CHECKING:  # a cycle that cannot start also has a summary, and must not load SQLMesh for it
     from pipeline.cycle.ingest import IngestSummary
+    from pipeline.portal.publication import Written
     from pipeline.releases.audits import Outcome
     from pipeline.releases.release import Releases
     from pipeline.serving.serve import Served
@@ -37,6 +38,7 @@ class RunSummary:
         published_dates: dates that are new or changed for readers, by table.
         audits: the standalone audits of this cycle, and the blocking ones that failed.
         warnings: warnings of SQLMesh, above all failed non-blocking audits.
+        pages: what was written of the portal; None if it is not installed, or failed.
         served: what was written to Postgres; None if SERVING_DSN is not set, or serving failed.
         unserved: why Postgres lacks the current release; one of the errors.
         errors: one line each.
@@ -55,6 +57,7 @@ class RunSummary:
     published_dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     audits: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    pages: Written | None = None
     served: Served | None = None
     unserved: str = ""
     errors: list[str] = field(default_factory=list)

@@ -107,11 +107,12 @@ def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
     shown = {command: shell(command.replace("KEY", f"'{key_name}'")) for command in daily if command not in NOT_RUN}
 
     # THEN each does what its comment says
-    assert len(daily) == 11
+    assert len(daily) == 12
     assert "gold.activity_engagement_metrics" in shown["lake run"]
     assert "waiting" in shown["lake status"]
     assert "No changes to plan" in shown["sqlmesh plan"]
     assert "current.duckdb" in shown["lake publish --list"]
+    assert "portal/index.html" in shown["lake portal --path"]
     assert "rows" in shown["lake why raw-events/KEY"]
     assert "unparsable" in shown["lake quarantine list"]
     assert shown["lake verify"].count("agrees") == 6

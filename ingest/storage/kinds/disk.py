@@ -6,7 +6,7 @@ import datetime as dt
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,8 @@ class Disk(Kind):
         with pa.OSFile(str(self.root / key)) as file:
             yield file
 
-    def put(self, key: str, data: bytes) -> None:
-        """See Kind."""
+    def put(self, key: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """See Kind; a folder has no place for headers."""
         self._link(key, data, replace=True)
 
     def put_new(self, key: str, data: bytes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -57,8 +57,8 @@ class Kind(ABC):
         """Open an object for reading."""
 
     @abstractmethod
-    def put(self, key: str, data: bytes) -> None:
-        """Write an object."""
+    def put(self, key: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Write an object, with the headers that a reader over HTTP gets."""
 
     @abstractmethod
     def put_new(self, key: str, data: bytes) -> bool:

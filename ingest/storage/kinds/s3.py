@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -94,10 +94,11 @@ class S3(Kind):
             else:
                 yield io.BufferedReader(RemoteFile(obstore.open_reader(self._store, key)))
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
         """See Kind."""
+        attributes: Any = dict(headers or {})
         with obstore_errors(self._uri, key):
-            self._with_backoff(key, lambda: obstore.put(self._store, key, data))
+            self._with_backoff(key, lambda: obstore.put(self._store, key, data, attributes=attributes))
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See Kind; by `If-None-Match: *`."""

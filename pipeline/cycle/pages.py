@@ -1,0 +1,75 @@
+"""The pages of the release, at the end of a cycle. Whatever fails here never withholds a release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ingest.contracts.contract import Contract
+from ingest.errors import LakemeshError
+from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
+from pipeline.portal import assets
+from pipeline.portal.facts import Facts, complete_to, feed_facts
+from pipeline.portal.guard import Guard
+from pipeline.portal.publication import Sources, refresh
+from pipeline.process.contain import contained
+from pipeline.warehouse.classes import project_classes
+from pipeline.warehouse.project import Project
+
+METRICS, DASHBOARDS = "metrics", "dashboards"
+CURRENCY = "reporting_currency"
+
+
+def sources(project: Project) -> Sources:
+    """What the project's pages are made from."""
+    currency = str(project.context.config.variables.get(CURRENCY) or "")
+    folder = Path(project.context.path)
+
+    def guard() -> Guard:
+        return Guard.of(project_classes(project.context))
+
+    return Sources(folder / METRICS, folder / DASHBOARDS, currency, guard=guard)
+
+
+def write_pages(lake: Lake, project: Project, contracts: Iterable[Contract], summary: RunSummary) -> None:
+    """Write the pages of the release that readers get, unless they are up to date.
+
+    A failure becomes a warning of the summary, and the next cycle tries again.
+
+    Args:
+        summary: of the cycle, for what it left waiting; receives what was written.
+    """
+    if not assets.is_installed():
+        note_once(summary, Path(lake.options.lake_home))
+        return
+
+    def failed(error: LakemeshError) -> None:
+        summary.warnings.append(f"the pages of the release could not be written, the next cycle tries again: {error}")
+
+    with summary.stage("pages"), contained("the portal", failed):
+        newest = lake.releases.newest()
+        facts = None
+        if newest is not None:
+            withheld = [{"table": name, "dates": sorted(map(str, days))} for name, days in sorted(summary.held.items())]
+            feeds = feed_facts(lake.store, contracts, _waiting(summary))
+            facts = Facts(complete_to(newest.published_at, summary.held), feeds, withheld)
+        summary.pages = refresh(lake.releases, sources(project), facts)
+        for name, reason in (summary.pages.left_out if summary.pages else {}).items():
+            summary.warnings.append(f"page {name} is left out: {reason}")
+
+
+def note_once(summary: RunSummary, notes: Path) -> None:
+    """Note that no pages are written, and how to have them; once, since a lake may well do without."""
+    mark = notes / "portal.noted"
+    if mark.exists():
+        return
+    summary.warnings.append("no pages are written for releases; install the extra `portal` for them: make setup-portal")
+    notes.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+def _waiting(summary: RunSummary) -> dict[str, int]:
+    """Objects that the cycle found and could not load, by feed."""
+    feeds = summary.ingest.feeds if summary.ingest else []
+    return {feed.feed: len(feed.stuck) + sum(item.objects for item in feed.unloadable) for feed in feeds}

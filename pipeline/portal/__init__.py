@@ -1,0 +1,1 @@
+"""The portal: pages of every release, as static files beside its data."""

@@ -1,0 +1,225 @@
+"""Stored pages: what a release costs, what follows the pointer, what is deleted, and what a failure leaves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ingest.errors import ConfigError
+from ingest.settings import read_settings
+from pipeline.cli import main
+from pipeline.portal.facts import Facts, complete_to
+from pipeline.portal.publication import FOLDER, address, follow, refresh, with_pages
+from pipeline.portal.script import data_file, digest, read_data_file
+from pipeline.portal.write import keys_of
+from pipeline.releases.export import prune, sweep
+from pipeline.releases.release import Releases
+from tests.pipeline.portal.conftest import Site
+from tests.portal_release import HOSTILE, NOW, make_release
+
+CHANGED = {"gold.mrr_monthly": ("2026-09", "UPDATE made SET closing = closing + 1 WHERE month_date = '2026-09-01'")}
+OLD = {"gold.mrr_monthly": ("2024-02", "UPDATE made SET closing = closing + 1 WHERE month_date = '2024-02-01'")}
+
+
+def _small(site: Site, name: str = "current.js") -> dict[str, Any]:
+    found: dict[str, Any] = read_data_file((site.folder / name).read_bytes())
+    return found
+
+
+def _pages(site: Site, number: int) -> dict[str, dict[str, str]]:
+    pages = _small(site, f"releases/{number}.js")["pages"]
+    return {page["name"]: {"recent": page["file"], **page["years"]} for page in pages}
+
+
+def _stored(site: Site) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in site.folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("changed", "part"), [(CHANGED, "recent"), (OLD, "2024")])
+def test_an_overwritten_amount_changes_exactly_the_files_that_show_it(
+    own_site: Site, changed: dict[str, tuple[str, str]], part: str
+) -> None:
+    make_release(own_site.published, 2, changed)
+    written = refresh(own_site.published, own_site.sources)
+    assert written is not None
+    assert written.pages == ("money",), "only pages over changed tables are read"
+    before, after = _pages(own_site, 1), _pages(own_site, 2)
+    assert before["use"] == after["use"]
+    assert {name for name in after["money"] if before["money"][name] != after["money"][name]} == {part}
+    assert list(written.files) == [after["money"][part]]
+
+
+def test_names_follow_from_content(site: Site) -> None:
+    for path in (site.folder / "data").iterdir():
+        assert path.stem.rsplit("-", 1)[1] == digest(path.read_bytes())
+
+
+def test_nothing_new_costs_nothing(own_site: Site) -> None:
+    before = _stored(own_site)
+    began = time.process_time()
+    written = refresh(own_site.published, own_site.sources, Facts.of(_small(own_site)))
+    assert time.process_time() - began < 0.5
+    assert written is not None
+    assert written.files == ()
+    assert _stored(own_site) == before
+
+
+def test_a_release_of_changed_tables_costs_less_than_a_second(own_site: Site) -> None:
+    make_release(own_site.published, 2, CHANGED)
+    began = time.process_time()
+    refresh(own_site.published, own_site.sources)
+    assert time.process_time() - began < 1
+
+
+def test_facts_change_one_small_file(own_site: Site) -> None:
+    before = _stored(own_site)
+    refresh(own_site.published, own_site.sources, Facts(None, [{"feed": "events", "waiting": 7}], []))
+    after = _stored(own_site)
+    changed = {Path(path).name for path in after if before.get(path) != after[path]}
+    assert changed == {"1.js", "current.js"}
+    assert _small(own_site)["feeds"] == [{"feed": "events", "waiting": 7}]
+
+
+def test_a_changed_definition_is_written_again(own_site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    text = (own_site.sources.metrics / "shop.yaml").read_text(encoding="utf-8")
+    (folder / "shop.yaml").write_text(text.replace("label: Finished,", "label: Completed,"), encoding="utf-8")
+    written = refresh(own_site.published, replace(own_site.sources, metrics=folder))
+    assert written is not None
+    assert written.pages == ("use",)
+    assert "Completed" in (own_site.folder / _small(own_site)["files"]["definitions"]).read_text(encoding="utf-8")
+
+
+def test_a_rollback_takes_the_pages_along(own_site: Site) -> None:
+    published = own_site.published
+    make_release(published, 2, CHANGED)
+    refresh(published, own_site.sources)
+    assert _small(own_site)["number"] == 2
+    published.roll_back()
+    assert follow(published)
+    assert (_small(own_site)["number"], _small(own_site)["is_held"]) == (1, True)
+    make_release(published, 3, OLD, held=True)
+    published.point_to(1, withhold=True)
+    refresh(published, own_site.sources)
+    assert _small(own_site)["number"] == 1, "withheld pages are written, but not the current ones"
+    assert with_pages(published) == {1, 2, 3}
+    published.point_to(3)
+    follow(published)
+    assert (_small(own_site)["number"], _small(own_site)["is_held"]) == (3, False)
+
+
+def test_without_pages_of_its_release_nothing_is_current(own_site: Site) -> None:
+    make_release(own_site.published, 2, CHANGED)
+    assert not follow(own_site.published)
+    assert not (own_site.folder / "current.js").exists()
+    with pytest.raises(ConfigError, match="the current release has no pages"):
+        address(own_site.published)
+    refresh(own_site.published, own_site.sources)
+    assert address(own_site.published) == str(own_site.folder / "index.html")
+    assert address(own_site.published, 1).endswith("index.html?release=1")
+    with pytest.raises(ConfigError, match="release 9 has no pages"):
+        address(own_site.published, 9)
+
+
+def test_pages_are_pruned_with_their_release(own_site: Site) -> None:
+    published = own_site.published
+    make_release(published, 2, CHANGED)
+    refresh(published, own_site.sources)
+    only = own_site.folder / _pages(own_site, 1)["money"]["recent"]
+    orphan = own_site.folder / "data" / "money-0000000000000000.js"
+    orphan.write_bytes(b"left by a killed writer")
+    assert only.exists()
+    assert prune(published, 1, NOW + dt.timedelta(days=9)) == 1
+    assert published.numbers() == [2], "pages are no releases"
+    assert sweep(published).files == 0, "nor orphans"
+    make_release(published, 3, OLD)
+    refresh(published, own_site.sources)
+    assert with_pages(published) == {2, 3}
+    assert not only.exists()
+    assert not orphan.exists()
+    assert (own_site.folder / _pages(own_site, 2)["money"]["recent"]).exists()
+
+
+def test_a_killed_writer_is_repeated(own_site: Site) -> None:
+    make_release(own_site.published, 2, CHANGED)
+    refresh(own_site.published, own_site.sources)
+    small = own_site.folder / "releases" / "2.js"
+    whole = small.read_bytes()
+    small.write_bytes(whole[: len(whole) // 2])
+    (own_site.folder / "current.js").unlink()
+    refresh(own_site.published, own_site.sources)
+    assert small.read_bytes() == whole
+    assert _small(own_site)["number"] == 2
+
+
+def test_a_page_without_its_tables_is_left_out_and_named(own_site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "dashboards"
+    folder.mkdir()
+    for path in own_site.sources.dashboards.iterdir():
+        text = path.read_text(encoding="utf-8").replace("gold.themes", "gold.nowhere")
+        (folder / path.name).write_text(text, encoding="utf-8")
+    written = refresh(own_site.published, replace(own_site.sources, dashboards=folder))
+    assert written is not None
+    assert list(written.left_out) == ["money"]
+    assert "nowhere" in written.left_out["money"]
+    assert [page["name"] for page in _small(own_site)["pages"]] == ["use"]
+
+
+def test_data_is_text_whatever_it_contains() -> None:
+    value = {"name": HOSTILE, "lines": "a\u2028b\u2029c", "quote": '"\\', "markup": "<!--<script>&amp;"}
+    data = data_file('page/"x', value)
+    assert read_data_file(data) == value
+    for mark in (b"<", b">", "\u2028".encode(), "\u2029".encode()):
+        assert mark not in data
+    with pytest.raises(ValueError, match="JSON compliant"):
+        data_file("x", float("nan"))
+
+
+def test_a_release_is_complete_to_the_day_before_what_waits() -> None:
+    moment = dt.datetime(2026, 10, 5, 0, 10, tzinfo=dt.UTC)
+    assert complete_to(moment, {}) == dt.date(2026, 10, 4)
+    assert complete_to(moment, {"gold.x": [dt.date(2026, 10, 3), dt.date(2026, 10, 4)]}) == dt.date(2026, 10, 2)
+
+
+@pytest.mark.s3
+def test_pages_lie_in_a_bucket_too(site: Site, s3_lake: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBLISHED_URI", "s3://lake/published")
+    published = Releases(read_settings())
+    make_release(published, 1)
+    refresh(published, site.sources, Facts())
+    assert address(published) == "s3://lake/published/portal/index.html"
+    small = read_data_file(published.store.get(f"{FOLDER}/current.js"))
+    assert keys_of(small) <= {item.key.removeprefix(f"{FOLDER}/") for item in published.store.list(FOLDER)}
+    again = refresh(published, site.sources)
+    assert again is not None
+    assert again.files == ()
+
+
+def test_the_commands_name_the_pages(own_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ingest.settings import settings
+
+    make_release(own_site.published, 2, CHANGED)
+    monkeypatch.setenv("LAKE_HOME", own_site.published.options.lake_home)
+    settings.cache_clear()
+    try:
+        run = CliRunner()
+        assert run.invoke(main, ["portal", "--release", "1", "--path"]).output == (
+            f"{own_site.folder / 'index.html'}?release=1\n"
+        )
+        assert "note: its pages show release 1" in run.invoke(main, ["portal", "--path"]).output
+        failed = run.invoke(main, ["portal", "--release", "2", "--path"])
+        assert (failed.exit_code, "release 2 has no pages" in failed.output) == (2, True)
+        listed = json.loads(run.invoke(main, ["publish", "--list", "--json"]).output)
+        assert {row["number"]: row["has_pages"] for row in listed} == {1: True, 2: False}
+        assert run.invoke(main, ["publish", "--rollback"]).exit_code == 0
+        assert _small(own_site)["number"] == 1
+    finally:
+        settings.cache_clear()
