@@ -18,6 +18,7 @@ from pipeline.cli.look import status, verify, why
 from pipeline.cli.metrics import metrics
 from pipeline.cli.portal import portal
 from pipeline.cli.quarantine import quarantine
+from pipeline.cli.report import report
 from pipeline.cli.run import publish, rebuild, run
 from pipeline.cli.sample import sample
 from pipeline.process.redact import RedactingFormatter
@@ -46,6 +47,7 @@ for _command in (
     drop,
     contracts,
     metrics,
+    report,
     maintain,
     rebuild,
     ledger,

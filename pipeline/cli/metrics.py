@@ -138,16 +138,22 @@ def query(
 @click.option("--write", is_flag=True, help="Regenerate the list in docs/metrics.md.")
 @exits
 def check(write: bool) -> int:
-    """Check the definitions against the models, and that the list in docs/metrics.md is generated from them."""
+    """Check metrics and reports against the models, and that the list in docs/metrics.md is generated from them."""
     from sqlmesh import Context
     from sqlmesh.core.console import NoopConsole, set_console
 
     from pipeline.metrics.check import described, faults
     from pipeline.metrics.document import document
+    from pipeline.report.check import faults as report_faults
+    from pipeline.report.definition import load_reports
+    from pipeline.warehouse.classes import project_classes
 
     definitions = _definitions()
     set_console(NoopConsole())
-    found = faults(definitions, described(Context(paths=str(PROJECT))))
+    context = Context(paths=str(PROJECT))
+    found = faults(definitions, described(context))
+    classes, reports = project_classes(context), load_reports(PROJECT / "reports", definitions)
+    found += report_faults(reports.values(), definitions, lambda *names: classes.of(*names).class_.is_restricted)
     path = PROJECT / "docs" / "metrics.md"
     text = path.read_text(encoding="utf-8")
     generated = document(text, definitions)
@@ -158,5 +164,6 @@ def check(write: bool) -> int:
     for fault in found:
         show_error(fault)
     if not found:
-        click.echo(f"{len(definitions)} metrics agree with the models, docs/metrics.md is up to date")
+        agreed = f"{len(definitions)} metrics and {len(reports)} reports agree with the models"
+        click.echo(f"{agreed}, docs/metrics.md is up to date")
     return int(bool(found))
