@@ -25,7 +25,15 @@ collect_rarely()
 REFERENCE = PROJECT.parent / "shared" / "reference"
 LONG = (
     *("e2e/", "fuzz/", "hostile/", "spark/", "test_compose", "test_wheel", "sample/test_sample_cli"),
-    *("ingest/steps/test_bad_lines", "pipeline/alerting/", "pipeline/cycle/", "pipeline/serving/", "pipeline/state/"),
+    *(
+        "ingest/steps/test_bad_lines",
+        "pipeline/alerting/",
+        "pipeline/cycle/",
+        "pipeline/portal/test_numbers",
+        "pipeline/portal/test_pages",
+        "pipeline/serving/",
+        "pipeline/state/",
+    ),
     *("pipeline/invalidation/test_completeness", "pipeline/invalidation/test_late_"),
 )
 """Files whose tests take many seconds each, by the beginnings of their paths: `make test` skips them."""

@@ -40,6 +40,8 @@ def write_pages(lake: Lake, project: Project, contracts: Iterable[Contract], sum
     Args:
         summary: of the cycle, for what it left waiting; receives what was written.
     """
+    if not any((Path(project.context.path) / DASHBOARDS).glob("*.yaml")):
+        return
     if not assets.is_installed():
         note_once(summary, Path(lake.options.lake_home))
         return

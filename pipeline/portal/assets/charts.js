@@ -155,7 +155,7 @@
         encoding: { x: time(rows, grain), y: { field: "value", type: "quantitative" }, tooltip },
       },
       {
-        data: { values: rows.filter((row, place) => rows.length < 40 || place === rows.length - 1).map(tipped) },
+        data: { values: rows.filter((row) => rows.length < 40 || row.start === rows.at(-1).start).map(tipped) },
         mark: { type: "point", size: 26, filled: true, opacity: 1 },
         encoding: { x: time(rows, grain), y: { field: "value", type: "quantitative" }, color: colored(rows), tooltip },
       },

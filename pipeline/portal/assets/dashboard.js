@@ -1,7 +1,7 @@
 // The view of a dashboard: its controls, whose state stands in the address, and its tiles.
 "use strict";
 {
-  const { el, cubes, day, link, go } = lakemesh;
+  const { el, cubes, day, go } = lakemesh;
   const COMPARISONS = { previous: "Previous period", year: "Year before", none: "No comparison" };
   const opened = new Map();
 
@@ -199,5 +199,4 @@
   });
 
   lakemesh.route("page", render);
-  lakemesh.pageLink = (name, parameters) => link([name], parameters);
 }

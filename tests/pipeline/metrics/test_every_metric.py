@@ -38,6 +38,8 @@ TIMES = {
     "gold.fct_revenue_recognition": "month_date",
     "gold.fct_invoices": "issued_date",
     "gold.rpt_engagement_by_subscription": "month_date",
+    "ops.quarantine_daily": "ingest_date",
+    "ops.release_lag_daily": "release_date",
 }
 TEXTS = {
     "user_kind": ["account", "child"],
@@ -166,7 +168,13 @@ REVENUE: dict[str, Value] = {
     "renewed_customers": total("retained_accounts"),
     "renewal_rate": ratio(total("retained_accounts"), total("accounts")),
 }
-EXPECTED = ENGAGEMENT | REVENUE
+PIPELINE: dict[str, Value] = {
+    "quarantined_records": total("open_count"),
+    "discarded_records": total("discarded_count"),
+    "released_rows": total("row_count"),
+    "landing_to_release": total("p90_landing_seconds"),
+}
+EXPECTED = ENGAGEMENT | REVENUE | PIPELINE
 DEFINITIONS = load_metrics(PROJECT / "metrics")
 
 
@@ -215,7 +223,7 @@ def gold(project: Context, rows: dict[str, list[Row]]) -> Iterator[duckdb.DuckDB
     """A database with these rows."""
     tables = described(project)
     with duckdb.connect() as connection:
-        connection.execute("CREATE SCHEMA gold")
+        connection.execute("CREATE SCHEMA gold; CREATE SCHEMA ops")
         for name, found in rows.items():
             types = tables[name].types
             columns = ", ".join(f'"{column}" {kind.sql("duckdb")}' for column, kind in types.items())

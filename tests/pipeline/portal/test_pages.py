@@ -151,6 +151,7 @@ def test_three_years_open_within_a_second(browser: Any, site: Site) -> None:
     with reading(browser, site.folder.as_uri() + "/") as reader:
         paints: list[float] = []
         while len(paints) < 10 and min(paints, default=1000) >= 1000:  # other tests run beside this one
+            reader.tab.goto("about:blank")
             reader.open("use")
             paints.append(reader.tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
         assert min(paints) < 1000, paints
