@@ -23,12 +23,12 @@ def scheme_of(address: str) -> str:
 
 
 def is_remote(address: str) -> bool:
-    """Whether an address has the scheme of a store, and is no folder."""
+    """Whether an address names a store other than a folder."""
     return scheme_of(address) in KINDS.keys() - {FOLDER}
 
 
 def remote_schemes() -> str:
-    """The schemes of the stores that are no folders, for messages."""
+    """Return the schemes of all stores other than folders, for messages."""
     return " or ".join(f"{scheme}://" for scheme in KINDS if scheme)
 
 

@@ -138,7 +138,7 @@ class Contract(Strict):
             entity with neither affects every date.
         epoch: an event before this UTC date is impossible and is quarantined.
         clock_skew_seconds: how far an event time may lie after the object's modification time.
-        freshness_seconds: maximum age of the newest record before the feed counts as late.
+        freshness_seconds: maximum age of the newest loaded object; beyond it the feed is late.
         completeness: of an event feed, when a day is complete; without it a day is computed on schedule.
         overwritten: what happens when an object gets new content under its old name: `replace` shows the new rows
             instead of the old ones, `refuse` keeps the old ones and fails until an operator resolves it.
@@ -303,7 +303,7 @@ def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
             if target is None or target.key != (reference.key,):
                 raise ConfigError(
                     f"{contract.name}: reference {reference.column} -> {reference.feed}.{reference.key} has no target; "
-                    "expected the single key column of a declared feed"
+                    "expected a declared feed and the only column of its key"
                 )
         _check_retirement(contract, contracts)
     return contracts

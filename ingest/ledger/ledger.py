@@ -65,7 +65,7 @@ class Ledger:
         return max(self._sequences(checkpoint), default=checkpoint)
 
     def first(self) -> int:
-        """Return the number of the oldest entry: 1, a greater one if the log was rebuilt, 0 if there is none."""
+        """Return the number of the oldest entry: 1, or greater if the log was rebuilt; 0 if there is none."""
         return min(self._sequences(), default=0)
 
     def numbers(self) -> set[int]:
@@ -244,7 +244,7 @@ class Ledger:
         """
         keys = [item.key for item in self.store.list(self.prefix, after=self._key(after - 1) if after else None)]
         if f"{self.prefix}/{self.DRAFT}" in keys:
-            raise self.lost("contains a draft: a rebuild was interrupted")
+            raise self.lost("is incomplete: a rebuild was interrupted")
         names = (key.rsplit("/", 1)[1] for key in keys)
         found = sorted(int(name[:DIGITS]) for name in names if len(name) == DIGITS + 8 and name.endswith(".parquet"))
         found = found[bisect_left(found, after) :]

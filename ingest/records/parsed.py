@@ -12,15 +12,17 @@ MAX_DETAIL = 1000
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record for the quarantine.
+    """A rejected record on its way into quarantine.
 
     Attributes:
         source: index of the object in its load.
+        line: line of the record in the object, counted from 1; 0 if the whole object is rejected.
         reason: unparsable, invalid_utf8, wrong_type, number_out_of_range, duplicate_key, too_deep, too_many_fields,
             line_too_long, missing_required, unknown_field, event_time_in_future, event_time_before_epoch or
             corrupt_object.
         column: dotted path of the offending column, if any; members of lists without their index.
-        detail: what was found, as text for people of at most MAX_DETAIL characters.
+        detail: human-readable text about what was found, at most MAX_DETAIL characters.
+        raw: bytes of the record, cut off if the line is too long; empty if the whole object is rejected.
     """
 
     source: int

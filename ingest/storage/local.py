@@ -124,7 +124,7 @@ def remove_file(root: str, key: str) -> None:
 
 
 def is_path(key: str) -> bool:
-    """Whether a file can have that key: a listing of the folder would show exactly the same text.
+    """Whether a key can be the path of a file, so that a listing of the folder shows it unchanged.
 
     >>> is_path("a/b"), is_path("/a"), is_path("a//b"), is_path("a/../b"), is_path("a\\0"), is_path("")
     (True, False, False, False, False, False)

@@ -70,9 +70,9 @@ def clean(lake: Store, ledger: Ledger, landed: Landed, now: dt.datetime, grace: 
 
 
 def load_of(path: str) -> str:
-    """The load that wrote a file: `…/20260110T120000-0123456789ab-7.parquet` → `20260110T120000-0123456789ab`.
+    """Return the identifier of the load that wrote a bronze file.
 
-    >>> load_of("bronze/events/ingest_date=2026-01-10/20260110T120000-0123456789ab.parquet")
+    >>> load_of("bronze/events/ingest_date=2026-01-10/20260110T120000-0123456789ab-7.parquet")
     '20260110T120000-0123456789ab'
     """
     return "-".join(path.rsplit("/", 1)[-1].removesuffix(".parquet").split("-")[:2])

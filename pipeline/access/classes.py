@@ -28,7 +28,7 @@ class Reach(StrEnum):
     WINDOW = "window"
 
     def then(self, outer: Reach) -> Reach:
-        """Return how a column reaches the output of a query over this one."""
+        """Return how a column reaches the output of an outer query, which in turn uses this output by `outer`."""
         return outer if self is Reach.VALUE else self
 
 

@@ -73,7 +73,7 @@ def masked_record(contract: Contract, raw: bytes) -> str:
 
 
 def masked_detail(contract: Contract, reason: str, column: str | None, detail: str | None) -> str:
-    """The detail of a rejected record, with values only of columns that are known and not personal."""
+    """Return the detail of a rejected record; values are hidden unless their column is declared and not personal."""
     if not detail or reason in _REASONS_WITHOUT_VALUES or _DETAILS_WITHOUT_VALUES.fullmatch(detail):
         return detail or ""
     if reason == "corrupt_object":  # about the whole file: from its decoder, possibly quoting a header

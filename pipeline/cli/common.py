@@ -64,18 +64,18 @@ def _uninterrupted(command: Callable[..., int | None], args: Any, options: Any) 
 
 
 def show_errors(errors: Iterable[LakemeshError]) -> int:
-    """Print errors, one line each; returns the exit code."""
+    """Print errors, one line each, and return the exit code; 0 if there are none."""
     return max(map(show_error, errors), default=0)
 
 
 def show_error(error: LakemeshError | str) -> int:
-    """Print an error as one line; returns its exit code."""
+    """Print an error as one line, and return its exit code."""
     click.echo(plain(redact(f"error: {error}")), err=True)
     return 2 if isinstance(error, ConfigError) else 1
 
 
 def show_skipped(errors: Iterable[LakemeshError | str]) -> int:
-    """Print why feeds were skipped; returns the exit code, 2 if there is any."""
+    """Print why feeds were skipped, and return the exit code: 2 if any was, otherwise 0."""
     return max((2 for error in errors if show_error(error)), default=0)
 
 

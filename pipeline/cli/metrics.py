@@ -1,4 +1,4 @@
-"""`lake metrics`."""
+"""`lake metrics`: list, show, query and check the metrics."""
 
 from __future__ import annotations
 

@@ -148,7 +148,8 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
         dated = f", dated by {contract.event_time}" if contract.event_time else ""
         items.append(
             f"\n{contract.name} v{contract.version} ({contract.kind}{dated}), owner {contract.owner}, key "
-            f"{', '.join(contract.key)}, from {contract.source.bucket}/{contract.source.prefix}*\n"
+            f"{', '.join(contract.key)}\n"
+            f"from {contract.source.bucket}/{contract.source.prefix}*, late after {contract.freshness_seconds:,} s\n"
             f"{contract.description}"
         )
         table = _table("column", "type", "rules", "class", "description")

@@ -128,7 +128,8 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
             return found.group(1)
         if ended is not None or time.monotonic() > deadline:
             last = (output.strip().splitlines() or ["no output"])[-1]
-            raise RetriableError(f"the local S3 server (rclone) did not start, code {ended}: {last}")
+            reason = f"did not start in {START_SECONDS:.0f} s" if ended is None else f"ended with exit code {ended}"
+            raise RetriableError(f"the local S3 server (rclone) {reason}: {last}; run this again")
         time.sleep(0.02)
 
 

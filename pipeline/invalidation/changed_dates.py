@@ -46,12 +46,12 @@ def feed_changes(
     connection: duckdb.DuckDBPyConnection,
     positions: Mapping[str, int] | None = None,
 ) -> list[FeedChange]:
-    """The change of each feed between its applied position and the newest one.
+    """Return the change of each feed between its applied position and the newest one.
 
     Args:
-        applied: applied positions by feed; 0 for feeds that are absent.
-        positions: newest positions of the feeds to compare, by default of all. Logs of absent feeds are lost, so the
-            dates of their facts are unknown.
+        applied: applied positions by feed; a feed that is absent counts as 0.
+        positions: newest positions of the feeds to compare, by default of all. A feed that is absent counts as lost:
+            the dates of its facts are unknown.
 
     Raises:
         LostLedger: a ledger is shorter than its applied position.

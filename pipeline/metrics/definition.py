@@ -189,7 +189,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _mapping(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigError(f"{place} is {type(value).__name__}; expected names with fields")
+        found = "empty" if value is None else "a list" if isinstance(value, list) else f"'{value}'"
+        raise ConfigError(f"{place} is {found}; expected a mapping, `name: value`")
     return {str(key): item for key, item in value.items()}
 
 

@@ -1,4 +1,4 @@
-"""How a metric is computed from the rows of its table, and what of it may be summed."""
+"""How a metric is computed from the rows of its table, and over what it may be summed."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def condition(text: str) -> exp.Expression:
     """Parse the `where` of a definition: a condition on columns of the table.
 
     Raises:
-        ValueError: it is not one condition, or contains a query.
+        ValueError: it is not SQL, contains a query, or qualifies a column by its table.
     """
     try:
         tree = parse_one(text, into=exp.Condition, dialect=DIALECT)
     except SqlglotError as error:
-        raise ValueError(f"where is '{text}', which is not SQL: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"'{text}' is not an SQL condition: {str(error).splitlines()[0]}") from None
     if tree.find(exp.Query, exp.Subquery) or any(column.table for column in tree.find_all(exp.Column)):
-        raise ValueError(f"where is '{text}'; expected a condition on columns of the table alone")
+        raise ValueError(f"'{text}'; expected a condition on columns of the table alone")
     return tree.transform(quote)
 
 

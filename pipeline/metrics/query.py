@@ -175,6 +175,6 @@ def _fetch(connection: duckdb.DuckDBPyConnection, metric: Metric, built: exp.Exp
         return connection.execute(built.sql(DIALECT)).fetchall()
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise ConfigError(
-            f"{metric.name} cannot be computed from this release: {printable(str(error).splitlines()[0])}. The "
-            "definitions are newer or older than it; choose another release, or publish one"
+            f"{metric.name} cannot be computed from this release: {printable(str(error).splitlines()[0])}. Its "
+            "definition does not match the tables of this release; choose another release, or run `lake publish`"
         ) from error

@@ -48,14 +48,14 @@ class ReleaseFile:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTable:
-    """A table, or a view over other tables, of one release.
+    """A table of a release, or a view over other tables of that release.
 
     Attributes:
         version: the model's version in SQLMesh.
         columns: (name, SQL type, comment) in order.
         query: a view's SELECT over other published tables; empty for a table.
         grain: columns that identify a row; empty if the model declares none.
-        time_column: the column by whose months its files are divided; empty if they are not.
+        time_column: the date column by which its files are divided into months; empty if they are not.
         not_null: columns that a blocking audit keeps free of NULL.
         rollup: the SELECT of a stored rollup, see pipeline/releases/rollups.py; empty for other tables.
     """

@@ -103,7 +103,7 @@ class Differences:
         return self._write(table, f"FROM {_SLICES}", [item for item in table.columns if item[0] in found.columns])
 
     def changed_rows(self, name: str, found: Slices) -> Path:
-        """Write the new release's rows in these slices as CSV."""
+        """Write the rows of the given slices, as they are in the new release, to a CSV file."""
         table = self._table(AFTER, name)
         self._count_nul(table, self._within(_NEW, found.columns))
         return self._write(table, self._within(_NEW, found.columns))

@@ -51,7 +51,7 @@ _holder: int | None = None
 
 
 class PostgresDatabase(Database):
-    """A state in Postgres, which any number of processes on any host open at the same time."""
+    """A state in Postgres, which any number of processes on any hosts can open at the same time."""
 
     def open(self, read_only: bool = False) -> State:
         """See Database."""

@@ -28,13 +28,14 @@ LOG = logging.getLogger(__name__)
 
 
 def registration(warehouse: EngineAdapter, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
-    """Statements that register current bronze in the warehouse: one view per feed, pinned by its file list.
+    """Return the statements that register bronze in the warehouse: one view per feed, over the files that are live now.
 
     Args:
-        lost: feeds whose logs lack entries. Their views stay unchanged, since all rows that they show still exist.
+        lost: the errors of feeds whose ledgers lack entries. Their views stay unchanged: all rows that they show still
+            exist.
 
     Raises:
-        LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
+        LostLedger: the ledger of such a feed lacks entries, and the warehouse has no view of the feed yet.
         ConfigError, RetriableError: the lake cannot be read.
     """
     statements = ["CREATE SCHEMA IF NOT EXISTS bronze"]

@@ -140,6 +140,7 @@ def test_contracts_are_shown_and_checked(lake: Lake) -> None:
     result = lake("contracts", "show", "users")
     assert result.exit_code == 0
     assert "engagement/users" in result.stdout
+    assert "from raw-users/*, late after 172,800 s" in result.stdout
     assert "engagement/events" not in result.stdout
     declared = json.loads(lake("contracts", "show", "--json").stdout)
     assert {contract["feed"] for contract in declared} >= {"events", "users", "activities"}

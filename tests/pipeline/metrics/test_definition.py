@@ -78,7 +78,7 @@ def test_a_name_is_unique_over_all_domains(tmp_path: Path) -> None:
             "metric sales: dimensions.month.[key]: 'month' is not a",
         ),
         ("  sales: {", "  sales_before: {", "name: 'sales_before' is not a valid name; expected lower_snake_case, no"),
-        ("where: store = 'web'", "where: store =", "metric web_sales: where: where is 'store =', which is not SQL"),
+        ("where: store = 'web'", "where: store =", "metric web_sales: where: 'store =' is not an SQL condition"),
         ("where: store = 'web'", "where: store in (SELECT 1)", "expected a condition on columns of the table alone"),
         ("where: store = 'web'", "where: 's.store = 1'", "expected a condition on columns of the table alone"),
         (
@@ -92,7 +92,7 @@ def test_a_name_is_unique_over_all_domains(tmp_path: Path) -> None:
         ("owner: shop\n", "owner: shop\ncolour: red\n", "unknown field colour; expected owner, tables and metrics"),
         ("owner: shop\n", "", "metric sales: owner: String should have at least 1 character"),
         ("synonyms: [items sold, orders]", "colour: red", "metric sales: colour: Extra inputs are not permitted"),
-        ("metrics:\n", "metrics: []\nother:\n", "metrics is list; expected names with fields"),
+        ("metrics:\n", "metrics: []\nother:\n", "metrics is a list; expected a mapping"),
         ("owner: shop\n", "owner: [\n", "shop.yaml is not YAML"),
         ("  returns: {", "  sales: {", "shop.yaml is not YAML: sales is given twice"),
         ("label: Sales, ", "label: Sales, label: Sold, ", "shop.yaml is not YAML: label is given twice"),
