@@ -25,7 +25,6 @@ from pipeline.portal.catalog.entries import (
     Tile,
 )
 from pipeline.portal.catalog.quality import score
-from tests.pipeline.portal.conftest import browser as browser  # the same Chromium
 from tests.portal_release import HOSTILE
 
 PASSED, FAILED = Result("2026-10-31T05:00:00", 0, "all dates"), Result("2026-10-31T05:00:00", 3, "all dates")
