@@ -22,6 +22,7 @@ from ingest.settings import Settings
 from ingest.steps.load import ingest_feed
 from ingest.storage import listing
 from ingest.storage.bucket import Bucket, s3_client
+from ingest.storage.kinds.s3 import S3
 from ingest.storage.landing import Landing
 from ingest.storage.objects import ObjectChanged
 from ingest.storage.store import Store
@@ -69,8 +70,9 @@ def landing(house: Lakehouse, feed: str = "events") -> Landing:
 
 
 def put(house: Lakehouse, *keys: str, feed: str = "events", make: Callable[[str], bytes] = line) -> None:
-    bucket = landing(house, feed).bucket
-    assert bucket is not None
+    kind = landing(house, feed).kind
+    assert isinstance(kind, S3)
+    bucket = kind.bucket
     for key in keys:
         bucket._client.put_object(Bucket=bucket.name, Key=bucket.path(key), Body=make(key))
 
