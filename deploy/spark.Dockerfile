@@ -6,8 +6,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 ENV PYTHONUNBUFFERED=1 LAKE_HOME=/data LAKE_GATEWAY=spark
 WORKDIR /lakemesh
-COPY requirements.lock requirements-spark.lock ./
+COPY requirements.lock requirements-portal.lock requirements-spark.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock \
+    && pip install --no-cache-dir --require-hashes -r requirements-portal.lock \
     && pip install --no-cache-dir --require-hashes -r requirements-spark.lock
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \

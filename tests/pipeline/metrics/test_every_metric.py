@@ -38,6 +38,7 @@ TIMES = {
     "gold.fct_revenue_recognition": "month_date",
     "gold.fct_invoices": "issued_date",
     "gold.rpt_engagement_by_subscription": "month_date",
+    "ops.quality_daily": "date",
     "ops.quarantine_daily": "ingest_date",
     "ops.release_lag_daily": "release_date",
 }
@@ -173,6 +174,9 @@ PIPELINE: dict[str, Value] = {
     "discarded_records": total("discarded_count"),
     "released_rows": total("row_count"),
     "landing_to_release": total("p90_landing_seconds"),
+    "written_records": total("record_count"),
+    "good_records": total("good_count"),
+    "validity": ratio(total("good_count"), total("record_count")),
 }
 EXPECTED = ENGAGEMENT | REVENUE | PIPELINE
 DEFINITIONS = load_metrics(PROJECT / "metrics")
