@@ -117,6 +117,16 @@
     return `${name}: ${tile.title}, ${model.caption}. The button Table shows its numbers.`;
   };
 
+  /** What a tile shows; a tile that fails says so in its place, and the others stay. */
+  const modelOf = (item, data, state) => {
+    try {
+      return lakemesh.view(item, data, state);
+    } catch (error) {
+      console.error(`${item.title}: ${error.stack}`);
+      return { refusal: `This tile cannot be drawn: ${error.message}`, columns: [], rows: [], caption: "" };
+    }
+  };
+
   /** Draw a tile for the state of the page; returns its element. Its chart is drawn once the element is shown. */
   const tile = (item, data, state) => {
     if (item.kind === "section")
@@ -133,7 +143,7 @@
         ),
       );
     }
-    const model = lakemesh.view(item, data, state);
+    const model = modelOf(item, data, state);
     const id = `tile-${item.id}`;
     const title = el(
       "h2",

@@ -139,7 +139,7 @@
       text(item.label + (item.isPartial ? " (in part)" : "")),
       ...list.map(({ metric, buckets }) => cell(buckets.find((bucket) => bucket.start === item.start)?.value ?? null, metric)),
     ]);
-    const metric = list[0].metric;
+    const metric = data.metrics[tile.metrics[0]];
     const model = {
       columns: [
         { day: "Day", week: "Week of", month: "Month", quarter: "Quarter", year: "Year" }[grain],

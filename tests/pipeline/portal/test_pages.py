@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.portal.publication import refresh
 from tests.pipeline.portal.conftest import Site
 from tests.pipeline.portal.reading import Reader, reading
-from tests.portal_release import HOSTILE
+from tests.portal_release import HOSTILE, make_release, project
 
 WAYS = [("file", "light", 1280), ("file", "dark", 390), ("http", "dark", 1280), ("http", "light", 390)]
 
@@ -157,3 +158,35 @@ def test_three_years_open_within_a_second(browser: Any, site: Site) -> None:
         assert min(paints) < 1000, paints
     for file in (site.folder / "data").iterdir():
         assert file.stat().st_size < 1_000_000, file.name
+
+
+NOTHING_YET = """
+title: Nothing yet
+question: What does a page show of tables that are still empty?
+owner: shop
+order: 3
+tiles:
+  - {kind: number, metrics: [fees], width: 3}
+  - {kind: line, metrics: [fees], by: currency, title: Fees over time}
+  - {kind: bar, metrics: [fees], by: currency, title: Fees by currency}
+  - {kind: table, metrics: [fees], by: currency, title: Table of fees}
+  - {kind: cohort, metrics: [cohort_rate], by: month_number, title: Cohorts}
+  - {kind: number, metrics: [plays], width: 3}
+"""
+
+
+def test_tables_that_are_still_empty_leave_their_tiles_empty_and_the_others_as_they_are(
+    browser: Any, own_site: Site, tmp_path: Path
+) -> None:
+    sources = project(tmp_path)
+    (sources.dashboards / "nothing.yaml").write_text(NOTHING_YET, encoding="utf-8")
+    make_release(own_site.published, 2, dict.fromkeys(("gold.fees", "gold.cohorts"), ("", "DELETE FROM made")))
+    refresh(own_site.published, sources)
+
+    with reading(browser, own_site.folder.as_uri() + "/") as reader:
+        reader.open("nothing")
+
+        assert reader.trouble == []
+        for title in ("Fees over time", "Fees by currency", "Table of fees", "Cohorts"):
+            assert reader.tile(title).locator(".empty").inner_text() == "No data in this period.", title
+        assert reader.number("Plays")
