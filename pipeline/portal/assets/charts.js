@@ -86,7 +86,7 @@
   };
 
   // ---- specifications: rows are {label, start, series, value, shown, isPartial} ---------------------------------
-  const axisFormat = (metric) => (metric.format === "percent" ? ".0%" : "~s");
+  const axisFormat = (metric) => (metric.format === "percent" ? ".2~%" : "~s");
   const isEmpty = (rows) => !rows.some((row) => row.value !== null);
   const ordinal = (rows) => [...new Set(rows.map((row) => row.series))];
   const palette = (names) => names.map((name, place) => color(name === "all others" ? REST : SERIES[place % SERIES.length]));
