@@ -19,6 +19,7 @@ from ingest.contracts.keywords import KEYWORDS
 from ingest.contracts.source import LONGEST_SECONDS, Completeness, Source, Strict
 from ingest.errors import ConfigError
 from ingest.settings import PROJECT
+from ingest.strict_yaml import load_yaml
 
 _OWN = PROJECT / "ingest" / "contracts"
 CONTRACTS = _OWN if _OWN.is_dir() else Path(__file__).resolve().parent
@@ -271,7 +272,7 @@ def load_contract(path: Path) -> Contract:
         ConfigError: the contract is invalid; the message names the file and each fault.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = load_yaml(path.read_text(encoding="utf-8"))
         if not isinstance(raw, dict):
             raise ConfigError(f"{path}: expected a mapping of contract fields")
         return Contract.model_validate({"feed": path.name.split(".", 1)[0], "domain": path.parent.name} | raw)

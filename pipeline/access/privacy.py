@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ingest.contracts.classes import Class, subject_name
 from ingest.errors import ConfigError
+from ingest.strict_yaml import load_yaml
 from pipeline.access.classes import Declaration
 
 FOLDER = "privacy"
@@ -122,7 +123,7 @@ def load_privacy(folder: Path) -> Privacy:
 
 def _read(path: Path) -> _File:
     try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw: Any = load_yaml(path.read_text(encoding="utf-8"))
         if not isinstance(raw, dict):
             raise ConfigError(f"{path}: expected a mapping with `columns` and `groups`")
         return _File.model_validate(raw)

@@ -23,6 +23,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ingest.errors import ConfigError
+from ingest.strict_yaml import load_yaml
 from pipeline.metrics.measure import Kind, Measure, condition, fixed_columns
 from pipeline.metrics.period import Grain
 
@@ -168,20 +169,9 @@ def load_metrics(folder: Path) -> dict[str, Metric]:
     return found
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C parser, if it is there
-    """Read YAML; a name that is given twice is a mistake, of which YAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1 and name != "<<":
-                raise yaml.YAMLError(f"{name} is given twice, {node.start_mark}")
-        return dict(super().construct_mapping(node, deep))
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        raw = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     return _mapping(raw, str(path))

@@ -23,6 +23,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ingest.errors import ConfigError
+from ingest.strict_yaml import load_yaml
 from pipeline.metrics.definition import Metric
 from pipeline.metrics.measure import Kind as Measured
 from pipeline.metrics.period import Grain
@@ -168,7 +169,7 @@ def _dashboard(path: Path, metrics: Mapping[str, Metric]) -> Dashboard:
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise ConfigError(f"{path}: '{name}' cannot be a page; expected lower_snake_case, not {', '.join(RESERVED)}")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):

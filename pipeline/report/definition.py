@@ -22,6 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ingest.errors import ConfigError
+from ingest.strict_yaml import load_yaml
 from ingest.text import printable
 from pipeline.metrics.definition import Format, Metric
 from pipeline.metrics.measure import Kind
@@ -123,7 +124,7 @@ def _report(path: Path, metrics: Mapping[str, Metric]) -> ReportDefinition:
     if not _NAME.fullmatch(path.stem):
         raise ConfigError(f"{path}: '{path.stem}' cannot be a report; expected lower_snake_case")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):

@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from ingest.errors import ConfigError
+from ingest.strict_yaml import load_yaml
 
 
 def project_variables(folder: Path) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def project_variables(folder: Path) -> dict[str, Any]:
     try:
         template = SandboxedEnvironment().from_string(path.read_text(encoding="utf-8"))
         rendered = template.render(env_var=lambda _, default="": default)
-        found = (yaml.safe_load(rendered) or {}).get("variables")
+        found = (load_yaml(rendered) or {}).get("variables")
     except (OSError, UnicodeDecodeError, TemplateError, yaml.YAMLError, AttributeError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     return dict(found or {})

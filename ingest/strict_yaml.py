@@ -1,0 +1,29 @@
+"""YAML as the project's definitions use it: read by the C parser, and no name given twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C parser, if it is there
+    """Refuse a name that is given twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.value != "<<":
+                raise yaml.YAMLError(f"{key.value} is given twice, {node.start_mark}")
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return dict(super().construct_mapping(node, deep))
+
+
+def load_yaml(text: str) -> Any:
+    """Parse a YAML document.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or gives a name twice.
+    """
+    return yaml.load(text, Loader=_Loader)
