@@ -43,7 +43,7 @@ def main() -> None:
     # only now, so that they use what was set
     from pipeline import cli
     from pipeline.checks import verify  # noqa: F401  what the commands import later
-    from pipeline.cli import show  # noqa: F401
+    from pipeline.cli import progress, show_ingest, show_upkeep  # noqa: F401
     from pipeline.cycle import ingest as ingest_cycle  # noqa: F401
     from pipeline.cycle import maintain, quarantine, recover  # noqa: F401
 

@@ -94,7 +94,31 @@ def open_lake() -> Lake:
 feed_arguments = click.argument("feeds", nargs=-1, metavar="[FEED]...")
 """Feeds by name, `events` or `engagement/events`; all if none is named."""
 raw_option = click.option("--raw", is_flag=True, help="Also show personal and unknown values of rejected records.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Output:
+    """Where the result of a command goes: text for people, or JSON for programs.
+
+    Attributes:
+        as_json: whether it is JSON.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def show(self, value: Any, text: Callable[[], str]) -> None:
+        """Print a result.
+
+        Args:
+            value: what JSON shows of it.
+            text: makes the text for people.
+        """
+        click.echo(as_json_text(value) if self.as_json else text())
+
+
+json_option = click.option(
+    "--json", "output", is_flag=True, callback=lambda _, __, flag: Output(flag), help="Print JSON."
+)
 
 
 def as_json_text(value: Any) -> str:

@@ -8,7 +8,7 @@ import click
 
 from ingest.settings import PROJECT
 from ingest.text import printable
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, open_lake
+from pipeline.cli.common import Output, as_json_text, exits, feed_arguments, json_option, open_lake
 
 _SHOWN = 20
 
@@ -53,14 +53,14 @@ def _check_contracts(write: bool, offline: bool = False) -> int:
 @feed_arguments
 @json_option
 @exits
-def contracts_show(feeds: tuple[str, ...], as_json: bool) -> int:
+def contracts_show(feeds: tuple[str, ...], output: Output) -> int:
     """Show the contract of each feed."""
     from ingest.contracts.contract import select
-    from pipeline.cli.show import show_contracts
+    from pipeline.cli.show_ingest import show_contracts
 
     chosen = select(feeds)
-    dumped = [contract.model_dump(mode="json") for contract in chosen] if as_json else None
-    click.echo(as_json_text(dumped) if as_json else show_contracts(chosen))
+    dumped = [contract.model_dump(mode="json") for contract in chosen] if output.as_json else None
+    output.show(dumped, lambda: show_contracts(chosen))
     return 0
 
 
@@ -69,7 +69,7 @@ def contracts_show(feeds: tuple[str, ...], as_json: bool) -> int:
 @click.option("--write", is_flag=True, help="Write the proposal into the contract file, for review.")
 @json_option
 @exits
-def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int:
+def contracts_propose(feeds: tuple[str, ...], write: bool, output: Output) -> int:
     """Propose columns for fields that records have and their contract does not declare.
 
     Loaded rows keep such fields in `_rescued_data`; once a column is declared they show it as well.
@@ -78,7 +78,7 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, as_json: bool) -> int
     from pipeline.cycle.propose import propose
 
     proposals = propose(open_lake(), feeds, write)
-    if as_json:
+    if output.as_json:
         click.echo(as_json_text([asdict(item) for item in proposals]))
         return 0
     for item in proposals:

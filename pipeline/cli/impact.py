@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli.common import as_json_text, exits, json_option
+from pipeline.cli.common import Output, exits, json_option
 
 
 @click.command()
@@ -12,7 +12,7 @@ from pipeline.cli.common import as_json_text, exits, json_option
 @click.option("--against", metavar="REV", help="A revision of git: show what the project changes against it.")
 @json_option
 @exits
-def impact(column: str | None, against: str | None, as_json: bool) -> int:
+def impact(column: str | None, against: str | None, output: Output) -> int:
     """Show which columns, metrics and tiles a change of COLUMN reaches, or with --against what a branch changes.
 
     COLUMN is schema.table.column, such as silver.users.country_code, or the name of a metric. `rows` in the output
@@ -31,11 +31,11 @@ def impact(column: str | None, against: str | None, as_json: bool) -> int:
     if column is not None:
         graph = Graph.of(declared(PROJECT).catalog)
         found = graph.impact([graph.resolve(column)])
-        click.echo(as_json_text(asdict(found)) if as_json else show_impact(found))
+        output.show(asdict(found), lambda: show_impact(found))
         return 0
     assert against is not None
     with exported(PROJECT, against) as folder:
         before = declared(folder, with_shapes=True)
     comparison = compare(before, declared(PROJECT, with_shapes=True))
-    click.echo(as_json_text(asdict(comparison)) if as_json else show_comparison(comparison, against))
+    output.show(asdict(comparison), lambda: show_comparison(comparison, against))
     return 0

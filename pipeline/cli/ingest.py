@@ -12,6 +12,7 @@ import click
 from ingest.errors import LakemeshError
 from ingest.text import printable
 from pipeline.cli.common import (
+    Output,
     as_json_text,
     exits,
     feed_arguments,
@@ -31,28 +32,29 @@ from pipeline.process.redact import redacted
 @click.option("--dry-run", is_flag=True, help="Show what a full sweep would load, and load nothing.")
 @json_option
 @exits
-def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, as_json: bool) -> int:
+def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, output: Output) -> int:
     """Load waiting objects from the landing into bronze, then mark the touched dates for recomputation.
 
     FEED is `events` or `engagement/events`; all feeds if none is named. Safe to repeat: everything is loaded once.
     """
     from ingest.process import lean_process
-    from pipeline.cli.show import IngestProgress, show_ingest
+    from pipeline.cli.progress import IngestProgress
+    from pipeline.cli.show_ingest import show_ingest
     from pipeline.cycle.ingest import ingest_all
 
     lean_process()
     if dry_run:
-        return _dry_run(feeds, as_json)
+        return _dry_run(feeds, output)
     with IngestProgress(sys.stderr) as progress:
         summary = ingest_all(open_lake(), feeds, progress.feed, full=full, hinted=hinted)
     summary = redacted(summary)
-    click.echo(as_json_text(asdict(summary)) if as_json else show_ingest(summary))
+    output.show(asdict(summary), lambda: show_ingest(summary))
     for error in summary.errors:
         show_error(error)
     return summary.exit_code
 
 
-def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
+def _dry_run(feeds: tuple[str, ...], output: Output) -> int:
     from ingest.contracts.contract import select
     from ingest.errors import UnloadableObjects
     from pipeline.checks.landings import absent, judge_absent
@@ -69,7 +71,9 @@ def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
             continue
         for item in found:
             row = {"object": item.source_file, "bytes": item.version.size}
-            click.echo(json.dumps(row) if as_json else f"{item.version.size:>14,}  {printable(item.source_file)}")
+            click.echo(
+                json.dumps(row) if output.as_json else f"{item.version.size:>14,}  {printable(item.source_file)}"
+            )
         errors += [UnloadableObjects(contract.feed, found.unloadable)] if found.unloadable else []
     mistakes, notes = judge_absent(missing, len(chosen))
     for note in notes:
@@ -85,7 +89,7 @@ def _dry_run(feeds: tuple[str, ...], as_json: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Show which source objects would be retired, and do nothing.")
 @json_option
 @exits
-def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json: bool) -> int:
+def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: Output) -> int:
     """Compact the small files of each day, and delete files that are no longer read.
 
     If a contract has `source.retire`, source objects that are loaded and old enough are deleted, moved or tagged.
@@ -95,7 +99,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
     grace time lose their files. If no feed is named, leftovers of killed publications are deleted too.
     """
     from ingest.contracts.contract import select
-    from pipeline.cli.show import show_maintenance
+    from pipeline.cli.show_upkeep import show_maintenance
     from pipeline.cycle.maintain import maintain as maintain_all
     from pipeline.cycle.maintain import retirable
 
@@ -105,7 +109,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
             for action, name, place, size in retirable(lake, contract):
                 row = {"action": action, "object": name, "to": place, "bytes": size}
                 text = f"{action:<6} {size:>14,}  {name}" + (f"  ->  {place}" if place else "")
-                click.echo(json.dumps(row) if as_json else printable(text))
+                click.echo(json.dumps(row) if output.as_json else printable(text))
         return 0
     grace = dt.timedelta(hours=grace_hours)
     done, lost = maintain_all(lake, select(feeds), grace)
@@ -114,7 +118,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, as_json:
         from pipeline.releases.export import sweep
 
         swept = sweep(lake.releases)
-    if as_json:
+    if output.as_json:
         publication = [{"publication": asdict(swept)}] if swept else []
         click.echo(as_json_text([asdict(feed) for feed in done] + publication))
     else:
@@ -138,17 +142,17 @@ def ledger() -> None:
 @click.confirmation_option(prompt="Rebuild the ledger? The next ingest reloads everything in the landing.")
 @json_option
 @exits
-def ledger_rebuild(feeds: tuple[str, ...], force: bool, as_json: bool) -> int:
+def ledger_rebuild(feeds: tuple[str, ...], force: bool, output: Output) -> int:
     """Rebuild a lost or broken ledger from landing and lake. The old one is moved aside.
 
     The next ingest reloads everything in the landing; for objects gone from it, the rows in the lake are kept. If no
     feed is named, all are checked, and complete ledgers are left alone.
     """
-    from pipeline.cli.show import show_recovery
+    from pipeline.cli.show_upkeep import show_recovery
     from pipeline.cycle.recover import rebuild_ledgers
 
     done, complete = rebuild_ledgers(open_lake(), feeds, force)
-    click.echo(as_json_text([asdict(item) for item in done]) if as_json else show_recovery(done))
+    output.show([asdict(item) for item in done], lambda: show_recovery(done))
     if complete:
         noun = "ledger is" if len(complete) == 1 else "ledgers are"
         click.echo(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ingest.text import printable
 from pipeline.process.terminal import plain
+
+if TYPE_CHECKING:
+    from ingest.storage.names import NotLoaded
 
 
 class _Table(Table):
@@ -38,3 +42,13 @@ def text(*items: Any) -> str:
     for item in items:
         console.print(plain(item) if isinstance(item, str) else item)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def ignored(feed: str, reasons: Sequence[NotLoaded]) -> list[str]:
+    """Return a line about objects ignored by rule, if there are any."""
+    return [f"{feed}: ignored by rule: {'; '.join(map(str, reasons))}"] if reasons else []
+
+
+def kept_counts(names: Sequence[str], items: Sequence[Any]) -> list[str]:
+    """Return the given counts plus those of `dropped`, `erased` and `skipped` that any item has."""
+    return [*names, *(name for name in ("dropped", "erased", "skipped") if any(getattr(item, name) for item in items))]

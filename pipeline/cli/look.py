@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from pipeline.cli.common import (
-    as_json_text,
+    Output,
     exits,
     feed_arguments,
     for_each,
@@ -25,18 +25,17 @@ from pipeline.cli.common import (
 @click.option("--days", default=7, show_default=True, type=click.IntRange(min=0), help="Number of load dates to show.")
 @json_option
 @exits
-def status(feeds: tuple[str, ...], days: int, as_json: bool) -> int:
+def status(feeds: tuple[str, ...], days: int, output: Output) -> int:
     """Show backlog, loaded data and last activity of each feed; exit 1 if objects cannot be loaded."""
     from ingest.contracts.contract import select
     from ingest.errors import UnloadableObjects
     from pipeline.checks.landings import judge_absent
     from pipeline.checks.status import feed_status
-    from pipeline.cli.show import show_status
+    from pipeline.cli.show_look import show_status
 
     chosen, lake = select(feeds), open_lake()
     found, errors = for_each(chosen, lambda contract: feed_status(contract, lake.landing(contract), lake.store, days))
-    text = as_json_text([asdict(feed) for feed in found]) if as_json else show_status(found, dt.datetime.now(dt.UTC))
-    click.echo(text)
+    output.show([asdict(feed) for feed in found], lambda: show_status(found, dt.datetime.now(dt.UTC)))
     mistakes, notes = judge_absent([feed.no_landing for feed in found if feed.no_landing], len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)
@@ -49,18 +48,18 @@ def status(feeds: tuple[str, ...], days: int, as_json: bool) -> int:
 @raw_option
 @json_option
 @exits
-def why(key: str, raw: bool, as_json: bool) -> int:
+def why(key: str, raw: bool, output: Output) -> int:
     """Show the history of one object: its versions, loads, files, and each bad line with its reason.
 
     KEY is bucket/key, as in the column _source_file. Bad lines are masked as in `lake quarantine show`.
     """
     from pipeline.checks.trace import masked_history, object_history
-    from pipeline.cli.show import show_history
+    from pipeline.cli.show_look import show_history
 
     lake = open_lake()
     history = object_history(key, lake.landings, lake.store, lake.connect)
     history = history if raw else masked_history(history)
-    click.echo(as_json_text({"state": history.state, **asdict(history)}) if as_json else show_history(history))
+    output.show({"state": history.state, **asdict(history)}, lambda: show_history(history))
     return 0
 
 
@@ -69,13 +68,13 @@ def why(key: str, raw: bool, as_json: bool) -> int:
 @click.option("--deep", is_flag=True, help="Read every source object again and compare each row.")
 @json_option
 @exits
-def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
+def verify(feeds: tuple[str, ...], deep: bool, output: Output) -> int:
     """Check that landing, ledger and lake are consistent; otherwise print the differences and exit 1."""
     from ingest.contracts.contract import select
     from ingest.errors import LostLedger
     from pipeline.checks.landings import judge_absent
     from pipeline.checks.verify import verify_feed
-    from pipeline.cli.show import show_verdicts
+    from pipeline.cli.show_look import show_verdicts
     from pipeline.invalidation.continuity import require_recorded_lake
 
     chosen, lake = select(feeds), open_lake()
@@ -85,7 +84,7 @@ def verify(feeds: tuple[str, ...], deep: bool, as_json: bool) -> int:
         chosen,
         lambda contract: verify_feed(contract, lake.landing(contract), lake.store, lake.connect, recorded, start, deep),
     )
-    click.echo(as_json_text([asdict(verdict) for verdict in verdicts]) if as_json else show_verdicts(verdicts))
+    output.show([asdict(verdict) for verdict in verdicts], lambda: show_verdicts(verdicts))
     mistakes, notes = judge_absent([item.no_landing for item in verdicts if item.no_landing], len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)

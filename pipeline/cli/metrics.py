@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest.settings import PROJECT
-from pipeline.cli.common import as_json_text, exits, json_option, open_lake, show_error
+from pipeline.cli.common import Output, exits, json_option, open_lake, show_error
 
 if TYPE_CHECKING:
     from pipeline.metrics.definition import Metric
@@ -32,7 +32,7 @@ def _definitions() -> dict[str, Metric]:
 @click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
 @json_option
 @exits
-def metrics_list(domains: tuple[str, ...], as_json: bool) -> int:
+def metrics_list(domains: tuple[str, ...], output: Output) -> int:
     """List the metrics, of all domains or of those named."""
     from ingest.errors import ConfigError
     from pipeline.cli.show_metrics import show_list
@@ -43,7 +43,7 @@ def metrics_list(domains: tuple[str, ...], as_json: bool) -> int:
         if domain not in known:
             raise ConfigError(f"no metrics of a domain '{domain}'; expected one of {', '.join(known)}")
     chosen = [metric for metric in found if not domains or metric.domain in domains]
-    click.echo(as_json_text([metric.model_dump(mode="json") for metric in chosen]) if as_json else show_list(chosen))
+    output.show([metric.model_dump(mode="json") for metric in chosen], lambda: show_list(chosen))
     return 0
 
 
@@ -51,13 +51,13 @@ def metrics_list(domains: tuple[str, ...], as_json: bool) -> int:
 @click.argument("name")
 @json_option
 @exits
-def describe(name: str, as_json: bool) -> int:
+def describe(name: str, output: Output) -> int:
     """Show the definition of one metric: what it means, what it is computed from, what may be summed."""
     from pipeline.cli.show_metrics import show_definition
     from pipeline.metrics.request import known
 
     metric = known(_definitions(), name)
-    click.echo(as_json_text(metric.model_dump(mode="json")) if as_json else show_definition(metric))
+    output.show(metric.model_dump(mode="json"), lambda: show_definition(metric))
     return 0
 
 
@@ -96,14 +96,14 @@ def query(
     release: int | None,
     csv_wanted: bool,
     sql_wanted: bool,
-    as_json: bool,
+    output: Output,
 ) -> int:
     """Compute metrics from a release.
 
     Totals are computed from the rows of the tables, so those of ratios are right. A value that would be a sum of what
     cannot be summed is refused.
     """
-    if csv_wanted + sql_wanted + as_json > 1:
+    if csv_wanted + sql_wanted + output.as_json > 1:
         raise click.UsageError("expected at most one of --csv, --sql and --json")
     from pipeline.cli.show_metrics import as_csv, as_dict, show_answer
     from pipeline.metrics.filters import parse_filter
@@ -130,7 +130,7 @@ def query(
             return 0
         assert chosen  # otherwise `connect` has failed
         state = standing(chosen, connection, definitions, names)
-    click.echo(as_json_text(as_dict(found, state, sql)) if as_json else show_answer(found, state))
+    output.show(as_dict(found, state, sql), lambda: show_answer(found, state))
     return 0
 
 

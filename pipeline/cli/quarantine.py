@@ -10,7 +10,16 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError
-from pipeline.cli.common import as_json_text, exits, feed_arguments, json_option, open_lake, raw_option, show_skipped
+from pipeline.cli.common import (
+    Output,
+    as_json_text,
+    exits,
+    feed_arguments,
+    json_option,
+    open_lake,
+    raw_option,
+    show_skipped,
+)
 
 
 def _wanted(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,14 +38,14 @@ def quarantine() -> None:
 @feed_arguments
 @json_option
 @exits
-def quarantine_list(feeds: tuple[str, ...], as_json: bool) -> int:
+def quarantine_list(feeds: tuple[str, ...], output: Output) -> int:
     """Count the rejected records by reason and column."""
-    from pipeline.cli.show import show_quarantine
+    from pipeline.cli.show_quarantine import show_quarantine
     from pipeline.cycle.quarantine import quarantine_groups
 
     found = quarantine_groups(open_lake(), feeds)
     rows = {feed: [asdict(group) for group in items] for feed, items in found.items()}
-    click.echo(as_json_text(rows) if as_json else show_quarantine(found))
+    output.show(rows, lambda: show_quarantine(found))
     return 0
 
 
@@ -55,7 +64,7 @@ def quarantine_show(
     discarded: bool,
     limit: int,
     raw: bool,
-    as_json: bool,
+    output: Output,
 ) -> int:
     """Show rejected records: object, line, fault, and the record.
 
@@ -65,12 +74,12 @@ def quarantine_show(
     from ingest.contracts.contract import contracts
     from ingest.ledger.quarantine import Selection
     from pipeline.access.masking import detail_and_text
-    from pipeline.cli.show import show_bad_record
+    from pipeline.cli.show_quarantine import show_bad_record
     from pipeline.cycle.quarantine import quarantined_records
 
     found = itertools.islice(quarantined_records(open_lake(), feeds, Selection(reasons, objects), discarded), limit)
     known = contracts()
-    if as_json:
+    if output.as_json:
         rows = []
         for feed, record in found:
             detail, text = detail_and_text(known[feed], record, raw)
@@ -87,17 +96,19 @@ def quarantine_show(
 @_wanted
 @json_option
 @exits
-def quarantine_replay(feeds: tuple[str, ...], reasons: tuple[str, ...], objects: tuple[str, ...], as_json: bool) -> int:
+def quarantine_replay(
+    feeds: tuple[str, ...], reasons: tuple[str, ...], objects: tuple[str, ...], output: Output
+) -> int:
     """Judge rejected records by the current contracts; valid ones become rows, and their dates are marked.
 
     Objects that could not be decoded at all are not tried; they are read again when they change.
     """
     from ingest.ledger.quarantine import Selection
-    from pipeline.cli.show import show_replay
+    from pipeline.cli.show_quarantine import show_replay
     from pipeline.cycle.quarantine import replay_all
 
     summary = replay_all(open_lake(), feeds, Selection(reasons, objects))
-    click.echo(as_json_text(asdict(summary)) if as_json else show_replay(summary))
+    output.show(asdict(summary), lambda: show_replay(summary))
     return show_skipped(summary.errors)
 
 
@@ -114,15 +125,15 @@ def quarantine_discard(
     objects: tuple[str, ...],
     because: str,
     everything: bool,
-    as_json: bool,
+    output: Output,
 ) -> int:
     """Discard rejected records: they leave the open quarantine, but stay stored and counted."""
     from ingest.ledger.quarantine import Selection
-    from pipeline.cli.show import show_discarded
+    from pipeline.cli.show_quarantine import show_discarded
     from pipeline.cycle.quarantine import discard_all
 
     if not everything and not reasons and not objects:
         raise ConfigError("no records selected; expected --reason, --object or --all")
     done, errors = discard_all(open_lake(), feeds, because, Selection(reasons, objects))
-    click.echo(as_json_text(done) if as_json else show_discarded(done))
+    output.show(done, lambda: show_discarded(done))
     return show_skipped(errors)

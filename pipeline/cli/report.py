@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest.settings import PROJECT
-from pipeline.cli.common import as_json_text, exits, json_option, open_lake
+from pipeline.cli.common import Output, as_json_text, exits, json_option, open_lake
 
 if TYPE_CHECKING:
     from ingest.settings import Settings
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 @click.option("--release", type=click.IntRange(min=1), help="Number of the release; by default the current one.")
 @json_option
 @exits
-def report(name: str, to: str | None, out: Path | None, release: int | None, as_json: bool) -> int:
+def report(name: str, to: str | None, out: Path | None, release: int | None, output: Output) -> int:
     """Report the last complete day or week: figures, what is unusual, which dimension moved, pipeline health.
 
     NAME is daily, weekly or another report defined in reports/<name>.yaml. The file goes to LAKE_HOME/reports, and its
     path is printed. --json prints the numbers instead.
     """
-    if as_json and (to or out):
+    if output.as_json and (to or out):
         raise click.UsageError("--json prints the numbers instead of a file or mail; expected no --to, no --out")
     if to == "mail" and out:
         raise click.UsageError("--out is the path of a file; expected no --to mail")
@@ -48,7 +48,7 @@ def report(name: str, to: str | None, out: Path | None, release: int | None, as_
         _check_mail(options)
     made = _made(name, release)
     page = make_page(made)
-    if as_json:
+    if output.as_json:
         click.echo(as_json_text(numbers(made, page)))
         return 0
     pngs = {picture.name: draw(picture.spec) for picture in page.pictures().values()}

@@ -11,7 +11,15 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError, RetriableError
-from pipeline.cli.common import as_json_line, as_json_text, exits, feed_arguments, json_option, open_lake, show_error
+from pipeline.cli.common import (
+    Output,
+    as_json_line,
+    exits,
+    feed_arguments,
+    json_option,
+    open_lake,
+    show_error,
+)
 from pipeline.cycle.summary import RunSummary
 from pipeline.process.contain import as_lakemesh_error, contained
 from pipeline.process.interrupt import interruptible, raise_if_interrupted
@@ -55,22 +63,22 @@ _wait = click.option(
 @_wait
 @json_option
 @exits
-def run(feeds: tuple[str, ...], every: float | None, wait: float, as_json: bool) -> int:
+def run(feeds: tuple[str, ...], every: float | None, wait: float, output: Output) -> int:
     """Run one cycle: ingest, mark changed dates, compute them, audit, publish.
 
     Nothing is published unless every date is computed and every audit passed; until then readers keep their release.
     """
     if every is None:
-        return _cycle(feeds, wait, as_json)
+        return _cycle(feeds, wait, output)
     try:
         with interruptible(code=0):
-            _loop(feeds, every, wait, as_json)
+            _loop(feeds, every, wait, output)
     except KeyboardInterrupt:
         click.echo("stopped: nothing half done is visible, the next start continues", err=True)
     return 0
 
 
-def _loop(feeds: tuple[str, ...], every: float, wait: float, as_json: bool) -> None:
+def _loop(feeds: tuple[str, ...], every: float, wait: float, output: Output) -> None:
     """Run cycles forever, whether they fail or not; only errors before the first one end the loop."""
     from ingest.contracts.contract import select
     from ingest.settings import settings
@@ -79,46 +87,46 @@ def _loop(feeds: tuple[str, ...], every: float, wait: float, as_json: bool) -> N
     if feeds:
         select(feeds)
     while True:
-        _cycle(feeds, wait, as_json)
+        _cycle(feeds, wait, output)
         wait = max(wait, every)
         time.sleep(every - time.time() % every)
 
 
-def _cycle(feeds: tuple[str, ...], wait: float, as_json: bool) -> int:
+def _cycle(feeds: tuple[str, ...], wait: float, output: Output) -> int:
     """Run one cycle and return its exit code. With `--json` every cycle prints one line, whether it fails or not."""
     began = RunSummary(dt.datetime.now(dt.UTC), "failed")
     try:
-        from pipeline.cli.show import CycleProgress
+        from pipeline.cli.progress import CycleProgress
         from pipeline.cycle.cycle import run_cycle
 
         with CycleProgress(sys.stderr) as progress:
             summary = run_cycle(open_lake(), feeds, progress.feed, progress.model, wait)
     except KeyboardInterrupt:
         began.failed(RetriableError("interrupted: nothing half done is visible, run it again"))
-        _print_line(began, as_json)
+        _print_line(began, output)
         raise
     except Exception as error:  # before the cycle started: a bad setting, or another cycle in progress
         raise_if_interrupted(error)
         failed = as_lakemesh_error("lake run", error)
         began.failed(failed)
-        _print_line(began, as_json)
+        _print_line(began, output)
         return show_error(failed)
-    return _print_summary(summary, as_json)
+    return _print_summary(summary, output)
 
 
-def _print_line(summary: RunSummary, as_json: bool) -> None:
-    from pipeline.cli.show import run_as_dict
+def _print_line(summary: RunSummary, output: Output) -> None:
+    from pipeline.cli.show_run import run_as_dict
 
-    if as_json:
+    if output.as_json:
         click.echo(as_json_line(redacted(run_as_dict(summary))))
 
 
-def _print_summary(summary: RunSummary, as_json: bool) -> int:
+def _print_summary(summary: RunSummary, output: Output) -> int:
     """Print the summary and errors of a cycle; returns its exit code."""
-    from pipeline.cli.show import show_run
+    from pipeline.cli.show_run import show_run
 
-    _print_line(summary, as_json)
-    if not as_json:
+    _print_line(summary, output)
+    if not output.as_json:
         click.echo(show_run(redacted(summary)))
     for error in summary.errors:
         show_error(error)
@@ -140,13 +148,13 @@ def _print_summary(summary: RunSummary, as_json: bool) -> int:
 @_wait
 @json_option
 @exits
-def publish(rollback: bool, target: int | str | None, listing: bool, wait: float, as_json: bool) -> int:
+def publish(rollback: bool, target: int | str | None, listing: bool, wait: float, output: Output) -> int:
     """Publish the current gold, all tables at once, if every date is computed and every audit passes.
 
     `lake run` includes this step. After a rollback this resumes publishing. If SERVING_DSN is set, the release is also
     copied to Postgres.
     """
-    from pipeline.cli.show import show_releases, show_served
+    from pipeline.cli.show_run import show_releases, show_served
     from pipeline.portal.publication import follow, with_pages
     from pipeline.serving.serve import serve
 
@@ -159,7 +167,7 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
                 "a rollback"
             )
         served = serve(lake.options, published, wait)
-        click.echo(as_json_text(asdict(served)) if as_json else show_served(served))
+        output.show(asdict(served), lambda: show_served(served))
         return 0
     if rollback or isinstance(target, int):
         number = published.roll_back(target if isinstance(target, int) else None)
@@ -173,7 +181,7 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
                 result["served"] = asdict(served)
                 lines.append(show_served(served))
         finally:  # the files are switched even if Postgres failed
-            click.echo(as_json_text(result) if as_json else "\n".join(lines))
+            output.show(result, lambda: "\n".join(lines))
         return 0
     if listing:
         releases = [published.get(kept) for kept in published.numbers()]
@@ -181,11 +189,11 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         current = published.pointer().get("state")
         pages = with_pages(published)
         rows = [row | {"has_pages": row["number"] in pages} for row in rows]
-        click.echo(as_json_text(rows) if as_json else show_releases(releases, current, published, pages))
+        output.show(rows, lambda: show_releases(releases, current, published, pages))
         return 0
     from pipeline.cycle.cycle import publish_only  # loads SQLMesh, which takes a second
 
-    return _print_summary(publish_only(lake, dt.datetime.now(dt.UTC), wait), as_json)
+    return _print_summary(publish_only(lake, dt.datetime.now(dt.UTC), wait), output)
 
 
 @click.command()
@@ -193,11 +201,11 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
 @_wait
 @json_option
 @exits
-def rebuild(wait: float, as_json: bool) -> int:
+def rebuild(wait: float, output: Output) -> int:
     """Rebuild warehouse and state from bronze, when one of them is lost. Readers keep their release meanwhile."""
-    from pipeline.cli.show import CycleProgress
+    from pipeline.cli.progress import CycleProgress
     from pipeline.cycle.rebuild import rebuild as rebuild_all
 
     with CycleProgress(sys.stderr) as progress:
         summary = rebuild_all(open_lake(), progress.model, wait)
-    return _print_summary(summary, as_json)
+    return _print_summary(summary, output)

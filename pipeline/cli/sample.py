@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ingest.errors import ConfigError
-from pipeline.cli.common import as_json_text, exits, json_option
+from pipeline.cli.common import Output, exits, json_option
 
 
 def yesterday() -> dt.date:
@@ -58,9 +58,10 @@ _RATE = click.FloatRange(0, 1)
 @click.option("--comebacks", default=0.3, show_default=True, type=_RATE, help="Share of churned customers who return.")
 @json_option
 @exits
-def sample(as_json: bool, end: dt.datetime | None, **options: Any) -> int:
+def sample(output: Output, end: dt.datetime | None, **options: Any) -> int:
     """Write sample data into the landing, on disk or S3. The same options write the same bytes, and only once."""
-    from pipeline.cli.show import IngestProgress, show_sample
+    from pipeline.cli.progress import IngestProgress
+    from pipeline.cli.show_ingest import show_sample
     from pipeline.dev.sampling import write_sample
     from sample.options import SampleOptions
 
@@ -70,5 +71,5 @@ def sample(as_json: bool, end: dt.datetime | None, **options: Any) -> int:
         raise ConfigError(str(error)) from None
     with IngestProgress(sys.stderr) as progress:
         summary = write_sample(chosen, progress.feed("sample"))
-    click.echo(as_json_text(asdict(summary)) if as_json else show_sample(summary, chosen))
+    output.show(asdict(summary), lambda: show_sample(summary, chosen))
     return 0

@@ -16,7 +16,9 @@ from ingest.text import printable
 from pipeline.access.masking import detail_and_text
 from pipeline.checks.verify import FeedVerdict
 from pipeline.cli.common import as_json_text
-from pipeline.cli.show import show_bad_record, show_run, show_verdicts
+from pipeline.cli.show_look import show_verdicts
+from pipeline.cli.show_quarantine import show_bad_record
+from pipeline.cli.show_run import show_run
 from pipeline.cycle.summary import RunSummary
 from pipeline.process.terminal import PlainFormatter
 from pipeline.releases.audits import Outcome

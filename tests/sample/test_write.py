@@ -10,7 +10,7 @@ import pytest
 
 from ingest.contracts.contract import contracts
 from ingest.settings import read_settings
-from pipeline.cli.show import show_sample
+from pipeline.cli.show_ingest import show_sample
 from pipeline.dev.sampling import write_sample
 from sample.generate import generate
 from sample.objects import Tally

@@ -18,7 +18,7 @@ from ingest.steps import notifications as hints
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.cli.show import show_ingest
+from pipeline.cli.show_ingest import show_ingest
 from pipeline.cycle.ingest import IngestSummary
 from tests.handle import ingest_all, verify_feed
 from tests.home import Home

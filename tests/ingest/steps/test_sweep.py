@@ -15,7 +15,7 @@ from ingest.steps.load import ingest_feed
 from ingest.steps.sweep import last_sweep, record_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
-from pipeline.cli.show import show_status
+from pipeline.cli.show_look import show_status
 from tests.handle import feed_status
 from tests.home import Home
 

@@ -30,7 +30,8 @@ from ingest.upkeep.compact import Compaction
 from ingest.upkeep.retire import Retirement, plan_retirement, retire
 from pipeline.checks.verify import FeedVerdict
 from pipeline.cli import main
-from pipeline.cli.show import show_maintenance, show_verdicts
+from pipeline.cli.show_look import show_verdicts
+from pipeline.cli.show_upkeep import show_maintenance
 from pipeline.cycle.maintain import Maintenance, maintain_feed
 from pipeline.dev.init_s3 import create_buckets
 from pipeline.lake import Lake

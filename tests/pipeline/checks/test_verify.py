@@ -16,7 +16,7 @@ from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError
 from ingest.steps.parse import Parser
 from pipeline.checks.verify import FeedVerdict
-from pipeline.cli.show import show_history, show_status, show_verdicts
+from pipeline.cli.show_look import show_history, show_status, show_verdicts
 from tests.handle import feed_status, object_history, verify_feed
 from tests.home import Home
 
