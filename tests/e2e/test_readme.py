@@ -93,6 +93,7 @@ def test_every_command_is_run_or_named_with_a_reason() -> None:
         assert re.search(r"^(?:lake|sqlmesh|make|docker) ", text, re.MULTILINE) is None
 
 
+@pytest.mark.timeout(1800)  # the whole demo, and every command of a day
 def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
     # GIVEN the demo, which prints what the README shows
     quickstart, daily = blocks(README)
@@ -131,6 +132,7 @@ def test_commands_do_what_the_readme_says(clean_settings: Path) -> None:
 
 
 @pytest.mark.s3
+@pytest.mark.timeout(1800)
 def test_same_commands_work_over_s3(store: dict[str, str], tmp_path: Path) -> None:
     # GIVEN the README's block, with this server in place of the docker compose store
     (block,) = (block for block in blocks(S3) if any("AWS_ENDPOINT_URL" in line for line in block))
