@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from pipeline.cycle.cycle import exclusive_cycle
+from pipeline.lake import Lake
 from tests.engagement import expected, play, seen
 from tests.home import Home
 
@@ -76,7 +77,7 @@ def test_of_two_processes_on_one_state_the_second_exits(
     own_spark: Path, spark_home: Home, engagement_project: Path
 ) -> None:
     options = spark_home.options
-    with exclusive_cycle(options, 0):  # another `lake run`
+    with exclusive_cycle(Lake(options), 0):  # another `lake run`
         second = subprocess.run(
             command(engagement_project, "lake", "run"), capture_output=True, text=True, timeout=DEADLINE, check=False
         )

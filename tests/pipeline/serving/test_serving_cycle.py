@@ -86,16 +86,20 @@ def must_match_the_release(dsn: str) -> set[str]:
 
 
 def must_have_operations() -> None:
-    """Check that readers of the release find what is tagged `released`, and no name or text of an object."""
+    """Check that readers of the release find what is tagged `released`, and no text of an error."""
     release = Releases(read_settings()).current()
     assert release is not None
     operations = release.tables.keys() - release.of_layer("gold").tables.keys()
     assert operations == {
         *("ops.audit_results", "ops.cycles", "ops.feed_freshness", "ops.late_arrivals", "ops.loads"),
-        *("ops.quarantine_daily", "ops.release_lag_daily", "ops.share_anomalies", "ops.volume_anomalies"),
+        *("ops.quality_daily", "ops.quality_findings", "ops.quarantine_daily", "ops.release_lag_daily"),
+        *("ops.share_anomalies", "ops.volume_anomalies"),
     }
     assert published("ops.feed_freshness").count("feed").fetchall() == [(6,)]
-    assert not {"source_file", "errors"} & {column for name in operations for column in published(name).columns}
+    columns = {name: set(published(name).columns) for name in operations}
+    assert [name for name, found in columns.items() if "errors" in found] == []
+    # the catalog leads from a day's quality down to the objects at fault
+    assert [name for name, found in columns.items() if "source_file" in found] == ["ops.quality_findings"]
 
 
 def test_cycles_serve_all_of_gold_and_catch_up_after_an_outage(bi: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +158,7 @@ def test_an_outage_of_postgres_has_its_own_alert(home: Home) -> None:
     def alerts_after(*errors: str, unserved: str = "") -> dict[str, str]:
         got: list[Alert] = []
         summary = RunSummary(dt.datetime.now(dt.UTC))
-        with alerting(home.options, summary, lambda: summary.started_at) as targets:
+        with alerting(Lake(home.options), summary, lambda: summary.started_at) as targets:
             targets.append(Channel("probe", got.append))
             for error in (*errors, *([unserved] if unserved else [])):
                 summary.failed(RetriableError(error))
