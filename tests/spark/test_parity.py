@@ -26,9 +26,13 @@ SAMPLE = (
 )
 START = "2025-09-20"  # mid-month, so that one month is incomplete
 NOW = "2025-12-02 00:10:00"
-OF_NOW = {"age_seconds"}
+OF_NOW = {"age_seconds", "freshness"}
 """Columns that measure the time until now, which differs between two plans."""
-MAY_BE_EMPTY = {"ops.runs", "ops.audit_results", "ops.share_anomalies", "ops.volume_anomalies"}
+MAY_BE_EMPTY = {
+    *("ops.runs", "ops.cycles", "ops.audit_results", "ops.release_lag_daily"),  # no cycle has run
+    *("ops.share_anomalies", "ops.volume_anomalies"),
+    "gold.rpt_mrr_trailing",  # fewer than twelve months
+}
 
 Rows = list[tuple[Any, ...]]
 
