@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -23,8 +24,9 @@ from pipeline.state.database import Database
 from pipeline.state.opening import state_database
 from pipeline.state.state import State
 from pipeline.warehouse.duck import connect
-from pipeline.warehouse.engine import Engine
-from pipeline.warehouse.engines import engine_type
+
+if TYPE_CHECKING:  # SQLGlot takes a fifth of the start of an ingest, which needs no engine
+    from pipeline.warehouse.engine import Engine
 
 
 class Lake:
@@ -58,6 +60,8 @@ class Lake:
     @cached_property
     def engine(self) -> type[Engine]:
         """The engine that stores silver and gold."""
+        from pipeline.warehouse.engines import engine_type
+
         return engine_type(self.options)
 
     @cached_property

@@ -17,11 +17,11 @@ from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
 from pipeline.cycle.alerts import alerting
 from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.marking import behind
 from pipeline.cycle.pages import write_pages
 from pipeline.cycle.publication import audit_and_publish, gate_of
 from pipeline.cycle.record import record
 from pipeline.cycle.summary import RunSummary
-from pipeline.invalidation.invalidate import feeds_behind
 from pipeline.lake import Lake
 from pipeline.state import interval_log as history
 from pipeline.warehouse.damage import lake_damage
@@ -208,11 +208,7 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
         return True
     # dates of lost ledgers cannot be marked: do not wait for them, the publication names what it lacks
     lost = set(summary.ingest.lost) if summary.ingest else set()
-    if (
-        summary.ingest
-        and summary.ingest.is_marked
-        and set(feeds_behind(project.context.engine_adapter, lake.state, lake.releases, lake.store)) - lost
-    ):
+    if summary.ingest and summary.ingest.is_marked and set(behind(lake, project)) - lost:
         return False
     audit_and_publish(lake, project, summary, now)
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError
+from ingest.settings import Settings
+from ingest.storage.folders import make_folder
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from pipeline.portal import assets
@@ -48,14 +50,14 @@ def write_pages(lake: Lake, project: Project, contracts: Mapping[str, Contract],
     """
     if not any((Path(project.context.path) / DASHBOARDS).glob("*.yaml")):
         return
-    if not assets.is_installed():
-        note_once(summary, Path(lake.options.lake_home))
-        return
 
     def failed(error: LakemeshError) -> None:
         summary.warnings.append(f"the pages of the release could not be written, the next cycle tries again: {error}")
 
     with summary.stage("pages"), contained("the portal", failed):
+        if not assets.is_installed():
+            note_once(summary, lake.options)
+            return
         newest = lake.releases.newest()
         facts = None
         if newest is not None:
@@ -67,13 +69,13 @@ def write_pages(lake: Lake, project: Project, contracts: Mapping[str, Contract],
             summary.warnings.append(f"page {name} is left out: {reason}")
 
 
-def note_once(summary: RunSummary, notes: Path) -> None:
+def note_once(summary: RunSummary, options: Settings) -> None:
     """Note that no pages are written, and how to have them; once, since a lake may well do without."""
-    mark = notes / "portal.noted"
+    mark = Path(options.lake_home) / "portal.noted"
     if mark.exists():
         return
     summary.warnings.append("no pages are written for releases; install the extra `portal` for them: make setup-portal")
-    notes.mkdir(parents=True, exist_ok=True)
+    make_folder(mark.parent, options.lake_folder_mode)
     mark.touch()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import nullcontext
 
+from pipeline.cycle.marking import behind
 from pipeline.cycle.summary import RunSummary
-from pipeline.invalidation.invalidate import feeds_behind
 from pipeline.lake import Lake
 from pipeline.releases.gate import Candidate, Gate
 from pipeline.warehouse.project import Project
@@ -55,8 +55,7 @@ def audit_and_publish(
 def _audit(lake: Lake, gate: Gate, summary: RunSummary, now: dt.datetime) -> Candidate | None:
     """Return what passed the gate; None if it is blocked."""
     with summary.stage("audit"):
-        behind = feeds_behind(gate.project.context.engine_adapter, lake.state, lake.releases, lake.store)
-        verdict = gate.check(now, behind, summary.failed)
+        verdict = gate.check(now, behind(lake, gate.project), summary.failed)
     summary.held = verdict.withheld or {}
     summary.audits += verdict.audits
     if verdict.blocked:

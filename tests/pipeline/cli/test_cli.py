@@ -204,13 +204,13 @@ def test_rejected_overwrites_are_one_line_and_exit_1(lake: Lake, home: Home, mon
     assert lake("ingest", "--dry-run").stdout.split()[-1] == "raw-users/a.json"
 
 
-def test_ingest_imports_neither_sqlmesh_nor_pandas(home: Home) -> None:
+def test_ingest_imports_neither_sqlmesh_nor_sqlglot_nor_pandas(home: Home) -> None:
     home.put("activities", "a.json", {"activity_id": "a1", "name": "A", "type": "game", "subtype": "x"})
     code = (
         "import sys\n"
         "from pipeline.cli import main\n"
         "try: main(['ingest', 'activities'])\n"
-        "except SystemExit as end: print(end.code, {'sqlmesh', 'pandas', 'boto3'} & set(sys.modules))\n"
+        "except SystemExit as end: print(end.code, {'sqlmesh', 'sqlglot', 'pandas', 'boto3'} & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert done.stdout.splitlines()[-1] == "0 set()"
