@@ -18,14 +18,22 @@ from sqlglot import exp
 
 from pipeline.metrics.definition import Metric, base_names
 from pipeline.metrics.measure import Kind
-from pipeline.metrics.period import Compare, Grain, add_months, last_of, start_of, truncated
+from pipeline.metrics.period import (
+    BEFORE,
+    CHANGE,
+    DIFFERENCE,
+    LENGTHS,
+    Compare,
+    Grain,
+    add_months,
+    last_of,
+    start_of,
+    truncated,
+)
 from pipeline.metrics.request import Query
 from pipeline.metrics.scan import FIRST, LAST, LAST_PERIOD, PERIOD, Range, Scan, column, date, scans
 
-BEFORE, DIFFERENCE, CHANGE = "_before", "_difference", "_change"
 JOINED, _KNOWN, _VALUES = "joined", "known", "compared"
-_UNITS = {Grain.DAY: ("DAY", 1), Grain.WEEK: ("DAY", 7), Grain.MONTH: ("MONTH", 1), Grain.QUARTER: ("MONTH", 3)}
-_UNITS |= {Grain.YEAR: ("MONTH", 12)}
 _YEAR_OF_WEEKS = 364
 
 
@@ -108,7 +116,7 @@ def _periods(read: Scan, grain: Grain) -> exp.Expression:
     """All periods of the range that the table covers."""
     first = _latest(column(FIRST), read.dates[0])
     last = _earliest(column(LAST), read.dates[1])
-    unit, number = _UNITS[grain]
+    unit, number = LENGTHS[grain]
     step = exp.Interval(this=exp.Literal.string(str(number)), unit=exp.Var(this=unit))
     series = exp.func("GENERATE_SERIES", truncated(first, grain), truncated(last, grain), step)
     return exp.cast(exp.Unnest(expressions=[series]), "DATE").as_(PERIOD, quoted=True)
@@ -179,9 +187,9 @@ def _step(compare: Compare, grain: Grain | None, dates: Range) -> tuple[str, int
     since, until = dates
     months = _whole_months(since, until) if not grain and since and until else 0
     if compare == Compare.YEAR:
-        return ("MONTH", 12) if months or (grain and _UNITS[grain][0] == "MONTH") else ("DAY", _YEAR_OF_WEEKS)
+        return ("MONTH", 12) if months or (grain and LENGTHS[grain][0] == "MONTH") else ("DAY", _YEAR_OF_WEEKS)
     if grain:
-        return _UNITS[grain]
+        return LENGTHS[grain]
     assert since
     assert until
     return ("MONTH", months) if months else ("DAY", (until - since).days + 1)

@@ -30,25 +30,37 @@ class Compare(StrEnum):
     YEAR = "year"
 
 
-_MONTHS = {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}
+BEFORE, DIFFERENCE, CHANGE = SUFFIXES = ("_before", "_difference", "_change")
+"""Suffixes of the columns that a comparison adds to a metric."""
+LENGTHS = {
+    Grain.DAY: ("DAY", 1),
+    Grain.WEEK: ("DAY", 7),
+    Grain.MONTH: ("MONTH", 1),
+    Grain.QUARTER: ("MONTH", 3),
+    Grain.YEAR: ("MONTH", 12),
+}
+"""How long a period is, as unit of SQL and number."""
 
 
 def start_of(day: dt.date, grain: Grain) -> dt.date:
     """The first day of the period that contains a day."""
-    if grain == Grain.DAY:
-        return day
-    if grain == Grain.WEEK:
-        return day - dt.timedelta(days=day.weekday())
-    months = _MONTHS[grain]
-    return day.replace(month=(day.month - 1) // months * months + 1, day=1)
+    unit, number = LENGTHS[grain]
+    if unit == "DAY":
+        return day - dt.timedelta(days=day.weekday() if grain == Grain.WEEK else 0)
+    return day.replace(month=(day.month - 1) // number * number + 1, day=1)
 
 
 def last_of(day: dt.date, grain: Grain) -> dt.date:
     """The last day of the period that contains a day."""
-    first = start_of(day, grain)
-    if grain in _MONTHS:
-        return add_months(first, _MONTHS[grain]) - dt.timedelta(days=1)
-    return first + dt.timedelta(days=6 if grain == Grain.WEEK else 0)
+    return add_periods(start_of(day, grain), grain, 1) - dt.timedelta(days=1)
+
+
+def add_periods(first: dt.date, grain: Grain, count: int) -> dt.date:
+    """The first day of the period so many periods later, or earlier if negative."""
+    unit, number = LENGTHS[grain]
+    if unit == "DAY":
+        return first + dt.timedelta(days=number * count)
+    return add_months(first, number * count)
 
 
 def add_months(day: dt.date, months: int, keep_end: bool = False) -> dt.date:

@@ -6,10 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Self
 
-from pipeline.metrics.period import Grain, add_months, last_of, start_of
-
-_DAYS = {Grain.DAY: 1, Grain.WEEK: 7}
-_MONTHS = {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}
+from pipeline.metrics.period import Grain, add_periods, last_of, start_of
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,11 +29,7 @@ class Span:
 
     def before(self, count: int = 1) -> Self:
         """The period so many periods before."""
-        if self.grain in _DAYS:
-            first = self.first - dt.timedelta(days=_DAYS[self.grain] * count)
-        else:
-            first = add_months(self.first, -_MONTHS[self.grain] * count)
-        return type(self)(first, self.grain)
+        return type(self)(add_periods(self.first, self.grain, -count), self.grain)
 
     def __str__(self) -> str:
         """As in `Sat 28 Nov 2026`, `week 48, 23 to 29 Nov 2026`, `Nov 2026`, `Q4 2026`, `2026`."""
