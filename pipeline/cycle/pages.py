@@ -12,6 +12,7 @@ from ingest.settings import Settings
 from ingest.storage.folders import make_folder
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
+from pipeline.metrics.definition import REPORTING_CURRENCY
 from pipeline.portal import assets
 from pipeline.portal.catalog.stored import CatalogPages
 from pipeline.portal.facts import Facts, complete_to, feed_facts
@@ -23,12 +24,11 @@ from pipeline.warehouse.classes import Classes, project_classes
 from pipeline.warehouse.project import Project
 
 METRICS, DASHBOARDS = "metrics", "dashboards"
-CURRENCY = "reporting_currency"
 
 
 def sources(project: Project, published: Releases, contracts: Mapping[str, Contract]) -> Sources:
     """What the project's pages are made from."""
-    currency = str(project.context.config.variables.get(CURRENCY) or "")
+    currency = str(project.context.config.variables.get(REPORTING_CURRENCY) or "")
     folder = Path(project.context.path)
     metrics, dashboards = folder / METRICS, folder / DASHBOARDS
 

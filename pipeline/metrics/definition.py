@@ -15,25 +15,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
-from ingest.strict_yaml import load_yaml
 from pipeline.metrics.measure import Kind, Measure, condition, fixed_columns
-from pipeline.metrics.period import Grain
+from pipeline.metrics.period import SUFFIXES, Grain
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TABLE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 SHARED = ("time", "grains", "dimensions", "not_over")
 """Fields that the metrics of a table share."""
-_SUFFIXES = ("_before", "_difference", "_change")
 _RESERVED = (*Grain, "period", "value")
 """Names that have a meaning of their own in queries and their results."""
+REPORTING_CURRENCY = "reporting_currency"
+"""Unit of amounts in the project's currency, and the variable of config.yaml with its ISO code."""
 
 
 class Format(StrEnum):
@@ -55,10 +57,10 @@ class Direction(StrEnum):
 
 
 def _name(value: str) -> str:
-    if not _NAME.fullmatch(value) or value in _RESERVED or value.endswith(_SUFFIXES):
+    if not _NAME.fullmatch(value) or value in _RESERVED or value.endswith(SUFFIXES):
         raise ValueError(
             f"'{value}' is not a valid name; expected lower_snake_case, none of {', '.join(_RESERVED)}, not ending in "
-            f"{', '.join(_SUFFIXES)}"
+            f"{', '.join(SUFFIXES)}"
         )
     return value
 
@@ -123,6 +125,11 @@ class Metric(BaseModel):
         """What may be summed."""
         return self.measure.kind
 
+    def verdict(self, change: float | Decimal) -> int:
+        """Whether a change is news: 1 for good news, -1 for bad, 0 for neither."""
+        good = {Direction.UP: 1, Direction.DOWN: -1, Direction.NONE: 0}[self.direction]
+        return good * ((change > 0) - (change < 0))
+
     def fixed(self) -> set[str]:
         """Columns that `where` fixes to one value."""
         return fixed_columns(self.where)
@@ -142,7 +149,7 @@ def load_metrics(folder: Path) -> dict[str, Metric]:
     """
     found: dict[str, Metric] = {}
     for path in sorted(folder.glob("*.yaml")):
-        raw = _read(path)
+        raw = read_mapping(path, "owner, tables and metrics")
         tables = _mapping(raw.pop("tables", {}), f"{path}: tables")
         metrics = _mapping(raw.pop("metrics", {}), f"{path}: metrics")
         owner = raw.pop("owner", "")
@@ -153,11 +160,15 @@ def load_metrics(folder: Path) -> dict[str, Metric]:
             place = f"{path}: metric {name}"
             fields = {"owner": owner} | _mapping(fields, place)
             own[name] = _shared(tables, fields, place) | fields
-        for name, fields in own.items():
+        if circle := _circle({name: _ratio(fields) for name, fields in own.items()}):
+            raise ConfigError(f"{path}: metric {circle}; expected metrics of the same file, and no circle")
+        for name in own:
             place = f"{path}: metric {name}"
             if name in found:
                 raise ConfigError(f"{place} is already defined in {found[name].domain}.yaml; expected a unique name")
-            found[name] = _metric(name, path.stem, _inherited(own, name, fields, place), place)
+            found[name] = _metric(name, path.stem, _inherited(own, name, place), place)
+    if circle := _circle({name: metric.measure.ratio for name, metric in found.items()}):
+        raise ConfigError(f"{folder}: metric {circle}; expected metrics of the same file, and no circle")
     dimensions = {name: metric.name for metric in found.values() for name in metric.dimensions}
     for metric in found.values():
         if metric.name in dimensions:
@@ -169,14 +180,6 @@ def load_metrics(folder: Path) -> dict[str, Metric]:
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = load_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    return _mapping(raw, str(path))
-
-
 def _mapping(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         found = "empty" if value is None else "a list" if isinstance(value, list) else f"'{value}'"
@@ -186,36 +189,47 @@ def _mapping(value: Any, place: str) -> dict[str, Any]:
 
 def _shared(tables: Mapping[str, Any], fields: Mapping[str, Any], place: str) -> dict[str, Any]:
     """What the metric's table states for all of its metrics."""
-    shared = _mapping(tables.get(fields.get("table", ""), {}), f"{place}: its table")
+    table = fields.get("table")
+    shared = _mapping(tables.get(table, {}) if isinstance(table, str) else {}, f"{place}: its table")
     if unknown := sorted(set(shared) - set(SHARED)):
         raise ConfigError(f"{place}: its table has the field {unknown[0]}; expected {', '.join(SHARED)}")
     return shared
 
 
-def _inherited(own: Mapping[str, dict[str, Any]], name: str, fields: dict[str, Any], place: str) -> dict[str, Any]:
-    """Fill in what a ratio shares with its numerator."""
+def _ratio(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names that a definition divides, before it is checked; empty if it is none of a ratio."""
     measure = fields.get("measure")
-    parts = measure.get("ratio") if isinstance(measure, dict) else None
-    if not parts or "table" in fields or not isinstance(parts, list):
+    parts = measure.get(Kind.RATIO) if isinstance(measure, dict) else None
+    return tuple(map(str, parts)) if isinstance(parts, list) else ()
+
+
+def _circle(ratios: Mapping[str, tuple[str, ...]]) -> str:
+    """A metric that is computed from itself, in words to be read after `metric`; empty if there is none."""
+    try:
+        TopologicalSorter(ratios).prepare()
+    except CycleError as error:
+        part, name, *_ = error.args[1]
+        return f"{name}: ratio of {part}"
+    return ""
+
+
+def _inherited(own: Mapping[str, dict[str, Any]], name: str, place: str) -> dict[str, Any]:
+    """Fill in what a ratio shares with its numerator."""
+    fields = own[name]
+    parts = _ratio(fields)
+    if not parts or "table" in fields:
         return fields
-    seen = {name}
-    while parts:
-        part = str(parts[0])
-        if part not in own or part in seen:
-            raise ConfigError(f"{place}: ratio of {part}; expected metrics of the same file, and no circle")
-        seen.add(part)
-        base = own[part]
-        parts = base.get("measure", {}).get("ratio") if isinstance(base.get("measure"), dict) else None
-    return {field: base[field] for field in ("table", *SHARED) if field in base} | fields
+    if parts[0] not in own:
+        raise ConfigError(f"{place}: ratio of {parts[0]}; expected metrics of the same file, and no circle")
+    numerator = _inherited(own, parts[0], place)
+    return {field: numerator[field] for field in ("table", *SHARED) if field in numerator} | fields
 
 
 def _metric(name: str, domain: str, fields: dict[str, Any], place: str) -> Metric:
     try:
         return Metric(**{"name": name, "domain": domain} | fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise ConfigError(f"{place}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise ConfigError(f"{place}: {faults(error)}") from None
 
 
 def _check_ratio(definitions: Mapping[str, Metric], metric: Metric, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from ingest.errors import ConfigError
-from pipeline.metrics.definition import Metric, base_names
+from pipeline.metrics.definition import REPORTING_CURRENCY, Metric, base_names
 from pipeline.metrics.measure import Kind
 from pipeline.portal import assets
 from pipeline.portal.cubes import Cube, payload, read_cubes, recent_from, span
@@ -26,7 +26,6 @@ from pipeline.releases.release import Release
 
 FORMAT = 1
 """Format of data files and of a release's small file."""
-MONEY = "reporting_currency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +235,7 @@ def _metric(definitions: Mapping[str, Metric], name: str, currency: str) -> dict
     }
     if metric.measure.ratio:
         found["ratio"] = list(metric.measure.ratio)
-    if metric.unit == MONEY and currency:
+    if metric.unit == REPORTING_CURRENCY and currency:
         found["currency"] = currency
     return found
 
@@ -253,7 +252,7 @@ def described(
             for tile in page.tiles
             if any(name in (item, *_inside(definitions, item)) for item in tile.metrics)
         ]
-        unit = currency if metric.unit == MONEY and currency else metric.unit
+        unit = currency if metric.unit == REPORTING_CURRENCY and currency else metric.unit
         found[name] = _metric(definitions, name, currency) | {
             "description": metric.description,
             "unit": unit,

@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
-from ingest.strict_yaml import load_yaml
 from ingest.text import printable
 from pipeline.metrics.definition import Format, Metric
 from pipeline.metrics.measure import Kind
@@ -123,19 +122,15 @@ def grain_of(metric: Metric, period: Grain) -> Grain:
 def _report(path: Path, metrics: Mapping[str, Metric]) -> ReportDefinition:
     if not _NAME.fullmatch(path.stem):
         raise ConfigError(f"{path}: '{path.stem}' cannot be a report; expected lower_snake_case")
-    try:
-        raw = load_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} is {type(raw).__name__}; expected title, owner, period, headline and sections")
+    raw = read_mapping(path, "title, owner, period, headline and sections")
     try:
         report = ReportDefinition.model_validate({"name": path.stem} | raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-        raise ConfigError(f"{path}: {place or 'it'}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise ConfigError(f"{path}: {faults(error)}") from None
+    titles = [section.title for section in report.sections]
     for section in report.sections:
+        if titles.count(section.title) > 1:
+            raise ConfigError(f"{path}: two sections have the title {section.title}; expected another title for one")
         _check(f"{path}: section {section.title}", section, report.grain, metrics)
     for name in report.headline:
         if name not in report.metrics():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import ConfigError
-from pipeline.metrics.definition import Metric, base_names, load_metrics
+from pipeline.metrics.definition import Direction, Metric, base_names, load_metrics
 from pipeline.metrics.period import Grain
 from tests.pipeline.metrics.definitions import YAML, load
 
@@ -69,6 +69,18 @@ def test_a_name_is_unique_over_all_domains(tmp_path: Path) -> None:
         ("direction: up, synonyms", "direction: north, synonyms", "sales: direction: Input should be 'up', 'down'"),
         ("format: integer", "format: number", "metric sales: format: Input should be 'integer'"),
         ("table: gold.sales_daily", "table: sales", "metric sales"),
+        ("table: gold.sales_daily", "table: [gold.sales_daily]", "metric sales: table: Input should be a valid string"),
+        (
+            "{ratio: [returns, sales]}",
+            "{ratio: [returns, return_rate]}",
+            "metric return_rate: ratio of return_rate; expected metrics of the same file, and no circle",
+        ),
+        (
+            "{ratio: [web_sales, sales]}",
+            "{ratio: [web_sales, return_rate]}}\n  circle: {label: C, description: C., unit: share, format: percent,\n"
+            "    direction: up, measure: {ratio: [web_share, circle]}",
+            "metric circle: ratio of circle; expected metrics of the same file, and no circle",
+        ),
         ("  sales: {", "  Sales: {", "metric Sales: name: 'Sales' is not a valid name"),
         ("  sales: {", "  week: {", "metric week: name: 'week' is not a valid name"),
         ("  sales: {", "  country: {", "metric country has the name of a dimension of"),
@@ -93,9 +105,9 @@ def test_a_name_is_unique_over_all_domains(tmp_path: Path) -> None:
         ("owner: shop\n", "", "metric sales: owner: String should have at least 1 character"),
         ("synonyms: [items sold, orders]", "colour: red", "metric sales: colour: Extra inputs are not permitted"),
         ("metrics:\n", "metrics: []\nother:\n", "metrics is a list; expected a mapping"),
-        ("owner: shop\n", "owner: [\n", "shop.yaml is not YAML"),
-        ("  returns: {", "  sales: {", "shop.yaml is not YAML: sales is given twice"),
-        ("label: Sales, ", "label: Sales, label: Sold, ", "shop.yaml is not YAML: label is given twice"),
+        ("owner: shop\n", "owner: [\n", "shop.yaml: not valid YAML"),
+        ("  returns: {", "  sales: {", "shop.yaml: not valid YAML: sales is given twice"),
+        ("label: Sales, ", "label: Sales, label: Sold, ", "shop.yaml: not valid YAML: label is given twice"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_metric(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -104,3 +116,18 @@ def test_a_mistake_is_named_with_file_and_metric(tmp_path: Path, old: str, new: 
         load(tmp_path, YAML.replace(old, new, 1))
     assert str(tmp_path / "shop.yaml") in str(error.value)
     assert message in str(error.value)
+
+
+def test_a_circle_over_two_files_is_named(tmp_path: Path) -> None:
+    """Both ratios state their table, so that they take nothing from their parts."""
+    ratio = "{{label: A, description: B., unit: share, format: percent, table: gold.sales_daily, time: date, "
+    ratio += "grains: [day], measure: {{ratio: [sales, {}]}}, direction: up}}"
+    (tmp_path / "bakery.yaml").write_text(f"owner: shop\nmetrics:\n  one: {ratio.format('two')}\n")
+    with pytest.raises(ConfigError, match=r"metric (one: ratio of two|two: ratio of one); expected .* no circle"):
+        load(tmp_path, f"{YAML}  two: {ratio.format('one')}\n")
+
+
+@pytest.mark.parametrize(("direction", "verdicts"), [("up", (1, -1, 0)), ("down", (-1, 1, 0)), ("none", (0, 0, 0))])
+def test_a_change_is_judged_by_what_is_good(shop: dict[str, Metric], direction: str, verdicts: tuple[int, ...]) -> None:
+    metric = shop["sales"].model_copy(update={"direction": Direction(direction)})
+    assert tuple(map(metric.verdict, (2, -0.5, 0))) == verdicts

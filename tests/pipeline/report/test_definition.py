@@ -39,6 +39,7 @@ def test_reports_of_the_project_are_valid() -> None:
         ({"period": "month"}, "period: Input should be 'day' or 'week'"),
         ({"headline": ["mrr_daily"]}, "headline: mrr_daily; expected metrics of its sections"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"sections": [{"title": "S", "metrics": ["plays"]}] * 2}, "two sections have the title S; expected another"),
         (section(metrics=["playz"]), "section S: there is no metric playz; `lake metrics list` shows them"),
         (section(labels={"mrr": "MRR"}), "section S: labels: mrr; expected metrics of the section"),
         (section(metrics=["plays", "activity_accounts"]), "activity_accounts cannot be summed over activity_id"),
