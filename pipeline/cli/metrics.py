@@ -110,6 +110,7 @@ def query(
     from pipeline.metrics.period import Compare, Grain
     from pipeline.metrics.query import Query, answer, compile_query, within
     from pipeline.metrics.standing import standing
+    from pipeline.warehouse.engine import DIALECT
 
     definitions = _definitions()
     grain, dimensions = by
@@ -119,10 +120,8 @@ def query(
     published = open_lake().releases
     chosen = published.current() if release is None else published.get(release)
     with published.connect(chosen.number if chosen else None) as connection:
-        wanted = within(connection, definitions, wanted)
-        sql = compile_query(definitions, wanted).sql("duckdb", pretty=True)
         if sql_wanted:
-            click.echo(sql)
+            click.echo(compile_query(definitions, within(connection, definitions, wanted)).sql(DIALECT, pretty=True))
             return 0
         found = answer(connection, definitions, wanted)
         if csv_wanted:
@@ -130,7 +129,7 @@ def query(
             return 0
         assert chosen  # otherwise `connect` has failed
         state = standing(chosen, connection, definitions, names)
-    output.show(as_dict(found, state, sql), lambda: show_answer(found, state))
+    output.show(as_dict(found, state), lambda: show_answer(found, state))
     return 0
 
 

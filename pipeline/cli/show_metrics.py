@@ -14,6 +14,7 @@ from pipeline.cli.layout import table, text
 from pipeline.metrics.definition import Format, Metric
 from pipeline.metrics.measure import Kind
 from pipeline.metrics.query import Answer, Column
+from pipeline.metrics.shown import shown
 from pipeline.metrics.standing import Standing
 
 UNKNOWN = "-"
@@ -76,9 +77,9 @@ def show_answer(answer: Answer, standing: Standing) -> str:
     keys = sum(column.role in KEYS for _, column in chosen)
     rows = table(*(_header(column) for _, column in chosen), texts=keys)
     for row in answer.rows:
-        rows.add_row(*(shown(row[number], column) for number, column in chosen))
+        rows.add_row(*(cell(row[number], column) for number, column in chosen))
     if keys and answer.totals:
-        totals = (shown(answer.totals.get(column.name), column) for _, column in chosen[keys:])
+        totals = (cell(answer.totals.get(column.name), column) for _, column in chosen[keys:])
         rows.add_row("total", *[""] * (keys - 1), *totals)
     refused = [f"no total of {name}: it {reason}" for name, reason in answer.refused.items()] if keys else []
     return text(rows, *refused, "", *_standing(standing))
@@ -100,7 +101,7 @@ def _header(column: Column) -> str:
     return {"value": column.metric, "before": "before"}.get(column.role, "change")
 
 
-def shown(value: Any, column: Column) -> str:
+def cell(value: Any, column: Column) -> str:
     """Format a value for people.
 
     A share is shown in percent, its difference in points, seconds as minutes or hours; `-` is unknown.
@@ -109,22 +110,8 @@ def shown(value: Any, column: Column) -> str:
         return UNKNOWN
     if column.format is None:
         return value.isoformat() if isinstance(value, dt.date) else printable(str(value))
-    signed = "+" if column.role in ("difference", "change") else ""
-    match column.format:
-        case Format.INTEGER:
-            return f"{value:{signed},.0f}"
-        case Format.PERCENT:
-            return f"{value * 100:{signed},.1f} {'pp' if column.role == 'difference' else '%'}"
-        case Format.DURATION:
-            return _duration(float(value), signed)
-    return f"{value:{signed},.2f}"
-
-
-def _duration(seconds: float, signed: str) -> str:
-    for size, unit in ((3600, "h"), (60, "min")):
-        if abs(seconds) >= size:
-            return f"{seconds / size:{signed},.1f} {unit}"
-    return f"{seconds:{signed},.1f} s"
+    is_difference = column.role == "difference"
+    return shown(value, column.format, is_difference or column.role == "change", is_points=is_difference)
 
 
 def as_csv(answer: Answer) -> str:
@@ -142,7 +129,7 @@ def _exact(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-def as_dict(answer: Answer, standing: Standing, sql: str) -> dict[str, Any]:
+def as_dict(answer: Answer, standing: Standing) -> dict[str, Any]:
     """The result of a query for `--json`: rows by column name, amounts as exact text."""
     names = [column.name for column in answer.columns]
     return {
@@ -155,7 +142,7 @@ def as_dict(answer: Answer, standing: Standing, sql: str) -> dict[str, Any]:
         "rows": [dict(zip(names, row, strict=True)) for row in answer.rows],
         "totals": answer.totals,
         "refused_totals": answer.refused,
-        "sql": sql,
+        "sql": answer.sql,
     }
 
 

@@ -26,11 +26,6 @@ from pipeline.metrics.scan import PERIOD, column, scans
 VALUE = "value"
 
 
-def part_names(metric: Metric) -> tuple[str, ...]:
-    """The metrics that a metric is computed from: itself, or numerator and denominator."""
-    return metric.measure.ratio or (metric.name,)
-
-
 def parts(
     definitions: Mapping[str, Metric], names: Sequence[str], grain: Grain | str, dimension: str | None = None
 ) -> exp.Select:

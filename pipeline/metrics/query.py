@@ -12,10 +12,10 @@ from sqlglot import exp
 
 from ingest.errors import ConfigError
 from ingest.text import printable
-from pipeline.metrics.compile import BEFORE, CHANGE, DIFFERENCE, select
+from pipeline.metrics.compile import select
 from pipeline.metrics.definition import Format, Metric, base_names
-from pipeline.metrics.period import Compare, last_of
-from pipeline.metrics.request import Query, check, known, refusal
+from pipeline.metrics.period import BEFORE, CHANGE, DIFFERENCE, Compare, last_of
+from pipeline.metrics.request import Query, check, check_range, known, refusal
 from pipeline.metrics.scan import PERIOD, scans
 from pipeline.warehouse.engine import DIALECT
 
@@ -51,10 +51,12 @@ class Answer:
         rows: in the order of columns, by period and dimensions; amounts are exact decimals.
         totals: a value per column of a metric, over all rows; of a refused one none.
         refused: metrics without a total, with the reason.
+        sql: the query of the rows, see `compile_query`.
     """
 
     columns: tuple[Column, ...]
     rows: list[tuple[Any, ...]]
+    sql: str
     totals: dict[str, Any] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -88,7 +90,10 @@ def answer(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metr
     rows = _fetch(connection, definitions[query.metrics[0]], built)
     totals: dict[str, Any] = {}
     refused: dict[str, str] = {}
-    if query.totals:
+    columns = _columns(definitions, query)
+    if query.totals and not query.grain and not query.by:  # its only row
+        totals = dict(zip((item.name for item in columns), rows[0], strict=True))
+    elif query.totals:
         whole = replace(query, by=(), grain=None)
         refused = {name: reason for name in query.metrics if (reason := refusal(definitions, name, whole))}
         summed = tuple(name for name in query.metrics if name not in refused)
@@ -96,7 +101,7 @@ def answer(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metr
             whole = replace(whole, metrics=summed)
             (row,) = _fetch(connection, definitions[summed[0]], compile_query(definitions, whole))
             totals = dict(zip((item.name for item in _columns(definitions, whole)), row, strict=True))
-    return Answer(_columns(definitions, query), rows, totals, refused)
+    return Answer(columns, rows, built.sql(DIALECT, pretty=True), totals, refused)
 
 
 def _columns(definitions: Mapping[str, Metric], query: Query) -> tuple[Column, ...]:
@@ -125,10 +130,11 @@ def within(connection: duckdb.DuckDBPyConnection, definitions: Mapping[str, Metr
     """Close the open range of a comparison with the dates that the tables cover, so that both ranges are as long.
 
     Raises:
-        ConfigError: a metric does not exist, or the release lacks its table.
+        ConfigError: a metric does not exist, the range is open at both ends, or the release lacks its table.
     """
     for name in query.metrics:
         known(definitions, name)
+    check_range(query, is_closed=False)
     if not query.compare or (query.since and query.until):
         return query
     first, last = covered(connection, definitions, query.metrics)

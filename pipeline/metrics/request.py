@@ -55,9 +55,22 @@ def check(definitions: Mapping[str, Metric], query: Query) -> None:
         if reason := refusal(definitions, name, query):
             raise ConfigError(f"{name} {reason}")
     _check_shared(definitions, query)
+    check_range(query)
+
+
+def check_range(query: Query, is_closed: bool = True) -> None:
+    """Check the range of dates of a query.
+
+    Args:
+        is_closed: whether a comparison without a grain needs both ends, rather than one.
+
+    Raises:
+        ConfigError: it ends before it begins, or what it is compared with is not determined.
+    """
     if query.since and query.until and query.since > query.until:
         raise ConfigError(f"since {query.since} is after until {query.until}; expected a range of dates")
-    if query.compare and not query.grain and not (query.since and query.until):
+    ends = bool(query.since) + bool(query.until)
+    if query.compare and not query.grain and ends < (2 if is_closed else 1):
         raise ConfigError("a comparison needs a grain, or since and until: all of the past has nothing before it")
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ingest.settings import settings
+from ingest.sql import literal
 from pipeline.cli import main
 from tests.gold_states import GoldStates, Table
 from tests.pipeline.metrics.definitions import COLUMNS, YAML, rows
@@ -20,15 +21,14 @@ from tests.pipeline.metrics.definitions import COLUMNS, YAML, rows
 Lake = Callable[..., Result]
 
 
-def literal(value: str | None) -> str:
-    return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
-
-
 def published(name: str) -> Table:
     """A table of the small domain, as a release stores it."""
     text, columns = COLUMNS[name]
     types = dict(column.strip().split(" ", 1) for column in columns.replace("(18, ", "(18,").split(", "))
-    selects = (", ".join(f"{literal(cell)} AS {column}" for column, cell in row.items()) for row in rows(text))
+    selects = (
+        ", ".join(f"{'NULL' if cell is None else literal(cell)} AS {column}" for column, cell in row.items())
+        for row in rows(text)
+    )
     return Table(types, {"": " UNION ALL ".join(f"SELECT {select}" for select in selects)})
 
 
@@ -125,6 +125,7 @@ def test_sql_is_shown_without_running_it(lake: Lake) -> None:
         (("query", "sales", "--where", "country"), 2, "error: 'country' is not a filter; expected for instance"),
         (("query", "sales", "--since", "yesterday"), 2, "Invalid value for '--since'"),
         (("query", "sales", "--csv", "--json"), 2, "expected at most one of --csv, --sql and --json"),
+        (("query", "sales", "--compare", "year"), 2, "error: a comparison needs a grain, or since and until"),
         (("query", "sales", "--compare", "next"), 2, "Invalid value for '--compare'"),
         (("describe", "sale"), 2, "error: there is no metric 'sale'; did you mean sales"),
         (("list", "bakery"), 2, "error: no metrics of a domain 'bakery'; expected one of shop"),

@@ -19,7 +19,7 @@ from ingest.errors import ConfigError
 from pipeline.metrics.definition import Metric
 from pipeline.metrics.filters import Filter, Operator
 from pipeline.metrics.measure import Kind
-from pipeline.metrics.parts import part_names, parts
+from pipeline.metrics.parts import parts
 from pipeline.metrics.period import Grain, last_of, start_of
 from pipeline.metrics.query import Query, answer
 from tests.pipeline.metrics.definitions import day, tables
@@ -67,7 +67,7 @@ def page(shop: Shop, name: str, rows: list[dict[str, Any]], last: dt.date | None
     """The value of a metric as a page computes it from rows of parts; `last` is the last period of the result."""
     metric = shop[name]
     if metric.kind == Kind.RATIO:
-        numerator, denominator = (page(shop, part, rows, last) for part in part_names(metric))
+        numerator, denominator = (page(shop, part, rows, last) for part in metric.measure.ratio)
         return float(numerator) / float(denominator) if denominator else None
     if metric.kind == Kind.LAST:
         rows = [row for row in rows if row["period"] == last]
@@ -156,8 +156,3 @@ def test_parts_that_a_page_could_not_sum_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         parts(shop, names, grain, dimension)
-
-
-def test_part_names_are_the_metric_or_its_numerator_and_denominator(shop: Shop) -> None:
-    assert part_names(shop["sales"]) == ("sales",)
-    assert part_names(shop["balance_per_customer"]) == ("balance", "customers")
