@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlglot import exp
 from sqlmesh.core.context import GenericContext
 from sqlmesh.core.linter.rule import Rule, RuleViolation
-from sqlmesh.core.model import Model, SeedModel, SqlModel
+from sqlmesh.core.model import Model
 
 from ingest.contracts.classes import Class
 from ingest.errors import ConfigError
@@ -29,8 +29,6 @@ class PersonalColumnsDeclared(Rule):
     """A direct or sensitive column of gold or ops has a reason, and a class ends in an aggregate or for a reason."""
 
     def check_model(self, model: Model) -> list[RuleViolation]:
-        if not _is_own(model):
-            return []
         return [self.violation(fault) for fault in _judged(self.context).get(model.name, ())]
 
 
@@ -51,12 +49,13 @@ def _versions(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 def _faults(context: GenericContext) -> dict[str, list[str]]:
     own = {model.name: model for model in context.models.values() if _is_own(model)}
-    first = min(own, default="")
+    every = [model.name for model in context.models.values()]
+    first = min(own or every, default="")  # where it is said what belongs to no model
     try:
         classes = project_classes(context)
     except ConfigError as error:
         return {first: [str(error)]}
-    found = {name: list(table_faults(classes, model)) for name, model in own.items()}
+    found = {first: list[str]()} | {name: list(table_faults(classes, model)) for name, model in own.items()}
     for table in sorted({*classes.privacy.columns, *classes.privacy.groups} - own.keys()):
         entry = next(iter(classes.privacy.columns.get(table, {}).values()), None) or classes.privacy.groups[table]
         found[first].append(
@@ -133,7 +132,7 @@ def _is_number(kind: exp.DataType) -> bool:
 
 
 def _is_own(model: Model) -> bool:
-    return bool(model._path) and isinstance(model, SqlModel | SeedModel)
+    return bool(model._path) and not model.kind.is_external
 
 
 def _origins(item: Classed) -> str:

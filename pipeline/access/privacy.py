@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ingest.contracts.classes import Class, subject_name
+from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
-from ingest.strict_yaml import load_yaml
 from pipeline.access.classes import Declaration
 
 FOLDER = "privacy"
+MINIMUM_GROUP_SIZE = "minimum_group_size"
+"""Variable of config.yaml: no page or report names a group of a quasi-identifying dimension that is smaller."""
+DEFAULT_GROUP_SIZE = 5
 
 
 class _Strict(BaseModel):
@@ -94,6 +96,16 @@ class Privacy:
     groups: Mapping[str, Group]
 
 
+def minimum_group_size(variables: Mapping[str, Any]) -> int:
+    """The least size of a group that may be named: the project's variable, or its default.
+
+    Args:
+        variables: of config.yaml.
+    """
+    found = variables.get(MINIMUM_GROUP_SIZE)
+    return DEFAULT_GROUP_SIZE if found is None else int(found)
+
+
 def load_privacy(folder: Path) -> Privacy:
     """Read all files `<folder>/*.yaml`; none of them if there is no such folder.
 
@@ -122,16 +134,8 @@ def load_privacy(folder: Path) -> Privacy:
 
 
 def _read(path: Path) -> _File:
+    raw = read_mapping(path, "a mapping with `columns` and `groups`")
     try:
-        raw: Any = load_yaml(path.read_text(encoding="utf-8"))
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{path}: expected a mapping with `columns` and `groups`")
         return _File.model_validate(raw)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        )
-        raise ConfigError(f"{path}: {faults}") from None
+        raise ConfigError(f"{path}: {faults(error)}") from None

@@ -8,17 +8,13 @@ from pathlib import Path
 
 from sqlmesh.core.context import GenericContext
 
-from ingest.contracts.classes import Class
 from ingest.contracts.contract import Contract, load_contracts
 from ingest.contracts.contract import contracts as known
 from ingest.settings import PROJECT
 from pipeline.access.classes import NOTHING, Classed, Classification, classify, of_contracts
-from pipeline.access.privacy import FOLDER, Privacy, load_privacy
+from pipeline.access.privacy import FOLDER, Privacy, load_privacy, minimum_group_size
 from pipeline.warehouse.lineage import Lineage, lineage_of
 
-MINIMUM_GROUP_SIZE = "minimum_group_size"
-"""Variable of config.yaml: a page shows no group of a quasi-identifying dimension that is smaller."""
-DEFAULT_GROUP_SIZE = 5
 OWN_CONTRACTS = Path("ingest", "contracts")
 
 
@@ -76,13 +72,4 @@ def project_classes(
     privacy = load_privacy(context.path / FOLDER)
     lineage = lineage_of(context, cache)
     found = classify(of_contracts(contracts.values()), lineage.uses, privacy.columns)
-    minimum = int(context.config.variables.get(MINIMUM_GROUP_SIZE, DEFAULT_GROUP_SIZE))
-    return Classes(found, privacy, lineage, minimum)
-
-
-def column_classes(
-    context: GenericContext, contracts: Mapping[str, Contract] | None = None, cache: Path | None = None
-) -> dict[str, dict[str, Class]]:
-    """Return the class of every column by table and column; arguments and errors as of `project_classes`."""
-    found = project_classes(context, contracts, cache).columns
-    return {table: {name: item.class_ for name, item in columns.items()} for table, columns in found.items()}
+    return Classes(found, privacy, lineage, minimum_group_size(context.config.variables))

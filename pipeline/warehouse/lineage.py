@@ -26,7 +26,7 @@ from pipeline.warehouse.project import plain_name
 from pipeline.warehouse.uses import column_uses
 
 FILE = "lakemesh_lineage.json"
-_FORMAT = "1"
+_FORMAT = "2"
 _Stored = dict[str, list[list[Any]]]
 
 

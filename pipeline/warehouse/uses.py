@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,6 +96,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, str], frozenset[_Found]] = {}
+        self._keys: dict[int, tuple[tuple[Scope, exp.Expression], ...]] = {}
 
     def output(self, scope: Scope, name: str) -> frozenset[_Found]:
         """What an output column of a scope is computed from."""
@@ -135,23 +136,27 @@ class _Reader:
                 yield from (item.through(way) for item in self.output(inner, name))
         elif isinstance(node, exp.Window):
             keys = node.args.get("partition_by") or []
-            yield from self._call(scope, node.this, keys, way)
+            outer = _outer_columns(scope)
+            yield from self._call(scope, node.this, [*((scope, key) for key in keys), *outer], way)
             for part in (*keys, node.args.get("order")):
                 if part is not None:
                     yield from self._read(scope, part, _Way(Reach.WINDOW, is_whole=False))
         elif isinstance(node, exp.AggFunc | exp.Filter):
-            group = scope.expression.args.get("group")
-            yield from self._call(scope, node, group.expressions if group else [], way)
+            if id(scope) not in self._keys:
+                self._keys[id(scope)] = tuple(_group_keys(scope))
+            yield from self._call(scope, node, self._keys[id(scope)], way)
         else:
             inner_way = way if isinstance(node, TRANSPARENT) else way.changed()
             for child in node.iter_expressions():
                 yield from self._read(scope, child, inner_way)
 
-    def _call(self, scope: Scope, node: exp.Expression, keys: list[exp.Expression], way: _Way) -> Iterator[_Found]:
+    def _call(
+        self, scope: Scope, node: exp.Expression, keys: Iterable[tuple[Scope, exp.Expression]], way: _Way
+    ) -> Iterator[_Found]:
         """What an aggregate or window function over groups is computed from, its FILTER included."""
         function = node.this if isinstance(node, exp.Filter | exp.IgnoreNulls | exp.RespectNulls) else node
         if isinstance(function, SUMS):
-            found = {item.use for key in keys for item in self._read(scope, key, _Way())}
+            found = {item.use for place, key in keys for item in self._read(place, key, _Way())}
             per = tuple(sorted({use.name for use in found if use.reach is Reach.VALUE}))
             inner = _Way(Reach.AGGREGATE, per, is_whole=False)
         elif isinstance(function, COUNTS):
@@ -182,6 +187,43 @@ class _Reader:
                 yield from self._read(owner, item, way)
         elif isinstance(source, Scope):
             yield from (item.through(way) for item in self.output(source, column.name))
+
+
+def _group_keys(scope: Scope) -> Iterator[tuple[Scope, exp.Expression]]:
+    """What the rows of a query are aggregated per: each key with the scope that it is read in.
+
+    Keys are those of GROUP BY, within ROLLUP, CUBE and GROUPING SETS too, with ALL every selected expression that is
+    no aggregate, and the outer columns of a correlated query, which is computed per row of the query around it.
+    """
+    query = scope.expression
+    group = query.args.get("group")
+    if group:
+        parts = (part for kind in ("rollup", "cube", "grouping_sets") for part in group.args.get(kind) or ())
+        yield from ((scope, key) for key in (*group.expressions, *parts))
+        if group.args.get("all"):
+            yield from ((scope, item) for item in query.selects if not _is_aggregated(item, query))
+    yield from _outer_columns(scope)
+
+
+def _is_aggregated(item: exp.Expression, query: exp.Query) -> bool:
+    """Whether an expression aggregates rows of the query itself, rather than of one within it or of a window."""
+    return any(
+        found.find_ancestor(exp.Query) is query and not found.find_ancestor(exp.Window)
+        for found in item.find_all(exp.AggFunc)
+    )
+
+
+def _outer_columns(scope: Scope) -> Iterator[tuple[Scope, exp.Column]]:
+    """The columns of queries around a query that it is correlated with, each with the scope that reads it."""
+    if scope.parent is None:
+        return
+    inside = list(scope.traverse())
+    for inner in inside:
+        for column in inner.columns:
+            source, owner = _source(inner, column.table)
+            is_lateral = owner is scope and column.table in scope.lateral_sources
+            if source is not None and (is_lateral or not any(owner is item for item in inside)):
+                yield inner, column
 
 
 def _source(scope: Scope, name: str) -> tuple[exp.Table | Scope | None, Scope]:

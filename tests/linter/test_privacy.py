@@ -9,9 +9,9 @@ import pytest
 from sqlmesh import Context
 
 from ingest.contracts.classes import Class
-from pipeline.warehouse.classes import column_classes
+from pipeline.warehouse.classes import project_classes
 from tests.classed import classed_project
-from tests.linter.projects import rules_of
+from tests.linter.projects import project_of, rules_of
 
 PER_PERSON = "SELECT people.person_id AS person_id, people.team AS team FROM silver.people AS people"
 PER_COUNTRY = "SELECT people.country AS country, COUNT(*) AS n, 'x' AS word FROM silver.people AS people GROUP BY 1"
@@ -143,6 +143,33 @@ def test_entry_that_is_not_true_is_a_fault(tmp_path: Path, models: dict[str, str
     assert message in fault
 
 
+PYTHON = """from sqlmesh import model
+
+@model("gold.computed", columns={"team": "text"}, depends_on=["silver.people"], kind="FULL")
+def execute(context, start, end, execution_time, **kwargs):
+    yield from ()
+"""
+
+
+def test_python_model_is_judged_like_others(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "computed.py").write_text(PYTHON)
+    (fault,) = faults(tmp_path, {})
+    assert fault.startswith("gold.computed.team is sensitive, from bronze.people.")
+
+
+def test_entry_of_a_project_without_models_of_its_own_is_a_fault(tmp_path: Path) -> None:
+    files = {
+        "external_models/bronze.yaml": "- name: bronze.people\n  columns: {team: text}\n",
+        "ingest/contracts/none.txt": "",
+        "privacy/hr.yaml": "columns:\n  - {names: [gold.x.person_id], class: direct, reason: Joined by it.}\n",
+    }
+    with project_of(tmp_path, files) as context:
+        rule = rules_of("privacy").PersonalColumnsDeclared(context)
+        (fault,) = [item.violation_msg for model in context.models.values() for item in rule.check_model(model)]
+    assert fault.startswith("gold.x: privacy/hr.yaml declares it, but no seed or model has that name")
+
+
 def test_seed_says_whose_its_values_are(tmp_path: Path) -> None:
     models = {"gold.x": FROM_SEED}
     (fault,) = faults(tmp_path, models, {"columns": [OWNED]}, seed=True)
@@ -170,15 +197,15 @@ def test_rule_judges_again_when_a_declaration_changed(tmp_path: Path) -> None:
 def test_project_keeps_its_own_rule(project: Context, tmp_path: Path) -> None:
     rule = rules_of("privacy").PersonalColumnsDeclared(project)
     assert [item.violation_msg for model in project.models.values() for item in rule.check_model(model)] == []
-    found = column_classes(project, cache=tmp_path)
+    found = project_classes(project, cache=tmp_path).columns
     gold = {
-        f"{table}.{name}": str(class_)
+        f"{table}.{name}": str(item.class_)
         for table, columns in found.items()
-        for name, class_ in columns.items()
-        if table.split(".")[0] in ("gold", "ops") and class_ is not Class.NONE
+        for name, item in columns.items()
+        if table.split(".")[0] in ("gold", "ops") and item.class_ is not Class.NONE
     }
     assert gold["gold.dim_account.account_id"] == gold["gold.dim_account.account_key"] == "direct"
     assert gold["gold.activity_engagement_metrics.country_code"] == gold["ops.play_shares_daily.member"] == "quasi"
     assert [name for name, class_ in gold.items() if class_ == "sensitive"] == ["gold.fct_active_users_daily.user_key"]
     assert not any(name.endswith(("user_id", "child_id", "email")) for name in gold)
-    assert found["silver.activity_events_enriched"]["child_id"] is Class.SENSITIVE
+    assert found["silver.activity_events_enriched"]["child_id"].class_ is Class.SENSITIVE

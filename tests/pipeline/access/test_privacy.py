@@ -11,7 +11,7 @@ import yaml
 from ingest.contracts.classes import Class
 from ingest.errors import ConfigError
 from pipeline.access.classes import Declaration
-from pipeline.access.privacy import Group, load_privacy
+from pipeline.access.privacy import DEFAULT_GROUP_SIZE, Group, load_privacy, minimum_group_size
 
 KEPT = {"names": ["gold.x.person_id"], "class": "direct", "reason": "Joined by it."}
 OWNED = {"names": ["seeds.people.person_id"], "class": "direct", "subject": "employee"}
@@ -66,3 +66,8 @@ def test_column_is_declared_in_one_file(tmp_path: Path) -> None:
     write(tmp_path, {"columns": [KEPT]}, "a")
     with pytest.raises(ConfigError, match=r"hr.yaml: gold.x.person_id is already declared in privacy/a.yaml"):
         load_privacy(write(tmp_path, {"columns": [KEPT]}))
+
+
+def test_least_group_is_five_unless_the_project_says_otherwise() -> None:
+    assert minimum_group_size({}) == minimum_group_size({"minimum_group_size": None}) == DEFAULT_GROUP_SIZE == 5
+    assert minimum_group_size({"minimum_group_size": "20"}) == 20

@@ -9,7 +9,7 @@ import pytest
 
 from ingest.contracts.classes import Class
 from pipeline.access.classes import Classed, Use, classify
-from pipeline.warehouse.classes import Classes, column_classes, project_classes
+from pipeline.warehouse.classes import Classes, project_classes
 from tests.classed import classed_project, model
 
 EXPRESSIONS = {
@@ -34,6 +34,16 @@ EXPRESSIONS = {
     "sum_per_team": ("SUM(people.salary) OVER (PARTITION BY people.team)", Class.NONE),
     "sum_per_person": ("SUM(people.salary) OVER (PARTITION BY people.person_id)", Class.SENSITIVE),
     "subquery": ("(SELECT MAX(others.salary) FROM silver.people AS others)", Class.SENSITIVE),
+    "correlated_sum": ("(SELECT SUM(o.salary) FROM silver.people AS o WHERE o.team = people.team)", Class.NONE),
+    "sum_of_one": (
+        "(SELECT SUM(o.salary) FROM silver.people AS o WHERE o.person_id = people.person_id)",
+        Class.SENSITIVE,
+    ),
+    "mean_of_one": (
+        "(SELECT AVG(i.salary) FROM (SELECT o.salary AS salary FROM silver.people AS o "
+        "WHERE o.person_id = people.person_id) AS i)",
+        Class.SENSITIVE,
+    ),
     "correlated": ("(SELECT COUNT(*) FROM silver.people AS o WHERE o.team = people.team)", Class.NONE),
 }
 AGGREGATES = {
@@ -48,6 +58,20 @@ AGGREGATES = {
     "listed": ("STRING_AGG(people.person_id, ',')", Class.DIRECT),
 }
 
+KEYED = {
+    "by_all": ("people.person_id AS a, people.team AS b", "GROUP BY ALL", Class.SENSITIVE),
+    "by_all_of_team": ("people.team AS a, UPPER(people.team) AS b", "GROUP BY ALL", Class.NONE),
+    "by_rollup": ("people.person_id AS a", "GROUP BY ROLLUP (people.team, people.person_id)", Class.SENSITIVE),
+    "by_cube": ("people.person_id AS a", "GROUP BY people.team, CUBE (people.person_id)", Class.SENSITIVE),
+    "by_sets": (
+        "people.person_id AS a",
+        "GROUP BY GROUPING SETS ((people.team, people.person_id), ())",
+        Class.SENSITIVE,
+    ),
+    "by_sets_of_team": ("people.team AS a", "GROUP BY GROUPING SETS ((people.team), ())", Class.NONE),
+}
+"""Selected keys, GROUP BY, and the class of a sum."""
+
 
 def select(columns: dict[str, tuple[str, Class]], group: str = "") -> str:
     items = ", ".join(f"{expression} AS {name}" for name, (expression, _) in columns.items())
@@ -57,6 +81,14 @@ def select(columns: dict[str, tuple[str, Class]], group: str = "") -> str:
 MODELS = {
     "gold.expressions": select(EXPRESSIONS),
     "gold.aggregates": select(AGGREGATES, "GROUP BY people.team"),
+    **{
+        f"gold.{name}": f"SELECT {keys}, SUM(people.salary) AS paid FROM silver.people AS people {group}"
+        for name, (keys, group, _) in KEYED.items()
+    },
+    "gold.lateral": (
+        "SELECT people.team AS team, own.paid AS paid FROM silver.people AS people CROSS JOIN LATERAL "
+        "(SELECT SUM(o.salary) AS paid FROM silver.people AS o WHERE o.person_id = people.person_id) AS own"
+    ),
     "gold.per_country": "SELECT people.country, COUNT(*) AS n FROM silver.people AS people GROUP BY people.country",
     "gold.per_person": (
         "SELECT people.person_id, SUM(people.salary) AS paid, COUNT(people.salary) AS payments, "
@@ -118,6 +150,15 @@ def test_sum_per_person_is_about_that_person_and_a_count_or_a_sum_over_persons_i
     assert classes.of("gold.over_persons", "paid").class_ is Class.NONE
     nested = {name: item.class_ for name, item in classes.columns["gold.nested"].items()}
     assert nested == {"team": Class.NONE, "mean": Class.NONE, "most": sensitive, "n": Class.NONE}
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_sum_per_person_is_found_in_every_form_of_group_by(classes: Classes, name: str) -> None:
+    assert classes.of(f"gold.{name}", "paid").class_ is KEYED[name][2]
+
+
+def test_sum_in_a_lateral_query_is_per_row_around_it(classes: Classes) -> None:
+    assert classes.of("gold.lateral", "paid").class_ is Class.SENSITIVE
 
 
 def test_group_key_keeps_its_class_into_ops(classes: Classes) -> None:
@@ -196,10 +237,3 @@ def test_names_of_personal_columns_of_every_layer(classes: Classes) -> None:
     names = classes.personal_names()
     assert {"person_id", "serial", "as_itself", "paid", "place"} <= names
     assert not names & {"team", "row_number", "payments", "mean"}
-
-
-def test_classes_alone_by_table_and_column(tmp_path: Path) -> None:
-    with classed_project(tmp_path, {"gold.per_country": MODELS["gold.per_country"]}) as context:
-        found = column_classes(context)
-    assert found["gold.per_country"] == {"country": Class.QUASI, "n": Class.NONE}
-    assert found["bronze.people"]["device.serial"] is Class.DIRECT
