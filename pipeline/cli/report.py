@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,8 @@ def report(name: str, to: str | None, out: Path | None, release: int | None, out
 
 def _made(name: str, release: int | None) -> Report:
     """Compute a report from a release."""
-    from ingest.errors import ConfigError
-    from pipeline.metrics.definition import load_metrics
+    from pipeline.access.privacy import minimum_group_size
+    from pipeline.metrics.definition import REPORTING_CURRENCY, load_metrics
     from pipeline.report.definition import known_report, load_reports
     from pipeline.report.report import make_report
     from pipeline.warehouse.variables import project_variables
@@ -71,17 +72,16 @@ def _made(name: str, release: int | None) -> Report:
     definitions = load_metrics(PROJECT / "metrics")
     definition = known_report(load_reports(PROJECT / "reports", definitions), name)
     variables = project_variables(PROJECT)
-    currency, minimum = str(variables.get("reporting_currency") or ""), int(variables.get("minimum_group_size") or 0)
+    currency, minimum = str(variables.get(REPORTING_CURRENCY) or ""), minimum_group_size(variables)
     published = open_lake().releases
     pointer = published.pointer()
-    if release is None and not pointer:
-        raise ConfigError(f"{published.store.uri}: nothing is published yet; run `lake run` or `lake publish`")
-    chosen = published.get(release or pointer["state"])
-    is_current = chosen.number == pointer.get("state")
+    number: int | None = release or pointer.get("state")
+    is_current = number == pointer.get("state")
     withheld = is_current and bool(pointer.get("held"))
-    with published.connect(chosen.number) as connection:
-        now = dt.datetime.now(dt.UTC)
-        return make_report(definition, definitions, chosen, connection, now, withheld, is_current, currency, minimum)
+    with published.connect(number) as connection:
+        assert number  # otherwise `connect` has failed
+        chosen, now = published.get(number), dt.datetime.now(dt.UTC)
+        return make_report(definition, definitions, chosen, connection, now, minimum, withheld, is_current, currency)
 
 
 def _check_mail(options: Settings) -> None:
@@ -115,10 +115,11 @@ def _write(page: Page, pngs: dict[str, bytes], out: Path | None, options: Settin
     """Write a report to a file, as a whole; returns its path."""
     from ingest.errors import ConfigError
     from ingest.storage.folders import make_folder
+    from ingest.storage.names import draft_of
     from pipeline.report.html import render_file
 
     path = out or Path(options.lake_home) / "reports" / name
-    draft = path.with_name(f".{path.name}.draft")
+    draft = Path(draft_of(str(path)))
     try:
         if out is None:
             make_folder(path.parent, options.lake_folder_mode)
@@ -126,4 +127,7 @@ def _write(page: Page, pngs: dict[str, bytes], out: Path | None, options: Settin
         draft.replace(path)
     except OSError as error:
         raise ConfigError(f"{path}: the report cannot be written: {error.strerror}; choose another --out") from error
+    finally:
+        with suppress(OSError):  # it is no longer there, or never was
+            draft.unlink()
     return path

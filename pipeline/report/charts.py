@@ -63,7 +63,7 @@ def banded(course: Course) -> dict[str, Any]:
         {
             "at": _at(span.first),
             "value": value,
-            "low": max(course.usual[span.first].low, 0.0) if span.first in course.usual else None,
+            "low": course.usual[span.first].shown_low if span.first in course.usual else None,
             "high": course.usual[span.first].high if span.first in course.usual else None,
         }
         for span, value in course.points

@@ -9,9 +9,9 @@ from decimal import Decimal
 
 import duckdb
 
-from pipeline.metrics.definition import Direction, Metric
+from pipeline.metrics.definition import Metric
 from pipeline.metrics.period import Grain
-from pipeline.metrics.query import Query, answer, covered
+from pipeline.metrics.query import Query, answer
 from pipeline.report.definition import grain_of
 from pipeline.report.span import Span
 
@@ -69,13 +69,14 @@ class Figure:
 def read_figures(
     connection: duckdb.DuckDBPyConnection,
     definitions: Mapping[str, Metric],
-    names: Sequence[str],
+    covers: Mapping[str, tuple[dt.date | None, dt.date | None]],
     period: Grain,
     newest: dt.date,
 ) -> dict[str, Figure]:
     """Compute figures, each for the last period that is complete in its table.
 
     Args:
+        covers: the dates that the tables of each metric cover, see `covered`.
         period: of the report.
         newest: the last day that can be complete.
 
@@ -86,8 +87,7 @@ def read_figures(
         ConfigError: the release lacks a table.
     """
     spans: dict[str, Span] = {}
-    for name in names:
-        first, last = covered(connection, definitions, [name])
+    for name, (first, last) in covers.items():
         span = Span.last_complete(min(last, newest), grain_of(definitions[name], period)) if first and last else None
         if first and span and span.last >= first:
             spans[name] = span
@@ -99,7 +99,7 @@ def read_figures(
         for name in own:
             past = {first: value for first, value in values[name].items() if first <= spans[name].first}
             found[name] = figure(definitions[name], spans[name], past)
-    return {name: found[name] for name in names if name in found}
+    return {name: found[name] for name in covers if name in found}
 
 
 def shown(grain: Grain) -> int:
@@ -134,9 +134,7 @@ def _change(metric: Metric, now: Value, before: Value, span: Span) -> Change:
     difference = subtract(now, before)
     share = float(difference) / abs(float(before)) if before else None
     is_flat = not difference or (share is not None and abs(share) < FLAT)
-    sign = 0 if is_flat else 1 if difference > 0 else -1
-    good = {Direction.UP: 1, Direction.DOWN: -1}.get(metric.direction, 0)
-    return Change(span, before, difference, share, sign * good)
+    return Change(span, before, difference, share, 0 if is_flat else metric.verdict(difference))
 
 
 def subtract(now: int | float | Decimal, before: int | float | Decimal) -> int | float | Decimal:

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from pipeline.releases.release import Release
+from pipeline.report import words
 from pipeline.report.span import Span, short
 
 OLD = dt.timedelta(hours=36)
@@ -59,7 +60,7 @@ def health(
     Args:
         connection: to the release.
         span: that the report is about.
-        complete: the last complete day of each section, by title.
+        complete: the last complete day of each section with a metric of the report's period, by title.
         withheld: whether newer releases are kept from readers, after a rollback.
         is_current: whether it is the release that readers get.
     """
@@ -88,7 +89,9 @@ def _release(release: Release, now: dt.datetime, withheld: bool, is_current: boo
     if not is_current:
         state, text = State.NOTE, f"{text}; readers get another one"
     elif age > OLD:
-        state, text = State.BAD, f"{text}, {_age(age.total_seconds())} ago: no cycle has published since"
+        text = f"{text}, {_age(age.total_seconds())} ago"
+        if not withheld:
+            state, text = State.BAD, f"{text}: no cycle has published since"
     if withheld:
         state, text = max(state, State.WARNING, key=list(State).index), f"{text}; newer releases are withheld"
     values = {"number": release.number, "published_at": at.isoformat(), "current": is_current, "withheld": withheld}
@@ -101,7 +104,8 @@ def _complete(span: Span, complete: Mapping[str, dt.date | None]) -> Fact:
     same = len(set(days.values())) == 1
     text = next(iter(days.values())) if same else "; ".join(f"{title} to {day}" for title, day in days.items())
     state = State.WARNING if late else State.GOOD
-    return Fact("complete", "Complete to", state, text, {title: str(day or "") for title, day in complete.items()})
+    values = {"sections": {title: str(day or "") for title, day in complete.items()}}
+    return Fact("complete", "Complete to", state, text, values)
 
 
 def _audits(release: Release, connection: duckdb.DuckDBPyConnection) -> Fact:
@@ -126,7 +130,8 @@ def _feeds(connection: duckdb.DuckDBPyConnection) -> Iterator[Fact]:
         yield Fact("feeds", "Feeds", State.GOOD, f"all {len(rows)} in time at the release", values)
         return
     texts = [
-        f"{feed} ({'nothing yet' if age is None else f'{_age(age)} old'}, {_age(limit)} allowed)"
+        f"{feed} ({'nothing yet' if age is None else f'{_age(age)} old'}"
+        f"{'' if limit is None else f', {_age(limit)} allowed'})"
         for feed, age, limit in late
     ]
     yield Fact("feeds", "Feeds", State.BAD, f"late at the release: {_named(texts)}", values)
@@ -155,7 +160,8 @@ def _quarantine(connection: duckdb.DuckDBPyConnection, span: Span) -> Iterator[F
         yield Fact("quarantine", "Quarantine", State.GOOD, "no record waits for a fix", values)
         return
     texts = [
-        f"{feed} {reason}{f' {column}' if column else ''} ({number:,})" for feed, reason, column, number, _ in rows
+        f"{feed} {reason}{f' {words.named(column)}' if column else ''} ({number:,})"
+        for feed, reason, column, number, _ in rows
     ]
     text = f"{count:,} records wait for a fix, {new:,} of them since {short(span.first)}: {_named(texts)}"
     yield Fact("quarantine", "Quarantine", State.WARNING if new else State.GOOD, text, values)
@@ -171,13 +177,14 @@ def _cycles(connection: duckdb.DuckDBPyConnection, published_at: dt.datetime) ->
     if not count:
         yield Fact("cycles", "Cycles", State.NOTE, "none is recorded in the day before the release", values)
         return
-    text = f"{count:,} in the day before the release, {failed or 'none'} failed, {_age(seconds)} each; last: {outcome}"
+    each = "" if seconds is None else f", {_age(seconds)} each"
+    text = f"{count:,} in the day before the release, {failed or 'none'} failed{each}; last: {outcome}"
     yield Fact("cycles", "Cycles", State.WARNING if failed else State.GOOD, text, values)
 
 
 def _lag(connection: duckdb.DuckDBPyConnection) -> Iterator[Fact]:
     query = """SELECT release_date, MAX(p90_landing_seconds) FROM ops.release_lag_daily
-        GROUP BY 1 ORDER BY 1 DESC LIMIT 1"""
+        WHERE p90_landing_seconds IS NOT NULL GROUP BY 1 ORDER BY 1 DESC LIMIT 1"""
     for day, seconds in connection.execute(query).fetchall():
         text = f"90 % of the rows released on {short(day)} were published within {_age(seconds)} of landing"
         yield Fact("lag", "Lag", State.NOTE, text, {"date": str(day), "p90_landing_seconds": seconds})

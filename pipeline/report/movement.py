@@ -10,7 +10,8 @@ Where v had no denominator at one of the two times, its ratio counts as unchange
 
 Every value would contribute to a change that is the same everywhere. So the dimension shown is the one with the value
 whose effect differs most from its expected one: its share (of the sum before, or of the denominator) of the change.
-Values that count fewer than the minimum group size at one of the two times are not named, and are summed up.
+Values that count fewer than the minimum group size at one of the two times are not named, and are summed up. A sum of
+one would be that value: the total and the others give it away. The next smallest value then joins it.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def movement_of(
     definitions: Mapping[str, Metric],
     figure: Figure,
     dimensions: Sequence[str],
-    minimum: int = 0,
+    minimum: int,
 ) -> Movement | None:
     """The one of some dimensions that moved most against the last comparison of a figure.
 
@@ -119,11 +120,24 @@ def movement_of(
                 text = None if value is None else str(value)
                 kept[period][text] = tuple(float(item or 0) for item in values)
         effects = ratio_effects(then, now) if metric.measure.ratio else sum_effects(then, now)
-        large = tuple(item for item in effects if not item.is_small(minimum))
+        large, small = divided(effects, minimum)
         if len(effects) > 1 and large:
-            change, small = sum(item.effect for item in effects), [item for item in effects if item.is_small(minimum)]
-            found.append(Movement(metric, dimension, figure.span, before, change, large, together(small), len(small)))
+            change = sum(item.effect for item in effects)
+            found.append(
+                Movement(metric, dimension, figure.span, before, change, tuple(large), together(small), len(small))
+            )
     return max(found, key=lambda item: abs(item.effects[0].excess), default=None)
+
+
+def divided(effects: Sequence[Effect], minimum: int) -> tuple[list[Effect], list[Effect]]:
+    """The effects that may be named, and the others: none, or at least two where there are as many."""
+    large = [item for item in effects if not item.is_small(minimum)]
+    small = [item for item in effects if item.is_small(minimum)]
+    if len(small) == 1 and large:
+        next_smallest = min(large, key=lambda item: sum(item.counts))
+        large.remove(next_smallest)
+        small.append(next_smallest)
+    return large, small
 
 
 def together(effects: Sequence[Effect]) -> Effect:

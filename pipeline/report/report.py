@@ -56,10 +56,10 @@ def make_report(
     release: Release,
     connection: duckdb.DuckDBPyConnection,
     now: dt.datetime,
+    minimum_group: int,
     withheld: bool = False,
     is_current: bool = True,
     currency: str = "",
-    minimum_group: int = 0,
 ) -> Report:
     """Compute a report.
 
@@ -67,17 +67,19 @@ def make_report(
         definitions: of the metrics.
         connection: to the release, see `Releases.connect`.
         now: with a time zone.
+        minimum_group: size of a group from which on a value of a dimension may be named.
         withheld, is_current: see `health`.
         currency: ISO code of the reporting currency.
-        minimum_group: size of a group from which on a value of a dimension may be named.
 
     Raises:
         ConfigError: the release has no complete period yet, or lacks a table.
     """
     definitions = definition.labelled(definitions)
     newest = release.published_at.astimezone(dt.UTC).date() - dt.timedelta(days=1)
-    figures = read_figures(connection, definitions, definition.metrics(), definition.grain, newest)
-    own = [item.span for item in figures.values() if item.span.grain == definition.grain]
+    grain = definition.grain
+    covers = {name: covered(connection, definitions, [name]) for name in definition.metrics()}
+    figures = read_figures(connection, definitions, covers, grain, newest)
+    own = [item.span for item in figures.values() if item.span.grain == grain]
     if not own:
         raise ConfigError(
             f"release {release.number} has no complete {definition.period} yet: a report needs a {definition.period} "
@@ -87,17 +89,16 @@ def make_report(
     movements = (movement_of(connection, definitions, figures[name], by, minimum_group) for name, by in explained)
     complete: dict[str, dt.date | None] = {}
     for section in definition.sections:
-        grain = definition.grain
-        daily = [name for name in section.metrics if grain in definitions[name].grains] or section.metrics
-        ends = [covered(connection, definitions, [name])[1] for name in daily]
-        complete[section.title] = min([newest, *filter(None, ends)]) if all(ends) else None
+        ends = [covers[name][1] for name in section.metrics if grain in definitions[name].grains]
+        if ends:
+            complete[section.title] = min([newest, *filter(None, ends)]) if all(ends) else None
     span = max(own)
     return Report(
         definition,
         span,
         release.number,
         figures,
-        tuple(courses(connection, definitions, figures, definition.grain)),
+        tuple(courses(connection, definitions, figures, grain)),
         tuple(item for item in movements if item),
         tuple(health(release, connection, span, complete, now, withheld, is_current)),
         currency,

@@ -60,6 +60,11 @@ class Usual:
         return self.middle - LIMIT * self.spread
 
     @property
+    def shown_low(self) -> float:
+        """The lower end as it is shown: of what is usually no less than 0, no less than 0."""
+        return max(self.low, 0.0) if self.middle >= 0 else self.low
+
+    @property
     def high(self) -> float:
         return self.middle + LIMIT * self.spread
 
@@ -87,8 +92,7 @@ class Unusual:
     @property
     def verdict(self) -> int:
         """1 for good news, -1 for bad, 0 for neither."""
-        good = {"up": 1, "down": -1}.get(self.metric.direction, 0)
-        return good if self.value > self.usual.middle else -good
+        return self.metric.verdict(self.value - self.usual.middle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline.metrics.definition import Direction
 from pipeline.metrics.measure import Kind
 from pipeline.metrics.period import Grain
 from pipeline.report import charts, words
@@ -28,7 +27,8 @@ def make_page(report: Report) -> Page:
     judged = {course.metric.name for course in report.courses if course.usual}
     verdict = Cell("nothing unusual", "good")
     if unusual:
-        verdict = Cell(f"{len(unusual)} unusual {'value' if len(unusual) == 1 else 'values'}", "bad")
+        tone = "bad" if any(item.verdict < 0 for item in unusual) else "flat"
+        verdict = Cell(f"{len(unusual)} unusual {'value' if len(unusual) == 1 else 'values'}", tone)
     if not judged:
         verdict = Cell("too early to say what is unusual")
     shown = _charted(report)
@@ -102,10 +102,13 @@ def _unusual(report: Report, item: Unusual) -> str:
     metric, signed = item.metric, item.is_change
     value, low, middle, high = (
         words.value(metric, number, report.currency, signed)
-        for number in (item.value, item.usual.low, item.usual.middle, item.usual.high)
+        for number in (
+            item.value,
+            item.usual.low if signed else item.usual.shown_low,
+            item.usual.middle,
+            item.usual.high,
+        )
     )
-    if not signed and item.usual.low < 0:
-        low = words.value(metric, 0, report.currency)
     label = f"{metric.label} changed by {value}" if signed else f"{metric.label}: {value}"
     return f"{label} on {item.span.brief}; usually {middle}, from {low} to {high}"
 
@@ -149,10 +152,8 @@ def _moved(report: Report, item: Movement) -> Moved:
     if count := len(rest) + item.hidden:
         others = together([*rest, item.small])
         rows.append((f"{count} {'other' if count == 1 else 'others'}", "", "", *_effects(report, item, others)))
-    sign = (item.change > 0) - (item.change < 0)
-    good = {Direction.UP: 1, Direction.DOWN: -1}.get(metric.direction, 0)
     title = f"{metric.label} by {item.label[:1].lower()}{item.label[1:]}"
-    return Moved(title, Cell(total, _TONES[sign * good]), item.before.brief, heads, tuple(rows))
+    return Moved(title, Cell(total, _TONES[metric.verdict(item.change)]), item.before.brief, heads, tuple(rows))
 
 
 def _effects(report: Report, item: Movement, effect: Effect) -> tuple[str, ...]:

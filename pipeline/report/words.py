@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.text import printable
-from pipeline.metrics.definition import Format, Metric
+from pipeline.metrics.definition import REPORTING_CURRENCY, Format, Metric
+from pipeline.metrics.shown import shown
 
 UNKNOWN, MINUS = "\u2013", "\u2212"
-MONEY = "reporting_currency"
 _LONGEST = 60
 
 
@@ -21,20 +21,10 @@ def value(metric: Metric, number: Any, currency: str = "", signed: bool = False)
     """
     if number is None:
         return UNKNOWN
-    sign = "+" if signed else ""
-    match metric.format:
-        case Format.INTEGER:
-            text = f"{number:{sign},.0f}"
-        case Format.PERCENT:
-            text = f"{number * 100:{sign},.1f} {'pp' if signed else '%'}"
-        case Format.DURATION:
-            text = _duration(float(number), sign)
-        case Format.CURRENCY:
-            text = f"{number:{sign},.{2 if abs(number) < 10_000 else 0}f}"
-            text += f" {currency}" if currency and metric.unit == MONEY else ""
-        case _:
-            text = f"{number:{sign},.2f}"
-    return _minus(text)
+    is_money = metric.format == Format.CURRENCY
+    has_cents = is_money and abs(number) < 10_000
+    text = shown(number, metric.format, signed, is_points=signed, has_cents=has_cents)
+    return _minus(f"{text} {currency}" if is_money and currency and metric.unit == REPORTING_CURRENCY else text)
 
 
 def change(metric: Metric, difference: Any, share: float | None) -> str:
@@ -42,10 +32,10 @@ def change(metric: Metric, difference: Any, share: float | None) -> str:
     if difference is None:
         return UNKNOWN
     if metric.format == Format.PERCENT:
-        return _minus(f"{difference * 100:+,.1f} pp")
+        return _minus(shown(difference, Format.PERCENT, is_signed=True, is_points=True))
     if share is None:
         return "from 0" if difference else "0 %"
-    return _minus(f"{share * 100:+,.1f} %")
+    return _minus(shown(share, Format.PERCENT, is_signed=True))
 
 
 def named(text: str | None) -> str:
@@ -54,13 +44,6 @@ def named(text: str | None) -> str:
         return "unknown"
     shown = printable(text) or "(empty)"
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 2]} …"
-
-
-def _duration(seconds: float, sign: str) -> str:
-    for size, unit in ((3600, "h"), (60, "min")):
-        if abs(seconds) >= size:
-            return f"{seconds / size:{sign},.1f} {unit}"
-    return f"{seconds:{sign},.0f} s"
 
 
 def _minus(text: str) -> str:

@@ -61,6 +61,7 @@ def test_a_sound_pipeline_has_nothing_to_check(release: Release, connection: duc
     }
     assert found["release"].text == "release 1, published Sun 21 Jun 05:00 UTC"
     assert found["complete"].text == "Sat 20 Jun"
+    assert found["complete"].values == {"sections": {"Engagement": "2026-06-20", "Revenue": "2026-06-20"}}
     assert found["feeds"].text == "all 2 in time at the release"
     assert found["cycles"].text == "1 in the day before the release, none failed, 12 s each; last: published"
     assert found["lag"].text == "90 % of the rows released on 20 Jun were published within 2 h of landing"
@@ -101,6 +102,27 @@ def test_an_old_or_rolled_back_release_is_said(release: Release, connection: duc
     assert (chosen.state, chosen.text.rpartition("; ")[2]) == (State.NOTE, "readers get another one")
     withheld = facts(release, connection, withheld=True)["release"]
     assert (withheld.state, withheld.text.rpartition("; ")[2]) == (State.WARNING, "newer releases are withheld")
+    both = facts(release, connection, now=PUBLISHED + dt.timedelta(days=3), withheld=True)["release"]
+    assert (both.state, both.text.rpartition("UTC, ")[2]) == (State.WARNING, "3 days ago; newer releases are withheld")
+
+
+def test_a_column_that_a_file_named_is_shown_as_data(release: Release, connection: duckdb.DuckDBPyConnection) -> None:
+    path = "a\x1b[31m\n\x00b" + "c" * 100
+    connection.execute("INSERT INTO ops.quarantine_daily VALUES ('events', '2026-06-20', 'unknown', ?, 7)", [path])
+    text = facts(release, connection)["quarantine"].text
+    assert "events unknown a\\x1b[31m\\n\\x00bccc" in text
+    assert text.endswith("c … (7)")
+    assert text.isprintable()
+
+
+def test_what_is_unknown_is_left_out(release: Release, connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("INSERT INTO ops.feed_freshness VALUES ('events', 90000, NULL, TRUE)")
+    connection.execute("INSERT INTO ops.cycles VALUES ('a', '2026-06-21 04:00', 'published', TRUE, NULL)")
+    connection.execute("INSERT INTO ops.release_lag_daily VALUES ('events', '2026-06-20', NULL)")
+    found = facts(release, connection)
+    assert found["feeds"].text == "late at the release: events (25 h old)"
+    assert found["cycles"].text == "1 in the day before the release, none failed; last: published"
+    assert "lag" not in found
 
 
 def test_a_release_without_tables_of_operations_says_so(published: Published) -> None:

@@ -122,7 +122,7 @@ def test_changes_are_coloured_by_what_is_good(page: Page, weekly: Report) -> Non
 
 
 def test_values_of_small_groups_are_counted_but_not_named(page: Page, html: Reader) -> None:
-    assert page.moved[0].rows[-1][0] == "1 other"
+    assert page.moved[0].rows[-1][0] == "2 others"
     assert "va" not in html.text
 
 

@@ -6,6 +6,7 @@ import email
 import email.policy
 import json
 import re
+import sys
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ingest.settings import settings
+from ingest.settings import PROJECT, settings
 from pipeline.cli import main
 from tests.home import free_port
 from tests.known_release import LAST, Published
@@ -135,3 +136,23 @@ def test_a_file_that_cannot_be_written_is_named(lake: Lake, charts: None, tmp_pa
     result = lake("daily", "--out", str(tmp_path / "no" / "such.html"))
     assert result.exit_code == 2
     assert "the report cannot be written: No such file or directory; choose another --out" in result.stderr
+
+
+def test_a_file_that_cannot_be_named_leaves_no_draft(lake: Lake, charts: None, tmp_path: Path) -> None:
+    result = lake("daily", "--out", str(tmp_path / f"{'x' * 300}.html"))
+    assert result.exit_code == 2
+    assert "the report cannot be written" in result.stderr
+    assert list(tmp_path.glob("*draft*")) + list(tmp_path.glob(".*")) == []
+
+
+def test_without_a_variable_small_groups_are_not_named(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("metrics", "reports"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    (tmp_path / "config.yaml").write_text("variables: {}\n")
+    monkeypatch.setattr(sys.modules["pipeline.cli.report"], "PROJECT", tmp_path)
+    found = json.loads(lake("daily", "--json").stdout)
+    named = [item["value"] for movement in found["moved"] for item in movement["values"]]
+    assert "fr" in named
+    assert "va" not in named

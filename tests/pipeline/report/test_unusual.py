@@ -12,7 +12,7 @@ from ingest.settings import PROJECT
 from pipeline.metrics.definition import Metric, load_metrics
 from pipeline.metrics.period import Grain
 from pipeline.report.span import Span
-from pipeline.report.unusual import Course, course
+from pipeline.report.unusual import Course, Usual, course
 
 DAY = dt.date(2026, 6, 20)
 METRICS = load_metrics(PROJECT / "metrics")
@@ -90,3 +90,8 @@ def test_few_ordinary_days_are_called_unusual_and_most_halved_ones_are() -> None
         halved += bool(judged(METRICS["time_spent"], (values | {DAY: values[DAY] / 2}).get).unusual)
     assert ordinary <= 2
     assert halved >= 55
+
+
+@pytest.mark.parametrize(("middle", "low"), [(100.0, 60.0), (10.0, 0.0), (0.0, 0.0), (-10.0, -50.0)])
+def test_only_what_is_usually_no_less_than_zero_is_shown_from_zero(middle: float, low: float) -> None:
+    assert Usual(middle, 10.0).shown_low == low
