@@ -26,6 +26,10 @@ TRANSPARENT = (exp.Alias, exp.Paren, exp.Cast, exp.TryCast, exp.Unnest, exp.Expl
 """What may stand around a struct so that a field of the whole is still that field of the struct."""
 
 
+LISTS = (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple, exp.Paren)
+"""Where a number in GROUP BY is the place of a selected expression."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A use on its way to the output, and whether it is still the column itself, so that `.field` names its field."""
@@ -135,10 +139,11 @@ class _Reader:
             for name in inner.expression.named_selects if inner else ():
                 yield from (item.through(way) for item in self.output(inner, name))
         elif isinstance(node, exp.Window):
-            keys = node.args.get("partition_by") or []
+            windows = list(_windows(scope.expression, node))
+            keys = [key for window in windows for key in window.args.get("partition_by") or ()]
             outer = _outer_columns(scope)
             yield from self._call(scope, node.this, [*((scope, key) for key in keys), *outer], way)
-            for part in (*keys, node.args.get("order")):
+            for part in (*keys, *(window.args.get("order") for window in windows)):
                 if part is not None:
                     yield from self._read(scope, part, _Way(Reach.WINDOW, is_whole=False))
         elif isinstance(node, exp.AggFunc | exp.Filter):
@@ -172,6 +177,10 @@ class _Reader:
         if isinstance(source, exp.Table):
             name = f"{column.name}.{way.path}" if way.path else column.name
             yield _Found(Use(f"{source.db}.{source.name}", name, way.reach, way.per), way.is_whole)
+        elif isinstance(source, Scope) and isinstance(source.expression, exp.Lateral) and source.subquery_scopes:
+            inner = source.subquery_scopes[0]
+            renamed = dict(zip(source.expression.alias_column_names, inner.expression.named_selects, strict=False))
+            yield from (item.through(way) for item in self.output(inner, renamed.get(column.name, column.name)))
         elif isinstance(source, Scope) and isinstance(source.expression, exp.UDTF):
             listed = source.expression
             names = listed.alias_column_names
@@ -189,6 +198,15 @@ class _Reader:
             yield from (item.through(way) for item in self.output(source, column.name))
 
 
+def _windows(query: exp.Expression, window: exp.Window) -> Iterator[exp.Window]:
+    """A window with those of the WINDOW clause that it names, one after the other."""
+    named = {item.name: item for item in query.args.get("windows") or ()}
+    found: exp.Window | None = window
+    while found is not None:
+        yield found
+        found = named.pop(found.alias, None)
+
+
 def _group_keys(scope: Scope) -> Iterator[tuple[Scope, exp.Expression]]:
     """What the rows of a query are aggregated per: each key with the scope that it is read in.
 
@@ -198,8 +216,12 @@ def _group_keys(scope: Scope) -> Iterator[tuple[Scope, exp.Expression]]:
     query = scope.expression
     group = query.args.get("group")
     if group:
-        parts = (part for kind in ("rollup", "cube", "grouping_sets") for part in group.args.get(kind) or ())
+        parts = [part for kind in ("rollup", "cube", "grouping_sets") for part in group.args.get(kind) or ()]
         yield from ((scope, key) for key in (*group.expressions, *parts))
+        for number in (found for part in parts for found in part.find_all(exp.Literal)):
+            if number.is_int and isinstance(number.parent, LISTS):
+                place = int(number.name)
+                yield from ((scope, item) for item in query.selects[place - 1 : place])
         if group.args.get("all"):
             yield from ((scope, item) for item in query.selects if not _is_aggregated(item, query))
     yield from _outer_columns(scope)

@@ -78,7 +78,7 @@ def test_a_name_is_unique_over_all_domains(tmp_path: Path) -> None:
         (
             "{ratio: [web_sales, sales]}",
             "{ratio: [web_sales, return_rate]}}\n  circle: {label: C, description: C., unit: share, format: percent,\n"
-            "    direction: up, measure: {ratio: [web_share, circle]}",
+            "    measure: {ratio: [web_share, circle]}",
             "metric circle: ratio of circle; expected metrics of the same file, and no circle",
         ),
         ("  sales: {", "  Sales: {", "metric Sales: name: 'Sales' is not a valid name"),

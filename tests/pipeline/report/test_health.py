@@ -110,7 +110,7 @@ def test_a_column_that_a_file_named_is_shown_as_data(release: Release, connectio
     path = "a\x1b[31m\n\x00b" + "c" * 100
     connection.execute("INSERT INTO ops.quarantine_daily VALUES ('events', '2026-06-20', 'unknown', ?, 7)", [path])
     text = facts(release, connection)["quarantine"].text
-    assert "events unknown a\\x1b[31m\\n\\x00bccc" in text
+    assert "events unknown a\\x1b[31m\\x0a\\x00bccc" in text
     assert text.endswith("c … (7)")
     assert text.isprintable()
 

@@ -122,7 +122,7 @@ def test_a_single_small_value_is_joined_by_the_smallest_other_one() -> None:
     large, small = divided(effects, 5)
     assert [[item.value for item in part] for part in (large, small)] == [["big", "fell"], ["few", "next"]]
     large, small = divided(effects, 8)
-    assert [[item.value for item in part] for part in (large, small)] == [["big"], ["few", "fell", "next"]]
+    assert [[item.value for item in part] for part in (large, small)] == [["big", "next"], ["few", "fell"]]
     assert divided(effects, 0) == (effects, [])
     assert divided(effects[1:2], 5) == ([], effects[1:2])
 

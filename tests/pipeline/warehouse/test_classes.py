@@ -68,9 +68,29 @@ KEYED = {
         "GROUP BY GROUPING SETS ((people.team, people.person_id), ())",
         Class.SENSITIVE,
     ),
+    "by_place": ("people.person_id AS a", "GROUP BY ROLLUP (1)", Class.SENSITIVE),
+    "by_place_in_sets": (
+        "people.team AS a, people.person_id AS b",
+        "GROUP BY GROUPING SETS ((1, 2), ())",
+        Class.SENSITIVE,
+    ),
+    "by_place_of_team": ("people.team AS a, 'x' AS b", "GROUP BY CUBE (1, 2)", Class.NONE),
     "by_sets_of_team": ("people.team AS a", "GROUP BY GROUPING SETS ((people.team), ())", Class.NONE),
 }
 """Selected keys, GROUP BY, and the class of a sum."""
+WINDOWS = {
+    "by_name": ("w", "w AS (PARTITION BY people.person_id)", Class.SENSITIVE),
+    "by_name_of_name": ("(w ORDER BY people.team)", "v AS (PARTITION BY people.person_id), w AS (v)", Class.SENSITIVE),
+    "by_name_of_team": ("w", "w AS (PARTITION BY people.team), v AS (PARTITION BY people.person_id)", Class.NONE),
+}
+"""OVER, WINDOW, and the class of a sum."""
+JOINED = {
+    "lateral_sum": ("CROSS JOIN LATERAL", "paid", "person_id", "own", Class.SENSITIVE),
+    "lateral_renamed": ("CROSS JOIN LATERAL", "total", "person_id", "own(paid)", Class.SENSITIVE),
+    "lateral_of_team": ("CROSS JOIN LATERAL", "paid", "team", "own", Class.NONE),
+    "joined_sum": (",", "paid", "person_id", "own", Class.SENSITIVE),
+}
+"""A query joined with each row: how, its column, what it is correlated by, its name, and the class of the column."""
 
 
 def select(columns: dict[str, tuple[str, Class]], group: str = "") -> str:
@@ -85,10 +105,16 @@ MODELS = {
         f"gold.{name}": f"SELECT {keys}, SUM(people.salary) AS paid FROM silver.people AS people {group}"
         for name, (keys, group, _) in KEYED.items()
     },
-    "gold.lateral": (
-        "SELECT people.team AS team, own.paid AS paid FROM silver.people AS people CROSS JOIN LATERAL "
-        "(SELECT SUM(o.salary) AS paid FROM silver.people AS o WHERE o.person_id = people.person_id) AS own"
-    ),
+    **{
+        f"gold.{name}": "SELECT people.team AS team, own.paid AS paid FROM silver.people AS people "
+        f"{join} (SELECT SUM(o.salary) AS {inner} FROM silver.people AS o WHERE o.{key} = people.{key}) AS {alias}"
+        for name, (join, inner, key, alias, _) in JOINED.items()
+    },
+    **{
+        f"gold.window_{name}": f"SELECT SUM(people.salary) OVER {over} AS paid FROM silver.people AS people "
+        f"WINDOW {named}"
+        for name, (over, named, _) in WINDOWS.items()
+    },
     "gold.per_country": "SELECT people.country, COUNT(*) AS n FROM silver.people AS people GROUP BY people.country",
     "gold.per_person": (
         "SELECT people.person_id, SUM(people.salary) AS paid, COUNT(people.salary) AS payments, "
@@ -157,8 +183,16 @@ def test_sum_per_person_is_found_in_every_form_of_group_by(classes: Classes, nam
     assert classes.of(f"gold.{name}", "paid").class_ is KEYED[name][2]
 
 
-def test_sum_in_a_lateral_query_is_per_row_around_it(classes: Classes) -> None:
-    assert classes.of("gold.lateral", "paid").class_ is Class.SENSITIVE
+@pytest.mark.parametrize("name", WINDOWS)
+def test_sum_over_a_named_window_is_per_its_partition(classes: Classes, name: str) -> None:
+    assert classes.of(f"gold.window_{name}", "paid").class_ is WINDOWS[name][2]
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_sum_in_a_lateral_query_is_per_row_around_it(classes: Classes, name: str) -> None:
+    found = classes.of(f"gold.{name}", "paid")
+    assert found.class_ is JOINED[name][-1]
+    assert classes.lineage.sources(f"gold.{name}.paid")
 
 
 def test_group_key_keeps_its_class_into_ops(classes: Classes) -> None:
