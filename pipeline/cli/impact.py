@@ -20,6 +20,7 @@ def impact(column: str | None, against: str | None, output: Output) -> int:
     """
     from dataclasses import asdict
 
+    from ingest.errors import ConfigError
     from ingest.settings import PROJECT
     from pipeline.cli.show_impact import show_comparison, show_impact
     from pipeline.portal.catalog.compare import compare
@@ -35,7 +36,14 @@ def impact(column: str | None, against: str | None, output: Output) -> int:
         return 0
     assert against is not None
     with exported(PROJECT, against) as folder:
-        before = declared(folder, with_shapes=True)
+        try:
+            before = declared(folder, with_shapes=True)
+        except ConfigError as error:
+            reason = str(error).replace(f" in {folder}", "").replace(f"{folder}/", "")
+            raise ConfigError(
+                f"revision {against} is no project as this version reads it: {reason}; compare with a later revision, "
+                "such as HEAD"
+            ) from None
     comparison = compare(before, declared(PROJECT, with_shapes=True))
     output.show(asdict(comparison), lambda: show_comparison(comparison, against))
     return 0

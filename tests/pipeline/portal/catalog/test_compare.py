@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from ingest.errors import ConfigError
@@ -17,7 +18,7 @@ from pipeline.portal.catalog.declared import Declared, exported
 from pipeline.portal.catalog.entries import Catalog, Column, Exposure, Metric, Table, Tile
 from pipeline.portal.catalog.graph import Graph
 from pipeline.portal.catalog.shape import Shape, shape_of
-from tests.classed import classed_project
+from tests.classed import PEOPLE, classed_project
 
 BEFORE = """
 WITH counted AS (
@@ -131,17 +132,18 @@ def test_types_metrics_and_tiles_are_compared_too() -> None:
     assert show_comparison(compare(before, renamed), "main") == "nothing is computed differently than in main"
 
 
+def _commit(folder: Path) -> None:
+    """Make a repository with one commit on main."""
+    for arguments in (("init", "-q", "--initial-branch", "main"), ("add", "-A"), ("commit", "-qm", "first")):
+        subprocess.run(["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@x", *arguments], check=True)
+
+
 def test_a_revision_is_exported_without_touching_the_working_copy(tmp_path: Path) -> None:
     folder = tmp_path / "repository" / "project"
     folder.mkdir(parents=True)
     (folder / "model.sql").write_text("old")
 
-    def git(*arguments: str) -> None:
-        subprocess.run(["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@x", *arguments], check=True)
-
-    git("init", "-q", "--initial-branch", "main")
-    git("add", "-A")
-    git("commit", "-qm", "first")
+    _commit(folder)
     (folder / "model.sql").write_text("new")
     with exported(folder, "main") as found:
         assert [path.name for path in found.iterdir()] == ["model.sql"]
@@ -157,6 +159,26 @@ def test_the_command_asks_for_one_of_both() -> None:
         found = CliRunner().invoke(impact, arguments)
         assert found.exit_code == 2
         assert "give either a column" in found.output
+
+
+def test_a_revision_of_another_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = tmp_path / "ingest" / "contracts" / "hr" / "people.yaml"
+    contract.parent.mkdir(parents=True)
+    old = {name: value for name, value in PEOPLE.items() if name != "columns"}
+    columns = [{"name": "person_id", "type": "string", "description": "Who.", "required": True, "pii": True}]
+    contract.write_text(yaml.safe_dump(old | {"columns": columns}))
+    (tmp_path / "config.yaml").write_text(
+        "gateways: {local: {connection: {type: duckdb}}}\nmodel_defaults: {dialect: duckdb}\n"
+    )
+    _commit(tmp_path)
+    monkeypatch.setattr("ingest.settings.PROJECT", tmp_path)
+    found = CliRunner().invoke(impact, ["--against", "main"])
+    assert found.exit_code == 2
+    start, end = found.output.split("`pii` is no field")
+    assert start.startswith(
+        "error: revision main is no project as this version reads it: ingest/contracts/hr/people.yaml: columns.0: "
+    )
+    assert end.endswith("; compare with a later revision, such as HEAD\n")
 
 
 def test_nothing_downstream_is_said_in_words() -> None:
