@@ -10,16 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ingest.contracts.classes import Class, strictest
 from ingest.contracts.column import Column, lower_snake_case
 from ingest.contracts.keywords import KEYWORDS
 from ingest.contracts.source import LONGEST_SECONDS, Completeness, Source, Strict
+from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
 from ingest.settings import PROJECT
-from ingest.strict_yaml import load_yaml
 
 _OWN = PROJECT / "ingest" / "contracts"
 CONTRACTS = _OWN if _OWN.is_dir() else Path(__file__).resolve().parent
@@ -197,19 +196,11 @@ def load_contract(path: Path) -> Contract:
     Raises:
         ConfigError: the contract is invalid; the message names the file and each fault.
     """
+    raw = read_mapping(path, "a mapping of contract fields")
     try:
-        raw = load_yaml(path.read_text(encoding="utf-8"))
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{path}: expected a mapping of contract fields")
         return Contract.model_validate({"feed": path.name.split(".", 1)[0], "domain": path.parent.name} | raw)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'contract'}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        )
-        raise ConfigError(f"{path}: {faults}") from None
+        raise ConfigError(f"{path}: {faults(error)}") from None
 
 
 def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
