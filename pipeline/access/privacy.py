@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ingest.contracts.classes import Class, subject_name
 from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
+from ingest.text import printable
 from pipeline.access.classes import Declaration
 
 FOLDER = "privacy"
@@ -101,9 +102,19 @@ def minimum_group_size(variables: Mapping[str, Any]) -> int:
 
     Args:
         variables: of config.yaml.
+
+    Raises:
+        ConfigError: the variable is no whole number.
     """
     found = variables.get(MINIMUM_GROUP_SIZE)
-    return DEFAULT_GROUP_SIZE if found is None else int(found)
+    if found is None:
+        return DEFAULT_GROUP_SIZE
+    if not str(found).isdecimal():
+        raise ConfigError(
+            f"config.yaml: variable {MINIMUM_GROUP_SIZE} is {printable(str(found))}; expected a whole number, such as "
+            f"{DEFAULT_GROUP_SIZE}"
+        )
+    return int(str(found))
 
 
 def load_privacy(folder: Path) -> Privacy:

@@ -71,3 +71,9 @@ def test_column_is_declared_in_one_file(tmp_path: Path) -> None:
 def test_least_group_is_five_unless_the_project_says_otherwise() -> None:
     assert minimum_group_size({}) == minimum_group_size({"minimum_group_size": None}) == DEFAULT_GROUP_SIZE == 5
     assert minimum_group_size({"minimum_group_size": "20"}) == 20
+
+
+@pytest.mark.parametrize("value", ["many", -1, 2.5, True, ""])
+def test_least_group_that_is_no_whole_number_is_an_error(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"config.yaml: variable minimum_group_size is .*; expected a whole number"):
+        minimum_group_size({"minimum_group_size": value})
