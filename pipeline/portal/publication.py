@@ -25,12 +25,11 @@ from pipeline.portal import assets
 from pipeline.portal.dashboard import load_dashboards
 from pipeline.portal.facts import Facts
 from pipeline.portal.guard import NOTHING, Guard
+from pipeline.portal.keys import CURRENT, FOLDER, INDEX
 from pipeline.portal.script import data_file, read_data_file
 from pipeline.portal.write import FORMAT, Pages, keys_of, write
 from pipeline.releases.release import Release, Releases
 
-FOLDER = "portal"
-INDEX, CURRENT = f"{FOLDER}/index.html", f"{FOLDER}/current.js"
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
 _FRESH = {"Cache-Control": "no-cache"}
 _TYPES = {
