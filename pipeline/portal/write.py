@@ -71,6 +71,7 @@ def write(
         Every page of which the release has all tables and columns; the others are named in `left_out`.
     """
     known: dict[str, dict[str, Any]] = {page["name"]: page for page in (before or {}).get("pages", ())}
+    columns = {name: [column for column, *_ in table.columns] for name, table in release.tables.items()}
     files: dict[str, bytes] = {}
     pages, read = [], []
     left_out: dict[str, str] = {}
@@ -79,7 +80,7 @@ def write(
         entry = known.get(dashboard.name, {})
         if entry.get("inputs") != inputs:
             try:
-                guard.check(dashboard, definitions)
+                guard.check(dashboard, definitions, columns)
                 cubes = read_cubes(connection, definitions, dashboard, guard)
                 entry, written = _page(connection, definitions, dashboard, cubes, currency, release.published_at.date())
             except ConfigError as error:
