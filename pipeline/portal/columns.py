@@ -1,4 +1,4 @@
-"""Which columns of stored tables a query reads: what a page may not show, and what the catalog says that a tile shows."""
+"""Which columns of stored tables a query reads: what no page may show, and what a tile shows in the catalog."""
 
 from __future__ import annotations
 
