@@ -19,7 +19,8 @@ from ingest.contracts.contract import Contract
 from ingest.errors import ConfigError
 from pipeline.metrics.definition import Metric
 from pipeline.portal.catalog.collect import Definitions, Published, collect
-from pipeline.portal.catalog.entries import Catalog, from_json, schema
+from pipeline.portal.catalog.document import from_json, schema
+from pipeline.portal.catalog.entries import Catalog
 from pipeline.portal.catalog.payload import payload
 from pipeline.portal.dashboard import Dashboard
 from pipeline.releases.release import Release, Releases

@@ -11,7 +11,8 @@ from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
 from pipeline.metrics.definition import load_metrics
 from pipeline.portal.catalog.collect import Definitions, collect
-from pipeline.portal.catalog.entries import Catalog, Table, from_json
+from pipeline.portal.catalog.document import from_json
+from pipeline.portal.catalog.entries import Catalog, Table
 from pipeline.portal.catalog.exposures import terms
 from pipeline.portal.catalog.graph import Graph
 from pipeline.portal.catalog.payload import payload

@@ -15,7 +15,7 @@ from sqlmesh import Context
 from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT, read_settings
 from pipeline.metrics.definition import load_metrics
-from pipeline.portal.catalog.entries import schema
+from pipeline.portal.catalog.document import schema
 from pipeline.portal.catalog.stored import SCHEMA, CatalogPages, key, newest, prune, read
 from pipeline.portal.dashboard import load_dashboards
 from pipeline.releases.release import Release, manifest_key
