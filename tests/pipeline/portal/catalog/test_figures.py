@@ -127,6 +127,12 @@ def test_of_a_large_table_the_newest_files_are_profiled(monkeypatch: pytest.Monk
     )
 
 
+def test_a_view_over_a_table_that_the_release_lacks_has_the_files_of_the_others() -> None:
+    view = replace(_released("gold.both"), query="SELECT * FROM gold.plays, gold.gone")
+    tables = {"gold.plays": _released("gold.plays", FIRST)}
+    assert [file.key for file in module._files(view, tables)] == [tables["gold.plays"].files[0].key]
+
+
 def test_a_model_ahead_of_its_release_has_profiles_of_what_is_there(reader: duckdb.DuckDBPyConnection) -> None:
     tables = [_table("gold.plays", PLAYS | {"brand_new": "none"})]
     (found,) = with_figures(tables, _release(_released("gold.plays", FIRST)), reader, "uri", {}, _classes())
