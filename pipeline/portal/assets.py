@@ -57,7 +57,7 @@ def vega() -> bytes:
 
 @cache
 def writer() -> str:
-    """Changes with the code that makes data files, catalog and metrics included, so that a new version makes them all."""
+    """Changes with the code that makes data files, catalog and metrics included: a new version makes all of them."""
     here = Path(__file__).parent
     folders = (here, here / "catalog", here.parent / "metrics")
     return digest(b"".join(path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))))

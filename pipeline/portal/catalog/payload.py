@@ -20,6 +20,7 @@ import msgspec
 
 from pipeline.portal.catalog.entries import Catalog, Quality, Table
 from pipeline.portal.catalog.graph import Graph
+from pipeline.portal.catalog.quality import GOOD, WARNING, WEIGHTS
 
 TABLES_PER_FILE = 40
 KINDS = ("feed", "table", "view", "seed", "source", "metric", "dashboard", "tile", "audit", "term")
@@ -78,6 +79,7 @@ def _index(catalog: Catalog, groups: Mapping[str, list[Table]]) -> dict[str, Any
         "owners": owners,
         "domains": domains,
         "files": files,
+        "quality": {"good": GOOD, "warning": WARNING, "weights": WEIGHTS},
         "entries": [
             [KINDS.index(kind), name, names, owners.index(owner), domains.index(domain), text, *rest]
             for kind, name, names, owner, domain, text, rest in entries

@@ -19,7 +19,7 @@ MOST_FINDINGS = 200
 WEIGHTS = {"validity": 0.3, "completeness": 0.3, "uniqueness": 0.15, "freshness": 0.15, "audits": 0.1}
 """Weights of the headline. Parts that are unknown on a day leave it, and the others count in proportion."""
 GOOD, WARNING = 0.98, 0.95
-"""Thresholds: a share below the first is a warning, below the second an error."""
+"""A page shows a share from the first on as good, below it as a warning, and below the second as bad."""
 _DAILY, _FINDINGS, _RESULTS = "ops.quality_daily", "ops.quality_findings", "ops.audit_results"
 
 
