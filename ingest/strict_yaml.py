@@ -12,12 +12,12 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and key.value != "<<":
-                raise yaml.YAMLError(f"{key.value} is given twice, {node.start_mark}")
-            if isinstance(key.value, str):
-                seen.add(key.value)
-        return dict(super().construct_mapping(node, deep))
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()  # `!!map` may stand before anything
+        for name in (key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)):
+            if name in seen and name != "<<":
+                raise yaml.YAMLError(f"{name} is given twice, {node.start_mark}")
+            seen.add(name)
+        return dict(super().construct_mapping(node, deep))  # refuses names that are lists or mappings
 
 
 def load_yaml(text: str) -> Any:

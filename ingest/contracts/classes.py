@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 
-SUBJECT = re.compile(r"[a-z][a-z0-9_]*")
+_SUBJECT = re.compile(r"[a-z][a-z0-9_]*")
 """A subject: the kind of person that a column describes, such as account, child, customer or employee."""
 
 
@@ -52,6 +52,6 @@ def subject_name(value: str) -> str:
     Raises:
         ValueError: it is not lower_snake_case.
     """
-    if not SUBJECT.fullmatch(value):
+    if not _SUBJECT.fullmatch(value):
         raise ValueError(f"'{value}' is not a subject; expected a kind of person in lower_snake_case, such as account")
     return value

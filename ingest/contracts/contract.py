@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from ingest.contracts.classes import Class, strictest, subject_name
+from ingest.contracts.classes import Class, strictest
+from ingest.contracts.column import Column, lower_snake_case
 from ingest.contracts.keywords import KEYWORDS
 from ingest.contracts.source import LONGEST_SECONDS, Completeness, Source, Strict
 from ingest.errors import ConfigError
@@ -23,38 +23,14 @@ from ingest.strict_yaml import load_yaml
 
 _OWN = PROJECT / "ingest" / "contracts"
 CONTRACTS = _OWN if _OWN.is_dir() else Path(__file__).resolve().parent
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_TYPE = re.compile(r"string|boolean|integer|double|date|timestamp|struct|decimal\((\d{1,2}), ?(\d{1,2})\)")
-MAX_DIGITS = 38
-"""Greatest precision of a decimal."""
 MAX_LEVELS = 31
 """Greatest nesting of structs and lists; with the record itself half of a parser's limit (fields.MAX_NESTING)."""
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError(f"'{value}' is not a valid name; expected lower_snake_case")
-    return value
-
-
-def _type(value: str) -> str:
-    found = _TYPE.fullmatch(value)
-    if not found:
-        raise ValueError(
-            f"'{value}' is not a type; expected string, boolean, integer, double, decimal(p, s), date, timestamp "
-            "or struct"
-        )
-    if found[1] and not (1 <= int(found[1]) <= MAX_DIGITS and int(found[2]) <= int(found[1])):
-        raise ValueError(
-            f"'{value}' is not a type; expected decimal(p, s) with p from 1 to {MAX_DIGITS}, and s up to p"
-        )
-    return value
 
 
 def _feed(value: str) -> str:
     if value in KEYWORDS | {"values"}:
         raise ValueError(f"'{value}' is an SQL keyword and cannot name a table; expected another name")
-    return _name(value)
+    return lower_snake_case(value)
 
 
 class Kind(StrEnum):
@@ -65,56 +41,6 @@ class Kind(StrEnum):
 
     EVENT = "event"
     ENTITY = "entity"
-
-
-class Column(Strict):
-    """One field of a record. `repeated` makes it a list, `fields` are the fields of a struct.
-
-    Attributes:
-        class_: `class` in the contract; the fields of a struct have at least the class of the struct.
-        subject: whose values they are, the kind of person: account, child, customer, …; of a classed column only.
-    """
-
-    name: Annotated[str, AfterValidator(_name)]
-    type: Annotated[str, AfterValidator(_type)]
-    description: str = Field(min_length=1)
-    required: bool = False
-    class_: Class = Field(default=Class.NONE, alias="class")
-    subject: Annotated[str, AfterValidator(subject_name)] | None = None
-    repeated: bool = False
-    fields: tuple[Column, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_pii(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "pii" in data:
-            raise ValueError(
-                f"column '{data.get('name')}': `pii` is no field; expected `class` (direct, quasi or sensitive) and "
-                "`subject` (whose value it is), as in `class: direct, subject: account`; nothing for other columns"
-            )
-        return data
-
-    @model_validator(mode="after")
-    def _owned(self) -> Self:
-        if self.is_personal != (self.subject is not None):
-            raise ValueError(
-                f"column '{self.name}': class {self.class_} has no subject; expected whose value it is, as in "
-                "`subject: account`"
-                if self.is_personal
-                else f"column '{self.name}': a subject without a class; expected `class` direct, quasi or sensitive"
-            )
-        return self
-
-    @property
-    def is_personal(self) -> bool:
-        """Whether its values are about a person, so that commands mask them."""
-        return self.class_.is_personal
-
-    @model_validator(mode="after")
-    def _members(self) -> Self:
-        if (self.type == "struct") != bool(self.fields):
-            raise ValueError(f"column '{self.name}': a struct, and only a struct, has fields")
-        return self
 
 
 class Reference(Strict):
@@ -151,7 +77,7 @@ class Contract(Strict):
     """
 
     feed: Annotated[str, AfterValidator(_feed)]
-    domain: Annotated[str, AfterValidator(_name)]
+    domain: Annotated[str, AfterValidator(lower_snake_case)]
     version: int = Field(ge=1, lt=1 << 31)
     kind: Kind
     owner: str

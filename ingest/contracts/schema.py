@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from ingest.contracts.contract import Column, Contract, Kind
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract, Kind
 from ingest.contracts.keywords import KEYWORDS
 from ingest.sql import identifier
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from ingest.contracts.contract import Column, Contract
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract
 from ingest.errors import CorruptObject
 from ingest.formats.fields import JSON_ERRORS, MAX_FIELDS, MAX_NESTING
 from ingest.formats.tokens import is_deeper_than

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ingest.contracts.contract import Column
+from ingest.contracts.column import Column
 from ingest.formats.tokens import is_deeper_than
 
 MAX_FIELDS = 10_000

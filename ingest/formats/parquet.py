@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.contracts.contract import Column, Contract
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract
 from ingest.errors import CorruptObject
 from ingest.formats.bounded import max_lines, too_many_lines
 from ingest.formats.pages import MAX_COLUMNS, TooMuch, check_footer, plan

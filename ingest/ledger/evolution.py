@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ingest.contracts.classes import Class
-from ingest.contracts.contract import Column, Contract, Kind
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract, Kind
 from ingest.errors import ContractRefused
 from ingest.ledger.column_types import Type, Types, file_types, reads_exactly, types_of
 from ingest.ledger.files import LakeFile
@@ -25,7 +26,7 @@ from ingest.storage.store import Store
 
 EXACT_DOUBLE = 1 << 53
 """Greatest magnitude up to which every integer has an exact double."""
-UNKNOWN = "unknown"
+_UNKNOWN = "unknown"
 """Subject of a column that only an older contract declared; its class is the strictest."""
 THREADS = 32
 
@@ -264,7 +265,7 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
                 description=known[path].description if path in known else "",
                 required=kind.required,
                 class_=known[path].class_ if path in known else Class.SENSITIVE,
-                subject=known[path].subject if path in known else UNKNOWN,
+                subject=known[path].subject if path in known else _UNKNOWN,
                 repeated=kind.repeated,
                 fields=below(f"{path}."),
             )

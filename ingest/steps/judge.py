@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ingest.contracts.contract import Column, Contract
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract
 from ingest.formats.fields import JSON_ERRORS, MAX_NESTING, TOO_DEEP, Fields, Verdict, items, members
 from ingest.formats.tokens import is_deeper_than
 from ingest.steps.typed import REFUSALS, TypedReader

@@ -8,7 +8,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.json as pj
 
-from ingest.contracts.contract import Column, Contract
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract
 from ingest.contracts.schema import record_schema
 from ingest.formats.fields import JSON_ERRORS, items, members
 

@@ -100,11 +100,6 @@ class Landing(Store):
         """
         self.kind.copy(version, target.kind, key)
 
-    @property
-    def has_tags(self) -> bool:
-        """Whether objects can be tagged."""
-        return self.kind.has_tags
-
     def tag(self, version: StoredObject, name: str, value: str) -> bool:
         """Add a tag to an object if it still has this version; False if it has another one or is absent.
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
-from ingest.errors import ConfigError, RetriableError
+from ingest.errors import RetriableError
 from ingest.ledger.files import LAYERS
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
@@ -153,8 +153,6 @@ def _retire_one(contract: Contract, landing: Landing, target: Landing | None, ve
     rule = contract.source.retire
     assert rule is not None
     if rule.action == "tag":
-        if not landing.has_tags:
-            raise ConfigError(f"{landing.uri}: files have no tags; retire {contract.name} by `delete` or `move`")
         return landing.tag(version, TAG, "true")
     if rule.action == "move":
         assert target is not None

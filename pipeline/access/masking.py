@@ -12,7 +12,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ingest.contracts.contract import Column, Contract, contracts
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract, contracts
 
 if TYPE_CHECKING:
     from ingest.ledger.quarantine import BadRecord

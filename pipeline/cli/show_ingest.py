@@ -65,9 +65,11 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
             f"{contract.description}"
         )
         table = _table("column", "type", "rules", "class", "description")
+        classes = contract.classes()
         for path, column in contract.walk():
+            class_, subject = classes[path]
             kind = column.type + ("[]" if column.repeated else "")
-            owned = f"{column.class_}: {column.subject}" if column.is_personal else ""
+            owned = f"{class_}: {subject}" if class_.is_personal else ""
             table.add_row(path, kind, "required" if column.required else "", owned, column.description)
         items.append(table)
     return _text(*items)

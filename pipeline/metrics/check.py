@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from pipeline.metrics.definition import Format, Metric
 from pipeline.metrics.measure import Kind, condition
-from pipeline.releases.changes import LAYER, RELEASED
+from pipeline.releases.changes import is_published
 
 if TYPE_CHECKING:
     from sqlmesh import Context
@@ -45,10 +45,11 @@ def described(context: Context) -> dict[str, Described]:
     found = {}
     for model in context.models.values():
         table = exp.to_table(model.name)
-        if table.db == LAYER or RELEASED in model.tags:
+        name = f"{table.db}.{table.name}"
+        if is_published(name, model.tags):
             grain = tuple(column.name for item in model.grains for column in item.find_all(exp.Column))
             types, comments = model.columns_to_types or {}, model.column_descriptions
-            found[f"{table.db}.{table.name}"] = Described(types, comments, grain)
+            found[name] = Described(types, comments, grain)
     return found
 
 

@@ -14,6 +14,7 @@ from sqlmesh.core.snapshot import Snapshot
 from ingest.contracts.contract import Contract, Kind
 from ingest.errors import LakemeshError
 from ingest.ledger.ledger import Ledger
+from ingest.sql import identifier
 from ingest.storage.store import Store
 from pipeline.process.contain import contained
 from pipeline.warehouse.bronze import bronze_query, readable
@@ -125,7 +126,7 @@ def suspects(
         if values and files:
             query = (
                 f"SELECT DISTINCT _source_file FROM ({bronze_query(contract, lake.uri, files)}) AS bronze "
-                f'WHERE bronze."{key}" IN (SELECT UNNEST(?))'
+                f"WHERE bronze.{identifier(key)} IN (SELECT UNNEST(?))"
             )
             by_key |= {name for (name,) in reader.execute(query, [values]).fetchall()}
         if contract.kind is Kind.EVENT and days:

@@ -33,7 +33,7 @@ def create_views(reader: duckdb.DuckDBPyConnection, published: Releases, tables:
     """Create or replace a view of each table in a connection's current database."""
     waiting = list(tables)
     for schema in sorted({table.name.split(".")[0] for table in waiting}):
-        reader.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+        reader.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)}")
     while waiting:  # a view is created after what it reads
         names = {table.name for table in waiting}
         table = next(item for item in waiting if not parents(item) & (names - {item.name}))
@@ -53,7 +53,7 @@ def _query(published: Releases, table: ReleaseTable) -> str:
     if table.query:
         return table.query
     if not table.files:
-        columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind, _ in table.columns)
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind, _ in table.columns)
         return f"SELECT {columns} WHERE FALSE"
     paths = files(published.store.uri, (file.key for file in table.files))
     return f"SELECT * FROM READ_PARQUET([{paths}], hive_partitioning = FALSE)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlmesh.core.snapshot import Snapshot
@@ -15,6 +15,11 @@ from pipeline.warehouse.project import plain_name
 
 LAYER, RELEASED = "gold", "released"
 """The layer that is published, and the tag by which a model of another layer joins its releases."""
+
+
+def is_published(name: str, tags: Collection[str]) -> bool:
+    """Whether a model joins releases: its name with schema, as `gold.<table>`, and its tags."""
+    return name.startswith(f"{LAYER}.") or RELEASED in tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def changes(snapshots: Mapping[str, Snapshot], before: Release | None, state: St
         name = plain_name(snapshot.name)
         if not snapshot.is_model or snapshot.is_external or snapshot.is_symbolic:
             continue
-        if not name.startswith(f"{LAYER}.") and RELEASED not in snapshot.model.tags:
+        if not is_published(name, snapshot.model.tags):
             continue
         version = str(snapshot.version)
         old = before.tables.get(name) if before else None

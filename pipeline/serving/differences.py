@@ -139,7 +139,7 @@ class Differences:
         keys = [file.key for file in table.files if file.key not in without]
         if keys:
             return parquet(self._published.store.uri, keys)
-        columns = ", ".join(f'CAST(NULL AS {kind}) AS "{column}"' for column, kind, _ in table.columns)
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(column)}" for column, kind, _ in table.columns)
         return f"(SELECT {columns} WHERE FALSE) AS nothing"
 
     def _create_views(self, side: str, name: str) -> None:

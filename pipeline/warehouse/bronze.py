@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ingest import sql
-from ingest.contracts.contract import Column, Contract, contracts
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract, contracts
 from ingest.contracts.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.errors import ContractRefused, LostLedger
 from ingest.ledger.column_types import Types, file_types, is_wider, types_of

@@ -14,7 +14,10 @@ from ingest.contracts.contract import contracts
 from ingest.errors import LakemeshError
 from ingest.ledger.ledger import Ledger
 from ingest.settings import settings
+from ingest.storage.bucket import s3_client
 from ingest.storage.kinds import s3
+from ingest.storage.landing import Landing
+from ingest.storage.objects import ObjectChanged
 from ingest.storage.store import Store
 from pipeline.cycle.ingest import IngestSummary
 from pipeline.dev.sampling import write_sample
@@ -113,6 +116,19 @@ def test_a_read_whose_answer_breaks_off_is_repeated(
         assert network.seen[fault] == 1
     assert (summary.exit_code, summary.errors) == (0, [])
     assert [(report.objects, report.rows) for report in summary.feeds] == [(1, 1)]
+
+
+def test_a_cut_answer_that_an_object_is_gone_is_repeated(s3_home: Home, behind: Callable[..., Any]) -> None:
+    s3_home.put("activities", "a.json", {"activity_id": "a"})
+    with behind(s3_home, 0.0, stall_seconds=1.0) as network:
+        landing = Landing(settings().landing("raw-activities"), settings())
+        version = landing.find("a.json")
+        assert version
+        s3_client(s3_home.options).delete_object(Bucket="raw-activities", Key="a.json")
+        network.aim("GET", "/raw-activities/a.json", "cut body")
+        with pytest.raises(ObjectChanged):
+            b"".join(landing.read(version))
+        assert network.seen["cut body"] == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)

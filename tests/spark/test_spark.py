@@ -19,7 +19,8 @@ import pytest
 from sqlglot import exp
 from sqlmesh.core.config import Config, load_configs
 
-from ingest.contracts.contract import Column, Contract, contracts
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError, DamagedLake
 from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT, settings

@@ -217,10 +217,6 @@ class Disk(Kind):
             draft.unlink(missing_ok=True)
         target.publish({key: target.root / key})
 
-    def tag(self, version: StoredObject, name: str, value: str) -> bool:
-        """Raise ConfigError: files have no tags."""
-        raise ConfigError(f"{self._uri}: files have no tags; retire objects by `delete` or `move`")
-
     def _link(self, key: str, data: bytes, *, replace: bool) -> bool:
         path = self.root / key
         changed = self._make_folder(path.parent) | {path.parent}

@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import pyarrow as pa
 
+from ingest.errors import ConfigError
 from ingest.settings import Settings
 from ingest.storage.objects import StoredObject
 
@@ -30,11 +31,10 @@ class Kind(ABC):
     Attributes:
         root: the folder on this machine; None if the objects are elsewhere. Remote objects are fetched ahead, readers
             get no file that is replaced in place, and a place is gone with its last object.
-        has_tags: whether `tag` is supported.
     """
 
     root: Path | None = None
-    has_tags: ClassVar[bool] = False
+    _uri: str
 
     @abstractmethod
     def __init__(self, uri: str, options: Settings | None, folder_mode: int | None) -> None:
@@ -120,6 +120,10 @@ class Kind(ABC):
             ObjectChanged: this version no longer exists.
         """
 
-    @abstractmethod
     def tag(self, version: StoredObject, name: str, value: str) -> bool:
-        """Add a tag to exactly this version; False if it no longer exists."""
+        """Add a tag to exactly this version; False if it no longer exists.
+
+        Raises:
+            ConfigError: this kind has no tags.
+        """
+        raise ConfigError(f"{self._uri}: objects here have no tags; retire them by `delete` or `move`")

@@ -57,8 +57,6 @@ class S3(Kind):
         bucket: the same place for boto3.
     """
 
-    has_tags = True
-
     def __init__(self, uri: str, options: Settings | None, folder_mode: int | None) -> None:
         self._uri = uri
         self._store = _store(uri, options or settings())
@@ -197,7 +195,7 @@ class S3(Kind):
 
         with obstore_errors(self._uri, version.key):
             try:
-                result = self._with_backoff(version.key, get)
+                result = self._read_whole(version.key, get)
                 if (result.meta["e_tag"] or "").strip('"') != version.etag:  # some stores ignore If-Match
                     raise self._absence(version)
                 if version.size <= BLOCK_BYTES:

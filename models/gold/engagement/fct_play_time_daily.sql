@@ -21,14 +21,7 @@ SELECT
   activity_events_enriched.subscription_status::TEXT AS subscription_status, /* subscribed, trial, free or lapsed when the play ended */
   COUNT(activity_events_enriched.event_id)::BIGINT AS plays, /* Plays, additive */
   COUNT(activity_events_enriched.duration_seconds)::BIGINT AS timed_plays, /* Plays with a duration, additive: the divisor of a mean duration */
-  SUM(activity_events_enriched.duration_seconds)::DOUBLE AS total_time_spent, /* Seconds played, as reported, additive; NULL if no play had a duration */
-  SUM(
-    CASE
-      WHEN activity_events_enriched.duration_seconds > @play_cap_seconds
-      THEN @play_cap_seconds
-      ELSE activity_events_enriched.duration_seconds
-    END
-  )::DOUBLE AS capped_time_spent /* Seconds played, each play capped at play_cap_seconds, additive */
+  SUM(activity_events_enriched.duration_seconds)::DOUBLE AS total_time_spent /* Seconds played, as reported, additive; NULL if no play had a duration */
 FROM silver.activity_events_enriched AS activity_events_enriched
 WHERE
   activity_events_enriched.date BETWEEN @start_date AND @end_date

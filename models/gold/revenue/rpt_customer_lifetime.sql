@@ -108,31 +108,41 @@ WITH cohort_accounts AS (
     cohort_accounts.cohort_month_date,
     dim_account.acquisition_channel,
     first_plans.plan_id
+), group_lifetimes AS (
+  SELECT
+    group_totals.cohort_month_date AS cohort_month_date,
+    group_totals.acquisition_channel AS acquisition_channel,
+    group_totals.plan_id AS plan_id,
+    group_totals.accounts AS accounts,
+    group_totals.active_accounts AS active_accounts,
+    group_totals.customer_months AS customer_months,
+    group_totals.opening_months AS opening_months,
+    group_totals.churn_count AS churn_count,
+    group_totals.mrr_to_date AS mrr_to_date,
+    group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE AS arpa,
+    group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE AS lifetime_revenue
+  FROM group_totals AS group_totals
 )
 SELECT
-  group_totals.cohort_month_date::DATE AS cohort_month_date, /* First day of the first month with a closing MRR above 0 */
-  group_totals.acquisition_channel::TEXT AS acquisition_channel, /* Channel that acquired them, by their newest record; NULL if unknown */
-  group_totals.plan_id::TEXT AS plan_id, /* Plan with the highest MRR at the end of that month, key of gold.dim_plan */
-  group_totals.accounts::BIGINT AS accounts, /* Customers, additive */
-  group_totals.active_accounts::BIGINT AS active_accounts, /* Customers with MRR at the end of the last complete month, additive */
-  group_totals.customer_months::BIGINT AS customer_months, /* Customer-months with a closing MRR above 0, additive */
-  group_totals.opening_months::BIGINT AS opening_months, /* Customer-months with an opening MRR above 0, in which they could churn, additive */
-  group_totals.churn_count::BIGINT AS churn_count, /* Customer-months with churn, additive */
-  group_totals.mrr_to_date::DECIMAL(18, 6) AS mrr_to_date, /* Sum of their closing MRR over all months, reporting currency, additive */
+  group_lifetimes.cohort_month_date::DATE AS cohort_month_date, /* First day of the first month with a closing MRR above 0 */
+  group_lifetimes.acquisition_channel::TEXT AS acquisition_channel, /* Channel that acquired them, by their newest record; NULL if unknown */
+  group_lifetimes.plan_id::TEXT AS plan_id, /* Plan with the highest MRR at the end of that month, key of gold.dim_plan */
+  group_lifetimes.accounts::BIGINT AS accounts, /* Customers, additive */
+  group_lifetimes.active_accounts::BIGINT AS active_accounts, /* Customers with MRR at the end of the last complete month, additive */
+  group_lifetimes.customer_months::BIGINT AS customer_months, /* Customer-months with a closing MRR above 0, additive */
+  group_lifetimes.opening_months::BIGINT AS opening_months, /* Customer-months with an opening MRR above 0, in which they could churn, additive */
+  group_lifetimes.churn_count::BIGINT AS churn_count, /* Customer-months with churn, additive */
+  group_lifetimes.mrr_to_date::DECIMAL(18, 6) AS mrr_to_date, /* Sum of their closing MRR over all months, reporting currency, additive */
+  group_lifetimes.arpa::DOUBLE AS arpa, /* MRR per customer and month, reporting currency */
   (
-    group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE
-  )::DOUBLE AS arpa, /* MRR per customer and month, reporting currency */
-  (
-    group_totals.churn_count::DOUBLE / NULLIF(group_totals.opening_months, 0)::DOUBLE
+    group_lifetimes.churn_count::DOUBLE / NULLIF(group_lifetimes.opening_months, 0)::DOUBLE
   )::DOUBLE AS monthly_churn_rate, /* Share of opening months in which the customer churned; NULL without opening months */
   (
-    group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
+    group_lifetimes.opening_months::DOUBLE / NULLIF(group_lifetimes.churn_count, 0)::DOUBLE
   )::DOUBLE AS lifetime_months, /* Expected lifetime at that rate, months; NULL until a customer churned */
-  (
-    group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
-  )::DOUBLE AS lifetime_revenue, /* Revenue expected of a customer: arpa ÷ monthly churn rate, reporting currency; NULL until a customer churned; NOT additive */
+  group_lifetimes.lifetime_revenue::DOUBLE AS lifetime_revenue, /* Revenue expected of a customer: arpa ÷ monthly churn rate, reporting currency; NULL until a customer churned; NOT additive */
   CASE
     WHEN @gross_margin_percent < 100
-    THEN group_totals.mrr_to_date::DOUBLE / NULLIF(group_totals.customer_months, 0)::DOUBLE * @gross_margin_percent::DOUBLE / 100.0::DOUBLE * group_totals.opening_months::DOUBLE / NULLIF(group_totals.churn_count, 0)::DOUBLE
+    THEN group_lifetimes.lifetime_revenue * @gross_margin_percent::DOUBLE / 100.0::DOUBLE
   END::DOUBLE AS lifetime_value /* lifetime_revenue × gross margin (Skok, SaaS Metrics 2.0); NULL at a margin of 100 %, where no costs are known, and until a customer churned; NOT additive */
-FROM group_totals AS group_totals
+FROM group_lifetimes AS group_lifetimes

@@ -16,26 +16,24 @@ MODEL (
   )
 );
 
-WITH object_versions AS (
+WITH arrivals AS (
+  /* All versions: that an object is overwritten later does not change what was there on an earlier date */
   SELECT
     objects.feed AS feed,
-    objects.modified_at AS modified_at,
-    objects.records AS records,
-    objects.rows AS rows,
-    objects.erased AS erased,
-    objects.skipped AS skipped
+    objects.modified_at::DATE AS date,
+    MAX(objects.modified_at) AS newest_object_at
   FROM operations.objects AS objects
-  QUALIFY
-    ROW_NUMBER() OVER (PARTITION BY objects.feed, objects.source_file ORDER BY objects.position DESC) = 1
+  GROUP BY
+    objects.feed,
+    objects.modified_at::DATE
 ), written AS (
   SELECT
     object_versions.feed AS feed,
     object_versions.modified_at::DATE AS date,
     SUM(object_versions.records) AS record_count,
     SUM(object_versions.rows + object_versions.erased + object_versions.skipped) AS good_count,
-    SUM(object_versions.rows) AS row_count,
-    MAX(object_versions.modified_at) AS newest_object_at
-  FROM object_versions AS object_versions
+    SUM(object_versions.rows) AS row_count
+  FROM ops.object_versions AS object_versions
   GROUP BY
     object_versions.feed,
     object_versions.modified_at::DATE
@@ -64,9 +62,9 @@ WITH object_versions AS (
     MIN(known_days.date) AS first_date
   FROM (
     SELECT
-      written.feed AS feed,
-      written.date AS date
-    FROM written AS written
+      arrivals.feed AS feed,
+      arrivals.date AS date
+    FROM arrivals AS arrivals
     UNION ALL
     SELECT
       received.feed AS feed,
@@ -124,10 +122,10 @@ WITH object_versions AS (
   SELECT
     days.feed AS feed,
     days.date AS date,
-    MAX(written.newest_object_at) AS newest_object_at
+    MAX(arrivals.newest_object_at) AS newest_object_at
   FROM days AS days
-  INNER JOIN written AS written
-    ON days.feed = written.feed AND written.date <= days.date
+  INNER JOIN arrivals AS arrivals
+    ON days.feed = arrivals.feed AND arrivals.date <= days.date
   GROUP BY
     days.feed,
     days.date
@@ -181,7 +179,7 @@ SELECT
   measured.expected_count::DOUBLE AS expected_count, /* Median on the same weekday in the eight weeks before; NULL with fewer than three of them, and today */
   measured.keyed_row_count::BIGINT AS keyed_row_count, /* Rows of bronze of that event date; NULL for an entity feed, additive */
   measured.key_count::BIGINT AS key_count, /* Distinct keys among them, additive over dates; NULL for an entity feed, whose keys have versions */
-  measured.age_seconds::BIGINT AS age_seconds, /* Age of the newest object at the end of that date, today now, seconds; NULL before the first object */
+  measured.age_seconds::BIGINT AS age_seconds, /* Age of the newest object at the end of that date, today now, all versions, seconds; NULL before the first object */
   measured.freshness_seconds::BIGINT AS freshness_seconds, /* Maximum age by the contract, seconds */
   (
     measured.good_count::DOUBLE / NULLIF(measured.record_count, 0)

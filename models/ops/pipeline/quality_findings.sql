@@ -12,15 +12,7 @@ MODEL (
   )
 );
 
-WITH object_versions AS (
-  SELECT
-    objects.feed AS feed,
-    objects.source_file AS source_file,
-    objects.modified_at AS modified_at
-  FROM operations.objects AS objects
-  QUALIFY
-    ROW_NUMBER() OVER (PARTITION BY objects.feed, objects.source_file ORDER BY objects.position DESC) = 1
-), findings AS (
+WITH findings AS (
   SELECT
     quarantine.feed AS feed,
     object_versions.modified_at::DATE AS date,
@@ -30,7 +22,7 @@ WITH object_versions AS (
     COUNT(quarantine.source_file) AS record_count,
     COALESCE(MIN(quarantine.source_line), 0) AS first_line
   FROM operations.quarantine AS quarantine
-  INNER JOIN object_versions AS object_versions
+  INNER JOIN ops.object_versions AS object_versions
     ON quarantine.feed = object_versions.feed
     AND quarantine.source_file = object_versions.source_file
   WHERE

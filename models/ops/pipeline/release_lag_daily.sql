@@ -31,32 +31,16 @@ MODEL (
   )
 );
 
-WITH current_versions AS (
+WITH day_rows AS (
   SELECT
-    objects.feed AS feed,
-    objects.modified_at AS modified_at,
-    STRPTIME(REPLACE(LEFT(objects.load_id, 15), 'T', ''), '%Y%m%d%H%M%S') AS loaded_at,
-    objects.event_dates AS event_dates
-  FROM operations.objects AS objects
-  QUALIFY
-    ROW_NUMBER() OVER (PARTITION BY objects.feed, objects.source_file ORDER BY objects.position DESC) = 1
-), dated_rows AS (
-  SELECT
-    current_versions.feed AS feed,
-    current_versions.modified_at AS modified_at,
-    current_versions.loaded_at AS loaded_at,
-    UNNEST(current_versions.event_dates) AS dated
-  FROM current_versions AS current_versions
-), day_rows AS (
-  SELECT
-    dated_rows.feed AS feed,
-    dated_rows.modified_at AS modified_at,
-    dated_rows.loaded_at AS loaded_at,
+    object_dates.feed AS feed,
+    object_dates.modified_at AS modified_at,
+    STRPTIME(REPLACE(LEFT(object_dates.load_id, 15), 'T', ''), '%Y%m%d%H%M%S') AS loaded_at,
     (
-      dated_rows.dated.event_date + INTERVAL '1' DAY
+      object_dates.event_date + INTERVAL '1' DAY
     )::TIMESTAMP AS day_ended_at,
-    dated_rows.dated.rows AS row_count
-  FROM dated_rows AS dated_rows
+    object_dates.row_count AS row_count
+  FROM ops.object_dates AS object_dates
 ), waiting_rows AS (
   /* From ready_at on a release has them: they are loaded and their day is over */
   SELECT

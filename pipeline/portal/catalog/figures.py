@@ -167,8 +167,7 @@ def _shows_range(column: Column) -> bool:
 
 
 def _shows_values(column: Column) -> bool:
-    is_personal = column.class_ in (Class.DIRECT, Class.SENSITIVE)
-    return not is_personal and column.type.startswith(("TEXT", "VARCHAR", "BOOLEAN"))
+    return not Class(column.class_).is_restricted and column.type.startswith(("TEXT", "VARCHAR", "BOOLEAN"))
 
 
 def _top(

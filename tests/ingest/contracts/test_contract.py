@@ -45,6 +45,14 @@ def test_feed_and_domain_are_named_by_the_file_and_its_folder(tmp_path: Path) ->
     assert (contract.name, contract.table, contract.kind) == ("web/clicks", "bronze.clicks", Kind.EVENT)
 
 
+@pytest.mark.parametrize("text", ["version: {{ v }}", "[version]: 1\n", "version: 1\nversion: 2\n"])
+def test_what_is_no_mapping_of_names_is_an_error_with_the_file(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"clicks\.yaml: not valid YAML"):
+        load_contract(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

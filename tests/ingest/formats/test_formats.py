@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import limits
-from ingest.contracts.contract import Column
+from ingest.contracts.column import Column
 from ingest.steps import read
 
 Make = Callable[..., dict[str, Any]]

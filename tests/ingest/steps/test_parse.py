@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.contracts.contract import Column, Contract, contracts
+from ingest.contracts.column import Column
+from ingest.contracts.contract import Contract, contracts
 from ingest.formats.fields import MAX_FIELDS
 from ingest.formats.tokens import BLANK
 from ingest.records.parsed import RESCUED

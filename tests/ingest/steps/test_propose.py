@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ingest.contracts.contract import CONTRACTS, Column, load_contract
+from ingest.contracts.column import Column
+from ingest.contracts.contract import CONTRACTS, load_contract
 from ingest.errors import ConfigError
 from ingest.steps import propose
 from ingest.steps.propose import Budget, Field, proposal, unknown_fields

@@ -292,7 +292,9 @@ def test_tags_are_added_once_and_other_tags_stay(conditional_home: Home) -> None
 
 def test_tags_on_disk_are_a_clear_error(local: Old) -> None:
     local.contract = local.by("tag")
-    with pytest.raises(ConfigError, match="files have no tags; retire engagement/activities by `delete` or `move`"):
+    with pytest.raises(
+        ConfigError, match="raw-activities: objects here have no tags; retire them by `delete` or `move`"
+    ):
         local.retire()
 
 

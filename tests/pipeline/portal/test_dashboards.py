@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,18 @@ def empty(project: Context) -> Iterator[duckdb.DuckDBPyConnection]:
             columns = ", ".join(f'"{column}" {kind.sql("duckdb")}' for column, kind in table.types.items())
             connection.execute(f"CREATE TABLE {name} ({columns})")
         yield connection
+
+
+def test_the_documented_example_is_a_page_over_existing_metrics(tmp_path: Path) -> None:
+    document = (PROJECT / "docs" / "how-to" / "add_a_dashboard.md").read_text(encoding="utf-8")
+    example = textwrap.dedent(document.split("   ```yaml\n", 1)[1].split("   ```\n", 1)[0])
+    (tmp_path / "devices.yaml").write_text(example, encoding="utf-8")
+    (page,) = load_dashboards(tmp_path, load_metrics(PROJECT / "metrics"))
+    assert (page.title, page.filters) == ("Devices", ("os_name",))
+    assert [(tile.kind, tile.metrics, tile.by) for tile in page.tiles] == [
+        ("number", ("plays",), None),
+        ("bar", ("plays", "completion_rate"), "os_name"),
+    ]
 
 
 def test_the_projects_pages_fit_its_tables_and_show_nothing_personal(
