@@ -29,7 +29,7 @@
   };
 
   catalog.quality = (table, parameters) => {
-    const { dates, parts, feeds, findings } = table.quality;
+    const { dates, parts, feeds, findings, finding_count } = table.quality;
     const box = el("section", { class: "card quality" });
     const known = Object.keys(PARTS).filter((name) => parts[name]);
     const value = (name, number) => parts[name]?.[number] ?? null;
@@ -58,7 +58,8 @@
             el("td", { class: "history" }, strip(dates, parts[name], chosen, choose)))))),
         el("p", { class: "note", text: `From ${dates[0]} to ${dates.at(-1)}. Good from ${lakemesh.plain(rules().good * 100, 1)}%, a warning from ${lakemesh.plain(rules().warning * 100, 1)}%. ${feeds.length ? "Each part is the least of the feeds that the table is computed from; audits are its own." : ""}` }),
         feeds.length ? el("p", {}, "Computed from ", feeds.map((feed, number) => [number ? ", " : "", el("a", { href: link(["catalog", "table", feed], { date: chosen }), text: feed })]), ".") : table.contract ? counts(at) : "",
-        own.length ? rejected(own) : "");
+        own.length ? rejected(own) : "",
+        findings.length < finding_count ? el("p", { class: "note", text: `Of ${show(finding_count, catalog.COUNT)} findings by object, reason and column, the newest ${show(findings.length, catalog.COUNT)} are listed.` }) : "");
     };
     const counts = (at) => el("p", {}, `${show(value("records", at) ?? 0, catalog.COUNT)} records arrived, ${show(value("bad", at) ?? 0, catalog.COUNT)} of them quarantined or dropped. `,
       `${show(value("received", at) ?? 0, catalog.COUNT)} rows of that date${value("expected", at) === null ? chosen === lakemesh.release.published_at.slice(0, 10) ? "; the day was not over" : "; too few weeks to know what to expect" : `, ${show(value("expected", at), catalog.COUNT)} expected`}.`);

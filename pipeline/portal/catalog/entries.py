@@ -214,12 +214,14 @@ class Quality(Entry, frozen=True):
     Attributes:
         days: by date, oldest first.
         feeds: the feeds whose quality it shares, for a table that is computed from them.
-        findings: what lies behind a low validity, newest first.
+        findings: what lies behind a low validity, newest first; the newest, if there are many.
+        finding_count: how many there are.
     """
 
     days: tuple[Day, ...] = ()
     feeds: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    finding_count: int = 0
 
 
 class Table(Entry, frozen=True):
