@@ -71,10 +71,10 @@
       box = el("div", { class: "tooltip", "aria-hidden": "true" });
       document.body.append(box);
     }
-    const { title, ...rest } = typeof value === "object" ? value : { title: String(value) };
+    const { title, rows = [] } = typeof value === "object" ? value : { title: String(value) };
     box.replaceChildren(
       el("b", { text: title ?? "" }),
-      ...Object.entries(rest).map(([name, text]) =>
+      ...rows.map(([name, text]) =>
         el("div", {}, el("span", { text: name }), el("span", { text: String(text) })),
       ),
     );
@@ -85,11 +85,14 @@
     box.style.top = `${clientY + 14 + height > innerHeight ? clientY - height - 10 : clientY + 14}px`;
   };
 
-  // ---- specifications: rows are {label, start, series, value, shown, isPartial} ---------------------------------
+  // ---- specifications: rows are {label, start, series, value, shown, isPartial, isRest} -------------------------
   const axisFormat = (metric) => (metric.format === "percent" ? ".2~%" : "~s");
   const isEmpty = (rows) => !rows.some((row) => row.value !== null);
   const ordinal = (rows) => [...new Set(rows.map((row) => row.series))];
-  const palette = (names) => names.map((name, place) => color(name === "all others" ? REST : SERIES[place % SERIES.length]));
+  const palette = (rows) => {
+    const rest = new Set(rows.filter((row) => row.isRest).map((row) => row.series));
+    return ordinal(rows).map((name, place) => color(rest.has(name) ? REST : SERIES[place % SERIES.length]));
+  };
 
   const time = (rows, grain) => ({
     field: "date",
@@ -107,7 +110,7 @@
   const tipped = (row) => ({
     ...row,
     date: row.start * 86400000,
-    tip: { title: row.label + (row.isPartial ? " (in part)" : ""), [row.series]: row.shown },
+    tip: { title: row.label + (row.isPartial ? " (in part)" : ""), rows: [[row.series, row.shown]] },
   });
   const colored = (rows) => {
     const names = ordinal(rows);
@@ -116,7 +119,7 @@
       type: "nominal",
       title: null,
       sort: names,
-      scale: { domain: names, range: palette(names) },
+      scale: { domain: names, range: palette(rows) },
       legend: names.length > 1 ? { orient: "bottom", columns: names.length > 4 ? 4 : names.length } : null,
     };
   };
@@ -210,7 +213,7 @@
   /** Horizontal bars, one per value of a dimension. */
   const ranked = (rows, { step = 26, wide }) => ({
     height: rows.length * step,
-    data: { values: rows.map((row) => ({ ...row, tip: { title: row.label, [row.series]: row.shown } })) },
+    data: { values: rows.map((row) => ({ ...row, tip: { title: row.label, rows: [[row.series, row.shown]] } })) },
     encoding: {
       y: {
         field: "label",
@@ -240,7 +243,7 @@
     const written = wide / Math.max(count, 1) > (metric.format === "percent" ? 30 : 44);
     return {
       height: new Set(rows.map((row) => row.label)).size * 24,
-      data: { values: rows.map((row) => ({ ...row, tip: { title: `${row.label}, ${row.column}`, [row.series]: row.shown } })) },
+      data: { values: rows.map((row) => ({ ...row, tip: { title: `${row.label}, ${row.column}`, rows: [[row.series, row.shown]] } })) },
       encoding: {
         y: { field: "label", type: "ordinal", sort: null, title: null, axis: { grid: false, labelLimit: 130 } },
         x: {
@@ -290,7 +293,7 @@
       values: steps.map((step) => ({
         ...step,
         top: Math.max(step.from, step.to),
-        tip: { title: step.label, Amount: step.shown },
+        tip: { title: step.label, rows: [["Amount", step.shown]] },
       })),
     },
     encoding: {

@@ -2,12 +2,13 @@
 // values and ratios over any range are formed here, so that a ratio is never a mean of ratios.
 "use strict";
 {
-  const { day } = lakemesh;
+  const { day, own } = lakemesh;
   const GRAINS = ["day", "week", "month", "quarter", "year"];
   const NULL = "∅",
     REST = "…";
   /** The key of a dimension's value; values may be any text or unknown (null). */
   const key = (value) => (value === null ? NULL : `=${value}`);
+  const isValue = (item) => item.startsWith("=");
   const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "none" });
   /** A key as people read it; country codes as names. */
   const named = (item, dimension) => {
@@ -120,7 +121,7 @@
       const dimension = selection?.dimension;
       const open = (metric.not_over ?? []).filter((item) => item !== dimension);
       if (open.length && !(metric.fixed ?? []).includes(open[0])) {
-        return `${metric.label} of different values of ${metric.dimensions[open[0]] ?? open[0]} cannot be added: choose one.`;
+        return `${metric.label} of different values of ${own(metric.dimensions, open[0]) ?? open[0]} cannot be added: choose one.`;
       }
       return this.has(name, dimension) ? "" : `${metric.label} is not divided by ${this.dimensionLabel(dimension)}.`;
     }
@@ -130,7 +131,7 @@
       if (filter) return filter.label;
       return (
         Object.values(this.metrics)
-          .map((metric) => metric.dimensions[dimension])
+          .map((metric) => own(metric.dimensions, dimension))
           .find(Boolean) ?? dimension
       );
     }
@@ -280,6 +281,6 @@
 
   Object.assign(lakemesh, {
     Data,
-    cubes: { key, named, NULL, REST, PERIODS, GRAINS, start, add, end, label, range, ranges, fitting },
+    cubes: { key, named, isValue, NULL, REST, PERIODS, GRAINS, start, add, end, label, range, ranges, fitting },
   });
 }

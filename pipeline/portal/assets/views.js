@@ -2,15 +2,29 @@
 // tile's content as text: behind its button, in its CSV, and for screen readers.
 "use strict";
 {
-  const { cubes, charts, show, day, change } = lakemesh;
-  const { ranges, range, fitting, named, REST } = cubes;
+  const { cubes, charts, show, day, change, own } = lakemesh;
+  const { ranges, range, fitting, named, isValue, REST } = cubes;
   const MOST_SERIES = 6,
-    MOST_BARS = 10;
+    MOST_BARS = 10,
+    MOST_ROWS = 12;
 
-  const nameOf = (tile, item) => tile.values?.[item.slice(1)] ?? named(item, tile.by);
-  /** Keys by what they say: numbers as numbers. */
-  const byValue = (a, b) => Number(a.slice(1)) - Number(b.slice(1)) || (a < b ? -1 : 1);
-  const labelOf = (tile, data, name) => tile.labels?.[name] ?? data.metrics[name].label;
+  const nameOf = (tile, item) => (isValue(item) ? own(tile.values, item.slice(1)) : undefined) ?? named(item, tile.by);
+  /** What keys are called, by key; a value that is called like something else stands in quotes, as it is. */
+  const namesOf = (tile, items) => {
+    const count = new Map();
+    for (const item of items) count.set(nameOf(tile, item), (count.get(nameOf(tile, item)) ?? 0) + 1);
+    const of = (item) => (isValue(item) && count.get(nameOf(tile, item)) > 1 ? `“${item.slice(1)}”` : nameOf(tile, item));
+    return new Map(items.map((item) => [item, of(item)]));
+  };
+  /** How much of a dimension is shown, for a caption; empty if all of it is. */
+  const cutOf = (shown, keys) => {
+    if (shown.length === keys.length) return "";
+    return keys.includes(REST) ? `; the ${shown.length} largest` : `; ${shown.length} of ${keys.length}`;
+  };
+  /** Keys by what they say, numbers as numbers; unknown and all others last. */
+  const byValue = (a, b) =>
+    isValue(b) - isValue(a) || (a === REST) - (b === REST) || Number(a.slice(1)) - Number(b.slice(1)) || (a < b ? -1 : 1);
+  const labelOf = (tile, data, name) => own(tile.labels, name) ?? data.metrics[name].label;
 
   /** The selection of a tile: whether it follows the page's filter, and why not. */
   const follow = (tile, data, state) => {
@@ -89,8 +103,9 @@
     const metric = data.metrics[name];
     const keys = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
     const shown = keys.filter((item) => item !== REST).slice(0, MOST_SERIES);
+    const labels = namesOf(tile, [...shown, REST]);
     const list = shown.map((item) => ({
-      label: nameOf(tile, item),
+      label: labels.get(item),
       metric,
       buckets: data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain),
     }));
@@ -99,7 +114,8 @@
         .filter((item) => !shown.includes(item))
         .map((item) => data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain));
       list.push({
-        label: nameOf(tile, REST),
+        label: labels.get(REST),
+        isRest: true,
         metric,
         buckets: others[0].map((bucket, place) => ({
           ...bucket,
@@ -107,13 +123,14 @@
         })),
       });
     }
-    return { span, grain, list };
+    return { span, grain, list, cut: list.at(-1)?.isRest ? "" : cutOf(shown, keys) };
   };
 
   const points = (list) =>
-    list.flatMap(({ label, metric, buckets }, place) =>
+    list.flatMap(({ label, isRest, metric, buckets }, place) =>
       buckets.map((item) => ({
         series: label,
+        isRest: isRest ?? false,
         place,
         start: item.start,
         label: item.label,
@@ -131,7 +148,7 @@
   };
 
   const overTime = (tile, data, state, selection) => {
-    const { span, grain, list } = series(tile, data, state, selection);
+    const { span, grain, list, cut } = series(tile, data, state, selection);
     const starts = [...new Map(list.flatMap(({ buckets }) => buckets.map((item) => [item.start, item]))).values()].sort(
       (a, b) => a.start - b.start,
     );
@@ -146,7 +163,7 @@
         ...list.map(({ label }) => label),
       ],
       rows,
-      caption: `${range(span.since, span.until, span.grain)}, by ${grain}`,
+      caption: `${range(span.since, span.until, span.grain)}, by ${grain}${cut ?? ""}`,
       span,
     };
     const drawn = points(list);
@@ -186,11 +203,12 @@
     const span = ranges(data, name, state, tile.by);
     const keys = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
     if (tile.order === "value") keys.sort(byValue);
+    const labels = namesOf(tile, keys);
     const list = keys
       .map((item) => {
         const chosen = { dimension: tile.by, key: item };
         return {
-          label: nameOf(tile, item),
+          label: labels.get(item),
           isRest: item === REST,
           values: tile.metrics.map((one) => valueOf(data, one, chosen, span)),
           before: valueOf(data, name, chosen, span.compared, true),
@@ -270,15 +288,15 @@
       tile.by,
     );
     const grain = fitting(metric, span.since, span.until, tile.grain);
-    let keys = data.values(name, tile.by, span.since, span.until);
-    if (selection) keys = [selection.key];
-    if (isCohort || tile.order === "value") keys = keys.filter((item) => item !== REST).sort(byValue);
-    else keys = keys.slice(0, 12);
+    const all = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
+    const isSorted = isCohort || tile.order === "value";
+    const keys = isSorted ? all.filter((item) => item !== REST).sort(byValue) : all.slice(0, MOST_ROWS);
+    const labels = namesOf(tile, keys);
     const found = keys.map((item) => data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain));
     const periods = [...new Map(found.flat().map((item) => [item.start, item])).values()].sort((a, b) => a.start - b.start);
     const at = (place, start) => found[place].find((item) => item.start === start)?.value ?? null;
-    const across = isCohort ? keys.map((item, place) => ({ label: nameOf(tile, item), place })) : periods;
-    const down = isCohort ? periods : keys.map((item, place) => ({ label: nameOf(tile, item), place }));
+    const named_ = keys.map((item, place) => ({ label: labels.get(item), place }));
+    const [across, down] = isCohort ? [named_, periods] : [periods, named_];
     const value = (row, column) => (isCohort ? at(column.place, row.start) : at(row.place, column.start));
     const brief = (number_) =>
       number_ === null ? "" : metric.format === "percent" ? lakemesh.plain(number_ * 100, 0) : show(number_, metric);
@@ -297,7 +315,7 @@
     return {
       columns: [isCohort ? "Cohort" : data.dimensionLabel(tile.by), ...across.map((item) => item.label)],
       rows: down.map((row) => [text(row.label), ...across.map((column) => cell(value(row, column), metric))]),
-      caption: `${range(span.since, span.until, grain)}${metric.format === "percent" ? ", percent" : ""}`,
+      caption: `${range(span.since, span.until, grain)}${metric.format === "percent" ? ", percent" : ""}${isSorted ? "" : cutOf(keys, all)}`,
       span,
       isEmpty: !found_cells.length,
       spec: (wide) =>
@@ -314,14 +332,7 @@
     const covers = data.covered(balance, selection?.dimension);
     const opening = covers && covers[0] < span.since ? data.value(balance, selection, covers[0], span.since - 1) : 0;
     const closing = valueOf(data, balance, selection, span);
-    const moves = tile.by
-      ? data
-          .values(changes[0], tile.by, span.since, span.until)
-          .map((item) => ({
-            label: nameOf(tile, item),
-            value: valueOf(data, changes[0], { dimension: tile.by, key: item }, span),
-          }))
-      : changes.map((name) => ({ label: labelOf(tile, data, name), value: valueOf(data, name, selection, span) }));
+    const moves = changes.map((name) => ({ label: labelOf(tile, data, name), value: valueOf(data, name, selection, span) }));
     const steps = [];
     const push = (label, from, to, value, isBalance) =>
       steps.push({ label, from, to, value, isBalance, shown: show(value, metric, true), brief: show(value, metric) });
