@@ -178,6 +178,7 @@ def _page(
         "period": page.period,
         "until": page.until,
         "from": str(covered[0]) if covered else None,
+        "recent": str(recent) if recent else None,
         "filters": [item for name in page.filters if (item := _filter(definitions, page, cubes, name))["values"]],
         "tiles": [_tile(tile) for tile in page.tiles],
         "metrics": {name: _metric(definitions, name, currency) for name in names},

@@ -69,6 +69,8 @@
       this.page = page;
       this.metrics = page.metrics;
       this.years = new Set();
+      this.since = page.recent === null ? -Infinity : day.parse(page.recent); // the first day that is loaded
+      this.wanted = Infinity; // the first day that was read, loaded or not
       this.series = new Map(); // metric|dimension -> {periods: Set, rows: Map key -> Map period -> value}
       this.add(page.cubes);
     }
@@ -140,6 +142,11 @@
       return this.found(name, dimension)?.periods ?? this.found(name, this.metrics[name].not_over?.[0])?.periods ?? [];
     }
 
+    /** Note that numbers from a day on are read; the page loads what lacks, and reads them again. */
+    want(value) {
+      this.wanted = Math.min(this.wanted, value);
+    }
+
     /** The newest period of a metric up to a day; undefined if there is none. */
     newest(name, until, dimension) {
       const periods = this.periods(name, dimension);
@@ -150,6 +157,8 @@
         if (periods[middle] <= until) low = middle + 1;
         else high = middle;
       }
+      const covers = this.covered(name, dimension) ?? this.covered(name, this.metrics[name].not_over?.[0]);
+      if (!low && covers && covers[0] <= until) this.want(Math.min(until, covers[1], this.since - 1));
       return periods[low - 1];
     }
 
@@ -188,6 +197,7 @@
         if (newest === undefined || newest < since) return null;
         return row?.get(newest) ?? (kind === "last" ? 0 : null);
       }
+      this.want(Math.max(since, first));
       let total = 0;
       for (const [period, value] of row ?? []) if (period >= since && period <= until) total += value ?? 0;
       return Number.isInteger(total) || !found.factor ? total : Math.round(total * found.factor) / found.factor;
