@@ -11,13 +11,12 @@ from pipeline.portal.script import digest
 FOLDER = Path(__file__).parent / "assets"
 CATALOG = ("search", "sql", "draw", "pages", "table", "quality", "lineage")
 SCRIPTS = (
-    *("app", "cubes", "charts", "views", "export", "tiles", "dashboard", "metrics"),
+    *("app", "cubes", "charts", "specs", "labels", "series", "views"),
+    *("export", "tiles", "dashboard", "metrics"),
     *(f"catalog-{name}" for name in CATALOG),
 )
 """Scripts of the application, in the order in which they build on each other."""
 STYLES = ("base", "catalog")
-
-
 CHARTS = "vl-convert-python"
 """The package with the library of charts, the extra `portal`; it is loaded only to make that file."""
 

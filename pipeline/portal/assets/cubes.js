@@ -291,6 +291,6 @@
 
   Object.assign(lakemesh, {
     Data,
-    cubes: { key, named, isValue, NULL, REST, PERIODS, GRAINS, start, add, end, label, range, ranges, fitting },
+    cubes: { key, named, isValue, NULL, REST, PERIODS, start, add, range, ranges, fitting },
   });
 }

@@ -2,29 +2,11 @@
 // tile's content as text: behind its button, in its CSV, and for screen readers.
 "use strict";
 {
-  const { cubes, charts, show, day, change, own } = lakemesh;
-  const { ranges, range, fitting, named, isValue, REST } = cubes;
-  const MOST_SERIES = 6,
-    MOST_BARS = 10,
+  const { cubes, charts, labels, overTime, show, day, change } = lakemesh;
+  const { ranges, range, fitting, REST } = cubes;
+  const { namesOf, labelOf, byValue, cutOf, cell, text, caption } = labels;
+  const MOST_BARS = 10,
     MOST_ROWS = 12;
-
-  const nameOf = (tile, item) => (isValue(item) ? own(tile.values, item.slice(1)) : undefined) ?? named(item, tile.by);
-  /** What keys are called, by key; a value that is called like something else stands in quotes, as it is. */
-  const namesOf = (tile, items) => {
-    const count = new Map();
-    for (const item of items) count.set(nameOf(tile, item), (count.get(nameOf(tile, item)) ?? 0) + 1);
-    const of = (item) => (isValue(item) && count.get(nameOf(tile, item)) > 1 ? `“${item.slice(1)}”` : nameOf(tile, item));
-    return new Map(items.map((item) => [item, of(item)]));
-  };
-  /** How much of a dimension is shown, for a caption; empty if all of it is. */
-  const cutOf = (shown, keys) => {
-    if (shown.length === keys.length) return "";
-    return keys.includes(REST) ? `; the ${shown.length} largest` : `; ${shown.length} of ${keys.length}`;
-  };
-  /** Keys by what they say, numbers as numbers; unknown and all others last. */
-  const byValue = (a, b) =>
-    isValue(b) - isValue(a) || (a === REST) - (b === REST) || Number(a.slice(1)) - Number(b.slice(1)) || (a < b ? -1 : 1);
-  const labelOf = (tile, data, name) => own(tile.labels, name) ?? data.metrics[name].label;
 
   /** The selection of a tile: whether it follows the page's filter, and why not. */
   const follow = (tile, data, state) => {
@@ -44,15 +26,6 @@
 
   const valueOf = (data, name, selection, span, isBefore = false) =>
     span ? data.value(name, selection, span.since, span.until, isBefore) : null;
-
-  const cell = (value, metric) => ({ value, text: show(value, metric, true), isNumber: true });
-  const text = (value) => ({ value, text: String(value) });
-
-  /** The dates of a value: a balance is that of the last one. */
-  const caption = (span, data, name) =>
-    ["last", "stored"].includes(data.metrics[data.leaves(name)[0]].kind)
-      ? `end of ${range(cubes.start(span.until, span.grain), span.until, span.grain)}`
-      : range(span.since, span.until, span.grain);
 
   // ---- one number ------------------------------------------------------------------------------------------------
   const number = (tile, data, state, selection) => {
@@ -83,118 +56,6 @@
     };
   };
 
-  // ---- over time -------------------------------------------------------------------------------------------------
-  /** The lines or stacks of a tile: one per metric, or one per value of its dimension. */
-  const series = (tile, data, state, selection) => {
-    const [name] = tile.metrics;
-    const span = ranges(data, name, state, tile.by ?? selection?.dimension);
-    const grain = fitting(data.metrics[name], span.since, span.until, tile.grain);
-    if (!tile.by) {
-      return {
-        span,
-        grain,
-        list: tile.metrics.map((item) => ({
-          label: labelOf(tile, data, item),
-          metric: data.metrics[item],
-          buckets: data.buckets(item, selection, span.since, span.until, grain),
-        })),
-      };
-    }
-    const metric = data.metrics[name];
-    const keys = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
-    const shown = keys.filter((item) => item !== REST).slice(0, MOST_SERIES);
-    const labels = namesOf(tile, [...shown, REST]);
-    const list = shown.map((item) => ({
-      label: labels.get(item),
-      metric,
-      buckets: data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain),
-    }));
-    if (shown.length < keys.length && metric.kind !== "ratio" && metric.kind !== "stored") {
-      const others = keys
-        .filter((item) => !shown.includes(item))
-        .map((item) => data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain));
-      list.push({
-        label: labels.get(REST),
-        isRest: true,
-        metric,
-        buckets: others[0].map((bucket, place) => ({
-          ...bucket,
-          value: others.reduce((sum, item) => sum + (item[place].value ?? 0), 0),
-        })),
-      });
-    }
-    return { span, grain, list, cut: list.at(-1)?.isRest ? "" : cutOf(shown, keys) };
-  };
-
-  const points = (list) =>
-    list.flatMap(({ label, isRest, metric, buckets }, place) =>
-      buckets.map((item) => ({
-        series: label,
-        isRest: isRest ?? false,
-        place,
-        start: item.start,
-        label: item.label,
-        value: item.value,
-        shown: show(item.value, metric),
-        isPartial: item.isPartial,
-      })),
-    );
-
-  /** The first days of a range's periods. */
-  const periods = ({ since, until }, grain) => {
-    const found = [];
-    for (let at = cubes.start(since, grain); at <= until; at = cubes.add(at, grain, 1)) found.push(at);
-    return found;
-  };
-
-  const overTime = (tile, data, state, selection) => {
-    const { span, grain, list, cut } = series(tile, data, state, selection);
-    const starts = [...new Map(list.flatMap(({ buckets }) => buckets.map((item) => [item.start, item]))).values()].sort(
-      (a, b) => a.start - b.start,
-    );
-    const rows = starts.map((item) => [
-      text(item.label + (item.isPartial ? " (in part)" : "")),
-      ...list.map(({ metric, buckets }) => cell(buckets.find((bucket) => bucket.start === item.start)?.value ?? null, metric)),
-    ]);
-    const metric = data.metrics[tile.metrics[0]];
-    const model = {
-      columns: [
-        { day: "Day", week: "Week of", month: "Month", quarter: "Quarter", year: "Year" }[grain],
-        ...list.map(({ label }) => label),
-      ],
-      rows,
-      caption: `${range(span.since, span.until, span.grain)}, by ${grain}${cut ?? ""}`,
-      span,
-    };
-    const drawn = points(list);
-    let before = [];
-    if (tile.kind === "line" && list.length === 1 && !tile.by && span.compared) {
-      const earlier = data.buckets(tile.metrics[0], selection, span.compared.since, span.compared.until, grain);
-      // a period before stands where it stands in its own range, also if that range begins before the data
-      const [now, then] = [periods(span, grain), periods(span.compared, grain)];
-      before = earlier.flatMap((item) => {
-        const at = now[then.indexOf(item.start)];
-        if (at === undefined) return [];
-        const series = state.compare === "year" ? "A year before" : "Previous period";
-        return [{ series, start: at, label: item.label, value: item.value, shown: show(item.value, metric) }];
-      });
-      if (before.length) {
-        model.columns.push(before[0].series);
-        rows.forEach((row, place) => {
-          const match = before.find((item) => item.start === starts[place].start);
-          row.push(cell(match?.value ?? null, metric));
-        });
-        model.caption += `; dashed: ${state.compare === "year" ? "a year before" : "the period before"}`;
-      }
-    }
-    model.isEmpty = charts.isEmpty(drawn);
-    model.spec = () =>
-      tile.kind === "line"
-        ? charts.line(drawn, metric, { grain, before, height: tile.height })
-        : charts.bars(drawn, metric, { grain, height: tile.height, isGrouped: !tile.by && list.length > 1 });
-    return model;
-  };
-
   // ---- over the whole period -------------------------------------------------------------------------------------
   /** One bar per value of a dimension. */
   const ranked = (tile, data, state, selection) => {
@@ -203,12 +64,12 @@
     const span = ranges(data, name, state, tile.by);
     const keys = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
     if (tile.order === "value") keys.sort(byValue);
-    const labels = namesOf(tile, keys);
+    const names = namesOf(tile, keys);
     const list = keys
       .map((item) => {
         const chosen = { dimension: tile.by, key: item };
         return {
-          label: labels.get(item),
+          label: names.get(item),
           isRest: item === REST,
           values: tile.metrics.map((one) => valueOf(data, one, chosen, span)),
           before: valueOf(data, name, chosen, span.compared, true),
@@ -291,12 +152,12 @@
     const all = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
     const isSorted = isCohort || tile.order === "value";
     const keys = isSorted ? all.filter((item) => item !== REST).sort(byValue) : all.slice(0, MOST_ROWS);
-    const labels = namesOf(tile, keys);
+    const names = namesOf(tile, keys);
     const found = keys.map((item) => data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain));
     const periods = [...new Map(found.flat().map((item) => [item.start, item])).values()].sort((a, b) => a.start - b.start);
     const at = (place, start) => found[place].find((item) => item.start === start)?.value ?? null;
-    const named_ = keys.map((item, place) => ({ label: labels.get(item), place }));
-    const [across, down] = isCohort ? [named_, periods] : [periods, named_];
+    const values = keys.map((item, place) => ({ label: names.get(item), place }));
+    const [across, down] = isCohort ? [values, periods] : [periods, values];
     const value = (row, column) => (isCohort ? at(column.place, row.start) : at(row.place, column.start));
     const brief = (number_) =>
       number_ === null ? "" : metric.format === "percent" ? lakemesh.plain(number_ * 100, 0) : show(number_, metric);
