@@ -111,8 +111,8 @@
       );
     }
     if (state.asked) {
-      const keys = data.page.filters.find((item) => item.column === state.asked).values;
-      const list = keys.map((value) => [cubes.key(value), cubes.named(cubes.key(value), state.asked)]);
+      const keys = data.page.filters.find((item) => item.column === state.asked).values.map(cubes.key);
+      const list = [...lakemesh.labels.namesOf({ by: state.asked }, keys)];
       bar.append(
         field(
           data.dimensionLabel(state.asked),

@@ -189,6 +189,18 @@ def test_names_that_javascript_knows_are_no_pages_and_no_state(browser: Any, sit
         assert reader.trouble == []
 
 
+def test_a_chart_says_its_numbers_under_the_pointer(browser: Any, site: Site) -> None:
+    with reading(browser, site.folder.as_uri() + "/") as reader:
+        reader.open("use", period="28d")
+        rows = {row[0]: row[1] for row in reader.table("From start to end")}
+        reader.tile("From start to end").get_by_role("button", name="Table").click()
+        reader.tile("From start to end").locator(".chart .mark-rect path").first.hover()
+        shown = reader.tab.wait_for_selector(".tooltip:not([hidden])").inner_text()
+        assert shown.split("\n")[0] == "Plays"
+        assert f"{rows['Plays']:,.0f}" in shown
+        assert reader.trouble == []
+
+
 def test_tiles_are_saved_as_csv_and_png(browser: Any, site: Site, tmp_path: Path) -> None:
     def saved(reader: Reader, title: str, kind: str) -> bytes:
         with reader.tab.expect_download() as waiting:
