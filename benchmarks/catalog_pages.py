@@ -2,8 +2,8 @@
 
     python -m benchmarks.catalog_pages [--tables 1000] [--columns 20] [--folder DIR]
 
-Needs Playwright and Chromium (CHROMIUM, by default /usr/bin/chromium). Prints one JSON object. Times are those of the
-page: from the start of the navigation until the catalog is shown, and from a key until its results are in the document.
+Needs Playwright and Chromium (see pipeline/dev/browser.py). Prints one JSON object. Times are those of the page: from
+the start of the navigation until the catalog is shown, and from a key until its results are in the document.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import os
 import random
 import statistics
 import tempfile
@@ -19,13 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipeline.dev.browser import FLAGS, program
 from pipeline.portal import assets
 from pipeline.portal.catalog.entries import Catalog, Column, Day, Figures, Metric, Profile, Quality, Table, Term
 from pipeline.portal.catalog.payload import payload
 from pipeline.portal.catalog.quality import score
 from pipeline.portal.script import data_file
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 OPENED = """
 addEventListener('DOMContentLoaded', () => new MutationObserver(() => {
     if (!window.opened && document.querySelector('#catalog-search')) window.opened = performance.now();
@@ -177,7 +176,7 @@ def measured(folder: Path, repeats: int = 5) -> dict[str, Any]:
     searched: dict[str, list[tuple[float, float]]] = {}
     results: dict[str, int] = {}
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=FLAGS)
+        browser = play.chromium.launch(executable_path=program(), args=list(FLAGS))
         for _ in range(repeats):
             page = browser.new_page()
             page.add_init_script(OPENED)

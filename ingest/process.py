@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def lean_process() -> None:
     """Prepare one of Lakemesh's own processes for many small objects; only for processes that do not load SQLMesh.
 
-    At its first conversion of Python values pyarrow imports pandas, if installed, only to recognise pandas' types;
-    that takes 0.25 s and 60 MB. After this call the process cannot import pandas.
+    After this call the process cannot import pandas, see `without_pandas`.
     """
     if "pandas" not in sys.modules:
         sys.meta_path.insert(0, _WithoutPandas)
     collect_rarely()
+
+
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """Keep pandas from being imported while the body runs, unless it is loaded.
+
+    At its first conversion of Python values pyarrow imports pandas, if installed, only to recognise pandas' types;
+    that takes 0.25 s and 60 MB. Where pandas is needed afterwards, pyarrow imports it again.
+    """
+    if "pandas" in sys.modules or _WithoutPandas in sys.meta_path:
+        yield
+        return
+    sys.meta_path.insert(0, _WithoutPandas)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_WithoutPandas)
 
 
 def collect_rarely() -> None:

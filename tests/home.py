@@ -129,6 +129,7 @@ def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Use this project for all further plans, runs and cycles of this process and of tests/worker.py."""
     patch.setattr("tests.home.PROJECT", folder)
     patch.setattr("pipeline.warehouse.project.PROJECT", folder)
+    patch.setattr("pipeline.cycle.up_to_date.PROJECT", folder)
     return folder
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from ingest.settings import settings
+from pipeline.dev.browser import FLAGS, program
 from pipeline.lake import Lake
 from pipeline.portal.publication import CURRENT, address
 from pipeline.portal.script import read_data_file
-from tests.pipeline.portal.conftest import FLAGS
 from tests.pipeline.portal.reading import reading
-
-CHROMIUM = "/usr/bin/chromium"
 
 
 def main() -> int:
@@ -24,10 +22,10 @@ def main() -> int:
     pages = list(read_data_file(releases.store.get(CURRENT))["pages"])
     places = [item["name"] if isinstance(item, dict) else item for item in pages]
     places += ["metrics", "metrics/plays", "catalog", "catalog/table/gold.activity_engagement_metrics"]
-    places += ["catalog/lineage/silver.users.country_code", "catalog/star/revenue", "catalog/glossary"]
+    places += ["catalog/lineage/silver.users.country_code", "catalog/star/gold/revenue", "catalog/glossary"]
     trouble: list[str] = []
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = driver.chromium.launch(executable_path=program(), args=list(FLAGS))
         for place in places:
             with reading(browser, base) as reader:
                 reader.open(place)

@@ -66,7 +66,7 @@ def report(
     by_name = {target.name: target for target in targets}
     if not by_name:
         return []
-    path = Path(options.lake_home) / "alerts.json"
+    path = _path(options)
     known = _read(path)
     reported = dict(known)
     failures: list[str] = []
@@ -95,6 +95,15 @@ def report(
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)
     return failures
+
+
+def is_silent(options: Settings) -> bool:
+    """Whether no problem lasts, and no channel misses a report."""
+    return not _read(_path(options))
+
+
+def _path(options: Settings) -> Path:
+    return Path(options.lake_home) / "alerts.json"
 
 
 def _due(before: _Reported | None, event: str, now: dt.datetime) -> tuple[bool, _Reported]:

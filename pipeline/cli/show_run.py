@@ -52,6 +52,8 @@ def show_run(summary: RunSummary) -> str:
         "unchanged": f"nothing new to publish: readers have release {summary.state}",
         "held": f"readers stay on release {summary.state} after a rollback; `lake publish` resumes publishing",
     }
+    if summary.due_at:
+        items.append(f"nothing is new, and nothing is due before {summary.due_at:%Y-%m-%d %H:%M} UTC")
     items.append(words.get(summary.outcome, f"not published: {_kept(summary)}"))
     items += [show_pages(summary.pages)] if summary.pages and summary.pages.files else []
     items += [show_served(summary.served)] if summary.served else []

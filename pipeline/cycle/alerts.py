@@ -14,30 +14,46 @@ from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 
 
+class Alerts:
+    """What a cycle reports to whom.
+
+    Attributes:
+        channels: those of the settings, set up before anything can fail; the cycle adds those of SQLMesh.
+    """
+
+    def __init__(self, lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) -> None:
+        self.channels: list[Channel] = lake.alerts
+        self._lake, self._summary, self._now = lake, summary, now
+        self._violations: tuple[dict[str, str], set[str]] | None = None
+
+    def violations(self) -> tuple[dict[str, str], set[str]]:
+        """Contract violations of all feeds by name of the alert, and the alerts whose state is unknown."""
+        if self._violations is None:
+            self._violations = _violations(self._lake, self._summary, self._now())
+        return self._violations
+
+
 @contextmanager
-def alerting(lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) -> Iterator[list[Channel]]:
+def alerting(lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) -> Iterator[Alerts]:
     """Report failures of the cycle and contract violations after the body.
 
     Nothing is reported if the body raises.
-
-    Yields:
-        The channels to report to. Those of the settings are set up before anything can fail; the body may add others.
     """
-    targets, options = lake.alerts, lake.options
-    yield targets
+    alerts, options = Alerts(lake, summary, now), lake.options
+    yield alerts
     own = [error for error in summary.errors if error != summary.unserved]
     problems: dict[str, str] = {}
     if own or (summary.exit_code and not summary.unserved):
         problems["cycle"] = "\n".join(own)
     if summary.unserved:
         problems["serving"] = summary.unserved
-    summary.broken_promises, unseen = _violations(lake, summary, now())
+    summary.broken_promises, unseen = alerts.violations()
     if options.serving_dsn and "serve" not in summary.seconds:
         unseen.add("serving")
-    if options.smtp_host and not any(target.name == "mail" for target in targets):
+    if options.smtp_host and not any(target.name == "mail" for target in alerts.channels):
         summary.warnings.append("SMTP_HOST is set without SMTP_SENDER and SMTP_RECIPIENTS: no mail is sent")
     with summary.contained("alerts"):
-        summary.warnings += report({**problems, **summary.broken_promises}, targets, options, now(), unseen)
+        summary.warnings += report({**problems, **summary.broken_promises}, alerts.channels, options, now(), unseen)
 
 
 def _violations(lake: Lake, summary: RunSummary, now: dt.datetime) -> tuple[dict[str, str], set[str]]:

@@ -7,25 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ingest.contracts.contract import contracts
-from ingest.errors import Busy, DamagedLake, RetriableError
+from ingest.errors import Busy, RetriableError
+from ingest.process import without_pandas
 from ingest.records.report import Progress as IngestProgress
-from ingest.settings import Settings
 from ingest.storage.lock import file_lock
-from pipeline.alerting.alert import Channel
-from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
-from pipeline.cycle.alerts import alerting
+from pipeline.alerting.report import is_silent
+from pipeline.cycle import up_to_date
+from pipeline.cycle.alerts import Alerts, alerting
 from pipeline.cycle.ingest import IngestSummary, ingest_all
-from pipeline.cycle.marking import behind
-from pipeline.cycle.pages import write_pages
-from pipeline.cycle.publication import audit_and_publish, gate_of
-from pipeline.cycle.record import record
+from pipeline.cycle.record import record_later
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
-from pipeline.state import interval_log as history
-from pipeline.warehouse.damage import lake_damage
-from pipeline.warehouse.project import Computed, Progress, Project, open_project
+
+if TYPE_CHECKING:  # a cycle that finds nothing does not load SQLMesh, which takes a second
+    from pipeline.warehouse.project import Progress
 
 ATTEMPTS = 3
 """Maximum number of attempts of a cycle; it restarts when a load was committed while it ran."""
@@ -53,24 +50,18 @@ def run_cycle(
     """
     summary = RunSummary(now(), "failed")
 
-    def work(channels: list[Channel]) -> None:
+    def work(alerts: Alerts) -> None:
         for _ in range(ATTEMPTS):
-            with summary.stage("ingest"), summary.contained("ingest") as loading:
-                summary.ingest = _merged(summary.ingest, ingest_all(lake, feeds, ingesting))
-            if loading.error:  # the lake itself failed, so there is nothing to compute from
-                return
-            is_over = True
-            with (
-                summary.stage("load project"),
-                summary.contained("the project"),
-                open_project(lake.state, computing) as project,
-            ):
-                channels += _sqlmesh_channels(project, lake.options)
-                with summary.contained("the run"):
-                    is_over = _run_and_publish(lake, project, summary, now())
-                if is_over:
-                    _record(project, summary)
-            if is_over:
+            with without_pandas():
+                with summary.stage("ingest"), summary.contained("ingest") as loading:
+                    summary.ingest = _merged(summary.ingest, ingest_all(lake, feeds, ingesting))
+                if loading.error:  # the lake itself failed, so there is nothing to compute from
+                    return
+                if _is_up_to_date(lake, summary, alerts, now()):
+                    return
+            from pipeline.cycle.compute import compute
+
+            if compute(lake, summary, alerts.channels, now(), computing):
                 return
         summary.failed(RetriableError("loads keep being committed while models are computed; the next cycle retries"))
 
@@ -87,15 +78,10 @@ def publish_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> Run
     """
     summary = RunSummary(now, "failed")
 
-    def work(channels: list[Channel]) -> None:
-        with summary.contained("the project"), open_project(lake.state) as project:
-            channels += _sqlmesh_channels(project, lake.options)
-            with summary.contained("the publication"):
-                project.require_tables()
-                summary.outcome = "not published"
-                audit_and_publish(lake, project, summary, now, resume=True)
-                write_pages(lake, project, contracts(), summary)
-            _record(project, summary)
+    def work(alerts: Alerts) -> None:
+        from pipeline.cycle.compute import publish_now
+
+        publish_now(lake, summary, alerts.channels, now)
 
     return _cycle(work, lake, summary, wait_seconds, lambda: now)
 
@@ -119,7 +105,7 @@ def serve_release(lake: Lake, summary: RunSummary, wait_seconds: float) -> None:
 
 
 def _cycle(
-    work: Callable[[list[Channel]], None],
+    work: Callable[[Alerts], None],
     lake: Lake,
     summary: RunSummary,
     wait_seconds: float,
@@ -128,16 +114,22 @@ def _cycle(
     """Run one cycle exclusively, and report its failures.
 
     Args:
-        work: the steps of the cycle; receives the alert channels and may add to them.
+        work: the steps of the cycle; may add alert channels.
 
     Raises:
         Busy: another cycle is in progress.
     """
-    with alerting(lake, summary, now) as channels:
+    with alerting(lake, summary, now) as alerts:
         with summary.contained("the cycle", reraise=(Busy,)) as cycle, exclusive_cycle(lake, wait_seconds):
             _read_release(lake, summary)
-            work(channels)
+            work(alerts)
             serve_release(lake, summary, wait_seconds)
+            if summary.due_at:
+                record_later(lake.options, summary)
+                if summary.errors:  # the channels of SQLMesh's configuration get them too
+                    from pipeline.cycle.compute import add_channels
+
+                    add_channels(lake, alerts.channels)
         if cycle.error:
             _read_release(lake, summary)
         if summary.ingest:
@@ -150,16 +142,17 @@ def _read_release(lake: Lake, summary: RunSummary) -> None:
         summary.read_release(lake.releases)
 
 
-def _sqlmesh_channels(project: Project, options: Settings) -> list[Channel]:
-    return [sqlmesh_channel(item, number) for number, item in enumerate(project.take_targets(options), 1)]
-
-
-def _record(project: Project, summary: RunSummary) -> None:
-    """Record the cycle in the warehouse."""
-    if summary.ingest:
-        summary.merge_ingest(summary.ingest)
-    with summary.contained("the record of the cycle"):
-        record(project.engine, summary)
+def _is_up_to_date(lake: Lake, summary: RunSummary, alerts: Alerts, now: dt.datetime) -> bool:
+    """Whether the cycle is over because it found nothing new, nothing is due, and nothing failed before."""
+    before = up_to_date.read(lake.options)
+    if before is None or summary.ingest is None or not up_to_date.found_nothing(summary.ingest):
+        return False
+    if not is_silent(lake.options) or any(alerts.violations()):
+        return False
+    with summary.stage("compare"), summary.contained("the comparison with the cycle before"):
+        if before.holds(lake, now):
+            summary.outcome, summary.due_at = "unchanged", before.due_at
+    return summary.due_at is not None
 
 
 @contextmanager
@@ -174,58 +167,6 @@ def exclusive_cycle(lake: Lake, wait_seconds: float) -> Iterator[None]:
     busy = f"another cycle is in progress in {home}; wait for it, or use --wait"
     with file_lock(path, busy, wait_seconds), lake.state.cycle_lock(wait_seconds):
         yield
-
-
-def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.datetime) -> bool:
-    """Compute, audit and publish.
-
-    Returns:
-        Whether the cycle is over; False if a load was committed during it, so that it must restart.
-    """
-    project.require_tables()
-    summary.outcome = "not published"
-    is_complete = False
-    with summary.stage("run"), summary.contained("the run") as running:
-        try:
-            is_complete = project.run(now)
-        except RetriableError as error:
-            raise _damage(lake, project, now) or error from error
-    for name, done in project.console.computed.items():
-        total = summary.computed.setdefault(name, Computed())
-        total.dates |= done.dates
-        total.audits += done.audits
-        total.failed_audits += done.failed_audits
-        total.seconds += done.seconds
-    summary.warnings += project.console.warnings
-    if not is_complete:
-        summary.errors += project.console.errors
-        summary.exit_code = max(summary.exit_code, 1)
-        with summary.contained("the audits that failed"):
-            summary.audits += gate_of(lake, project).failed_audits(summary.failed)
-        with summary.contained("the check for damaged files"):
-            if not (running.error or project.console.failed_audits) and (damage := _damage(lake, project, now)):
-                summary.failed(damage)
-        return True
-    # dates of lost ledgers cannot be marked: do not wait for them, the publication names what it lacks
-    lost = set(summary.ingest.lost) if summary.ingest else set()
-    if summary.ingest and summary.ingest.is_marked and set(behind(lake, project)) - lost:
-        return False
-    audit_and_publish(lake, project, summary, now)
-    if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
-        summary.outcome = "not published"  # new data is loaded, but its dates are not marked yet
-    write_pages(lake, project, contracts(), summary)
-    with summary.stage("house-keeping"), summary.contained("housekeeping"):
-        project.clean_up()
-        with lake.state.open() as state:
-            history.collect(state)
-    return True
-
-
-def _damage(lake: Lake, project: Project, now: dt.datetime) -> DamagedLake | None:
-    """Find damaged bronze files after a failed run, reading the files of the missing dates."""
-    due, _ = project.missing(now)
-    dates = {day for days in due.values() for day in days}
-    return lake_damage(lake.store, contracts().values(), dates)
 
 
 def _merged(before: IngestSummary | None, after: IngestSummary) -> IngestSummary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
+from pipeline.access.privacy import FOLDER as PRIVACY
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from pipeline.metrics.definition import REPORTING_CURRENCY
@@ -20,7 +22,7 @@ from pipeline.portal.guard import Guard
 from pipeline.portal.publication import Sources, refresh
 from pipeline.process.contain import contained
 from pipeline.releases.release import Releases
-from pipeline.warehouse.classes import Classes, project_classes
+from pipeline.warehouse.classes import MINIMUM_GROUP_SIZE, Classes, project_classes
 from pipeline.warehouse.project import Project
 
 METRICS, DASHBOARDS = "metrics", "dashboards"
@@ -30,14 +32,24 @@ def sources(project: Project, published: Releases, contracts: Mapping[str, Contr
     """What the project's pages are made from."""
     currency = str(project.context.config.variables.get(REPORTING_CURRENCY) or "")
     folder = Path(project.context.path)
-    metrics, dashboards = folder / METRICS, folder / DASHBOARDS
 
     @cache
     def classes() -> Classes:
         return project_classes(project.context, contracts)
 
-    catalog = CatalogPages(published, project.context, contracts, metrics, dashboards, classes)
-    return Sources(metrics, dashboards, currency, catalog, lambda: Guard.of(classes()))
+    catalog = CatalogPages(published, project.context, contracts, classes)
+    rules = _rules(folder, project.context.config.variables.get(MINIMUM_GROUP_SIZE), contracts)
+    return Sources(folder / METRICS, folder / DASHBOARDS, currency, catalog, lambda: Guard.of(classes()), rules)
+
+
+def _rules(folder: Path, minimum: object, contracts: Mapping[str, Contract]) -> str:
+    """Changes with what the classes of columns and the sizes of groups follow from, beside the models of a release."""
+    found = hashlib.sha256(f"{minimum}\n".encode())
+    for path in sorted((folder / PRIVACY).glob("*.yaml")):
+        found.update(path.name.encode() + path.read_bytes())
+    for feed in sorted(contracts):
+        found.update(contracts[feed].model_dump_json().encode())
+    return found.hexdigest()[:16]
 
 
 def write_pages(lake: Lake, project: Project, contracts: Mapping[str, Contract], summary: RunSummary) -> None:

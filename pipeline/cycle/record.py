@@ -2,22 +2,71 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import os
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ingest.settings import Settings
+from ingest.storage.folders import make_folder
 from pipeline.cycle.summary import RunSummary
 from pipeline.process.redact import redact
-from pipeline.warehouse.engine import Engine
-from pipeline.warehouse.operations import AUDITS, RUNS
+
+if TYPE_CHECKING:  # a cycle that finds nothing opens no engine
+    from pipeline.warehouse.engine import Engine
+
+_TABLE = "operations.runs"
 
 
 def record(engine: Engine, summary: RunSummary) -> None:
     """Append a cycle to the record."""
-    if not engine.adapter.table_exists("operations.runs"):
+    from pipeline.warehouse.operations import AUDITS, RUNS
+
+    if not engine.adapter.table_exists(_TABLE):
         return
-    run_id = f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    cycle = _row(summary)
+    engine.insert(_TABLE, RUNS, [cycle])
+    audits = [(cycle[0], item.name, item.scope, item.rows, item.blocks) for item in summary.audits]
+    engine.insert("operations.audits", AUDITS, audits)
+
+
+def record_later(options: Settings, summary: RunSummary) -> None:
+    """Keep the record of a cycle that did not open the warehouse, for `insert_waiting` of a later one."""
+    path = _waiting(options)
+    make_folder(path.parent, options.lake_folder_mode)
+    run_id, started_at, *rest = _row(summary)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps([run_id, started_at.isoformat(), *rest]) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def insert_waiting(engine: Engine, options: Settings) -> None:
+    """Append the cycles of `record_later` to the record. A crash in between doubles none."""
+    path = _waiting(options)
+    cycles = list(_read(path))
+    if not cycles or not engine.adapter.table_exists(_TABLE):
+        return
+    from sqlglot import exp
+
+    from pipeline.warehouse.operations import RUNS
+
+    ids = [exp.Literal.string(cycle[0]) for cycle in cycles]
+    _, known = engine.select(exp.select("run_id").from_(_TABLE).where(exp.column("run_id").isin(*ids)))
+    recorded = {run_id for (run_id,) in known}
+    engine.insert(_TABLE, RUNS, [cycle for cycle in cycles if cycle[0] not in recorded])
+    path.unlink()
+
+
+def _row(summary: RunSummary) -> tuple[Any, ...]:
+    """The values of RUNS."""
     feeds = summary.ingest.feeds if summary.ingest else []
-    cycle = (
-        run_id,
+    return (
+        f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}",
         summary.started_at.replace(tzinfo=None),
         summary.outcome,
         summary.exit_code,
@@ -28,6 +77,16 @@ def record(engine: Engine, summary: RunSummary) -> None:
         sum(summary.seconds.values()),
         redact("\n".join(summary.errors)),
     )
-    engine.insert("operations.runs", RUNS, [cycle])
-    audits = [(run_id, item.name, item.scope, item.rows, item.blocks) for item in summary.audits]
-    engine.insert("operations.audits", AUDITS, audits)
+
+
+def _waiting(options: Settings) -> Path:
+    return Path(options.lake_home) / "cycles.jsonl"
+
+
+def _read(path: Path) -> Iterator[tuple[Any, ...]]:
+    """The kept cycles; a last line that a crash cut is skipped."""
+    with suppress(FileNotFoundError):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):
+                run_id, started_at, *rest = json.loads(line)
+                yield (run_id, dt.datetime.fromisoformat(started_at), *rest)

@@ -31,6 +31,7 @@ class RunSummary:
         state: number of the release that readers get, however the cycle ended; None before the first, and if the
             releases cannot be read.
         is_state_known: whether the releases could be read.
+        due_at: when the next interval is due, if nothing was new or due and SQLMesh was not loaded; otherwise None.
         ingest: what was loaded; None if the cycle only publishes.
         computed: computed dates, by model.
         broken_promises: contract violations, by name of the alert.
@@ -50,6 +51,7 @@ class RunSummary:
     outcome: str = "not published"
     state: int | None = None
     is_state_known: bool = False
+    due_at: dt.datetime | None = None
     ingest: IngestSummary | None = None
     computed: dict[str, Computed] = field(default_factory=dict)
     broken_promises: Mapping[str, str] = field(default_factory=dict)

@@ -5,12 +5,12 @@ Needs the extra `dev` and Chromium; the release should be of the demo's sample, 
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
 from ingest.errors import ConfigError, LakemeshError
 from ingest.settings import PROJECT, settings
+from pipeline.dev.browser import FLAGS, program
 from pipeline.portal.publication import address
 from pipeline.releases.release import Releases
 
@@ -22,7 +22,6 @@ PICTURES = {
 """Name of the file: address of the page, colours, and height in pixels."""
 WIDTH = 1280
 MOST_BYTES = 200_000
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
 
 def take(index: Path, folder: Path) -> list[Path]:
@@ -37,13 +36,10 @@ def take(index: Path, folder: Path) -> list[Path]:
     """
     from playwright.sync_api import sync_playwright
 
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        raise ConfigError("Chromium is not installed; apt-get install chromium")
     folder.mkdir(parents=True, exist_ok=True)
     taken = []
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=list(FLAGS))
+        browser = driver.chromium.launch(executable_path=program(), args=list(FLAGS))
         for name, (page, scheme, height) in PICTURES.items():
             is_dark = scheme == "dark"
             tab = browser.new_page(

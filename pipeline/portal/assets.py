@@ -11,13 +11,12 @@ from pipeline.portal.script import digest
 FOLDER = Path(__file__).parent / "assets"
 CATALOG = ("search", "sql", "draw", "pages", "table", "quality", "lineage")
 SCRIPTS = (
-    *("app", "cubes", "charts", "views", "export", "tiles", "dashboard", "metrics"),
+    *("app", "cubes", "charts", "specs", "labels", "series", "views"),
+    *("export", "tiles", "dashboard", "metrics"),
     *(f"catalog-{name}" for name in CATALOG),
 )
-"""Scripts of the application, in the order in which they build on each other; one that does not exist is left out."""
+"""Scripts of the application, in the order in which they build on each other."""
 STYLES = ("base", "catalog")
-
-
 CHARTS = "vl-convert-python"
 """The package with the library of charts, the extra `portal`; it is loaded only to make that file."""
 
@@ -34,8 +33,8 @@ def is_installed() -> bool:
 def application() -> dict[str, tuple[str, bytes]]:
     """The application of this version: its files as (key below portal/, content), by `boot`, `script` and `style`."""
     boot = (FOLDER / "boot.js").read_bytes()
-    script = b"".join(path.read_bytes() for name in SCRIPTS if (path := FOLDER / f"{name}.js").exists())
-    style = b"".join(path.read_bytes() for name in STYLES if (path := FOLDER / f"{name}.css").exists())
+    script = b"".join((FOLDER / f"{name}.js").read_bytes() for name in SCRIPTS)
+    style = b"".join((FOLDER / f"{name}.css").read_bytes() for name in STYLES)
     return {
         "boot": (f"app/boot-{digest(boot)}.js", boot),
         "script": (f"app/app-{digest(script)}.js", script),
@@ -57,8 +56,10 @@ def vega() -> bytes:
 
 @cache
 def writer() -> str:
-    """Changes with the code that makes data files, so that another version reads every page again."""
-    return digest(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+    """Changes with the code that makes data files, catalog and metrics included: a new version makes all of them."""
+    here = Path(__file__).parent
+    folders = (here, here / "catalog", here.parent / "metrics")
+    return digest(b"".join(path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))))
 
 
 def index() -> bytes:

@@ -76,7 +76,6 @@ class Tile(BaseModel):
     kind: Kind
     title: str = ""
     question: str = ""
-    owner: str = ""
     metrics: tuple[str, ...] = ()
     by: str | None = None
     grain: Grain | None = None
@@ -185,9 +184,7 @@ def _dashboard(path: Path, metrics: Mapping[str, Metric]) -> Dashboard:
     for number, tile in enumerate(page.tiles, 1):
         _check(path, number, tile, metrics)
         title = tile.title or metrics[tile.metrics[0]].label
-        tiles.append(
-            tile.model_copy(update={"id": _id(tile, number), "title": title, "owner": tile.owner or page.owner})
-        )
+        tiles.append(tile.model_copy(update={"id": _id(tile, number), "title": title}))
     used = [metrics[item] for tile in tiles for item in tile.metrics]
     for dimension in page.filters:
         if not any(dimension in metric.dimensions for metric in used):

@@ -35,10 +35,6 @@ class Facts:
             "withheld": [dict(item) for item in self.withheld],
         }
 
-    def normal(self) -> Self:
-        """The same as a small file would say it."""
-        return self.of(self.as_json())
-
     @classmethod
     def of(cls, small: Mapping[str, Any]) -> Self:
         """What a small file says."""

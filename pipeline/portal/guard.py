@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
-from sqlglot import exp, parse_one
 
 from ingest.contracts.classes import Class
 from ingest.errors import ConfigError
@@ -14,9 +13,10 @@ from ingest.sql import dotted, identifier
 from ingest.text import printable
 from pipeline.metrics.definition import Metric, base_names
 from pipeline.metrics.measure import Kind
+from pipeline.portal.columns import reads
 from pipeline.portal.dashboard import Dashboard
+from pipeline.portal.table import tables_of
 from pipeline.warehouse.classes import Classes
-from pipeline.warehouse.engine import DIALECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,11 @@ class Guard:
         restricted = {table: frozenset(classes.restricted(table)) for table in tables}
         return cls(restricted, quasi, sizes, classes.minimum_group_size)
 
-    def check(self, page: Dashboard, definitions: Mapping[str, Metric]) -> None:
+    def check(self, page: Dashboard, definitions: Mapping[str, Metric], columns: Mapping[str, Iterable[str]]) -> None:
         """Refuse a page that would show a personal column.
+
+        Args:
+            columns: names of the columns of the release, by table.
 
         Raises:
             ConfigError: it names tile and column.
@@ -65,23 +68,26 @@ class Guard:
                             f"{place}: {metric.table}.{bad[0]} is personal (direct or sensitive); no page shows it"
                         )
             if tile.sql:
-                self._check_sql(place, tile.sql)
+                self._check_sql(place, tile.sql, columns)
 
-    def _check_sql(self, place: str, sql: str) -> None:
-        """Refuse a query that names a restricted column of a table that it reads, or all columns of such a table."""
-        tree = parse_one(sql, dialect=DIALECT)
-        named = {column.name for column in tree.find_all(exp.Column)}
-        has_star = any(
-            isinstance(item, exp.Star) for select in tree.find_all(exp.Select) for item in select.expressions
-        )
-        for table in tree.find_all(exp.Table):
-            name = f"{table.db}.{table.name}"
-            restricted = self.restricted.get(name, frozenset())
-            bad = sorted(restricted if has_star else restricted & named)
-            if bad:
-                raise ConfigError(
-                    f"{place}: {name}.{printable(bad[0])} is personal (direct or sensitive); no page shows it"
-                )
+    def _check_sql(self, place: str, sql: str, columns: Mapping[str, Iterable[str]]) -> None:
+        """Refuse a query that reads a restricted column, or of which it is not known that it reads none."""
+        restricted = {table: self.restricted.get(table, frozenset()) for table in tables_of(sql)}
+        if not any(restricted.values()):
+            return
+        found = reads(sql, columns)
+        for table, names in sorted(restricted.items()):
+            for name in sorted(names):
+                if any(table == other and _overlap(name.lower(), path) for other, path in found.columns):
+                    raise ConfigError(
+                        f"{place}: {table}.{printable(name)} is personal (direct or sensitive); no page shows it"
+                    )
+        if found.unresolved:
+            table, names = next((table, names) for table, names in sorted(restricted.items()) if names)
+            raise ConfigError(
+                f"{place}: {table}.{printable(min(names))} is personal (direct or sensitive); no page shows it, and "
+                f"'{printable(found.unresolved[0])}' may read it: name each column with its table"
+            )
 
     def too_small(self, connection: duckdb.DuckDBPyConnection, metric: Metric, dimension: str) -> set[str | None]:
         """The values of a metric's dimension whose group is too small to be shown, over all periods of its table.
@@ -104,6 +110,11 @@ class Guard:
             """
         ).fetchall()
         return {row[0] for row in rows}
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two columns are the same, or one is a field of the other."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 NOTHING = Guard()

@@ -14,23 +14,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from ingest.errors import ConfigError
-from pipeline.metrics.definition import load_metrics
+from pipeline.metrics.definition import Metric, load_metrics
 from pipeline.portal import assets
-from pipeline.portal.dashboard import load_dashboards
+from pipeline.portal.dashboard import Dashboard, load_dashboards
 from pipeline.portal.facts import Facts
 from pipeline.portal.guard import NOTHING, Guard
+from pipeline.portal.keys import CURRENT, FOLDER, INDEX
 from pipeline.portal.script import data_file, read_data_file
 from pipeline.portal.write import FORMAT, Pages, keys_of, write
 from pipeline.releases.release import Release, Releases
 
-FOLDER = "portal"
-INDEX, CURRENT = f"{FOLDER}/index.html", f"{FOLDER}/current.js"
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
 _FRESH = {"Cache-Control": "no-cache"}
 _TYPES = {
@@ -39,8 +40,8 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
 }
 
-Catalog = Callable[[Release], Mapping[str, Any]]
-"""Makes the catalog's data files of a release, by name."""
+Catalog = Callable[[Release, duckdb.DuckDBPyConnection, Mapping[str, Metric], Sequence[Dashboard]], Mapping[str, Any]]
+"""Makes the catalog's data files of a release, by name, from a connection to it and the definitions of its pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Sources:
         catalog: None for pages without a catalog.
         guard: makes the rules for what no page shows; None for tables without personal columns. It is asked only when
             pages are written.
+        rules: changes with what the guard and the classes in the catalog follow from; cheap, since it is always asked.
     """
 
     metrics: Path
@@ -60,13 +62,14 @@ class Sources:
     currency: str = ""
     catalog: Catalog | None = None
     guard: Callable[[], Guard] | None = None
+    rules: str = ""
 
     def digest(self) -> str:
-        """Changes with every definition, and with the version of the application."""
+        """Changes with every definition, the rules for what no page shows, and the version of the application."""
         paths = sorted([*self.metrics.glob("*.yaml"), *self.dashboards.glob("*.yaml")])
         content = [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in paths]
         app = [key for key, _ in assets.application().values()] + [assets.vega_key()]
-        about = json.dumps([assets.writer(), content, app, self.currency, self.catalog is not None])
+        about = json.dumps([assets.writer(), content, app, self.currency, self.catalog is not None, self.rules])
         return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
@@ -123,8 +126,8 @@ def with_pages(published: Releases) -> set[int]:
 def refresh(published: Releases, sources: Sources, facts: Facts | None = None) -> Written | None:
     """Bring the stored pages up to date: those of the release that readers get, and of the newest if it is another.
 
-    Costs three small reads if nothing changed. Safe to interrupt at any point; readers see a release's pages once
-    `current.js` names them.
+    Costs four small reads and a listing of the releases if nothing changed, one read more while a newer release is
+    withheld. Safe to interrupt at any point; readers see a release's pages once `current.js` names them.
 
     Args:
         facts: of the newest release; None keeps what its pages say.
@@ -143,22 +146,29 @@ def refresh(published: Releases, sources: Sources, facts: Facts | None = None) -
     pages: list[str] = []
     files: list[str] = []
     left_out: dict[str, str] = {}
+    smalls: dict[int, Mapping[str, Any]] = {}
     made_any = False
     for number in sorted({current, newest}):
         small = _small(published, number)
         if small is None or (number == newest and small.get("sources") != sources.digest()):
-            made_any = True
             made = _make(published, sources, number, small, facts if number == newest else None)
             files += _put(published, made)
             pages += made.read
             left_out |= made.left_out
-        elif facts is not None and number == newest and Facts.of(small) != facts.normal():
-            _put_small(published, small | facts.as_json())
+            small, made_any = dict(made.small), True
+        elif facts is not None and number == newest and (new := small | facts.as_json()) != small:
+            small = new
+            _put_small(published, small)
+        smalls[number] = small
     index = assets.index()
     if _get(published, INDEX) != index:
         published.store.put(INDEX, index, _headers(INDEX))
-    deleted = _prune(published) if made_any else 0
-    follow(published)
+    deleted = 0
+    if made_any:
+        deleted = _prune(published)
+        follow(published)  # readers may have been rolled back meanwhile
+    else:
+        _follow(published, pointer, smalls[current])
     return Written(current, tuple(dict.fromkeys(pages)), tuple(files), deleted, left_out)
 
 
@@ -169,12 +179,15 @@ def follow(published: Releases) -> bool:
         Whether that release has pages; otherwise there are no current ones.
     """
     pointer = published.pointer()
-    small = _small(published, int(pointer["state"])) if pointer else None
+    return _follow(published, pointer, _small(published, int(pointer["state"])) if pointer else None)
+
+
+def _follow(published: Releases, pointer: Mapping[str, Any], small: Mapping[str, Any] | None) -> bool:
     if small is None:
         if _get(published, CURRENT) is not None:
             published.store.delete([CURRENT])
         return False
-    data = data_file("release", small | {"is_held": bool(pointer.get("held"))})
+    data = data_file("release", {**small, "is_held": bool(pointer.get("held"))})
     if _get(published, CURRENT) != data:
         published.store.put(CURRENT, data, _headers(CURRENT))
     return True
@@ -193,7 +206,7 @@ def _make(
     connection = published.connect(number)
     connection.execute("SET threads = 1")  # many small queries: more threads cost more than they spare
     try:
-        catalog = sources.catalog(release) if sources.catalog else {}
+        catalog = sources.catalog(release, connection, definitions, dashboards) if sources.catalog else {}
         guard = sources.guard() if sources.guard else NOTHING
         made = write(release, connection, definitions, dashboards, facts, before, sources.currency, catalog, guard)
     finally:
@@ -253,4 +266,4 @@ def _get(published: Releases, key: str) -> bytes | None:
 
 def _headers(key: str) -> dict[str, str]:
     is_named_by_content = "/app/" in f"/{key}" or "/data/" in f"/{key}"
-    return {"Content-Type": f"{_TYPES[Path(key).suffix]}; charset=utf-8"} | (_KEPT if is_named_by_content else _FRESH)
+    return {"Content-Type": _TYPES[Path(key).suffix]} | (_KEPT if is_named_by_content else _FRESH)

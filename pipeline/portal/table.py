@@ -40,7 +40,7 @@ class Shown(BaseModel):
 
 
 def tables_of(sql: str) -> set[str]:
-    """The tables that a query reads, as `schema.table`.
+    """The tables that a query reads, as `schema.table` in lower case.
 
     Raises:
         ConfigError: it is not exactly one SELECT over tables of a release.
@@ -52,12 +52,17 @@ def tables_of(sql: str) -> set[str]:
         raise ConfigError(f"{place} cannot be parsed: {printable(str(error).splitlines()[0])}") from None
     if len(found) != 1 or not isinstance(found[0], exp.Query):
         raise ConfigError(f"{place}: expected exactly one SELECT")
-    named = {cte.alias for cte in found[0].find_all(exp.CTE)}
-    tables = {f"{table.db}.{table.name}" if table.db else table.name for table in found[0].find_all(exp.Table)} - named
-    if wrong := sorted(name for name in tables if "." not in name or name.startswith(".")):
-        raise ConfigError(
-            f"{place} reads {printable(wrong[0]) or 'a function'}; expected tables of a release, schema.table"
-        )
+    named = {cte.alias.lower() for cte in found[0].find_all(exp.CTE)}
+    tables = set()
+    for table in found[0].find_all(exp.Table):
+        is_plain = isinstance(table.this, exp.Identifier)
+        if is_plain and table.db and not table.catalog:
+            tables.add(f"{table.db}.{table.name}".lower())  # names in DuckDB do not depend on case
+        elif not is_plain or table.db or table.name.lower() not in named:
+            name = ".".join(part.name for part in table.parts if part.name) if is_plain else ""
+            raise ConfigError(
+                f"{place} reads {printable(name) or 'a function'}; expected tables of a release, schema.table"
+            )
     return tables
 
 

@@ -14,6 +14,7 @@ import duckdb
 from ingest.errors import ConfigError
 from pipeline.metrics.definition import REPORTING_CURRENCY, Metric, base_names
 from pipeline.metrics.measure import Kind
+from pipeline.metrics.period import last_of
 from pipeline.portal import assets
 from pipeline.portal.cubes import Cube, payload, read_cubes, recent_from, span
 from pipeline.portal.dashboard import Dashboard, Tile
@@ -70,21 +71,23 @@ def write(
         Every page of which the release has all tables and columns; the others are named in `left_out`.
     """
     known: dict[str, dict[str, Any]] = {page["name"]: page for page in (before or {}).get("pages", ())}
+    columns = {name: [column for column, *_ in table.columns] for name, table in release.tables.items()}
     files: dict[str, bytes] = {}
     pages, read = [], []
     left_out: dict[str, str] = {}
     for dashboard in dashboards:
         inputs = _inputs(release, definitions, dashboard, currency, guard)
         entry = known.get(dashboard.name, {})
-        if entry.get("inputs") != inputs:
+        today = release.published_at.date()
+        if entry.get("inputs") != _until(inputs, entry.get("last"), today):
             try:
-                guard.check(dashboard, definitions)
+                guard.check(dashboard, definitions, columns)
                 cubes = read_cubes(connection, definitions, dashboard, guard)
-                entry, written = _page(connection, definitions, dashboard, cubes, currency, release.published_at.date())
+                entry, written = _page(connection, definitions, dashboard, cubes, currency, today)
             except ConfigError as error:
                 left_out[dashboard.name] = str(error)
                 continue
-            entry["inputs"] = inputs
+            entry["inputs"] = _until(inputs, entry["last"], today)
             files |= written
             read.append(dashboard.name)
         pages.append(entry)
@@ -117,7 +120,7 @@ def keys_of(small: Mapping[str, Any]) -> set[str]:
 
 
 def _inputs(release: Release, definitions: Mapping[str, Metric], page: Dashboard, currency: str, guard: Guard) -> str:
-    """A digest of all that a page's files depend on: equal inputs give equal files."""
+    """A digest of all that a page's files depend on, but for the date that ends them: see `_until`."""
     names = dict.fromkeys(base for name in page.metrics() for base in (name, *base_names(definitions, name)))
     tables = {definitions[name].table for name in names} | page.tables()
     stored: dict[str, Any] = {}
@@ -143,6 +146,15 @@ def _inputs(release: Release, definitions: Mapping[str, Metric], page: Dashboard
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def _until(inputs: str, last: str | None, today: dt.date) -> str:
+    """The inputs with the last date that a page has, on which its files depend too: equal ones give equal files.
+
+    Args:
+        last: the last date of its numbers, ISO 8601; those after today do not count.
+    """
+    return f"{inputs}-{min(last, str(today))}" if last else inputs
+
+
 def _page(
     connection: duckdb.DuckDBPyConnection,
     definitions: Mapping[str, Metric],
@@ -153,6 +165,7 @@ def _page(
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A page's entry in the small file, and its files."""
     covered = span(cubes, today)
+    last = max((last_of(bounds[1], cube.grain) for cube in cubes if (bounds := cube.covers())), default=None)
     recent = recent_from(covered[1]) if covered else None
     tables = {tile.id: stored_table(connection, tile.sql, tile.columns) for tile in page.tiles if tile.sql}
     names = dict.fromkeys(item for name in page.metrics() for item in (name, *_inside(definitions, name)))
@@ -164,6 +177,7 @@ def _page(
         "period": page.period,
         "until": page.until,
         "from": str(covered[0]) if covered else None,
+        "recent": str(recent) if recent else None,
         "filters": [item for name in page.filters if (item := _filter(definitions, page, cubes, name))["values"]],
         "tiles": [_tile(tile) for tile in page.tiles],
         "metrics": {name: _metric(definitions, name, currency) for name in names},
@@ -175,6 +189,7 @@ def _page(
         "name": page.name,
         "title": page.title,
         "to": str(covered[1]) if covered else None,
+        "last": str(last) if last else None,
         "years": {},
     }
     entry["file"] = _put(files, f"page/{page.name}", value)

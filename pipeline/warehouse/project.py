@@ -185,6 +185,12 @@ class Project:
         withheld = {name: sorted(set(days) - set(due.get(name, ()))) for name, days in lacking.items()}
         return due, {name: days for name, days in withheld.items() if days}
 
+    def next_due(self, now: dt.datetime) -> dt.datetime:
+        """When the next interval of a model of production is due by its schedule, after `now`."""
+        models = [item.model for item in self.snapshots().values() if item.is_model and not item.is_symbolic]
+        due_at: dt.datetime = min(model.cron_next(now) for model in models)
+        return due_at
+
     def audit_scopes(self) -> dict[str, str]:
         """The scope of each standalone audit, which SQLMesh's state does not keep; see pipeline/releases/audits.py."""
         audits = self.context.standalone_audits.values()

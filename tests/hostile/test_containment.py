@@ -97,7 +97,7 @@ def test_failures_outside_gold_do_not_withhold_it(
         ("pipeline.cycle.ingest:ingest_feed", "KeyError", "(Contract(feed='activities'"),
         ("pipeline.cycle.alerts:contract_violations", "OverflowError", "([Contract(feed='users'"),
         ("pipeline.warehouse.project:Project.clean_up", "AttributeError", ""),
-        ("pipeline.cycle.cycle:record", "TypeError", ""),
+        ("pipeline.cycle.compute:record", "TypeError", ""),
         ("pipeline.releases.gate:prune", "ValueError", ""),
         ("pipeline.serving.serve:connect", "UnicodeError", ""),
         ("smtplib:SMTP_SSL", "RuntimeError", ""),

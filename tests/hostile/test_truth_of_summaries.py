@@ -26,7 +26,7 @@ STAGES = {
         1,
         "the marking of dates: unexpected KeyError",
     ),
-    ("pipeline.cycle.cycle:open_project", "ValueError", ""): ("failed", 1, "the project: unexpected ValueError"),
+    ("pipeline.cycle.compute:open_project", "ValueError", ""): ("failed", 1, "the project: unexpected ValueError"),
     ("pipeline.warehouse.project:Project.require_tables", "KeyError", ""): (
         "failed",
         1,

@@ -3,6 +3,7 @@
 //   lakemesh.route(name, render, {label, order})   a view: render(main, path, parameters) for #/name/…; with a label it
 //                                                  stands in the navigation. `path` is the rest, a list of decoded parts
 //   lakemesh.el(tag, attributes, ...children)      an element; text is always text, never markup
+//   lakemesh.own(object, key)                      the value of a key that may be any text, such as "constructor"
 //   lakemesh.file(name)                            a promise of a data file by its logical name (release.files)
 //   lakemesh.go(path, parameters)                  change the address; lakemesh.link(path, parameters) only writes it
 //   lakemesh.show, lakemesh.day                    formats of numbers and dates
@@ -30,8 +31,10 @@
 
   const route = (name, render, options = {}) => routes.set(name, { render, ...options });
 
+  const own = (object, key) => object && Object.hasOwn(object, key) ? object[key] : undefined;
+
   const file = (name) => {
-    const address = lakemesh.release.files[name];
+    const address = own(lakemesh.release.files, name);
     return address ? lakemesh.data(address, name) : Promise.reject(new Error(`this release has no ${name}`));
   };
 
@@ -191,6 +194,16 @@
   };
 
   // ---- router --------------------------------------------------------------------------------------------------
+  const isThere = (address) => lakemesh.script(`${address}?${Date.now()}`).then(() => true, () => false);
+
+  /** Why a file of the release could not be loaded, and what to do. */
+  const unloaded = async () => {
+    const { number } = lakemesh.release;
+    if (await isThere(`releases/${number}.js`)) return "Reload the page to try again.";
+    if (await isThere("current.js")) return `Release ${number} was pruned meanwhile: ${lakemesh.isAsked ? "open the current one" : "reload the page"}.`;
+    return "The place of these pages cannot be reached; try again later.";
+  };
+
   let rendering = 0;
   const render = async () => {
     const turn = ++rendering;
@@ -206,7 +219,9 @@
       await view.render(fresh, page ? [name, ...path.slice(1)] : path.slice(1), parameters);
     } catch (error) {
       if (turn !== rendering) return;
-      fresh.replaceChildren(el("p", { class: "banner error", role: "alert", text: `${error.message}. The release may have been pruned meanwhile; reload the page.` }));
+      const text = `${error.message}. ${error.address ? await unloaded() : ""}`.trim();
+      if (turn !== rendering) return;
+      fresh.replaceChildren(el("p", { class: "banner error", role: "alert", text }));
     }
     if (turn !== rendering) return;
     const title = fresh.querySelector("h1");
@@ -225,6 +240,8 @@
   };
 
   // ---- newer releases ------------------------------------------------------------------------------------------
+  /** What of the small file pages are made from; the rest is what the header says. */
+  const PAGES = ["sources", "app", "pages", "files"];
   let looked = Date.now();
   const look = async () => {
     if (document.hidden || lakemesh.isAsked || Date.now() - looked < 60000) return;
@@ -232,12 +249,21 @@
     const open = lakemesh.release;
     try { await lakemesh.script(`current.js?${looked}`); } catch { return; }
     const newest = lakemesh.defined.get("release");
-    if (newest.number === open.number || document.querySelector(".banner.newer")) return;
+    const isSame = newest.number === open.number;
+    if (isSame && PAGES.every((name) => JSON.stringify(newest[name]) === JSON.stringify(open[name]))) {
+      document.querySelector(".banner.newer")?.remove();
+      lakemesh.release = newest; // what waits, or how far it is complete
+      if (newest.complete_to === open.complete_to) header(); else await render();
+      return;
+    }
+    const text = isSame ? `The pages of release ${newest.number} were written again, by other definitions. `
+      : newest.number < open.number ? `Release ${newest.number} is the current one again. ` : `Release ${newest.number} is published. `;
+    document.querySelector(".banner.newer")?.remove();
     document.getElementById("content").prepend(el("p", { class: "banner newer", role: "status" },
-      `Release ${newest.number} is published. `, el("button", { type: "button", class: "button", text: "Show it", onclick: () => location.reload() })));
+      text, el("button", { type: "button", class: "button", text: "Show it", onclick: () => location.reload() })));
   };
   document.addEventListener("visibilitychange", look);
   window.addEventListener("focus", look);
 
-  Object.assign(window.lakemesh, { el, color, route, file, address, link, go, show, plain, change, day, age, start, render });
+  Object.assign(window.lakemesh, { el, color, route, own, file, address, link, go, show, plain, change, day, age, start, render });
 }

@@ -21,7 +21,7 @@ window.lakemesh = (() => {
           node.onload = () => resolve();
           node.onerror = () => {
             started.delete(address);
-            reject(new Error(`${address} could not be loaded`));
+            reject(Object.assign(new Error(`${address} could not be loaded`), { address }));
           };
           document.head.append(node);
         }),
@@ -51,8 +51,8 @@ window.lakemesh = (() => {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
   const asked = new URLSearchParams(location.search).get("release");
   const number = /^[0-9]{1,18}$/.test(asked ?? "") ? asked : null;
+  const file = number ? `releases/${number}.js` : `current.js?${Date.now()}`;
   try {
-    const file = number ? `releases/${number}.js` : `current.js?${Date.now()}`;
     const release = await lakemesh.data(file, "release");
     lakemesh.release = release;
     lakemesh.isAsked = number !== null;
@@ -71,9 +71,10 @@ window.lakemesh = (() => {
     const box = document.createElement("p");
     box.className = "banner error";
     box.setAttribute("role", "alert");
-    box.textContent = number
+    const lacking = number
       ? `Release ${number} is not kept, or was published without pages (${error.message}).`
       : `No release has pages yet (${error.message}). Run lake run or lake publish.`;
+    box.textContent = error.address === file ? lacking : `${error.message}. Reload the page to try again.`;
     document.getElementById("content").append(box);
   }
 })();

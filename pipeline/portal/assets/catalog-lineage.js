@@ -3,7 +3,7 @@
 {
   const { el, link, show } = lakemesh;
   const catalog = lakemesh.catalog;
-  const MOST = 140;
+  const MOST = 140, MOST_STEPS = 400;
 
   let made = null;
   /** Names by number, and steps both ways. A number computed from another by grouping alone has its kind. */
@@ -66,10 +66,12 @@
   };
 
   const steps = (title, entries, names) => {
-    const shown = entries.slice(0, 400);
+    const shown = entries.slice(0, MOST_STEPS);
     return el("details", { class: "card", open: entries.length > 0 && entries.length <= 12 }, el("summary", {}, el("h2", { text: title }), el("span", { class: "quiet", text: ` ${show(entries.length, catalog.COUNT)}` })),
       entries.length ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, el("table", {}, el("caption", { class: "sr-only", text: title }), el("thead", {}, el("tr", {}, el("th", { scope: "col", text: "Name" }), el("th", { scope: "col", class: "num", text: "Steps" }))),
-        el("tbody", {}, shown.map(([number, distance]) => el("tr", {}, el("th", { scope: "row" }, catalog.referenceLink(names(number))), el("td", { class: "num", text: String(distance) })))))) : el("p", { class: "quiet", text: "Nothing." }));
+        el("tbody", {}, shown.map(([number, distance]) => el("tr", {}, el("th", { scope: "row" }, catalog.referenceLink(names(number))), el("td", { class: "num", text: String(distance) })))))) : null,
+      shown.length < entries.length ? el("p", { class: "note", text: `The nearest ${show(shown.length, catalog.COUNT)} of ${show(entries.length, catalog.COUNT)}.` }) : null,
+      entries.length ? null : el("p", { class: "quiet", text: "Nothing." }));
   };
 
   catalog.lineage = async (element, name, parameters) => {
@@ -122,7 +124,8 @@
     const offered = Object.keys(layers).sort((one, other) => ["gold", "silver", "bronze", "seeds"].indexOf(one) - ["gold", "silver", "bronze", "seeds"].indexOf(other))
       .flatMap((layer) => [...new Set(layers[layer].filter((table) => table.references.length).map((table) => table.domain))].sort().map((domain) => [layer, domain]));
     if (!offered.length) { element.append(catalog.crumbs("Tables"), el("h1", { text: "Tables and their keys" }), el("p", { class: "empty", text: "No table has a key of another one." })); return; }
-    const [layer, domain] = offered.find(([one, other]) => one === path[0] && other === path[1]) ?? offered.find(([one]) => one === path[0]) ?? offered[0];
+    const [layer, domain] = path.length ? offered.find(([one, other]) => one === path[0] && (path.length < 2 || other === path[1])) ?? [] : offered[0];
+    if (!layer) throw new Error(`There is no picture of ${path.slice(0, 2).join("/")}; expected one of ${offered.map((one) => one.join("/")).join(", ")}`);
     const every = new Map(Object.values(layers).flat().map((table) => [table.name, table]));
     const own = layers[layer].filter((table) => table.domain === domain && table.references.length);
     const shown = new Map(own.map((table) => [table.name, table]));

@@ -141,7 +141,7 @@
       el("td", { class: "num", text: String(columns.length) }),
       el("td", { class: "num", text: rows < 0 ? "–" : show(rows, COUNT) }),
       el("td", { class: "num wide-only", text: last || "–" }),
-      el("td", { class: "num" }, quality ? lakemesh.catalog.share(quality[0], name) : el("span", { class: "quiet", text: "–" })));
+      el("td", { class: "num" }, quality ? lakemesh.catalog.share(quality[0]) : el("span", { class: "quiet", text: "–" })));
   };
 
   const overview = (catalog) => {
@@ -160,7 +160,7 @@
       const [layer, domain] = key.split("\n");
       const heading = domain && domain !== layer ? `${layer}, ${domain}` : layer;
       const box = el("details", { class: "card group", open: !many && layer !== "operations" },
-        el("summary", {}, el("h2", { text: heading }), el("span", { class: "quiet", text: ` ${members.length} · ${MEANINGS[layer] ?? ""}` })));
+        el("summary", {}, el("h2", { text: heading }), el("span", { class: "quiet", text: ` ${members.length} · ${lakemesh.own(MEANINGS, layer) ?? ""}` })));
       const fill = () => {
         if (box.querySelector("table")) return;
         box.append(el("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Table, scrollable" }, el("table", {}, el("caption", { class: "sr-only", text: heading }),
@@ -217,7 +217,7 @@
 
   const metric = async (element, name) => {
     const { metrics } = await lakemesh.file("catalog-exposures");
-    const found = metrics[name];
+    const found = lakemesh.own(metrics, name);
     if (!found) throw new Error(`There is no metric ${name}`);
     const pages = lakemesh.release.files.definitions ? el("a", { class: "button", href: link(["metrics", name]), text: "See its values" }) : null;
     element.append(crumbs(name), el("div", { class: "heading" }, el("div", {}, el("h1", {}, found.label, " ", badge("metric")), el("p", { text: found.description })),
@@ -235,7 +235,7 @@
 
   const dashboard = async (element, name) => {
     const { dashboards } = await lakemesh.file("catalog-exposures");
-    const found = dashboards[name];
+    const found = lakemesh.own(dashboards, name);
     if (!found) throw new Error(`There is no dashboard ${name}`);
     const isPage = lakemesh.release.pages.some((page) => page.name === name);
     element.append(crumbs(found.title), el("div", { class: "heading" }, el("div", {}, el("h1", {}, found.title, " ", badge("dashboard")), el("p", { text: found.question ?? "" })),
@@ -248,7 +248,7 @@
 
   const audit = async (element, name) => {
     const { audits } = await lakemesh.file("catalog-exposures");
-    const found = audits[name];
+    const found = lakemesh.own(audits, name);
     if (!found) throw new Error(`There is no audit ${name}`);
     element.append(crumbs(name), el("div", { class: "heading" }, el("div", {}, el("h1", {}, name, " ", badge("audit")), el("p", { text: found.description ?? "" }))),
       el("section", { class: "card" }, facts([
@@ -270,7 +270,7 @@
 
   Object.assign(lakemesh.catalog, { open, badge, crumbs, facts, listed, tableLink, columnLink, linkOf, referenceLink, COUNT, LABELS });
   lakemesh.route("catalog", async (element, path, parameters) => {
-    const view = VIEWS[path[0]];
+    const view = lakemesh.own(VIEWS, path[0]);
     if (path.length && !view) throw new Error(`The catalog has no part ${path[0]}`);
     await (view ? view(element, path.slice(1), parameters) : home(element, parameters));
   }, { label: "Catalog", order: 80, isShown: () => Boolean(lakemesh.release.files.catalog) });

@@ -3,19 +3,19 @@
 {
   const { el, link, show } = lakemesh;
   const catalog = lakemesh.catalog;
-  const GOOD = 0.98, WARNING = 0.95;
+  /** From which shares on they are good or a warning, and the weights of the headline; the index has them. */
+  const rules = () => lakemesh.defined.get("catalog").quality;
   const PARTS = { validity: "good records ÷ records", completeness: "rows received ÷ rows expected", uniqueness: "distinct keys ÷ rows",
     freshness: "maximum age ÷ age at the end of the day", audits: "audits that passed ÷ audits that ran" };
-  const WEIGHTS = { validity: 0.3, completeness: 0.3, uniqueness: 0.15, freshness: 0.15, audits: 0.1 };
 
-  const verdict = (value) => value === null || value === undefined ? "unknown" : value >= GOOD ? "good" : value >= WARNING ? "warn" : "bad";
+  const verdict = (value) => value === null || value === undefined ? "unknown" : value >= rules().good ? "good" : value >= rules().warning ? "warn" : "bad";
   const SIGNS = { good: "✓", warn: "!", bad: "✗", unknown: "–" };
   const percent = (value) => value === null || value === undefined ? "unknown" : value === 1 ? "100%" : `${lakemesh.plain(Math.floor(value * 10000) / 100, 2, 1)}%`;
 
   catalog.share = (value) => el("span", { class: `verdict ${verdict(value)}`, text: `${SIGNS[verdict(value)]} ${percent(value)}` });
 
   const WIDTH = 720, HEIGHT = 26;
-  const strip = (label, dates, values, chosen, choose) => {
+  const strip = (dates, values, chosen, choose) => {
     const step = WIDTH / Math.max(dates.length, 30);
     const svg = el("svg:svg", { class: "strip", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
     dates.forEach((date, number) => {
@@ -29,7 +29,7 @@
   };
 
   catalog.quality = (table, parameters) => {
-    const { dates, parts, feeds, findings } = table.quality;
+    const { dates, parts, feeds, findings, finding_count } = table.quality;
     const box = el("section", { class: "card quality" });
     const known = Object.keys(PARTS).filter((name) => parts[name]);
     const value = (name, number) => parts[name]?.[number] ?? null;
@@ -53,12 +53,13 @@
         el("table", { class: "parts" }, el("caption", { class: "sr-only", text: "Parts of the quality with their history" }),
           el("thead", { class: "sr-only" }, el("tr", {}, ["Part", "Share", "History"].map((text) => el("th", { scope: "col", text })))),
           el("tbody", {}, known.map((name) => el("tr", {},
-            el("th", { scope: "row" }, name[0].toUpperCase() + name.slice(1), el("div", { class: "note", text: `${PARTS[name]}, weight ${WEIGHTS[name] * 100}%` })),
+            el("th", { scope: "row" }, name[0].toUpperCase() + name.slice(1), el("div", { class: "note", text: `${PARTS[name]}, weight ${lakemesh.plain(rules().weights[name] * 100, 1)}%` })),
             el("td", { class: "num" }, catalog.share(value(name, at))),
-            el("td", { class: "history" }, strip(name, dates, parts[name], chosen, choose)))))),
-        el("p", { class: "note", text: `From ${dates[0]} to ${dates.at(-1)}. Good from 98%, a warning from 95%. ${feeds.length ? "Each part is the least of the feeds that the table is computed from; audits are its own." : ""}` }),
+            el("td", { class: "history" }, strip(dates, parts[name], chosen, choose)))))),
+        el("p", { class: "note", text: `From ${dates[0]} to ${dates.at(-1)}. Good from ${lakemesh.plain(rules().good * 100, 1)}%, a warning from ${lakemesh.plain(rules().warning * 100, 1)}%. ${feeds.length ? "Each part is the least of the feeds that the table is computed from; audits are its own." : ""}` }),
         feeds.length ? el("p", {}, "Computed from ", feeds.map((feed, number) => [number ? ", " : "", el("a", { href: link(["catalog", "table", feed], { date: chosen }), text: feed })]), ".") : table.contract ? counts(at) : "",
-        own.length ? rejected(own) : "");
+        own.length ? rejected(own) : "",
+        findings.length < finding_count ? el("p", { class: "note", text: `Of ${show(finding_count, catalog.COUNT)} findings by object, reason and column, the newest ${show(findings.length, catalog.COUNT)} are listed.` }) : "");
     };
     const counts = (at) => el("p", {}, `${show(value("records", at) ?? 0, catalog.COUNT)} records arrived, ${show(value("bad", at) ?? 0, catalog.COUNT)} of them quarantined or dropped. `,
       `${show(value("received", at) ?? 0, catalog.COUNT)} rows of that date${value("expected", at) === null ? chosen === lakemesh.release.published_at.slice(0, 10) ? "; the day was not over" : "; too few weeks to know what to expect" : `, ${show(value("expected", at), catalog.COUNT)} expected`}.`);

@@ -105,7 +105,7 @@
     const figures = table.figures;
     element.append(catalog.crumbs(name), el("div", { class: "heading" },
       el("div", {}, el("h1", {}, name, " ", catalog.badge(table.kind)), el("p", { text: table.description })),
-      el("div", { class: "ways" }, ["gold", "silver", "bronze"].includes(layer) ? el("a", { class: "button", href: link(["catalog", "star", layer, table.domain]), text: "Picture" }) : null)));
+      el("div", { class: "ways" }, opened.index.pictures.includes(`${layer}/${table.domain}`) ? el("a", { class: "button", href: link(["catalog", "star", layer, table.domain]), text: "Picture" }) : null)));
     element.append(el("div", { class: "stack" },
       el("section", { class: "card" }, catalog.facts([
         ["Owner", table.owner], ["Domain", table.domain], ["Identified by", (table.grain ?? []).join(", ")],

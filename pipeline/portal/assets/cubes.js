@@ -2,12 +2,13 @@
 // values and ratios over any range are formed here, so that a ratio is never a mean of ratios.
 "use strict";
 {
-  const { day } = lakemesh;
+  const { day, own } = lakemesh;
   const GRAINS = ["day", "week", "month", "quarter", "year"];
   const NULL = "∅",
     REST = "…";
   /** The key of a dimension's value; values may be any text or unknown (null). */
   const key = (value) => (value === null ? NULL : `=${value}`);
+  const isValue = (item) => item.startsWith("=");
   const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "none" });
   /** A key as people read it; country codes as names. */
   const named = (item, dimension) => {
@@ -68,6 +69,8 @@
       this.page = page;
       this.metrics = page.metrics;
       this.years = new Set();
+      this.since = page.recent === null ? -Infinity : day.parse(page.recent); // the first day that is loaded
+      this.wanted = Infinity; // the first day that was read, loaded or not
       this.series = new Map(); // metric|dimension -> {periods: Set, rows: Map key -> Map period -> value}
       this.add(page.cubes);
     }
@@ -120,7 +123,7 @@
       const dimension = selection?.dimension;
       const open = (metric.not_over ?? []).filter((item) => item !== dimension);
       if (open.length && !(metric.fixed ?? []).includes(open[0])) {
-        return `${metric.label} of different values of ${metric.dimensions[open[0]] ?? open[0]} cannot be added: choose one.`;
+        return `${metric.label} of different values of ${own(metric.dimensions, open[0]) ?? open[0]} cannot be added: choose one.`;
       }
       return this.has(name, dimension) ? "" : `${metric.label} is not divided by ${this.dimensionLabel(dimension)}.`;
     }
@@ -130,13 +133,18 @@
       if (filter) return filter.label;
       return (
         Object.values(this.metrics)
-          .map((metric) => metric.dimensions[dimension])
+          .map((metric) => own(metric.dimensions, dimension))
           .find(Boolean) ?? dimension
       );
     }
 
     periods(name, dimension) {
       return this.found(name, dimension)?.periods ?? this.found(name, this.metrics[name].not_over?.[0])?.periods ?? [];
+    }
+
+    /** Note that numbers from a day on are read; the page loads what lacks, and reads them again. */
+    want(value) {
+      this.wanted = Math.min(this.wanted, value);
     }
 
     /** The newest period of a metric up to a day; undefined if there is none. */
@@ -149,6 +157,8 @@
         if (periods[middle] <= until) low = middle + 1;
         else high = middle;
       }
+      const covers = this.covered(name, dimension) ?? this.covered(name, this.metrics[name].not_over?.[0]);
+      if (!low && covers && covers[0] <= until) this.want(Math.min(until, covers[1], this.since - 1));
       return periods[low - 1];
     }
 
@@ -187,6 +197,7 @@
         if (newest === undefined || newest < since) return null;
         return row?.get(newest) ?? (kind === "last" ? 0 : null);
       }
+      this.want(Math.max(since, first));
       let total = 0;
       for (const [period, value] of row ?? []) if (period >= since && period <= until) total += value ?? 0;
       return Number.isInteger(total) || !found.factor ? total : Math.round(total * found.factor) / found.factor;
@@ -280,6 +291,6 @@
 
   Object.assign(lakemesh, {
     Data,
-    cubes: { key, named, NULL, REST, PERIODS, GRAINS, start, add, end, label, range, ranges, fitting },
+    cubes: { key, named, isValue, NULL, REST, PERIODS, start, add, range, ranges, fitting },
   });
 }

@@ -1,7 +1,7 @@
 // The view of a dashboard: its controls, whose state stands in the address, and its tiles.
 "use strict";
 {
-  const { el, cubes, day, go } = lakemesh;
+  const { el, cubes, day, go, own } = lakemesh;
   const COMPARISONS = { previous: "Previous period", year: "Year before", none: "No comparison" };
   const opened = new Map();
 
@@ -10,15 +10,18 @@
     return opened.get(entry.file);
   };
 
-  /** Load the older years that a period needs. */
-  const complete = async (entry, data, since) => {
-    const year = Number(day.iso(since).slice(0, 4));
+  /** Load the older years of which numbers were read; returns whether the page has to read again. */
+  const complete = async (entry, data) => {
+    if (data.wanted >= data.since) return false;
+    const year = Number(day.iso(data.wanted).slice(0, 4));
     const lacking = Object.keys(entry.years).filter((item) => Number(item) >= year && !data.years.has(item));
     const found = await Promise.all(lacking.map((item) => lakemesh.data(entry.years[item], `page/${entry.name}/${item}`)));
     lacking.forEach((item, place) => {
       data.years.add(item);
       data.add(found[place].cubes);
     });
+    data.since = cubes.start(data.wanted, "year");
+    return lacking.length > 0 || Object.keys(entry.years).some((item) => !data.years.has(item));
   };
 
   const isDate = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
@@ -28,7 +31,7 @@
     const ends = [entry.to, data.page.until === "newest" ? null : lakemesh.release.complete_to].filter(Boolean).sort()[0];
     const newest = ends ? day.parse(ends) : Math.floor(Date.now() / 86400000);
     const isCustom = isDate(parameters.from) && isDate(parameters.to) && parameters.from <= parameters.to;
-    const period = isCustom ? "custom" : cubes.PERIODS[parameters.period] ? parameters.period : data.page.period;
+    const period = isCustom ? "custom" : own(cubes.PERIODS, parameters.period) ? parameters.period : data.page.period;
     const by = data.page.filters.some((item) => item.column === parameters.by) ? parameters.by : null;
     const is = parameters.unknown === "1" ? cubes.NULL : parameters.is !== undefined ? cubes.key(parameters.is) : null;
     return {
@@ -36,7 +39,7 @@
       from: isCustom ? day.parse(parameters.from) : null,
       to: isCustom ? day.parse(parameters.to) : newest,
       newest,
-      compare: COMPARISONS[parameters.compare] ? parameters.compare : "previous",
+      compare: own(COMPARISONS, parameters.compare) ? parameters.compare : "previous",
       by: by && is !== null ? by : null,
       is,
       asked: by,
@@ -108,8 +111,8 @@
       );
     }
     if (state.asked) {
-      const keys = data.page.filters.find((item) => item.column === state.asked).values;
-      const list = keys.map((value) => [cubes.key(value), cubes.named(cubes.key(value), state.asked)]);
+      const keys = data.page.filters.find((item) => item.column === state.asked).values.map(cubes.key);
+      const list = [...lakemesh.labels.namesOf({ by: state.asked }, keys)];
       bar.append(
         field(
           data.dimensionLabel(state.asked),
@@ -137,13 +140,15 @@
     const entry = lakemesh.release.pages.find((item) => item.name === name);
     const data = await open(entry);
     const state = stateOf(entry, data, parameters);
-    const metrics = data.page.tiles.flatMap((item) => item.metrics);
-    const spans = metrics.map((item) => cubes.ranges(data, item, state, state.by ?? undefined));
-    const earliest = Math.min(...spans.flatMap((span) => [span.since, span.compared?.since ?? span.since]));
-    const isWaterfall = data.page.tiles.some(
-      (item) => item.kind === "waterfall" || item.kind === "cohort" || item.kind === "number",
-    );
-    if (spans.length) await complete(entry, data, isWaterfall ? cubes.add(earliest, "month", -1) : earliest);
+    let grid;
+    do {
+      data.wanted = Infinity;
+      grid = el(
+        "div",
+        { class: "grid" },
+        data.page.tiles.map((item) => lakemesh.tile(item, data, state)),
+      );
+    } while (await complete(entry, data));
     const title = el("h1", { text: data.page.title });
     main.append(
       el(
@@ -156,13 +161,8 @@
           el("p", { text: data.page.question }),
           el("p", { class: "note", text: `Owner: ${data.page.owner}` }),
         ),
-        spans.length ? controls(entry, data, state, parameters) : null,
+        data.page.tiles.some((item) => item.metrics.length) ? controls(entry, data, state, parameters) : null,
       ),
-    );
-    const grid = el(
-      "div",
-      { class: "grid" },
-      data.page.tiles.map((item) => lakemesh.tile(item, data, state)),
     );
     main.append(grid);
     main.addEventListener("shown", () => {

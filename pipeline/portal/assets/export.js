@@ -42,7 +42,8 @@
       pen.fillText(text, x, y, wide);
     };
     write(title, PADDING, PADDING + 15, 17, 600, "text");
-    write(caption, PADDING, PADDING + 35, 12, 400, "quiet");
+    const isCut = !drawn && kind !== "number" && rows.length < model.rows.length;
+    write(isCut ? `${caption}; ${rows.length} of ${model.rows.length} rows` : caption, PADDING, PADDING + 35, 12, 400, "quiet");
     const top = PADDING + 50;
     if (drawn) pen.drawImage(drawn, PADDING, top, wide, tall);
     else if (kind === "number") {

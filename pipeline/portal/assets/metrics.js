@@ -58,11 +58,11 @@
   };
 
   const one = (main, definitions, name) => {
-    const item = definitions[name];
+    const item = lakemesh.own(definitions, name);
     if (!item) throw new Error(`There is no metric ${name}`);
     const metric = (other) => el("a", { href: link(["metrics", other]), text: definitions[other]?.label ?? other });
     const fact = (label, ...value) => [el("dt", { text: label }), el("dd", {}, ...value)];
-    const table = lakemesh.hasCatalog
+    const table = lakemesh.own(lakemesh.release.files, "catalog")
       ? el("a", { href: link(["catalog", "table", item.table]), text: item.table })
       : el("code", { text: item.table });
     main.append(

@@ -2,15 +2,11 @@
 // tile's content as text: behind its button, in its CSV, and for screen readers.
 "use strict";
 {
-  const { cubes, charts, show, day, change } = lakemesh;
-  const { ranges, range, fitting, named, REST } = cubes;
-  const MOST_SERIES = 6,
-    MOST_BARS = 10;
-
-  const nameOf = (tile, item) => tile.values?.[item.slice(1)] ?? named(item, tile.by);
-  /** Keys by what they say: numbers as numbers. */
-  const byValue = (a, b) => Number(a.slice(1)) - Number(b.slice(1)) || (a < b ? -1 : 1);
-  const labelOf = (tile, data, name) => tile.labels?.[name] ?? data.metrics[name].label;
+  const { cubes, charts, labels, overTime, show, day, change } = lakemesh;
+  const { ranges, range, fitting, REST } = cubes;
+  const { namesOf, labelOf, byValue, cutOf, cell, text, caption } = labels;
+  const MOST_BARS = 10,
+    MOST_ROWS = 12;
 
   /** The selection of a tile: whether it follows the page's filter, and why not. */
   const follow = (tile, data, state) => {
@@ -30,15 +26,6 @@
 
   const valueOf = (data, name, selection, span, isBefore = false) =>
     span ? data.value(name, selection, span.since, span.until, isBefore) : null;
-
-  const cell = (value, metric) => ({ value, text: show(value, metric, true), isNumber: true });
-  const text = (value) => ({ value, text: String(value) });
-
-  /** The dates of a value: a balance is that of the last one. */
-  const caption = (span, data, name) =>
-    ["last", "stored"].includes(data.metrics[data.leaves(name)[0]].kind)
-      ? `end of ${range(cubes.start(span.until, span.grain), span.until, span.grain)}`
-      : range(span.since, span.until, span.grain);
 
   // ---- one number ------------------------------------------------------------------------------------------------
   const number = (tile, data, state, selection) => {
@@ -69,115 +56,6 @@
     };
   };
 
-  // ---- over time -------------------------------------------------------------------------------------------------
-  /** The lines or stacks of a tile: one per metric, or one per value of its dimension. */
-  const series = (tile, data, state, selection) => {
-    const [name] = tile.metrics;
-    const span = ranges(data, name, state, tile.by ?? selection?.dimension);
-    const grain = fitting(data.metrics[name], span.since, span.until, tile.grain);
-    if (!tile.by) {
-      return {
-        span,
-        grain,
-        list: tile.metrics.map((item) => ({
-          label: labelOf(tile, data, item),
-          metric: data.metrics[item],
-          buckets: data.buckets(item, selection, span.since, span.until, grain),
-        })),
-      };
-    }
-    const metric = data.metrics[name];
-    const keys = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
-    const shown = keys.filter((item) => item !== REST).slice(0, MOST_SERIES);
-    const list = shown.map((item) => ({
-      label: nameOf(tile, item),
-      metric,
-      buckets: data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain),
-    }));
-    if (shown.length < keys.length && metric.kind !== "ratio" && metric.kind !== "stored") {
-      const others = keys
-        .filter((item) => !shown.includes(item))
-        .map((item) => data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain));
-      list.push({
-        label: nameOf(tile, REST),
-        metric,
-        buckets: others[0].map((bucket, place) => ({
-          ...bucket,
-          value: others.reduce((sum, item) => sum + (item[place].value ?? 0), 0),
-        })),
-      });
-    }
-    return { span, grain, list };
-  };
-
-  const points = (list) =>
-    list.flatMap(({ label, metric, buckets }, place) =>
-      buckets.map((item) => ({
-        series: label,
-        place,
-        start: item.start,
-        label: item.label,
-        value: item.value,
-        shown: show(item.value, metric),
-        isPartial: item.isPartial,
-      })),
-    );
-
-  /** The first days of a range's periods. */
-  const periods = ({ since, until }, grain) => {
-    const found = [];
-    for (let at = cubes.start(since, grain); at <= until; at = cubes.add(at, grain, 1)) found.push(at);
-    return found;
-  };
-
-  const overTime = (tile, data, state, selection) => {
-    const { span, grain, list } = series(tile, data, state, selection);
-    const starts = [...new Map(list.flatMap(({ buckets }) => buckets.map((item) => [item.start, item]))).values()].sort(
-      (a, b) => a.start - b.start,
-    );
-    const rows = starts.map((item) => [
-      text(item.label + (item.isPartial ? " (in part)" : "")),
-      ...list.map(({ metric, buckets }) => cell(buckets.find((bucket) => bucket.start === item.start)?.value ?? null, metric)),
-    ]);
-    const metric = data.metrics[tile.metrics[0]];
-    const model = {
-      columns: [
-        { day: "Day", week: "Week of", month: "Month", quarter: "Quarter", year: "Year" }[grain],
-        ...list.map(({ label }) => label),
-      ],
-      rows,
-      caption: `${range(span.since, span.until, span.grain)}, by ${grain}`,
-      span,
-    };
-    const drawn = points(list);
-    let before = [];
-    if (tile.kind === "line" && list.length === 1 && !tile.by && span.compared) {
-      const earlier = data.buckets(tile.metrics[0], selection, span.compared.since, span.compared.until, grain);
-      // a period before stands where it stands in its own range, also if that range begins before the data
-      const [now, then] = [periods(span, grain), periods(span.compared, grain)];
-      before = earlier.flatMap((item) => {
-        const at = now[then.indexOf(item.start)];
-        if (at === undefined) return [];
-        const series = state.compare === "year" ? "A year before" : "Previous period";
-        return [{ series, start: at, label: item.label, value: item.value, shown: show(item.value, metric) }];
-      });
-      if (before.length) {
-        model.columns.push(before[0].series);
-        rows.forEach((row, place) => {
-          const match = before.find((item) => item.start === starts[place].start);
-          row.push(cell(match?.value ?? null, metric));
-        });
-        model.caption += `; dashed: ${state.compare === "year" ? "a year before" : "the period before"}`;
-      }
-    }
-    model.isEmpty = charts.isEmpty(drawn);
-    model.spec = () =>
-      tile.kind === "line"
-        ? charts.line(drawn, metric, { grain, before, height: tile.height })
-        : charts.bars(drawn, metric, { grain, height: tile.height, isGrouped: !tile.by && list.length > 1 });
-    return model;
-  };
-
   // ---- over the whole period -------------------------------------------------------------------------------------
   /** One bar per value of a dimension. */
   const ranked = (tile, data, state, selection) => {
@@ -186,11 +64,12 @@
     const span = ranges(data, name, state, tile.by);
     const keys = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
     if (tile.order === "value") keys.sort(byValue);
+    const names = namesOf(tile, keys);
     const list = keys
       .map((item) => {
         const chosen = { dimension: tile.by, key: item };
         return {
-          label: nameOf(tile, item),
+          label: names.get(item),
           isRest: item === REST,
           values: tile.metrics.map((one) => valueOf(data, one, chosen, span)),
           before: valueOf(data, name, chosen, span.compared, true),
@@ -270,15 +149,15 @@
       tile.by,
     );
     const grain = fitting(metric, span.since, span.until, tile.grain);
-    let keys = data.values(name, tile.by, span.since, span.until);
-    if (selection) keys = [selection.key];
-    if (isCohort || tile.order === "value") keys = keys.filter((item) => item !== REST).sort(byValue);
-    else keys = keys.slice(0, 12);
+    const all = selection ? [selection.key] : data.values(name, tile.by, span.since, span.until);
+    const isSorted = isCohort || tile.order === "value";
+    const keys = isSorted ? all.filter((item) => item !== REST).sort(byValue) : all.slice(0, MOST_ROWS);
+    const names = namesOf(tile, keys);
     const found = keys.map((item) => data.buckets(name, { dimension: tile.by, key: item }, span.since, span.until, grain));
     const periods = [...new Map(found.flat().map((item) => [item.start, item])).values()].sort((a, b) => a.start - b.start);
     const at = (place, start) => found[place].find((item) => item.start === start)?.value ?? null;
-    const across = isCohort ? keys.map((item, place) => ({ label: nameOf(tile, item), place })) : periods;
-    const down = isCohort ? periods : keys.map((item, place) => ({ label: nameOf(tile, item), place }));
+    const values = keys.map((item, place) => ({ label: names.get(item), place }));
+    const [across, down] = isCohort ? [values, periods] : [periods, values];
     const value = (row, column) => (isCohort ? at(column.place, row.start) : at(row.place, column.start));
     const brief = (number_) =>
       number_ === null ? "" : metric.format === "percent" ? lakemesh.plain(number_ * 100, 0) : show(number_, metric);
@@ -297,7 +176,7 @@
     return {
       columns: [isCohort ? "Cohort" : data.dimensionLabel(tile.by), ...across.map((item) => item.label)],
       rows: down.map((row) => [text(row.label), ...across.map((column) => cell(value(row, column), metric))]),
-      caption: `${range(span.since, span.until, grain)}${metric.format === "percent" ? ", percent" : ""}`,
+      caption: `${range(span.since, span.until, grain)}${metric.format === "percent" ? ", percent" : ""}${isSorted ? "" : cutOf(keys, all)}`,
       span,
       isEmpty: !found_cells.length,
       spec: (wide) =>
@@ -314,14 +193,7 @@
     const covers = data.covered(balance, selection?.dimension);
     const opening = covers && covers[0] < span.since ? data.value(balance, selection, covers[0], span.since - 1) : 0;
     const closing = valueOf(data, balance, selection, span);
-    const moves = tile.by
-      ? data
-          .values(changes[0], tile.by, span.since, span.until)
-          .map((item) => ({
-            label: nameOf(tile, item),
-            value: valueOf(data, changes[0], { dimension: tile.by, key: item }, span),
-          }))
-      : changes.map((name) => ({ label: labelOf(tile, data, name), value: valueOf(data, name, selection, span) }));
+    const moves = changes.map((name) => ({ label: labelOf(tile, data, name), value: valueOf(data, name, selection, span) }));
     const steps = [];
     const push = (label, from, to, value, isBalance) =>
       steps.push({ label, from, to, value, isBalance, shown: show(value, metric, true), brief: show(value, metric) });

@@ -86,6 +86,9 @@ def collect(
         release, connection = published.release, published.connection
         known = with_figures(tables.values(), release, connection, published.uri, old, classes)
         tables = with_quality({table.name: table for table in known}, release, connection)
+    columns = {
+        name: [column.name for column in table.columns if "." not in column.name] for name, table in tables.items()
+    }
     glossary = project / GLOSSARY
     return Catalog(
         FORMAT_VERSION,
@@ -94,7 +97,7 @@ def collect(
         published.release.published_at.isoformat(timespec="seconds") if published else "",
         tuple(tables.values()),
         metric_entries(definitions.metrics),
-        exposure_entries(definitions.dashboards, definitions.metrics),
+        exposure_entries(definitions.dashboards, definitions.metrics, columns),
         tuple(audits),
         tuple(terms(glossary.read_text(encoding="utf-8"))) if glossary.is_file() else (),
     )

@@ -60,7 +60,7 @@ def compare(before: Declared, after: Declared) -> Comparison:
     now = Graph.of(after.catalog).impact(changed, names[Change.ROWS])
     then = Graph.of(before.catalog).impact(names[Change.REMOVED])
     own = {item.name for item in differences}
-    return Comparison(tuple(differences), Impact(tuple(own), *_joined(now, then, own)))
+    return Comparison(tuple(differences), Impact(tuple(sorted(own)), *_joined(now, then, own)))
 
 
 def _tables(before: Declared, after: Declared) -> Iterator[Difference]:

@@ -7,20 +7,16 @@ and `tile:overview/3` a tile of a dashboard.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-
-from ingest.errors import ConfigError
 
 FORMAT_VERSION = 1
 
 
-class _Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Values that equal their default are left out of the JSON."""
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of the catalog; values that equal their default are left out of its JSON."""
 
 
-class Profile(_Entry, frozen=True):
+class Profile(Entry, frozen=True):
     """What the values of a column are like.
 
     Attributes:
@@ -38,7 +34,7 @@ class Profile(_Entry, frozen=True):
     top: tuple[tuple[str, int], ...] = ()
 
 
-class Column(_Entry, frozen=True):
+class Column(Entry, frozen=True):
     """A column of a table; fields of a struct have dotted names.
 
     Attributes:
@@ -64,7 +60,7 @@ class Column(_Entry, frozen=True):
     profile: Profile | None = None
 
 
-class Result(_Entry, frozen=True):
+class Result(Entry, frozen=True):
     """The last result of an audit.
 
     Attributes:
@@ -78,7 +74,7 @@ class Result(_Entry, frozen=True):
     scope: str = ""
 
 
-class Audit(_Entry, frozen=True):
+class Audit(Entry, frozen=True):
     """An audit of a table, or a standalone one that compares tables.
 
     Attributes:
@@ -100,7 +96,7 @@ class Audit(_Entry, frozen=True):
     last: Result | None = None
 
 
-class Figures(_Entry, frozen=True):
+class Figures(Entry, frozen=True):
     """How much a table holds.
 
     Attributes:
@@ -124,7 +120,7 @@ class Figures(_Entry, frozen=True):
     profiled: str = ""
 
 
-class Contract(_Entry, frozen=True):
+class Contract(Entry, frozen=True):
     """The contract of a feed.
 
     Attributes:
@@ -160,7 +156,7 @@ class Contract(_Entry, frozen=True):
     retirement: str = ""
 
 
-class Day(_Entry, frozen=True):
+class Day(Entry, frozen=True):
     """The quality of a table on one UTC date, each share 0 to 1; absent where it is unknown.
 
     Attributes:
@@ -192,7 +188,7 @@ class Day(_Entry, frozen=True):
     expected: float | None = None
 
 
-class Finding(_Entry, frozen=True):
+class Finding(Entry, frozen=True):
     """Rejected records of one object, by reason and column.
 
     Attributes:
@@ -212,21 +208,23 @@ class Finding(_Entry, frozen=True):
     line: int = 0
 
 
-class Quality(_Entry, frozen=True):
+class Quality(Entry, frozen=True):
     """The quality of a table.
 
     Attributes:
         days: by date, oldest first.
         feeds: the feeds whose quality it shares, for a table that is computed from them.
-        findings: what lies behind a low validity, newest first.
+        findings: what lies behind a low validity, newest first; the newest, if there are many.
+        finding_count: how many there are.
     """
 
     days: tuple[Day, ...] = ()
     feeds: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    finding_count: int = 0
 
 
-class Table(_Entry, frozen=True):
+class Table(Entry, frozen=True):
     """A feed, a table, a view or a seed.
 
     Attributes:
@@ -276,7 +274,7 @@ class Table(_Entry, frozen=True):
     quality: Quality | None = None
 
 
-class Metric(_Entry, frozen=True):
+class Metric(Entry, frozen=True):
     """A metric.
 
     Attributes:
@@ -312,7 +310,7 @@ class Metric(_Entry, frozen=True):
     upstream: tuple[str, ...] = ()
 
 
-class Tile(_Entry, frozen=True):
+class Tile(Entry, frozen=True):
     """A tile of a dashboard.
 
     Attributes:
@@ -330,7 +328,7 @@ class Tile(_Entry, frozen=True):
     upstream: tuple[str, ...] = ()
 
 
-class Exposure(_Entry, frozen=True):
+class Exposure(Entry, frozen=True):
     """A dashboard: where numbers of the release are shown.
 
     Attributes:
@@ -348,7 +346,7 @@ class Exposure(_Entry, frozen=True):
     tiles: tuple[Tile, ...] = ()
 
 
-class Term(_Entry, frozen=True):
+class Term(Entry, frozen=True):
     """A term of the glossary.
 
     Attributes:
@@ -360,7 +358,7 @@ class Term(_Entry, frozen=True):
     meaning: str
 
 
-class Catalog(_Entry, frozen=True):
+class Catalog(Entry, frozen=True):
     """The catalog of one release.
 
     Attributes:
@@ -388,50 +386,3 @@ class Catalog(_Entry, frozen=True):
     def to_json(self) -> bytes:
         """`catalog.json`."""
         return msgspec.json.encode(self)
-
-
-def from_json(data: bytes, name: str) -> Catalog:
-    """Read `catalog.json`.
-
-    Args:
-        name: its address, for the error.
-
-    Raises:
-        ConfigError: it is damaged, or another version of Lakemesh wrote it.
-    """
-    try:
-        found = msgspec.json.decode(data, type=Catalog)
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{name} is no catalog: {error}; the next release writes a new one") from None
-    if found.format != FORMAT_VERSION:
-        raise ConfigError(f"{name} has format {found.format}; expected {FORMAT_VERSION}: another Lakemesh wrote it")
-    return found
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema of `catalog.json`, with the descriptions of this module."""
-    found: dict[str, Any] = msgspec.json.schema(Catalog)
-    for name, kind in found["$defs"].items():
-        struct = next(item for item in _structs() if item.__name__ == name)
-        kind["description"], described = _documented(struct)
-        kind["additionalProperties"] = False
-        for field in msgspec.structs.fields(struct):
-            kind["properties"][field.encode_name]["description"] = described[field.name]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Catalog of a release"} | found
-
-
-def _structs() -> list[type[_Entry]]:
-    return list(_Entry.__subclasses__())
-
-
-def _documented(struct: type[_Entry]) -> tuple[str, dict[str, str]]:
-    """The first sentence of a docstring, and the descriptions of its attributes."""
-    text, _, listed = (struct.__doc__ or "").partition("Attributes:")
-    found: dict[str, str] = {}
-    for line in listed.strip().splitlines():
-        name, colon, meaning = line.strip().partition(": ")
-        if colon and name.isidentifier():
-            found[name] = meaning
-        else:
-            found[list(found)[-1]] += f" {line.strip()}"
-    return " ".join(text.split()), found

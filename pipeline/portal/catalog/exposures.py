@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from pipeline.metrics.definition import Metric as Definition
 from pipeline.metrics.measure import Kind, condition
 from pipeline.portal.catalog.entries import Exposure, Metric, Term, Tile
+from pipeline.portal.columns import reads
 from pipeline.portal.dashboard import Dashboard
 from pipeline.portal.dashboard import Tile as Shown
-from pipeline.warehouse.engine import DIALECT
 
 _ROW = re.compile(r"^\| \*\*(.+?)\*\* \| (.+?) \|$")
 _WORDS = {
@@ -35,8 +35,14 @@ def terms(text: str) -> Iterator[Term]:
             yield Term(found[1], _plain(found[2]))
 
 
-def exposure_entries(dashboards: Iterable[Dashboard], definitions: Mapping[str, Definition]) -> tuple[Exposure, ...]:
-    """The dashboards with what each tile shows: metrics with their time and dimension, or the columns of a query."""
+def exposure_entries(
+    dashboards: Iterable[Dashboard], definitions: Mapping[str, Definition], columns: Mapping[str, Iterable[str]]
+) -> tuple[Exposure, ...]:
+    """The dashboards with what each tile shows: metrics with their time and dimension, or the columns of a query.
+
+    Args:
+        columns: names of the columns that queries may read, by table.
+    """
     return tuple(
         Exposure(
             page.name,
@@ -44,7 +50,7 @@ def exposure_entries(dashboards: Iterable[Dashboard], definitions: Mapping[str, 
             page.owner,
             page.question,
             tuple(
-                Tile(tile.id, tile.title, str(tile.kind), tile.question, _shown(tile, definitions))
+                Tile(tile.id, tile.title, str(tile.kind), tile.question, _shown(tile, definitions, columns))
                 for tile in page.tiles
                 if tile.metrics or tile.sql
             ),
@@ -53,7 +59,7 @@ def exposure_entries(dashboards: Iterable[Dashboard], definitions: Mapping[str, 
     )
 
 
-def _shown(tile: Shown, definitions: Mapping[str, Definition]) -> tuple[str, ...]:
+def _shown(tile: Shown, definitions: Mapping[str, Definition], columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name in tile.metrics:
         metric = definitions[name]
@@ -61,22 +67,8 @@ def _shown(tile: Shown, definitions: Mapping[str, Definition]) -> tuple[str, ...
         if tile.by:
             found[f"{metric.table}.{tile.by}"] = None
     if tile.sql:
-        found |= dict.fromkeys(sorted(columns_of(tile.sql)))
+        found |= dict.fromkeys(sorted(f"{table}.{name}" for table, name in reads(tile.sql, columns).columns))
     return tuple(found)
-
-
-def columns_of(sql: str) -> set[str]:
-    """The columns of stored tables that a query names, with their tables."""
-    query = parse_one(sql, dialect=DIALECT)
-    tables = {item.alias_or_name: f"{item.db}.{item.name}" for item in query.find_all(exp.Table) if item.db}
-    only = next(iter(tables.values())) if len(set(tables.values())) == 1 else None
-    aliases = {item.alias for item in query.find_all(exp.Alias)}  # ORDER BY may name them
-    found = set()
-    for column in query.find_all(exp.Column):
-        table = tables.get(column.table) if column.table else only if column.name not in aliases else None
-        if table:
-            found.add(f"{table}.{column.name}")
-    return found
 
 
 def _metric(definition: Definition) -> Metric:

@@ -74,7 +74,7 @@ def with_figures(
 def _files(table: ReleaseTable, tables: Mapping[str, ReleaseTable]) -> list[ReleaseFile]:
     """The files of a table, or of the tables that a view reads, newest part first."""
     names = parents(table)
-    found = [*table.files, *(file for name in sorted(names) for file in _files(tables[name], tables) if name in tables)]
+    found = [*table.files, *(file for name in sorted(names & tables.keys()) for file in _files(tables[name], tables))]
     return sorted(found, key=lambda file: file.part, reverse=True)
 
 

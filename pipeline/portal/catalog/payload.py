@@ -20,6 +20,7 @@ import msgspec
 
 from pipeline.portal.catalog.entries import Catalog, Quality, Table
 from pipeline.portal.catalog.graph import Graph
+from pipeline.portal.catalog.quality import GOOD, WARNING, WEIGHTS
 
 TABLES_PER_FILE = 40
 KINDS = ("feed", "table", "view", "seed", "source", "metric", "dashboard", "tile", "audit", "term")
@@ -32,11 +33,12 @@ _COUNTS = ("records", "bad", "received", "expected")
 def payload(catalog: Catalog) -> dict[str, Any]:
     """The data files by logical name; values are made of dicts, lists, texts and numbers alone."""
     groups = _grouped(catalog.tables)
+    stars = _stars(catalog.tables)
     found = {
-        "catalog": _index(catalog, groups),
+        "catalog": _index(catalog, groups, stars),
         "catalog-texts": _texts(catalog.tables),
         "catalog-lineage": _lineage(catalog),
-        "catalog-stars": _stars(catalog.tables),
+        "catalog-stars": stars,
         "catalog-exposures": {
             "metrics": {metric.name: msgspec.to_builtins(metric) for metric in catalog.metrics},
             "dashboards": {item.name: msgspec.to_builtins(item) for item in catalog.exposures},
@@ -65,7 +67,9 @@ def _grouped(tables: Iterable[Table]) -> dict[str, list[Table]]:
     return dict(sorted(found.items()))
 
 
-def _index(catalog: Catalog, groups: Mapping[str, list[Table]]) -> dict[str, Any]:
+def _index(
+    catalog: Catalog, groups: Mapping[str, list[Table]], stars: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
     files = list(groups)
     file_of = {table.name: files.index(name) for name, tables in groups.items() for table in tables}
     entries = list(_entries(catalog, file_of))
@@ -78,6 +82,15 @@ def _index(catalog: Catalog, groups: Mapping[str, list[Table]]) -> dict[str, Any
         "owners": owners,
         "domains": domains,
         "files": files,
+        "pictures": sorted(
+            {
+                f"{layer}/{entry['domain']}"
+                for layer, entries in stars.items()
+                for entry in entries
+                if entry["references"]
+            }
+        ),
+        "quality": {"good": GOOD, "warning": WARNING, "weights": WEIGHTS},
         "entries": [
             [KINDS.index(kind), name, names, owners.index(owner), domains.index(domain), text, *rest]
             for kind, name, names, owner, domain, text, rest in entries
@@ -215,4 +228,5 @@ def _quality(quality: Quality) -> dict[str, Any]:
         "parts": known,
         "feeds": list(quality.feeds),
         "findings": msgspec.to_builtins(quality.findings),
+        "finding_count": quality.finding_count,
     }

@@ -14,12 +14,12 @@ import msgspec
 from pipeline.portal.catalog.entries import Audit, Day, Finding, Quality, Result, Table
 from pipeline.releases.release import Release
 
-DAYS, FINDING_DAYS = 90, 60
+DAYS = 90
 MOST_FINDINGS = 200
 WEIGHTS = {"validity": 0.3, "completeness": 0.3, "uniqueness": 0.15, "freshness": 0.15, "audits": 0.1}
 """Weights of the headline. Parts that are unknown on a day leave it, and the others count in proportion."""
 GOOD, WARNING = 0.98, 0.95
-"""Thresholds: a share below the first is a warning, below the second an error."""
+"""A page shows a share from the first on as good, below it as a warning, and below the second as bad."""
 _DAILY, _FINDINGS, _RESULTS = "ops.quality_daily", "ops.quality_findings", "ops.audit_results"
 
 
@@ -77,7 +77,7 @@ def with_quality(
             score(msgspec.structs.replace(days.get(date, Day(date)), audits=passed.get(date))) for date in dates
         )
         known = tuple(day for day in judged if day.score is not None)
-        quality = Quality(known, feeds, findings.get(name, ()))
+        quality = Quality(known, feeds, *findings.get(name, ((), 0)))
         found[name] = msgspec.structs.replace(table, quality=quality) if known else table
     return found
 
@@ -111,19 +111,22 @@ def _feeds(release: Release, connection: duckdb.DuckDBPyConnection) -> dict[str,
     return found
 
 
-def _findings(release: Release, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[Finding, ...]]:
+def _findings(release: Release, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[tuple[Finding, ...], int]]:
+    """The newest findings of each feed, by its table, and how many it has."""
     if _FINDINGS not in release.tables:
         return {}
     query = f"""
-        SELECT feed, date, source_file, reason, column_path, record_count, first_line FROM {_FINDINGS}
-        ORDER BY feed, date DESC, record_count DESC, source_file, reason
+        SELECT feed, COUNT(*) OVER (PARTITION BY feed), date, source_file, reason, record_count, column_path, first_line
+        FROM {_FINDINGS}
+        WINDOW newest AS (PARTITION BY feed ORDER BY date DESC, record_count DESC, source_file, reason, column_path)
+        QUALIFY ROW_NUMBER() OVER newest <= {MOST_FINDINGS}
+        ORDER BY feed, ROW_NUMBER() OVER newest
     """
-    found: dict[str, list[Finding]] = {}
-    for feed, date, name, reason, column, records, line in connection.execute(query).fetchall():
-        own = found.setdefault(f"bronze.{feed}", [])
-        if len(own) < MOST_FINDINGS:
-            own.append(Finding(str(date), name, reason, records, column or "", line))
-    return {table: tuple(own) for table, own in found.items()}
+    found: dict[str, tuple[tuple[Finding, ...], int]] = {}
+    for feed, count, date, name, reason, records, column, line in connection.execute(query).fetchall():
+        own, _ = found.get(f"bronze.{feed}", ((), 0))
+        found[f"bronze.{feed}"] = ((*own, Finding(str(date), name, reason, records, column or "", line)), count)
+    return found
 
 
 def _audits(release: Release, connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, tuple[int, int]]]:

@@ -17,6 +17,7 @@ from sqlglot.optimizer.scope import Scope, build_scope
 from sqlmesh.core.dialect import normalize_mapping_schema
 from sqlmesh.core.model import Model
 
+from pipeline.portal.columns import source_of
 from pipeline.warehouse.engine import DIALECT
 
 _ROW_PARTS = ("where", "group", "having", "qualify", "distinct", "limit", "offset", "laterals")
@@ -112,7 +113,7 @@ class _Reader:
         def replaced(part: exp.Expression) -> exp.Expression:
             if not isinstance(part, exp.Column):
                 return part
-            source = _source(scope, part.table)
+            source = source_of(scope, part.table)
             if isinstance(source, exp.Table):
                 return exp.var(f"{source.db}.{source.name}.{part.name}")
             if isinstance(source, Scope):
@@ -134,16 +135,6 @@ def _sources(query: exp.Select) -> list[exp.Expression]:
     first = query.args.get("from") or query.args.get("from_")
     joins = query.args.get("joins") or ()
     return [*([first.this] if first else []), *(join.this for join in joins)]
-
-
-def _source(scope: Scope, name: str) -> exp.Table | Scope | None:
-    at: Scope | None = scope
-    while at is not None:
-        if name in at.sources:
-            found: exp.Table | Scope = at.sources[name]
-            return found
-        at = at.parent
-    return None
 
 
 def _hash(*parts: str) -> str:

@@ -7,20 +7,22 @@ after a rollback is the stored one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from sqlmesh.core.context import GenericContext
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ConfigError
-from pipeline.metrics.definition import load_metrics
+from pipeline.metrics.definition import Metric
 from pipeline.portal.catalog.collect import Definitions, Published, collect
-from pipeline.portal.catalog.entries import Catalog, from_json, schema
+from pipeline.portal.catalog.document import from_json, schema
+from pipeline.portal.catalog.entries import Catalog
 from pipeline.portal.catalog.payload import payload
-from pipeline.portal.dashboard import load_dashboards
+from pipeline.portal.dashboard import Dashboard
 from pipeline.releases.release import Release, Releases
 from pipeline.warehouse.classes import Classes
 
@@ -37,19 +39,26 @@ class CatalogPages:
         published: the releases, beside which catalogs are stored.
         context: the loaded project.
         contracts: by feed.
-        metrics, dashboards: the project's folders of definitions.
         classes: of the project's columns; asked only when a catalog is made.
     """
 
     published: Releases
     context: GenericContext
     contracts: Mapping[str, Contract]
-    metrics: Path
-    dashboards: Path
     classes: Callable[[], Classes]
 
-    def __call__(self, release: Release) -> dict[str, Any]:
+    def __call__(
+        self,
+        release: Release,
+        connection: duckdb.DuckDBPyConnection,
+        metrics: Mapping[str, Metric],
+        dashboards: Sequence[Dashboard],
+    ) -> dict[str, Any]:
         """Return the data files of a release's catalog.
+
+        Args:
+            connection: to the release, with its tables as `gold.x`.
+            metrics, dashboards: the project's definitions.
 
         Raises:
             ConfigError, RetriableError: a definition is wrong, or the store cannot be used.
@@ -59,15 +68,9 @@ class CatalogPages:
         if own is not None and numbers and release.number != numbers[-1]:
             return payload(own)
         before = own or newest(self.published)
-        metrics = load_metrics(self.metrics)
-        definitions = Definitions(metrics, load_dashboards(self.dashboards, metrics), self.classes())
-        connection = self.published.connect(release.number)
-        connection.execute("SET threads = 1")  # many small queries: more threads cost more than they spare
-        try:
-            about = Published(release, connection, self.published.store.uri)
-            catalog = collect(self.context, self.contracts, definitions, about, before)
-        finally:
-            connection.close()
+        definitions = Definitions(metrics, dashboards, self.classes())
+        about = Published(release, connection, self.published.store.uri)
+        catalog = collect(self.context, self.contracts, definitions, about, before)
         data = catalog.to_json()
         if own is None or own.to_json() != data:
             self.published.store.put(key(release.number), data, _JSON)

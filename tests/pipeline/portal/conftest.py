@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from ingest.errors import ConfigError
 from ingest.settings import settings
+from pipeline.dev.browser import FLAGS, program
 from pipeline.portal.facts import Facts
 from pipeline.portal.publication import FOLDER, Sources, refresh
 from pipeline.releases.release import Releases
@@ -23,10 +25,6 @@ FEEDS = [
     {"feed": "events", "newest_at": "2026-10-31T23:00:00+00:00", "limit_seconds": 3600, "waiting": 3},
     {"feed": "<b>users</b>", "newest_at": None, "limit_seconds": None, "waiting": 0},
 ]
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
 
 
 @dataclass(frozen=True)
@@ -91,10 +89,11 @@ def address(site: Site) -> Iterator[str]:
 def browser() -> Iterator[Any]:
     """Debian's Chromium."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Chromium: playwright is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
+    try:
+        path = program()
+    except ConfigError as error:
+        pytest.skip(str(error))
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=list(FLAGS))
+        opened = driver.chromium.launch(executable_path=path, args=list(FLAGS))
         yield opened
         opened.close()

@@ -90,6 +90,8 @@ def test_the_projects_pages_fit_its_tables_and_show_nothing_personal(
         ("[{kind: table, sql: DELETE FROM gold.x, title: T}]", "expected exactly one SELECT"),
         ("[{kind: table, sql: SELECT 1 FROM x, title: T}]", "expected tables of a release"),
         ("[{kind: table, sql: \"SELECT * FROM read_csv('/etc/passwd')\", title: T}]", "expected tables of a release"),
+        ("[{kind: table, sql: \"SELECT * FROM 'x/y.csv'\", title: T}]", "reads x/y.csv; expected tables of a release"),
+        ("[{kind: table, sql: SELECT 1 FROM other.gold.x, title: T}]", "reads other.gold.x; expected tables"),
         ("[{kind: text, title: T}]", "text is empty"),
     ],
 )
@@ -113,20 +115,36 @@ def _page(folder: Path, text: str, shop: dict[str, Metric]) -> Dashboard:
 
 
 def test_a_personal_column_is_in_no_page(shop: dict[str, Metric], tmp_path: Path) -> None:
-    guard = Guard({"gold.plays_daily": frozenset({"device"}), "gold.people": frozenset({"name"})})
+    columns = {"gold.people": ("name", "age", "contact"), "gold.plays_daily": ("device", "plays")}
+    guard = Guard({"gold.plays_daily": frozenset({"device"}), "gold.people": frozenset({"name", "contact.email"})})
     with pytest.raises(ConfigError, match=r"gold\.plays_daily\.device is personal"):
-        guard.check(_page(tmp_path, USE, shop), shop)
+        guard.check(_page(tmp_path, USE, shop), shop, columns)
     for sql in (
         "SELECT p.name FROM gold.people AS p",
         "SELECT * FROM gold.people",
         "SELECT 1 FROM gold.people GROUP BY name",
+        "SELECT p.* FROM gold.people AS p",
+        "SELECT NAME FROM gold.people",
+        "SELECT name FROM GOLD.PEOPLE",
+        "SELECT p FROM gold.people AS p",
+        "SELECT COLUMNS('na.*') FROM gold.people",
+        "SELECT a FROM gold.people AS p(a, b, c)",
+        "SELECT contact FROM gold.people",
+        "SELECT contact.email FROM gold.people",
+        "WITH t AS (FROM gold.people) SELECT age FROM t",
+        "SELECT plays FROM gold.plays_daily WHERE plays > (SELECT COUNT(name) FROM gold.people)",
     ):
-        page = _page(tmp_path, f"{ABOUT}tiles: [{{kind: table, title: T, sql: {sql}}}]\n", shop)
-        with pytest.raises(ConfigError, match=r"gold\.people\.name is personal"):
-            guard.check(page, shop)
-    guard.check(
-        _page(tmp_path, f"{ABOUT}tiles: [{{kind: table, title: T, sql: SELECT age FROM gold.people}}]\n", shop), shop
-    )
+        page = _page(tmp_path, f'{ABOUT}tiles: [{{kind: table, title: T, sql: "{sql}"}}]\n', shop)
+        with pytest.raises(ConfigError, match=r"gold\.people\.(name|contact\.email) is personal"):
+            guard.check(page, shop, columns)
+    for sql in (
+        "SELECT age FROM gold.people",
+        "SELECT contact.city FROM gold.people",
+        "WITH names AS (SELECT age AS name FROM gold.people) SELECT name FROM names ORDER BY name",
+        "SELECT * EXCLUDE (name, contact) FROM gold.people",
+    ):
+        page = _page(tmp_path, f'{ABOUT}tiles: [{{kind: table, title: T, sql: "{sql}"}}]\n', shop)
+        guard.check(page, shop, columns)
 
 
 def test_small_groups_of_a_quasi_identifier_are_one(shop: dict[str, Metric], tmp_path: Path) -> None:

@@ -197,6 +197,34 @@ def test_months_of_a_short_period_are_whole(page: Reader, release: duckdb.DuckDB
     assert "Oct 2026" in page.tile("What moved MRR").locator(".caption").inner_text()
 
 
+def test_the_year_that_leads_to_a_month_is_loaded(browser: Any, site: Site, release: duckdb.DuckDBPyConnection) -> None:
+    """The sparkline of one month shows twelve months before it, which lie in a year that the period does not need."""
+    with reading(browser, site.folder.as_uri() + "/") as reader:
+        reader.open("money", **{"from": "2024-12-01", "to": "2024-12-31"}, compare="none")
+        (path,) = (
+            reader.tile("MRR").locator(".spark path").evaluate_all("(all) => all.map((one) => one.getAttribute('d'))")
+        )
+        ((months,),) = release.execute(
+            "SELECT COUNT(DISTINCT month_date) FROM gold.mrr_monthly "
+            "WHERE month_date BETWEEN '2023-12-01' AND '2024-12-01'"
+        ).fetchall()
+        assert (path.count("M"), path.count("L")) == (1, months - 1), "one line through all of them"
+        assert reader.trouble == []
+
+
+def test_numbers_do_not_depend_on_what_was_opened_before(browser: Any, page: Reader, site: Site) -> None:
+    parameters = {"from": "2024-01-05", "to": "2024-01-09"}
+    page.go("money", period="all")
+    page.go("money", **parameters, compare="year")
+    with reading(browser, site.folder.as_uri() + "/") as fresh:
+        fresh.open("money", **parameters, compare="year")
+        for title in ("What moved MRR", "Cohorts", "Fees by currency"):
+            assert fresh.table(title) == page.table(title), title
+        assert fresh.number("MRR") == page.number("MRR")
+        spark = "(one) => one.outerHTML"
+        assert fresh.tile("MRR").locator(".spark").evaluate(spark) == page.tile("MRR").locator(".spark").evaluate(spark)
+
+
 def test_cohorts_are_a_triangle(page: Reader) -> None:
     page.go("money", period="12m")
     rows = page.table("Cohorts")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.portal.facts import Facts
 from pipeline.portal.publication import refresh
-from tests.pipeline.portal.conftest import Site
+from pipeline.portal.script import read_data_file
+from tests.pipeline.portal.conftest import FEEDS, Site
 from tests.pipeline.portal.reading import Reader, reading
-from tests.portal_release import HOSTILE, make_release, project
+from tests.portal_release import HOSTILE, LAST, make_release, project
 
 WAYS = [("file", "light", 1280), ("file", "dark", 390), ("http", "dark", 1280), ("http", "light", 390)]
 
@@ -111,6 +115,90 @@ def test_an_address_that_cannot_be_read_shows_what_can(browser: Any, site: Site)
         reader.tab.goto(f"{reader.base}index.html?release=99#/use")
         assert "Release 99 is not kept" in reader.tab.locator(".banner.error").inner_text()
         assert reader.tab.locator("img").count() == 0
+
+
+LATER = """() => {
+  const now = Date.now();
+  Date.now = () => now + 120000;
+  window.dispatchEvent(new Event("focus"));
+}"""
+
+
+def test_an_open_page_follows_the_facts_of_its_release_and_offers_newer_pages(browser: Any, own_site: Site) -> None:
+    published, sources = own_site.published, own_site.sources
+    with reading(browser, own_site.folder.as_uri() + "/") as reader:
+        reader.open("use")
+        before = reader.number("Plays")
+        refresh(published, sources, Facts(LAST, [{**FEEDS[0], "newest_at": None, "waiting": 7}], []))
+        reader.tab.evaluate(LATER)
+        reader.tab.wait_for_selector(".status:has-text('events: 7 objects wait')")
+        assert "waits for" not in reader.tab.inner_text(".status")
+        assert reader.tab.locator(".banner").count() == 0
+
+        refresh(published, sources, Facts(LAST - dt.timedelta(days=1), [], []))
+        reader.tab.evaluate(LATER)
+        reader.tab.wait_for_selector(".status:has-text('complete to 30 Oct 2026')")
+        assert reader.number("Plays") != before, "its periods end there"
+
+        refresh(published, replace(sources, rules="another"))
+        reader.tab.evaluate(LATER)
+        banner = reader.tab.wait_for_selector(".banner.newer")
+        assert "The pages of release 1 were written again" in banner.inner_text()
+
+        make_release(published, 2)
+        refresh(published, sources)
+        reader.tab.evaluate(LATER)
+        reader.tab.wait_for_selector(".banner.newer:has-text('Release 2 is published')")
+        assert reader.tab.locator(".banner.newer").count() == 1
+        assert "Release 1," in reader.tab.inner_text(".status")
+        assert reader.trouble == []
+
+
+def test_a_file_that_cannot_be_loaded_has_the_reason_that_it_has(browser: Any, own_site: Site) -> None:
+    money = own_site.folder / next(
+        page["file"]
+        for page in read_data_file((own_site.folder / "releases" / "1.js").read_bytes())["pages"]
+        if page["name"] == "money"
+    )
+    with reading(browser, own_site.folder.as_uri() + "/") as reader:
+
+        def shows(path: str, text: str) -> None:
+            reader.go(path)
+            reader.tab.wait_for_selector(f".banner.error:has-text('{text}')")
+
+        reader.open("use")
+        shows("nowhere", "There is no page nowhere.")
+        assert reader.tab.locator(".banner.error").inner_text() == "There is no page nowhere."
+        money.unlink()
+        shows("money", "could not be loaded. Reload the page to try again.")
+        (own_site.folder / "releases" / "1.js").unlink()
+        shows("money", "Release 1 was pruned meanwhile: reload the page.")
+        (own_site.folder / "current.js").unlink()
+        shows("money", "The place of these pages cannot be reached; try again later.")
+
+
+def test_names_that_javascript_knows_are_no_pages_and_no_state(browser: Any, site: Site) -> None:
+    with reading(browser, site.folder.as_uri() + "/") as reader:
+        reader.open("use")
+        before = reader.number("Plays")
+        reader.open("use", period="constructor", compare="toString", by="valueOf", is_="x")
+        assert reader.number("Plays") == before
+        for name in ("constructor", "__proto__"):
+            reader.open(f"metrics/{name}")
+            assert reader.tab.locator(".banner.error").inner_text() == f"There is no metric {name}."
+        assert reader.trouble == []
+
+
+def test_a_chart_says_its_numbers_under_the_pointer(browser: Any, site: Site) -> None:
+    with reading(browser, site.folder.as_uri() + "/") as reader:
+        reader.open("use", period="28d")
+        rows = {row[0]: row[1] for row in reader.table("From start to end")}
+        reader.tile("From start to end").get_by_role("button", name="Table").click()
+        reader.tile("From start to end").locator(".chart .mark-rect path").first.hover()
+        shown = reader.tab.wait_for_selector(".tooltip:not([hidden])").inner_text()
+        assert shown.split("\n")[0] == "Plays"
+        assert f"{rows['Plays']:,.0f}" in shown
+        assert reader.trouble == []
 
 
 def test_tiles_are_saved_as_csv_and_png(browser: Any, site: Site, tmp_path: Path) -> None:

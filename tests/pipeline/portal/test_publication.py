@@ -5,20 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from click.testing import CliRunner
 
+from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError
-from ingest.settings import read_settings
+from ingest.settings import Settings, read_settings
+from ingest.storage.store import Store
 from pipeline.cli import main
+from pipeline.cycle.pages import _rules
+from pipeline.metrics.definition import load_metrics
+from pipeline.portal import assets
+from pipeline.portal.dashboard import load_dashboards
 from pipeline.portal.facts import Facts, complete_to
+from pipeline.portal.guard import Guard
 from pipeline.portal.publication import FOLDER, address, follow, refresh, with_pages
 from pipeline.portal.script import data_file, digest, read_data_file
-from pipeline.portal.write import keys_of
+from pipeline.portal.write import Pages, keys_of, write
 from pipeline.releases.export import prune, sweep
 from pipeline.releases.release import Releases
 from tests.pipeline.portal.conftest import Site
@@ -26,6 +35,16 @@ from tests.portal_release import HOSTILE, NOW, make_release
 
 CHANGED = {"gold.mrr_monthly": ("2026-09", "UPDATE made SET closing = closing + 1 WHERE month_date = '2026-09-01'")}
 OLD = {"gold.mrr_monthly": ("2024-02", "UPDATE made SET closing = closing + 1 WHERE month_date = '2024-02-01'")}
+
+
+def _client(options: Settings) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=options.aws_endpoint_url,
+        region_name=options.aws_region,
+        aws_access_key_id=options.aws_access_key_id,
+        aws_secret_access_key=options.aws_secret_access_key,
+    )
 
 
 def _small(site: Site, name: str = "current.js") -> dict[str, Any]:
@@ -69,6 +88,79 @@ def test_nothing_new_costs_nothing(own_site: Site) -> None:
     assert written is not None
     assert written.files == ()
     assert _stored(own_site) == before
+
+
+def test_nothing_new_costs_four_reads(own_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    get = Store.get
+
+    def counted(self: Store, key: str) -> bytes:
+        read.append(key)
+        return get(self, key)
+
+    monkeypatch.setattr(Store, "get", counted)
+    refresh(own_site.published, own_site.sources, Facts.of(_small(own_site)))
+    assert len(read) == 4
+    assert len(set(read)) == 4
+
+
+def test_a_change_of_what_may_be_shown_makes_the_pages_again(own_site: Site) -> None:
+    before = _small(own_site)
+    sources = replace(
+        own_site.sources, rules="another", guard=lambda: Guard({"gold.plays_daily": frozenset({"device"})})
+    )
+    written = refresh(own_site.published, sources)
+    assert written is not None
+    assert "gold.plays_daily.device is personal" in written.left_out["use"]
+    assert _small(own_site)["sources"] != before["sources"]
+
+
+def test_rules_change_with_declared_classes_contracts_and_the_smallest_group(tmp_path: Path) -> None:
+    (tmp_path / "privacy").mkdir()
+    file = tmp_path / "privacy" / "classes.yaml"
+    file.write_text("columns: {}\n", encoding="utf-8")
+    known = contracts()
+    first = _rules(tmp_path, 5, known)
+    assert _rules(tmp_path, 5, known) == first
+    assert _rules(tmp_path, 6, known) != first
+    assert _rules(tmp_path, 5, dict(list(known.items())[:1])) != first
+    file.write_text("columns: {gold.x: {}}\n", encoding="utf-8")
+    assert _rules(tmp_path, 5, known) != first
+
+
+def test_the_version_of_the_writer_follows_all_code_that_makes_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / name for name in ("portal/write.py", "portal/catalog/payload.py", "metrics/parts.py")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("1", encoding="utf-8")
+    monkeypatch.setattr(assets, "__file__", str(tmp_path / "portal" / "assets.py"))
+    seen = {assets.writer.__wrapped__()}
+    for file in files:
+        file.write_text("2", encoding="utf-8")
+        seen.add(assets.writer.__wrapped__())
+    assert len(seen) == 4
+
+
+def test_a_page_that_ends_with_its_release_is_read_again_on_another_day(own_site: Site) -> None:
+    release = own_site.published.get(1)
+    metrics = load_metrics(own_site.sources.metrics)
+    dashboards = load_dashboards(own_site.sources.dashboards, metrics)
+    with own_site.published.connect(1) as connection:
+
+        def made(at: dt.datetime, before: Mapping[str, Any]) -> Pages:
+            facts = Facts.unknown(release)
+            return write(replace(release, published_at=at), connection, metrics, dashboards, facts, before, "EUR")
+
+        earlier = made(NOW - dt.timedelta(days=4), _small(own_site))
+        assert {page["name"]: page["to"] for page in earlier.small["pages"]} == dict.fromkeys(
+            ("use", "money"), "2026-10-28"
+        )
+        assert set(earlier.read) == {"use", "money"}, "the last date of their numbers is another one"
+        assert made(NOW - dt.timedelta(days=4), earlier.small).read == []
+        assert set(made(NOW, earlier.small).read) == {"use", "money"}
+        assert made(NOW + dt.timedelta(days=9), _small(own_site)).read == [], "all their numbers end before both"
 
 
 def test_a_release_of_changed_tables_costs_less_than_a_second(own_site: Site) -> None:
@@ -197,6 +289,14 @@ def test_pages_lie_in_a_bucket_too(site: Site, s3_lake: dict[str, str], monkeypa
     refresh(published, site.sources, Facts())
     assert address(published) == "s3://lake/published/portal/index.html"
     small = read_data_file(published.store.get(f"{FOLDER}/current.js"))
+    for key, kind, caching in (
+        ("index.html", "text/html; charset=utf-8", "no-cache"),
+        ("current.js", "text/javascript; charset=utf-8", "no-cache"),
+        (small["app"]["style"], "text/css; charset=utf-8", "public, max-age=31536000, immutable"),
+        (small["pages"][0]["file"], "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"),
+    ):
+        found = _client(published.options).head_object(Bucket="lake", Key=f"published/{FOLDER}/{key}")
+        assert (found["ContentType"], found["CacheControl"]) == (kind, caching), key
     assert keys_of(small) <= {item.key.removeprefix(f"{FOLDER}/") for item in published.store.list(FOLDER)}
     again = refresh(published, site.sources)
     assert again is not None

@@ -141,3 +141,16 @@ def test_an_unknown_part_of_the_catalog_is_named(reader: Reader) -> None:
     assert "There is no table gold.nope" in reader.tab.inner_text("main")
     reader.open("catalog/nope")
     assert "The catalog has no part nope" in reader.tab.inner_text("main")
+    reader.open("catalog/constructor")
+    assert "The catalog has no part constructor" in reader.tab.inner_text("main")
+    for path in ("gold/nope", "nope/shop", "nope"):
+        reader.open(f"catalog/star/{path}")
+        assert f"There is no picture of {path}; expected one of gold/shop." in reader.tab.inner_text("main")
+
+
+def test_a_table_leads_to_a_picture_only_if_there_is_one(reader: Reader) -> None:
+    reader.open("catalog/table/silver.users")
+    assert reader.tab.get_by_role("link", name="Picture", exact=True).count() == 0
+    reader.open("catalog/table/gold.fct_purchases")
+    reader.tab.get_by_role("link", name="Picture", exact=True).click()
+    reader.tab.wait_for_selector("h1:has-text('Tables of shop and their keys')")

@@ -11,8 +11,9 @@ from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
 from pipeline.metrics.definition import load_metrics
 from pipeline.portal.catalog.collect import Definitions, collect
-from pipeline.portal.catalog.entries import Catalog, Table, from_json
-from pipeline.portal.catalog.exposures import columns_of, terms
+from pipeline.portal.catalog.document import from_json
+from pipeline.portal.catalog.entries import Catalog, Table
+from pipeline.portal.catalog.exposures import terms
 from pipeline.portal.catalog.graph import Graph
 from pipeline.portal.catalog.payload import payload
 from pipeline.portal.dashboard import load_dashboards
@@ -130,12 +131,6 @@ def test_terms_are_the_bold_cells_of_the_glossary() -> None:
     text = "# Glossary\n\n| term | meaning |\n|---|---|\n| **cycle** | One `lake run`, see [running](running.md). |\n"
     assert [(item.term, item.meaning) for item in terms(text)] == [("cycle", "One lake run, see running.")]
     assert len(list(terms((PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8")))) > 40
-
-
-def test_columns_of_a_query_are_named_with_their_tables() -> None:
-    assert columns_of("SELECT a, b FROM gold.x WHERE c = 1") == {"gold.x.a", "gold.x.b", "gold.x.c"}
-    joined = "SELECT x.a, y.b FROM gold.x AS x JOIN gold.y AS y ON x.id = y.id"
-    assert columns_of(joined) == {"gold.x.a", "gold.x.id", "gold.y.b", "gold.y.id"}
 
 
 def test_models_are_named_relative_to_the_project(catalog: Catalog) -> None:

@@ -90,6 +90,7 @@ def test_a_changed_column_reaches_what_is_computed_from_it() -> None:
     found = compare(_declared(), _declared("values-2"))
     assert [(item.name, item.change) for item in found.differences] == [("silver.users.country", Change.VALUES)]
     assert [item.name for item in found.impact.columns] == ["gold.plays.country"]
+    assert list(found.impact.changed) == sorted(found.impact.changed)
     assert [item.name for item in found.impact.tiles] == ["use/1"]
     assert found.impact.metrics == ()
     shown = show_comparison(found, "main")

@@ -8,7 +8,8 @@ import pytest
 
 from ingest.errors import ConfigError
 from ingest.settings import PROJECT
-from pipeline.portal.catalog.entries import Catalog, Column, Profile, Table, from_json, schema
+from pipeline.portal.catalog.document import from_json, schema
+from pipeline.portal.catalog.entries import Catalog, Column, Profile, Table
 
 CATALOG = Catalog(
     1,
@@ -37,7 +38,7 @@ def test_a_catalog_is_read_as_it_was_written() -> None:
 def test_the_written_schema_is_that_of_the_code() -> None:
     path = PROJECT / "docs" / "catalog.schema.json"
     assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(schema())), (
-        f"write it anew: python -c 'import json; from pipeline.portal.catalog.entries import schema; "
+        f"write it anew: python -c 'import json; from pipeline.portal.catalog.document import schema; "
         f"print(json.dumps(schema(), indent=1))' > {path}"
     )
 

@@ -127,6 +127,12 @@ def test_of_a_large_table_the_newest_files_are_profiled(monkeypatch: pytest.Monk
     )
 
 
+def test_a_view_over_a_table_that_the_release_lacks_has_the_files_of_the_others() -> None:
+    view = replace(_released("gold.both"), query="SELECT * FROM gold.plays, gold.gone")
+    tables = {"gold.plays": _released("gold.plays", FIRST)}
+    assert [file.key for file in module._files(view, tables)] == [tables["gold.plays"].files[0].key]
+
+
 def test_a_model_ahead_of_its_release_has_profiles_of_what_is_there(reader: duckdb.DuckDBPyConnection) -> None:
     tables = [_table("gold.plays", PLAYS | {"brand_new": "none"})]
     (found,) = with_figures(tables, _release(_released("gold.plays", FIRST)), reader, "uri", {}, _classes())
@@ -175,6 +181,25 @@ def test_a_table_shares_the_least_of_its_feeds_and_has_audits_of_its_own(reader:
     assert day.minimum == 0.5
     results = last_results(release, reader, ())
     assert results["assert_x"] == Result("2026-01-01T06:00:00", 3, "all dates")
+
+
+def test_of_many_findings_the_newest_are_listed_and_all_are_counted(reader: duckdb.DuckDBPyConnection) -> None:
+    reader.execute(
+        "CREATE TABLE ops.quality_daily AS SELECT 'events' AS feed, DATE '2026-01-01' AS date, 0.8 AS validity,"
+        "NULL AS completeness, NULL AS uniqueness, NULL AS freshness, 10 AS record_count, 8 AS good_count,"
+        "7 AS received_count, NULL AS expected_count"
+    )
+    reader.execute(
+        "CREATE TABLE ops.quality_findings AS SELECT 'events' AS feed, DATE '2026-01-01' + i::INT AS date,"
+        "'raw/a' AS source_file, 'wrong_type' AS reason, NULL AS column_path, 1 AS record_count, 7 AS first_line "
+        "FROM RANGE(203) AS r(i)"
+    )
+    release = _release(*(_released(name) for name in ("ops.quality_daily", "ops.quality_findings")))
+    tables = with_quality({"bronze.events": Table("bronze.events", "feed", "", "shop", "me", ())}, release, reader)
+    quality = tables["bronze.events"].quality
+    assert quality is not None
+    assert (len(quality.findings), quality.finding_count) == (200, 203)
+    assert (quality.findings[0].date, quality.findings[-1].date) == ("2026-07-22", "2026-01-04")
 
 
 def test_audits_of_the_release_itself_are_the_newest_and_older_ones_are_kept(reader: duckdb.DuckDBPyConnection) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmesh import Context
 
 from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT, read_settings
-from pipeline.portal.catalog.entries import schema
+from pipeline.metrics.definition import load_metrics
+from pipeline.portal.catalog.document import schema
 from pipeline.portal.catalog.stored import SCHEMA, CatalogPages, key, newest, prune, read
-from pipeline.releases.release import manifest_key
+from pipeline.portal.dashboard import load_dashboards
+from pipeline.releases.release import Release, manifest_key
 from pipeline.warehouse.classes import project_classes
 from tests.gold_states import GoldStates, Table
 
@@ -29,11 +34,18 @@ def states(clean_settings: Path) -> GoldStates:
     return GoldStates(read_settings())
 
 
-def _pages(states: GoldStates, project: Context) -> CatalogPages:
-    return CatalogPages(
-        *(states.published, project, contracts(), PROJECT / "metrics", PROJECT / "dashboards"),
-        lambda: project_classes(project, contracts()),
-    )
+def _maker(states: GoldStates, project: Context) -> CatalogPages:
+    return CatalogPages(states.published, project, contracts(), lambda: project_classes(project, contracts()))
+
+
+def _made(states: GoldStates, pages: CatalogPages, release: Release) -> dict[str, Any]:
+    metrics = load_metrics(PROJECT / "metrics")
+    with states.published.connect(release.number) as connection:
+        return pages(release, connection, metrics, load_dashboards(PROJECT / "dashboards", metrics))
+
+
+def _pages(states: GoldStates, project: Context) -> Callable[[Release], dict[str, Any]]:
+    return partial(_made, states, _maker(states, project))
 
 
 def test_a_catalog_is_stored_with_its_schema_and_written_again_only_when_it_differs(
@@ -63,8 +75,8 @@ def test_after_a_rollback_the_stored_catalog_is_used(states: GoldStates, project
         dim_date=replace(DAYS, parts={"2026-01": "SELECT DATE '2026-01-06' AS date, 4::BIGINT AS plays"})
     )
     _pages(states, project)(second)
-    broken = replace(_pages(states, project), context=None)  # type: ignore[arg-type]
-    assert broken(first) == old
+    broken = replace(_maker(states, project), context=None)  # type: ignore[arg-type]
+    assert _made(states, broken, first) == old
     found = newest(states.published)
     assert found is not None
     assert found.release == 2

@@ -1,0 +1,147 @@
+"""The steps of a cycle that need SQLMesh, which takes a second to load: compute what is missing, audit, publish."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from ingest.contracts.contract import contracts
+from ingest.errors import DamagedLake, RetriableError
+from ingest.settings import Settings
+from pipeline.alerting.alert import Channel
+from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
+from pipeline.cycle import up_to_date
+from pipeline.cycle.marking import behind
+from pipeline.cycle.pages import write_pages
+from pipeline.cycle.publication import audit_and_publish, gate_of
+from pipeline.cycle.record import insert_waiting, record
+from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
+from pipeline.state import interval_log as history
+from pipeline.state.fingerprint import fingerprint
+from pipeline.warehouse.damage import lake_damage
+from pipeline.warehouse.project import Computed, Progress, Project, open_project
+
+
+def compute(
+    lake: Lake, summary: RunSummary, channels: list[Channel], now: dt.datetime, progress: Progress | None = None
+) -> bool:
+    """Compute, audit and publish.
+
+    Args:
+        summary: with what was ingested; receives the rest.
+        channels: receives the alert channels of SQLMesh's configuration.
+
+    Returns:
+        Whether the cycle is over; False if a load was committed during it, so that it must restart.
+    """
+    up_to_date.forget(lake.options)
+    is_over, left = True, None
+    with summary.stage("load project"), summary.contained("the project"), open_project(lake.state, progress) as project:
+        channels += sqlmesh_channels(project, lake.options)
+        with summary.contained("the run"):
+            is_over = _run_and_publish(lake, project, summary, now)
+        if is_over:
+            record_cycle(project, summary)
+            with summary.contained("what is due next"):
+                left = _left(lake, project, now) if _is_done(summary) else None
+    if left and _is_done(summary):  # after the databases are closed, which writes them
+        up_to_date.leave(lake, left, now)
+    return is_over
+
+
+def publish_now(lake: Lake, summary: RunSummary, channels: list[Channel], now: dt.datetime) -> None:
+    """Audit and publish current gold, and resume publishing after a rollback."""
+    with summary.contained("the project"), open_project(lake.state) as project:
+        channels += sqlmesh_channels(project, lake.options)
+        with summary.contained("the publication"):
+            project.require_tables()
+            summary.outcome = "not published"
+            audit_and_publish(lake, project, summary, now, resume=True)
+            write_pages(lake, project, contracts(), summary)
+        record_cycle(project, summary)
+
+
+def add_channels(lake: Lake, channels: list[Channel]) -> None:
+    """Add the alert channels of SQLMesh's configuration."""
+    with open_project(lake.state) as project:
+        channels += sqlmesh_channels(project, lake.options)
+
+
+def sqlmesh_channels(project: Project, options: Settings) -> list[Channel]:
+    """The alert channels of SQLMesh's configuration."""
+    return [sqlmesh_channel(item, number) for number, item in enumerate(project.take_targets(options), 1)]
+
+
+def record_cycle(project: Project, summary: RunSummary) -> None:
+    """Record the cycle in the warehouse."""
+    if summary.ingest:
+        summary.merge_ingest(summary.ingest)
+    with summary.contained("the record of the cycle"):
+        record(project.engine, summary)
+
+
+def _is_done(summary: RunSummary) -> bool:
+    """Whether a cycle left nothing to the next one: no failure or warning, no withheld date, and readers have it."""
+    is_clean = not (summary.exit_code or summary.errors or summary.warnings or summary.held)
+    return is_clean and summary.outcome in ("published", "unchanged")
+
+
+def _left(lake: Lake, project: Project, now: dt.datetime) -> up_to_date.Left:
+    """What is due next, and the state while no other process can compute or mark dates."""
+    with lake.state.open() as state:
+        due_at = min(project.next_due(now), gate_of(lake, project).full_audit_due(state))
+        return up_to_date.Left(due_at, fingerprint(state))
+
+
+def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.datetime) -> bool:
+    """Compute, audit and publish.
+
+    Returns:
+        Whether the cycle is over; False if a load was committed during it, so that it must restart.
+    """
+    project.require_tables()
+    with summary.contained("the record of cycles that found nothing"):
+        insert_waiting(project.engine, lake.options)
+    summary.outcome = "not published"
+    is_complete = False
+    with summary.stage("run"), summary.contained("the run") as running:
+        try:
+            is_complete = project.run(now)
+        except RetriableError as error:
+            raise _damage(lake, project, now) or error from error
+    for name, done in project.console.computed.items():
+        total = summary.computed.setdefault(name, Computed())
+        total.dates |= done.dates
+        total.audits += done.audits
+        total.failed_audits += done.failed_audits
+        total.seconds += done.seconds
+    summary.warnings += project.console.warnings
+    if not is_complete:
+        summary.errors += project.console.errors
+        summary.exit_code = max(summary.exit_code, 1)
+        with summary.contained("the audits that failed"):
+            summary.audits += gate_of(lake, project).failed_audits(summary.failed)
+        with summary.contained("the check for damaged files"):
+            if not (running.error or project.console.failed_audits) and (damage := _damage(lake, project, now)):
+                summary.failed(damage)
+        return True
+    # dates of lost ledgers cannot be marked: do not wait for them, the publication names what it lacks
+    lost = set(summary.ingest.lost) if summary.ingest else set()
+    if summary.ingest and summary.ingest.is_marked and set(behind(lake, project)) - lost:
+        return False
+    audit_and_publish(lake, project, summary, now)
+    if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
+        summary.outcome = "not published"  # new data is loaded, but its dates are not marked yet
+    write_pages(lake, project, contracts(), summary)
+    with summary.stage("house-keeping"), summary.contained("housekeeping"):
+        project.clean_up()
+        with lake.state.open() as state:
+            history.collect(state)
+    return True
+
+
+def _damage(lake: Lake, project: Project, now: dt.datetime) -> DamagedLake | None:
+    """Find damaged bronze files after a failed run, reading the files of the missing dates."""
+    due, _ = project.missing(now)
+    dates = {day for days in due.values() for day in days}
+    return lake_damage(lake.store, contracts().values(), dates)

@@ -1,0 +1,209 @@
+"""Rule: a cycle that finds nothing new, with nothing due, ends without SQLMesh; whatever may matter voids that."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.settings import read_settings
+from pipeline.cycle import up_to_date
+from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
+from pipeline.portal.keys import CURRENT
+from pipeline.releases.release import Releases
+from pipeline.state.fingerprint import fingerprint
+from tests.home import Home, copy_home, template
+
+pytestmark = pytest.mark.usefixtures("engagement")
+DAY = dt.timedelta(days=1)
+
+
+def event(name: str, moment: dt.datetime) -> dict[str, Any]:
+    return {
+        "event_id": name,
+        "name": "activity_exit",
+        "occurred_at": f"{moment:%Y-%m-%d %H:%M:%S}",
+        "user_id": "u1",
+        "child_id": "c",
+        "data": {"activity_id": "a1", "duration": 60, "completed": True, "collection_id": ""},
+        "context": {"os": {"name": "iOS", "version": "1"}, "app": {"version": "1"}},
+    }
+
+
+def cycle(home: Home, **options: Any) -> RunSummary:
+    return run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None, **options)
+
+
+def holds(home: Home) -> bool:
+    """Whether the next cycle would end early, unless it loads something."""
+    before = up_to_date.read(home.options)
+    return before is not None and before.holds(Lake(home.options), before.since)
+
+
+@pytest.fixture(scope="module")
+def settled(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A lake whose last cycle published everything; no feed is late."""
+    with template(tmp_path_factory.mktemp("settled"), engagement_project) as home:
+        now = dt.datetime.now(dt.UTC)
+        for feed, record in {
+            "users": {"user_id": "u1", "country_code": "fr"},
+            "activities": {"activity_id": "a1", "name": "Song", "type": "audiobook"},
+            "events": event("e1", now - 2 * DAY),
+            "accounts": {"account_id": "a1"},
+            "subscriptions": {"subscription_id": "s1"},
+            "invoices": {"invoice_id": "i1"},
+        }.items():
+            home.put(feed, "1.json", record)
+        home.put("events", "2.json", event("e2", now - DAY))
+        for day in range(8):
+            home.landing("events").put(f"_SUCCESS-{now.date() - day * DAY}", b"")
+        home.ingest()
+        home.plan()
+        assert cycle(home).outcome == "published"
+    return home
+
+
+@pytest.fixture
+def idle(settled: Home, home: Home) -> Home:
+    """The same lake elsewhere, known to be up to date."""
+    before = up_to_date.read(settled.options)
+    assert before is not None
+    lake = Lake(copy_home(settled, home).options)
+    home.ingest()  # the state names the lake's address
+    with lake.state.open() as state:
+        up_to_date.leave(lake, up_to_date.Left(before.due_at, fingerprint(state)), before.since)
+    return home
+
+
+def test_a_cycle_that_finds_nothing_does_not_load_sqlmesh(idle: Home, engagement: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from ingest.settings import settings\n"
+        "from pipeline.cycle.cycle import run_cycle\n"
+        "from pipeline.lake import Lake\n"
+        "from pipeline.cycle import up_to_date\n"
+        f"up_to_date.PROJECT = Path({str(engagement)!r})\n"
+        "done = run_cycle(Lake(settings()), (), lambda _: lambda objects, size: None)\n"
+        "print(done.outcome, done.exit_code, done.state, done.due_at is not None)\n"
+        "print(sorted({'sqlmesh', 'sqlglot', 'pandas'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["unchanged 0 1 True", "[]"]
+
+
+def test_it_is_recorded_by_the_next_cycle_that_computes_and_once(idle: Home) -> None:
+    assert cycle(idle).due_at is not None
+    waiting = (idle.options_home / "cycles.jsonl").read_text(encoding="utf-8")
+    recorded = len(idle.rows("SELECT 1 FROM operations.runs"))
+    idle.put("users", "2.json", {"user_id": "u2", "country_code": "de"})
+    cycle(idle)
+    assert len(idle.rows("SELECT 1 FROM operations.runs")) == recorded + 2
+    assert not (idle.options_home / "cycles.jsonl").exists()
+
+    # killed after the insert, before the file was removed; the last line was cut
+    (idle.options_home / "cycles.jsonl").write_text(waiting + '["2026', encoding="utf-8")
+    idle.put("users", "3.json", {"user_id": "u3", "country_code": "de"})
+    cycle(idle)
+    assert len(idle.rows("SELECT 1 FROM operations.runs")) == recorded + 3
+
+
+def _another_ingest(home: Home) -> None:
+    home.put("users", "2.json", {"user_id": "u2", "country_code": "de"})
+    home.ingest()
+
+
+def _another_environment(home: Home) -> None:
+    home.plan("dev", include_unmodified=True)
+
+
+def _lost_warehouse(home: Home) -> None:
+    Path(home.options.warehouse_path).unlink()
+
+
+def _rollback(home: Home) -> None:
+    Releases(home.options).point_to(1, withhold=True)
+
+
+def _other_pages(home: Home) -> None:
+    Releases(home.options).store.put(CURRENT, b"//")
+
+
+def _damaged_record(home: Home) -> None:
+    (home.options_home / "up_to_date.json").write_text('{"format": 1, "since": "yest', encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "change", [_another_ingest, _another_environment, _lost_warehouse, _rollback, _other_pages, _damaged_record]
+)
+def test_whatever_may_matter_voids_it(idle: Home, change: Callable[[Home], None]) -> None:
+    assert holds(idle)
+    change(idle)
+    assert not holds(idle)
+
+
+def test_an_alert_that_lasts_or_is_owed_voids_it(idle: Home) -> None:
+    now = dt.datetime.now(dt.UTC).isoformat()
+    content = {"cycle": {"since": now, "told": now, "event": "problem", "owed": ["mail"]}}
+    (idle.options_home / "alerts.json").write_text(json.dumps(content), encoding="utf-8")
+    assert holds(idle)
+    assert cycle(idle).due_at is None
+
+
+def test_new_objects_due_intervals_and_a_clock_set_back_void_it(idle: Home) -> None:
+    before = up_to_date.read(idle.options)
+    assert before is not None
+    tomorrow = dt.datetime.combine(dt.datetime.now(dt.UTC).date() + DAY, dt.time(), dt.UTC)
+    assert before.due_at == tomorrow
+    lake = Lake(idle.options)
+    assert before.holds(lake, before.since)
+    assert before.holds(lake, tomorrow - dt.timedelta(seconds=1))
+    assert not before.holds(lake, tomorrow)
+    assert not before.holds(lake, before.since - dt.timedelta(seconds=1))
+    idle.put("events", "new.json", event("e9", before.since - DAY))
+    done = cycle(idle)
+    assert (done.due_at, done.outcome) == (None, "published")
+
+
+def test_another_project_voids_it(idle: Home, branch: Path) -> None:
+    assert not holds(idle)  # the branch lies in another folder
+
+
+def test_other_settings_void_it(idle: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBLISHED_STATES", str(idle.options.published_states + 1))
+    idle.options = read_settings()
+    assert not holds(idle)
+
+
+def test_a_changed_definition_voids_it(idle: Home, engagement: Path) -> None:
+    path = next((engagement / "models").rglob("*.sql"))
+    found = path.stat()
+    try:
+        path.touch()
+        assert not holds(idle)
+    finally:
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert holds(idle)
+
+
+def test_a_late_feed_voids_it_and_is_reported(idle: Home) -> None:
+    later = dt.datetime.now(dt.UTC) + 5 * DAY
+    done = cycle(idle, now=lambda: later)
+    assert done.due_at is None
+    assert any(name.startswith("freshness/") for name in done.broken_promises)
+
+
+def test_a_cycle_that_fails_leaves_nothing(idle: Home) -> None:
+    idle.put("users", "2.json", b"not json")
+    done = cycle(idle)
+    assert done.exit_code == 1
+    assert up_to_date.read(idle.options) is None
