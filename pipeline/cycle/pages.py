@@ -12,6 +12,7 @@ from ingest.errors import LakemeshError
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
 from pipeline.access.privacy import FOLDER as PRIVACY
+from pipeline.access.privacy import minimum_group_size
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from pipeline.metrics.definition import REPORTING_CURRENCY
@@ -22,7 +23,7 @@ from pipeline.portal.guard import Guard
 from pipeline.portal.publication import Sources, refresh
 from pipeline.process.contain import contained
 from pipeline.releases.release import Releases
-from pipeline.warehouse.classes import MINIMUM_GROUP_SIZE, Classes, project_classes
+from pipeline.warehouse.classes import Classes, project_classes
 from pipeline.warehouse.project import Project
 
 METRICS, DASHBOARDS = "metrics", "dashboards"
@@ -38,7 +39,7 @@ def sources(project: Project, published: Releases, contracts: Mapping[str, Contr
         return project_classes(project.context, contracts)
 
     catalog = CatalogPages(published, project.context, contracts, classes)
-    rules = _rules(folder, project.context.config.variables.get(MINIMUM_GROUP_SIZE), contracts)
+    rules = _rules(folder, minimum_group_size(project.context.config.variables), contracts)
     return Sources(folder / METRICS, folder / DASHBOARDS, currency, catalog, lambda: Guard.of(classes()), rules)
 
 
