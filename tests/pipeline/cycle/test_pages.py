@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ingest.settings import PROJECT
+from pipeline.cycle import up_to_date
 from pipeline.cycle.cycle import publish_only, run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
@@ -92,6 +93,8 @@ def test_a_release_comes_with_its_pages_and_an_idle_cycle_writes_none(lake: Home
     assert first.pages.pages == ("play",)
     assert (_release(lake)["number"], _plays(lake)) == (1, 2)
     assert {feed["feed"] for feed in _release(lake)["feeds"]} >= {"events", "users"}
+    assert _cycle(lake).due_at is not None, "nothing is new or due"
+    up_to_date.forget(lake.options)
     again = _cycle(lake)
     assert again.outcome == "unchanged"
     assert again.pages is not None
