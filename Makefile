@@ -66,10 +66,10 @@ lint: setup ## ruff, mypy, layers, contracts, metrics, sqlmesh format and lint
 	sqlmesh lint
 
 test: setup ## run the tests of every day (minutes)
-	pytest -n 2 --dist loadfile -m 'not slow and not long'
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not long'
 
 test-all: setup ## run every test but the long forms, which have commands of their own (half an hour)
-	pytest -n 2 --dist loadfile -m 'not slow'
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 demo: setup-portal demo-steps ## sample data, ingest, plan, a first release with its pages, a query on it
 	@echo

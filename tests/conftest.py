@@ -37,14 +37,21 @@ LONG = (
     *("pipeline/invalidation/test_completeness", "pipeline/invalidation/test_late_"),
 )
 """Files whose tests take many seconds each, by the beginnings of their paths: `make test` skips them."""
+LONGEST = ("spark/test_parity", "spark/test_spark", "e2e/", "spark/", "pipeline/state/", "hostile/")
+"""Those that take minutes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of LONG."""
+    """Mark the tests of LONG, and run them first: a long file that starts last would keep one worker busy alone."""
     here = Path(__file__).parent
+    order: dict[pytest.Item, int] = {}
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(LONG):
+        name = item.path.relative_to(here).as_posix()
+        order[item] = next((place for place, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST) + 1)
+        if name.startswith(LONG):
             item.add_marker(pytest.mark.long)
+            order[item] = min(order[item], len(LONGEST))
+    items.sort(key=order.__getitem__)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pipeline.cycle.pages import write_pages
 from pipeline.cycle.publication import audit_and_publish, gate_of
 from pipeline.cycle.record import insert_waiting, record
 from pipeline.cycle.summary import RunSummary
+from pipeline.invalidation.unchanged import mark_unchanged
 from pipeline.lake import Lake
 from pipeline.state import interval_log as history
 from pipeline.state.fingerprint import fingerprint
@@ -103,6 +104,8 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
     with summary.contained("the record of cycles that found nothing"):
         insert_waiting(project.engine, lake.options)
     summary.outcome = "not published"
+    with summary.stage("compare"), summary.contained("the marking of unchanged models"):
+        summary.unchanged += mark_unchanged(project, lake.state, contracts().keys(), now)
     is_complete = False
     with summary.stage("run"), summary.contained("the run") as running:
         try:

@@ -34,6 +34,7 @@ class RunSummary:
         due_at: when the next interval is due, if nothing was new or due and SQLMesh was not loaded; otherwise None.
         ingest: what was loaded; None if the cycle only publishes.
         computed: computed dates, by model.
+        unchanged: models that were due by the calendar alone and not computed, since nothing that they read changed.
         broken_promises: contract violations, by name of the alert.
         held: dates withheld, by model, because a feed is not yet complete by its contract.
         published_dates: dates that are new or changed for readers, by table.
@@ -54,6 +55,7 @@ class RunSummary:
     due_at: dt.datetime | None = None
     ingest: IngestSummary | None = None
     computed: dict[str, Computed] = field(default_factory=dict)
+    unchanged: list[str] = field(default_factory=list)
     broken_promises: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, list[dt.date]] = field(default_factory=dict)
     published_dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

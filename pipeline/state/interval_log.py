@@ -2,7 +2,8 @@
 
 SQLMesh writes a row into `_intervals` after each batch and occasionally compacts all rows of a table. So whenever
 Lakemesh opens the state, it collects the new rows into its own table, each collection under its number. If rows were
-compacted before they were collected, their dates are unknown and reported as unknown.
+compacted before they were collected, their dates are unknown and reported as unknown. Rows without the time of a change
+are marks of pipeline/invalidation/unchanged.py and no computation.
 """
 
 from __future__ import annotations
@@ -50,13 +51,18 @@ def collect_in_transaction(state: State) -> None:
     )
     state.execute(
         f"INSERT INTO lakemesh.recomputed SELECT {number + 1}, id, name, version, start_ts, end_ts "
-        f"FROM sqlmesh._intervals WHERE NOT is_compacted AND {_ADDED} "
+        f"FROM sqlmesh._intervals WHERE NOT is_compacted AND {_ADDED} AND last_altered_ts IS NOT NULL "
         "AND id NOT IN (SELECT id FROM lakemesh.recomputed)"
     )
     state.execute(
         "INSERT INTO lakemesh.history SELECT name, version, 0, COALESCE(MAX(last_altered_ts), 0) "
         f"FROM sqlmesh._intervals WHERE {_ADDED} GROUP BY name, version "
         "ON CONFLICT (name, version) DO UPDATE SET altered_ts = GREATEST(history.altered_ts, excluded.altered_ts)"
+    )
+    state.execute(
+        "INSERT INTO lakemesh.reached SELECT name, version, MAX(end_ts) "
+        f"FROM sqlmesh._intervals WHERE {_ADDED} GROUP BY name, version "
+        "ON CONFLICT (name, version) DO UPDATE SET end_ts = GREATEST(reached.end_ts, excluded.end_ts)"
     )
     state.execute("DELETE FROM lakemesh.collected")
     state.execute("INSERT INTO lakemesh.collected VALUES (?)", [number + 1])
@@ -90,6 +96,28 @@ def recomputed_since(state: State, name: str, version: str, sequence: int) -> Re
     )
     days = {day for start, end in ranges for day in range(start // 86_400_000, -(-end // 86_400_000))}
     return Recomputed(bool(ranges), frozenset(dt.date(1970, 1, 1) + dt.timedelta(days=day) for day in days))
+
+
+@dataclass(frozen=True, slots=True)
+class LastComputed:
+    """The last computation of one version of a model, whatever was removed since.
+
+    Attributes:
+        altered_ts: when it wrote the table, in ms since 1970 by the clock of its process; 0 if unknown.
+        end_ts: the end of the last interval that was ever computed or marked as done, in ms since 1970.
+    """
+
+    altered_ts: int
+    end_ts: int
+
+
+def last_computed(state: State) -> dict[tuple[str, str], LastComputed]:
+    """By SQLMesh's full name and version, as of the last collection."""
+    rows = state.rows(
+        "SELECT history.name, history.version, history.altered_ts, reached.end_ts FROM lakemesh.history AS history "
+        "JOIN lakemesh.reached AS reached ON reached.name = history.name AND reached.version = history.version"
+    )
+    return {(name, version): LastComputed(altered, end) for name, version, altered, end in rows}
 
 
 def record_release(state: State, before: int, number: int, sequence: int) -> None:

@@ -17,6 +17,7 @@ TABLES = (
     "lakemesh.recomputed (sequence BIGINT, id TEXT, name TEXT, version TEXT, start_ts BIGINT, end_ts BIGINT)",
     "lakemesh.history (name TEXT, version TEXT, known_after BIGINT, altered_ts BIGINT, PRIMARY KEY (name, version))",
     "lakemesh.published (number BIGINT, sequence BIGINT)",
+    "lakemesh.reached (name TEXT, version TEXT, end_ts BIGINT, PRIMARY KEY (name, version))",
 )
 """Lakemesh's tables, next to SQLMesh's. They are never altered: a new column goes into a new table."""
 Row = tuple[Any, ...]

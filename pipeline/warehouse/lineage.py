@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -22,6 +19,7 @@ from sqlmesh.core.context import GenericContext
 from sqlmesh.core.model import Model
 
 from pipeline.access.classes import Reach, Use, Uses
+from pipeline.warehouse.cache import read_cache, write_cache
 from pipeline.warehouse.project import plain_name
 from pipeline.warehouse.uses import column_uses
 
@@ -121,7 +119,7 @@ def lineage_of(context: GenericContext, cache: Path | None = None) -> Lineage:
         cache: folder of the cache; by default that of SQLMesh, `.cache` in the project.
     """
     path = (cache or context.cache_dir) / FILE
-    stored = _stored(path)
+    stored = read_cache(path)
     uses: dict[str, dict[str, tuple[Use, ...]]] = {}
     entries: dict[str, dict[str, Any]] = {}
     for model in context.models.values():
@@ -132,7 +130,7 @@ def lineage_of(context: GenericContext, cache: Path | None = None) -> Lineage:
         entries[model.name] = entry
         uses[plain_name(model.fqn)] = _unpack(entry["columns"])
     if entries != stored:
-        _store(path, entries)
+        write_cache(path, entries)
     return Lineage(uses)
 
 
@@ -156,19 +154,3 @@ def _unpack(columns: _Stored) -> dict[str, tuple[Use, ...]]:
         name: tuple(Use(table, column, Reach(reach), tuple(per)) for table, column, reach, per in own)
         for name, own in columns.items()
     }
-
-
-def _stored(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _store(path: Path, entries: Mapping[str, Any]) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with suppress(OSError):  # a project that cannot be written to has no cache
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(entries, separators=(",", ":")), encoding="utf-8")
-        draft.replace(path)

@@ -165,14 +165,19 @@ class Project:
                 "readers keep the current release"
             )
 
+    def due(self, now: dt.datetime) -> dict[Snapshot, list[Interval]]:
+        """The intervals that each model of production lacks by its schedule, in ms since 1970, merged and sorted."""
+        snapshots = [snapshot for snapshot in self.snapshots().values() if snapshot.is_model]
+        found = missing_intervals(snapshots, execution_time=now, end=now)
+        return {snapshot: intervals for snapshot, intervals in found.items() if intervals}
+
     def missing(self, now: dt.datetime) -> tuple[dict[str, list[dt.date]], dict[str, list[dt.date]]]:
         """The dates that each model of production lacks by its schedule.
 
         Returns:
             Those that a run would compute, and those withheld by a signal of the model or of what it reads.
         """
-        snapshots = [snapshot for snapshot in self.snapshots().values() if snapshot.is_model]
-        found = missing_intervals(snapshots, execution_time=now, end=now)
+        found = self.due(now)
         if not found:
             return {}, {}
         environment = self.context.state_reader.get_environment(PROD)

@@ -1,0 +1,69 @@
+"""Models whose rows follow from the rows of their parents alone, whenever they are computed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+from sqlmesh.core.dialect import find_tables
+from sqlmesh.core.model import Model, SqlModel
+from sqlmesh.core.snapshot import Snapshot
+
+from pipeline.warehouse.cache import read_cache, write_cache
+
+FILE = "lakemesh_timeless.json"
+_FORMAT = "1"
+_TWO_TIMES = (
+    {"start": "2001-02-03", "end": "2001-02-03", "execution_time": "2001-02-04 01:02:03"},
+    {"start": "2022-11-12", "end": "2022-12-13", "execution_time": "2023-03-04 05:06:07"},
+)
+"""A query that is rendered the same for both does not depend on the time of its computation."""
+_OTHER_EACH_TIME = (exp.CurrentDate, exp.CurrentDatetime, exp.CurrentTime, exp.CurrentTimestamp, exp.Rand, exp.Uuid)
+_OTHER_NAMES = {"now", "today", "random", "uuid", "gen_random_uuid", "nextval", "get_current_timestamp"}
+
+
+def timeless(snapshots: Iterable[Snapshot], folder: Path) -> set[str]:
+    """SQLMesh's full names of those snapshots whose rows and audits depend on the rows of their parents alone.
+
+    Args:
+        folder: SQLMesh's cache, for the answers.
+    """
+    stored = read_cache(folder / FILE)
+    entries: dict[str, Any] = {}
+    for snapshot in snapshots:
+        key = hashlib.sha256(f"{_FORMAT} {version('sqlmesh')} {snapshot.fingerprint}".encode()).hexdigest()
+        entry = stored.get(snapshot.name)
+        if not isinstance(entry, dict) or entry.get("key") != key:
+            entry = {"key": key, "is_timeless": is_timeless(snapshot.model)}
+        entries[snapshot.name] = entry
+    if (merged := stored | entries) != stored:
+        write_cache(folder / FILE, merged)
+    return {name for name, entry in entries.items() if entry["is_timeless"] is True}
+
+
+def is_timeless(model: Model) -> bool:
+    """Whether rows and audits of a model depend on the rows of its parents alone, not on the time or on chance."""
+    if not isinstance(model, SqlModel) or model.pre_statements or model.post_statements:
+        return False
+    parents = {model.fqn, *model.depends_on}
+    for render in [model.render_query, *(_audit_of(model, audit, args) for audit, args in model.audits_with_args)]:
+        first, second = (render(**times) for times in _TWO_TIMES)
+        if first is None or first != second or any(map(_is_other_each_time, first.walk())):
+            return False
+        if not find_tables(first, default_catalog=model.default_catalog, dialect=model.dialect) <= parents:
+            return False
+    return True
+
+
+def _audit_of(model: Model, audit: Any, args: Mapping[str, Any]) -> Any:
+    return lambda **times: model.render_audit_query(audit, **times, **args)
+
+
+def _is_other_each_time(node: exp.Expression) -> bool:
+    if isinstance(node, exp.Anonymous):
+        return str(node.name).lower() in _OTHER_NAMES
+    return isinstance(node, _OTHER_EACH_TIME)
