@@ -35,9 +35,7 @@ def show_run(summary: RunSummary) -> str:
         failed = f", {done.failed_audits} audits found rows" if done.failed_audits else ""
         items.append(f"computed {name}: {show_dates(sorted(done.dates))}{failed}")
     if summary.unchanged:
-        items.append(
-            f"{len(summary.unchanged)} models unchanged: they are due, but nothing that they read changed"
-        )
+        items.append(f"{len(summary.unchanged)} models unchanged: they are due, but nothing that they read changed")
     waiting: dict[str, list[str]] = {}
     for name, dates in summary.held.items():
         waiting.setdefault(show_dates(dates), []).append(name)
