@@ -31,10 +31,15 @@ def read_mapping(path: Path, expected: str) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def faults(error: ValidationError) -> str:
-    """What pydantic found wrong, each fault with its place, as in `columns.0.class: Field required`."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc']))}: {message}" if fault["loc"] else message
-        for fault in error.errors()
-        for message in (fault["msg"].removeprefix("Value error, "),)
-    )
+def faults(error: ValidationError, count_from: int = 0) -> str:
+    """What pydantic found wrong, each fault with its place, as in `columns.0.class: Field required`.
+
+    Args:
+        count_from: the number of the first item of a list.
+    """
+    found = []
+    for fault in error.errors():
+        place = ".".join(str(part + count_from if isinstance(part, int) else part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        found.append(f"{place}: {message}" if place else message)
+    return "; ".join(found)

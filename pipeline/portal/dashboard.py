@@ -19,11 +19,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
-from ingest.strict_yaml import load_yaml
 from pipeline.metrics.definition import Metric
 from pipeline.metrics.measure import Kind as Measured
 from pipeline.metrics.period import Grain
@@ -167,19 +166,11 @@ def _dashboard(path: Path, metrics: Mapping[str, Metric]) -> Dashboard:
     name = path.stem
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise ConfigError(f"{path}: '{name}' cannot be a page; expected lower_snake_case, not {', '.join(RESERVED)}")
-    try:
-        raw = load_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} is {type(raw).__name__}; expected title, question, owner and tiles")
+    raw = read_mapping(path, "a mapping with title, question, owner and tiles")
     try:
         page = Dashboard.model_validate({"name": name} | raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {place or 'it'}: {message}") from None
+        raise ConfigError(f"{path}: {faults(error, count_from=1)}") from None
     tiles = []
     for number, tile in enumerate(page.tiles, 1):
         _check(path, number, tile, metrics)
