@@ -246,7 +246,7 @@ def test_unknown_history_is_published_completely(running: Home) -> None:
 def test_load_committed_during_the_run_is_published_with_all_of_its_dates_or_not_at_all(
     running: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.cycle import cycle as run
+    from pipeline.cycle import compute as run
 
     opened = run.open_project
 
