@@ -27,7 +27,8 @@ class Change:
     """A published model, and what was recomputed since the previous release.
 
     Attributes:
-        recomputed: since that release; everything if the model's version differs.
+        recomputed: since that release; everything if the model's version differs. A view is recomputed as a whole if
+            anything that it reads is.
     """
 
     snapshot: Snapshot
@@ -64,6 +65,17 @@ def changes(snapshots: Mapping[str, Snapshot], before: Release | None, state: St
         if before is None or old is None or old.version != version:
             recomputed = Recomputed(True, None)
         else:
-            recomputed = history.recomputed_since(state, snapshot.name, version, before.sequence)
+            recomputed = _recomputed(snapshot, snapshots, before.sequence, state)
         found[name] = Change(snapshot, recomputed)
     return found
+
+
+def _recomputed(snapshot: Snapshot, snapshots: Mapping[str, Snapshot], sequence: int, state: State) -> Recomputed:
+    """What of a model was recomputed after a collection; a view changes with the tables that it reads."""
+    if not snapshot.model.kind.is_view:
+        return history.recomputed_since(state, snapshot.name, str(snapshot.version), sequence)
+    for parent in snapshot.parents:
+        read = snapshots.get(parent.name)
+        if read is None or read.is_external or _recomputed(read, snapshots, sequence, state).changed:
+            return Recomputed(True, None)
+    return Recomputed(False, frozenset())

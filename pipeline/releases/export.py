@@ -26,7 +26,6 @@ from pipeline.releases.release import (
     manifest_key,
 )
 from pipeline.releases.rollups import store_rollups, within
-from pipeline.state.interval_log import Recomputed
 from pipeline.warehouse.engine import DIALECT, Engine
 from pipeline.warehouse.project import plain_name
 
@@ -201,8 +200,6 @@ def _files(
 ) -> tuple[tuple[ReleaseFile, ...], dict[str, Path]]:
     """The files of a table, unchanged ones reused, and the staged paths of new ones by key."""
     recomputed, model = change.recomputed, change.snapshot.model
-    if change.is_view:  # over unpublished tables, whose changes are not tracked
-        recomputed = Recomputed(True, None)
     if old is not None and not recomputed.changed:
         return old.files, {}
     time = model.time_column

@@ -15,6 +15,7 @@ from sqlmesh.core.snapshot import SnapshotChangeCategory
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
+from pipeline.releases.release import Releases
 from pipeline.state import interval_log
 from pipeline.warehouse.timeless import is_timeless
 from tests.home import Home, copy_home, template, use_project
@@ -26,6 +27,21 @@ CHILD = """MODEL (
   cron '@daily',
   owner engagement,
   description 'One row per number of users, so one.',
+  grain users,
+  tags (gold, engagement),
+  audits (not_null(columns := users))
+);
+
+SELECT
+  COUNT(*)::BIGINT AS users /* Users */
+FROM silver.users AS users
+"""
+VIEW = """MODEL (
+  name gold.rpt_newest_user,
+  kind VIEW,
+  cron '@daily',
+  owner engagement,
+  description 'One row per newest user, so one.',
   grain users,
   tags (gold, engagement),
   audits (not_null(columns := users))
@@ -61,6 +77,7 @@ def project(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The models of engagement, and one that reads silver.users alone."""
     folder = shutil.copytree(engagement_project, tmp_path_factory.mktemp("project") / "unchanged")
     (folder / "models" / "gold" / "engagement" / "rpt_users.sql").write_text(CHILD, encoding="utf-8")
+    (folder / "models" / "gold" / "engagement" / "rpt_newest_user.sql").write_text(VIEW, encoding="utf-8")
     return folder
 
 
@@ -102,6 +119,8 @@ def test_the_next_day_computes_what_its_events_change(lake: Home) -> None:
         (name,) = (name for name, _ in interval_log.last_computed(state) if '"rpt_users"' in name)
         rows = state.rows("SELECT is_removed, last_altered_ts FROM sqlmesh._intervals WHERE name = ?", [name])
     assert (False, None) in rows or len(rows) == 1  # compaction joins the mark with what was computed
+    first, second = (Releases(lake.options).get(number).tables["gold.rpt_newest_user"] for number in (1, 2))
+    assert first.files == second.files, "a view over unpublished tables is not exported again either"
     again = cycle(lake, 2)
     assert {"gold.rpt_users", "silver.activities", "silver.users"} <= set(again.unchanged)
     assert lake.run() == "NOTHING_TO_DO"
@@ -113,6 +132,8 @@ def test_a_changed_entity_computes_what_reads_it_and_nothing_else(lake: Home) ->
     assert {"gold.rpt_users", FROM_USERS} <= set(done.computed)
     assert "silver.activities" in done.unchanged
     assert users(lake) == 2
+    with Releases(lake.options).connect() as reader:
+        assert reader.execute("SELECT users FROM gold.rpt_newest_user").fetchall() == [(2,)]
 
 
 def test_a_change_that_was_marked_days_ago_is_computed(lake: Home) -> None:
