@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 from ingest.contracts.contract import contracts
 from ingest.errors import DamagedLake, RetriableError
@@ -36,6 +37,7 @@ def compute(
         Whether the cycle is over; False if a load was committed during it, so that it must restart.
     """
     up_to_date.forget(lake.options)
+    definitions = up_to_date.definitions(lake.options)
     is_over, left = True, None
     with summary.stage("load project"), summary.contained("the project"), open_project(lake.state, progress) as project:
         channels += sqlmesh_channels(project, lake.options)
@@ -44,7 +46,7 @@ def compute(
         if is_over:
             record_cycle(project, summary)
             with summary.contained("what is due next"):
-                left = _left(lake, project, now) if _is_done(summary) else None
+                left = _left(lake, project, definitions, now) if _is_done(summary) else None
     if left and _is_done(summary):  # after the databases are closed, which writes them
         up_to_date.leave(lake, left, now)
     return is_over
@@ -87,11 +89,10 @@ def _is_done(summary: RunSummary) -> bool:
     return is_clean and summary.outcome in ("published", "unchanged")
 
 
-def _left(lake: Lake, project: Project, now: dt.datetime) -> up_to_date.Left:
+def _left(lake: Lake, project: Project, definitions: Mapping[str, str], now: dt.datetime) -> up_to_date.Left:
     """What is due next, and the state while no other process can compute or mark dates."""
     with lake.state.open() as state:
-        due_at = min(project.next_due(now), gate_of(lake, project).full_audit_due(state))
-        return up_to_date.Left(due_at, fingerprint(state))
+        return up_to_date.Left(project.next_due(now), fingerprint(state), definitions)
 
 
 def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.datetime) -> bool:

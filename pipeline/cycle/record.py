@@ -40,7 +40,8 @@ def record_later(options: Settings, summary: RunSummary) -> None:
     make_folder(path.parent, options.lake_folder_mode)
     run_id, started_at, *rest = _row(summary)
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps([run_id, started_at.isoformat(), *rest]) + "\n")
+        # on a line of its own, even after one that a crash cut
+        file.write("\n" + json.dumps([run_id, started_at.isoformat(), *rest]) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
@@ -48,12 +49,13 @@ def record_later(options: Settings, summary: RunSummary) -> None:
 def insert_waiting(engine: Engine, options: Settings) -> None:
     """Append the cycles of `record_later` to the record. A crash in between doubles none."""
     path = _waiting(options)
-    cycles = list(_read(path))
-    if not cycles or not engine.adapter.table_exists(_TABLE):
-        return
     from sqlglot import exp
 
     from pipeline.warehouse.operations import RUNS
+
+    cycles = [cycle for cycle in _read(path) if len(cycle) == len(RUNS)]  # others are of another version
+    if not cycles or not engine.adapter.table_exists(_TABLE):
+        return
 
     ids = [exp.Literal.string(cycle[0]) for cycle in cycles]
     _, known = engine.select(exp.select("run_id").from_(_TABLE).where(exp.column("run_id").isin(*ids)))
@@ -84,7 +86,7 @@ def _waiting(options: Settings) -> Path:
 
 
 def _read(path: Path) -> Iterator[tuple[Any, ...]]:
-    """The kept cycles; a last line that a crash cut is skipped."""
+    """The kept cycles; a line that a crash cut is skipped."""
     with suppress(FileNotFoundError):
         for line in path.read_text(encoding="utf-8").splitlines():
             with suppress(ValueError):

@@ -39,12 +39,14 @@ class Left:
     """What a cycle leaves to the next one.
 
     Attributes:
-        due_at: when the next interval or the next audit of all dates is due.
+        due_at: when the next interval is due.
         state: see `fingerprint`; taken while no other process could compute or mark dates.
+        definitions: see `definitions`; taken before they were read, so that a change meanwhile counts as one.
     """
 
     due_at: dt.datetime
     state: str
+    definitions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class UpToDate:
         Raises:
             ConfigError, RetriableError: state or releases cannot be read.
         """
-        if not self.since <= now < self.due_at or self.seen != {"state": self.seen.get("state"), **_outside(lake)}:
+        seen = {"state": self.seen.get("state"), **definitions(lake.options), **_outside(lake)}
+        if not self.since <= now < self.due_at or self.seen != seen:
             return False
         with lake.state.open(read_only=True) as state:
             return self.seen.get("state") == _digest(fingerprint(state))
@@ -87,7 +90,7 @@ def leave(lake: Lake, left: Left, now: dt.datetime) -> None:
         "format": _FORMAT,
         "since": now.isoformat(),
         "due_at": left.due_at.isoformat(),
-        "seen": {"state": _digest(left.state), **_outside(lake)},
+        "seen": {"state": _digest(left.state), **left.definitions, **_outside(lake)},
     }
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(content), encoding="utf-8")
@@ -121,18 +124,19 @@ def _path(options: Settings) -> Path:
     return Path(options.lake_home) / "up_to_date.json"
 
 
+def definitions(options: Settings) -> dict[str, str]:
+    """Digests of what is computed: the project, this program, and the settings."""
+    packages = (Path(package.__path__[0]) for package in (ingest, pipeline))
+    trees = [*_stats(Path(PROJECT) / name for name in _CONFIG)]
+    for folder in [*(Path(PROJECT) / part for part in _PARTS), *packages]:
+        trees += _tree(folder)
+    return {"project": _digest(repr(trees)), "settings": _digest(repr(options))}
+
+
 def _outside(lake: Lake) -> dict[str, str]:
-    """Digests of what a cycle depends on outside the state."""
-    options = lake.options
-    folders = [Path(PROJECT) / part for part in _PARTS]
-    packages = [Path(package.__path__[0]) for package in (ingest, pipeline)]
-    files = [Path(PROJECT) / name for name in ("config.yaml", "config.yml", "config.py")]
+    """Digests of what a cycle writes, outside the state."""
     return {
-        "project": _digest(
-            repr([*_stats(files), *(item for folder in [*folders, *packages] for item in _tree(folder))])
-        ),
-        "settings": _digest(repr(options)),
-        "warehouse": repr(list(_stats([Path(options.warehouse_path)]))),
+        "warehouse": repr(list(_stats([Path(lake.options.warehouse_path)]))),
         "releases": _digest(repr(lake.releases.pointer())),
         "pages": _digest(repr(_content(lake.releases.store, CURRENT))),
     }

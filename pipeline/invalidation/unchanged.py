@@ -4,6 +4,9 @@ A FULL model or a view is due each day, whether or not anything that it reads ha
 removes the last interval of each such model downstream of it (see invalidate.py), so one that still has every interval
 it ever had, and whose parents were not computed after it, would get the same rows. `lake run` writes such an interval
 into SQLMesh's state without computing it. Plain `sqlmesh run` computes it.
+
+Views over bronze keep their intervals when it changes, so they are computed. So is everything on an engine that cannot
+replace a table at once, where a run that is killed leaves part of it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping
 
+from sqlmesh.core.model import Model
 from sqlmesh.core.snapshot import Snapshot
 from sqlmesh.core.snapshot.definition import Interval, SnapshotIntervals
 
@@ -33,6 +37,8 @@ def mark_unchanged(project: Project, database: Database, feeds: Collection[str],
     Returns:
         Names of the models, sorted.
     """
+    if not project.context.engine_adapter.SUPPORTS_REPLACE_TABLE:
+        return []
     with database.open() as state:
         history.collect(state)
         last = history.last_computed(state)
@@ -66,36 +72,53 @@ def _is_unchanged(
     last: Mapping[tuple[str, str], LastComputed],
     feeds: Collection[str],
 ) -> bool:
-    computed = _last(snapshot, last)
-    if computed is None or not snapshot.intervals:
+    computed = last.get((snapshot.name, str(snapshot.version)))
+    if computed is None or computed.identifier != snapshot.identifier or not snapshot.intervals:
         return False
     end = snapshot.intervals[-1][1]
     if end != computed.end_ts or due[snapshot.name][0][0] != end:  # an interval was removed, or never computed
         return False
+    return _has_same_inputs(snapshot, computed.altered_ts, due, snapshots, unchanged, last, feeds)
+
+
+def _has_same_inputs(
+    snapshot: Snapshot,
+    since: int,
+    due: Collection[str],
+    snapshots: Mapping[str, Snapshot],
+    unchanged: Collection[str],
+    last: Mapping[tuple[str, str], LastComputed],
+    feeds: Collection[str],
+) -> bool:
+    """Whether everything that a model reads has the rows of a moment, in ms since 1970; views, what they read."""
+    if not snapshot.model.depends_on <= {parent.name for parent in snapshot.parents}:
+        return False  # a table that is not registered
     for parent in snapshot.parents:
-        found = snapshots.get(parent.name)
-        if found is None or found.snapshot_id != parent:
+        read = snapshots.get(parent.name)
+        if read is None or read.snapshot_id != parent:
             return False
-        if found.is_external:
-            if not (plain_name(found.name).startswith(BRONZE) and plain_name(found.name)[len(BRONZE) :] in feeds):
+        if read.is_external:
+            if not (plain_name(read.name).startswith(BRONZE) and plain_name(read.name)[len(BRONZE) :] in feeds):
                 return False
-        elif parent.name in due and parent.name not in unchanged:
+            continue
+        computed = last.get((read.name, str(read.version)))
+        if (parent.name in due and parent.name not in unchanged) or computed is None or computed.altered_ts >= since:
             return False
-        else:
-            before = _last(found, last)
-            if before is None or before.altered_ts > computed.altered_ts:
-                return False
+        if read.model.kind.is_view and not _has_same_inputs(read, since, due, snapshots, unchanged, last, feeds):
+            return False
     return True
 
 
 def _is_whole(snapshot: Snapshot) -> bool:
-    """Whether a model is computed as a whole: FULL, or a view."""
-    return bool(snapshot.model.kind.is_full or snapshot.model.kind.is_view)
+    """Whether a model is computed as a whole, and loses its last interval when bronze changes."""
+    model = snapshot.model
+    if model.signals:
+        return False
+    return bool(model.kind.is_full or (model.kind.is_view and not _reads_bronze(model)))
 
 
-def _last(snapshot: Snapshot, last: Mapping[tuple[str, str], LastComputed]) -> LastComputed | None:
-    found = last.get((snapshot.name, str(snapshot.version)))
-    return found if found and found.altered_ts else None
+def _reads_bronze(model: Model) -> bool:
+    return any(plain_name(name).startswith(BRONZE) for name in model.depends_on)
 
 
 def _parents_first(snapshots: Mapping[str, Snapshot]) -> list[str]:

@@ -233,7 +233,7 @@ class Gate:
                 computed.add(snapshot.name)
             if snapshot.model.kind.is_incremental_by_time_range:
                 dates = None if recomputed.dates is None else dates | recomputed.dates
-        if before is None or _has_other_versions(before, changed) or now >= self.full_audit_due(state):
+        if before is None or _has_other_versions(before, changed) or self._is_due(state, now):
             dates = None
         return dates, computed
 
@@ -258,11 +258,10 @@ class Gate:
             for item in found
         ]
 
-    def full_audit_due(self, state: State) -> dt.datetime:
-        """When all dates are audited again: `full_audit_hours` after the last time."""
+    def _is_due(self, state: State, now: dt.datetime) -> bool:
+        """Whether the last audit of all dates is older than `full_audit_hours`."""
         last = state.row("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'")
-        never = dt.datetime.min.replace(tzinfo=dt.UTC)
-        return last[0].replace(tzinfo=dt.UTC) + dt.timedelta(hours=self.full_audit_hours) if last else never
+        return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=self.full_audit_hours)
 
 
 def _completed(audits: Sequence[Outcome]) -> list[Outcome]:

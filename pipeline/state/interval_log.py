@@ -54,15 +54,19 @@ def collect_in_transaction(state: State) -> None:
         f"FROM sqlmesh._intervals WHERE NOT is_compacted AND {_ADDED} AND last_altered_ts IS NOT NULL "
         "AND id NOT IN (SELECT id FROM lakemesh.recomputed)"
     )
+    # a version with history but without a row here is of an older Lakemesh: what was removed of it is not known
+    state.execute(
+        "INSERT INTO lakemesh.reached SELECT name, version, MAX(end_ts) + CASE WHEN EXISTS (SELECT 1 "
+        "FROM lakemesh.history AS history WHERE history.name = added.name AND history.version = added.version) "
+        "AND NOT EXISTS (SELECT 1 FROM lakemesh.reached AS known WHERE known.name = added.name "
+        "AND known.version = added.version) THEN 1 ELSE 0 END "
+        f"FROM sqlmesh._intervals AS added WHERE {_ADDED} GROUP BY name, version "
+        "ON CONFLICT (name, version) DO UPDATE SET end_ts = GREATEST(reached.end_ts, excluded.end_ts)"
+    )
     state.execute(
         "INSERT INTO lakemesh.history SELECT name, version, 0, COALESCE(MAX(last_altered_ts), 0) "
         f"FROM sqlmesh._intervals WHERE {_ADDED} GROUP BY name, version "
         "ON CONFLICT (name, version) DO UPDATE SET altered_ts = GREATEST(history.altered_ts, excluded.altered_ts)"
-    )
-    state.execute(
-        "INSERT INTO lakemesh.reached SELECT name, version, MAX(end_ts) "
-        f"FROM sqlmesh._intervals WHERE {_ADDED} GROUP BY name, version "
-        "ON CONFLICT (name, version) DO UPDATE SET end_ts = GREATEST(reached.end_ts, excluded.end_ts)"
     )
     state.execute("DELETE FROM lakemesh.collected")
     state.execute("INSERT INTO lakemesh.collected VALUES (?)", [number + 1])
@@ -103,10 +107,13 @@ class LastComputed:
     """The last computation of one version of a model, whatever was removed since.
 
     Attributes:
-        altered_ts: when it wrote the table, in ms since 1970 by the clock of its process; 0 if unknown.
+        identifier: of the snapshot that computed it; empty if that is deleted. Snapshots of one version can differ in
+            their query, or in that of a parent.
+        altered_ts: when it wrote the table, in ms since 1970 by the clock of its process.
         end_ts: the end of the last interval that was ever computed or marked as done, in ms since 1970.
     """
 
+    identifier: str
     altered_ts: int
     end_ts: int
 
@@ -114,10 +121,12 @@ class LastComputed:
 def last_computed(state: State) -> dict[tuple[str, str], LastComputed]:
     """By SQLMesh's full name and version, as of the last collection."""
     rows = state.rows(
-        "SELECT history.name, history.version, history.altered_ts, reached.end_ts FROM lakemesh.history AS history "
-        "JOIN lakemesh.reached AS reached ON reached.name = history.name AND reached.version = history.version"
+        "SELECT added.name, added.version, added.identifier, MAX(added.last_altered_ts) AS altered_ts, reached.end_ts "
+        "FROM sqlmesh._intervals AS added JOIN lakemesh.reached AS reached ON reached.name = added.name "
+        f"AND reached.version = added.version WHERE {_ADDED} AND added.last_altered_ts IS NOT NULL "
+        "GROUP BY added.name, added.version, added.identifier, reached.end_ts ORDER BY altered_ts"
     )
-    return {(name, version): LastComputed(altered, end) for name, version, altered, end in rows}
+    return {(name, version): LastComputed(by or "", altered, end) for name, version, by, altered, end in rows}
 
 
 def record_release(state: State, before: int, number: int, sequence: int) -> None:

@@ -10,20 +10,24 @@ from typing import Any
 
 from sqlglot import exp
 from sqlmesh.core.dialect import find_tables
+from sqlmesh.core.macros import RuntimeStage
 from sqlmesh.core.model import Model, SqlModel
 from sqlmesh.core.snapshot import Snapshot
 
 from pipeline.warehouse.cache import read_cache, write_cache
 
 FILE = "lakemesh_timeless.json"
-_FORMAT = "1"
+_FORMAT = "2"
 _TWO_TIMES = (
     {"start": "2001-02-03", "end": "2001-02-03", "execution_time": "2001-02-04 01:02:03"},
     {"start": "2022-11-12", "end": "2022-12-13", "execution_time": "2023-03-04 05:06:07"},
 )
 """A query that is rendered the same for both does not depend on the time of its computation."""
-_OTHER_EACH_TIME = (exp.CurrentDate, exp.CurrentDatetime, exp.CurrentTime, exp.CurrentTimestamp, exp.Rand, exp.Uuid)
-_OTHER_NAMES = {"now", "today", "random", "uuid", "gen_random_uuid", "nextval", "get_current_timestamp"}
+_OTHER_EACH_TIME = (
+    *(exp.CurrentDate, exp.CurrentDatetime, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp),
+    *(exp.Rand, exp.Randn, exp.Uuid, exp.TableSample),
+    exp.Anonymous,  # a function that SQLGlot does not know
+)
 
 
 def timeless(snapshots: Iterable[Snapshot], folder: Path) -> set[str]:
@@ -51,7 +55,7 @@ def is_timeless(model: Model) -> bool:
         return False
     parents = {model.fqn, *model.depends_on}
     for render in [model.render_query, *(_audit_of(model, audit, args) for audit, args in model.audits_with_args)]:
-        first, second = (render(**times) for times in _TWO_TIMES)
+        first, second = (render(**times, runtime_stage=RuntimeStage.EVALUATING) for times in _TWO_TIMES)
         if first is None or first != second or any(map(_is_other_each_time, first.walk())):
             return False
         if not find_tables(first, default_catalog=model.default_catalog, dialect=model.dialect) <= parents:
@@ -64,6 +68,6 @@ def _audit_of(model: Model, audit: Any, args: Mapping[str, Any]) -> Any:
 
 
 def _is_other_each_time(node: exp.Expression) -> bool:
-    if isinstance(node, exp.Anonymous):
-        return str(node.name).lower() in _OTHER_NAMES
-    return isinstance(node, _OTHER_EACH_TIME)
+    """Whether a part of a query may be another with each computation: the time, chance, or a file."""
+    is_function = isinstance(node, exp.Table) and not isinstance(node.this, exp.Identifier)
+    return is_function or isinstance(node, _OTHER_EACH_TIME)

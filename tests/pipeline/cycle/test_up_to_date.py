@@ -80,7 +80,8 @@ def idle(settled: Home, home: Home) -> Home:
     lake = Lake(copy_home(settled, home).options)
     home.ingest()  # the state names the lake's address
     with lake.state.open() as state:
-        up_to_date.leave(lake, up_to_date.Left(before.due_at, fingerprint(state)), before.since)
+        left = up_to_date.Left(before.due_at, fingerprint(state), up_to_date.definitions(home.options))
+        up_to_date.leave(lake, left, before.since)
     return home
 
 

@@ -14,6 +14,7 @@ from sqlmesh.core.snapshot import SnapshotChangeCategory
 
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
+from pipeline.invalidation.unchanged import _reads_bronze
 from pipeline.lake import Lake
 from pipeline.releases.release import Releases
 from pipeline.state import interval_log
@@ -174,23 +175,70 @@ def test_a_parent_whose_audit_failed_is_computed_again_with_its_children(lake: H
     assert users(lake) == 2
 
 
-def test_a_new_version_of_the_parent_reaches_the_child(
-    lake: Home, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    branch = use_project(shutil.copytree(project, tmp_path / "branch"), monkeypatch)
+@pytest.fixture
+def branch(lake: Home, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project that a test may change."""
+    return use_project(shutil.copytree(project, tmp_path / "branch"), monkeypatch)
+
+
+def plan(home: Home, environment: str, changed: str, choice: SnapshotChangeCategory) -> None:
+    """Apply a plan with a category for the one model that was changed."""
+    context = home.context()
+    builder = context.plan_builder(environment, skip_tests=True, include_unmodified=True)
+    modified = [item for item in builder.build().directly_modified if f'"{changed}"' in item.name]
+    for name in modified:
+        builder = builder.set_choice(builder.build().context_diff.snapshots[name], choice)
+    context.apply(builder.build())
+    home.close(context)
+
+
+def no_rows(branch: Path) -> None:
+    """Change silver.users so that it is empty."""
     path = branch / "models" / "silver" / "engagement" / "users.sql"
-    text = path.read_text(encoding="utf-8").rstrip().rstrip(";")
-    path.write_text(f"{text}\nLIMIT 0\n", encoding="utf-8")
-    context = lake.context()
-    plan = context.plan_builder("prod", skip_tests=True)
-    changed = next(item for item in plan.build().directly_modified if '"users"' in item.name)
-    context.apply(
-        plan.set_choice(plan.build().context_diff.snapshots[changed], SnapshotChangeCategory.NON_BREAKING).build()
-    )
-    lake.close(context)
+    path.write_text(path.read_text(encoding="utf-8").rstrip().rstrip(";") + "\nLIMIT 0\n", encoding="utf-8")
+
+
+def test_a_new_version_of_the_parent_reaches_the_child(lake: Home, branch: Path) -> None:
+    no_rows(branch)
+    plan(lake, "prod", "users", SnapshotChangeCategory.NON_BREAKING)
     assert users(lake) == 1, "a change that is not breaking computes no child"
     assert "gold.rpt_users" in cycle(lake, 1).computed
     assert users(lake) == 0
+
+
+def test_a_version_of_the_parent_that_is_older_than_the_child_reaches_it_too(
+    lake: Home, branch: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_rows(branch)
+    plan(lake, "dev", "users", SnapshotChangeCategory.NON_BREAKING)
+    use_project(project, monkeypatch)
+    lake.put("users", "2.json", {"user_id": "u2", "country_code": "de"})
+    lake.ingest()
+    context = lake.context()
+    context.run(skip_janitor=True, select_models=["gold.rpt_users"])
+    lake.close(context)
+    assert users(lake) == 2, "computed after the version of the environment"
+    use_project(branch, monkeypatch)
+    lake.plan()
+    assert users(lake) == 2
+    assert "gold.rpt_users" in cycle(lake, 1).computed
+    assert users(lake) == 0
+
+
+def test_a_forward_only_change_is_computed(lake: Home, branch: Path) -> None:
+    path = branch / "models" / "gold" / "engagement" / "rpt_users.sql"
+    path.write_text(CHILD.replace("COUNT(*)", "(COUNT(*) + 100)"), encoding="utf-8")
+    lake.plan(forward_only=True)
+    assert "gold.rpt_users" in cycle(lake, 1).computed
+    assert users(lake) == 101
+
+
+def test_a_state_of_an_older_version_is_computed_once(lake: Home) -> None:
+    """What was removed from it, and lost with a compaction, is not known."""
+    with Lake(lake.options).state.open() as state:
+        state.execute("DELETE FROM lakemesh.reached")
+    assert cycle(lake, 1).unchanged == []
+    assert "gold.rpt_users" in cycle(lake, 2).unchanged
 
 
 def model(query: str, kind: str = "FULL", audits: str = "") -> Model:
@@ -210,6 +258,13 @@ def model(query: str, kind: str = "FULL", audits: str = "") -> Model:
         ("SELECT a, random() AS at FROM db.p AS p", False),
         ("SELECT a, uuid() AS at FROM db.p AS p", False),
         ("SELECT a, today() AS at FROM db.p AS p", False),
+        ("SELECT a, LOCALTIMESTAMP AS at FROM db.p AS p", False),
+        ("SELECT a, transaction_timestamp() AS at FROM db.p AS p", False),
+        ("SELECT a, AGE(b) AS age FROM db.p AS p", False),
+        ("SELECT a FROM db.p AS p USING SAMPLE 10", False),
+        ("SELECT a FROM db.p AS p JOIN READ_CSV('a.csv') AS c ON c.a = p.a", False),
+        ("SELECT a FROM db.p AS p JOIN READ_PARQUET('a.parquet') AS c ON c.a = p.a", False),
+        ("SELECT a, @IF(@runtime_stage = 'evaluating', @execution_ts, '') AS at FROM db.p AS p", False),
     ],
 )
 def test_what_depends_on_the_time_is_recognised(query: str, expected: bool) -> None:
@@ -222,3 +277,8 @@ def test_an_audit_over_another_table_or_the_time_counts_too() -> None:
     inline = "AUDIT (name other); SELECT * FROM @this_model AS m JOIN db.elsewhere AS e ON e.a = m.a;"
     text = f"MODEL (name db.m, kind FULL, audits (other));\n{query};\n{inline}"
     assert not is_timeless(load_sql_based_model(parse(text, default_dialect="duckdb"), dialect="duckdb"))
+
+
+def test_a_view_over_bronze_keeps_its_intervals_and_is_computed() -> None:
+    assert _reads_bronze(model("SELECT a FROM bronze.users AS u", "VIEW"))
+    assert not _reads_bronze(model("SELECT a FROM silver.users AS u", "VIEW"))
