@@ -135,10 +135,9 @@ def test_changed_description_reaches_readers_and_rewrites_only_the_catalog(runni
     done = must_publish(running)
 
     after = Releases(running.options).get(2)
-    of_silver = {"gold.rpt_most_played_activities"}  # a view of unpublished tables is written each time
-    assert (done.computed, done.published_dates.keys()) == ({}, of_silver)
+    assert (done.computed, dict(done.published_dates)) == ({}, {})
     rewritten = {name for name, table in after.tables.items() if table.files != before.tables[name].files}
-    assert {name for name in rewritten if name.startswith("gold.")} == of_silver
+    assert [name for name in rewritten if name.startswith("gold.")] == []
     assert after.tables[GOLD].description.startswith("One row per date, country")
     assert cycle(running).outcome == "unchanged"
 
