@@ -107,6 +107,7 @@ torture: setup ## the long tests, then 1,000 kills of ingest, replay and mainten
 
 histories: setup ## 200 random histories: incremental equals full rebuild (1 hour)
 	HISTORIES=200 pytest -q tests/e2e/test_histories.py
+	HISTORIES=20 pytest -q tests/pipeline/invalidation/test_unchanged_histories.py
 
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
 	BUSINESSES=20 pytest -q tests/e2e/test_revenue_parity.py

@@ -34,7 +34,7 @@ LONG = (
         "pipeline/serving/",
         "pipeline/state/",
     ),
-    *("pipeline/invalidation/test_completeness", "pipeline/invalidation/test_late_"),
+    *(f"pipeline/invalidation/test_{name}" for name in ("completeness", "late_", "unchanged")),
 )
 """Files whose tests take many seconds each, by the beginnings of their paths: `make test` skips them."""
 LONGEST = ("spark/test_parity", "spark/test_spark", "e2e/", "spark/", "pipeline/state/", "hostile/")
