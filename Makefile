@@ -106,17 +106,17 @@ torture: setup ## the long tests, then 1,000 kills of ingest, replay and mainten
 	python -m tests.torture --kills 500 --ingesters 3
 
 histories: setup ## 200 random histories: incremental equals full rebuild (1 hour)
-	HISTORIES=200 pytest -q tests/e2e/test_histories.py
-	HISTORIES=20 pytest -q tests/pipeline/invalidation/test_unchanged_histories.py
+	HISTORIES=$${HISTORIES:-200} pytest -q tests/e2e/test_histories.py
+	HISTORIES=$${HISTORIES:-20} pytest -q tests/pipeline/invalidation/test_unchanged_histories.py
 
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
-	BUSINESSES=20 pytest -q tests/e2e/test_revenue_parity.py
+	BUSINESSES=$${BUSINESSES:-20} pytest -q tests/e2e/test_revenue_parity.py
 
 fuzz: setup ## 10,000 random objects compared with an independent count of their records (30 minutes)
 	python -m tests.fuzz --objects 10000
 
 kills: setup ## 200 kills of lake run with a concurrent reader (15 minutes)
-	KILLS=200 pytest -q -s tests/e2e/test_kills.py
+	KILLS=$${KILLS:-200} pytest -q -s tests/e2e/test_kills.py
 
 spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quarter of an hour; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark
