@@ -158,8 +158,8 @@ def test_an_outage_of_postgres_has_its_own_alert(home: Home) -> None:
     def alerts_after(*errors: str, unserved: str = "") -> dict[str, str]:
         got: list[Alert] = []
         summary = RunSummary(dt.datetime.now(dt.UTC))
-        with alerting(Lake(home.options), summary, lambda: summary.started_at) as targets:
-            targets.channels.append(Channel("probe", got.append))
+        with alerting(Lake(home.options), summary, lambda: summary.started_at) as alerts:
+            alerts.channels.append(Channel("probe", got.append))
             for error in (*errors, *([unserved] if unserved else [])):
                 summary.failed(RetriableError(error))
             summary.unserved = unserved
