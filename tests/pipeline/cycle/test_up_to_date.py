@@ -21,22 +21,11 @@ from pipeline.lake import Lake
 from pipeline.portal.keys import CURRENT
 from pipeline.releases.release import Releases
 from pipeline.state.fingerprint import fingerprint
+from tests.engagement import play
 from tests.home import Home, copy_home, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
 DAY = dt.timedelta(days=1)
-
-
-def event(name: str, moment: dt.datetime) -> dict[str, Any]:
-    return {
-        "event_id": name,
-        "name": "activity_exit",
-        "occurred_at": f"{moment:%Y-%m-%d %H:%M:%S}",
-        "user_id": "u1",
-        "child_id": "c",
-        "data": {"activity_id": "a1", "duration": 60, "completed": True, "collection_id": ""},
-        "context": {"os": {"name": "iOS", "version": "1"}, "app": {"version": "1"}},
-    }
 
 
 def cycle(home: Home, **options: Any) -> RunSummary:
@@ -57,13 +46,13 @@ def settled(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) 
         for feed, record in {
             "users": {"user_id": "u1", "country_code": "fr"},
             "activities": {"activity_id": "a1", "name": "Song", "type": "audiobook"},
-            "events": event("e1", now - 2 * DAY),
+            "events": play("e1", str((now - 2 * DAY).date())),
             "accounts": {"account_id": "a1"},
             "subscriptions": {"subscription_id": "s1"},
             "invoices": {"invoice_id": "i1"},
         }.items():
             home.put(feed, "1.json", record)
-        home.put("events", "2.json", event("e2", now - DAY))
+        home.put("events", "2.json", play("e2", str((now - DAY).date())))
         for day in range(8):
             home.landing("events").put(f"_SUCCESS-{now.date() - day * DAY}", b"")
         home.ingest()
@@ -170,7 +159,7 @@ def test_new_objects_due_intervals_and_a_clock_set_back_void_it(idle: Home) -> N
     assert before.holds(lake, tomorrow - dt.timedelta(seconds=1))
     assert not before.holds(lake, tomorrow)
     assert not before.holds(lake, before.since - dt.timedelta(seconds=1))
-    idle.put("events", "new.json", event("e9", before.since - DAY))
+    idle.put("events", "new.json", play("e9", str((before.since - DAY).date())))
     done = cycle(idle)
     assert (done.due_at, done.outcome) == (None, "published")
 

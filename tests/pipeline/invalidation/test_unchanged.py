@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlmesh.core.dialect import parse
@@ -19,6 +18,7 @@ from pipeline.lake import Lake
 from pipeline.releases.release import Releases
 from pipeline.state import interval_log
 from pipeline.warehouse.timeless import is_timeless
+from tests.engagement import play
 from tests.home import Home, copy_home, template, use_project
 
 DAY = dt.timedelta(days=1)
@@ -55,18 +55,6 @@ FROM silver.users AS users
 FROM_USERS = "silver.users"
 
 
-def event(name: str, moment: dt.datetime) -> dict[str, Any]:
-    return {
-        "event_id": name,
-        "name": "activity_exit",
-        "occurred_at": f"{moment:%Y-%m-%d %H:%M:%S}",
-        "user_id": "u1",
-        "child_id": "c",
-        "data": {"activity_id": "a1", "duration": 60, "completed": True, "collection_id": ""},
-        "context": {"os": {"name": "iOS", "version": "1"}, "app": {"version": "1"}},
-    }
-
-
 def cycle(home: Home, days: int = 0) -> RunSummary:
     """Run a cycle some days from now."""
     now = dt.datetime.now(dt.UTC) + days * DAY
@@ -88,7 +76,7 @@ def released(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     with template(tmp_path_factory.mktemp("released"), project) as home:
         home.put("users", "u.json", {"user_id": "u1", "country_code": "fr"})
         home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
-        home.put("events", "1.json", event("e1", dt.datetime.now(dt.UTC) - 3 * DAY))
+        home.put("events", "1.json", play("e1", str((dt.datetime.now(dt.UTC) - 3 * DAY).date())))
         home.ingest()
         home.plan()
         assert cycle(home).outcome == "published"
@@ -109,7 +97,7 @@ def users(home: Home) -> int:
 
 
 def test_the_next_day_computes_what_its_events_change(lake: Home) -> None:
-    lake.put("events", "2.json", event("e2", dt.datetime.now(dt.UTC) - 2 * DAY))
+    lake.put("events", "2.json", play("e2", str((dt.datetime.now(dt.UTC) - 2 * DAY).date())))
     done = cycle(lake, 1)
     assert (done.outcome, done.errors) == ("published", [])
     assert {"gold.rpt_users", "silver.activities", "silver.users"} <= set(done.unchanged)
