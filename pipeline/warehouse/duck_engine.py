@@ -40,11 +40,16 @@ class DuckEngine(Engine):
     def drop_models(self, context: Any) -> None:
         """See Engine. The file is new."""
 
-    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+    def allow_lake(self, options: Settings) -> None:
         """See Engine."""
-        # Not returned: SQLMesh logs statements that it cannot parse, and these contain credentials.
         for statement in lake_statements(options):
             self.adapter.cursor.execute(statement)
+
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+        """See Engine."""
+        self.allow_lake(
+            options
+        )  # not returned: SQLMesh logs statements that it cannot parse, and these have credentials
         return [*bronze.registration(self.adapter, lake, lost), *operations.registration(lake, lost)]
 
     def tables(self) -> set[str]:

@@ -62,6 +62,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def allow_lake(self, options: Settings) -> None:
+        """Let this session read the lake, which views over bronze do, also where nothing is registered in it."""
+
+    @abstractmethod
     def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
         """Register current bronze and the operational tables in the warehouse.
 

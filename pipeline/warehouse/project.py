@@ -259,6 +259,7 @@ def open_project(database: Database, progress: Progress | None = None) -> Iterat
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
             database.prepare(context)
+            engine_of(context.engine_adapter).allow_lake(database.options)
             # SQLMesh would report every failed run again; a cycle reports it once, see pipeline/alerting
             context.notification_target_manager = NotificationTargetManager()
             yield Project(context, console)

@@ -40,6 +40,9 @@ class SparkEngine(Engine):
         """See Engine."""
         session.drop_models(context)
 
+    def allow_lake(self, options: Settings) -> None:
+        """See Engine. Spark is configured with its access when it starts."""
+
     def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
         """See Engine. The registration runs here, so that unchanged views are skipped."""
         bronze.register(self.adapter, lake, lost)

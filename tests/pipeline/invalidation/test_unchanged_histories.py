@@ -77,8 +77,8 @@ class World:
         self._put("activities", {"activity_id": f"a{self.dice.randrange(3)}", "name": name, "type": "audiobook"})
 
     def events(self) -> None:
-        """An event of one of the last days."""
-        at = self.now - self.dice.randrange(1, 6) * DAY
+        """An event of one of the last days by the clock of ingest, which rejects records from the future."""
+        at = dt.datetime.now(dt.UTC) - self.dice.randrange(1, 6) * DAY
         self._put(
             "events",
             {
