@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 from click.testing import CliRunner
+from sqlglot import exp
 
 from ingest.errors import ConfigError, RetriableError
 from ingest.settings import settings
@@ -21,6 +22,7 @@ from pipeline.cycle.cycle import publish_only, run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from pipeline.releases.release import Release, Releases, published
+from pipeline.warehouse.project import open_project
 from tests.handle import ingest_all
 from tests.home import Home, copy_home, template
 
@@ -392,6 +394,9 @@ def test_publication_on_s3_switches_at_once_and_readers_keep_their_release(
     assert published(DAILY).df()["activities_played"].sum() == 3
     assert Releases(s3_home.options).roll_back() == 1
     assert plays(s3_home) == {"2026-01-05": 1, "2026-02-03": 1}
+    with open_project(Lake(s3_home.options).state) as project:  # as `lake publish`, which registers nothing
+        _, rows = project.engine.select(exp.select("event_id").from_("bronze.events"))
+    assert len(rows) == 3
 
 
 @pytest.mark.parametrize("lost", ["warehouse_path", "state_path", "published_uri"])
