@@ -119,6 +119,8 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
         total.audits += done.audits
         total.failed_audits += done.failed_audits
         total.seconds += done.seconds
+    # of an attempt before, in which it had not changed yet
+    summary.unchanged = [name for name in summary.unchanged if name not in summary.computed]
     summary.warnings += project.console.warnings
     if not is_complete:
         summary.errors += project.console.errors

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from sqlmesh.core.model import Model
-from sqlmesh.core.snapshot import Snapshot
+from sqlmesh.core.snapshot import Snapshot, snapshots_to_dag
 from sqlmesh.core.snapshot.definition import Interval, SnapshotIntervals
 
 from pipeline.state import interval_log as history
@@ -42,71 +43,78 @@ def mark_unchanged(project: Project, database: Database, feeds: Collection[str],
     with database.open() as state:
         history.collect(state)
         last = history.last_computed(state)
-    snapshots = project.snapshots()
     due = {snapshot.name: intervals for snapshot, intervals in project.due(now).items()}
-    whole = [snapshots[name] for name in due if _is_whole(snapshots[name])]
+    production = _Production(project.snapshots(), due, last, frozenset(feeds))
+    whole = [production.snapshots[name] for name in due if _is_whole(production.snapshots[name])]
     candidates = timeless(whole, project.context.cache_dir)
-    unchanged: dict[str, SnapshotIntervals] = {}
-    for name in _parents_first(snapshots):
-        snapshot = snapshots[name]
-        if name in candidates and _is_unchanged(snapshot, due, snapshots, unchanged, last, feeds):
-            unchanged[name] = SnapshotIntervals(
-                name=snapshot.name,
-                identifier=snapshot.identifier,
-                version=snapshot.version,
-                dev_version=snapshot.dev_version,
-                intervals=[(due[name][0][0], due[name][-1][1])],
-            )
-    if unchanged:
-        project.context.state_sync.add_snapshots_intervals(list(unchanged.values()))
+    for snapshot_id in snapshots_to_dag(production.snapshots.values()):  # parents first
+        if snapshot_id.name in candidates and production.is_unchanged(production.snapshots[snapshot_id.name]):
+            production.unchanged.add(snapshot_id.name)
+    if production.unchanged:
+        project.context.state_sync.add_snapshots_intervals(list(map(production.mark, sorted(production.unchanged))))
         with database.open() as state:
             history.collect(state)
-    return sorted(map(plain_name, unchanged))
+    return sorted(map(plain_name, production.unchanged))
 
 
-def _is_unchanged(
-    snapshot: Snapshot,
-    due: Mapping[str, list[Interval]],
-    snapshots: Mapping[str, Snapshot],
-    unchanged: Collection[str],
-    last: Mapping[tuple[str, str], LastComputed],
-    feeds: Collection[str],
-) -> bool:
-    computed = last.get((snapshot.name, str(snapshot.version)))
-    if computed is None or computed.identifier != snapshot.identifier or not snapshot.intervals:
-        return False
-    end = snapshot.intervals[-1][1]
-    if end != computed.end_ts or due[snapshot.name][0][0] != end:  # an interval was removed, or never computed
-        return False
-    return _has_same_inputs(snapshot, computed.altered_ts, due, snapshots, unchanged, last, feeds)
+@dataclass(frozen=True, slots=True)
+class _Production:
+    """Production before a run.
 
+    Attributes:
+        snapshots: by SQLMesh's full name, as all names here.
+        due: intervals that a run would compute, in ms since 1970, sorted.
+        last: the last computation by name and version.
+        feeds: see `mark_unchanged`.
+        unchanged: models found so far.
+    """
 
-def _has_same_inputs(
-    snapshot: Snapshot,
-    since: int,
-    due: Collection[str],
-    snapshots: Mapping[str, Snapshot],
-    unchanged: Collection[str],
-    last: Mapping[tuple[str, str], LastComputed],
-    feeds: Collection[str],
-) -> bool:
-    """Whether everything that a model reads has the rows of a moment, in ms since 1970; views, what they read."""
-    if not snapshot.model.depends_on <= {parent.name for parent in snapshot.parents}:
-        return False  # a table that is not registered
-    for parent in snapshot.parents:
-        read = snapshots.get(parent.name)
-        if read is None or read.snapshot_id != parent:
+    snapshots: Mapping[str, Snapshot]
+    due: Mapping[str, list[Interval]]
+    last: Mapping[tuple[str, str], LastComputed]
+    feeds: frozenset[str]
+    unchanged: set[str] = field(default_factory=set)
+
+    def is_unchanged(self, snapshot: Snapshot) -> bool:
+        """Whether computing what is due would give the same rows; its parents must have been asked before."""
+        computed = self.last.get((snapshot.name, str(snapshot.version)))
+        if computed is None or computed.identifier != snapshot.identifier or not snapshot.intervals:
             return False
-        if read.is_external:
-            if not (plain_name(read.name).startswith(BRONZE) and plain_name(read.name)[len(BRONZE) :] in feeds):
+        end = snapshot.intervals[-1][1]
+        if end != computed.end_ts or self.due[snapshot.name][0][0] != end:  # one was removed, or never computed
+            return False
+        return self._has_same_inputs(snapshot, computed.altered_ts)
+
+    def _has_same_inputs(self, snapshot: Snapshot, since: int) -> bool:
+        """Whether everything that a model reads has the rows of a moment, in ms since 1970; views, what they read."""
+        if not snapshot.model.depends_on <= {parent.name for parent in snapshot.parents}:
+            return False  # a table that is not registered
+        for parent in snapshot.parents:
+            read = self.snapshots.get(parent.name)
+            if read is None or read.snapshot_id != parent:
                 return False
-            continue
-        computed = last.get((read.name, str(read.version)))
-        if (parent.name in due and parent.name not in unchanged) or computed is None or computed.altered_ts >= since:
-            return False
-        if read.model.kind.is_view and not _has_same_inputs(read, since, due, snapshots, unchanged, last, feeds):
-            return False
-    return True
+            if read.is_external:
+                name = plain_name(read.name)
+                if not (name.startswith(BRONZE) and name.removeprefix(BRONZE) in self.feeds):
+                    return False
+                continue
+            computed = self.last.get((read.name, str(read.version)))
+            if read.name in self.due.keys() - self.unchanged or computed is None or computed.altered_ts >= since:
+                return False
+            if read.model.kind.is_view and not self._has_same_inputs(read, since):
+                return False
+        return True
+
+    def mark(self, name: str) -> SnapshotIntervals:
+        """What is due of a model, as done without a time of change."""
+        snapshot, due = self.snapshots[name], self.due[name]
+        return SnapshotIntervals(
+            name=snapshot.name,
+            identifier=snapshot.identifier,
+            version=snapshot.version,
+            dev_version=snapshot.dev_version,
+            intervals=[(due[0][0], due[-1][1])],
+        )
 
 
 def _is_whole(snapshot: Snapshot) -> bool:
@@ -119,18 +127,3 @@ def _is_whole(snapshot: Snapshot) -> bool:
 
 def _reads_bronze(model: Model) -> bool:
     return any(plain_name(name).startswith(BRONZE) for name in model.depends_on)
-
-
-def _parents_first(snapshots: Mapping[str, Snapshot]) -> list[str]:
-    """Names of all snapshots, each after its parents."""
-    order: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        if name not in order and name in snapshots:
-            for parent in sorted(item.name for item in snapshots[name].parents):
-                visit(parent)
-            order[name] = None
-
-    for name in sorted(snapshots):
-        visit(name)
-    return list(order)

@@ -22,9 +22,9 @@ from tests.engagement import play
 from tests.home import Home, copy_home, template, use_project
 
 DAY = dt.timedelta(days=1)
-CHILD = """MODEL (
-  name gold.rpt_users,
-  kind FULL, /* One row */
+USERS = """MODEL (
+  name gold.{name},
+  kind {kind}
   cron '@daily',
   owner engagement,
   description 'One row per number of users, so one.',
@@ -37,21 +37,8 @@ SELECT
   COUNT(*)::BIGINT AS users /* Users */
 FROM silver.users AS users
 """
-VIEW = """MODEL (
-  name gold.rpt_newest_user,
-  kind VIEW,
-  cron '@daily',
-  owner engagement,
-  description 'One row per newest user, so one.',
-  grain users,
-  tags (gold, engagement),
-  audits (not_null(columns := users))
-);
-
-SELECT
-  COUNT(*)::BIGINT AS users /* Users */
-FROM silver.users AS users
-"""
+CHILD = USERS.format(name="rpt_users", kind="FULL, /* One row */")
+VIEW = USERS.format(name="rpt_users_now", kind="VIEW,")
 FROM_USERS = "silver.users"
 
 
@@ -66,7 +53,7 @@ def project(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The models of engagement, and one that reads silver.users alone."""
     folder = shutil.copytree(engagement_project, tmp_path_factory.mktemp("project") / "unchanged")
     (folder / "models" / "gold" / "engagement" / "rpt_users.sql").write_text(CHILD, encoding="utf-8")
-    (folder / "models" / "gold" / "engagement" / "rpt_newest_user.sql").write_text(VIEW, encoding="utf-8")
+    (folder / "models" / "gold" / "engagement" / "rpt_users_now.sql").write_text(VIEW, encoding="utf-8")
     return folder
 
 
@@ -108,7 +95,7 @@ def test_the_next_day_computes_what_its_events_change(lake: Home) -> None:
         (name,) = (name for name, _ in interval_log.last_computed(state) if '"rpt_users"' in name)
         rows = state.rows("SELECT is_removed, last_altered_ts FROM sqlmesh._intervals WHERE name = ?", [name])
     assert (False, None) in rows or len(rows) == 1  # compaction joins the mark with what was computed
-    first, second = (Releases(lake.options).get(number).tables["gold.rpt_newest_user"] for number in (1, 2))
+    first, second = (Releases(lake.options).get(number).tables["gold.rpt_users_now"] for number in (1, 2))
     assert first.files == second.files, "a view over unpublished tables is not exported again either"
     again = cycle(lake, 2)
     assert {"gold.rpt_users", "silver.activities", "silver.users"} <= set(again.unchanged)
@@ -122,7 +109,7 @@ def test_a_changed_entity_computes_what_reads_it_and_nothing_else(lake: Home) ->
     assert "silver.activities" in done.unchanged
     assert users(lake) == 2
     with Releases(lake.options).connect() as reader:
-        assert reader.execute("SELECT users FROM gold.rpt_newest_user").fetchall() == [(2,)]
+        assert reader.execute("SELECT users FROM gold.rpt_users_now").fetchall() == [(2,)]
 
 
 def test_a_change_that_was_marked_days_ago_is_computed(lake: Home) -> None:
