@@ -1,6 +1,9 @@
 MODEL (
   name gold.fct_invoices,
-  kind FULL, /* Like silver.invoices: any invoice may still change */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = invoice_id)
+  ), /* Like silver.invoices: any invoice may still change */
   cron '@daily',
   owner revenue,
   description 'One row per invoice, with the sums of its lines.',

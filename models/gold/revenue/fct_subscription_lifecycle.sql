@@ -1,6 +1,9 @@
 MODEL (
   name gold.fct_subscription_lifecycle,
-  kind FULL, /* A late change splits past states differently */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = account_id)
+  ), /* A late change splits the past states of its customer differently */
   cron '@daily',
   owner revenue,
   description 'One row per uninterrupted state of a customer; among several subscriptions the one most certain to pay decides.',

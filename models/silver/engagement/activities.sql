@@ -1,6 +1,9 @@
 MODEL (
   name silver.activities,
-  kind FULL,
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = activity_id)
+  ), /* The newest of all versions of an activity */
   cron '@daily',
   owner engagement,
   description 'One row per activity of the catalogue, as its newest record describes it.',

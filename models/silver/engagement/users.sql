@@ -1,6 +1,9 @@
 MODEL (
   name silver.users,
-  kind FULL,
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = user_id)
+  ), /* The newest of all versions of an account */
   cron '@daily',
   owner engagement,
   description 'One row per account, as its newest record describes it.',

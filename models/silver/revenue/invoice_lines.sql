@@ -1,6 +1,9 @@
 MODEL (
   name silver.invoice_lines,
-  kind FULL, /* Changes with silver.invoices, of which it is a part */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = invoice_id)
+  ), /* The lines change with their invoice */
   cron '@daily',
   owner revenue,
   description 'One row per line of an invoice, from its newest record, numbered in order.',

@@ -1,6 +1,9 @@
 MODEL (
   name silver.invoice_refunds,
-  kind FULL, /* A late version changes the time of a refund */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = invoice_id)
+  ), /* A late version changes the time of a refund */
   cron '@daily',
   owner revenue,
   description 'One row per version of an invoice that changed the refunded amount, which dates each refund.',

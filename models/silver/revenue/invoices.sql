@@ -1,6 +1,9 @@
 MODEL (
   name silver.invoices,
-  kind FULL, /* An invoice may change while it can be paid, refunded or voided */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = invoice_id)
+  ), /* An invoice may change while it can be paid, refunded or voided */
   cron '@daily',
   owner revenue,
   description 'One row per invoice, as its newest record describes it.',

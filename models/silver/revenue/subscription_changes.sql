@@ -1,6 +1,9 @@
 MODEL (
   name silver.subscription_changes,
-  kind FULL, /* A few changes per customer and year; any of them may arrive late or be corrected */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = subscription_id)
+  ), /* Any change may arrive late or be corrected */
   cron '@daily',
   owner revenue,
   description 'One row per change of a subscription; among several records of a change the newest wins.',
