@@ -20,7 +20,6 @@ from sqlmesh.core.test import definition
 from sqlmesh.core.test.definition import ModelTest, SqlModelTest
 from sqlmesh.core.test.discovery import ModelTestMetadata
 from sqlmesh.core.test.runner import create_testing_engine_adapters
-
 from sqlmesh.utils.errors import SQLMeshError
 
 from tests.mutants.faults import Fault, put, with_fault

@@ -43,7 +43,8 @@ class Fault:
         return next(one for number, one in enumerate(KINDS[self.kind](node)) if number == self.choice)
 
     def __str__(self) -> str:
-        return f"{self.model}:{self.line} {self.place} ({self.kind})\n  - {shorten(self.before)}\n  + {shorten(self.after)}"
+        where = f"{self.model}:{self.line} {self.place}"
+        return f"{where} ({self.kind})\n  - {shorten(self.before)}\n  + {shorten(self.after)}"
 
 
 def faults_of(model: str, query: exp.Expr) -> list[Fault]:
