@@ -75,17 +75,21 @@ class Log:
         self._cursor.execute(f"CREATE TABLE IF NOT EXISTS {_TABLES} (name TEXT PRIMARY KEY, state TEXT)")
         self._cursor.execute(
             f"CREATE OR REPLACE TABLE {self.keys} AS SELECT 0::BIGINT AS sequence, 0::BIGINT AS end_ts, "
-            f"{identifiers(logged)} FROM {self._table} WHERE FALSE"
+            f"TRUE AS is_changed, {identifiers(logged)} FROM {self._table} WHERE FALSE"
         )
 
-    def add(self, sequence: int, end_ts: int, logged: Sequence[str], rows: str) -> None:
-        """Record the keys of changed rows, and forget those of changes long ago.
+    def add(self, sequence: int, end_ts: int, logged: Sequence[str]) -> None:
+        """Record the computed keys, and forget those of changes long ago.
 
-        Args:
-            rows: name of the table of these rows.
+        The keys are in the temporary table `changed_keys`, the rows that differ in `differing_rows`.
         """
+        columns, key = identifiers(logged), identifier(logged[0])
         self._cursor.execute(
-            f"INSERT INTO {self.keys} SELECT DISTINCT {sequence}, {end_ts}, {identifiers(logged)} FROM {rows}"
+            f"INSERT INTO {self.keys} SELECT DISTINCT {sequence}, {end_ts}, TRUE, {columns} FROM differing_rows"
+        )
+        self._cursor.execute(
+            f"INSERT INTO {self.keys} (sequence, end_ts, is_changed, {key}) SELECT {sequence}, {end_ts}, FALSE, key "
+            f"FROM (SELECT key FROM changed_keys EXCEPT SELECT {key} FROM differing_rows)"
         )
         self._cursor.execute(f"DELETE FROM {self.keys} WHERE sequence <= {sequence - KEPT}")
 
@@ -103,7 +107,9 @@ class Log:
             sequence = int(position[2])
             if state is None or sequence < max(state.whole, state.sequence - KEPT):
                 raise UnknownChangesError(self._name)
-            return f"SELECT DISTINCT {identifier(key)} AS key FROM {self.keys} WHERE sequence > {sequence}"
+            return (
+                f"SELECT DISTINCT {identifier(key)} AS key FROM {self.keys} WHERE is_changed AND sequence > {sequence}"
+            )
 
         return since
 
