@@ -9,6 +9,9 @@ MODEL (
   description 'One row per complete month and customer with recurring revenue at its beginning or end.',
   grain (month_date, account_id),
   tags (gold, revenue),
+  depends_on (
+    gold.fct_mrr_daily
+  ), /* For the audit that compares them */
   audits (
     not_null(
       columns := (
