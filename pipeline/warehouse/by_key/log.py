@@ -31,15 +31,15 @@ class State:
     Attributes:
         definition: fingerprint of the model's own query and settings.
         positions: of its sources, by name.
-        sequence: number of changes so far.
-        whole: the last change that was a computation as a whole.
+        identity: of the last computation as a whole; a sequence counts within one.
+        sequence: number of changes since.
         whole_ts, end_ts: end of the interval of that computation and of the last one, in ms since 1970.
     """
 
     definition: str
     positions: Mapping[str, list[Any]]
+    identity: str
     sequence: int
-    whole: int
     whole_ts: int
     end_ts: int
 
@@ -54,15 +54,20 @@ class Log:
         self.keys = f"{SCHEMA}.{identifier(table.name)}"
 
     def read(self) -> State | None:
-        """The state; None if the table was not computed by key yet."""
-        self._cursor.execute(
-            "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = 'by_key'", [SCHEMA]
-        )
-        if not self._cursor.fetchone():
+        """The state; None if the table was not computed by key yet, or by a version that records other things."""
+        if not self._is_recorded():
             return None
         self._cursor.execute(f"SELECT state FROM {_TABLES} WHERE name = ?", [self._name])
         found = self._cursor.fetchone()
-        return State(**json.loads(found[0])) if found else None
+        stored = json.loads(found[0]) if found else {}
+        return State(**stored) if stored.keys() == set(State.__dataclass_fields__) else None
+
+    def _is_recorded(self) -> bool:
+        """Whether any table is recorded."""
+        self._cursor.execute(
+            "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = 'by_key'", [SCHEMA]
+        )
+        return self._cursor.fetchone() is not None
 
     def write(self, state: State) -> None:
         """Replace the state."""
@@ -74,7 +79,7 @@ class Log:
         self._cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         self._cursor.execute(f"CREATE TABLE IF NOT EXISTS {_TABLES} (name TEXT PRIMARY KEY, state TEXT)")
         self._cursor.execute(
-            f"CREATE OR REPLACE TABLE {self.keys} AS SELECT 0::BIGINT AS sequence, 0::BIGINT AS end_ts, "
+            f"CREATE OR REPLACE TABLE {self.keys} AS SELECT 0::BIGINT AS _sequence, 0::BIGINT AS _end_ts, "
             f"{identifiers(logged)} FROM {self._table} WHERE FALSE"
         )
 
@@ -87,23 +92,26 @@ class Log:
         self._cursor.execute(
             f"INSERT INTO {self.keys} SELECT DISTINCT {sequence}, {end_ts}, {identifiers(logged)} FROM {rows}"
         )
-        self._cursor.execute(f"DELETE FROM {self.keys} WHERE sequence <= {sequence - KEPT}")
+        self._cursor.execute(f"DELETE FROM {self.keys} WHERE _sequence <= {sequence - KEPT}")
 
     def drop(self) -> None:
         """Forget the table."""
-        if self.read():
+        if self._is_recorded():
             self._cursor.execute(f"DELETE FROM {_TABLES} WHERE name = ?", [self._name])
         self._cursor.execute(f"DROP TABLE IF EXISTS {self.keys}")
 
     def changed(self, key: str) -> Callable[[list[Any]], str]:
-        """A function from a position to the query of the keys that changed since; it may raise UnknownChangesError."""
+        """A function from a position to the query of the keys that changed since; it may raise UnknownChangesError.
+
+        The position must be one since the last computation as a whole.
+        """
 
         def since(position: list[Any]) -> str:
             state = self.read()
             sequence = int(position[2])
-            if state is None or sequence < max(state.whole, state.sequence - KEPT):
+            if state is None or sequence < state.sequence - KEPT:
                 raise UnknownChangesError(self._name)
-            return f"SELECT DISTINCT {identifier(key)} AS key FROM {self.keys} WHERE sequence > {sequence}"
+            return f"SELECT DISTINCT {identifier(key)} AS key FROM {self.keys} WHERE _sequence > {sequence}"
 
         return since
 
@@ -112,5 +120,5 @@ class Log:
         state = self.read()
         if state is None or state.whole_ts > start_ts:
             return None
-        changed = f"SELECT {identifier(key)} FROM {self.keys} WHERE end_ts > {int(start_ts)}"
+        changed = f"SELECT {identifier(key)} FROM {self.keys} WHERE _end_ts > {int(start_ts)}"
         return f"{column} IN ({changed})"
