@@ -20,7 +20,9 @@ def file(name: str) -> LakeFile:
 
 def load(added: str = "", removed: str = "", begins: int = 0) -> Entry:
     """A load that adds and removes files, each named by one letter; read without its objects."""
-    return Entry("load", NOW, added=tuple(map(file, added)), removed=tuple(removed), newest_object_at=NOW, begins=begins)
+    return Entry(
+        "load", NOW, added=tuple(map(file, added)), removed=tuple(removed), newest_object_at=NOW, begins=begins
+    )
 
 
 def compaction(added: str, removed: str) -> Entry:
