@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlglot import exp
 from sqlmesh import CustomMaterialization
-from sqlmesh.core.model import Model
+from sqlmesh.core.model import FullKind, Model
 from sqlmesh.utils.date import to_timestamp
 from sqlmesh.utils.errors import SQLMeshError
 
@@ -41,8 +41,9 @@ class ByKey(CustomMaterialization):  # type: ignore[misc]  # SQLMesh publishes n
     ) -> None:
         """See SQLMesh."""
 
-        def replace_all() -> None:
-            self._replace_query_for_model(model, table_name, query_or_df, render_kwargs, **kwargs)
+        def replace_all() -> None:  # with the model's columns, where any other kind keeps those of the table
+            full = model.copy(update={"kind": FullKind()})
+            self._replace_query_for_model(full, table_name, query_or_df, render_kwargs, **kwargs)
 
         try:
             declared = by_key(model)

@@ -32,10 +32,14 @@ def by_key(model: Model) -> ByKey | None:
     """The declaration of a model of this kind; None for any other kind.
 
     Raises:
-        ConfigError: it names no key, or a column that the model lacks.
+        ConfigError: it names no key, or a column that the model lacks, or is not written in SQL.
     """
     if not model.kind.is_custom or model.kind.materialization.lower() != NAME:
         return None
+    if not model.is_sql:
+        raise ConfigError(
+            f"{model.name}: kind by_key expects a SQL model, whose query can be limited to keys; use kind FULL"
+        )
     properties = {name.lower(): value for name, value in model.kind.materialization_properties.items()}
     key, logged = (_columns(properties.get(name)) for name in (_KEY, _LOGGED))
     names = [*key, *logged]

@@ -12,7 +12,7 @@ from sqlglot import exp
 from sqlmesh.core.snapshot import DeployabilityIndex, Snapshot
 
 from ingest.contracts.contract import Contract
-from ingest.errors import ConfigError
+from ingest.errors import ConfigError, LakemeshError
 from ingest.ledger.entry import Entry
 from ingest.ledger.ledger import Ledger
 from ingest.sql import identifier, literal
@@ -20,6 +20,7 @@ from ingest.storage.store import Store
 from pipeline.warehouse.bronze import POSITIONS, bronze_query, readable
 from pipeline.warehouse.by_key.definition import by_key
 from pipeline.warehouse.by_key.log import Log, UnknownChangesError
+from pipeline.warehouse.timeless import is_other_each_time
 
 Position = list[Any]
 """A source as a table was computed from it; of JSON's types."""
@@ -89,7 +90,9 @@ class Sources:
         read_tables = {_parts(table) for table in query.find_all(exp.Table)}
         for parent in sorted(snapshot.parents, key=lambda item: item.name):
             read = snapshots[parent.name]
-            table = exp.to_table(read.table_name(deployable.is_deployable(read)), dialect="duckdb")
+            if read.is_embedded:  # its query is part of the model's, and what it reads is among the parents
+                continue
+            table = exp.to_table(read.table_name(deployable.is_representative(read)), dialect="duckdb")
             if _parts(table) not in read_tables:
                 continue
             feed = f"{table.db}.{table.name}".removeprefix(BRONZE)
@@ -98,7 +101,7 @@ class Sources:
             elif (declared := by_key(read.model)) is not None:
                 log = Log(self.cursor, table)
                 state = log.read()
-                position = ["table", table.sql(), state.sequence if state else -1]
+                position = ["table", state.identity if state else "", state.sequence if state else 0]
                 if (is_narrowed := key in read.model.columns_to_types_or_raise) and key not in declared.logged:
                     columns = ", ".join((*declared.logged[1:], key))
                     raise ConfigError(
@@ -120,13 +123,19 @@ class Sources:
         described = self.cursor.execute(f"DESCRIBE {table.sql('duckdb')}").fetchall()
         columns = [(name, kind) for name, kind, *_ in described]
         shape = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
-        load = ledger.load_at(position) if position else ""
+        try:
+            load = ledger.load_at(position) if position else ""
+        except LakemeshError:  # the ledger is lost or damaged; bronze shows what it showed before
+            load = ""
 
         def changed(since: Position) -> str | None:
             _, _, before, load_before = since
-            if before > position or (before and ledger.load_at(before) != load_before):
-                raise UnknownChangesError(f"the ledger of {contract.feed} is another one")
-            return self._keys_of_moved_files(ledger, contract, key, before, position)
+            try:
+                if before > position or (before and (not load_before or ledger.load_at(before) != load_before)):
+                    raise UnknownChangesError(f"the ledger of {contract.feed} is another one")
+                return self._keys_of_moved_files(ledger, contract, key, before, position)
+            except LakemeshError as error:
+                raise UnknownChangesError(f"the ledger of {contract.feed} cannot be read") from error
 
         return Source(table, key in dict(columns), ["feed", shape, position, load], changed)
 
@@ -141,19 +150,43 @@ class Sources:
 
 
 def moved_files(entries: Iterable[tuple[int, Entry]]) -> set[str]:
-    """Paths of the files whose rows entries of a ledger add or remove, wherever compaction has moved them since.
+    """Paths of the files whose rows entries of a ledger add or remove, wherever compaction moved them before or after.
 
     Raises:
         UnknownChangesError: a rebuilt log begins among the entries.
     """
     found: set[str] = set()
+    compactions: list[set[str]] = []
     for sequence, entry in entries:
         if entry.begins == sequence:
             raise UnknownChangesError("the ledger was rebuilt")
-        added = {file.path for file in entry.added}
-        if entry.newest_object_at is not None or not found.isdisjoint(entry.removed):
-            found |= added | set(entry.removed)
+        files = {file.path for file in entry.added} | set(entry.removed)
+        if entry.newest_object_at is None:
+            compactions.append(files)
+        else:
+            found |= files
+    while moving := [files for files in compactions if not found.isdisjoint(files)]:
+        found.update(*moving)
+        compactions = [files for files in compactions if files not in moving]
     return found
+
+
+def follows_from(query: exp.Query, sources: Iterable[Source]) -> bool:
+    """Whether the rows of a query change only if those of its sources do: not with the time, by chance or with others.
+
+    Args:
+        query: over the physical tables.
+    """
+    tables = {_parts(source.table) for source in sources}
+    named = {(item.alias,) for item in query.find_all(exp.CTE)}
+    return not any(
+        is_other_each_time(node) or (isinstance(node, exp.Table) and _parts(node) not in tables | named)
+        for node in query.walk()
+    )
+
+
+_MOVED_ARGS = ("joins", "laterals")
+_KEPT_ARGS = ("this", "db", "catalog", "alias", *_MOVED_ARGS)
 
 
 def narrowed(query: exp.Query, sources: Iterable[Source], key: str, keys: str) -> exp.Query:
@@ -161,21 +194,22 @@ def narrowed(query: exp.Query, sources: Iterable[Source], key: str, keys: str) -
 
     Args:
         query: over the physical tables.
-        keys: name of a table with a column `key`.
+        keys: name of a table with a column `key`, which no name in the query may hide.
     """
     tables = {_parts(source.table) for source in sources if source.is_narrowed}
     condition = f"{identifier(key)} IN (SELECT key FROM {keys})"
-
-    def narrow(node: exp.Expression) -> exp.Expression:
-        if not isinstance(node, exp.Table) or _parts(node) not in tables:
-            return node
-        alias = node.alias_or_name
-        plain = exp.to_table(node.sql("duckdb"), dialect="duckdb") if not node.args.get("alias") else node.copy()
-        plain.set("alias", None)
-        return exp.select("*").from_(plain).where(condition, dialect="duckdb").subquery(alias)
-
-    inner = query.transform(narrow)
-    return exp.select("*").from_(inner.subquery("computed")).where(condition, dialect="duckdb")
+    inner = exp.select("*").from_(query.copy().subquery("computed")).where(condition, dialect="duckdb")
+    for table in list(inner.find_all(exp.Table)):
+        others = {name for name, value in table.args.items() if value and name not in _KEPT_ARGS}
+        if _parts(table) not in tables or others:  # such as a pivot, which is read as a whole
+            continue
+        plain = exp.Table(**{name: table.args.get(name) for name in ("this", "db", "catalog")}).copy()
+        rows = exp.select("*").from_(plain).where(condition, dialect="duckdb").subquery()
+        rows.set("alias", table.args.get("alias") or exp.TableAlias(this=table.this.copy()))
+        for name in _MOVED_ARGS:
+            rows.set(name, table.args.get(name))
+        table.replace(rows)
+    return inner
 
 
 def _parts(table: exp.Table) -> tuple[str, ...]:
