@@ -12,25 +12,21 @@ from ingest.errors import ConfigError
 from ingest.process import collect_rarely
 from ingest.settings import PROJECT
 from tests.mutants.equivalent import read_equivalent
-from tests.mutants.measure import REQUIRED_SHARE, Outcome, all_faults, check_entries, measure, sample
+from tests.mutants.measure import REQUIRED_SHARE, Outcome, all_faults, check_entries, domains, measure, sample
 
 
-def show(outcome: Outcome) -> None:
+def show(outcome: Outcome, by_domain: dict[str, list[str]]) -> None:
     """Print the faults that nothing noticed, then the numbers of each model, of each domain and of all."""
     for fault in outcome.survived:
         print(f"not noticed: {fault}")
     for fault, test in outcome.disproved.items():
         print(f"listed as equivalent, but noticed by {test}: {fault}")
-    every = [*outcome.noticed, *outcome.survived, *outcome.equivalent, *outcome.disproved]
     print(f"{'model':<42}{'faults':>8}{'noticed':>9}{'survived':>10}{'equivalent':>12}{'share':>8}")
-    for name in (*sorted({fault.model for fault in every}), ""):
-        part = outcome.of(name)
-        judged = len(part.noticed) + len(part.survived)
-        same = len(part.equivalent)
-        print(
-            f"{name or 'all':<42}{judged + same:>8}{len(part.noticed):>9}{len(part.survived):>10}{same:>12}"
-            f"{part.share:>8.1%}"
-        )
+    models = [model for models in by_domain.values() for model in models]
+    for name, part in ({model: [model] for model in models} | by_domain | {"all": models}).items():
+        found = outcome.of(part)
+        same, passed, failed = len(found.equivalent), len(found.noticed), len(found.survived)
+        print(f"{name:<42}{passed + failed + same:>8}{passed:>9}{failed:>10}{same:>12}{found.share:>8.1%}")
 
 
 def faults_wanted(text: str) -> int:
@@ -63,14 +59,10 @@ def main() -> int:
         if unknown:
             parser.error(f"no SQL model with unit tests is called {', '.join(sorted(unknown))}")
         faults = [fault for fault in faults if fault.model in chosen.model]
-    outcome = measure(
-        context,
-        sample(faults, chosen.faults, chosen.seed),
-        entries,
-        lambda model: print(f"{model} …", file=sys.stderr, flush=True),
-    )
+    tried = sample(faults, chosen.faults, chosen.seed)
+    outcome = measure(context, tried, entries, lambda model: print(f"{model} …", file=sys.stderr, flush=True))
+    show(outcome, domains(context, tried))
     context.close()
-    show(outcome)
     return 0 if outcome.suffices else 1
 
 
