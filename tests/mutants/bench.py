@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -25,6 +27,14 @@ from sqlmesh.utils.errors import SQLMeshError
 from tests.mutants.faults import Fault, put, with_fault
 
 NUMBER = "number of the node in the query of the model"
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Unit tests with the same variables, and the query that SQLMesh renders for the first of them."""
+
+    tests: list[SqlModelTest]
+    query: exp.Query
 
 
 class Bench:
@@ -52,30 +62,32 @@ class Bench:
         numbered = model.query.copy()
         for number, node in enumerate(numbered.dfs()):
             node.meta[NUMBER] = number
-        self._groups = [(group, self._render(numbered, group[0])) for group in groups.values()]
+        self._groups = [_Group(group, self._render(numbered, group[0])) for group in groups.values()]
         self._found: dict[str, pd.DataFrame] = {}
-        for group, query in self._groups:
-            for test, sql in self._statements(group, query):
+        self._hits: Counter[str] = Counter()
+        for group in self._groups:
+            for test, sql in self._statements(group, group.query):
                 self._found[test.test_name] = test._execute(sql)
-                _compare(test, query, self._found[test.test_name])
+                _compare(test, group.query, self._found[test.test_name])
 
     def noticed_by(self, fault: Fault) -> str | None:
         """Return the name of the first unit test that a fault makes fail, `error` for a query that fails, or None."""
         try:
-            for group, rendered in self._groups:
-                query = self._faulty(rendered, fault, group[0])
+            for group in sorted(self._groups, key=lambda one: -max(map(self._rank, one.tests))):
+                query = self._faulty(group, fault)
                 for test, sql in self._statements(group, query):
                     if not self._passes(test, query, sql):
+                        self._hits[test.test_name] += 1
                         return test.test_name
         except (AssertionError, DuckDBError, SqlglotError, SQLMeshError):
             return "error"
         return None
 
-    def _faulty(self, rendered: exp.Query, fault: Fault, test: SqlModelTest) -> exp.Query:
-        query = rendered.copy()
+    def _faulty(self, group: _Group, fault: Fault) -> exp.Query:
+        query = group.query.copy()
         nodes = [node for node in query.dfs() if node._meta and node._meta.get(NUMBER) == fault.node]
         if not nodes:  # an argument that a macro evaluates
-            return self._render(with_fault(self._query, fault), test)
+            return self._render(with_fault(self._query, fault), group.tests[0])
         for node in nodes:
             query = put(query, node, fault.replacement(node))
         return query
@@ -95,12 +107,16 @@ class Bench:
         with test._concurrent_render_context(), _model_of(test, self._copy):
             return test._render_model_query()
 
-    def _statements(self, group: list[SqlModelTest], query: exp.Query) -> Iterator[tuple[SqlModelTest, str]]:
-        """Each test of a group with the SQL of a query over its own rows."""
-        with group[0]._concurrent_render_context():
-            sql = group[0]._generate_sql(query)
-        for test in group:
-            yield test, sql.replace(group[0]._fixture_schema.name, test._fixture_schema.name)
+    def _statements(self, group: _Group, query: exp.Query) -> Iterator[tuple[SqlModelTest, str]]:
+        """Each test of a group with the SQL of a query over its own rows; those that noticed most come first."""
+        first = group.tests[0]
+        with first._concurrent_render_context():
+            sql = first._generate_sql(query)
+        for test in sorted(group.tests, key=self._rank, reverse=True):
+            yield test, sql.replace(first._fixture_schema.name, test._fixture_schema.name)
+
+    def _rank(self, test: SqlModelTest) -> int:
+        return self._hits[test.test_name]
 
 
 @contextmanager
