@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
@@ -29,6 +34,23 @@ def show(outcome: Outcome, by_domain: dict[str, list[str]]) -> None:
         print(f"{name:<42}{passed + failed + same:>8}{passed:>9}{failed:>10}{same:>12}{found.share:>8.1%}")
 
 
+@contextmanager
+def open_project() -> Iterator[Context]:
+    """Load the project over a home without data, so that no lake is locked while faults are tried."""
+    with tempfile.TemporaryDirectory(prefix="lakemesh-mutants-") as home:
+        dotenv = Path(home) / "dotenv"
+        dotenv.touch()
+        for name in ("WAREHOUSE_PATH", "STATE_PATH", "LAKE_URI"):
+            os.environ.pop(name, None)
+        os.environ.update(LAKE_HOME=home, LAKE_GATEWAY="local", SQLMESH_DOTENV_PATH=str(dotenv))
+        set_console(NoopConsole())
+        context = Context(paths=str(PROJECT))
+        try:
+            yield context
+        finally:
+            context.close()
+
+
 def faults_wanted(text: str) -> int:
     """Read a number of faults, or `all`."""
     return sys.maxsize if text == "all" else int(text)
@@ -46,23 +68,20 @@ def main() -> int:
     parser.add_argument("--model", metavar="NAME", action="append", help="only this model; may be repeated")
     chosen = parser.parse_args()
     collect_rarely()
-    set_console(NoopConsole())
-    context = Context(paths=str(PROJECT))
-    try:
-        faults, entries = all_faults(context), read_equivalent()
-        check_entries(entries, faults)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if chosen.model:
-        unknown = set(chosen.model) - {fault.model for fault in faults}
+    with open_project() as context:
+        try:
+            faults, entries = all_faults(context), read_equivalent()
+            check_entries(entries, faults)
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            return 2
+        unknown = set(chosen.model or ()) - {fault.model for fault in faults}
         if unknown:
             parser.error(f"no SQL model with unit tests is called {', '.join(sorted(unknown))}")
-        faults = [fault for fault in faults if fault.model in chosen.model]
-    tried = sample(faults, chosen.faults, chosen.seed)
-    outcome = measure(context, tried, entries, lambda model: print(f"{model} …", file=sys.stderr, flush=True))
-    show(outcome, domains(context, tried))
-    context.close()
+        wanted = [fault for fault in faults if not chosen.model or fault.model in chosen.model]
+        tried = sample(wanted, chosen.faults, chosen.seed)
+        outcome = measure(context, tried, entries, lambda model: print(f"{model} …", file=sys.stderr, flush=True))
+        show(outcome, domains(context, tried))
     return 0 if outcome.suffices else 1
 
 
