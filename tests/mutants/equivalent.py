@@ -11,19 +11,19 @@ from ingest.errors import ConfigError
 from tests.mutants.faults import Fault
 
 FILE = Path(__file__).with_name("equivalent.yaml")
-REQUIRED, OPTIONAL = {"kind", "before", "after", "reason"}, {"place"}
+REQUIRED, OPTIONAL = {"model", "kind", "before", "after"}, {"place"}
 
 
 @dataclass(frozen=True, slots=True)
 class Equivalent:
-    """A fault that no row can show.
+    """A fault that no rows can show.
 
     Attributes:
         model: name of the model.
         kind: kind of the fault.
         before: the fragment as the model has it.
         after: the fragment with the fault.
-        reason: why the results are the same, whatever the rows.
+        reason: why the results are the same, whatever rows the audits of the models that it reads accept.
         place: restricts the entry to one place of the query; empty for all faults with these fragments.
     """
 
@@ -41,19 +41,19 @@ class Equivalent:
 
 
 def read_equivalent(path: Path = FILE) -> list[Equivalent]:
-    """Read the reviewed list.
+    """Read the reviewed list: faults by the reason why they change no result.
 
     Raises:
-        ConfigError: the file is not a mapping of models to entries, or an entry lacks a field or has an unknown one.
+        ConfigError: it is not a mapping of reasons to lists of faults, or a fault lacks a field or has an unknown one.
     """
     found = []
-    for model, entries in read_mapping(path, "a mapping of models to lists of equivalent faults").items():
-        for entry in entries if isinstance(entries, list) else [None]:
-            names = set(entry) if isinstance(entry, dict) else set()
-            if not REQUIRED <= names <= REQUIRED | OPTIONAL or not all(isinstance(entry[name], str) for name in names):
+    for reason, faults in read_mapping(path, "a mapping of reasons to lists of faults").items():
+        for fault in faults if isinstance(faults, list) else [faults]:
+            names = set(fault) if isinstance(fault, dict) else set()
+            if not REQUIRED <= names <= REQUIRED | OPTIONAL or not all(isinstance(fault[name], str) for name in names):
                 expected = f"{', '.join(sorted(REQUIRED))} and optionally {', '.join(OPTIONAL)}, all of them texts"
-                raise ConfigError(f"{path}: {model}: expected {expected}; found {entry!r:.200}")
-            found.append(Equivalent(model=model, **entry))
+                raise ConfigError(f"{path}: {reason}: expected {expected}; found {fault!r:.200}")
+            found.append(Equivalent(reason=reason, **fault))
     return found
 
 

@@ -88,6 +88,8 @@ def _readable(node: exp.Expr) -> exp.Expr:
     while node.parent and (
         isinstance(node, exp.Literal | exp.Paren | exp.Interval | exp.Ordered | exp.Neg | exp.RowNumber | exp.Count)
         or isinstance(node.parent, exp.Cast | exp.Order | exp.WindowSpec | exp.Not)
+        or (isinstance(node, exp.Coalesce) and isinstance(node.parent, exp.Binary))
+        or (isinstance(node, exp.Predicate) and isinstance(node.parent, exp.If))
         or (isinstance(node, exp.Lag | exp.Lead | exp.Sum | exp.Min | exp.Max) and isinstance(node.parent, exp.Window))
     ):
         node = node.parent

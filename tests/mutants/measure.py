@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -45,13 +45,13 @@ class Outcome:
         """Whether enough faults were noticed, and none that is listed as equivalent."""
         return self.share >= REQUIRED_SHARE and not self.disproved
 
-    def of(self, start: str) -> Outcome:
-        """The outcome for the models whose names begin with `start`."""
+    def of(self, models: Container[str]) -> Outcome:
+        """The outcome for some of the models."""
         return Outcome(
-            {fault: test for fault, test in self.noticed.items() if fault.model.startswith(start)},
-            [fault for fault in self.survived if fault.model.startswith(start)],
-            [fault for fault in self.equivalent if fault.model.startswith(start)],
-            {fault: test for fault, test in self.disproved.items() if fault.model.startswith(start)},
+            {fault: test for fault, test in self.noticed.items() if fault.model in models},
+            [fault for fault in self.survived if fault.model in models],
+            [fault for fault in self.equivalent if fault.model in models],
+            {fault: test for fault, test in self.disproved.items() if fault.model in models},
         )
 
 
@@ -62,6 +62,15 @@ def all_faults(context: Context) -> list[Fault]:
         for name in tests_of(context)
         for fault in faults_of(name, context.get_model(name, raise_if_missing=True).query)
     ]
+
+
+def domains(context: Context, faults: Iterable[Fault]) -> dict[str, list[str]]:
+    """The models of some faults by their domain, the folder of their files."""
+    found: dict[str, list[str]] = {}
+    for model in dict.fromkeys(fault.model for fault in faults):
+        folder = context.get_model(model, raise_if_missing=True)._path.parent.name
+        found.setdefault(folder, []).append(model)
+    return found
 
 
 def check_entries(entries: Iterable[Equivalent], faults: Iterable[Fault]) -> None:
