@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,9 +49,10 @@ class Backlog:
 
     def __iter__(self) -> Iterator[Waiting]:
         for batch in self.table.to_batches(BATCH_OBJECTS):
-            for row in batch.to_pylist():
-                replaces = row.pop("replaces")
-                yield Waiting(f"{self.bucket}/{row['key']}", StoredObject(**row), replaces)
+            columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+            versions = map(StoredObject, *(columns[item.name] for item in fields(StoredObject)))
+            names = (f"{self.bucket}/{key}" for key in columns["key"])
+            yield from map(Waiting, names, versions, columns["replaces"])
 
     @property
     def bytes(self) -> int:
