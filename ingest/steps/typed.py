@@ -50,9 +50,9 @@ class TypedReader:
             buffer.decode("utf-8")  # Arrow would accept invalid UTF-8
         try:
             rows, unknown = self._typed(buffer, count)
-        except pa.ArrowInvalid:
+        except ValueError as error:
             _refuse_non_finite(buffer)
-            normalized = self._normalize_times(buffer)
+            normalized = self._normalize_times(buffer) if isinstance(error, pa.ArrowInvalid) else buffer
             if normalized == buffer:
                 raise
             return self._typed(normalized, count)
