@@ -88,6 +88,10 @@ class Ledger:
         """
         return self._entries(after, until, with_objects=True)
 
+    def entries_without_objects(self, after: int, until: int | None = None) -> Iterator[tuple[int, Entry]]:
+        """Like `entries`, without reading what they say about objects."""
+        return self._entries(after, until, with_objects=False)
+
     def committed_at(self, position: int) -> dt.datetime:
         """Return when an entry was committed, by its writer's clock."""
         return self._entry(position, with_objects=False).committed_at

@@ -24,6 +24,8 @@ BY_DATE, WARNING = "by_date", "warning"
 """Scopes of standalone audits, stored in their `defaults` because SQLMesh has no tags for audits. by_date: the result
 for a date depends only on rows of that date. warning: never blocks and can wait. Any other: blocks, over all dates."""
 SHOWN_ROWS, SHOWN_OBJECTS = 5, 20
+Failed = Callable[[LakemeshError], None]
+"""Receives the error of a step whose failure does not stop the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,21 @@ class Outcome:
     is_broken: bool = False
 
 
+def describe(item: Outcome) -> str:
+    """A failed audit in one clause, with an offending row and the objects that it may come from."""
+    if item.is_broken:
+        return f"audit {item.name} could not be run"
+    sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
+    example = f", for instance {item.examples[0]}" if item.examples else ""
+    return f"audit {item.name} found {item.rows:,} rows{example}{sources}"
+
+
 def standalone_audits(
     snapshots: Mapping[str, Snapshot],
     scopes: Mapping[str, str],
     engine: Engine,
     dates: Collection[dt.date] | None,
-    failed: Callable[[LakemeshError], None],
+    failed: Failed,
     computed: Collection[str] = (),
 ) -> list[Outcome]:
     """Run production's standalone audits. One that cannot be run does not prevent the others.

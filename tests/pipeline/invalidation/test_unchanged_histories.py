@@ -143,7 +143,7 @@ class World:
 def compare(context: Context) -> None:
     """Compare the rows of every FULL model with those of its query over the tables that it reads."""
     for snapshot in context.snapshots.values():
-        if not (snapshot.is_model and snapshot.model.kind.is_full):
+        if not (snapshot.is_model and (snapshot.model.kind.is_full or snapshot.model.kind.is_custom)):
             continue
         names = ", ".join(f'"{name}"' for name in snapshot.model.columns_to_types_or_raise)
         query = snapshot.model.render_query_or_raise(snapshots=context.snapshots).sql("duckdb")
