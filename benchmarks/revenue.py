@@ -1,11 +1,11 @@
-"""Years of subscriptions to gold: from raw accounts, subscriptions and invoices to MRR, one more day, one changed record.
+"""Years of subscriptions to gold: from raw accounts, subscriptions and invoices to MRR, one more day, one changed one.
 
     python -m benchmarks.revenue --accounts 100000 --months 36 --rounds 1 --before REVISION
 
 Each round, on an empty lake: `lake ingest` of all but the last day, `sqlmesh plan` of all models and a first release,
 all of it as of the morning of the last day; then, as of the next morning, `lake run` with that day, with one changed
-subscription, with nothing new, and `sqlmesh plan` with nothing to do. The cost of these must depend on what changed, not
-on the history. With a revision, the same with the project as it was then, in turn.
+subscription, with nothing new, and `sqlmesh plan` with nothing to do. The cost of these must depend on what changed,
+not on the history. With a revision, the same with the project as it was then, in turn.
 """
 
 from __future__ import annotations
