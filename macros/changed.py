@@ -26,5 +26,6 @@ def is_changed(evaluator: MacroEvaluator, model: exp.Expression, column: exp.Exp
     engine, start = evaluator.locals.get("engine_adapter"), evaluator.locals.get("start_millis")
     if engine is None or engine.dialect != DIALECT or start is None or not isinstance(model, exp.Table):
         return exp.true()
-    condition = Log(engine.cursor, model).condition(column.sql(DIALECT), column.name, int(start))
+    named = column.sql(DIALECT)  # of an argument like `rows.@key` SQLGlot makes no column
+    condition = Log(engine.cursor, model).condition(named, exp.to_column(named, dialect=DIALECT).name, int(start))
     return exp.maybe_parse(condition, dialect=DIALECT) if condition else exp.true()
