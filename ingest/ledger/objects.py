@@ -19,7 +19,7 @@ NEW, SAME, CHANGED = 0, 1, 2
 GROUP_ROWS = 65_536
 SLICE_GROUPS = 2
 """Row groups of a level that are compared with a listing at a time: more cost memory, fewer cost time."""
-NAME_GROUPS = 4
+NAME_GROUPS = 16
 """Row groups whose names are compared with those of later levels at a time, likewise."""
 
 
