@@ -1,9 +1,9 @@
 """Models that are due by the calendar alone, over unchanged inputs: marked as computed instead of computed.
 
-A FULL model or a view is due each day, whether or not anything that it reads has changed. Whatever changes bronze
-removes the last interval of each such model downstream of it (see invalidate.py), so one that still has every interval
-it ever had, and whose parents were not computed after it, would get the same rows. `lake run` writes such an interval
-into SQLMesh's state without computing it. Plain `sqlmesh run` computes it.
+A FULL model, one that is computed by key, or a view is due each day, whether or not anything that it reads has changed.
+Whatever changes bronze removes the last interval of each such model downstream of it (see invalidate.py), so one that
+still has every interval it ever had, and whose parents were not computed after it, would get the same rows. `lake run`
+writes such an interval into SQLMesh's state without computing it. Plain `sqlmesh run` computes it.
 
 Views over bronze keep their intervals when it changes, so they are computed. So is everything on an engine that cannot
 replace a table at once, where a run that is killed leaves part of it.
@@ -22,6 +22,7 @@ from sqlmesh.core.snapshot.definition import Interval, SnapshotIntervals
 from pipeline.state import interval_log as history
 from pipeline.state.database import Database
 from pipeline.state.interval_log import LastComputed
+from pipeline.warehouse.by_key.definition import by_key
 from pipeline.warehouse.project import Project, plain_name
 from pipeline.warehouse.timeless import timeless
 
@@ -118,11 +119,12 @@ class _Production:
 
 
 def _is_whole(snapshot: Snapshot) -> bool:
-    """Whether a model is computed as a whole, and loses its last interval when bronze changes."""
+    """Whether a model has no dates of its own, and loses its last interval when bronze changes."""
     model = snapshot.model
     if model.signals:
         return False
-    return bool(model.kind.is_full or (model.kind.is_view and not _reads_bronze(model)))
+    is_whole = model.kind.is_full or by_key(model) is not None
+    return bool(is_whole or (model.kind.is_view and not _reads_bronze(model)))
 
 
 def _reads_bronze(model: Model) -> bool:

@@ -56,7 +56,7 @@ def is_timeless(model: Model) -> bool:
     parents = {model.fqn, *model.depends_on}
     for render in [model.render_query, *(_audit_of(model, audit, args) for audit, args in model.audits_with_args)]:
         first, second = (render(**times, runtime_stage=RuntimeStage.EVALUATING) for times in _TWO_TIMES)
-        if first is None or first != second or any(map(_is_other_each_time, first.walk())):
+        if first is None or first != second or any(map(is_other_each_time, first.walk())):
             return False
         if not find_tables(first, default_catalog=model.default_catalog, dialect=model.dialect) <= parents:
             return False
@@ -67,7 +67,7 @@ def _audit_of(model: Model, audit: Any, args: Mapping[str, Any]) -> Any:
     return lambda **times: model.render_audit_query(audit, **times, **args)
 
 
-def _is_other_each_time(node: exp.Expression) -> bool:
+def is_other_each_time(node: exp.Expression) -> bool:
     """Whether a part of a query may be another with each computation: the time, chance, or a file."""
     is_function = isinstance(node, exp.Table) and not isinstance(node.this, exp.Identifier)
     return is_function or isinstance(node, _OTHER_EACH_TIME)

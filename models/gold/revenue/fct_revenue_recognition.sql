@@ -1,6 +1,9 @@
 MODEL (
   name gold.fct_revenue_recognition,
-  kind FULL, /* An invoice is spread over months before and after its issue, and voiding it reverses all of them */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = invoice_id)
+  ), /* An invoice is spread over months before and after its issue, and voiding it reverses all of them */
   cron '@daily',
   owner revenue,
   description 'One row per line of a billed invoice and month of its service, and per invoice and month of its refunds: the revenue of the month, future months included.',
@@ -18,7 +21,7 @@ MODEL (
         amount /* NULL where seeds.currencies lacks the currency */
       )
     ),
-    unique_combination_of_columns(columns := (invoice_id, line_number, month_date)),
+    grain_is_unique(key := invoice_id, columns := (invoice_id, line_number, month_date)),
     accepted_values(
       "column" := entry_type,
       is_in := ('recurring', 'proration', 'credit', 'one_off', 'refund')

@@ -1,6 +1,9 @@
 MODEL (
   name gold.fct_subscription_lifecycle,
-  kind FULL, /* A late change splits past states differently */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = account_id)
+  ), /* A late change splits the past states of its customer differently */
   cron '@daily',
   owner revenue,
   description 'One row per uninterrupted state of a customer; among several subscriptions the one most certain to pay decides.',
@@ -8,7 +11,7 @@ MODEL (
   tags (gold, revenue),
   audits (
     not_null(columns := (account_id, state_number, state, entered_at)),
-    unique_combination_of_columns(columns := (account_id, state_number)),
+    grain_is_unique(key := account_id, columns := (account_id, state_number)),
     accepted_values(
       "column" := state,
       is_in := ('trialing', 'active', 'past_due', 'paused', 'unpaid', 'canceled')

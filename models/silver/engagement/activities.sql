@@ -1,12 +1,20 @@
 MODEL (
   name silver.activities,
-  kind FULL,
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = activity_id)
+  ), /* The newest of all versions of an activity */
   cron '@daily',
   owner engagement,
   description 'One row per activity of the catalogue, as its newest record describes it.',
   grain activity_id,
   tags (silver, engagement),
-  audits (not_null(columns := activity_id), unique_values(columns := activity_id))
+  audits (
+    not_null(columns := activity_id),
+    grain_is_unique(key := activity_id, columns := (
+      activity_id
+    ))
+  )
 );
 
 SELECT

@@ -1,12 +1,20 @@
 MODEL (
   name silver.users,
-  kind FULL,
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = user_id)
+  ), /* The newest of all versions of an account */
   cron '@daily',
   owner engagement,
   description 'One row per account, as its newest record describes it.',
   grain user_id,
   tags (silver, engagement),
-  audits (not_null(columns := user_id), unique_values(columns := user_id))
+  audits (
+    not_null(columns := user_id),
+    grain_is_unique(key := user_id, columns := (
+      user_id
+    ))
+  )
 );
 
 SELECT

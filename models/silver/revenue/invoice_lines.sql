@@ -1,6 +1,9 @@
 MODEL (
   name silver.invoice_lines,
-  kind FULL, /* Changes with silver.invoices, of which it is a part */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = invoice_id)
+  ), /* The lines change with their invoice */
   cron '@daily',
   owner revenue,
   description 'One row per line of an invoice, from its newest record, numbered in order.',
@@ -8,7 +11,7 @@ MODEL (
   tags (silver, revenue),
   audits (
     not_null(columns := (invoice_id, line_number, amount, tax, is_proration)),
-    unique_combination_of_columns(columns := (invoice_id, line_number)),
+    grain_is_unique(key := invoice_id, columns := (invoice_id, line_number)),
     accepted_range("column" := line_number, min_v := 1)
   )
 );

@@ -1,6 +1,9 @@
 MODEL (
   name silver.invoice_refunds,
-  kind FULL, /* A late version changes the time of a refund */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = invoice_id)
+  ), /* A late version changes the time of a refund */
   cron '@daily',
   owner revenue,
   description 'One row per version of an invoice that changed the refunded amount, which dates each refund.',
@@ -8,7 +11,7 @@ MODEL (
   tags (silver, revenue),
   audits (
     not_null(columns := (invoice_id, refunded_at, refund_amount, refunded_to_date)),
-    unique_combination_of_columns(columns := (invoice_id, refunded_at))
+    grain_is_unique(key := invoice_id, columns := (invoice_id, refunded_at))
   )
 );
 

@@ -1,6 +1,9 @@
 MODEL (
   name silver.invoices,
-  kind FULL, /* An invoice may change while it can be paid, refunded or voided */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = invoice_id)
+  ), /* An invoice may change while it can be paid, refunded or voided */
   cron '@daily',
   owner revenue,
   description 'One row per invoice, as its newest record describes it.',
@@ -20,7 +23,9 @@ MODEL (
         updated_at
       )
     ),
-    unique_values(columns := invoice_id),
+    grain_is_unique(key := invoice_id, columns := (
+      invoice_id
+    )),
     accepted_values("column" := status, is_in := ('draft', 'open', 'paid', 'void', 'uncollectible'))
   )
 );

@@ -1,6 +1,9 @@
 MODEL (
   name silver.subscription_changes,
-  kind FULL, /* A few changes per customer and year; any of them may arrive late or be corrected */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = subscription_id)
+  ), /* Any change may arrive late or be corrected */
   cron '@daily',
   owner revenue,
   description 'One row per change of a subscription; among several records of a change the newest wins.',
@@ -21,7 +24,7 @@ MODEL (
         updated_at
       )
     ),
-    unique_combination_of_columns(columns := (subscription_id, version)),
+    grain_is_unique(key := subscription_id, columns := (subscription_id, version)),
     accepted_values(
       "column" := status,
       is_in := ('trialing', 'active', 'past_due', 'paused', 'canceled', 'unpaid')

@@ -1,6 +1,11 @@
 MODEL (
   name silver.subscriptions,
-  kind FULL, /* A late change moves the boundaries of its neighbours, so all periods are rebuilt from all changes */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = subscription_id, logged = (
+        account_id
+    ))
+  ), /* A late change moves the boundaries of its neighbours, so the periods of a subscription are computed from all of its changes */
   cron '@daily',
   owner revenue,
   description 'One row per validity period of a subscription state, without gaps or overlaps; a period is split where the service ends.',
@@ -20,7 +25,7 @@ MODEL (
         is_current
       )
     ),
-    unique_combination_of_columns(columns := (subscription_id, valid_from)),
+    grain_is_unique(key := subscription_id, columns := (subscription_id, valid_from)),
     forall(criteria := (mrr >= 0, is_paying OR mrr = 0)),
     periods_join(key := subscription_id)
   )

@@ -1,0 +1,130 @@
+"""What the warehouse records about a table that is computed by key: positions of its sources, and which keys changed.
+
+Both are written in the transaction that changes the table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+
+from ingest.sql import identifier, identifiers
+
+SCHEMA = "lakemesh"
+_TABLES = f"{SCHEMA}.by_key"
+KEPT = 100
+"""Number of the last changes of a table whose keys are kept; who was computed before these is computed as a whole."""
+
+
+class UnknownChangesError(Exception):
+    """What changed cannot be told from records, so the table is computed as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A table as it was computed last.
+
+    Attributes:
+        definition: fingerprint of the model's own query and settings.
+        positions: of its sources, by name.
+        identity: of the last computation as a whole; a sequence counts within one.
+        sequence: number of changes since.
+        whole_ts, end_ts: end of the interval of that computation and of the last one, in ms since 1970.
+    """
+
+    definition: str
+    positions: Mapping[str, list[Any]]
+    identity: str
+    sequence: int
+    whole_ts: int
+    end_ts: int
+
+
+class Log:
+    """The records about one physical table."""
+
+    def __init__(self, cursor: Any, table: exp.Table) -> None:
+        self._cursor = cursor
+        self._name = f"{table.db}.{table.name}"
+        self._table = table.sql("duckdb")
+        self.keys = f"{SCHEMA}.{identifier(table.name)}"
+
+    def read(self) -> State | None:
+        """The state; None if the table was not computed by key yet, or by a version that records other things."""
+        if not self._is_recorded():
+            return None
+        self._cursor.execute(f"SELECT state FROM {_TABLES} WHERE name = ?", [self._name])
+        found = self._cursor.fetchone()
+        stored = json.loads(found[0]) if found else {}
+        return State(**stored) if stored.keys() == set(State.__dataclass_fields__) else None
+
+    def _is_recorded(self) -> bool:
+        """Whether any table is recorded."""
+        self._cursor.execute(
+            "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = 'by_key'", [SCHEMA]
+        )
+        return self._cursor.fetchone() is not None
+
+    def write(self, state: State) -> None:
+        """Replace the state."""
+        stored = {name: getattr(state, name) for name in State.__dataclass_fields__}
+        self._cursor.execute(f"INSERT OR REPLACE INTO {_TABLES} VALUES (?, ?)", [self._name, json.dumps(stored)])
+
+    def begin(self, logged: Sequence[str]) -> None:
+        """Forget the keys that changed, for a table that is computed as a whole."""
+        self._cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        self._cursor.execute(f"CREATE TABLE IF NOT EXISTS {_TABLES} (name TEXT PRIMARY KEY, state TEXT)")
+        self._cursor.execute(
+            f"CREATE OR REPLACE TABLE {self.keys} AS SELECT 0::BIGINT AS _sequence, 0::BIGINT AS _end_ts, "
+            f"TRUE AS _is_changed, {identifiers(logged)} FROM {self._table} WHERE FALSE"
+        )
+
+    def add(self, sequence: int, end_ts: int, logged: Sequence[str]) -> None:
+        """Record the computed keys, and forget those of changes long ago.
+
+        The keys are in the temporary table `changed_keys`, the rows that differ in `differing_rows`. Audits look at all
+        of them: a key that should have rows, and has none, does not differ.
+        """
+        columns, key = identifiers(logged), identifier(logged[0])
+        self._cursor.execute(
+            f"INSERT INTO {self.keys} SELECT DISTINCT {sequence}, {end_ts}, TRUE, {columns} FROM temp.differing_rows"
+        )
+        self._cursor.execute(
+            f"INSERT INTO {self.keys} (_sequence, _end_ts, _is_changed, {key}) SELECT {sequence}, {end_ts}, FALSE, key "
+            f"FROM (SELECT key FROM temp.changed_keys EXCEPT SELECT {key} FROM temp.differing_rows)"
+        )
+        self._cursor.execute(f"DELETE FROM {self.keys} WHERE _sequence <= {sequence - KEPT}")
+
+    def drop(self) -> None:
+        """Forget the table."""
+        if self._is_recorded():
+            self._cursor.execute(f"DELETE FROM {_TABLES} WHERE name = ?", [self._name])
+        self._cursor.execute(f"DROP TABLE IF EXISTS {self.keys}")
+
+    def changed(self, key: str) -> Callable[[list[Any]], str]:
+        """A function from a position to the query of the keys that changed since; it may raise UnknownChangesError.
+
+        The position must be one since the last computation as a whole.
+        """
+
+        def since(position: list[Any]) -> str:
+            state = self.read()
+            sequence = int(position[2])
+            if state is None or sequence < state.sequence - KEPT:
+                raise UnknownChangesError(self._name)
+            changed = f"_is_changed AND _sequence > {sequence}"
+            return f"SELECT DISTINCT {identifier(key)} AS key FROM {self.keys} WHERE {changed}"
+
+        return since
+
+    def condition(self, column: str, key: str, start_ts: int) -> str | None:
+        """The condition that a column has a key that changed in or after an interval; None if any may have."""
+        state = self.read()
+        if state is None or state.whole_ts > start_ts:
+            return None
+        changed = f"SELECT {identifier(key)} FROM {self.keys} WHERE _end_ts > {int(start_ts)}"
+        return f"{column} IN ({changed})"

@@ -1,0 +1,222 @@
+"""Which keys of what a table reads have changed since it was computed: from the ledger, and from the logs of tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlglot import exp
+from sqlmesh.core.snapshot import DeployabilityIndex, Snapshot
+
+from ingest.contracts.contract import Contract
+from ingest.errors import ConfigError, LakemeshError
+from ingest.ledger.entry import Entry
+from ingest.ledger.ledger import Ledger
+from ingest.sql import identifier, literal
+from ingest.storage.store import Store
+from pipeline.warehouse.bronze import POSITIONS, bronze_query, readable
+from pipeline.warehouse.by_key.definition import by_key
+from pipeline.warehouse.by_key.log import Log, UnknownChangesError
+from pipeline.warehouse.timeless import is_other_each_time
+
+Position = list[Any]
+"""A source as a table was computed from it; of JSON's types."""
+BRONZE = "bronze."
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table that a model reads.
+
+    Attributes:
+        table: its physical name.
+        is_narrowed: whether it has the key, so that rows of other keys need not be read.
+        position: as it is now.
+        changed: by a position, the query of the keys in a column `key` that changed since; None if none did. Raises
+            UnknownChangesError.
+    """
+
+    table: exp.Table
+    is_narrowed: bool
+    position: Position
+    _changes: Any = field(repr=False)
+
+    def changed(self, since: Position | None) -> str | None:
+        """The query of the keys that changed since a position, in a column `key`; None if nothing did.
+
+        Raises:
+            UnknownChangesError: any key may have.
+        """
+        if since == self.position:
+            return None
+        if not self.is_narrowed or since is None or since[:2] != self.position[:2]:
+            raise UnknownChangesError(self.table.sql())
+        found: str | None = self._changes(since)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Finds the sources of models.
+
+    Attributes:
+        cursor: on the warehouse.
+        lake: bronze and the ledger.
+        contracts: by feed.
+    """
+
+    cursor: Any
+    lake: Store
+    contracts: Mapping[str, Contract]
+
+    def of(
+        self,
+        snapshot: Snapshot,
+        snapshots: Mapping[str, Snapshot],
+        deployable: DeployabilityIndex,
+        query: exp.Query,
+        key: str,
+    ) -> list[Source]:
+        """The sources of a model, as they are registered and computed now.
+
+        Args:
+            query: of the model, over the physical tables; what only its audits read is no source.
+            key: the key of the model.
+        """
+        found = []
+        read_tables = {_parts(table) for table in query.find_all(exp.Table)}
+        for parent in sorted(snapshot.parents, key=lambda item: item.name):
+            read = snapshots[parent.name]
+            if read.is_embedded:  # its query is part of the model's, and what it reads is among the parents
+                continue
+            table = exp.to_table(read.table_name(deployable.is_representative(read)), dialect="duckdb")
+            if _parts(table) not in read_tables:
+                continue
+            feed = f"{table.db}.{table.name}".removeprefix(BRONZE)
+            if read.is_external and feed in self.contracts:
+                found.append(self._feed(table, self.contracts[feed], key))
+            elif (declared := by_key(read.model)) is not None:
+                log = Log(self.cursor, table)
+                state = log.read()
+                position = ["table", state.identity if state else "", state.sequence if state else 0]
+                if (is_narrowed := key in read.model.columns_to_types_or_raise) and key not in declared.logged:
+                    columns = ", ".join((*declared.logged[1:], key))
+                    raise ConfigError(
+                        f"{read.model.name}: {snapshot.model.name} is computed by {key}, so expected it among the "
+                        f"logged columns; write logged = ({columns}) into its materialization_properties"
+                    )
+                found.append(Source(table, is_narrowed and state is not None, position, log.changed(key)))
+            else:
+                rows = "STRING_AGG(content::TEXT, ' ' ORDER BY content::TEXT)"
+                digest = f"SELECT MD5({rows}) FROM {table.sql('duckdb')} AS content"
+                position = ["rows", table.sql(), self.cursor.execute(digest).fetchone()[0]]
+                found.append(Source(table, False, position, None))
+        return found
+
+    def _feed(self, table: exp.Table, contract: Contract, key: str) -> Source:
+        ledger = Ledger(self.lake, contract.feed)
+        query = f"SELECT position FROM {POSITIONS} WHERE feed = {literal(contract.feed)}"
+        ((position,),) = self.cursor.execute(query).fetchall() or [(0,)]
+        described = self.cursor.execute(f"DESCRIBE {table.sql('duckdb')}").fetchall()
+        columns = [(name, kind) for name, kind, *_ in described]
+        shape = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
+        try:
+            load = ledger.load_at(position) if position else ""
+        except LakemeshError:  # the ledger is lost or damaged; bronze shows what it showed before
+            load = ""
+
+        def changed(since: Position) -> str | None:
+            _, _, before, load_before = since
+            try:
+                if before > position or (before and (not load_before or ledger.load_at(before) != load_before)):
+                    raise UnknownChangesError(f"the ledger of {contract.feed} is another one")
+                return self._keys_of_moved_files(ledger, contract, key, before, position)
+            except LakemeshError as error:
+                raise UnknownChangesError(f"the ledger of {contract.feed} cannot be read") from error
+
+        return Source(table, key in dict(columns), ["feed", shape, position, load], changed)
+
+    def _keys_of_moved_files(self, ledger: Ledger, contract: Contract, key: str, since: int, until: int) -> str | None:
+        before, after = ledger.live(since), ledger.live(until)
+        paths = moved_files(ledger.entries_without_objects(since, until))
+        files = {file.path: file for state in (before, after) for file in state.bronze_files() if file.path in paths}
+        if not files:
+            return None
+        query = bronze_query(readable(contract, self.lake, after), self.lake.uri, files.values())
+        return f"SELECT DISTINCT moved.{identifier(key)} AS key FROM ({query}) AS moved"
+
+
+def moved_files(entries: Iterable[tuple[int, Entry]]) -> set[str]:
+    """Paths of the files whose rows entries of a ledger add or remove, wherever compaction moved them before or after.
+
+    Raises:
+        UnknownChangesError: a rebuilt log begins among the entries.
+    """
+    found: set[str] = set()
+    compactions: list[set[str]] = []
+    for sequence, entry in entries:
+        if entry.begins == sequence:
+            raise UnknownChangesError("the ledger was rebuilt")
+        files = {file.path for file in entry.added} | set(entry.removed)
+        if entry.newest_object_at is None:
+            compactions.append(files)
+        else:
+            found |= files
+    while moving := [files for files in compactions if not found.isdisjoint(files)]:
+        found.update(*moving)
+        compactions = [files for files in compactions if files not in moving]
+    return found
+
+
+def follows_from(query: exp.Query, sources: Iterable[Source]) -> bool:
+    """Whether the rows of a query change only if those of its sources do: not with the time, by chance or with others.
+
+    Args:
+        query: over the physical tables.
+    """
+    tables = {_parts(source.table) for source in sources}
+    named = {(item.alias,) for item in query.find_all(exp.CTE)}
+    return not any(
+        is_other_each_time(node) or (isinstance(node, exp.Table) and _parts(node) not in tables | named)
+        for node in query.walk()
+    )
+
+
+_MOVED_ARGS = ("joins", "laterals")
+_KEPT_ARGS = ("this", "db", "catalog", "alias", *_MOVED_ARGS)
+
+
+def narrowed(query: exp.Query, sources: Iterable[Source], key: str, keys: str) -> exp.Query:
+    """The rows of a query whose key is in a table of keys, read from the sources' rows of these keys alone.
+
+    Args:
+        query: over the physical tables.
+        keys: name of a table with a column `key`, which no name in the query may hide.
+    """
+    tables = {_parts(source.table) for source in sources if source.is_narrowed}
+    condition = f"{identifier(key)} IN (SELECT key FROM {keys})"
+    inner = exp.select("*").from_(query.copy().subquery("computed")).where(condition, dialect="duckdb")
+    for table in list(inner.find_all(exp.Table)):
+        others = {name for name, value in table.args.items() if value and name not in _KEPT_ARGS}
+        if _parts(table) not in tables or others:  # such as a pivot, which is read as a whole
+            continue
+        plain = exp.Table(**{name: table.args.get(name) for name in ("this", "db", "catalog")}).copy()
+        rows = exp.select("*").from_(plain).where(condition, dialect="duckdb").subquery()
+        rows.set("alias", table.args.get("alias") or exp.TableAlias(this=table.this.copy()))
+        for name in _MOVED_ARGS:
+            rows.set(name, table.args.get(name))
+        table.replace(rows)
+    return inner
+
+
+def _parts(table: exp.Table) -> tuple[str, ...]:
+    return tuple(part.name for part in table.parts)[-2:]
+
+
+def names(sources: Iterable[Source]) -> Iterator[str]:
+    """The names of sources, as positions are stored by."""
+    for source in sources:
+        yield ".".join(_parts(source.table))
