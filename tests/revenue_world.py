@@ -30,7 +30,7 @@ class Revenue(World):
 
     Attributes:
         written: feed and key of each object, with its records.
-        queries: tables of production and their queries; read again when empty.
+        queries: tables and their queries by environment, see `check`.
     """
 
     MODELS = ("users", "accounts", "invoices", "invoice_lines", "subscriptions", "fct_invoices")
@@ -38,18 +38,24 @@ class Revenue(World):
     def __init__(self, home: Home, seed: int) -> None:
         super().__init__(home, seed)
         self.written: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        self.queries: Sequence[tuple[str, str]] = ()
+        self.queries: dict[str, Sequence[tuple[str, str]]] = {}
 
-    def check(self) -> None:
-        """As above, loading the project once."""
-        if not self.queries:
+    def check(self, environment: str = "prod") -> None:
+        """As above, loading the project once for each environment."""
+        if environment not in self.queries:
             context = self.home.context()
             try:
-                self.queries = queries(context)
+                self.queries[environment] = queries(context, environment)
             finally:
                 self.home.close(context)
         with duckdb.connect(self.home.options.warehouse_path, read_only=True) as warehouse:
-            compare(self.queries, lambda query: warehouse.execute(query).fetchall())
+            compare(self.queries[environment], lambda query: warehouse.execute(query).fetchall())
+
+    def plan(self, environment: str = "prod", **options: Any) -> None:
+        """A plan that is applied, after which the tables of its environment are right."""
+        self.home.plan(environment, **options)
+        self.queries.pop(environment, None)
+        self.check(environment)
 
     def _time(self) -> str:
         """A time of the year 2026, of which there are few: versions tie, and arrive out of order."""

@@ -15,7 +15,7 @@ from sqlglot import exp
 from ingest.sql import identifier, identifiers
 from pipeline.warehouse.by_key.definition import ByKey
 from pipeline.warehouse.by_key.log import Log, State, UnknownChangesError
-from pipeline.warehouse.by_key.sources import Position, Source, follows_from, names, narrowed
+from pipeline.warehouse.by_key.sources import Source, follows_from, names, narrowed
 
 DAY_MS = 86_400_000
 CHANGED_KEYS = "temp.changed_keys"

@@ -18,7 +18,7 @@ from sqlglot import exp, parse_one
 from pipeline.warehouse.by_key import log as log_module
 from pipeline.warehouse.by_key import table as table_module
 from pipeline.warehouse.by_key.definition import ByKey
-from pipeline.warehouse.by_key.log import Log, UnknownChangesError
+from pipeline.warehouse.by_key.log import Log, State, UnknownChangesError
 from pipeline.warehouse.by_key.sources import Position, Source
 from pipeline.warehouse.by_key.table import DAY_MS, Table
 
@@ -66,7 +66,6 @@ class World:
 
     cursor: Cursor
     query: str = "SELECT source.k, source.g, source.v, source.l, source.r FROM db.s.source AS source"
-    declared: ByKey = ByKey("k", ("k", "g"))
     definition: str = "d"
     position: int = 0
     changed: list[tuple[int, str | None]] = field(default_factory=list)
@@ -97,13 +96,19 @@ class World:
         interval = options.pop("interval", (self.end - DAY_MS, self.end))
         sources = options.pop("sources", None) or [self.source()]
         columns = list("kgvlr")
-        Table(self.cursor, TARGET, columns, self.declared, self.definition).compute(
+        Table(self.cursor, TARGET, columns, ByKey("k", ("k", "g")), self.definition).compute(
             query, sources, interval, replace_all
         )
 
     @property
     def log(self) -> Log:
         return Log(self.cursor, TARGET)
+
+    def state(self) -> State:
+        """What is recorded of the table."""
+        state = self.log.read()
+        assert state
+        return state
 
     def logged(self) -> set[tuple[Any, ...]]:
         """(change, key, value of the logged column)."""
@@ -170,7 +175,7 @@ def test_rows_of_changed_keys_are_computed_and_logged(
     world.change(statement, "k1", "k2", "new")  # k2 is named, but did not change
     assert by_key(world)
     assert world.logged() == logged
-    assert (world.log.read() or pytest.fail()).sequence == bool(logged)
+    assert world.state().sequence == bool(logged)
 
 
 def test_one_of_two_equal_rows_disappears(world: World) -> None:
@@ -265,7 +270,7 @@ def test_an_interval_of_the_past_is_computed_as_a_whole(world: World) -> None:
     world.cursor.execute("UPDATE s.target SET v = 0")
     world.compute(interval=(world.end - 3 * DAY_MS, world.end - 2 * DAY_MS))
     assert (world.wholes, world.is_right()) == (2, True)
-    assert (world.log.read() or pytest.fail()).end_ts == world.end  # so the last day is no news
+    assert world.state().end_ts == world.end  # so the last day is no news
     assert by_key(world)
 
 
