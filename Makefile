@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses fuzz kills spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses mutants fuzz kills spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -108,6 +108,9 @@ torture: setup ## the long tests, then 1,000 kills of ingest, replay and mainten
 histories: setup ## 200 random histories: incremental equals full rebuild (1 hour)
 	HISTORIES=$${HISTORIES:-200} pytest -q tests/e2e/test_histories.py
 	HISTORIES=$${HISTORIES:-20} pytest -q tests/pipeline/invalidation/test_unchanged_histories.py
+
+mutants: setup ## every small fault in the models, which their unit tests must notice (5 minutes)
+	python -m tests.mutants --faults $${FAULTS:-all} --seed $${SEED:-1}
 
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
 	BUSINESSES=$${BUSINESSES:-20} pytest -q tests/e2e/test_revenue_parity.py

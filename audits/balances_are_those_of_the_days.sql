@@ -17,6 +17,7 @@ WITH last_days AS (
     )
   WHERE
     EXTRACT(DAY FROM fct_mrr_daily.date + INTERVAL '1' DAY) = 1
+    AND @IS_CHANGED(@this_model, fct_mrr_daily.account_id)
   GROUP BY
     DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE,
     fct_mrr_daily.account_id
@@ -32,6 +33,8 @@ FROM (
     months.account_id AS account_id,
     months.closing_mrr AS closing_mrr
   FROM @this_model AS months
+  WHERE
+    @IS_CHANGED(@this_model, months.account_id)
 ) AS balances
 FULL JOIN last_days AS last_days
   ON balances.month_date = last_days.month_date

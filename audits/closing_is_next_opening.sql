@@ -11,6 +11,8 @@ WITH next_openings AS (
     )::DATE AS month_date,
     balances.opening_mrr AS opening_mrr
   FROM @this_model AS balances
+  WHERE
+    @IS_CHANGED(@this_model, balances.account_id)
 ), last_month AS (
   SELECT
     MAX(balances.month_date) AS month_date
@@ -23,6 +25,8 @@ WITH next_openings AS (
   FROM @this_model AS balances
   INNER JOIN last_month AS last_month
     ON balances.month_date < last_month.month_date
+  WHERE
+    @IS_CHANGED(@this_model, balances.account_id)
 )
 SELECT
   COALESCE(closings.month_date, next_openings.month_date) AS month_date,

@@ -10,7 +10,7 @@ WITH recognised_lines AS (
     SUM(entries.amount) AS amount
   FROM @this_model AS entries
   WHERE
-    entries.line_number > 0
+    entries.line_number > 0 AND @IS_CHANGED(@this_model, entries.invoice_id)
   GROUP BY
     entries.invoice_id,
     entries.line_number
@@ -25,7 +25,7 @@ WITH recognised_lines AS (
   LEFT JOIN seeds.currencies AS currencies
     ON invoices.currency = currencies.currency
   WHERE
-    invoices.is_billed
+    invoices.is_billed AND @IS_CHANGED(@this_model, invoice_lines.invoice_id)
 )
 SELECT
   COALESCE(billed_lines.invoice_id, recognised_lines.invoice_id) AS invoice_id,

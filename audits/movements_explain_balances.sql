@@ -9,6 +9,8 @@ WITH explained AS (
     movements.account_id AS account_id,
     SUM(movements.amount) AS amount
   FROM @this_model AS movements
+  WHERE
+    @IS_CHANGED(@this_model, movements.account_id)
   GROUP BY
     movements.month_date,
     movements.account_id
@@ -19,7 +21,16 @@ SELECT
   fct_mrr_monthly.opening_mrr AS opening_mrr,
   explained.amount AS movements,
   fct_mrr_monthly.closing_mrr AS closing_mrr
-FROM gold.fct_mrr_monthly AS fct_mrr_monthly
+FROM (
+  SELECT
+    fct_mrr_monthly.month_date AS month_date,
+    fct_mrr_monthly.account_id AS account_id,
+    fct_mrr_monthly.opening_mrr AS opening_mrr,
+    fct_mrr_monthly.closing_mrr AS closing_mrr
+  FROM gold.fct_mrr_monthly AS fct_mrr_monthly
+  WHERE
+    @IS_CHANGED(@this_model, fct_mrr_monthly.account_id)
+) AS fct_mrr_monthly
 FULL JOIN explained AS explained
   ON fct_mrr_monthly.month_date = explained.month_date
   AND fct_mrr_monthly.account_id = explained.account_id

@@ -15,6 +15,8 @@ FROM (
     validity.valid_to AS valid_to,
     LEAD(validity.valid_from) OVER (PARTITION BY validity.@key ORDER BY validity.valid_from, validity.valid_to) AS next_valid_from
   FROM @this_model AS validity
+  WHERE
+    @IS_CHANGED(@this_model, validity.@key)
 ) AS periods
 WHERE
   periods.valid_from IS NULL

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.measure import Cost, compare, measure, report, this_machine
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--lines", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--before", metavar="WORKTREE", help="another version of Lakemesh, as one more contender")
     options = parser.parse_args()
     lake = str(Path(sys.executable).parent / "lake")
     with tempfile.TemporaryDirectory() as folder:
@@ -72,11 +75,11 @@ def main() -> None:
         files = [path for path in raw.rglob("*.json") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
 
-        def lakemesh() -> Cost:
+        def lakemesh(version: dict[str, str]) -> Cost:
             for name in ("lake", "state.duckdb"):
                 shutil.rmtree(home / name, ignore_errors=True)
                 (home / name).unlink(missing_ok=True)
-            return measure([[lake, "ingest", "events"]], environment)
+            return measure([[lake, "ingest", "events"]], environment | version)
 
         def peer(script: str) -> Callable[[], Cost]:
             def run() -> Cost:
@@ -87,14 +90,20 @@ def main() -> None:
 
             return run
 
-        contenders = {
-            "lake ingest": lakemesh,
+        contenders: dict[str, Callable[[], Cost]] = {
+            "lake ingest": partial(lakemesh, {}),
             "json.loads + a Parquet file each": peer(JSON_LOADS),
             "DuckDB read_json": peer(READ_JSON),
             "polars scan_ndjson": peer(POLARS),
             "dlt": peer(DLT),
             "imports of lake ingest alone": peer(EMPTY),
         }
+        if options.before:
+            other = {"PYTHONPATH": options.before, "LAKE_PROJECT": options.before}
+            contenders["lake ingest, the version before"] = partial(lakemesh, other)
+        for name in ("polars", "dlt"):
+            if find_spec(name) is None:
+                contenders = {title: run for title, run in contenders.items() if not title.startswith(name)}
         results = compare(contenders, options.rounds)
         bronze = sum(path.stat().st_size for path in (home / "lake" / "bronze").rglob("*.parquet"))
     print(report(f"{len(files):,} files, {size / 1e6:.0f} MB ({this_machine()})", results))

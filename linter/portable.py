@@ -7,17 +7,25 @@ infers them from the rendered query. Each entry below is tested in tests/spark.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Hashable, Iterator
+from pathlib import Path
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.schema import MappingSchema
+from sqlmesh.core.context import GenericContext
 from sqlmesh.core.dialect import MacroFunc
 from sqlmesh.core.linter.rule import Rule, RuleViolation
 from sqlmesh.core.model import Model, SeedModel, SqlModel
 
+from pipeline.warehouse.cache import per_model
+
+FILE = "lakemesh_portable.json"
+_EDITION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+_last: tuple[Hashable, dict[str, list[str]]] = ((), {})
 _NAMES = (
     # logic and conditions
     "And Or Case If Coalesce Nullif Greatest Least Exists "
@@ -100,27 +108,40 @@ class PortableSql(Rule):
     def check_model(self, model: Model) -> list[RuleViolation]:
         if not model._path or not isinstance(model, SqlModel | SeedModel):
             return []
-        found = [f"{model.name}: {fault}" for fault in self._faults(model)]
+        found = [f"{model.name}: {fault}" for fault in _judged(self.context)[model.name]]
         for audit in self.context.standalone_audits.values():
             if model.fqn in audit.depends_on:
                 found += [f"{audit.name}: {fault}" for fault in written_faults(audit.query)]
         return [self.violation(fault) for fault in dict.fromkeys(found)]
 
-    def _faults(self, model: Model) -> Iterator[str]:
-        for name, arguments in model.audits:
-            for argument in arguments.values():
-                yield from written_faults(argument)
-            if own := self.context._audits.get(name):  # SQLMesh exposes a model's own audits nowhere else
-                yield from written_faults(own.query)
-        if not isinstance(model, SqlModel):
-            return
-        rendered = model.render_query()
-        is_sql = isinstance(model.query, exp.Query)
-        for query in (*model.pre_statements, model.query if is_sql else rendered, *model.post_statements):
-            if query is not None:
-                yield from written_faults(query)
-        if rendered is not None:
-            yield from typed_faults(typed(rendered, model))
+
+def _judged(context: GenericContext) -> dict[str, list[str]]:
+    """The faults of every model of a loaded project, cached beside SQLMesh's own cache."""
+    global _last
+    models = context.models.values()
+    key = (context.cache_dir, tuple((model.fqn, model.data_hash, model.metadata_hash) for model in models))
+    if _last[0] != key:
+        path = context.cache_dir / FILE
+        _last = (key, per_model(path, models, lambda model: list(_faults(model)), _EDITION))
+    return _last[1]
+
+
+def _faults(model: Model) -> Iterator[str]:
+    """The faults of a model and its audits."""
+    for name, arguments in model.audits:
+        for argument in arguments.values():
+            yield from written_faults(argument)
+        if own := model.audit_definitions.get(name):
+            yield from written_faults(own.query)
+    if not isinstance(model, SqlModel):
+        return
+    rendered = model.render_query()
+    is_sql = isinstance(model.query, exp.Query)
+    for query in (*model.pre_statements, model.query if is_sql else rendered, *model.post_statements):
+        if query is not None:
+            yield from written_faults(query)
+    if rendered is not None:
+        yield from typed_faults(typed(rendered, model))
 
 
 def written_faults(query: exp.Expression) -> Iterator[str]:

@@ -6,9 +6,11 @@ SQLMesh loads lint rules from linter/ and runs those that config.yaml enables on
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 from sqlmesh.core.dialect import MacroFunc, MacroVar, parse
 from sqlmesh.core.dialect import Model as Header
 from sqlmesh.core.linter.rule import Rule, RuleViolation
@@ -47,6 +49,18 @@ def _branches(query: exp.Query) -> list[exp.Query]:
     return [query.unnest()]
 
 
+def _header(path: Path, model: Model) -> Header | None:
+    """The header of a model's file as written; the query after it costs most of the time to parse."""
+    text = path.read_text(encoding="utf-8")
+    first, end, _ = text.partition("\n);\n")
+    for part in (f"{first}{end}", text):
+        with suppress(SqlglotError):  # the first part ends too early if a text in the header has such a line
+            for item in parse(part, default_dialect=model.dialect):
+                if isinstance(item, Header):
+                    return item
+    return None
+
+
 def _is_written_out(query: exp.Expression) -> bool:
     """Whether the last SELECT is written in the file rather than by a macro or Jinja, so that it can carry comments."""
     return isinstance(query, exp.Query) and not any(isinstance(item, MacroFunc) for item in query.selects)
@@ -64,8 +78,7 @@ class HeaderFields(Rule):
         path = _own_file(model)
         if path is None:
             return None
-        parsed = parse(path.read_text(encoding="utf-8"), default_dialect=model.dialect) if path.suffix == ".sql" else []
-        header = next((item for item in parsed if isinstance(item, Header)), None)
+        header = _header(path, model) if path.suffix == ".sql" else None
         if header is None:
             return self.violation(f"{model.name}: {path.name} has no header; begin the file with MODEL (name …)")
         found = [field.name.lower() for field in header.expressions if field.name.lower() in FIELDS]

@@ -56,6 +56,11 @@ def json_lines(
     yield from bounded(lines, stored, source_file)
 
 
+def is_plain(contract: Contract, source_file: str, block: bytes) -> bool:
+    """Whether `json_lines` yields an object of this one block as it is."""
+    return block[:1] == b"{" and contract.source.format != "csv" and not source_file.lower().endswith(_NAMES)
+
+
 def _head(blocks: Iterator[bytes]) -> tuple[int, bytes]:
     """Return the number of leading blank lines, and the first blocks after them, joined until they show the format."""
     first = next(blocks, b"")

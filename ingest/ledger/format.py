@@ -12,11 +12,15 @@ from ingest.errors import ConfigError
 
 FORMAT_VERSION = 2
 READABLE_VERSIONS = (1, 2)
-"""Format 1 has no ranges, and none of its objects has dropped, erased or skipped records."""
+"""Format 1 has no ranges, and none of its objects has dropped, erased or skipped records.
+
+What readers of an older format would misunderstand takes a new number, so that they refuse the file. Checkpoints in
+levels take none: older programs do not look for files of their names, and read the log instead."""
 VERSION_KEY = b"lakemesh.ledger_format"
 NEWEST_KEY = b"lakemesh.newest_object_at"
 OFFSETS_KEY = b"lakemesh.next_offsets"
 CONTRACT_KEY = b"lakemesh.contract"
+LEVELS_KEY = b"lakemesh.levels"
 LOG_REMEDY = "restore the ledger from its backup, or run `lake ledger rebuild`"
 CHECKPOINT_REMEDY = "delete it: it is only a cache, the log itself has the same content"
 METADATA = {VERSION_KEY: str(FORMAT_VERSION).encode()}

@@ -4,42 +4,27 @@ Entry N is the object `ledger/<feed>/<N as 20 digits>.parquet`, written with put
 each number. Entries are never deleted, renumbered or reused: entries 1..position determine what is live at a position.
 A rebuilt log begins with a number greater than any known number of the lost one, and its first entry records that;
 earlier entries are void. Every CHECKPOINT_ENTRIES entries, or CHECKPOINT_OBJECTS objects, the sum of all entries is
-stored next to the log, as `ledger/<feed>/_checkpoints/<N>.files.parquet` and `…<N>.objects.parquet`. A checkpoint is
-only a cache: the log has the same content.
+stored next to the log, see checkpoints.py. A checkpoint is only a cache: the log has the same content.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import io
-import json
-import tempfile
 from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from ingest.errors import ConflictError, LostLedger
+from ingest.ledger.checkpoints import Checkpoints
 from ingest.ledger.entry import Entry
-from ingest.ledger.files import LakeFile, files_of, files_table
-from ingest.ledger.format import (
-    CHECKPOINT_REMEDY,
-    CONTRACT_KEY,
-    OFFSETS_KEY,
-    check_format,
-    format_of,
-    readable,
-    stamp,
-    stamped,
-)
-from ingest.ledger.objects import KnownObjects
+from ingest.ledger.files import LakeFile
+from ingest.ledger.format import format_of, readable
 from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
 CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000
-KEPT_CHECKPOINTS = 4
 DIGITS = 20
 """Digits of the number in an entry's name."""
 
@@ -61,7 +46,7 @@ class Ledger:
         Raises:
             LostLedger: an entry is missing, so nothing after it can be trusted.
         """
-        checkpoint = self._checkpoint_before(None)
+        checkpoint = self._checkpoints().newest()
         return max(self._sequences(checkpoint), default=checkpoint)
 
     def first(self) -> int:
@@ -87,22 +72,12 @@ class Ledger:
         return self._state(position, with_objects=False)
 
     def _state(self, position: int | None, with_objects: bool) -> LedgerState:
-        checkpoint = self._checkpoint_before(position)
-        state = LedgerState(checkpoint)
-        if checkpoint:
-            key = self._checkpoint_key(checkpoint, "files")
-            name = f"{self.store.uri}/{key}"
-            with self.store.open(key) as source, readable(name, CHECKPOINT_REMEDY):
-                parquet = pq.ParquetFile(source)
-                check_format(parquet.schema_arrow, name)
-                state.newest_object_at = stamped(parquet.schema_arrow.metadata)
-                state.contract = parquet.schema_arrow.metadata.get(CONTRACT_KEY, b"").decode()
-                offsets = json.loads(parquet.schema_arrow.metadata.get(OFFSETS_KEY, b"[]"))
-                state.next_offsets = {(cluster, topic, number): n for cluster, topic, number, n in offsets}
-                state.files = {file.path: file for file in files_of(parquet.read())}
-            state.objects = KnownObjects(self.store, self._checkpoint_key(checkpoint, "objects"))
-        for sequence, entry in self._entries(checkpoint, position, with_objects):
+        checkpoints = self._checkpoints()
+        state = checkpoints.state(position, with_objects)
+        for sequence, entry in self._entries(state.position, position, with_objects):
             state.apply(sequence, entry)
+        if position is None:
+            self.require_position(checkpoints.newest(), state.position, "a checkpoint")
         return state
 
     def entries(self, after: int, until: int | None = None) -> Iterator[tuple[int, Entry]]:
@@ -199,46 +174,24 @@ class Ledger:
     def checkpoint(self, state: LedgerState) -> bool:
         """Write a checkpoint of the state, if the log has grown enough since the last one.
 
-        Safe at any time and with any number of writers: a checkpoint of a position is the same whoever writes it, and
-        is valid only once its files table, written last, exists.
+        Safe at any time and with any number of writers, see checkpoints.py.
 
         Returns:
             Whether it was written.
         """
-        last = self._checkpoint_before(None)
-        if state.position - last < CHECKPOINT_ENTRIES and state.objects.recent_count < CHECKPOINT_OBJECTS:
+        checkpoints = self._checkpoints()
+        grown = state.position - checkpoints.newest()
+        if grown < CHECKPOINT_ENTRIES and state.objects.recent_count < CHECKPOINT_OBJECTS:
             return False
-        with self.store.disk_errors(), tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "objects.parquet"
-            state.objects.write(str(path))
-            self.store.put(self._checkpoint_key(state.position, "objects"), path.read_bytes())
-        sink = io.BytesIO()
-        table = files_table(list(state.files.values()))
-        metadata = {key: value.encode() for key, value in stamp(state.newest_object_at).items()}
-        if state.contract:
-            metadata[CONTRACT_KEY] = state.contract.encode()
-        if state.next_offsets:
-            offsets = [[*place, n] for place, n in sorted(state.next_offsets.items())]
-            metadata[OFFSETS_KEY] = json.dumps(offsets).encode()
-        table = table.replace_schema_metadata(table.schema.metadata | metadata)
-        pq.write_table(table, sink, compression="zstd", write_statistics=False)
-        self.store.put(self._checkpoint_key(state.position, "files"), sink.getvalue())
-        for number in self._checkpoints()[:-KEPT_CHECKPOINTS]:
-            # files first: without them the objects are never read
-            self.store.delete([self._checkpoint_key(number, kind) for kind in ("files", "objects")])
-        return True
+        # other writers may have superseded what this state was read from
+        return checkpoints.write(state) or self._checkpoints().write(self.state())
 
-    def _checkpoints(self) -> list[int]:
-        """Return the positions with a complete checkpoint, ascending."""
-        names = (item.key.rsplit("/", 1)[1] for item in self.store.list(f"{self.prefix}/_checkpoints"))
-        return sorted(int(name.split(".", 1)[0]) for name in names if name.endswith(".files.parquet"))
+    def prune_checkpoints(self) -> None:
+        """Delete what an interrupted `checkpoint` left of those that are superseded."""
+        self._checkpoints().prune()
 
-    def _checkpoint_before(self, position: int | None) -> int:
-        """Return the newest checkpoint up to a position; 0 when there is none."""
-        return max((n for n in self._checkpoints() if position is None or n <= position), default=0)
-
-    def _checkpoint_key(self, position: int, kind: str) -> str:
-        return f"{self.prefix}/_checkpoints/{position:020d}.{kind}.parquet"
+    def _checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.store, self.prefix)
 
     def _sequences(self, after: int = 0) -> list[int]:
         """Return the numbers of the entries after a position, which must itself exist.

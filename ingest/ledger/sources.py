@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest.ledger.format import METADATA
+from ingest.storage.arrays import single_array
 
 _DATES = pa.list_(pa.struct([pa.field("event_date", pa.date32()), pa.field("rows", pa.int64())]))
 _COUNTED = {
@@ -167,15 +170,31 @@ def ranges_of(table: pa.Table) -> Iterable[OffsetRange]:
 
 def _columns(items: Sequence[Any], kinds: Mapping[str, pa.DataType]) -> list[pa.Array]:
     """Convert the attributes of objects or ranges to arrays."""
-    dates = [[{"event_date": day, "rows": rows} for day, rows in item.event_dates] for item in items]
-    columns = {name: [getattr(item, name) for item in items] for name in kinds} | {"event_dates": dates}
-    return [pa.array(columns[name], kind) for name, kind in kinds.items()]
+    return [
+        _dates_array(items) if name == "event_dates" else pa.array([getattr(item, name) for item in items], kind)
+        for name, kind in kinds.items()
+    ]
+
+
+def _dates_array(items: Sequence[Any]) -> pa.Array:
+    """Convert the event dates of objects or ranges, without a Python object for each list and pair."""
+    ends = pa.array(accumulate((len(item.event_dates) for item in items), initial=0), pa.int32())
+    pairs = [pair for item in items for pair in item.event_dates]
+    days, rows = pa.array([day for day, _ in pairs], pa.date32()), pa.array([count for _, count in pairs], pa.int64())
+    return pa.ListArray.from_arrays(ends, pa.StructArray.from_arrays([days, rows], fields=list(_DATES.value_type)))
 
 
 def _values(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> list[list[Any]]:
     """Convert columns of objects or ranges to attributes."""
-    columns: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in kinds}
-    columns["event_dates"] = [
-        tuple((item["event_date"], item["rows"]) for item in dates) for dates in columns["event_dates"]
+    return [
+        _dates_of(table.column(name)) if name == "event_dates" else table.column(name).to_pylist() for name in kinds
     ]
-    return list(columns.values())
+
+
+def _dates_of(column: pa.ChunkedArray) -> list[tuple[tuple[dt.date, int], ...]]:
+    """Convert columns of event dates to those of objects or ranges."""
+    lists = single_array(column)
+    ends = accumulate(pc.list_value_length(lists).to_pylist(), initial=0)
+    flat = lists.flatten()
+    pairs = list(zip(flat.field("event_date").to_pylist(), flat.field("rows").to_pylist(), strict=True))
+    return [tuple(pairs[start:end]) for start, end in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""What an object is read as: pieces of whole lines, what stands in place of them, and its end."""
+"""What an object is read as: as a whole, or as pieces of whole lines, what stands in place of them, and its end."""
 
 from __future__ import annotations
 
@@ -79,4 +79,17 @@ class Unread:
     reason: ObjectChanged | LakemeshError
 
 
-Part = Piece | LongLine | Broken | ObjectEnd | Unread
+@dataclass(frozen=True, slots=True)
+class WholeObject:
+    """A small object that is stored as plain lines: its only piece, from line 1, and its end.
+
+    Attributes:
+        data, content_hash: as of Piece and ObjectEnd.
+    """
+
+    source: int
+    data: bytes
+    content_hash: str
+
+
+Part = WholeObject | Piece | LongLine | Broken | ObjectEnd | Unread

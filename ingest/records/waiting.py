@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.storage.arrays import as_numpy
 from ingest.storage.names import NotLoaded
 from ingest.storage.objects import StoredObject
 
@@ -49,9 +51,12 @@ class Backlog:
 
     def __iter__(self) -> Iterator[Waiting]:
         for batch in self.table.to_batches(BATCH_OBJECTS):
-            for row in batch.to_pylist():
-                replaces = row.pop("replaces")
-                yield Waiting(f"{self.bucket}/{row['key']}", StoredObject(**row), replaces)
+            columns = {name: batch.column(name).to_pylist() for name in batch.schema.names if name != "modified_at"}
+            times = as_numpy(batch.column("modified_at")).tolist()  # datetimes without a zone, in one call
+            columns["modified_at"] = [at.replace(tzinfo=dt.UTC) for at in times]
+            versions = map(StoredObject, *(columns[item.name] for item in fields(StoredObject)))
+            names = (f"{self.bucket}/{key}" for key in columns["key"])
+            yield from map(Waiting, names, versions, columns["replaces"])
 
     @property
     def bytes(self) -> int:

@@ -17,7 +17,7 @@ from ingest.ledger.sources import LoadedObject
 from ingest.ledger.state import LedgerState
 from ingest.limits import Limits
 from ingest.records.parsed import RESCUED, Parsed, Reject
-from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread
+from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread, WholeObject
 from ingest.records.report import Progress
 from ingest.records.waiting import Waiting
 from ingest.steps.parse import Parser
@@ -85,14 +85,19 @@ class Attempt:
         known = self._known_content()
         chunk: list[Piece] = []
         size = lines = 0
-        reading = [
-            item for number, item in enumerate(self.objects) if number not in known and not self._is_corrupt(item)
+        numbers = [
+            number for number, item in enumerate(self.objects) if number not in known and not self._is_corrupt(item)
         ]
-        numbers = {item.source_file: number for number, item in enumerate(self.objects)}
+        reading = [self.objects[number] for number in numbers]
         for part in read_pieces(self.landing, self.contract, reading, self.limits):
             item = reading[part.source]
-            number = numbers[item.source_file]
-            if isinstance(part, ObjectEnd | Unread):
+            number = numbers[part.source]
+            if isinstance(part, WholeObject):
+                self.hashes[number] = part.content_hash
+                if progress:
+                    progress(1, item.version.size)
+                part = Piece(number, 1, part.data)
+            elif isinstance(part, ObjectEnd | Unread):
                 if isinstance(part, ObjectEnd):
                     self.hashes[number] = part.content_hash
                 elif isinstance(part.reason, ObjectChanged):
@@ -112,7 +117,7 @@ class Attempt:
                 reject = Reject(number, part.line, "line_too_long", None, detail, part.head)
                 self._write(Parsed(parser.empty(), [reject]))
                 continue
-            chunk.append(replace(part, source=number))
+            chunk.append(part if part.source == number else replace(part, source=number))
             size += len(part.data)
             lines += part.data.count(b"\n")
             if size >= CHUNK_BYTES or lines >= CHUNK_LINES:
@@ -138,7 +143,8 @@ class Attempt:
         }
         rewrite = rewrite_without(self.lake, self.state, replaced, self.load_id)
         self.rewritten = rewrite.added
-        objects = [self._loaded(number) for number in sorted(self.hashes)]
+        rows, quarantined = self.writer.rows.tolist(), self.writer.quarantined.tolist()
+        objects = [self._loaded(number, rows[number], quarantined[number]) for number in sorted(self.hashes)]
         objects += [replace(version, etag=self.objects[number].version.etag) for number, version in known.items()]
         return Entry(
             self.load_id,
@@ -186,9 +192,8 @@ class Attempt:
         """Whether a version that came again replaces a different one."""
         return version is not None and version.content_hash != self.before[version.source_file].content_hash
 
-    def _loaded(self, number: int) -> LoadedObject:
-        item, rows = self.objects[number], int(self.writer.rows[number])
-        quarantined = int(self.writer.quarantined[number])
+    def _loaded(self, number: int, rows: int, quarantined: int) -> LoadedObject:
+        item = self.objects[number]
         return LoadedObject(
             item.source_file,
             item.version.etag,

@@ -70,7 +70,8 @@ class Parser:
         newlines = np.flatnonzero(data == _NEWLINE)
         starts = np.concatenate(([0], newlines[:-1] + 1))
         ends = newlines - ((newlines > starts) & (data[newlines - 1] == _RETURN))
-        per_piece = np.array([piece.data.count(b"\n") for piece in pieces])
+        piece_ends = np.cumsum([len(piece.data) for piece in pieces])
+        per_piece = np.diff(np.searchsorted(newlines, piece_ends), prepend=0)
         piece_of = np.repeat(np.arange(len(pieces)), per_piece)
         first = np.array([piece.first_line for piece in pieces]) - (np.cumsum(per_piece) - per_piece)
         numbers = np.arange(len(newlines)) + first[piece_of]

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from ingest.contracts.contract import Contract
 from ingest.errors import CorruptObject, LakemeshError, ObjectRefused
-from ingest.formats import json_lines
+from ingest.formats import is_plain, json_lines
 from ingest.limits import DEFAULT, Limits
-from ingest.records.parts import Broken, LongLine, LongRecord, ObjectEnd, Part, Piece, Unread
+from ingest.records.parts import Broken, LongLine, LongRecord, ObjectEnd, Part, Piece, Unread, WholeObject
 from ingest.records.waiting import Waiting
 from ingest.storage.landing import Landing
-from ingest.storage.objects import BLOCK_BYTES, ObjectChanged
+from ingest.storage.objects import BLOCK_BYTES, ObjectChanged, StoredObject
 
 MAX_CONSECUTIVE_STUCK = 8
 KEPT_BYTES = 64 << 10
@@ -43,15 +43,16 @@ def fetch(landing: Landing, waiting: Iterable[Waiting], limits: Limits = DEFAULT
     its turn comes, and raises its errors then.
     """
 
-    def whole(item: Waiting) -> _Blocks:
+    def whole(item: Waiting, read: Callable[[StoredObject], Iterator[bytes]] = landing.read) -> _Blocks:
         try:
-            return list(landing.read(item.version))
+            return list(read(item.version))
         except (ObjectChanged, LakemeshError) as reason:
             return reason
 
     if landing.root is not None:
-        for index, item in enumerate(waiting):
-            yield index, (landing.read(item.version) if _is_large(item) else whole(item))
+        with landing.reading() as read:
+            for index, item in enumerate(waiting):
+                yield index, (landing.read(item.version) if _is_large(item) else whole(item, read))
         return
 
     ahead: deque[tuple[int, int, Future[_Blocks] | Iterator[bytes]]] = deque()
@@ -83,7 +84,7 @@ def _is_large(item: Waiting) -> bool:
 def read_pieces(
     landing: Landing, contract: Contract, waiting: list[Waiting], limits: Limits = DEFAULT
 ) -> Iterator[Part]:
-    """Yield every object as pieces of at most about BLOCK_BYTES, followed by its end.
+    """Yield every object as a whole, or as pieces of at most about BLOCK_BYTES, followed by its end.
 
     Raises:
         CorruptObject: an object of more than BUFFER_BYTES proved corrupt after pieces of it were yielded.
@@ -92,7 +93,15 @@ def read_pieces(
         ConfigError, RetriableError: MAX_CONSECUTIVE_STUCK objects could not be read, so the store is at fault.
     """
     stuck = 0
+    most = min(PIECE_LINES, contract.max_line_bytes)  # no line is too long, and there are not too many
     for source, blocks in fetch(landing, waiting, limits):
+        if isinstance(blocks, list) and len(blocks) == 1 and len(blocks[0]) < most:
+            data = blocks[0]
+            if is_plain(contract, waiting[source].source_file, data):
+                content_hash = hashlib.sha256(data).hexdigest()
+                yield WholeObject(source, data if data.endswith(b"\n") else data + b"\n", content_hash)
+                stuck = 0
+                continue
         failed: ObjectChanged | LakemeshError | None = None
         if isinstance(blocks, ObjectChanged | LakemeshError):
             failed = blocks

@@ -6,7 +6,9 @@ import re
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pj
+import pyarrow.types as pt
 
 from ingest.contracts.column import Column
 from ingest.contracts.contract import Contract
@@ -46,15 +48,17 @@ class TypedReader:
             return self._schema.empty_table(), False
         if not buffer.isascii():
             buffer.decode("utf-8")  # Arrow would accept invalid UTF-8
-        if b"NaN" in buffer or b"Inf" in buffer:
-            _refuse_non_finite(buffer)
         try:
-            return self._typed(buffer, count)
-        except pa.ArrowInvalid:
-            normalized = self._normalize_times(buffer)
+            rows, unknown = self._typed(buffer, count)
+        except ValueError as error:
+            _refuse_non_finite(buffer)
+            normalized = self._normalize_times(buffer) if isinstance(error, pa.ArrowInvalid) else buffer
             if normalized == buffer:
                 raise
             return self._typed(normalized, count)
+        if unknown or not all(map(_is_finite, rows.columns)):  # Arrow accepts NaN as a double only
+            _refuse_non_finite(buffer)
+        return rows, unknown
 
     def _normalize_times(self, buffer: bytes) -> bytes:
         """Rewrite times to what Arrow accepts: truncated to microseconds, `T` and `Z` in upper case."""
@@ -111,12 +115,25 @@ def _normalize_record(text: bytes, columns: tuple[Column, ...]) -> bytes:
     return b"{" + b",".join(msgspec.json.encode(name) + b":" + value for name, value in found) + b"}"
 
 
+def _is_finite(values: pa.ChunkedArray) -> bool:
+    """Whether no double in a column, at any depth, is infinite or NaN."""
+    if pt.is_floating(values.type):
+        return pc.all(pc.is_finite(values)).as_py() is not False  # None if there are no values
+    if pt.is_list(values.type):
+        return _is_finite(pc.list_flatten(values))
+    if pt.is_struct(values.type):
+        return all(_is_finite(pc.struct_field(values, place)) for place in range(values.type.num_fields))
+    return True
+
+
 def _refuse_non_finite(buffer: bytes) -> None:
     """Reject the literals NaN, Inf and Infinity, which Arrow accepts but JSON does not; within strings they are valid.
 
     Raises:
         ValueError: a line has such a literal.
     """
+    if b"NaN" not in buffer and b"Inf" not in buffer:
+        return
     for text in buffer.split(b"\n"):
         if b"NaN" in text or b"Inf" in text:
             try:

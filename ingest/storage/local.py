@@ -36,8 +36,8 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 _FIRST, _LAST = (
     (day.replace(tzinfo=dt.UTC) - EPOCH) // _MICROSECOND for day in (dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30))
 )
-_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # does not block if a pipe replaces the file
+FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # does not block if a pipe replaces the file
 _LINK_IN_THE_WAY = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}
 BATCH = 10_000
 """Maximum rows of a listing that are Python objects."""
@@ -107,7 +107,7 @@ def open_file(root: str, key: str) -> int:
         Refused: its path has a link that leads outside, or a loop.
         OSError: it does not exist, or cannot be read.
     """
-    return _at(root, key, lambda place, name: os.open(name, _FILE, dir_fd=place))
+    return _at(root, key, lambda place, name: os.open(name, FILE, dir_fd=place))
 
 
 def remove_file(root: str, key: str) -> None:
@@ -303,10 +303,10 @@ def _at(root: str, key: str, action: Callable[[int, str], _Result]) -> _Result:
 def _walk(root: str, key: str, action: Callable[[int, str], _Result]) -> _Result:
     """Run an action on a name in its folder, whose path has no links, except that `root` may be one."""
     *folders, name = key.split("/")
-    place = os.open(root, _FOLDER)
+    place = os.open(root, FOLDER)
     try:
         for folder in folders:
-            below = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
+            below = os.open(folder, FOLDER | os.O_NOFOLLOW, dir_fd=place)
             os.close(place)
             place = below
         return action(place, name)

@@ -23,7 +23,7 @@ from pipeline.cli.metrics import metrics
 from pipeline.cli.portal import portal
 from pipeline.cli.quarantine import quarantine
 from pipeline.cli.report import report
-from pipeline.cli.run import publish, rebuild, run
+from pipeline.cli.run import audit, publish, rebuild, run
 from pipeline.cli.sample import sample
 from pipeline.process.redact import RedactingFormatter
 
@@ -43,6 +43,7 @@ for _command in (
     run,
     ingest,
     publish,
+    audit,
     portal,
     status,
     why,

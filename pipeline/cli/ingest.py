@@ -6,10 +6,11 @@ import datetime as dt
 import json
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from ingest.errors import LakemeshError
+from ingest.errors import Busy, LakemeshError
 from ingest.text import printable
 from pipeline.cli.common import (
     Output,
@@ -23,6 +24,10 @@ from pipeline.cli.common import (
     show_skipped,
 )
 from pipeline.process.redact import redacted
+
+if TYPE_CHECKING:
+    from pipeline.cycle.summary import RunSummary
+    from pipeline.lake import Lake
 
 
 @click.command()
@@ -96,7 +101,8 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
 
     A file is deleted if it is not live at any ledger position within the grace time: it was replaced earlier, or left
     by a crash. A file that may hold the only copy of a row is kept and reported. Readers at a position older than the
-    grace time lose their files. If no feed is named, leftovers of killed publications are deleted too.
+    grace time lose their files. If no feed is named, leftovers of killed publications are deleted too, and every audit
+    is run over whole tables if the last such pass is older than FULL_AUDIT_HOURS.
     """
     from ingest.contracts.contract import select
     from pipeline.cli.show_upkeep import show_maintenance
@@ -118,17 +124,34 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
         from pipeline.releases.export import sweep
 
         swept = sweep(lake.releases)
+    audited = _audit_when_due(lake) if not feeds else None
     if output.as_json:
         publication = [{"publication": asdict(swept)}] if swept else []
-        click.echo(as_json_text([asdict(feed) for feed in done] + publication))
+        audits = [{"audits": [asdict(item) for item in audited.audits], "errors": audited.errors}] if audited else []
+        click.echo(as_json_text([asdict(feed) for feed in done] + publication + audits))
     else:
-        click.echo(show_maintenance(done, swept))
+        click.echo(show_maintenance(done, swept, audited))
+    for error in audited.errors if audited else ():
+        show_error(error)
     for feed in done:
         for path, reason in feed.cleaning.kept:
             click.echo(
                 f"error: {path} {reason}; it is kept. `lake ledger rebuild {feed.feed}` recovers its rows", err=True
             )
-    return show_skipped(lost) or int(any(feed.cleaning.kept for feed in done))
+    failed = audited.exit_code if audited else 0
+    return show_skipped(lost) or failed or int(any(feed.cleaning.kept for feed in done))
+
+
+def _audit_when_due(lake: Lake) -> RunSummary | None:
+    """Run all audits over whole tables, once a day by default; None if they are not due or a cycle is in progress."""
+    from pipeline.cycle.cycle import audit_only, is_audit_due
+
+    now = dt.datetime.now(dt.UTC)
+    try:
+        return audit_only(lake, now) if is_audit_due(lake, now) else None
+    except Busy as error:
+        click.echo(f"note: audits over whole tables wait for the next `lake maintain`: {error}", err=True)
+        return None
 
 
 @click.group()

@@ -134,6 +134,21 @@ def _print_summary(summary: RunSummary, output: Output) -> int:
 
 
 @click.command()
+@click.option("--all", "everything", is_flag=True, required=True, help="Over whole tables, whatever changed.")
+@_wait
+@json_option
+@exits
+def audit(everything: bool, wait: float, output: Output) -> int:
+    """Run every audit over whole tables, and withhold the next release if one fails.
+
+    A cycle audits what it computed. This pass is the defence in depth beside it; `lake maintain` runs it once a day.
+    """
+    from pipeline.cycle.cycle import audit_only
+
+    return _print_summary(audit_only(open_lake(), dt.datetime.now(dt.UTC), wait), output)
+
+
+@click.command()
 @click.option(
     "--rollback", is_flag=True, help="Return to the previous release, and pause publishing until `lake publish`."
 )
@@ -188,8 +203,9 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         rows = [asdict(release) for release in releases]
         current = published.pointer().get("state")
         pages = with_pages(published)
-        rows = [row | {"has_pages": row["number"] in pages} for row in rows]
-        output.show(rows, lambda: show_releases(releases, current, published, pages))
+        suspects = published.suspects()
+        rows = [row | {"has_pages": row["number"] in pages, "suspect": suspects.get(row["number"])} for row in rows]
+        output.show(rows, lambda: show_releases(releases, current, published, pages, suspects))
         return 0
     from pipeline.cycle.cycle import publish_only  # loads SQLMesh, which takes a second
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -87,12 +87,17 @@ def show_served(served: Served) -> str:
 
 
 def show_releases(
-    releases: Sequence[Release], current: int | None, published: Releases, with_pages: Collection[int] = ()
+    releases: Sequence[Release],
+    current: int | None,
+    published: Releases,
+    with_pages: Collection[int] = (),
+    suspects: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> str:
     """Format the releases, with the statement that attaches the current one.
 
     Args:
         with_pages: numbers of those that `lake portal` opens.
+        suspects: see `Releases.suspects`.
     """
     table = _table("release", "published at", "tables", "rows", "files", "pages", "ledger positions")
     for release in releases:
@@ -104,4 +109,8 @@ def show_releases(
         numbers = (len(tables), f"{sum(item.rows for item in tables):,}", files, pages)
         at = f"{release.published_at:%Y-%m-%d %H:%M:%S}"
         table.add_row(f"{mark}{release.number}", at, *map(str, numbers), positions)
-    return _text(table, *([published.attach()] if current else []))
+    marks = [
+        f"suspect: release {number}, in whose tables audits found rows later: {', '.join(about['audits'])}"
+        for number, about in sorted((suspects or {}).items())
+    ]
+    return _text(table, *marks, *([published.attach()] if current else []))

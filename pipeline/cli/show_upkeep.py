@@ -14,10 +14,18 @@ if TYPE_CHECKING:  # each command imports its dependencies when it runs: SQLMesh
     from pipeline.cycle.drop import DropSummary
     from pipeline.cycle.maintain import Maintenance
     from pipeline.cycle.recover import Recovery
+    from pipeline.cycle.summary import RunSummary
 
 
-def show_maintenance(done: Sequence[Maintenance], swept: Cleaning | None = None) -> str:
-    """Format the result of `lake maintain`; `swept` counts deleted leftovers of publications."""
+def show_maintenance(
+    done: Sequence[Maintenance], swept: Cleaning | None = None, audited: RunSummary | None = None
+) -> str:
+    """Format the result of `lake maintain`.
+
+    Args:
+        swept: deleted leftovers of publications.
+        audited: the pass of all audits, if it was due.
+    """
     table = _table("feed", "files joined", "into", "deleted", "bytes freed")
     for feed in done:
         numbers = (feed.compaction.before, feed.compaction.after, feed.cleaning.files, feed.cleaning.bytes)
@@ -35,6 +43,8 @@ def show_maintenance(done: Sequence[Maintenance], swept: Cleaning | None = None)
             items.append(f"{feed.feed}: {feed.retirement.changed:,} were overwritten or deleted meanwhile, left alone")
     if swept and swept.files:
         items.append(f"killed publications: {swept.files:,} files deleted, {swept.bytes:,} bytes freed")
+    if audited and not audited.errors:
+        items.append("all audits passed over whole tables")
     return _text(*items)
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 
 from ingest.contracts.contract import contracts
-from ingest.errors import DamagedLake, RetriableError
+from ingest.errors import DamagedLake, PublishBlocked, RetriableError
 from ingest.settings import Settings
 from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
@@ -18,6 +18,7 @@ from pipeline.cycle.record import insert_waiting, record
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.unchanged import mark_unchanged
 from pipeline.lake import Lake
+from pipeline.releases.audits import describe
 from pipeline.state import interval_log as history
 from pipeline.state.fingerprint import fingerprint
 from pipeline.warehouse.damage import lake_damage
@@ -61,6 +62,24 @@ def publish_now(lake: Lake, summary: RunSummary, channels: list[Channel], now: d
             summary.outcome = "not published"
             audit_and_publish(lake, project, summary, now, resume=True)
             write_pages(lake, project, contracts(), summary)
+        record_cycle(project, summary)
+
+
+def audit_now(lake: Lake, summary: RunSummary, channels: list[Channel], now: dt.datetime) -> None:
+    """Run every audit over whole tables, and withhold the next release if one fails."""
+    with summary.contained("the project"), open_project(lake.state) as project:
+        channels += sqlmesh_channels(project, lake.options)
+        project.require_tables()
+        with summary.stage("audit"), summary.contained("the audits"):
+            found = gate_of(lake, project).audit_everything(now, summary.failed)
+            summary.audits += found
+            summary.outcome = "audited"
+            if failing := [item for item in found if item.blocks]:
+                reason = (
+                    f"{'; '.join(map(describe, failing))}. The next release is withheld until all audits pass; those "
+                    "since they last did are marked as suspect, see `lake publish --list`"
+                )
+                summary.failed(PublishBlocked(reason))
         record_cycle(project, summary)
 
 

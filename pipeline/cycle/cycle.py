@@ -86,6 +86,36 @@ def publish_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> Run
     return _cycle(work, lake, summary, wait_seconds, lambda: now)
 
 
+def audit_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> RunSummary:
+    """Run every audit over whole tables: defence in depth beside those of a cycle, which look at what changed.
+
+    When one fails, releases are withheld until all pass.
+
+    Raises:
+        Busy: another cycle is in progress.
+    """
+    summary = RunSummary(now, "failed")
+
+    def work(alerts: Alerts) -> None:
+        from pipeline.cycle.compute import audit_now
+
+        audit_now(lake, summary, alerts.channels, now)
+
+    return _cycle(work, lake, summary, wait_seconds, lambda: now)
+
+
+def is_audit_due(lake: Lake, now: dt.datetime) -> bool:
+    """Whether there is production, and the last pass of all audits over it is older than the settings allow."""
+    from pipeline.releases.full_audit import is_due  # needs SQLMesh
+
+    with lake.state.open() as state:
+        if not state.has_table("sqlmesh", "_environments"):
+            return False
+        return bool(state.row("SELECT 1 FROM sqlmesh._environments WHERE name = 'prod'")) and is_due(
+            state, now, lake.options.full_audit_hours
+        )
+
+
 def serve_release(lake: Lake, summary: RunSummary, wait_seconds: float) -> None:
     """Copy the current release to Postgres, if SERVING_DSN is set.
 

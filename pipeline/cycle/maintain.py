@@ -67,7 +67,8 @@ def maintain_feed(
         landed = partial(landed_objects, contract, landing)
         ledger = lake.ledger(contract.feed)
         done = Maintenance(contract.feed, compact(store, ledger, now), clean(store, ledger, landed, now, grace))
-        ledger.checkpoint(ledger.state())
+        if not ledger.checkpoint(ledger.state()):
+            ledger.prune_checkpoints()
         rule = contract.source.retire
         if rule:
             target = lake.landings.bucket(rule.to.split("/", 1)[0]) if rule.to else None

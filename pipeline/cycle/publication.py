@@ -15,9 +15,7 @@ from pipeline.warehouse.project import Project
 def gate_of(lake: Lake, project: Project) -> Gate:
     """The gate of a lake."""
     options = lake.options
-    return Gate(
-        project, lake.store, lake.state, lake.releases, lake.connect, options.full_audit_hours, options.published_states
-    )
+    return Gate(project, lake.store, lake.state, lake.releases, lake.connect, options.published_states)
 
 
 def audit_and_publish(

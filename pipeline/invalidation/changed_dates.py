@@ -155,35 +155,44 @@ def _changed_versions(
     """Write the latest versions that differ between two ledger states, old and new, to `changed_versions`.
 
     The first column of their keys is written to `changed_keys`; both are temporary tables. Only keys in added or
-    removed files can differ.
+    removed files can differ. If files were only added, all others are searched once: the later version of a key is
+    either the earlier one or among the added.
 
     Returns:
         Whether any version differs.
     """
-    moved = [
-        file
-        for state, other in ((before, after), (after, before))
-        for file in state.bronze_files()
-        if file.path not in other.files
-    ]
+    added, removed = (
+        [file for file in state.bronze_files() if file.path not in other.files]
+        for state, other in ((after, before), (before, after))
+    )
     keys = ", ".join(f"bronze.{dotted(path)}" for path in contract.key)
     moved_keys = ", ".join(f"bronze.{dotted(path)} AS key_{number}" for number, path in enumerate(contract.key))
     same = " AND ".join(f"bronze.{dotted(path)} = moved.key_{number}" for number, path in enumerate(contract.key))
     names = identifiers(column.name for column in contract.columns)
+    added_rows = f"SELECT * FROM ({bronze_query(contract, lake_uri, added)})"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT {moved_keys} "
-        f"FROM ({bronze_query(contract, lake_uri, moved)}) AS bronze"
+        f"FROM ({bronze_query(contract, lake_uri, [*added, *removed])}) AS bronze"
     )
-    latest = {}
-    for name, state in (("before", before), ("after", after)):
-        query = bronze_query(contract, lake_uri, state.bronze_files())
-        latest[name] = (
-            f"SELECT {names} FROM ({query}) AS bronze SEMI JOIN moved ON {same} "
+
+    def find_latest(table: str, rows: str) -> None:
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS "
+            f"SELECT bronze.* FROM ({rows}) AS bronze SEMI JOIN moved ON {same} "
             f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {latest_first(contract)}) = 1"
         )
+
+    find_latest("versions_before", bronze_query(contract, lake_uri, before.bronze_files()))
+    find_latest(
+        "versions_after",
+        bronze_query(contract, lake_uri, after.bronze_files())
+        if removed
+        else f"{added_rows} UNION ALL SELECT * FROM versions_before",
+    )
+    earlier, later = (f"SELECT {names} FROM versions_{when}" for when in ("before", "after"))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE changed_versions AS "
-        f"({latest['before']} EXCEPT {latest['after']}) UNION ALL ({latest['after']} EXCEPT {latest['before']})"
+        f"({earlier} EXCEPT {later}) UNION ALL ({later} EXCEPT {earlier})"
     )
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE changed_keys AS "

@@ -45,3 +45,17 @@ def error_text(error: Exception) -> str:
 def is_locked(error: BaseException) -> bool:
     """Whether an error is due to another process that has the database file open, whichever library reports it."""
     return "could not set lock" in str(error).lower()
+
+
+@contextmanager
+def lock_errors() -> Iterator[None]:
+    """Translate the error for a database of the project that another process uses into RetriableError."""
+    try:
+        yield
+    except Exception as error:  # DuckDB's errors are wrapped in several layers, identifiable only by their text
+        if not is_locked(error):
+            raise
+        raise RetriableError(
+            "the warehouse or the state is in use by another process (a run, or `sqlmesh ui`); "
+            "wait for it or end it, and run this again"
+        ) from error

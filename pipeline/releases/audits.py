@@ -20,10 +20,13 @@ from pipeline.process.contain import contained
 from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.engine import DIALECT, Engine
 
-BY_DATE, WARNING = "by_date", "warning"
+BY_DATE, WARNING, EVERYTHING = "by_date", "warning", "everything"
 """Scopes of standalone audits, stored in their `defaults` because SQLMesh has no tags for audits. by_date: the result
-for a date depends only on rows of that date. warning: never blocks and can wait. Any other: blocks, over all dates."""
+for a date depends only on rows of that date. warning: never blocks and can wait for the pass over everything, as does
+everything, which blocks. Any other: blocks, over all dates."""
 SHOWN_ROWS, SHOWN_OBJECTS = 5, 20
+Failed = Callable[[LakemeshError], None]
+"""Receives the error of a step whose failure does not stop the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,21 @@ class Outcome:
     is_broken: bool = False
 
 
+def describe(item: Outcome) -> str:
+    """A failed audit in one clause, with an offending row and the objects that it may come from."""
+    if item.is_broken:
+        return f"audit {item.name} could not be run"
+    sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
+    example = f", for instance {item.examples[0]}" if item.examples else ""
+    return f"audit {item.name} found {item.rows:,} rows{example}{sources}"
+
+
 def standalone_audits(
     snapshots: Mapping[str, Snapshot],
     scopes: Mapping[str, str],
     engine: Engine,
     dates: Collection[dt.date] | None,
-    failed: Callable[[LakemeshError], None],
+    failed: Failed,
     computed: Collection[str] = (),
 ) -> list[Outcome]:
     """Run production's standalone audits. One that cannot be run does not prevent the others.
@@ -72,7 +84,8 @@ def standalone_audits(
             continue
         scope = scopes.get(audit.name, "")
         narrowed = dates if scope == BY_DATE else None
-        is_due = bool(dates) if scope == BY_DATE else scope != WARNING and not audit.depends_on.isdisjoint(computed)
+        can_wait = scope in (WARNING, EVERYTHING)
+        is_due = bool(dates) if scope == BY_DATE else not (can_wait or audit.depends_on.isdisjoint(computed))
         if dates is not None and not is_due:
             continue
         checked = "all dates" if narrowed is None else "changed dates"

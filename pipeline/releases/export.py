@@ -24,6 +24,7 @@ from pipeline.releases.release import (
     catalog_key,
     file_key,
     manifest_key,
+    suspect_key,
 )
 from pipeline.releases.rollups import store_rollups, within
 from pipeline.warehouse.engine import DIALECT, Engine
@@ -105,7 +106,7 @@ def prune(published: Releases, keep: int, now: dt.datetime, grace: dt.timedelta 
     used = {file.key for number in numbers if number not in deleted for file in _files_of(published.get(number))}
     for release in expired:
         # the manifest first: without it the release does not exist
-        published.store.delete([manifest_key(release.number), catalog_key(release.number)])
+        published.store.delete([key(release.number) for key in (manifest_key, catalog_key, suspect_key)])
     published.store.delete({file.key for release in expired for file in _files_of(release)} - used)
     return len(expired)
 
@@ -125,7 +126,7 @@ def sweep(published: Releases) -> Cleaning:
     numbers = published.numbers()
     releases = [published.get(number) for number in numbers]
     used = {file.key for release in releases for file in _files_of(release)}
-    used |= {key(number) for number in numbers for key in (manifest_key, catalog_key)}
+    used |= {key(number) for number in numbers for key in (manifest_key, catalog_key, suspect_key)}
     newest = max(numbers, default=0)
     orphans = [item for item in found if item.key not in used and _number_of(item.key) <= newest]
     published.store.delete(item.key for item in orphans)

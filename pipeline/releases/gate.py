@@ -10,11 +10,12 @@ from typing import Any
 import duckdb
 
 from ingest.contracts.contract import contracts
-from ingest.errors import ConfigError, LakemeshError, PublishBlocked
+from ingest.errors import ConfigError, PublishBlocked
 from ingest.storage.store import Store
 from pipeline.access.masking import masked_row
 from pipeline.process.contain import contained
-from pipeline.releases.audits import Outcome, offenders, standalone_audits, suspects
+from pipeline.releases import full_audit
+from pipeline.releases.audits import Failed, Outcome, describe, offenders, standalone_audits, suspects
 from pipeline.releases.changes import Change, changes
 from pipeline.releases.export import has_same_definition, prune, publish
 from pipeline.releases.release import Release, Releases
@@ -23,9 +24,6 @@ from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
 from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.project import Project
-
-Failed = Callable[[LakemeshError], None]
-"""Receives the error of a step whose failure does not stop the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,6 @@ class Gate:
         database: the state.
         releases: where gold is published.
         connect: opens a connection that can read the lake.
-        full_audit_hours: maximum age of the last audit of all dates.
         keep: number of newest releases to keep.
     """
 
@@ -98,7 +95,6 @@ class Gate:
     database: Database
     releases: Releases
     connect: Callable[[], duckdb.DuckDBPyConnection]
-    full_audit_hours: float
     keep: int
 
     def check(self, now: dt.datetime, behind: Sequence[str], failed: Failed) -> Verdict:
@@ -124,6 +120,7 @@ class Gate:
             return Verdict(blocked=PublishBlocked(reason), withheld=withheld)
         audits: list[Outcome] = []
         with self.database.open() as state:
+            has_failed = full_audit.has_failed(state)
             if before is not None and not history.is_source_of(state, before.number, before.sequence):
                 before = replace(before, sequence=history.UNKNOWN)
             changed = changes(snapshots, before, state)
@@ -131,24 +128,38 @@ class Gate:
             positions = applied_positions(state)
             (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
             is_same = _is_same(before, changed)
-            if not is_same:
-                dates, computed = self._scope(snapshots, changed, before, state, now)
-                audits = self._audit(snapshots, before, dates, computed, failed)
-                if blocking := [item for item in audits if item.blocks]:
-                    reason = (
-                        f"{'; '.join(_describe(item) for item in blocking)}. Readers keep the current release; fix the "
-                        "data or the model, the next cycle tries again"
-                    )
-                    return Verdict(None, PublishBlocked(reason), _completed(audits), withheld)
-                if dates is None:
-                    state.execute(
-                        "INSERT INTO lakemesh.audited VALUES ('all dates', ?) "
-                        "ON CONFLICT (scope) DO UPDATE SET audited_at = excluded.audited_at",
-                        [now.replace(tzinfo=None)],
-                    )
+            if has_failed:
+                audits = self._audit_everything(snapshots, before, state, now, failed)
+            elif not is_same:
+                dates, computed = self._scope(snapshots, changed, before, state)
+                found = standalone_audits(
+                    snapshots, self.project.audit_scopes(), self.project.engine, dates, failed, computed
+                )
+                audits = self._with_sources(found, before, failed)
+                if before is None and not any(item.blocks for item in audits):
+                    full_audit.record_pass(state, now, has_failed=False)
+            if blocking := [item for item in audits if item.blocks]:
+                reason = (
+                    f"{'; '.join(map(describe, blocking))}. Readers keep the current release; fix the data or the "
+                    "model, the next cycle tries again"
+                )
+                return Verdict(None, PublishBlocked(reason), _completed(audits), withheld)
         self.database.require_compute_lock()
         candidate = Candidate(before, changed, sequence, positions, lake_id or "", is_same)
         return Verdict(candidate, None, _completed(audits), withheld)
+
+    def audit_everything(self, now: dt.datetime, failed: Failed) -> list[Outcome]:
+        """Run every audit over whole tables; when one fails, releases are withheld until all pass.
+
+        Args:
+            failed: receives the errors of audits, and of the search for the source objects of their rows.
+
+        Raises:
+            ConfigError: there is no production yet.
+        """
+        snapshots = self.project.snapshots()
+        with self.database.open() as state:
+            return self._audit_everything(snapshots, self.releases.newest(), state, now, failed)
 
     def release(
         self, candidate: Candidate, audits: Sequence[Outcome], now: dt.datetime, resume: bool, failed: Failed
@@ -216,12 +227,10 @@ class Gate:
         changed: Mapping[str, Change],
         before: Release | None,
         state: State,
-        now: dt.datetime,
     ) -> tuple[set[dt.date] | None, set[str]]:
         """The dates to audit (None for all) and the models that were computed since the newest release.
 
-        All dates are audited every `full_audit_hours`, and when a table gets another version, which may have been
-        computed long ago, on a branch.
+        All dates are audited when a table gets another version, which may have been computed long ago, on a branch.
         """
         dates: set[dt.date] | None = set()
         computed: set[str] = set()
@@ -233,20 +242,31 @@ class Gate:
                 computed.add(snapshot.name)
             if snapshot.model.kind.is_incremental_by_time_range:
                 dates = None if recomputed.dates is None else dates | recomputed.dates
-        if before is None or _has_other_versions(before, changed) or self._is_due(state, now):
+        if before is None or _has_other_versions(before, changed):
             dates = None
         return dates, computed
 
-    def _audit(
+    def _audit_everything(
         self,
         snapshots: Mapping[str, Any],
         before: Release | None,
-        dates: set[dt.date] | None,
-        computed: set[str],
+        state: State,
+        now: dt.datetime,
         failed: Failed,
     ) -> list[Outcome]:
-        """Run the standalone audits, and find the source objects of offending rows."""
-        found = standalone_audits(snapshots, self.project.audit_scopes(), self.project.engine, dates, failed, computed)
+        """Run every audit over whole tables, record whether all passed, and mark releases that may be wrong."""
+        passed = full_audit.passed_at(state)
+        found = self._with_sources(full_audit.audit_everything(self.project, snapshots, now, failed), before, failed)
+        has_failed = any(item.blocks for item in found)
+        full_audit.record_pass(state, now, has_failed)
+        wrong = [item for item in found if item.blocks and item.rows]
+        if wrong:
+            with contained("the marks of suspect releases", failed):
+                full_audit.mark_suspects(self.releases, passed, wrong, now)
+        return found
+
+    def _with_sources(self, found: Sequence[Outcome], before: Release | None, failed: Failed) -> list[Outcome]:
+        """The outcomes with the source objects of offending rows, whose personal values are hidden."""
         sources: dict[str, tuple[str, ...]] = {}
         if failing := [item for item in found if item.rows]:
             with contained("the source objects of offending rows", failed), self.connect() as reader:
@@ -257,11 +277,6 @@ class Gate:
             replace(item, sources=sources.get(item.name, ()), examples=masked_examples(self.project, item.examples))
             for item in found
         ]
-
-    def _is_due(self, state: State, now: dt.datetime) -> bool:
-        """Whether the last audit of all dates is older than `full_audit_hours`."""
-        last = state.row("SELECT audited_at FROM lakemesh.audited WHERE scope = 'all dates'")
-        return last is None or now.replace(tzinfo=None) - last[0] >= dt.timedelta(hours=self.full_audit_hours)
 
 
 def _completed(audits: Sequence[Outcome]) -> list[Outcome]:
@@ -296,13 +311,6 @@ def masked_examples(project: Project, examples: tuple[dict[str, Any], ...]) -> t
     except ConfigError:  # what is personal is not known
         names = frozenset(name for row in examples for name in row)
     return tuple(masked_row(row, names) for row in examples)
-
-
-def _describe(item: Outcome) -> str:
-    if item.is_broken:
-        return f"audit {item.name} could not be run"
-    sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
-    return f"audit {item.name} found {item.rows:,} rows, for instance {item.examples[0]}{sources}"
 
 
 def _range(dates: list[dt.date]) -> str:

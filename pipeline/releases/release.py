@@ -155,6 +155,11 @@ def manifest_key(number: int) -> str:
     return f"states/{number:020d}/manifest.json"
 
 
+def suspect_key(number: int) -> str:
+    """Key of the mark of a release in whose tables an audit found rows after it was published."""
+    return f"states/{number:020d}/suspect.json"
+
+
 def catalog_key(number: int) -> str:
     """Key of a release's catalog."""
     return f"states/{number:020d}/catalog.duckdb"
@@ -175,6 +180,11 @@ class Releases:
         """Numbers of the stored releases, oldest first."""
         found = (item.key for item in self.store.list("states"))
         return sorted(int(key.split("/")[-2]) for key in found if key.endswith("/manifest.json"))
+
+    def suspects(self) -> dict[int, dict[str, Any]]:
+        """Releases in whose tables a later pass over everything found rows: when, and the rows by audit."""
+        found = [item.key for item in self.store.list("states") if item.key.endswith("/suspect.json")]
+        return {int(key.split("/")[-2]): json.loads(self.store.get(key)) for key in found}
 
     def get(self, number: int) -> Release:
         """One release.

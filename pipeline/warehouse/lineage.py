@@ -6,25 +6,21 @@ read, so that an unchanged project costs nothing. A cache that cannot be read or
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sqlmesh.core.context import GenericContext
-from sqlmesh.core.model import Model
 
 from pipeline.access.classes import Reach, Use, Uses
-from pipeline.warehouse.cache import read_cache, write_cache
+from pipeline.warehouse.cache import per_model
 from pipeline.warehouse.project import plain_name
 from pipeline.warehouse.uses import column_uses
 
 FILE = "lakemesh_lineage.json"
-_FORMAT = "2"
+_FORMAT = "3"
 _Stored = dict[str, list[list[Any]]]
 
 
@@ -119,30 +115,9 @@ def lineage_of(context: GenericContext, cache: Path | None = None) -> Lineage:
         cache: folder of the cache; by default that of SQLMesh, `.cache` in the project.
     """
     path = (cache or context.cache_dir) / FILE
-    stored = read_cache(path)
-    uses: dict[str, dict[str, tuple[Use, ...]]] = {}
-    entries: dict[str, dict[str, Any]] = {}
-    for model in context.models.values():
-        key = fingerprint(model)
-        entry = stored.get(model.name)
-        if not isinstance(entry, dict) or entry.get("key") != key:
-            entry = {"key": key, "columns": _pack(column_uses(model))}
-        entries[model.name] = entry
-        uses[plain_name(model.fqn)] = _unpack(entry["columns"])
-    if entries != stored:
-        write_cache(path, entries)
-    return Lineage(uses)
-
-
-def fingerprint(model: Model) -> str:
-    """Return a text that changes when the lineage of a model may have changed."""
-    parts = (_versions(), model.data_hash, repr(model.mapping_schema), repr(model.columns_to_types))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-@functools.cache
-def _versions() -> str:
-    return f"{_FORMAT} {version('sqlmesh')} {version('sqlglot')}"
+    models = context.models.values()
+    found = per_model(path, models, lambda model: _pack(column_uses(model)), _FORMAT)
+    return Lineage({plain_name(model.fqn): _unpack(found[model.name]) for model in models})
 
 
 def _pack(uses: Mapping[str, Iterable[Use]]) -> _Stored:

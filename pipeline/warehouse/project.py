@@ -15,7 +15,7 @@ import duckdb
 from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
 from sqlmesh.core.notification_target import NotificationTargetManager
-from sqlmesh.core.snapshot import Snapshot
+from sqlmesh.core.snapshot import Snapshot, SnapshotId
 from sqlmesh.core.snapshot.definition import Interval, missing_intervals
 from sqlmesh.utils.errors import AuditError, NodeAuditsErrors, SQLMeshError
 
@@ -27,6 +27,7 @@ from pipeline.process.postgres import driver_errors
 from pipeline.state.database import Database
 from pipeline.warehouse.engine import Engine
 from pipeline.warehouse.engines import engine_of
+from pipeline.warehouse.loader import ComputingLoader
 
 PROD = "prod"
 CONFIG_FILES = ("config.yaml", "config.yml", "config.py")
@@ -123,6 +124,7 @@ class Project:
     def __init__(self, context: Context, console: RunConsole) -> None:
         self.context = context
         self.console = console
+        self._snapshots: dict[SnapshotId, Snapshot] = {}
 
     @property
     def engine(self) -> Engine:
@@ -131,6 +133,8 @@ class Project:
 
     def snapshots(self) -> dict[str, Snapshot]:
         """The snapshots of production by full name, with their current intervals.
+
+        Definitions are read once, which is most of the work; later calls update the intervals of the same snapshots.
 
         Raises:
             ConfigError: there is no production yet.
@@ -141,8 +145,11 @@ class Project:
                 "there is no production yet; run `sqlmesh plan` once, review and apply it. If there was one, its "
                 "state is lost: `lake rebuild` recreates it"
             )
-        found = self.context.state_reader.get_snapshots(environment.snapshots)
-        return {snapshot.name: snapshot for snapshot in found.values()}
+        if self._snapshots.keys() == {item.snapshot_id for item in environment.snapshots}:
+            self.context.state_reader.refresh_snapshot_intervals(self._snapshots.values())
+        else:
+            self._snapshots = dict(self.context.state_reader.get_snapshots(environment.snapshots))
+        return {snapshot.name: snapshot for snapshot in self._snapshots.values()}
 
     def require_tables(self) -> None:
         """Check that the warehouse is the one that the state describes.
@@ -249,13 +256,13 @@ def open_project(database: Database, progress: Progress | None = None) -> Iterat
     console = RunConsole(progress)
     set_console(console)
     try:
-        with driver_errors("the state cannot be read"), _lock_errors():
-            context = Context(paths=str(PROJECT))
+        with driver_errors("the state cannot be read"), duck.lock_errors():
+            context = Context(paths=str(PROJECT), loader=ComputingLoader)
     except SQLMeshError as error:
         raise ConfigError(f"the SQLMesh project cannot be loaded: {' '.join(str(error).split())}") from error
     try:
         with driver_errors("the state connection was lost", "; run this again"), database.compute_lock():
-            with _lock_errors():
+            with duck.lock_errors():
                 context.state_reader.get_environment(PROD)
                 context.engine_adapter.fetchone("SELECT 1")
             database.prepare(context)
@@ -267,20 +274,6 @@ def open_project(database: Database, progress: Progress | None = None) -> Iterat
         context.close()
         for adapter in context.engine_adapters.values():  # an open one locks other processes out
             adapter.close()
-
-
-@contextmanager
-def _lock_errors() -> Iterator[None]:
-    """Translate DuckDB's error for a database that another process uses into RetriableError."""
-    try:
-        yield
-    except Exception as error:  # DuckDB's errors are wrapped in several layers, identifiable only by their text
-        if not duck.is_locked(error):
-            raise
-        raise RetriableError(
-            "the warehouse or the state is in use by another process (a run, or `sqlmesh ui`); "
-            "wait for it or end it, and run this again"
-        ) from error
 
 
 def plain_name(name: str) -> str:

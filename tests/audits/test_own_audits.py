@@ -18,6 +18,8 @@ METRICS = (
 POPULARITY = (
     "gold.activity_popularity_daily(date, activity_id, plays, completed_plays, total_time_spent, capped_time_spent)"
 )
+PERIODS, WORDS = ("weekly", "monthly", "yearly"), ("week", "month", "year")
+ROLLUP = "gold.activity_engagement_metrics_{}(activities_played, completed_plays, completion_rate)"
 MRR_DAYS = "gold.fct_mrr_daily(date, account_id, currency, mrr)"
 MRR_MONTHS = "gold.rpt_mrr_monthly(month_date, closing_mrr)"
 RATES = "silver.exchange_rates(currency, rate, valid_from, valid_to)"
@@ -67,6 +69,21 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
             ({METRICS: [f"{D1}, {GROUP}, 0, 1, 0.0, 0.0"]}, [("2026-01-01", 2, 2, 1, 2)]),
             ({ENRICHED: [f"{D3}, 'd', TRUE"]}, [("2026-01-03", 1, None, 1, None)]),
             ({METRICS: [f"{D3}, {GROUP}, 1, 0, 5.0, 5.0"]}, [("2026-01-03", None, 1, None, 0)]),
+        ],
+    ),
+    "assert_rollups_add_up": (
+        {
+            METRICS: [f"{D1}, {GROUP}, 2, 1, 5.0, 5.0", f"{D2}, {GROUP}, 1, 0, 5.0, 5.0"],
+            **{ROLLUP.format(period): ["3, 1, 0.5"] for period in PERIODS},
+        },
+        [
+            ({METRICS: [f"{D3}, {GROUP}, 0, 1, 5.0, 5.0"]}, [(period, 3, 3, 1, 2, 0) for period in WORDS]),
+            ({METRICS: [f"{D3}, {GROUP}, 1, 0, 5.0, 5.0"]}, [(period, 3, 4, 1, 1, 0) for period in WORDS]),
+            *(
+                ({ROLLUP.format(period): ["0, 0, 1.5"]}, [(word, 3, 3, 1, 1, 1)])
+                for period, word in zip(PERIODS, WORDS, strict=True)
+            ),
+            ({ROLLUP.format("monthly"): ["0, 0, NULL", "0, 0, -0.1"]}, [("month", 3, 3, 1, 1, 2)]),
         ],
     ),
     "assert_popularity_grain_is_unique": (

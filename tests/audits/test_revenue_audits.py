@@ -194,5 +194,7 @@ def test_violated_identity_is_found(
 def test_every_own_audit_of_a_revenue_model_is_tested_and_blocks(project: Context) -> None:
     models = [model for model in project.models.values() if "revenue" in model.tags]
     carried = {audit for model in models for audit, _ in model.audits if audit in project._audits}
-    assert carried == {audit for _, audit in CASES}
+    assert carried - {"grain_is_unique"} == {
+        audit for _, audit in CASES
+    }  # of which test_audits_by_what_changed.py has cases
     assert [audit for audit in carried if not project._audits[audit].blocking] == []

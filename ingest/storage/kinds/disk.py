@@ -6,8 +6,9 @@ import datetime as dt
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ingest.errors import ConfigError, ObjectRefused
 from ingest.settings import Settings
 from ingest.storage import local
 from ingest.storage.errors import local_error, obstore_errors
+from ingest.storage.folder_reader import FolderReader
 from ingest.storage.folders import make_folder
 from ingest.storage.kinds.kind import Kind
 from ingest.storage.names import LISTED, draft_of
@@ -170,8 +172,18 @@ class Disk(Kind):
 
     def read(self, version: StoredObject) -> Iterator[bytes]:
         """See Kind."""
+        return self._read(version, partial(local.open_file, str(self.root)))
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[StoredObject], Iterator[bytes]]]:
+        """See Kind."""
+        with FolderReader(str(self.root)) as reader:
+            yield lambda version: self._read(version, reader.open)
+
+    def _read(self, version: StoredObject, open_file: Callable[[str], int]) -> Iterator[bytes]:
+        """Yield the bytes of a version from a file opened by its key."""
         try:
-            file = local.open_file(str(self.root), version.key)
+            file = open_file(version.key)
             try:
                 status = os.fstat(file)
                 if not stat.S_ISREG(status.st_mode) or local.etag_of(status) != version.etag:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -107,6 +107,10 @@ class Kind(ABC):
     @abstractmethod
     def read(self, version: StoredObject) -> Iterator[bytes]:
         """Yield the bytes of exactly this version, in blocks."""
+
+    def reading(self) -> AbstractContextManager[Callable[[StoredObject], Iterator[bytes]]]:
+        """Return `read` for many objects in turn, by one thread."""
+        return nullcontext(self.read)
 
     @abstractmethod
     def remove(self, version: StoredObject) -> bool:

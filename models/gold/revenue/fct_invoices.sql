@@ -22,7 +22,9 @@ MODEL (
         refunded_net_amount
       )
     ),
-    unique_values(columns := invoice_id),
+    grain_is_unique(key := invoice_id, columns := (
+      invoice_id
+    )),
     forall_non_blocking(criteria := (
       net_amount + tax_amount = amount_due
     )), /* Amount due and lines both come from the producer; revenue reviews the warning of each run */

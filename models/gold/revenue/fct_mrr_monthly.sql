@@ -1,11 +1,17 @@
 MODEL (
   name gold.fct_mrr_monthly,
-  kind FULL, /* A month appears once its last day is computed, and changes with any of its days; there is no @monthly interval to wait for */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = account_id)
+  ), /* A late change moves the balances and the cohort of its customer alone; a new month concerns all */
   cron '@daily',
   owner revenue,
   description 'One row per complete month and customer with recurring revenue at its beginning or end.',
   grain (month_date, account_id),
   tags (gold, revenue),
+  depends_on (
+    gold.fct_mrr_daily
+  ), /* For the audit that compares them */
   audits (
     not_null(
       columns := (
@@ -16,29 +22,30 @@ MODEL (
         closing_mrr
       )
     ),
-    unique_combination_of_columns(columns := (month_date, account_id)),
+    grain_is_unique(key := account_id, columns := (month_date, account_id)),
     forall(criteria := (opening_mrr >= 0, opening_mrr_at_rate >= 0, closing_mrr >= 0)),
     closing_is_next_opening,
     balances_are_those_of_the_days
   )
 );
 
-WITH complete_months AS (
+WITH closings AS (
+  /* From the periods, like gold.fct_mrr_daily, which an audit compares: a late change then concerns one customer only */
   SELECT
-    rpt_mrr_daily.date AS last_date,
-    DATE_TRUNC('MONTH', rpt_mrr_daily.date)::DATE AS month_date
-  FROM gold.rpt_mrr_daily AS rpt_mrr_daily
+    dim_month.month_date AS month_date,
+    subscriptions.account_id AS account_id,
+    subscriptions.currency AS currency,
+    SUM(subscriptions.mrr) AS mrr
+  FROM gold.dim_month AS dim_month
+  INNER JOIN silver.subscriptions AS subscriptions
+    ON subscriptions.valid_from < dim_month.last_date + INTERVAL '1' DAY
+    AND COALESCE(subscriptions.valid_to, '9999-12-31'::TIMESTAMP) >= dim_month.last_date + INTERVAL '1' DAY
   WHERE
-    EXTRACT(DAY FROM rpt_mrr_daily.date + INTERVAL '1' DAY) = 1
-), closings AS (
-  SELECT
-    complete_months.month_date AS month_date,
-    fct_mrr_daily.account_id AS account_id,
-    fct_mrr_daily.currency AS currency,
-    fct_mrr_daily.mrr AS mrr
-  FROM complete_months AS complete_months
-  INNER JOIN gold.fct_mrr_daily AS fct_mrr_daily
-    ON complete_months.last_date = fct_mrr_daily.date
+    subscriptions.mrr > 0
+  GROUP BY
+    dim_month.month_date,
+    subscriptions.account_id,
+    subscriptions.currency
 ), balances AS (
   SELECT
     closings.month_date AS month_date,
@@ -50,16 +57,16 @@ WITH complete_months AS (
   UNION ALL
   /* The closing balance of a month opens the next */
   SELECT
-    complete_months.month_date AS month_date,
+    dim_month.month_date AS month_date,
     closings.account_id AS account_id,
     closings.currency AS currency,
     closings.mrr AS opening_mrr,
     0::DECIMAL(18, 6) AS closing_mrr
   FROM closings AS closings
-  INNER JOIN complete_months AS complete_months
+  INNER JOIN gold.dim_month AS dim_month
     ON (
       closings.month_date + INTERVAL '1' MONTH
-    )::DATE = complete_months.month_date
+    )::DATE = dim_month.month_date
 ), valued_balances AS (
   SELECT
     balances.month_date AS month_date,

@@ -1,6 +1,9 @@
 MODEL (
   name gold.fct_mrr_movements,
-  kind FULL, /* Like gold.fct_mrr_monthly, whose differences it explains */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = account_id)
+  ), /* Like gold.fct_mrr_monthly, whose differences it explains */
   cron '@daily',
   owner revenue,
   description 'One row per complete month, customer and movement of its recurring revenue; fx may accompany one other, and a movement of 0 has no row.',
@@ -10,7 +13,7 @@ MODEL (
     not_null(
       columns := (month_date, account_id, movement_type, amount, opening_mrr, closing_mrr)
     ),
-    unique_combination_of_columns(columns := (month_date, account_id, movement_type)),
+    grain_is_unique(key := account_id, columns := (month_date, account_id, movement_type)),
     accepted_values(
       "column" := movement_type,
       is_in := ('fx', 'new', 'expansion', 'contraction', 'churn', 'reactivation')

@@ -21,7 +21,7 @@ MODEL (
         amount /* NULL where seeds.currencies lacks the currency */
       )
     ),
-    unique_combination_of_columns(columns := (invoice_id, line_number, month_date)),
+    grain_is_unique(key := invoice_id, columns := (invoice_id, line_number, month_date)),
     accepted_values(
       "column" := entry_type,
       is_in := ('recurring', 'proration', 'credit', 'one_off', 'refund')

@@ -11,7 +11,7 @@ MODEL (
   tags (gold, revenue),
   audits (
     not_null(columns := (account_id, state_number, state, entered_at)),
-    unique_combination_of_columns(columns := (account_id, state_number)),
+    grain_is_unique(key := account_id, columns := (account_id, state_number)),
     accepted_values(
       "column" := state,
       is_in := ('trialing', 'active', 'past_due', 'paused', 'unpaid', 'canceled')

@@ -74,16 +74,10 @@ WITH month_balances AS (
   FROM gold.fct_mrr_movements AS fct_mrr_movements
   GROUP BY
     fct_mrr_movements.month_date
-), complete_months AS (
-  SELECT
-    DATE_TRUNC('MONTH', rpt_mrr_daily.date)::DATE AS month_date
-  FROM gold.rpt_mrr_daily AS rpt_mrr_daily
-  WHERE
-    EXTRACT(DAY FROM rpt_mrr_daily.date + INTERVAL '1' DAY) = 1
 ), told_months AS (
   /* After the first customer, a month without balances or movements is a row of zeros */
   SELECT
-    complete_months.month_date AS month_date,
+    dim_month.month_date AS month_date,
     COALESCE(month_balances.opening_accounts, 0) AS opening_accounts,
     COALESCE(month_balances.accounts, 0) AS accounts,
     COALESCE(month_movements.new_accounts, 0) AS new_accounts,
@@ -98,17 +92,17 @@ WITH month_balances AS (
     COALESCE(month_movements.reactivation_mrr, 0) AS reactivation_mrr,
     COALESCE(month_balances.closing_mrr, 0) AS closing_mrr,
     COALESCE(month_balances.opening_mrr, 0) + COALESCE(month_movements.fx_mrr, 0) AS base_mrr
-  FROM complete_months AS complete_months
+  FROM gold.dim_month AS dim_month
   INNER JOIN (
     SELECT
       MIN(month_balances.month_date) AS month_date
     FROM month_balances AS month_balances
   ) AS first_month
-    ON complete_months.month_date >= first_month.month_date
+    ON dim_month.month_date >= first_month.month_date
   LEFT JOIN month_balances AS month_balances
-    ON complete_months.month_date = month_balances.month_date
+    ON dim_month.month_date = month_balances.month_date
   LEFT JOIN month_movements AS month_movements
-    ON complete_months.month_date = month_movements.month_date
+    ON dim_month.month_date = month_movements.month_date
 )
 SELECT
   told_months.month_date::DATE AS month_date, /* First day of the month */

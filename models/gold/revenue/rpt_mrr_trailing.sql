@@ -31,20 +31,13 @@ MODEL (
   )
 );
 
-WITH complete_months AS (
+WITH year_pairs AS (
   SELECT
-    DATE_TRUNC('MONTH', rpt_mrr_daily.date)::DATE AS month_date,
-    rpt_mrr_daily.date AS last_date
-  FROM gold.rpt_mrr_daily AS rpt_mrr_daily
-  WHERE
-    EXTRACT(DAY FROM rpt_mrr_daily.date + INTERVAL '1' DAY) = 1
-), year_pairs AS (
-  SELECT
-    complete_months.month_date AS month_date,
+    dim_month.month_date AS month_date,
     earlier_months.last_date AS base_date
-  FROM complete_months AS complete_months
-  INNER JOIN complete_months AS earlier_months
-    ON complete_months.month_date = (
+  FROM gold.dim_month AS dim_month
+  INNER JOIN gold.dim_month AS earlier_months
+    ON dim_month.month_date = (
       earlier_months.month_date + INTERVAL '12' MONTH
     )::DATE
 ), base_balances AS (

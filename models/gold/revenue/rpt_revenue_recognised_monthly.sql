@@ -28,13 +28,7 @@ MODEL (
   )
 );
 
-WITH complete_months AS (
-  SELECT
-    DATE_TRUNC('MONTH', rpt_mrr_daily.date)::DATE AS month_date
-  FROM gold.rpt_mrr_daily AS rpt_mrr_daily
-  WHERE
-    EXTRACT(DAY FROM rpt_mrr_daily.date + INTERVAL '1' DAY) = 1
-), amounts AS (
+WITH amounts AS (
   SELECT
     fct_revenue_recognition.month_date AS month_date,
     fct_revenue_recognition.currency AS currency,
@@ -70,7 +64,7 @@ SELECT
   month_amounts.month_date::DATE AS month_date, /* First day of the month */
   month_amounts.currency::TEXT AS currency, /* Currency of the amounts, ISO 4217 */
   (
-    NOT complete_months.month_date IS NULL
+    NOT dim_month.month_date IS NULL
   )::BOOLEAN AS is_complete, /* Whether the last day of the month is computed; later months still grow */
   month_amounts.recurring_amount::DECIMAL(18, 4) AS recurring_amount, /* Revenue of plans for the service of the month, without tax, major units, additive per currency */
   month_amounts.proration_amount::DECIMAL(18, 4) AS proration_amount, /* Like recurring_amount, for lines that prorate a change within a period; may be negative */
@@ -88,8 +82,8 @@ SELECT
     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
   )::DECIMAL(18, 4) AS deferred_amount /* Invoiced up to the end of the month for service after it; negative for service not yet invoiced */
 FROM month_amounts AS month_amounts
-LEFT JOIN complete_months AS complete_months
-  ON month_amounts.month_date = complete_months.month_date
+LEFT JOIN gold.dim_month AS dim_month
+  ON month_amounts.month_date = dim_month.month_date
 LEFT JOIN silver.exchange_rates AS exchange_rates
   ON month_amounts.currency = exchange_rates.currency
   AND month_amounts.month_date >= exchange_rates.valid_from

@@ -9,7 +9,12 @@ MODEL (
   description 'One row per activity of the catalogue, as its newest record describes it.',
   grain activity_id,
   tags (silver, engagement),
-  audits (not_null(columns := activity_id), unique_values(columns := activity_id))
+  audits (
+    not_null(columns := activity_id),
+    grain_is_unique(key := activity_id, columns := (
+      activity_id
+    ))
+  )
 );
 
 SELECT

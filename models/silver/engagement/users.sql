@@ -9,7 +9,12 @@ MODEL (
   description 'One row per account, as its newest record describes it.',
   grain user_id,
   tags (silver, engagement),
-  audits (not_null(columns := user_id), unique_values(columns := user_id))
+  audits (
+    not_null(columns := user_id),
+    grain_is_unique(key := user_id, columns := (
+      user_id
+    ))
+  )
 );
 
 SELECT

@@ -11,7 +11,7 @@ MODEL (
   tags (silver, revenue),
   audits (
     not_null(columns := (account_id, created_at, updated_at, valid_from, is_current)),
-    unique_combination_of_columns(columns := (account_id, valid_from)),
+    grain_is_unique(key := account_id, columns := (account_id, valid_from)),
     unique_combination_of_columns(columns := account_id, condition := is_current),
     periods_join(key := account_id)
   )

@@ -11,7 +11,7 @@ MODEL (
   tags (silver, revenue),
   audits (
     not_null(columns := (invoice_id, line_number, amount, tax, is_proration)),
-    unique_combination_of_columns(columns := (invoice_id, line_number)),
+    grain_is_unique(key := invoice_id, columns := (invoice_id, line_number)),
     accepted_range("column" := line_number, min_v := 1)
   )
 );

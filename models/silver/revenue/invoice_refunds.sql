@@ -11,7 +11,7 @@ MODEL (
   tags (silver, revenue),
   audits (
     not_null(columns := (invoice_id, refunded_at, refund_amount, refunded_to_date)),
-    unique_combination_of_columns(columns := (invoice_id, refunded_at))
+    grain_is_unique(key := invoice_id, columns := (invoice_id, refunded_at))
   )
 );
 

@@ -23,7 +23,9 @@ MODEL (
         updated_at
       )
     ),
-    unique_values(columns := invoice_id),
+    grain_is_unique(key := invoice_id, columns := (
+      invoice_id
+    )),
     accepted_values("column" := status, is_in := ('draft', 'open', 'paid', 'void', 'uncollectible'))
   )
 );

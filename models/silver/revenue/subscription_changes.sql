@@ -24,7 +24,7 @@ MODEL (
         updated_at
       )
     ),
-    unique_combination_of_columns(columns := (subscription_id, version)),
+    grain_is_unique(key := subscription_id, columns := (subscription_id, version)),
     accepted_values(
       "column" := status,
       is_in := ('trialing', 'active', 'past_due', 'paused', 'canceled', 'unpaid')

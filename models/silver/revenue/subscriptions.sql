@@ -25,7 +25,7 @@ MODEL (
         is_current
       )
     ),
-    unique_combination_of_columns(columns := (subscription_id, valid_from)),
+    grain_is_unique(key := subscription_id, columns := (subscription_id, valid_from)),
     forall(criteria := (mrr >= 0, is_paying OR mrr = 0)),
     periods_join(key := subscription_id)
   )

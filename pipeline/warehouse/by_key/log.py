@@ -80,17 +80,22 @@ class Log:
         self._cursor.execute(f"CREATE TABLE IF NOT EXISTS {_TABLES} (name TEXT PRIMARY KEY, state TEXT)")
         self._cursor.execute(
             f"CREATE OR REPLACE TABLE {self.keys} AS SELECT 0::BIGINT AS _sequence, 0::BIGINT AS _end_ts, "
-            f"{identifiers(logged)} FROM {self._table} WHERE FALSE"
+            f"TRUE AS _is_changed, {identifiers(logged)} FROM {self._table} WHERE FALSE"
         )
 
-    def add(self, sequence: int, end_ts: int, logged: Sequence[str], rows: str) -> None:
-        """Record the keys of changed rows, and forget those of changes long ago.
+    def add(self, sequence: int, end_ts: int, logged: Sequence[str]) -> None:
+        """Record the computed keys, and forget those of changes long ago.
 
-        Args:
-            rows: name of the table of these rows.
+        The keys are in the temporary table `changed_keys`, the rows that differ in `differing_rows`. Audits look at all
+        of them: a key that should have rows, and has none, does not differ.
         """
+        columns, key = identifiers(logged), identifier(logged[0])
         self._cursor.execute(
-            f"INSERT INTO {self.keys} SELECT DISTINCT {sequence}, {end_ts}, {identifiers(logged)} FROM {rows}"
+            f"INSERT INTO {self.keys} SELECT DISTINCT {sequence}, {end_ts}, TRUE, {columns} FROM temp.differing_rows"
+        )
+        self._cursor.execute(
+            f"INSERT INTO {self.keys} (_sequence, _end_ts, _is_changed, {key}) SELECT {sequence}, {end_ts}, FALSE, key "
+            f"FROM (SELECT key FROM temp.changed_keys EXCEPT SELECT {key} FROM temp.differing_rows)"
         )
         self._cursor.execute(f"DELETE FROM {self.keys} WHERE _sequence <= {sequence - KEPT}")
 
@@ -111,7 +116,8 @@ class Log:
             sequence = int(position[2])
             if state is None or sequence < state.sequence - KEPT:
                 raise UnknownChangesError(self._name)
-            return f"SELECT DISTINCT {identifier(key)} AS key FROM {self.keys} WHERE _sequence > {sequence}"
+            changed = f"_is_changed AND _sequence > {sequence}"
+            return f"SELECT DISTINCT {identifier(key)} AS key FROM {self.keys} WHERE {changed}"
 
         return since
 

@@ -73,19 +73,28 @@ class Sources:
     contracts: Mapping[str, Contract]
 
     def of(
-        self, snapshot: Snapshot, snapshots: Mapping[str, Snapshot], deployable: DeployabilityIndex, key: str
+        self,
+        snapshot: Snapshot,
+        snapshots: Mapping[str, Snapshot],
+        deployable: DeployabilityIndex,
+        query: exp.Query,
+        key: str,
     ) -> list[Source]:
         """The sources of a model, as they are registered and computed now.
 
         Args:
+            query: of the model, over the physical tables; what only its audits read is no source.
             key: the key of the model.
         """
         found = []
+        read_tables = {_parts(table) for table in query.find_all(exp.Table)}
         for parent in sorted(snapshot.parents, key=lambda item: item.name):
             read = snapshots[parent.name]
             if read.is_embedded:  # its query is part of the model's, and what it reads is among the parents
                 continue
             table = exp.to_table(read.table_name(deployable.is_representative(read)), dialect="duckdb")
+            if _parts(table) not in read_tables:
+                continue
             feed = f"{table.db}.{table.name}".removeprefix(BRONZE)
             if read.is_external and feed in self.contracts:
                 found.append(self._feed(table, self.contracts[feed], key))

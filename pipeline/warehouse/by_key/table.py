@@ -74,14 +74,15 @@ class Table:
             return
         with self._transaction():
             sequence = state.sequence
-            if self._differing_rows(narrowed(query, sources, self.declared.key, CHANGED_KEYS)):
+            if self._has_keys():
                 sequence += 1
+                self._find_differing_rows(narrowed(query, sources, self.declared.key, CHANGED_KEYS))
                 key, columns = identifier(self.declared.key), identifiers(self.columns)
                 differing = f"WHERE {key} IN (SELECT {key} FROM differing_rows)"
                 self.cursor.execute(f"DELETE FROM {self._name} {differing}")
                 fresh = f"SELECT {columns} FROM fresh_rows {differing}"
                 self.cursor.execute(f"INSERT INTO {self._name} ({columns}) {fresh}")
-                log.add(sequence, end_ts, self.declared.logged, "differing_rows")
+                log.add(sequence, end_ts, self.declared.logged)
             log.write(replace(state, positions=positions, sequence=sequence, end_ts=newest))
 
     @property
@@ -109,10 +110,11 @@ class Table:
             if 2 * count > rows:
                 raise UnknownChangesError(self.table.name)
 
-    def _differing_rows(self, query: exp.Query) -> bool:
+    def _has_keys(self) -> bool:
+        return self.cursor.execute(f"SELECT 1 FROM {CHANGED_KEYS} LIMIT 1").fetchone() is not None
+
+    def _find_differing_rows(self, query: exp.Query) -> None:
         """Compute `fresh_rows` of the changed keys, and `differing_rows`, theirs and the table's that differ."""
-        if not self.cursor.execute(f"SELECT 1 FROM {CHANGED_KEYS} LIMIT 1").fetchone():
-            return False
         key, columns = identifier(self.declared.key), identifiers(self.columns)
         fresh = f"SELECT {columns} FROM fresh_rows"
         stale = f"SELECT {columns} FROM {self._name} WHERE {key} IN (SELECT key FROM {CHANGED_KEYS})"
@@ -121,7 +123,6 @@ class Table:
             "CREATE OR REPLACE TEMP TABLE differing_rows AS "
             f"({fresh} EXCEPT ALL {stale}) UNION ALL ({stale} EXCEPT ALL {fresh})"
         )
-        return self.cursor.execute("SELECT 1 FROM differing_rows LIMIT 1").fetchone() is not None
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from ingest.errors import ConfigError
+from ingest.ledger import checkpoints as checkpoints_module
 from ingest.ledger import ledger
 from ingest.ledger import objects as known
 from ingest.ledger.entry import Entry
@@ -28,7 +29,7 @@ DAY = dt.date(2026, 1, 2)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "CHECKPOINT_ENTRIES", 3)
-    monkeypatch.setattr(ledger, "KEPT_CHECKPOINTS", 2)
+    monkeypatch.setattr(checkpoints_module, "KEPT_CHECKPOINTS", 2)
     monkeypatch.setattr(known, "GROUP_ROWS", 4)
 
 
@@ -65,7 +66,10 @@ def checkpoints(folder: Path) -> list[str]:
 
 def test_every_position_reads_the_same_with_and_without_checkpoints(tmp_path: Path) -> None:
     states = history(Store(str(tmp_path)), 14)
-    assert checkpoints(tmp_path) == ["12.files.parquet", "12.objects.parquet", "9.files.parquet", "9.objects.parquet"]
+    assert [name for name in checkpoints(tmp_path) if "objects" not in name] == [
+        "12.checkpoint.parquet",
+        "9.checkpoint.parquet",
+    ]
     for _ in range(2):
         log = Ledger(Store(str(tmp_path)), "events")
         for position, state in states.items():
@@ -78,7 +82,7 @@ def test_every_position_reads_the_same_with_and_without_checkpoints(tmp_path: Pa
 
 def test_checkpoint_that_was_cut_short_is_not_used(tmp_path: Path) -> None:
     states = history(Store(str(tmp_path)), 7)
-    (tmp_path / "ledger/events/_checkpoints/00000000000000000006.files.parquet").unlink()
+    (tmp_path / "ledger/events/_checkpoints/00000000000000000006.checkpoint.parquet").unlink()
     assert Ledger(Store(str(tmp_path)), "events").state() == states[7]
 
 
@@ -123,11 +127,11 @@ def test_errors_of_a_damaged_checkpoint_and_entry_state_the_remedy(tmp_path: Pat
     store = Store(str(tmp_path))
     history(store, 8)
     log = Ledger(store, "events")
-    for kind, read in (("objects", lambda: list(log.state().objects)), ("files", log.live_files)):
+    for kind, read in (("objects", lambda: list(log.state().objects)), ("checkpoint", log.live_files)):
         path = max(tmp_path.glob(f"ledger/events/_checkpoints/*.{kind}.parquet"))
         data = path.read_bytes()
         path.write_bytes(data[:-20] + b"x" * 20)
-        with pytest.raises(ConfigError, match=rf"\d\.{kind}\.parquet is damaged .*delete it"):
+        with pytest.raises(ConfigError, match=rf"\.{kind}\.parquet is damaged .*delete it"):
             read()
         path.write_bytes(data)
     entry = tmp_path / "ledger/events/00000000000000000007.parquet"

@@ -123,6 +123,47 @@ def test_object_replaced_after_the_listing_is_not_read(
     assert (outside / "b.json").read_bytes() == b"secret"
 
 
+@pytest.mark.parametrize("deed", list(exchanged(Path(), Path())))
+def test_folder_that_is_kept_open_leads_nowhere_else(
+    bucket: Path, deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listed version may still be read from where it was listed, but nothing that took its place."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "b.json").write_bytes(b"secret")
+    (bucket / "deep/first.json").write_bytes(b"first")
+    monkeypatch.setattr(local, "etag_of", lambda status: "same")
+    landing = Landing(str(bucket))
+    before, listed = landing.find("deep/first.json"), landing.find("deep/b.json")
+    assert before is not None
+    assert listed is not None
+    content = (bucket / "deep/b.json").read_bytes()
+    with landing.reading() as read:
+        assert b"".join(read(before)) == b"first"
+        exchanged(bucket, outside)[deed]()
+        if deed == "link to a folder":  # the folder is still there, under another name
+            assert b"".join(read(listed)) == content
+        else:
+            with pytest.raises(ObjectChanged):
+                list(read(listed))
+
+
+def test_files_read_in_turn_are_those_read_one_by_one(tmp_path: Path) -> None:
+    for place in ("a.json", "x/a.json", "x/y/a.json", "x/b.json", "z.json"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(place)
+    (tmp_path / "link").symlink_to("x")
+    landing = Landing(str(tmp_path))
+    names = ["x/a.json", "x/b.json", "x/y/a.json", "a.json", "link/a.json", "link/b.json", "z.json", "x/a.json"]
+    open_before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+    with landing.reading() as read:
+        for name in names:
+            version = landing.find(name)
+            assert version is not None
+            assert b"".join(read(version)).decode() == name.replace("link", "x")
+    assert not open_before or len(list(Path("/proc/self/fd").iterdir())) == open_before
+
+
 def test_keys_never_leave_the_bucket(bucket: Path, tmp_path: Path) -> None:
     (tmp_path / "landing" / "secret").touch()
     landing = Landing(str(bucket))

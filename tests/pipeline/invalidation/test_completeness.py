@@ -153,5 +153,5 @@ def test_the_newest_object_is_read_from_checkpoints_too(clocked: Clocked, monkey
     clocked.home.ingest()
     clocked.put(-2.0, "3.json", event("e4", "2026-02-01"))
     clocked.home.ingest()
-    assert list(Path(clocked.home.options.lake_uri).glob("ledger/events/_checkpoints/*.files.parquet"))
+    assert list(Path(clocked.home.options.lake_uri).glob("ledger/events/_checkpoints/*.checkpoint.parquet"))
     assert clocked.judge(1.1) == completeness.Verdict()

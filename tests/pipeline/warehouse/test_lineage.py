@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmesh import Context
@@ -11,6 +12,7 @@ from sqlmesh.core.lineage import column_dependencies
 
 from pipeline.access.classes import Reach
 from pipeline.warehouse import lineage as module
+from pipeline.warehouse.cache import fingerprint
 from pipeline.warehouse.lineage import FILE, Edge, Lineage, lineage_of
 from pipeline.warehouse.project import plain_name
 from tests.classed import classed_project, model
@@ -116,6 +118,25 @@ def test_columns_of_what_is_read_are_part_of_the_key(tmp_path: Path, computed: l
     other = {"gold.a": "SELECT 'x' AS place", "gold.b": "SELECT 'y' AS team"}
     assert loaded(tmp_path, models | one).sources("gold.joined.team")[0].source == "gold.a.team"
     assert loaded(tmp_path, models | other).sources("gold.joined.team")[0].source == "gold.b.team"
+
+
+def reversed_tables(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with its tables in the opposite order, and columns in theirs."""
+    if not all(isinstance(below, dict) for below in schema.values()):
+        return schema
+    return {name: reversed_tables(schema[name]) for name in reversed(schema)}
+
+
+def test_order_in_which_sqlmesh_lists_parents_does_not_matter(tmp_path: Path) -> None:
+    """It is that of a set of names, another in each process."""
+    both = "SELECT a.team AS team, b.n AS n FROM silver.people AS a JOIN gold.teams AS b ON a.team = b.team"
+    with classed_project(tmp_path, MODELS | {"gold.both": both}) as context:
+        found = next(item for item in context.models.values() if item.name == "gold.both")
+        before, listed = fingerprint(found, "1"), json.dumps(found.mapping_schema)
+        found.set_mapping_schema(reversed_tables(found.mapping_schema))
+        assert json.dumps(found.mapping_schema) != listed
+        assert fingerprint(found, "1") == before
+        assert fingerprint(found, "2") != before
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"silver.people": 1}', '{"silver.people": {"key": "x"}}'])
