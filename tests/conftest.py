@@ -33,6 +33,7 @@ LONG = (
         "pipeline/portal/test_pages",
         "pipeline/serving/",
         "pipeline/state/",
+        "pipeline/warehouse/by_key/test_revenue_",
     ),
     *(f"pipeline/invalidation/test_{name}" for name in ("completeness", "late_", "unchanged")),
 )

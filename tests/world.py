@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlmesh import Context
+from sqlmesh.core.snapshot import DeployabilityIndex
 
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
@@ -105,14 +106,20 @@ class World:
         return done
 
 
-def queries(context: Context) -> list[tuple[str, str]]:
+def queries(context: Context, environment: str = "prod") -> list[tuple[str, str]]:
     """(table, query) of every model without dates of its own, each with the columns of the model in order."""
+    promoted = context.state_reader.get_environment(environment)
+    assert promoted
+    snapshots = context.state_reader.get_snapshots(promoted.snapshots)
+    deployable = DeployabilityIndex.create(snapshots) if environment != "prod" else DeployabilityIndex.all_deployable()
+    by_name = {snapshot.name: snapshot for snapshot in snapshots.values()}
     found = []
-    for snapshot in context.snapshots.values():
+    for snapshot in snapshots.values():
         if snapshot.is_model and (snapshot.model.kind.is_full or snapshot.model.kind.is_custom):
             names = ", ".join(f'"{name}"' for name in snapshot.model.columns_to_types_or_raise)
-            query = snapshot.model.render_query_or_raise(snapshots=context.snapshots).sql("duckdb")
-            found.append((f"SELECT {names} FROM {snapshot.table_name()}", f"SELECT {names} FROM ({query})"))
+            query = snapshot.model.render_query_or_raise(snapshots=by_name, deployability_index=deployable)
+            table = snapshot.table_name(deployable.is_representative(snapshot))
+            found.append((f"SELECT {names} FROM {table}", f"SELECT {names} FROM ({query.sql('duckdb')})"))
     return found
 
 

@@ -64,8 +64,8 @@ def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
         ConfigError, RetriableError: the lake cannot be read.
     """
     known = list(contracts().values())
-    seen = seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))
     intact = [contract for contract in known if contract.feed not in lost]
+    seen = seen_without_objects(lake, (contract.feed for contract in intact), dt.datetime.now(dt.UTC))
     return [
         "CREATE SCHEMA IF NOT EXISTS operations",
         f"CREATE TABLE IF NOT EXISTS operations.runs ({_typed(RUNS)})",

@@ -35,7 +35,7 @@ from pipeline.warehouse.spark.bronze import register, register_files
 from pipeline.warehouse.spark.session import configure, install
 from tests.engagement import cycle, expected, gold, play, plays, seen
 from tests.handle import verify_feed
-from tests.home import Home
+from tests.home import Home, copy_project, use_project
 from tests.spark.conftest import spark
 from tests.spark.engines import plain
 
@@ -350,6 +350,29 @@ def arrive(home: Home, dice: random.Random) -> None:
             home.put(
                 "users", f"{user}-{dice.random()}.json", {"user_id": user, "country_code": dice.choice(("fr", "us"))}
             )
+
+
+def test_a_table_by_key_is_computed_as_a_whole(
+    spark_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN a table of the kind, planned, and then computed after records changed."""
+    home, folder = spark_home, copy_project(tmp_path / "project")
+    for path in [*folder.glob("models/**/*.sql"), *folder.glob("audits/*.sql")]:
+        if path.name != "users.sql" and (path.parent.name != "audits" or "standalone TRUE" in path.read_text()):
+            path.unlink()
+    config = folder / "config.yaml"  # without the rule that wants what is declared of removed models
+    config.write_text(config.read_text().replace("    - personalcolumnsdeclared\n", ""))
+    use_project(folder, monkeypatch)
+    users = "SELECT user_id, country_code FROM silver.users ORDER BY user_id"
+    home.put("users", "1.json", *({"user_id": name, "country_code": "fr"} for name in ("u1", "u2")))
+    home.ingest()
+    home.plan()
+    assert home.rows(users) == [("u1", "fr"), ("u2", "fr")]
+
+    home.put("users", "2.json", {"user_id": "u2", "country_code": "de"}, {"user_id": "u3", "country_code": "it"})
+    home.ingest()
+    assert home.run() == "SUCCESS"
+    assert home.rows(users) == [("u1", "fr"), ("u2", "de"), ("u3", "it")]
 
 
 @pytest.mark.slow  # minutes: `make spark`

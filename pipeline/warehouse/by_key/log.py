@@ -83,13 +83,15 @@ class Log:
             f"TRUE AS _is_changed, {identifiers(logged)} FROM {self._table} WHERE FALSE"
         )
 
-    def add(self, sequence: int, end_ts: int, logged: Sequence[str]) -> None:
+    def add(self, sequence: int, interval: tuple[int, int], logged: Sequence[str]) -> None:
         """Record the computed keys, and forget those of changes long ago.
+
+        Those of the interval are kept, however many: it is computed and audited again until its audits pass.
 
         The keys are in the temporary table `changed_keys`, the rows that differ in `differing_rows`. Audits look at all
         of them: a key that should have rows, and has none, does not differ.
         """
-        columns, key = identifiers(logged), identifier(logged[0])
+        columns, key, (start_ts, end_ts) = identifiers(logged), identifier(logged[0]), interval
         self._cursor.execute(
             f"INSERT INTO {self.keys} SELECT DISTINCT {sequence}, {end_ts}, TRUE, {columns} FROM temp.differing_rows"
         )
@@ -97,7 +99,7 @@ class Log:
             f"INSERT INTO {self.keys} (_sequence, _end_ts, _is_changed, {key}) SELECT {sequence}, {end_ts}, FALSE, key "
             f"FROM (SELECT key FROM temp.changed_keys EXCEPT SELECT {key} FROM temp.differing_rows)"
         )
-        self._cursor.execute(f"DELETE FROM {self.keys} WHERE _sequence <= {sequence - KEPT}")
+        self._cursor.execute(f"DELETE FROM {self.keys} WHERE _sequence <= {sequence - KEPT} AND _end_ts <= {start_ts}")
 
     def drop(self) -> None:
         """Forget the table."""

@@ -82,7 +82,7 @@ class Table:
                 self.cursor.execute(f"DELETE FROM {self._name} {differing}")
                 fresh = f"SELECT {columns} FROM fresh_rows {differing}"
                 self.cursor.execute(f"INSERT INTO {self._name} ({columns}) {fresh}")
-                log.add(sequence, end_ts, self.declared.logged)
+                log.add(sequence, interval, self.declared.logged)
             log.write(replace(state, positions=positions, sequence=sequence, end_ts=newest))
 
     @property

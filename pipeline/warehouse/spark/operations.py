@@ -75,8 +75,10 @@ def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) 
             names = [path for path in paths if path.startswith(layer)]
             if names:
                 rejects += _rejects(warehouse, contract.feed, lake.uri, names, is_discarded)
+    intact = (contract.feed for contract in known if contract.feed not in lost)
+    seen = seen_without_objects(lake, intact, dt.datetime.now(dt.UTC))
     for name, parts in (
-        ("feeds", [_spark(feeds_query(known, seen_without_objects(lake, contracts(), dt.datetime.now(dt.UTC))))]),
+        ("feeds", [_spark(feeds_query(known, seen))]),
         ("objects", objects or [_spark(empty_query(OBJECTS))]),
         ("quarantine", rejects or [_spark(empty_query(QUARANTINE))]),
     ):

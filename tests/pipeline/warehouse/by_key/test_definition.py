@@ -60,7 +60,7 @@ def test_other_kinds_declare_nothing() -> None:
 def test_a_model_in_python_is_refused() -> None:
     kind = CustomKind(dialect="duckdb", materialization="by_key", materialization_properties=exp.Tuple(expressions=[]))
     python = create_python_model("silver.python", "execute", {}, kind=kind, columns={"a": "int"})
-    with pytest.raises(ConfigError, match="silver.python: kind by_key expects a SQL model"):
+    with pytest.raises(ConfigError, match=r"silver\.python: kind by_key expects a SQL model"):
         by_key(python)
 
 

@@ -18,7 +18,7 @@ from sqlglot import exp, parse_one
 from pipeline.warehouse.by_key import log as log_module
 from pipeline.warehouse.by_key import table as table_module
 from pipeline.warehouse.by_key.definition import ByKey
-from pipeline.warehouse.by_key.log import Log, UnknownChangesError
+from pipeline.warehouse.by_key.log import Log, State, UnknownChangesError
 from pipeline.warehouse.by_key.sources import Position, Source
 from pipeline.warehouse.by_key.table import DAY_MS, Table
 
@@ -27,6 +27,7 @@ COLUMNS = "k TEXT, g TEXT, v INT, l INT[], r STRUCT(a INT, b TEXT)"
 
 
 KEPT = 4
+KEYS = [*(f"k{number}" for number in range(10)), "new", "none"]
 
 
 class Killed(BaseException):
@@ -66,7 +67,6 @@ class World:
 
     cursor: Cursor
     query: str = "SELECT source.k, source.g, source.v, source.l, source.r FROM db.s.source AS source"
-    declared: ByKey = ByKey("k", ("k", "g"))
     definition: str = "d"
     position: int = 0
     changed: list[tuple[int, str | None]] = field(default_factory=list)
@@ -97,7 +97,7 @@ class World:
         interval = options.pop("interval", (self.end - DAY_MS, self.end))
         sources = options.pop("sources", None) or [self.source()]
         columns = list("kgvlr")
-        Table(self.cursor, TARGET, columns, self.declared, self.definition).compute(
+        Table(self.cursor, TARGET, columns, ByKey("k", ("k", "g")), self.definition).compute(
             query, sources, interval, replace_all
         )
 
@@ -105,9 +105,24 @@ class World:
     def log(self) -> Log:
         return Log(self.cursor, TARGET)
 
+    def state(self) -> State:
+        """What is recorded of the table."""
+        state = self.log.read()
+        assert state
+        return state
+
     def logged(self) -> set[tuple[Any, ...]]:
-        """(change, key, value of the logged column)."""
-        return set(self.cursor.execute(f"SELECT _sequence, k, g FROM {self.log.keys}").fetchall())
+        """(change, key, value of the logged column) of rows that changed."""
+        rows = self.cursor.execute(f"SELECT _sequence, k, g FROM {self.log.keys} WHERE _is_changed")
+        return set(rows.fetchall())
+
+    def audited(self, start_ts: int) -> set[str] | None:
+        """Keys that an audit of an interval looks at; None for all."""
+        condition = self.log.condition("target.k", "k", start_ts)
+        if condition is None:
+            return None
+        rows = self.cursor.execute(f"SELECT k FROM (SELECT UNNEST($1) AS k) AS target WHERE {condition}", [KEYS])
+        return {key for (key,) in rows.fetchall()}
 
     def is_right(self) -> bool:
         """Whether the table has the rows of its query."""
@@ -170,7 +185,11 @@ def test_rows_of_changed_keys_are_computed_and_logged(
     world.change(statement, "k1", "k2", "new")  # k2 is named, but did not change
     assert by_key(world)
     assert world.logged() == logged
-    assert (world.log.read() or pytest.fail()).sequence == bool(logged)
+    assert world.audited(world.end) == set()
+    world.end += DAY_MS
+    world.change("SELECT 1", "k3")
+    assert by_key(world)
+    assert world.audited(world.end - DAY_MS) == {"k3"}
 
 
 def test_one_of_two_equal_rows_disappears(world: World) -> None:
@@ -186,7 +205,7 @@ def test_positions_advance_although_nothing_differs(world: World) -> None:
     assert by_key(world)
     state = world.log.read()
     assert state
-    assert (state.sequence, state.positions) == (0, {"s.source": ["feed", "shape", 1]})
+    assert (world.logged(), state.positions) == (set(), {"s.source": ["feed", "shape", 1]})
 
 
 def test_without_a_change_nothing_is_written_but_the_state(world: World) -> None:
@@ -265,7 +284,7 @@ def test_an_interval_of_the_past_is_computed_as_a_whole(world: World) -> None:
     world.cursor.execute("UPDATE s.target SET v = 0")
     world.compute(interval=(world.end - 3 * DAY_MS, world.end - 2 * DAY_MS))
     assert (world.wholes, world.is_right()) == (2, True)
-    assert (world.log.read() or pytest.fail()).end_ts == world.end  # so the last day is no news
+    assert world.state().end_ts == world.end  # so the last day is no news
     assert by_key(world)
 
 
@@ -386,7 +405,7 @@ def test_a_key_that_moves_is_computed_where_it_was_and_where_it_is(world: World)
     compute()
     assert wholes() == 1
     log = Log(world.cursor, CHILD)
-    found = world.cursor.execute(f"SELECT _sequence, g FROM {log.keys}").fetchall()
+    found = world.cursor.execute(f"SELECT _sequence, g FROM {log.keys} WHERE _is_changed").fetchall()
     assert sorted(found) == [(1, "g1"), (1, "g2"), (2, "g2")]
 
 
@@ -404,6 +423,7 @@ def test_a_child_that_missed_too_many_changes_is_computed_as_a_whole(world: Worl
     compute, wholes = child(world)
     compute()
     for number in range(KEPT + 1):
+        world.end += DAY_MS
         key = "k1" if number else "k0"
         world.change(f"UPDATE s.source SET v = {100 + number} WHERE k = '{key}'", key)
         world.compute()
@@ -427,13 +447,42 @@ def test_a_child_notices_that_a_table_was_dropped_and_computed_anew(world: World
     assert wholes() == 2
 
 
-def test_logged_columns_may_have_any_name(cursor: Cursor) -> None:
-    cursor.execute('CREATE TABLE s.odd AS SELECT 1 AS "sequence", 2 AS end_ts, 3 AS "key", 4 AS "order"')
-    log = Log(cursor, exp.to_table("db.s.odd"))
+def test_audits_look_at_all_keys_that_were_computed_in_their_interval_or_later(world: World) -> None:
+    """Also at those without a row that differs, and at all rows in the interval of a computation as a whole."""
+    first = world.end - DAY_MS
+    assert world.audited(first) is None
+    world.end += DAY_MS
+    assert world.audited(first + DAY_MS) == set()
+    world.change("UPDATE s.source SET v = 7 WHERE k = 'k1'", "k1", "none")
+    assert by_key(world)
+    assert world.audited(first + DAY_MS) == {"k1", "none"}
+    world.end += DAY_MS
+    world.change("UPDATE s.source SET v = 7 WHERE k = 'k2'", "k2")
+    assert by_key(world)
+    assert world.audited(first + 2 * DAY_MS) == {"k2"}
+    assert world.audited(first + DAY_MS) == {"k1", "k2", "none"}
+
+
+def test_keys_of_an_interval_whose_audits_fail_are_kept_however_often_it_is_computed(world: World) -> None:
+    world.end += DAY_MS
+    world.change("UPDATE s.source SET v = -1 WHERE k = 'k1'", "k1")
+    assert by_key(world)
+    for _ in range(KEPT + 2):
+        world.change("UPDATE s.source SET v = v + 1 WHERE k = 'k2'", "k2")
+        assert by_key(world)
+    assert world.audited(world.end - DAY_MS) == {"k1", "k2"}
+
+
+def test_logged_columns_may_have_any_name(world: World) -> None:
+    world.cursor.execute('CREATE TABLE s.odd AS SELECT 1 AS "sequence", 2 AS end_ts, 3 AS "key", 4 AS "order"')
+    for name, rows in (("differing_rows", "SELECT * FROM s.odd"), ("changed_keys", "SELECT 9 AS key")):
+        world.cursor.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {rows}")
+    log = Log(world.cursor, exp.to_table("db.s.odd"))
     names = ["key", "sequence", "end_ts", "order"]
     log.begin(names)
-    log.add(5, 7, names, "s.odd")
-    assert cursor.execute(f"FROM {log.keys}").fetchall() == [(5, 7, 3, 1, 2, 4)]
+    log.add(5, (6, 7), names)
+    rows = {(5, 7, True, 3, 1, 2, 4), (5, 7, False, 9, None, None, None)}
+    assert set(world.cursor.execute(f"FROM {log.keys}").fetchall()) == rows
 
 
 if __name__ == "__main__":
