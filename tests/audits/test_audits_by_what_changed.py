@@ -96,7 +96,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         home.put("activities", "2.json", {"activity_id": "a1", "name": "other", "type": "game"})
         home.put("accounts", "2.json", account("a1", f"{LATE}T00:00:00Z", country_code="fr"))
         home.put("subscriptions", "2.json", change("s1", 2, f"{LATE}T00:00:00Z", quantity=2))
-        home.put("invoices", "2.json", invoice("i1", "2026-02-03T00:00:00Z", amount_refunded=119))
+        home.put("invoices", "2.json", invoice("i1", "2026-02-25T00:00:00Z", amount_refunded=1190))
         home.put("events", "2.json", play("late", LATE))
         home.ingest()
         context = home.context()
