@@ -25,8 +25,14 @@ FIRST, HISTORIES = int(os.environ.get("HISTORY", "1")), int(os.environ.get("HIST
 def test_tables_have_the_rows_of_their_queries(revenue_lake: Home, home: Home, seed: int) -> None:
     world = Revenue(copy_home(revenue_lake, home), seed)
     arrivals = {
-        **{world.day: 3, world.records: 6, world.user: 1, world.again: 1, world.overwrite: 4, world.drop: 1},
-        **{world.maintain: 3, world.load: 3},
+        world.day: 3,
+        world.records: 6,
+        world.user: 1,
+        world.again: 1,
+        world.overwrite: 4,
+        world.drop: 1,
+        world.maintain: 3,
+        world.load: 3,
     }
     computations = {world.cycle: 4, world.run: 1, world.fail: 2, world.block: 1}
     killed = world.dice.randrange(ROUNDS)
