@@ -15,7 +15,7 @@ from ingest.limits import DEFAULT, Limits
 from ingest.records.parts import Broken, LongLine, LongRecord, ObjectEnd, Part, Piece, Unread, WholeObject
 from ingest.records.waiting import Waiting
 from ingest.storage.landing import Landing
-from ingest.storage.objects import BLOCK_BYTES, ObjectChanged, StoredObject
+from ingest.storage.objects import BLOCK_BYTES, ObjectChanged
 
 MAX_CONSECUTIVE_STUCK = 8
 KEPT_BYTES = 64 << 10
@@ -43,16 +43,16 @@ def fetch(landing: Landing, waiting: Iterable[Waiting], limits: Limits = DEFAULT
     its turn comes, and raises its errors then.
     """
 
-    def whole(item: Waiting, read: Callable[[StoredObject], Iterator[bytes]] = landing.read) -> _Blocks:
+    def whole(item: Waiting) -> _Blocks:
         try:
-            return list(read(item.version))
+            return list(landing.read(item.version))
         except (ObjectChanged, LakemeshError) as reason:
             return reason
 
     if landing.root is not None:
-        with landing.reading() as read:
+        with landing.reading_in_turn():
             for index, item in enumerate(waiting):
-                yield index, (landing.read(item.version) if _is_large(item) else whole(item, read))
+                yield index, (landing.read(item.version) if _is_large(item) else whole(item))
         return
 
     ahead: deque[tuple[int, int, Future[_Blocks] | Iterator[bytes]]] = deque()

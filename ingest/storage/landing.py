@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pyarrow as pa
@@ -78,9 +78,9 @@ class Landing(Store):
         """
         return self.kind.read(version)
 
-    def reading(self) -> AbstractContextManager[Callable[[StoredObject], Iterator[bytes]]]:
-        """Return `read` for many objects in turn, by one thread; cheaper for objects that lie next to each other."""
-        return self.kind.reading()
+    def reading_in_turn(self) -> AbstractContextManager[None]:
+        """Make `read` cheaper for objects that lie next to each other, while one thread alone reads."""
+        return self.kind.reading_in_turn()
 
     def remove(self, version: StoredObject) -> bool:
         """Delete an object if it still has this version; False if it has another one or is absent.

@@ -6,9 +6,8 @@ import datetime as dt
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,7 @@ class Disk(Kind):
         self._folder_mode = options.lake_folder_mode if folder_mode is None and options else folder_mode
         self._made: set[Path] = set()
         self._opened: LocalStore | None = None
+        self._reader: FolderReader | None = None
 
     @property
     def _store(self) -> LocalStore:
@@ -172,18 +172,9 @@ class Disk(Kind):
 
     def read(self, version: StoredObject) -> Iterator[bytes]:
         """See Kind."""
-        return self._read(version, partial(local.open_file, str(self.root)))
-
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[StoredObject], Iterator[bytes]]]:
-        """See Kind."""
-        with FolderReader(str(self.root)) as reader:
-            yield lambda version: self._read(version, reader.open)
-
-    def _read(self, version: StoredObject, open_file: Callable[[str], int]) -> Iterator[bytes]:
-        """Yield the bytes of a version from a file opened by its key."""
         try:
-            file = open_file(version.key)
+            reader = self._reader
+            file = reader.open(version.key) if reader else local.open_file(str(self.root), version.key)
             try:
                 status = os.fstat(file)
                 if not stat.S_ISREG(status.st_mode) or local.etag_of(status) != version.etag:
@@ -205,6 +196,15 @@ class Disk(Kind):
             if error.errno in _VANISHED:
                 raise ObjectChanged(version.key) from None
             raise local_error(error, Path(f"{self.root}/{version.key}")) from error
+
+    @contextmanager
+    def reading_in_turn(self) -> Iterator[None]:
+        """See Kind; the folder of the last file stays open."""
+        with FolderReader(str(self.root)) as self._reader:
+            try:
+                yield
+            finally:
+                self._reader = None
 
     def remove(self, version: StoredObject) -> bool:
         """See Kind; of a link, the link is deleted."""

@@ -1,6 +1,9 @@
 MODEL (
   name gold.dim_account,
-  kind FULL, /* Like silver.accounts: a late version changes the periods of its neighbours */
+  kind CUSTOM (
+    materialization 'by_key',
+    materialization_properties (key = account_id)
+  ), /* Like silver.accounts: a late version changes the periods of its neighbours */
   cron '@daily',
   owner revenue,
   description 'One row per version of a customer, with its validity period and without personal data.',
@@ -8,7 +11,7 @@ MODEL (
   tags (gold, revenue),
   audits (
     not_null(columns := (account_key, account_id, valid_from, is_current)),
-    unique_values(columns := account_key),
+    grain_is_unique(key := account_id, columns := (account_id, account_key)),
     unique_combination_of_columns(columns := account_id, condition := is_current),
     periods_join(key := account_id)
   )

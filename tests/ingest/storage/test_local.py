@@ -138,14 +138,14 @@ def test_folder_that_is_kept_open_leads_nowhere_else(
     assert before is not None
     assert listed is not None
     content = (bucket / "deep/b.json").read_bytes()
-    with landing.reading() as read:
-        assert b"".join(read(before)) == b"first"
+    with landing.reading_in_turn():
+        assert b"".join(landing.read(before)) == b"first"
         exchanged(bucket, outside)[deed]()
         if deed == "link to a folder":  # the folder is still there, under another name
-            assert b"".join(read(listed)) == content
+            assert b"".join(landing.read(listed)) == content
         else:
             with pytest.raises(ObjectChanged):
-                list(read(listed))
+                list(landing.read(listed))
 
 
 def test_files_read_in_turn_are_those_read_one_by_one(tmp_path: Path) -> None:
@@ -156,11 +156,11 @@ def test_files_read_in_turn_are_those_read_one_by_one(tmp_path: Path) -> None:
     landing = Landing(str(tmp_path))
     names = ["x/a.json", "x/b.json", "x/y/a.json", "a.json", "link/a.json", "link/b.json", "z.json", "x/a.json"]
     open_before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
-    with landing.reading() as read:
+    with landing.reading_in_turn():
         for name in names:
             version = landing.find(name)
             assert version is not None
-            assert b"".join(read(version)).decode() == name.replace("link", "x")
+            assert b"".join(landing.read(version)).decode() == name.replace("link", "x")
     assert not open_before or len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 

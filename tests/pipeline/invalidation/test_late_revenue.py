@@ -8,9 +8,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingest.settings import settings
+from ingest.settings import PROJECT, settings
 from tests.engagement import cycle, play
-from tests.home import Home
+from tests.home import Home, copy_home, template
 
 MRR = "gold.fct_mrr_daily"
 TABLES = (
@@ -59,25 +59,34 @@ def invoice(invoice_id: str, updated_at: str, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-@pytest.fixture
-def business(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Two customers since January, one of whom left in March; planned and up to date."""
+    with pytest.MonkeyPatch.context() as patch, template(tmp_path_factory.mktemp("business"), PROJECT) as home:
+        patch.setenv("LAKE_START", "2026-01-01")
+        settings.cache_clear()
+        home.put("accounts", "1.json", account("a1", "2026-01-01T00:00:00Z"), account("a2", "2026-01-01T00:00:00Z"))
+        home.put(
+            "subscriptions",
+            "1.json",
+            change("s1", 1, "2026-01-05T00:00:00Z"),
+            change("s1", 3, "2026-03-05T00:00:00Z", quantity=3),
+            change("s2", 1, "2026-01-09T00:00:00Z", account_id="a2", currency="USD"),
+            change("s2", 2, "2026-03-09T00:00:00Z", account_id="a2", currency="USD", status="canceled"),
+        )
+        home.put("invoices", "1.json", invoice("i1", "2026-01-31T00:00:00Z"))
+        home.ingest()
+        home.plan()
+        assert home.missing() == {}
+    return home
+
+
+@pytest.fixture
+def business(planned: Home, home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A copy of that business."""
     monkeypatch.setenv("LAKE_START", "2026-01-01")
     settings.cache_clear()
-    home.put("accounts", "1.json", account("a1", "2026-01-01T00:00:00Z"), account("a2", "2026-01-01T00:00:00Z"))
-    home.put(
-        "subscriptions",
-        "1.json",
-        change("s1", 1, "2026-01-05T00:00:00Z"),
-        change("s1", 3, "2026-03-05T00:00:00Z", quantity=3),
-        change("s2", 1, "2026-01-09T00:00:00Z", account_id="a2", currency="USD"),
-        change("s2", 2, "2026-03-09T00:00:00Z", account_id="a2", currency="USD", status="canceled"),
-    )
-    home.put("invoices", "1.json", invoice("i1", "2026-01-31T00:00:00Z"))
-    home.ingest()
-    home.plan()
-    assert home.missing() == {}
-    return home
+    return copy_home(planned, home)
 
 
 def rebuilt(home: Home, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Any, ...]]]:

@@ -11,6 +11,7 @@ import pytest
 from sqlmesh import Context
 
 from ingest.settings import read_settings
+from pipeline.releases.audits import EVERYTHING
 from pipeline.releases.export import describe_table
 from pipeline.releases.release import Release, ReleaseTable
 from pipeline.releases.rollups import Rollup, rollup
@@ -142,13 +143,17 @@ def test_rows_equal_the_view_and_only_affected_parts_are_written(seed: int, clea
 
 
 @pytest.mark.parametrize("name", ["weekly", "monthly", "yearly"])
-def test_audits_of_the_projects_rollups_check_all_of_their_rows(project: Context, name: str) -> None:
-    """Late data changes old periods, and a new version changes all of them."""
+def test_rollups_of_the_project_are_audited_by_their_groups_and_against_the_days(project: Context, name: str) -> None:
+    """A run checks the groups of all periods, late data included; the pass over everything sums them all."""
     model = project.get_model(f"gold.activity_engagement_metrics_{name}", raise_if_missing=True)
-    assert {audit.name for audit, _ in model.audits_with_args} == {"not_null", "accepted_range"}
-    assert all("condition" not in arguments for _, arguments in model.audits_with_args)
+    groups = {f"{name.removesuffix('ly')}_date", "subscription_status"}
+    ((audit, arguments),) = model.audits_with_args
+    assert (audit.name, "condition" in arguments) == ("not_null", False)
     described = describe_table(model.fqn, "1", model, {"gold.activity_engagement_metrics"})
-    assert {f"{name.removesuffix('ly')}_date", "activities_played"} <= set(described.not_null)
+    assert set(described.not_null) == groups
+    total = project.standalone_audits["assert_rollups_add_up"]
+    assert total.defaults["scope"].name == EVERYTHING
+    assert model.fqn in total.depends_on
 
 
 def test_another_query_or_version_is_rewritten_completely(clean_settings: Path) -> None:

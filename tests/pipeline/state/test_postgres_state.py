@@ -33,7 +33,7 @@ from pipeline.releases.release import Releases
 from pipeline.state.opening import state_database
 from tests.conftest import settings_of
 from tests.handle import ingest_all
-from tests.home import PostgresHome, copy_home
+from tests.home import PostgresHome, copy_home, use_project
 from tests.postgres_server import Postgres
 
 GOLD = "gold.activity_engagement_metrics"
@@ -53,11 +53,14 @@ def event(name: str, day: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def planned(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> PostgresHome:
+def planned(
+    postgres_server: Postgres, engagement_project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> PostgresHome:
     """Three days, planned and up to date; each test starts with a copy."""
     folder = tmp_path_factory.mktemp("planned")
     (folder / "dotenv").touch()
     with pytest.MonkeyPatch.context() as environment, settings_of(environment, folder, postgres_server, "planned"):
+        use_project(engagement_project, environment)
         home = PostgresHome(postgres_server, "planned")
         home.put("users", "u.json", {"user_id": "u1", "country_code": "fr"})
         home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
@@ -68,7 +71,7 @@ def planned(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def shared(planned: PostgresHome, postgres_home: PostgresHome) -> PostgresHome:
+def shared(planned: PostgresHome, postgres_home: PostgresHome, engagement: Path) -> PostgresHome:
     """Three days, planned and up to date."""
     copy_home(planned, postgres_home)
     postgres_home.server.sql("postgres", f"DROP DATABASE {postgres_home.database}")
