@@ -110,7 +110,6 @@ def test_one_changed_invoice_among_many_is_computed_alone(revenue: Revenue, coun
     lake = Lake(revenue.home.options)
     maintain(lake, contracts().values(), dt.timedelta(0))
     revenue.day()
-    revenue.cycle()
     revenue.run()
 
     # THEN nothing is computed
@@ -165,7 +164,7 @@ def test_forward_only_change_is_computed_as_a_whole_in_its_environment_and_in_pr
     revenue.home.plan(forward_only=True)
     revenue.put("invoices", invoice("n2"))
     revenue.cycle()
-    assert counted.wholes == dict.fromkeys(READERS, 1) | {"invoices": 2}
+    assert counted.wholes == dict.fromkeys(READERS, 2)
 
 
 def test_restated_tables_are_computed_as_a_whole(revenue: Revenue, counted: Counted) -> None:
@@ -180,22 +179,16 @@ def test_restated_tables_are_computed_as_a_whole(revenue: Revenue, counted: Coun
     assert counted.wholes == dict.fromkeys(READERS, 1)
 
 
-def test_tables_follow_bronze_while_its_ledger_is_lost(revenue: Revenue, counted: Counted) -> None:
-    """GIVEN loads that no table has seen, and then a ledger without its first entry."""
-    revenue.put("invoices", invoice("n1"))
-    revenue.put("accounts", revenue.account())
-    revenue.load()
-    revenue.put("invoices", invoice("n2"))
-    revenue.run()
+def test_tables_follow_bronze_while_its_ledger_is_lost(revenue: Revenue) -> None:
+    """GIVEN a ledger without its first entry, so that bronze shows what it showed before."""
     entry = next(Path(revenue.home.options.lake_uri).glob("ledger/invoices/*1.parquet"))
     away = entry.rename(entry.with_suffix(".away"))
 
-    revenue.day()
-    revenue.run()
     revenue.day()
     revenue.run()
     revenue.check()
 
     # WHEN it is restored
     away.rename(entry)
+    revenue.put("invoices", invoice("n1"))
     revenue.cycle()
