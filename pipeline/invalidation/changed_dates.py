@@ -169,30 +169,24 @@ def _changed_versions(
     moved_keys = ", ".join(f"bronze.{dotted(path)} AS key_{number}" for number, path in enumerate(contract.key))
     same = " AND ".join(f"bronze.{dotted(path)} = moved.key_{number}" for number, path in enumerate(contract.key))
     names = identifiers(column.name for column in contract.columns)
-    added_rows = f"SELECT * FROM ({bronze_query(contract, lake_uri, added)})"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE moved AS SELECT DISTINCT {moved_keys} "
         f"FROM ({bronze_query(contract, lake_uri, [*added, *removed])}) AS bronze"
     )
 
-    def find_latest(table: str, rows: str) -> None:
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS "
+    def latest(rows: str) -> str:
+        return (
             f"SELECT bronze.* FROM ({rows}) AS bronze SEMI JOIN moved ON {same} "
             f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {latest_first(contract)}) = 1"
         )
 
-    find_latest("versions_before", bronze_query(contract, lake_uri, before.bronze_files()))
-    find_latest(
-        "versions_after",
-        bronze_query(contract, lake_uri, after.bronze_files())
-        if removed
-        else f"{added_rows} UNION ALL SELECT * FROM versions_before",
-    )
-    earlier, later = (f"SELECT {names} FROM versions_{when}" for when in ("before", "after"))
+    earlier = latest(bronze_query(contract, lake_uri, before.bronze_files()))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE versions_before AS {earlier}")
+    rows = f"SELECT * FROM ({bronze_query(contract, lake_uri, added)}) UNION ALL SELECT * FROM versions_before"
+    later = latest(bronze_query(contract, lake_uri, after.bronze_files()) if removed else rows)
+    was, is_now = (f"SELECT {names} FROM {found}" for found in ("versions_before", f"({later})"))
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE changed_versions AS "
-        f"({earlier} EXCEPT {later}) UNION ALL ({later} EXCEPT {earlier})"
+        f"CREATE OR REPLACE TEMP TABLE changed_versions AS ({was} EXCEPT {is_now}) UNION ALL ({is_now} EXCEPT {was})"
     )
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE changed_keys AS "
