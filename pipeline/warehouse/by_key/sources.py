@@ -197,14 +197,15 @@ def narrowed(query: exp.Query, sources: Iterable[Source], key: str, keys: str) -
         keys: name of a table with a column `key`, which no name in the query may hide.
     """
     tables = {_parts(source.table) for source in sources if source.is_narrowed}
-    condition = f"{identifier(key)} IN (SELECT key FROM {keys})"
-    inner = exp.select("*").from_(query.copy().subquery("computed")).where(condition, dialect="duckdb")
+    condition = exp.condition(f"{identifier(key)} IN (SELECT key FROM {keys})", dialect="duckdb")
+    computed = query.copy().subquery("computed", copy=False)  # copies of the rest cost more than many a computation
+    inner = exp.select("*").from_(computed, copy=False).where(condition, copy=False)
     for table in list(inner.find_all(exp.Table)):
         others = {name for name, value in table.args.items() if value and name not in _KEPT_ARGS}
         if _parts(table) not in tables or others:  # such as a pivot, which is read as a whole
             continue
         plain = exp.Table(**{name: table.args.get(name) for name in ("this", "db", "catalog")}).copy()
-        rows = exp.select("*").from_(plain).where(condition, dialect="duckdb").subquery()
+        rows = exp.select("*").from_(plain, copy=False).where(condition.copy(), copy=False).subquery(copy=False)
         rows.set("alias", table.args.get("alias") or exp.TableAlias(this=table.this.copy()))
         for name in _MOVED_ARGS:
             rows.set(name, table.args.get(name))

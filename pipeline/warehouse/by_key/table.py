@@ -118,7 +118,8 @@ class Table:
         key, columns = identifier(self.declared.key), identifiers(self.columns)
         fresh = f"SELECT {columns} FROM fresh_rows"
         stale = f"SELECT {columns} FROM {self._name} WHERE {key} IN (SELECT key FROM {CHANGED_KEYS})"
-        self.cursor.execute(f"CREATE OR REPLACE TEMP TABLE fresh_rows AS SELECT {columns} FROM ({query.sql('duckdb')})")
+        rows = query.sql("duckdb", copy=False)  # it is used for nothing else
+        self.cursor.execute(f"CREATE OR REPLACE TEMP TABLE fresh_rows AS SELECT {columns} FROM ({rows})")
         self.cursor.execute(
             "CREATE OR REPLACE TEMP TABLE differing_rows AS "
             f"({fresh} EXCEPT ALL {stale}) UNION ALL ({stale} EXCEPT ALL {fresh})"
