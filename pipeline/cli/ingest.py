@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ingest.errors import Busy, LakemeshError
+from ingest.errors import LakemeshError, RetriableError
 from ingest.text import printable
 from pipeline.cli.common import (
     Output,
@@ -143,13 +143,13 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
 
 
 def _audit_when_due(lake: Lake) -> RunSummary | None:
-    """Run all audits over whole tables, once a day by default; None if they are not due or a cycle is in progress."""
+    """Run all audits over whole tables, once a day by default; None if they are not due or the state is in use."""
     from pipeline.cycle.cycle import audit_only, is_audit_due
 
     now = dt.datetime.now(dt.UTC)
     try:
         return audit_only(lake, now) if is_audit_due(lake, now) else None
-    except Busy as error:
+    except RetriableError as error:
         click.echo(f"note: audits over whole tables wait for the next `lake maintain`: {error}", err=True)
         return None
 
