@@ -52,6 +52,7 @@ def show_run(summary: RunSummary) -> str:
     words = {
         "published": f"published release {summary.state}",
         "unchanged": f"nothing new to publish: readers have release {summary.state}",
+        "audited": "audited everything; the next release is withheld" if summary.exit_code else "all audits passed",
         "held": f"readers stay on release {summary.state} after a rollback; `lake publish` resumes publishing",
     }
     if summary.due_at:

@@ -15,7 +15,7 @@ MODEL (
 SELECT
   runs.run_id::TEXT AS run_id, /* Identifier of the cycle */
   runs.started_at::TIMESTAMP AS started_at, /* When it began, UTC */
-  runs.outcome::TEXT AS outcome, /* published, unchanged, held, not published or failed */
+  runs.outcome::TEXT AS outcome, /* published, unchanged, held, not published, audited or failed */
   runs.is_success::BOOLEAN AS is_success, /* Whether it ended with exit code 0 */
   runs.published_state::BIGINT AS published_state, /* Release that readers saw after it; NULL before the first release */
   runs.load_count::BIGINT AS load_count, /* Loads that the cycle committed, additive */

@@ -15,7 +15,7 @@ MODEL (
 SELECT
   runs.run_id::TEXT AS run_id, /* Identifier of the cycle */
   runs.started_at::TIMESTAMP AS started_at, /* When it began, UTC */
-  runs.outcome::TEXT AS outcome, /* published, unchanged, held, not published or failed */
+  runs.outcome::TEXT AS outcome, /* published, unchanged, held, not published, audited or failed */
   (
     runs.exit_code = 0
   )::BOOLEAN AS is_success, /* Whether it ended with exit code 0 */
