@@ -4,7 +4,7 @@ AUDIT (
 
 /* Validity periods of a key neither overlap nor leave a gap, none is empty, and the last one is open */
 SELECT
-  periods.@key AS period_key,
+  periods.@key AS @key, /* By its own name, so that personal keys are hidden */
   periods.valid_from AS valid_from,
   periods.valid_to AS valid_to,
   periods.next_valid_from AS next_valid_from

@@ -3,7 +3,7 @@ AUDIT (
 );
 
 SELECT
-  child_rows.@child AS orphan
+  child_rows.@child AS @child
 FROM @this_model AS child_rows
 LEFT JOIN @parent AS parent_rows
   ON child_rows.@child = parent_rows.@key

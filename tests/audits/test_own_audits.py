@@ -203,3 +203,18 @@ def test_referential_integrity_finds_orphans_and_ignores_null(project: Context) 
     bad = {"silver.activity_events_enriched(date, user_id)": [f"{D2}, 'nobody'", "DATE '2025-12-31', 'out of range'"]}
     assert found(query, good, {}) == []
     assert found(query, good, bad) == [("nobody",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "audit", "key"),
+    [
+        ("silver.activity_events_enriched", "referential_integrity", "user_id"),
+        ("silver.accounts", "periods_join", "account_id"),
+        ("silver.accounts", "grain_is_unique", "account_id"),
+    ],
+)
+def test_keys_in_offending_rows_keep_their_names(project: Context, name: str, audit: str, key: str) -> None:
+    """Personal values are hidden by the names of their columns."""
+    model = project.get_model(name, raise_if_missing=True)
+    arguments = next(arguments for given, arguments in model.audits if given == audit)
+    assert key in model.render_audit_query(project._audits[audit], **arguments).named_selects
