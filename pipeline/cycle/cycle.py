@@ -13,6 +13,7 @@ from ingest.errors import Busy, LakemeshError, RetriableError
 from ingest.process import without_pandas
 from ingest.records.report import Progress as IngestProgress
 from ingest.storage.lock import file_lock
+from pipeline.alerting.alert import Channel
 from pipeline.alerting.report import is_silent
 from pipeline.cycle import up_to_date
 from pipeline.cycle.alerts import Alerts, alerting
@@ -20,6 +21,7 @@ from pipeline.cycle.ingest import IngestSummary, ingest_all
 from pipeline.cycle.record import record_later
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
+from pipeline.state import audit_pass
 
 if TYPE_CHECKING:  # a cycle that finds nothing does not load SQLMesh, which takes a second
     from pipeline.warehouse.project import Progress
@@ -76,14 +78,9 @@ def publish_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> Run
     Raises:
         Busy: another cycle is in progress.
     """
-    summary = RunSummary(now, "failed")
+    from pipeline.cycle.compute import publish_now
 
-    def work(alerts: Alerts) -> None:
-        from pipeline.cycle.compute import publish_now
-
-        publish_now(lake, summary, alerts.channels, now)
-
-    return _cycle(work, lake, summary, wait_seconds, lambda: now)
+    return _one_step(publish_now, lake, now, wait_seconds)
 
 
 def audit_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> RunSummary:
@@ -94,26 +91,26 @@ def audit_only(lake: Lake, now: dt.datetime, wait_seconds: float = 0.0) -> RunSu
     Raises:
         Busy: another cycle is in progress.
     """
-    summary = RunSummary(now, "failed")
+    from pipeline.cycle.compute import audit_now
 
-    def work(alerts: Alerts) -> None:
-        from pipeline.cycle.compute import audit_now
-
-        audit_now(lake, summary, alerts.channels, now)
-
-    return _cycle(work, lake, summary, wait_seconds, lambda: now)
+    return _one_step(audit_now, lake, now, wait_seconds)
 
 
 def is_audit_due(lake: Lake, now: dt.datetime) -> bool:
     """Whether there is production, and the last pass of all audits over it is older than the settings allow."""
-    from pipeline.releases.full_audit import is_due  # needs SQLMesh
-
     with lake.state.open() as state:
-        if not state.has_table("sqlmesh", "_environments"):
-            return False
-        return bool(state.row("SELECT 1 FROM sqlmesh._environments WHERE name = 'prod'")) and is_due(
-            state, now, lake.options.full_audit_hours
-        )
+        return audit_pass.is_due(state, now, lake.options.full_audit_hours)
+
+
+def _one_step(
+    step: Callable[[Lake, RunSummary, list[Channel], dt.datetime], None],
+    lake: Lake,
+    now: dt.datetime,
+    wait_seconds: float,
+) -> RunSummary:
+    """A cycle of one of the steps in pipeline/cycle/compute.py."""
+    summary = RunSummary(now, "failed")
+    return _cycle(lambda alerts: step(lake, summary, alerts.channels, now), lake, summary, wait_seconds, lambda: now)
 
 
 def serve_release(lake: Lake, summary: RunSummary, wait_seconds: float) -> None:

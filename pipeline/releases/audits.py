@@ -12,13 +12,16 @@ from sqlglot import exp
 from sqlmesh.core.snapshot import Snapshot
 
 from ingest.contracts.contract import Contract, Kind
-from ingest.errors import LakemeshError
+from ingest.errors import ConfigError, LakemeshError
 from ingest.ledger.ledger import Ledger
 from ingest.sql import identifier
 from ingest.storage.store import Store
+from pipeline.access.masking import masked_row
 from pipeline.process.contain import contained
 from pipeline.warehouse.bronze import bronze_query, readable
+from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.engine import DIALECT, Engine
+from pipeline.warehouse.project import Project
 
 BY_DATE, WARNING, EVERYTHING = "by_date", "warning", "everything"
 """Scopes of standalone audits, stored in their `defaults` because SQLMesh has no tags for audits. by_date: the result
@@ -58,6 +61,17 @@ def describe(item: Outcome) -> str:
     sources = f", from {', '.join(item.sources[:3])}" if item.sources else ""
     example = f", for instance {item.examples[0]}" if item.examples else ""
     return f"audit {item.name} found {item.rows:,} rows{example}{sources}"
+
+
+def masked_examples(project: Project, examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Offending rows with values hidden in columns that have the name of a personal column of any table."""
+    if not examples:
+        return ()
+    try:
+        names = project_classes(project.context).personal_names()
+    except ConfigError:  # what is personal is not known
+        names = frozenset(name for row in examples for name in row)
+    return tuple(masked_row(row, names) for row in examples)
 
 
 def standalone_audits(

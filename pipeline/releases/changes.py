@@ -79,3 +79,9 @@ def _recomputed(snapshot: Snapshot, snapshots: Mapping[str, Snapshot], sequence:
         if read is None or read.is_external or _recomputed(read, snapshots, sequence, state).changed:
             return Recomputed(True, None)
     return Recomputed(False, frozenset())
+
+
+def has_other_versions(before: Release, changed: Mapping[str, Change]) -> bool:
+    """Whether a table was added, removed or got another version since the newest release."""
+    versions = {name: table.version for name, table in before.tables.items()}
+    return versions != {name: str(item.snapshot.version) for name, item in changed.items()}

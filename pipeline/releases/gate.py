@@ -10,19 +10,18 @@ from typing import Any
 import duckdb
 
 from ingest.contracts.contract import contracts
-from ingest.errors import ConfigError, PublishBlocked
+from ingest.errors import PublishBlocked
 from ingest.storage.store import Store
-from pipeline.access.masking import masked_row
 from pipeline.process.contain import contained
 from pipeline.releases import full_audit
-from pipeline.releases.audits import Failed, Outcome, describe, offenders, standalone_audits, suspects
-from pipeline.releases.changes import Change, changes
+from pipeline.releases.audits import Failed, Outcome, describe, masked_examples, offenders, standalone_audits, suspects
+from pipeline.releases.changes import Change, changes, has_other_versions
 from pipeline.releases.export import has_same_definition, prune, publish
 from pipeline.releases.release import Release, Releases
+from pipeline.state import audit_pass
 from pipeline.state import interval_log as history
 from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
-from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.project import Project
 
 
@@ -120,7 +119,7 @@ class Gate:
             return Verdict(blocked=PublishBlocked(reason), withheld=withheld)
         audits: list[Outcome] = []
         with self.database.open() as state:
-            has_failed = full_audit.has_failed(state)
+            has_failed = audit_pass.has_failed(state)
             if before is not None and not history.is_source_of(state, before.number, before.sequence):
                 before = replace(before, sequence=history.UNKNOWN)
             changed = changes(snapshots, before, state)
@@ -137,7 +136,7 @@ class Gate:
                 )
                 audits = self._with_sources(found, before, failed)
                 if before is None and not any(item.blocks for item in audits):
-                    full_audit.record_pass(state, now, has_failed=False)
+                    audit_pass.record(state, now, audit_pass.PASSED)
             if blocking := [item for item in audits if item.blocks]:
                 reason = (
                     f"{'; '.join(map(describe, blocking))}. Readers keep the current release; fix the data or the "
@@ -242,7 +241,7 @@ class Gate:
                 computed.add(snapshot.name)
             if snapshot.model.kind.is_incremental_by_time_range:
                 dates = None if recomputed.dates is None else dates | recomputed.dates
-        if before is None or _has_other_versions(before, changed):
+        if before is None or has_other_versions(before, changed):
             dates = None
         return dates, computed
 
@@ -254,15 +253,13 @@ class Gate:
         now: dt.datetime,
         failed: Failed,
     ) -> list[Outcome]:
-        """Run every audit over whole tables, record whether all passed, and mark releases that may be wrong."""
-        passed = full_audit.passed_at(state)
+        """Run every audit over whole tables, mark releases that may be wrong, then record whether all passed."""
         found = self._with_sources(full_audit.audit_everything(self.project, snapshots, now, failed), before, failed)
-        has_failed = any(item.blocks for item in found)
-        full_audit.record_pass(state, now, has_failed)
-        wrong = [item for item in found if item.blocks and item.rows]
-        if wrong:
+        if wrong := [item for item in found if item.blocks and item.rows]:
             with contained("the marks of suspect releases", failed):
-                full_audit.mark_suspects(self.releases, passed, wrong, now)
+                full_audit.mark_suspects(self.releases, audit_pass.passed_at(state), wrong, now)
+        is_wrong = any(item.blocks for item in found)
+        audit_pass.record(state, now, audit_pass.FAILED if is_wrong else audit_pass.PASSED)
         return found
 
     def _with_sources(self, found: Sequence[Outcome], before: Release | None, failed: Failed) -> list[Outcome]:
@@ -290,27 +287,10 @@ def _is_same(before: Release | None, changed: Mapping[str, Change]) -> bool:
     """
     return (
         before is not None
-        and not _has_other_versions(before, changed)
+        and not has_other_versions(before, changed)
         and not any(item.is_gold and item.recomputed.changed and not item.is_view for item in changed.values())
         and all(has_same_definition(item, before.tables[name], set(changed)) for name, item in changed.items())
     )
-
-
-def _has_other_versions(before: Release, changed: Mapping[str, Change]) -> bool:
-    """Whether a table was added, removed or got another version since the newest release."""
-    versions = {name: table.version for name, table in before.tables.items()}
-    return versions != {name: str(item.snapshot.version) for name, item in changed.items()}
-
-
-def masked_examples(project: Project, examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Offending rows with values hidden in columns that have the name of a personal column of any table."""
-    if not examples:
-        return ()
-    try:
-        names = project_classes(project.context).personal_names()
-    except ConfigError:  # what is personal is not known
-        names = frozenset(name for row in examples for name in row)
-    return tuple(masked_row(row, names) for row in examples)
 
 
 def _range(dates: list[dt.date]) -> str:

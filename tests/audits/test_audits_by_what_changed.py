@@ -19,7 +19,7 @@ from pipeline.releases.audits import BY_DATE, standalone_audits
 from pipeline.warehouse.engines import engine_of
 from tests.engagement import play
 from tests.home import Home, template
-from tests.pipeline.invalidation.test_late_revenue import account, change, invoice
+from tests.revenue_records import account, change, invoice
 
 DAY = dt.timedelta(days=1)
 START = dt.datetime(2026, 1, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,11 @@ class Source:
     is_narrowed: bool
     position: Position
     _changes: Any = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name with schema, by which positions are stored."""
+        return ".".join(_parts(self.table))
 
     def changed(self, since: Position | None) -> str | None:
         """The query of the keys that changed since a position, in a column `key`; None if nothing did.
@@ -215,9 +220,3 @@ def narrowed(query: exp.Query, sources: Iterable[Source], key: str, keys: str) -
 
 def _parts(table: exp.Table) -> tuple[str, ...]:
     return tuple(part.name for part in table.parts)[-2:]
-
-
-def names(sources: Iterable[Source]) -> Iterator[str]:
-    """The names of sources, as positions are stored by."""
-    for source in sources:
-        yield ".".join(_parts(source.table))

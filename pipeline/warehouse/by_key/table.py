@@ -15,9 +15,9 @@ from sqlglot import exp
 from ingest.sql import identifier, identifiers
 from pipeline.warehouse.by_key.definition import ByKey
 from pipeline.warehouse.by_key.log import Log, State, UnknownChangesError
-from pipeline.warehouse.by_key.sources import Source, follows_from, names, narrowed
+from pipeline.warehouse.by_key.sources import Source, follows_from, narrowed
+from pipeline.warehouse.project import DAY_MS
 
-DAY_MS = 86_400_000
 CHANGED_KEYS = "temp.changed_keys"
 MANY_KEYS = 100_000
 """From so many changed keys on, half of all of a table, computing it as a whole costs less."""
@@ -54,7 +54,7 @@ class Table:
             replace_all: replaces the rows of the table by those of the query.
         """
         log = Log(self.cursor, self.table)
-        state, positions = log.read(), dict(zip(names(sources), (item.position for item in sources), strict=True))
+        state, positions = log.read(), {source.name: source.position for source in sources}
         definition = hashlib.sha256(f"{self.definition} {query.sql('duckdb')}".encode()).hexdigest()
         start_ts, end_ts = interval
         newest = max(end_ts, state.end_ts) if state else end_ts
@@ -97,8 +97,7 @@ class Table:
             UnknownChangesError: any key may have changed, or so many did, or NULL, which no condition on keys selects.
             duckdb.Error: what changed cannot be read.
         """
-        named = zip(names(sources), sources, strict=True)
-        changed = [query for name, source in named if (query := source.changed(state.positions.get(name)))]
+        changed = [query for source in sources if (query := source.changed(state.positions.get(source.name)))]
         none = f"SELECT {identifier(self.declared.key)} AS key FROM {self._name} WHERE FALSE"
         keys = " UNION ALL ".join([none, *(f"SELECT key FROM ({query})" for query in changed)])
         self.cursor.execute(f"CREATE OR REPLACE TEMP TABLE changed_keys AS SELECT DISTINCT key FROM ({keys})")

@@ -11,6 +11,7 @@ import pytest
 from ingest.settings import PROJECT, settings
 from tests.engagement import cycle, play
 from tests.home import Home, copy_home, template
+from tests.revenue_records import account, change, invoice
 
 MRR = "gold.fct_mrr_daily"
 TABLES = (
@@ -19,44 +20,6 @@ TABLES = (
     *("gold.fct_subscription_lifecycle", "gold.rpt_customer_lifetime", "gold.fct_revenue_recognition"),
     *("gold.rpt_revenue_recognised_monthly", "gold.rpt_engagement_by_subscription"),
 )
-
-
-def account(account_id: str, updated_at: str, **fields: Any) -> dict[str, Any]:
-    made = {"account_id": account_id, "user_id": f"u-{account_id}", "created_at": "2026-01-01T00:00:00Z"}
-    return made | {"updated_at": updated_at} | fields
-
-
-def change(subscription_id: str, version: int, updated_at: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "subscription_id": subscription_id,
-        "version": version,
-        "account_id": "a1",
-        "plan_id": "plus",
-        "status": "active",
-        "interval": "month",
-        "quantity": 1,
-        "unit_amount": 1000,
-        "currency": "EUR",
-        "started_at": "2026-01-05T00:00:00Z",
-        "updated_at": updated_at,
-    } | fields
-
-
-def invoice(invoice_id: str, updated_at: str, **fields: Any) -> dict[str, Any]:
-    line = {"plan_id": "plus", "amount": 1000, "tax": 190}
-    period = {"period_start": "2026-01-31T00:00:00Z", "period_end": "2026-02-28T00:00:00Z"}
-    return {
-        "invoice_id": invoice_id,
-        "account_id": "a1",
-        "status": "paid",
-        "currency": "EUR",
-        "issued_at": "2026-01-31T00:00:00Z",
-        "lines": [line | period],
-        "amount_due": 1190,
-        "amount_paid": 1190,
-        "amount_refunded": 0,
-        "updated_at": updated_at,
-    } | fields
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmesh import Context
 
-from pipeline.releases.gate import masked_examples
+from pipeline.releases.audits import masked_examples
 from pipeline.warehouse.project import Project, RunConsole
 from tests.classed import classed_project
 

@@ -12,6 +12,7 @@ from ingest.contracts.contract import contracts
 from pipeline.cycle.maintain import maintain
 from pipeline.lake import Lake
 from pipeline.warehouse.by_key.table import Table
+from tests import revenue_records
 from tests.revenue_world import Revenue
 
 READERS = {"invoices", "invoice_lines", "fct_invoices", "fct_revenue_recognition"}
@@ -65,19 +66,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 def invoice(name: str, **fields: Any) -> dict[str, Any]:
     """An invoice of one line, of which the first version is paid and not refunded."""
-    period = {"period_start": "2026-01-01T00:00:00Z", "period_end": "2026-02-01T00:00:00Z"}
-    return {
-        "invoice_id": name,
-        "account_id": "a1",
-        "status": "paid",
-        "currency": "EUR",
-        "issued_at": "2026-01-01T00:00:00Z",
-        "lines": [{"plan_id": "plus", "amount": 1000, "tax": 190} | period],
-        "amount_due": 1190,
-        "amount_paid": 1190,
-        "amount_refunded": 0,
-        "updated_at": "2026-01-01T00:00:00Z",
-    } | fields
+    return revenue_records.invoice(name, fields.pop("updated_at", "2026-01-01T00:00:00Z"), **fields)
 
 
 def test_one_changed_invoice_among_many_is_computed_alone(revenue: Revenue, counted: Counted) -> None:
