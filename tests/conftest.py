@@ -26,11 +26,14 @@ REFERENCE = PROJECT.parent / "shared" / "reference"
 LONG = (
     *("e2e/", "fuzz/", "hostile/", "spark/", "test_compose", "test_wheel", "sample/test_sample_cli"),
     *(
+        "audits/test_audits_by_what_changed",
         "ingest/steps/test_bad_lines",
+        "mutants/",
         "pipeline/alerting/",
         "pipeline/cycle/",
         "pipeline/portal/test_numbers",
         "pipeline/portal/test_pages",
+        "pipeline/releases/test_full_audit",
         "pipeline/serving/",
         "pipeline/state/",
         "pipeline/warehouse/by_key/test_revenue_",
