@@ -38,6 +38,8 @@ class Stream(enum.IntEnum):
     LIVES = 16
     CHANGES = 17
     CHANGE_FILES = 18
+    SHOP = 19
+    SHOP_FILES = 20
 
 
 def generator(seed: int, day: int, stream: Stream, *more: int) -> np.random.Generator:

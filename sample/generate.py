@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from sample.arrivals import event_keys, event_objects
+from sample.captured import shop_days, shop_keys, shop_objects
 from sample.catalog import activity_keys, activity_objects
 from sample.changes import change_days, change_keys, change_objects, change_years
-from sample.objects import ACTIVITIES, EVENTS, REVENUE, USERS, SampleObject
+from sample.objects import ACTIVITIES, EVENTS, REVENUE, SHOP, USERS, SampleObject
 from sample.options import SampleOptions
 from sample.users import HORIZON_DAYS, user_keys, user_objects
 
@@ -30,7 +31,7 @@ class Batch:
 
 
 def batches(options: SampleOptions) -> Iterator[Batch]:
-    """The catalogue, the users by date, the events by date, then accounts, subscriptions and invoices.
+    """The catalogue, the users by date, the events by date, accounts, subscriptions and invoices, then the shop.
 
     Users start before the first date, with those who still play on it. Accounts start the year before it, ordered by
     year of sign-up and date.
@@ -46,6 +47,10 @@ def batches(options: SampleOptions) -> Iterator[Batch]:
             for bucket in REVENUE:
                 if keys := change_keys(options, year, day, bucket):
                     yield Batch(bucket, keys, partial(change_objects, options, year, day, bucket))
+    for day in shop_days(options):
+        for bucket in SHOP:
+            if keys := shop_keys(options, day, bucket):
+                yield Batch(bucket, keys, partial(shop_objects, options, day, bucket))
 
 
 def generate(options: SampleOptions) -> Iterator[SampleObject]:

@@ -9,7 +9,8 @@ from sample.options import SampleOptions
 
 EVENTS, USERS, ACTIVITIES = "raw-events", "raw-users", "raw-activities"
 ACCOUNTS, SUBSCRIPTIONS, INVOICES = REVENUE = "raw-accounts", "raw-subscriptions", "raw-invoices"
-BUCKETS = (EVENTS, USERS, ACTIVITIES, *REVENUE)
+SHOP = tuple(f"raw-shop-{table}" for table in ("customers", "products", "orders", "order-items"))
+BUCKETS = (EVENTS, USERS, ACTIVITIES, *REVENUE, *SHOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,11 @@ class Tally:
         malformed: further lines that cannot be read as an event.
         users: versions of users.
         accounts: versions of accounts sent for the first time; likewise `subscriptions` and `invoices`.
-        delayed: versions in these three feeds that arrive days after the change.
-        extended: versions in these three feeds with fields that no contract names.
-        repeated: further lines of these feeds that repeat a version, including the amended ones.
+        changes: changes of the shop's rows, and rows of its snapshots, sent for the first time.
+        tombstones: records of the shop that follow a deletion, without a value.
+        delayed: versions and changes in these feeds that arrive days after the change.
+        extended: versions and changes in these feeds with fields that no contract names.
+        repeated: further lines of these feeds that repeat a version or a change, including the amended ones.
         amended: repeated versions with other content and a time half a second later.
         broken: further lines of these feeds that cannot be read.
     """
@@ -44,6 +47,8 @@ class Tally:
     accounts: int = 0
     subscriptions: int = 0
     invoices: int = 0
+    changes: int = 0
+    tombstones: int = 0
     delayed: int = 0
     extended: int = 0
     repeated: int = 0

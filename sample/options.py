@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 RATES = ("late", "duplicates", "malformed", "unknown_fields", "future", "unknown_users", "overwrites")
 SHARES = ("trials", "annual", "plan_changes", "pauses", "failed_payments", "refunds", "churn", "comebacks")
+SHOP_SHARES = ("resnapshots", "reloads")
 _EARLIEST, _LATEST = dt.date(2015, 2, 1), dt.date(2100, 12, 31)  # late events must not precede the contract's epoch
 
 
@@ -15,8 +16,9 @@ class SampleOptions:
     """Options of the generator.
 
     The objects of a date depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates; those of
-    accounts, subscriptions and invoices also on `accounts` and the shares; never on `end`. Object names depend only on
-    `seed` and `compress`: to add data of another size to a lake, use another seed.
+    accounts, subscriptions and invoices also on `accounts` and the shares, those of the shop on `orders / days`, its
+    shares and the year of the first date; never on `end`. Object names depend only on `seed` and `compress`: to add
+    data of another size to a lake, use another seed.
 
     Args:
         end: the last date, UTC. Events of dates in the future are future-dated when they are ingested.
@@ -41,10 +43,15 @@ class SampleOptions:
         refunds: share of the other period invoices that are refunded in part or in full.
         churn: share of subscriptions whose cancellation is requested, per month.
         comebacks: share of churned customers who return.
+        orders: approximate number of orders in the shop, over all days; 0 for no shop. It is open from 1 January of
+            the year of the first date.
+        resnapshots: share of days on which the shop's connector loses its place: the changes of three hours are never
+            told, then it reads all rows again.
+        reloads: share of days on which the shop's catalogue is truncated and loaded anew.
 
-    For accounts, subscriptions and invoices, `late` is the share of changes that arrive 1 to 28 days later, and
-    `duplicates` the share that is sent again, half of them on the next date, half of these amended; `malformed` and
-    `unknown_fields` are as for events; the other rates apply only to events.
+    For accounts, subscriptions, invoices and the shop's changes, `late` is the share that arrives 1 to 28 days later,
+    and `duplicates` the share that is sent again, half of it on the next date; half of these are amended, but none of
+    the shop's. `malformed` and `unknown_fields` are as for events; the other rates apply only to events.
 
     An event has at most one of late, unknown_fields, future and unknown_users, and only events with none of them are
     copied or overwritten. Rates that exceed the number of events together are met as far as possible.
@@ -75,6 +82,9 @@ class SampleOptions:
     refunds: float = 0.02
     churn: float = 0.05
     comebacks: float = 0.3
+    orders: int = 0
+    resnapshots: float = 0.0
+    reloads: float = 0.0
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (
@@ -83,13 +93,14 @@ class SampleOptions:
             ("seed", 0, 2**63),
             ("events_per_file", 1, 10**9),
             ("accounts", 0, 10**6),
+            ("orders", 0, 10**9),
         ):
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise ValueError(f"{name} is {value}; expected a whole number from {lowest} to {highest}")
         if not _EARLIEST.toordinal() <= self.first_day <= self.last_day <= _LATEST.toordinal():
             raise ValueError(f"{self.days} days up to {self.end}; expected all of them from {_EARLIEST} to {_LATEST}")
-        for name in (*RATES, *SHARES):
+        for name in (*RATES, *SHARES, *SHOP_SHARES):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; expected a share from 0 to 1")
