@@ -1,0 +1,137 @@
+"""Histories are the same for every order in which change records arrive, and cost what changed.
+
+The records of a shop are shuffled, doubled and loaded in parts, with cycles between. ORDERS sets the number of random
+orders, LOADS the number of parts.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import os
+import random
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ingest.sql import identifier
+from pipeline.cycle.cycle import run_cycle
+from pipeline.lake import Lake
+from sample.database import Row, as_json
+from sample.options import SampleOptions
+from sample.shop import TABLES, Shop
+from tests.home import Home, copy_home, template
+
+pytestmark = pytest.mark.usefixtures("shop_models")
+
+ORDERS, LOADS = int(os.environ.get("ORDERS", "1")), int(os.environ.get("LOADS", "3"))
+HISTORIES = tuple(f"silver.{table.name}" for table in TABLES)
+OPTIONS = SampleOptions(dt.date(2026, 1, 25), events=1, days=25, orders=60, accounts=0, resnapshots=0.15, reloads=0.1)
+
+
+@cache
+def shop() -> Shop:
+    """A shop that has closed."""
+    found = Shop(OPTIONS)
+    assert sum(map(len, found.days())) > 1000
+    return found
+
+
+def put(home: Home, name: str, records: Sequence[Row]) -> None:
+    """Write an object of each table's records."""
+    for table in TABLES:
+        lines = [as_json(record).encode() for record in records if record["topic"].endswith(f".{table.name}")]
+        if lines:
+            home.put(table.name, f"{name}.json", *lines)
+
+
+def cycle(home: Home) -> None:
+    done = run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None)
+    assert done.errors == []
+
+
+def hashes(home: Home) -> dict[str, int]:
+    """A number that follows from all rows of a table, by table."""
+    with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
+        found = {}
+        for table in (*HISTORIES, "silver.change_marks"):
+            rows = warehouse.execute(f"SELECT COUNT(*), SUM(HASH(rows::TEXT)) FROM {table} AS rows").fetchone()
+            assert rows
+            assert rows[0] > 0
+            found[table] = int(rows[1])
+    return found
+
+
+def current(home: Home, table: str, columns: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
+        query = f"SELECT {columns} FROM silver.{table} WHERE is_current AND NOT is_deleted ORDER BY ALL"
+        return warehouse.execute(query).fetchall()
+
+
+@pytest.fixture(scope="session")
+def whole_shop(shop_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A lake with all records, loaded in order and at once."""
+    with template(tmp_path_factory.mktemp("whole"), shop_project) as home:
+        put(home, "all", shop().database.records)
+        home.ingest()
+        home.plan()
+    return home
+
+
+def test_current_rows_equal_the_database(whole_shop: Home) -> None:
+    rows = shop().database.rows
+    columns = {
+        "customers": ("customer_id", "email", "country_code", "interests", "birth_date", "accepts_marketing"),
+        "products": ("product_id", "sku", "price", "cost", "is_active"),
+        "orders": ("order_id", "customer_id", "discount_amount", "tax_amount", "shipping_address"),
+        "order_items": ("order_id", "line_number", "product_id", "quantity", "unit_price"),
+    }
+    for table, names in columns.items():
+        expected = sorted(tuple(row[name] for name in names) for row in rows[table].values())
+        assert current(whole_shop, table, ", ".join(names)) == expected, table
+    texts = {key: row["description"] for (key,), row in rows["products"].items()}
+    assert dict(current(whole_shop, "products", "product_id, product_description")) == texts
+    times = {key: row["created_at"].replace(tzinfo=None) for (key,), row in rows["customers"].items()}
+    assert dict(current(whole_shop, "customers", "customer_id, created_at")) == times
+
+
+@pytest.mark.parametrize("seed", range(1, ORDERS + 1))
+def test_every_order_of_arrival_gives_the_same_tables(
+    whole_shop: Home, empty_shop: Home, home: Home, seed: int
+) -> None:
+    dice = random.Random(seed)
+    records = shop().database.records
+    arriving = [*records, *dice.sample(records, len(records) // 3)]
+    dice.shuffle(arriving)
+    copy_home(empty_shop, home)
+    bounds = sorted(dice.sample(range(1, len(arriving)), LOADS - 1))
+    for number, (start, end) in enumerate(pairwise([0, *bounds, len(arriving)])):
+        put(home, f"{dice.randrange(10**9)}-{number}", arriving[start:end])
+        cycle(home)
+    assert hashes(home) == hashes(whole_shop)
+
+
+def test_one_change_computes_its_key_alone(whole_shop: Home, home: Home) -> None:
+    copy_home(whole_shop, home)
+    (order, row), *_ = shop().database.rows["orders"].items()
+    database = copy.deepcopy(shop().database)
+    told = len(database.records)
+    transaction = database.begin()
+    database.write(transaction, "orders", order, row | {"status": "cancelled"})
+    database.commit(transaction, dt.datetime(2026, 1, 26, tzinfo=dt.UTC))
+    put(home, "one", database.records[told:])
+    cycle(home)
+    with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
+        states = warehouse.execute("SELECT name, (state->>'sequence')::INT FROM lakemesh.by_key").fetchall()
+        (name,) = [name for name, sequence in states if sequence]
+        assert name.rsplit(".", 1)[1].startswith("silver__orders__")
+        table = identifier(name.rsplit(".", 1)[1])
+        assert warehouse.execute(f"SELECT order_id, _is_changed FROM lakemesh.{table}").fetchall() == [(*order, True)]
+        query = "SELECT order_status, valid_from FROM silver.orders WHERE order_id = ? AND is_current"
+        assert warehouse.execute(query, order).fetchall() == [("cancelled", dt.datetime(2026, 1, 26))]
+    changed = {table for table, found in hashes(home).items() if found != hashes(whole_shop)[table]}
+    assert changed == {"silver.orders"}
