@@ -84,9 +84,8 @@ def feed_changes(
             of_facts = _dates_of_facts(connection, lake.uri, known, feed, after, before)
             dates[feed] |= _own_dates(connection, contract) | (of_facts or set())
             has_no_dates = of_facts is None and not contract.dates
-            if has_changed_versions and (
-                has_no_dates or lost & _referring(contracts, feed) or _has_truncation(connection, contract)
-            ):
+            is_marked = bool(contract.dates) and contract.kind is Kind.CHANGE and _marked_since(connection) is not None
+            if has_changed_versions and (has_no_dates or lost & _referring(contracts, feed) or is_marked):
                 affects_all_dates = True
         position, days = after[feed].position, frozenset(dates[feed])
         changes.append(FeedChange(feed, position, delta.changed, days, affects_all_dates, delta.load_id))
@@ -124,9 +123,10 @@ def _dates_of_facts(
 ) -> set[dt.date] | None:
     """Dates of the facts that refer to a changed entity, directly or indirectly; None if no feed has such facts.
 
-    The changed keys are in the temporary table `changed_keys`.
+    The changed keys are in the temporary table `changed_keys`, with the date since which they changed.
     """
     found: set[dt.date] | None = None
+    everyone = _marked_since(connection) if contracts[feed].kind is Kind.CHANGE else None
     waiting, seen = [(feed, "changed_keys")], {feed}
     while waiting:
         target, keys = waiting.pop()
@@ -136,15 +136,16 @@ def _dates_of_facts(
                     continue
                 if other.kind is Kind.EVENT:
                     query = bronze_query(other, lake_uri, after[other.feed].bronze_files())
-                    found = (found or set()) | _fact_dates(connection, query, reference.column, keys)
+                    found = (found or set()) | _fact_dates(connection, query, reference.column, keys, everyone)
                 elif other.feed not in seen:
                     seen.add(other.feed)
                     files = {file.path: file for state in (before, after) for file in state[other.feed].bronze_files()}
                     query, path = bronze_query(other, lake_uri, files.values()), dotted(reference.column)
                     table, key = f"keys_of_{other.feed}", dotted(other.key[0])
                     connection.execute(
-                        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT DISTINCT entities.{key} AS id "
-                        f"FROM ({query}) AS entities WHERE entities.{path} IN (SELECT id FROM {keys})"
+                        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT entities.{key} AS id, {_EARLIEST} "
+                        f"FROM ({query}) AS entities INNER JOIN {keys} AS keys ON entities.{path} = keys.id "
+                        f"GROUP BY entities.{key}"
                     )
                     waiting.append((other.feed, table))
     return found
@@ -195,7 +196,7 @@ def _changed_versions(
     )
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE changed_keys AS "
-        f"SELECT DISTINCT {dotted(contract.key[0])} AS id FROM changed_versions"
+        f"SELECT DISTINCT {dotted(contract.key[0])} AS id, NULL::DATE AS since FROM changed_versions"
     )
     return connection.execute("SELECT 1 FROM changed_versions LIMIT 1").fetchone() is not None
 
@@ -209,31 +210,54 @@ def _changed_history(
 ) -> bool:
     """Write the changes that only one of two ledger states has to `changed_versions`, and their keys to `changed_keys`.
 
-    Every change counts, not only the latest of its key: each is a version in the key's history.
+    Every change counts, not only the latest of its key: each is a version in the key's history. A key has changed since
+    the first of these, or since always if none that both states have came before, in the log and by its time.
 
     Returns:
         Whether there are any.
     """
-    added, removed = (
-        bronze_query(contract, lake_uri, [file for file in state.bronze_files() if file.path not in other.files])
-        for state, other in ((after, before), (before, after))
+    files = [{file.path: file for file in state.bronze_files()} for state in (before, after)]
+    added, removed, kept = (
+        bronze_query(contract, lake_uri, found)
+        for found in (
+            [file for path, file in files[1].items() if path not in files[0]],
+            [file for path, file in files[0].items() if path not in files[1]],
+            [file for path, file in files[0].items() if path in files[1]],
+        )
     )
     names = identifiers([*(column.name for column in contract.columns), *CHANGES])
     came, went = (f"SELECT {names} FROM ({rows})" for rows in (added, removed))
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE changed_versions AS ({came} EXCEPT {went}) UNION ALL ({went} EXCEPT {came})"
     )
+    keys = [dotted(path) for path in contract.key]
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE changed_keys AS "
-        f"SELECT DISTINCT {dotted(contract.key[0])} AS id FROM changed_versions"
+        f"CREATE OR REPLACE TEMP TABLE first_changes AS SELECT {', '.join(keys)}, MIN(_position) AS _first, "
+        "MIN(_committed_at) AS _since FROM changed_versions WHERE _operation <> 'truncate' GROUP BY ALL"
+    )
+    same = " AND ".join(f"earlier.{key} = changed.{key}" for key in keys)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE changed_keys AS SELECT keys.id AS id, {_EARLIEST} FROM ("
+        f"SELECT changed.{keys[0]} AS id, "
+        f"CASE WHEN COUNT(earlier.{keys[0]}) > 0 THEN changed._since::DATE END AS since "
+        f"FROM first_changes AS changed LEFT JOIN ({kept}) AS earlier ON {same} "
+        "AND earlier._position < changed._first AND earlier._committed_at < changed._since "
+        f"GROUP BY {', '.join(f'changed.{key}' for key in keys)}, changed._since) AS keys GROUP BY keys.id"
     )
     return connection.execute("SELECT 1 FROM changed_versions LIMIT 1").fetchone() is not None
 
 
-def _has_truncation(connection: duckdb.DuckDBPyConnection, contract: Contract) -> bool:
-    """Whether a change of `changed_versions` concerns every key."""
-    found = "SELECT 1 FROM changed_versions WHERE _operation = 'truncate' LIMIT 1"
-    return contract.kind is Kind.CHANGE and connection.execute(found).fetchone() is not None
+_EARLIEST = "CASE WHEN COUNT(keys.since) = COUNT(*) THEN MIN(keys.since) END AS since"
+"""The earliest of dates, where NULL is before all."""
+
+
+def _marked_since(connection: duckdb.DuckDBPyConnection) -> dt.date | None:
+    """The first date of a truncate or of a snapshot's end among `changed_versions`: each may end any key."""
+    row = connection.execute(
+        "SELECT MIN(_committed_at)::DATE FROM changed_versions "
+        "WHERE _operation = 'truncate' OR _snapshot IN ('last', 'last_in_data_collection')"
+    ).fetchone()
+    return row[0] if row else None
 
 
 def latest_first(contract: Contract) -> str:
@@ -242,9 +266,17 @@ def latest_first(contract: Contract) -> str:
     return ", ".join([*terms, *(f"{name} DESC" for name in ("_source_modified_at", "_source_file", "_source_line"))])
 
 
-def _fact_dates(connection: duckdb.DuckDBPyConnection, facts: str, column: str, keys: str) -> set[dt.date]:
+def _fact_dates(
+    connection: duckdb.DuckDBPyConnection, facts: str, column: str, keys: str, everyone: dt.date | None
+) -> set[dt.date]:
+    """Dates of the facts of keys since these changed, and with `everyone` of the facts of all keys since that date."""
     rows = connection.execute(
-        f"SELECT DISTINCT facts.event_date FROM ({facts}) AS facts "
-        f"WHERE facts.{dotted(column)} IN (SELECT id FROM {keys})"
+        f"SELECT DISTINCT facts.event_date FROM ({facts}) AS facts INNER JOIN {keys} AS keys "
+        f"ON facts.{dotted(column)} = keys.id AND facts.event_date >= COALESCE(keys.since, facts.event_date)"
+        + (
+            f" UNION SELECT DISTINCT facts.event_date FROM ({facts}) AS facts WHERE facts.event_date >= $1"
+            * bool(everyone)
+        ),
+        [everyone] if everyone else [],
     ).fetchall()
     return {day for (day,) in rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,70 @@ def test_a_truncation_affects_every_date(tmp_path: Path) -> None:
 
 def test_a_change_feed_without_dates_and_facts_affects_every_date(tmp_path: Path) -> None:
     assert Customers(tmp_path).load("1.json", plan_since("2026-01-03")).affects_all_dates
+
+
+class Visits:
+    """Visits of customers, facts that refer to a change feed, and purchases that do by way of an entity."""
+
+    def __init__(self, home: Path) -> None:
+        event = {"kind": "event", "event_time": "at", "latest_by": []}
+        at = {"name": "at", "type": "timestamp", "required": True, "description": "x"}
+
+        def fact(name: str) -> list[dict[str, Any]]:
+            return [
+                {"name": f"{name}_id", "type": "string", "required": True, "description": "x"},
+                at,
+                {"name": "of", "type": "integer", "description": "x"},
+            ]
+
+        self.home = home
+        self.customers = Customers(home / "customers")
+        (reference,) = [Reference(column="of", feed="seats", key="id")]
+        visits = Seats(home / "visits", feed="visits", key=["visit_id"], columns=fact("visit"), **event)
+        visits.contract = visits.contract.model_copy(update={"references": (reference,)})
+        self.visits = visits
+        for number, day in enumerate(("2026-01-01", "2026-01-03", "2026-01-05")):
+            for customer_id in (1, 2):
+                visits.load(
+                    f"{number}-{customer_id}.json",
+                    {"visit_id": f"{number}", "at": f"{day}T12:00:00Z", "of": customer_id},
+                )
+
+    def change(self, key: str, *records: dict[str, Any]) -> FeedChange:
+        """Load changes of customers; return what they change."""
+        self.customers.landing.put(key, "\n".join(map(json.dumps, records)).encode())
+        ingest_feed(self.customers.contract, self.customers.landing, self.customers.lake, START)
+        lake = Store(str(self.home / "lake"))
+        for feed in (self.customers, self.visits):
+            shutil.copytree(Path(feed.lake.uri), lake.uri, dirs_exist_ok=True)
+        known = {"seats": self.customers.contract, "visits": self.visits.contract}
+        settled = self.customers.settled | {"visits": 6}
+        with duckdb.connect() as connection:
+            found = feed_changes(lake, known, settled, connection)
+        (change,) = [item for item in found if item.feed == "seats"]
+        self.customers.settled["seats"] = change.position
+        return change
+
+
+def changed(op: str, day: int, number: int = 1, **origin: Any) -> dict[str, Any]:
+    micros = (dt.datetime(2026, 1, day, 9) - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
+    row = customer(id=number) if op != "t" else None
+    return envelope(op, after=row, source=source(**({"lsn": day, "ts_us": micros} | origin)))
+
+
+def test_a_changed_row_affects_its_facts_since_it_changed(tmp_path: Path) -> None:
+    visits = Visits(tmp_path)
+    first = visits.change("1.json", changed("c", 2), changed("c", 2, 2, lsn=3))
+    assert first.dates == days("2026-01-01", "2026-01-03", "2026-01-05"), "first versions hold from always"
+    assert visits.change("2.json", changed("u", 4)).dates == days("2026-01-05")
+    assert visits.change("3.json", changed("u", 3)).dates == days("2026-01-03", "2026-01-05"), "late"
+    assert visits.change("4.json", changed("u", 6)).dates == frozenset()
+    assert visits.change("5.json", changed("u", 1)).dates == days("2026-01-01", "2026-01-03", "2026-01-05"), "the first"
+
+
+def test_truncates_and_complete_snapshots_affect_the_facts_of_all_rows_since_then(tmp_path: Path) -> None:
+    visits = Visits(tmp_path)
+    visits.change("1.json", changed("c", 2), changed("c", 2, 2, lsn=3))
+    assert visits.change("2.json", changed("t", 4)).dates == days("2026-01-05")
+    assert visits.change("3.json", changed("r", 3, snapshot="last", lsn=9)).dates == days("2026-01-03", "2026-01-05")
+    assert not visits.change("4.json", changed("r", 5, snapshot="true", lsn=10)).affects_all_dates
