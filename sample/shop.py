@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -220,11 +221,9 @@ class Shop:
         states = ["cancelled"] if self._chance(_CANCELLED) else ["paid", "shipped", "delivered"]
         for status in states:
             at += int(rng.integers(60_000, 2 * DAY_MS if status != "paid" else 900_000))
-            self._within(
-                at, lambda transaction, moment, status=status: self._proceed(transaction, order, status, moment)
-            )
+            self._within(at, partial(self._proceed, order, status))
 
-    def _proceed(self, transaction: Transaction, order: int, status: str, moment: int) -> None:
+    def _proceed(self, order: int, status: str, transaction: Transaction, moment: int) -> None:
         row = self.database.row(transaction, "orders", (order,))
         if row is not None:
             changed = {"status": status, "updated_at": _time(moment).replace(tzinfo=None)}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -66,7 +67,7 @@ def hashes(home: Home) -> dict[str, int]:
     return found
 
 
-def current(home: Home, table: str, columns: str) -> list[tuple[object, ...]]:
+def current(home: Home, table: str, columns: str) -> list[Any]:
     with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
         query = f"SELECT {columns} FROM silver.{table} WHERE is_current AND NOT is_deleted ORDER BY ALL"
         return warehouse.execute(query).fetchall()
