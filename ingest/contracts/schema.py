@@ -11,6 +11,7 @@ import pyarrow as pa
 import yaml
 
 from ingest.contracts.column import Column
+from ingest.contracts.constraint import Policy
 from ingest.contracts.contract import Contract, Kind
 from ingest.contracts.keywords import KEYWORDS
 from ingest.sql import identifier
@@ -26,6 +27,7 @@ LINEAGE: dict[str, tuple[pa.DataType, str, str]] = {
     "_load_id": (pa.string(), "TEXT", "Load that wrote the record."),
     "_rescued_data": (pa.string(), "TEXT", "Fields that the contract does not know, JSON by path; NULL for none."),
 }
+WARNINGS = "_warnings"
 PARTITIONS = {
     "ingest_date": "UTC date of the load.",
     "event_date": "UTC date of the event time.",
@@ -76,9 +78,22 @@ def record_schema(contract: Contract, *, as_json: bool = False) -> pa.Schema:
     return pa.schema([pa.field(column.name, _arrow_type(column, as_json)) for column in contract.columns])
 
 
+def extra_columns(contract: Contract) -> dict[str, tuple[pa.DataType, str, str]]:
+    """Return (Arrow type, SQL type, description) by name of the columns that parsing adds to the contract's.
+
+    They stand between the contract's columns and the lineage columns; files that lack them read as NULL.
+    """
+    found = {}
+    if any(item.policy is Policy.WARN for item in contract.constraints):
+        description = "Constraints with policy warn that the record violates, by name; NULL for none."
+        found[WARNINGS] = (pa.list_(pa.string()), "TEXT[]", description)
+    return found
+
+
 def bronze_schema(contract: Contract) -> pa.Schema:
     """Return the Arrow schema of the feed's Parquet files. Partition columns are in the path, not in the file."""
-    return pa.schema([*record_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in LINEAGE.items()]])
+    added = extra_columns(contract) | LINEAGE
+    return pa.schema([*record_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in added.items()]])
 
 
 def sql_type(column: Column) -> str:
@@ -103,7 +118,7 @@ def sql_columns(contract: Contract) -> Iterator[tuple[str, str, str]]:
     """Yield (name, SQL type, description) of every column of the bronze table, in its order."""
     for column in contract.columns:
         yield column.name, sql_type(column), column.description
-    for name, (_, kind, description) in LINEAGE.items():
+    for name, (_, kind, description) in (extra_columns(contract) | LINEAGE).items():
         yield name, kind, description
     for name in partitions(contract):
         yield name, "DATE", PARTITIONS[name]

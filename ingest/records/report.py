@@ -28,6 +28,7 @@ class FeedReport:
         stuck: objects that the store lists but fails to return, or that hit a defect of Lakemesh, each with its error;
             left for the next run.
         reasons: quarantined records by reason.
+        warnings: rows by constraint with policy warn that they violate; a row may violate several.
         ignored: objects that a rule ignores, by rule.
         unloadable: objects that cannot be loaded, by reason.
         before_start: bronze rows dated before LAKE_START, which no model covers.
@@ -52,6 +53,7 @@ class FeedReport:
     changed_meanwhile: int = 0
     stuck: tuple[tuple[str, str], ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
+    warnings: tuple[tuple[str, int], ...] = ()
     before_start: int = 0
     position: int = 0
     loads: tuple[str, ...] = ()

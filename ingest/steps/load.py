@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
@@ -138,9 +138,6 @@ def ingest_feed(
 
 def _add(report: FeedReport, entry: Entry, load: Attempt, lake_start: dt.date) -> FeedReport:
     fresh = [item for item in entry.objects if item.load_id == entry.load_id]
-    counts = dict(report.reasons)
-    for reason, count in load.reasons.items():
-        counts[reason] = counts.get(reason, 0) + count
     return replace(
         report,
         objects=report.objects + len(fresh),
@@ -152,7 +149,8 @@ def _add(report: FeedReport, entry: Entry, load: Attempt, lake_start: dt.date) -
         rescued=report.rescued + load.rescued,
         replaced=report.replaced + sum(item.source_file in load.before for item in fresh),
         unchanged=report.unchanged + len(entry.objects) - len(fresh),
-        reasons=tuple(sorted(counts.items())),
+        reasons=tuple(sorted((Counter(dict(report.reasons)) + load.reasons).items())),
+        warnings=tuple(sorted((Counter(dict(report.warnings)) + load.warnings).items())),
         before_start=report.before_start
         + sum(rows for item in fresh for day, rows in item.event_dates if day < lake_start),
         loads=(*report.loads, entry.load_id),

@@ -19,12 +19,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.contracts.constraint import VIOLATED
 from ingest.contracts.contract import Contract
-from ingest.contracts.schema import record_schema
+from ingest.contracts.schema import WARNINGS, extra_columns, record_schema
 from ingest.formats.fields import MAX_NESTING, Fields, Refused, Verdict
 from ingest.formats.tokens import BLANK, is_deeper_than
 from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject
 from ingest.records.parts import Piece
+from ingest.steps.constraints import Constraints
 from ingest.steps.judge import Judge
 from ingest.steps.ranges import Ranges
 from ingest.steps.typed import REFUSALS, TypedReader
@@ -50,6 +52,8 @@ class Parser:
         self._reader, self._fields = TypedReader(contract), Fields(contract.columns)
         self._judge = Judge(contract, self._reader, self._fields)
         self._ranges = Ranges(contract)
+        self._constraints = Constraints(contract)
+        self._added = {name: kind for name, (kind, _, _) in extra_columns(contract).items()}
         self._latest = np.array([int(at.timestamp() * 1e6) for at in modified_at], dtype=np.int64)
         self._latest += contract.clock_skew_seconds * 1_000_000
         epoch = dt.datetime.combine(contract.epoch, dt.time(), dt.UTC)
@@ -59,7 +63,8 @@ class Parser:
     def empty(self) -> pa.Table:
         """An empty table with the columns of `parse`."""
         table = self.schema.empty_table()
-        for name, kind in ((SOURCE, pa.int32()), (LINE, pa.int64()), (RESCUED, pa.string())):
+        added = self._added.items()
+        for name, kind in (*added, (SOURCE, pa.int32()), (LINE, pa.int64()), (RESCUED, pa.string())):
             table = table.append_column(name, pa.array([], kind))
         return table
 
@@ -96,10 +101,10 @@ class Parser:
         bad = np.zeros(len(kept), dtype=bool)
         rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
         self._reader.expects_unknown = rescued.null_count < len(rescued)
-        self._violations(rows, rescued, kept, sources, rejected, bad)
-        table = pa.table(
-            [*rows.columns, sources[kept], numbers[kept], rescued], [*rows.column_names, SOURCE, LINE, RESCUED]
-        )
+        warnings = self._violations(rows, rescued, kept, sources, rejected, bad)
+        added = {name: warnings for name in self._added if name == WARNINGS}
+        own = {SOURCE: sources[kept], LINE: numbers[kept], RESCUED: rescued}
+        table = pa.table([*rows.columns, *added.values(), *own.values()], [*rows.column_names, *added, *own])
         rejects = []
         for index in sorted(rejected):
             reason, path, detail = rejected[index]
@@ -179,8 +184,8 @@ class Parser:
         sources: npt.NDArray[np.int32],
         rejected: dict[int, Verdict],
         bad: npt.NDArray[np.bool_],
-    ) -> None:
-        """Reject rows that are well-formed but violate a rule, and mark them in `bad`."""
+    ) -> pa.Array:
+        """Reject rows that are well-formed but violate a rule, and mark them in `bad`; return all rows' warnings."""
 
         def reject(where: Indices, reason: str, column: str, detail: Any) -> None:
             for position in where.tolist():
@@ -208,6 +213,12 @@ class Parser:
             name = self.contract.event_time
             reject(future, "event_time_in_future", name, lambda p: f"{column[p]} is after the object's time plus skew")
             reject(early, "event_time_before_epoch", name, lambda p: f"{column[p]} is before {self.contract.epoch}")
+        violated = list(self._constraints.violations(rows))
+        for item in violated:
+            if item.details:
+                details = dict(zip(item.rows.tolist(), item.details, strict=True))
+                reject(item.rows, VIOLATED, item.constraint.column, details.__getitem__)
+        return self._constraints.warnings(violated, len(kept))
 
 
 def _missing_values(rows: pa.Table, path: str) -> tuple[Indices, bool]:

@@ -21,6 +21,7 @@ from ingest.contracts.schema import (
     QUARANTINE,
     bronze_schema,
     encodings,
+    extra_columns,
     partitions,
     record_schema,
     sql_columns,
@@ -84,6 +85,8 @@ class LoadWriter:
         self._columns = columns_json(contract)
         leaves = _leaves(record_schema(contract))
         special = encodings(contract)
+        self._added = extra_columns(contract)
+        leaves |= _leaves(pa.schema([(name, kind) for name, (kind, _, _) in self._added.items()]))
         leaves |= {name: name for name in LINEAGE}
         self._dictionary = [path for path, dotted in leaves.items() if dotted not in special]
         kinds = {path: special.get(dotted) for path, dotted in leaves.items()}
@@ -208,7 +211,8 @@ class LoadWriter:
             "_load_id": pa.repeat(pa.scalar(self._load_id), rows),
             RESCUED: table.column(RESCUED),
         }
-        columns = [*(table.column(item.name) for item in record_schema(self._contract)), *lineage.values()]
+        given = (*record_schema(self._contract).names, *self._added)
+        columns = [*(table.column(name) for name in given), *lineage.values()]
         file = self._file(day)
         file.writer.write_table(pa.table(columns, names=self._schema.names), row_group_size=rows)
         file.rows += rows

@@ -158,6 +158,8 @@ def column_queries(contract: Contract, columns: str, paths: JsonPaths = DUCKDB) 
     for name, kind, _ in sql_columns(contract):
         if name in hive or present.get(name) == kind:
             yield name, kind, _column(name)
+        elif name not in declared:  # a column that parsing adds, and did not under an older contract
+            yield name, kind, f"CAST(NULL AS {kind})"
         else:
             evolved = evolved or _Evolved(types_of(contract), file_types(columns), paths)
             yield name, kind, evolved.column(declared[name], _column(name), name, [name])
