@@ -147,14 +147,15 @@ def _record_faults(now: Record, recorded: Record, has_rows: bool) -> list[str]:
             what = "becomes required" if before else "is new and required"
             faults.append(f"column '{path}' {what}, but rows loaded before may lack it; leave it optional")
     if now.version == recorded.version and now.differs(recorded):
-        constraints = _differing(*(_in_words(item.constraints) for item in (recorded, now)))
-        columns = _differing(recorded.columns, now.columns)
-        for what, differing in (("constraints", constraints), ("columns", columns)):
-            if differing or (what == "columns" and not constraints):
-                details = f": {differing}" if differing else ""
-                faults.append(
-                    f"version {now.version} is recorded with other {what}{details}; raise `version` with each change"
-                )
+        differing = {"columns": _differing(recorded.columns, now.columns)}
+        if recorded.constraints != now.constraints:
+            constraints = _differing(_in_words(recorded.constraints), _in_words(now.constraints))
+            differing = {what: found for what, found in differing.items() if found} | {"constraints": constraints}
+        for what, found in differing.items():
+            details = f": {found}" if found else ""
+            faults.append(
+                f"version {now.version} is recorded with other {what}{details}; raise `version` with each change"
+            )
     return faults
 
 
