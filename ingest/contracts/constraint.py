@@ -223,7 +223,7 @@ class Constraint(Strict):
         """Return it as canonical JSON, without its name: equal for constraints that accept the same values alike."""
         fields = self.model_dump(mode="json", exclude_none=True, exclude={"name"})
         if self.accepted_values:
-            fields["accepted_values"] = sorted(set(self.accepted_values), key=str)
+            fields["accepted_values"] = sorted(set(self.accepted_values))  # of one type, see bounds.check
         return json.dumps(fields, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
     @staticmethod
