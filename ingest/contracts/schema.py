@@ -138,6 +138,27 @@ def encodings(contract: Contract) -> dict[str, str | None]:
     return found
 
 
+def parquet_leaves(schema: pa.Schema) -> dict[str, str]:
+    """Map the Parquet path of each leaf, as `use_dictionary` expects it, to the contract's path.
+
+    `lines.list.element.tax` maps to `lines.tax`.
+    """
+    found: dict[str, str] = {}
+
+    def below(kind: pa.DataType, path: str, dotted: str) -> None:
+        if pa.types.is_list(kind):
+            below(kind.value_type, f"{path}.list.element", dotted)
+        elif pa.types.is_struct(kind):
+            for member in kind:
+                below(member.type, f"{path}.{member.name}", f"{dotted}.{member.name}")
+        else:
+            found[path] = dotted
+
+    for item in schema:
+        below(item.type, item.name, item.name)
+    return found
+
+
 def external_models(contracts: list[Contract]) -> str:
     """Return the text of `external_models/bronze.yaml`: SQLMesh's view of bronze, with types and descriptions."""
     models: list[dict[str, Any]] = []
