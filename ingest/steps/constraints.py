@@ -22,8 +22,8 @@ from ingest.contracts.schema import record_schema
 from ingest.steps.leaves import above, leaf, leaf_type, leaves, nested
 from ingest.storage.arrays import Indices, as_numpy
 
-MAX_SHOWN = 100
-"""Characters of a value that a detail shows."""
+MAX_EXPECTED, MAX_SHOWN = 300, 100
+"""Characters of the rule and of a value that a detail shows."""
 Mask = npt.NDArray[np.bool_]
 _Test = Callable[[Any], Any]
 """Whether each of some values passes, NULL for NULL."""
@@ -124,7 +124,7 @@ class _Judge:
         return above(parents, len(values)), values, beside, failed
 
     def _details(self, values: pa.Array, beside: pa.Array | None, places: Indices) -> list[str]:
-        start = f"{self._constraint.name}: expected {self._constraint.expected}"
+        start = f"{self._constraint.name}: expected {_short(self._constraint.expected, MAX_EXPECTED)}"
         if self._class.is_personal:
             return [start + HIDDEN_VALUE] * len(places)
         taken = pa.array(places)
@@ -172,11 +172,12 @@ def _long_enough(rule: Length, values: Any) -> Any:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return (
-            f"'{value[:MAX_SHOWN]}'"
-            if len(value) <= MAX_SHOWN
-            else f"'{value[:MAX_SHOWN]}…' of {len(value):,} characters"
-        )
+        length = f" of {len(value):,} characters" if len(value) > MAX_SHOWN else ""
+        return f"'{_short(value, MAX_SHOWN)}'{length}"
     if isinstance(value, list):
         return f"{len(value):,} elements"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -102,7 +102,7 @@ class Parser:
         rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
         self._reader.expects_unknown = rescued.null_count < len(rescued)
         warnings = self._violations(rows, rescued, kept, sources, rejected, bad)
-        added = {name: warnings for name in self._added if name == WARNINGS}
+        added = {WARNINGS: warnings} if WARNINGS in self._added else {}
         own = {SOURCE: sources[kept], LINE: numbers[kept], RESCUED: rescued}
         table = pa.table([*rows.columns, *added.values(), *own.values()], [*rows.column_names, *added, *own])
         rejects = []

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingest.contracts.constraint import HIDDEN_VALUE
 from ingest.contracts.contract import Contract
 from ingest.contracts.schema import WARNINGS
 from ingest.records.parsed import Parsed
@@ -334,6 +335,19 @@ def test_no_detail_has_a_personal_value(class_: str) -> None:
         "personal",
         "at_not_before: expected not before born; the value is not shown, because the column is personal",
     ]
+
+
+def test_a_long_rule_leaves_room_for_the_value_and_for_the_note_that_it_is_hidden() -> None:
+    pattern = "|".join(f"{number:04}" for number in range(1000))
+    owned = column("mail", "string", **{"class": "direct", "subject": "account"})
+    agreed = contract(
+        [column("code", "string"), owned],
+        {"column": "code", "pattern": pattern},
+        {"column": "mail", "pattern": pattern},
+    )
+    first, second = (item.detail for item in parse(agreed, [{"code": "x"}, {"mail": "x"}]).rejects)
+    assert first.endswith("…, found 'x'")
+    assert second.endswith("…" + HIDDEN_VALUE)
 
 
 def test_other_faults_come_first_and_of_several_constraints_the_first() -> None:
