@@ -90,10 +90,15 @@ def extra_columns(contract: Contract) -> dict[str, tuple[pa.DataType, str, str]]
     return found
 
 
+def row_schema(contract: Contract) -> pa.Schema:
+    """Return the Arrow schema of what is parsed from a record: the contract's columns, and those that parsing adds."""
+    added = extra_columns(contract).items()
+    return pa.schema([*record_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in added]])
+
+
 def bronze_schema(contract: Contract) -> pa.Schema:
     """Return the Arrow schema of the feed's Parquet files. Partition columns are in the path, not in the file."""
-    added = extra_columns(contract) | LINEAGE
-    return pa.schema([*record_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in added.items()]])
+    return pa.schema([*row_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in LINEAGE.items()]])
 
 
 def sql_type(column: Column) -> str:

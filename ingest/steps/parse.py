@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from ingest.contracts.constraint import VIOLATED
 from ingest.contracts.contract import Contract
-from ingest.contracts.schema import WARNINGS, extra_columns, record_schema
+from ingest.contracts.schema import WARNINGS, record_schema, row_schema
 from ingest.formats.fields import MAX_NESTING, Fields, Refused, Verdict
 from ingest.formats.tokens import BLANK, is_deeper_than
 from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject
@@ -53,7 +53,6 @@ class Parser:
         self._judge = Judge(contract, self._reader, self._fields)
         self._ranges = Ranges(contract)
         self._constraints = Constraints(contract)
-        self._added = {name: kind for name, (kind, _, _) in extra_columns(contract).items()}
         self._latest = np.array([int(at.timestamp() * 1e6) for at in modified_at], dtype=np.int64)
         self._latest += contract.clock_skew_seconds * 1_000_000
         epoch = dt.datetime.combine(contract.epoch, dt.time(), dt.UTC)
@@ -62,9 +61,8 @@ class Parser:
 
     def empty(self) -> pa.Table:
         """An empty table with the columns of `parse`."""
-        table = self.schema.empty_table()
-        added = self._added.items()
-        for name, kind in (*added, (SOURCE, pa.int32()), (LINE, pa.int64()), (RESCUED, pa.string())):
+        table = row_schema(self.contract).empty_table()
+        for name, kind in ((SOURCE, pa.int32()), (LINE, pa.int64()), (RESCUED, pa.string())):
             table = table.append_column(name, pa.array([], kind))
         return table
 
@@ -102,7 +100,7 @@ class Parser:
         rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
         self._reader.expects_unknown = rescued.null_count < len(rescued)
         warnings = self._violations(rows, rescued, kept, sources, rejected, bad)
-        added = {WARNINGS: warnings} if WARNINGS in self._added else {}
+        added = {WARNINGS: warnings} if self._constraints.warning_names else {}
         own = {SOURCE: sources[kept], LINE: numbers[kept], RESCUED: rescued}
         table = pa.table([*rows.columns, *added.values(), *own.values()], [*rows.column_names, *added, *own])
         rejects = []

@@ -21,10 +21,9 @@ from ingest.contracts.schema import (
     QUARANTINE,
     bronze_schema,
     encodings,
-    extra_columns,
     parquet_leaves,
     partitions,
-    record_schema,
+    row_schema,
     sql_columns,
 )
 from ingest.ledger.files import LakeFile
@@ -84,10 +83,8 @@ class LoadWriter:
         self._modified = pa.array(modified, pa.timestamp("us"))
         self._schema = bronze_schema(contract)
         self._columns = columns_json(contract)
-        leaves = parquet_leaves(record_schema(contract))
+        leaves = parquet_leaves(row_schema(contract))
         special = encodings(contract)
-        self._added = extra_columns(contract)
-        leaves |= parquet_leaves(pa.schema([(name, kind) for name, (kind, _, _) in self._added.items()]))
         leaves |= {name: name for name in LINEAGE}
         self._dictionary = [path for path, dotted in leaves.items() if dotted not in special]
         kinds = {path: special.get(dotted) for path, dotted in leaves.items()}
@@ -212,8 +209,7 @@ class LoadWriter:
             "_load_id": pa.repeat(pa.scalar(self._load_id), rows),
             RESCUED: table.column(RESCUED),
         }
-        given = (*record_schema(self._contract).names, *self._added)
-        columns = [*(table.column(name) for name in given), *lineage.values()]
+        columns = [*(table.column(item.name) for item in row_schema(self._contract)), *lineage.values()]
         file = self._file(day)
         file.writer.write_table(pa.table(columns, names=self._schema.names), row_group_size=rows)
         file.rows += rows
