@@ -12,8 +12,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from ingest.contracts import bounds
 from ingest.contracts.classes import Class, strictest
 from ingest.contracts.column import Column, lower_snake_case
+from ingest.contracts.constraint import Constraint
 from ingest.contracts.keywords import KEYWORDS
 from ingest.contracts.source import DEBEZIUM, LONGEST_SECONDS, Completeness, Source, Strict
 from ingest.definitions import faults, read_mapping
@@ -56,7 +58,7 @@ class Contract(Strict):
     """The agreement between the producer of a feed and its readers.
 
     Attributes:
-        version: increased with each change of the columns.
+        version: increased with each change of columns or constraints.
         key: columns that identify a fact (within its event date) or an entity.
         event_time: timestamp column that dates an event.
         latest_by: columns whose greatest values win among the versions of one key, before modification time and name.
@@ -76,6 +78,7 @@ class Contract(Strict):
         max_line_bytes: a longer line is rejected; quarantine keeps only its beginning.
         max_quarantined_share: share of one ingest's records that may be quarantined before the ingest counts as
             failed; the data is kept either way.
+        constraints: rules for values, and whether a record that violates one is quarantined or loaded with a warning.
     """
 
     feed: Annotated[str, AfterValidator(_feed)]
@@ -101,6 +104,7 @@ class Contract(Strict):
     overwritten: str = Field(default="replace", pattern="^(replace|refuse)$")
     references: tuple[Reference, ...] = ()
     columns: tuple[Column, ...] = Field(min_length=1)
+    constraints: tuple[Constraint, ...] = ()
 
     @property
     def name(self) -> str:
@@ -176,6 +180,7 @@ class Contract(Strict):
                     f"{name}: '{nested[0]}' is a struct, a list or within a list; expected a column with one value per "
                     "record"
                 )
+        bounds.check(self.constraints, dict(self.walk()))
         if optional := [path for path in self.key if not self.leaf(path).required]:
             raise ValueError(f"key columns must be required: {optional}")
         if self.kind is Kind.ENTITY and self.event_time:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import yaml
 
 from ingest.contracts.column import Column
+from ingest.contracts.constraint import Policy
 from ingest.contracts.contract import Contract, Kind
 from ingest.contracts.keywords import KEYWORDS
 from ingest.sql import identifier
@@ -49,6 +50,7 @@ CHANGES: dict[str, tuple[pa.DataType, str, str]] = {
     ),
 }
 """What a change feed's rows have after the columns of the contract: what the database did, and in which order."""
+WARNINGS = "_warnings"
 PARTITIONS = {
     "ingest_date": "UTC date of the load.",
     "event_date": "UTC date of the event time.",
@@ -99,19 +101,27 @@ def record_schema(contract: Contract, *, as_json: bool = False) -> pa.Schema:
     return pa.schema([pa.field(column.name, _arrow_type(column, as_json)) for column in contract.columns])
 
 
+def extra_columns(contract: Contract) -> dict[str, tuple[pa.DataType, str, str]]:
+    """Return (Arrow type, SQL type, description) by name of the columns that parsing adds to the contract's.
+
+    They stand between the contract's columns and the lineage columns; files that lack them read as NULL.
+    """
+    found = dict(CHANGES) if contract.kind is Kind.CHANGE else {}
+    if any(item.policy is Policy.WARN for item in contract.constraints):
+        description = "Constraints with policy warn that the record violates, by name; NULL for none."
+        found[WARNINGS] = (pa.list_(pa.string()), "TEXT[]", description)
+    return found
+
+
 def row_schema(contract: Contract) -> pa.Schema:
-    """Return the Arrow schema of what a row says itself: the contract's columns, and of a change feed the change."""
-    return pa.schema([*record_schema(contract), *[(name, kind) for name, (kind, _, _) in changes(contract).items()]])
+    """Return the Arrow schema of what is parsed from a record: the contract's columns, and those that parsing adds."""
+    added = extra_columns(contract).items()
+    return pa.schema([*record_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in added]])
 
 
 def bronze_schema(contract: Contract) -> pa.Schema:
     """Return the Arrow schema of the feed's Parquet files. Partition columns are in the path, not in the file."""
     return pa.schema([*row_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in LINEAGE.items()]])
-
-
-def changes(contract: Contract) -> dict[str, tuple[pa.DataType, str, str]]:
-    """Return the columns of CHANGES if the feed has them."""
-    return CHANGES if contract.kind is Kind.CHANGE else {}
 
 
 def sql_type(column: Column) -> str:
@@ -136,7 +146,7 @@ def sql_columns(contract: Contract) -> Iterator[tuple[str, str, str]]:
     """Yield (name, SQL type, description) of every column of the bronze table, in its order."""
     for column in contract.columns:
         yield column.name, sql_type(column), column.description
-    for name, (_, kind, description) in (changes(contract) | LINEAGE).items():
+    for name, (_, kind, description) in (extra_columns(contract) | LINEAGE).items():
         yield name, kind, description
     for name in partitions(contract):
         yield name, "DATE", PARTITIONS[name]
@@ -155,6 +165,27 @@ def encodings(contract: Contract) -> dict[str, str | None]:
         elif contract.kind is Kind.EVENT and path in contract.key:
             kinds = {"string": "DELTA_BYTE_ARRAY", "integer": "DELTA_BINARY_PACKED"}
             found[path] = kinds.get(column.type)
+    return found
+
+
+def parquet_leaves(schema: pa.Schema) -> dict[str, str]:
+    """Map the Parquet path of each leaf, as `use_dictionary` expects it, to the contract's path.
+
+    `lines.list.element.tax` maps to `lines.tax`.
+    """
+    found: dict[str, str] = {}
+
+    def below(kind: pa.DataType, path: str, dotted: str) -> None:
+        if pa.types.is_list(kind):
+            below(kind.value_type, f"{path}.list.element", dotted)
+        elif pa.types.is_struct(kind):
+            for member in kind:
+                below(member.type, f"{path}.{member.name}", f"{dotted}.{member.name}")
+        else:
+            found[path] = dotted
+
+    for item in schema:
+        below(item.type, item.name, item.name)
     return found
 
 

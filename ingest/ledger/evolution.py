@@ -1,8 +1,11 @@
 """Contract evolution: whether a changed contract is compatible with loaded data (docs/contracts.md).
 
-The ledger records the contract of each load (columns, kind, key and event time) whenever it differs from the previous
-one. A change is allowed if every row loaded before reads exactly as if it were loaded with the new contract. Any other
-change is refused: the feed stops, and its bronze stays readable with the recorded contract.
+The ledger records the contract of each load (columns, kind, key, event time and constraints) whenever it differs from
+the previous one. A change is allowed if every row loaded before reads exactly as if it were loaded with the new
+contract. Any other change is refused: the feed stops, and its bronze stays readable with the recorded contract.
+
+Changed constraints change which records are accepted from then on, not how rows read: they are allowed, with a new
+version, which tells by which of them a record was judged.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.classes import Class
 from ingest.contracts.column import DEFAULT_UNIT, Column, Unit
+from ingest.contracts.constraint import Constraint
 from ingest.contracts.contract import Contract, Kind
 from ingest.errors import ContractRefused
 from ingest.ledger.column_types import Type, Types, file_types, reads_exactly, types_of
@@ -38,6 +42,8 @@ class Record:
     Attributes:
         order: `source.order` of a change feed.
         units: of its timestamps, by path, those that are not microseconds.
+        constraints: the canonical text of each by name; those of no contract are not in the text of a record, which
+            therefore equals that of a version without constraints.
     """
 
     version: int
@@ -47,6 +53,7 @@ class Record:
     columns: Types
     order: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(contract: Contract) -> Record:
@@ -60,6 +67,7 @@ class Record:
             types_of(contract),
             contract.source.order,
             units,
+            {item.name: item.text() for item in contract.constraints},
         )
 
     @staticmethod
@@ -67,17 +75,18 @@ class Record:
         """Parse the text of a record."""
         fields: dict[str, Any] = json.loads(text)
         columns = {path: Type.parse(kind) for path, kind in fields["columns"].items()}
-        order, units = tuple(fields.get("order", ())), fields.get("units", {})
+        order, units, rules = tuple(fields.get("order", ())), fields.get("units", {}), fields.get("constraints", {})
         return Record(
-            fields["version"], fields["kind"], tuple(fields["key"]), fields["event_time"], columns, order, units
+            fields["version"], fields["kind"], tuple(fields["key"]), fields["event_time"], columns, order, units, rules
         )
 
     def text(self) -> str:
-        """Return the record as JSON, identical for equal records: the order of columns is ignored."""
+        """Return the record as JSON, identical for equal records: the order of columns and constraints is ignored."""
         columns = {path: str(self.columns[path]) for path in sorted(self.columns)}
+        rules = {"constraints": dict(sorted(self.constraints.items()))} if self.constraints else {}
         fields = {"version": self.version, "kind": self.kind, "key": self.key, "event_time": self.event_time}
-        of_changes = {"order": self.order, "units": dict(sorted(self.units.items()))}  # other kinds have none
-        given = {name: value for name, value in of_changes.items() if value}
+        of_some = {"order": self.order, "units": dict(sorted(self.units.items()))} | rules  # others have none
+        given = {name: value for name, value in of_some.items() if value}
         return json.dumps({**fields, "columns": columns, **given}, separators=(",", ":"))
 
     def differs(self, other: Record) -> bool:
@@ -157,11 +166,15 @@ def _record_faults(now: Record, recorded: Record, has_rows: bool) -> list[str]:
             what = "becomes required" if before else "is new and required"
             faults.append(f"column '{path}' {what}, but rows loaded before may lack it; leave it optional")
     if now.version == recorded.version and now.differs(recorded):
-        differing = _differing(recorded.columns, now.columns)
-        details = f": {differing}" if differing else ""
-        faults.append(
-            f"version {now.version} is recorded with other columns{details}; raise `version` with each change"
-        )
+        differing = {"columns": _differing(recorded.columns, now.columns)}
+        if recorded.constraints != now.constraints:
+            constraints = _differing(_in_words(recorded.constraints), _in_words(now.constraints))
+            differing = {what: found for what, found in differing.items() if found} | {"constraints": constraints}
+        for what, found in differing.items():
+            details = f": {found}" if found else ""
+            faults.append(
+                f"version {now.version} is recorded with other {what}{details}; raise `version` with each change"
+            )
     return faults
 
 
@@ -171,8 +184,14 @@ def _is_in_a_new_list(path: str, now: Record, recorded: Record) -> bool:
     return any(now.columns[parent].repeated and parent not in recorded.columns for parent in parents)
 
 
-def _differing(before: Types, after: Types) -> str:
-    """Describe how columns differ, up to five of them."""
+def _in_words(constraints: Mapping[str, str]) -> dict[str, str]:
+    """Describe each constraint, by name."""
+    found = (Constraint.parse(name, text) for name, text in constraints.items())
+    return {item.name: f"{item.column} {item.expected} ({item.policy})" for item in found}
+
+
+def _differing(before: Mapping[str, Type | str], after: Mapping[str, Type | str]) -> str:
+    """Describe how columns or constraints differ, up to five of them."""
     paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
     shown = [f"'{path}' was {before.get(path, 'absent')} and is {after.get(path, 'absent')}" for path in paths]
     return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
@@ -311,6 +330,7 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
             "columns": below(""),
             "source": contract.source.model_copy(update={"order": record.order}),
             "created_at": contract.created_at if contract.created_at in recorded else None,
+            "constraints": tuple(Constraint.parse(name, text) for name, text in record.constraints.items()),
             "latest_by": tuple(path for path in contract.latest_by if path in recorded),
             "dates": tuple(path for path in contract.dates if path in recorded),
             "references": tuple(item for item in contract.references if item.column in recorded),

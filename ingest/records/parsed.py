@@ -19,9 +19,10 @@ class Reject:
         line: line of the record in the object, counted from 1; 0 if the whole object is rejected.
         reason: unparsable, invalid_utf8, wrong_type, number_out_of_range, duplicate_key, too_deep, too_many_fields,
             line_too_long, missing_required, unknown_field, event_time_in_future, event_time_before_epoch,
-            not_an_envelope, unknown_position, changed_key or corrupt_object.
+            not_an_envelope, unknown_position, changed_key, constraint_violated or corrupt_object.
         column: dotted path of the offending column, if any; members of lists without their index.
-        detail: human-readable text about what was found, at most MAX_DETAIL characters.
+        detail: human-readable text about what was found, at most MAX_DETAIL characters; of a constraint first its name
+            and a colon.
         raw: bytes of the record, cut off if the line is too long; empty if the whole object is rejected.
     """
 
@@ -49,7 +50,10 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The outcome of one chunk: rows (row_schema, `_source`, `_source_line`, `_rescued_data`), rejects and skips."""
+    """The outcome of one chunk: rejects, skips, and rows.
+
+    Rows have the columns of `row_schema`, `_source`, `_source_line` and `_rescued_data`.
+    """
 
     rows: pa.Table
     rejects: list[Reject]

@@ -29,6 +29,7 @@ class FeedReport:
             left for the next run.
         reasons: quarantined records by reason.
         skipped: records that never become rows, by kind.
+        warnings: rows by constraint with policy warn that they violate; a row may violate several.
         ignored: objects that a rule ignores, by rule.
         unloadable: objects that cannot be loaded, by reason.
         before_start: bronze rows dated before LAKE_START, which no model covers.
@@ -54,6 +55,7 @@ class FeedReport:
     stuck: tuple[tuple[str, str], ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
     skipped: tuple[tuple[str, int], ...] = ()
+    warnings: tuple[tuple[str, int], ...] = ()
     before_start: int = 0
     position: int = 0
     loads: tuple[str, ...] = ()

@@ -8,7 +8,10 @@ import uuid
 from collections import Counter
 from dataclasses import replace
 
+import pyarrow.compute as pc
+
 from ingest.contracts.contract import Contract
+from ingest.contracts.schema import WARNINGS
 from ingest.errors import LakemeshError, describe, is_defect
 from ingest.ledger.dropped import Dropped
 from ingest.ledger.entry import Entry
@@ -67,8 +70,9 @@ class Attempt:
         self.writer = LoadWriter(lake, contract, objects, self.load_id, started_at)
         self.rewritten: list[LakeFile] = []
         self.hashes: dict[int, str] = {}
-        self.reasons: dict[str, int] = {}
+        self.reasons: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
+        self.warnings: Counter[str] = Counter()
         self.rescued = 0
 
     def run(self, progress: Progress | None) -> Entry | None:
@@ -162,9 +166,10 @@ class Attempt:
         self.lake.delete([file.path for file in self.rewritten])
 
     def _write(self, parsed: Parsed) -> None:
-        for reject in parsed.rejects:
-            self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
+        self.reasons.update(reject.reason for reject in parsed.rejects)
         self.skipped.update(skip.kind for skip in parsed.skipped)
+        if WARNINGS in parsed.rows.column_names:
+            self.warnings.update(pc.list_flatten(parsed.rows.column(WARNINGS)).to_pylist())
         self.rescued += len(parsed.rows) - parsed.rows.column(RESCUED).null_count
         self.writer.add(parsed)
 

@@ -152,6 +152,7 @@ def _add(report: FeedReport, entry: Entry, load: Attempt, lake_start: dt.date) -
         unchanged=report.unchanged + len(entry.objects) - len(fresh),
         reasons=_added(report.reasons, load.reasons),
         skipped=_added(report.skipped, load.skipped),
+        warnings=_added(report.warnings, load.warnings),
         before_start=report.before_start
         + sum(rows for item in fresh for day, rows in item.event_dates if day < lake_start),
         loads=(*report.loads, entry.load_id),

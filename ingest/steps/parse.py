@@ -19,14 +19,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.contracts.constraint import VIOLATED
 from ingest.contracts.contract import Contract, Kind
-from ingest.contracts.schema import record_schema, row_schema
+from ingest.contracts.schema import WARNINGS, record_schema, row_schema
 from ingest.formats.debezium.envelopes import Envelopes, Opened
 from ingest.formats.debezium.unavailable import may_lack_values
 from ingest.formats.fields import MAX_NESTING, Fields, Refused, Verdict
 from ingest.formats.tokens import is_deeper_than
 from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject, Skip
 from ingest.records.parts import Piece
+from ingest.steps.constraints import Constraints
 from ingest.steps.judge import Judge
 from ingest.steps.lines import Lines
 from ingest.steps.ranges import Ranges
@@ -54,6 +56,7 @@ class Parser:
         self._envelopes = Envelopes(contract) if contract.kind is Kind.CHANGE else None
         self._judge = Judge(contract, self._reader, self._fields)
         self._ranges = Ranges(contract)
+        self._constraints = Constraints(contract)
         self._latest = np.array([int(at.timestamp() * 1e6) for at in modified_at], dtype=np.int64)
         self._latest += contract.clock_skew_seconds * 1_000_000
         epoch = dt.datetime.combine(contract.epoch, dt.time(), dt.UTC)
@@ -96,12 +99,12 @@ class Parser:
         bad = np.zeros(len(kept), dtype=bool)
         rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
         self._reader.expects_unknown = rescued.null_count < len(rescued)
-        self._violations(rows, rescued, kept, lines.sources, rejected, bad, opened)
+        warnings = self._violations(rows, rescued, kept, lines.sources, rejected, bad, opened)
         changes = opened.changes(kept) if opened else _NO_CHANGES
-        table = pa.table(
-            [*rows.columns, *changes.columns, lines.sources[kept], lines.numbers[kept], rescued],
-            [*rows.column_names, *changes.column_names, SOURCE, LINE, RESCUED],
-        )
+        added = dict(zip(changes.column_names, changes.columns, strict=True))
+        added |= {WARNINGS: warnings} if self._constraints.warning_names else {}
+        own = {SOURCE: lines.sources[kept], LINE: lines.numbers[kept], RESCUED: rescued}
+        table = pa.table([*rows.columns, *added.values(), *own.values()], [*rows.column_names, *added, *own])
         rejects = []
         for index in sorted(rejected):
             verdict = rejected[index]
@@ -184,8 +187,8 @@ class Parser:
         rejected: dict[int, Verdict],
         bad: npt.NDArray[np.bool_],
         opened: Opened | None,
-    ) -> None:
-        """Reject rows that are well-formed but violate a rule, and mark them in `bad`."""
+    ) -> pa.Array:
+        """Reject rows that are well-formed but violate a rule, and mark them in `bad`; return all rows' warnings."""
 
         def reject(where: Indices, reason: str, column: str, detail: Any) -> None:
             for position in where.tolist():
@@ -215,6 +218,12 @@ class Parser:
             name = self.contract.event_time
             reject(future, "event_time_in_future", name, lambda p: f"{column[p]} is after the object's time plus skew")
             reject(early, "event_time_before_epoch", name, lambda p: f"{column[p]} is before {self.contract.epoch}")
+        violated = list(self._constraints.violations(rows, opened.has_values(kept) if opened else None))
+        for item in violated:
+            if item.details:
+                details = dict(zip(item.rows.tolist(), item.details, strict=True))
+                reject(item.rows, VIOLATED, item.constraint.column, details.__getitem__)
+        return self._constraints.warnings(violated, len(kept))
 
 
 def _missing_values(rows: pa.Table, path: str) -> tuple[Indices, bool]:

@@ -14,7 +14,8 @@ import pyarrow.types as pt
 
 from ingest.contracts.contract import Contract
 from ingest.contracts.schema import MAX_DOUBLE, record_schema
-from ingest.storage.arrays import Indices, as_numpy, single_array
+from ingest.steps.leaves import leaf, leaf_type, leaves
+from ingest.storage.arrays import Indices, as_numpy
 
 _YEAR_1, _YEAR_10000 = -719_162, 2_932_897  # in days from 1970
 
@@ -44,12 +45,9 @@ class Ranges:
 
     def __init__(self, contract: Contract) -> None:
         self._limits: list[tuple[list[str], pa.Scalar, pa.Scalar, str, str]] = []
-        kinds = {field.name: field.type for field in record_schema(contract)}
+        schema = record_schema(contract)
         for path, column in contract.walk():
-            kind: Any = pa.struct(list(kinds.items()))
-            for name in path.split("."):
-                kind = _item(kind).field(name).type
-            kind = _item(kind)
+            kind = leaf_type(schema, path.split("."))
             if pt.is_floating(kind):
                 limits: tuple[Any, ...] = (-MAX_DOUBLE, MAX_DOUBLE)
                 reason, expected = "number_out_of_range", f"±{MAX_DOUBLE:g}"
@@ -82,32 +80,3 @@ class Ranges:
                     row: f"{text} is outside {expected}" for row, text in zip(where.tolist(), found, strict=True)
                 }
                 yield OutOfRange(".".join(parts), reason, where, details)
-
-
-def leaf(rows: pa.Table, parts: list[str]) -> pa.ChunkedArray:
-    """All values of the column at a path, with lists flattened."""
-    values = rows.column(parts[0])
-    for name in parts[1:]:
-        values = pc.struct_field(_flat(values), name)
-    return _flat(values)
-
-
-def leaves(rows: pa.Table, parts: list[str]) -> tuple[Indices, pa.Array]:
-    """The values that `leaf` returns, each with the position of its row."""
-    values = single_array(rows.column(parts[0]))
-    positions: Indices = np.arange(len(values))
-    for name in (*parts[1:], None):
-        if pt.is_list(values.type):
-            positions = positions[as_numpy(pc.list_parent_indices(values))]
-            values = pc.list_flatten(values)
-        if name is not None:
-            values = pc.struct_field(values, name)
-    return positions, values
-
-
-def _item(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pt.is_list(kind) else kind
-
-
-def _flat(values: Any) -> Any:
-    return pc.list_flatten(values) if pt.is_list(values.type) else values

@@ -21,6 +21,7 @@ from ingest.contracts.schema import (
     QUARANTINE,
     bronze_schema,
     encodings,
+    parquet_leaves,
     partitions,
     row_schema,
     sql_columns,
@@ -83,7 +84,7 @@ class LoadWriter:
         self._modified = pa.array(modified, pa.timestamp("us"))
         self._schema = bronze_schema(contract)
         self._columns = columns_json(contract)
-        leaves = _leaves(row_schema(contract))
+        leaves = parquet_leaves(row_schema(contract))
         special = encodings(contract)
         leaves |= {name: name for name in LINEAGE}
         self._dictionary = [path for path, dotted in leaves.items() if dotted not in special]
@@ -286,24 +287,3 @@ class LoadWriter:
         self._quarantine.writer.write_table(pa.table(columns, schema=QUARANTINE))
         self._quarantine.rows += count
         self._rejects, self._reject_bytes = [], 0
-
-
-def _leaves(schema: pa.Schema) -> dict[str, str]:
-    """Map the Parquet path of each leaf, as `use_dictionary` expects it, to the contract's path.
-
-    `lines.list.element.tax` maps to `lines.tax`.
-    """
-    found: dict[str, str] = {}
-
-    def below(kind: pa.DataType, path: str, dotted: str) -> None:
-        if pa.types.is_list(kind):
-            below(kind.value_type, f"{path}.list.element", dotted)
-        elif pa.types.is_struct(kind):
-            for member in kind:
-                below(member.type, f"{path}.{member.name}", f"{dotted}.{member.name}")
-        else:
-            found[path] = dotted
-
-    for item in schema:
-        below(item.type, item.name, item.name)
-    return found

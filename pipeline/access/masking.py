@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ingest.contracts.column import Column
+from ingest.contracts.constraint import HIDDEN_VALUE, VIOLATED
 from ingest.contracts.contract import Contract, contracts
 
 if TYPE_CHECKING:
@@ -81,7 +82,13 @@ def masked_detail(contract: Contract, reason: str, column: str | None, detail: s
         return detail or ""
     if reason == "corrupt_object":  # about the whole file: from its decoder, possibly quoting a header
         return _TAIL.sub(" …", _QUOTED.sub("'…'", detail))
-    return detail if column and _is_public(contract, column) else _HIDDEN_DETAIL
+    if reason == VIOLATED and detail.endswith(HIDDEN_VALUE):
+        return detail
+    read = [column] if column else []
+    if reason == VIOLATED:  # the column may be compared with a personal one, and a constraint may be gone
+        name = detail.partition(":")[0]
+        read = [path for item in contract.constraints if item.name == name for path in item.columns]
+    return detail if read and all(_is_public(contract, path) for path in read) else _HIDDEN_DETAIL
 
 
 def masked_row(row: Mapping[str, Any], names: Collection[str] = ()) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
-from ingest.contracts.schema import row_schema
+from ingest.contracts.schema import WARNINGS, extra_columns, row_schema
 from ingest.ledger.column_types import file_types
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
@@ -45,7 +45,7 @@ class Content:
         differences: kind, the first items, and the total count.
         listed: the landing listed again after the comparison; None if no object changed during it.
         unread: objects that were not read because they changed during the comparison and changed back.
-        rejudged: records loaded under an older contract that the current one judges differently.
+        rejudged: records loaded under an older contract that the current one accepts, rejects or warns of differently.
     """
 
     differences: list[tuple[str, list[str], int]] = field(default_factory=list)
@@ -90,12 +90,20 @@ def compare_content(
         promoted = {path for path, _ in contract.walk()}
         promoted.update(path for file in state.bronze_files() for path in file_types(file.columns))
         connection.create_function("still_unknown", partial(_still_unknown, promoted), ["VARCHAR"], "VARCHAR")
-        declared = [identifier(name) for name in row_schema(contract).names]
+        declared = [identifier(name) for name in row_schema(contract).names if name != WARNINGS]
         columns = ", ".join([*declared, "_source_file", "_source_line", "NULLIF(still_unknown(_rescued_data), '')"])
         lakes = ((lake.uri, state), (folder, again))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]
         bad = [f"SELECT _source_file, _source_line, reason FROM {quarantine_query(uri, one)}" for uri, one in lakes]
-        for kind, (kept, loaded) in (("row", rows), ("bad", bad)):
+        kinds = {"row": rows, "bad": bad}
+        if WARNINGS in extra_columns(contract):
+            columns = f"_source_file, _source_line, {WARNINGS}"
+            kinds["warning"] = [
+                f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())}) "
+                f"WHERE NOT {WARNINGS} IS NULL"
+                for uri, one in lakes
+            ]
+        for kind, (kept, loaded) in kinds.items():
             for place, first, second in (("lake", kept, loaded), ("source", loaded, kept)):
                 connection.execute(
                     f"CREATE OR REPLACE TEMP TABLE {kind}_in_{place} AS SELECT _source_file, _source_line FROM ("
@@ -103,8 +111,9 @@ def compare_content(
                     f"FROM ({second}) SEMI JOIN chosen USING (_source_file))"
                 )
         content.differences.append(_skips(connection))
-        content.rejudged = _exclude_rejudged(connection, contract, state)
-        for kind, name in (("row", "row"), ("bad record", "bad")):
+        content.rejudged = _exclude_rejudged(connection, contract, state, "warning" in kinds)
+        for name in kinds:
+            kind = "bad record" if name == "bad" else name
             for place in ("lake", "source"):
                 table = f"{name}_in_{place} ANTI JOIN rejudged USING (_source_file, _source_line)"
                 (count,) = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() or (0,)
@@ -120,10 +129,16 @@ def _skips(connection: duckdb.DuckDBPyConnection) -> tuple[str, list[str], int]:
     return "number of skipped records", sorted(names)[:SHOWN], len(names)
 
 
-def _exclude_rejudged(connection: duckdb.DuckDBPyConnection, contract: Contract, state: LedgerState) -> int:
+def _exclude_rejudged(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, state: LedgerState, warns: bool
+) -> int:
     """Collect in table `rejudged` the lines loaded under an older contract that the current one judges differently.
 
-    Such a line is a row on one side and rejected on the other, or rejected for different reasons.
+    Such a line is a row on one side and rejected on the other, or rejected for different reasons. A row with different
+    warnings on both sides is counted too, and leaves the tables of warnings only: its values are still compared.
+
+    Args:
+        warns: whether the contract has constraints that warn.
 
     Returns:
         The number of such lines.
@@ -136,8 +151,14 @@ def _exclude_rejudged(connection: duckdb.DuckDBPyConnection, contract: Contract,
         "(FROM row_in_source INTERSECT FROM bad_in_lake) UNION ALL (FROM row_in_lake INTERSECT FROM bad_in_source) "
         "UNION ALL (FROM bad_in_lake INTERSECT FROM bad_in_source)) SEMI JOIN older USING (_source_file)"
     )
+    counted = "FROM rejudged"
+    if warns:
+        for place in ("lake", "source"):
+            counted += f" UNION (FROM warning_in_{place} SEMI JOIN older USING (_source_file))"
+    (count,) = connection.execute(f"SELECT COUNT(*) FROM ({counted})").fetchone() or (0,)
+    for place in ("lake", "source") if warns else ():
+        connection.execute(f"DELETE FROM warning_in_{place} WHERE _source_file IN (SELECT _source_file FROM older)")
     connection.unregister("older")
-    (count,) = connection.execute("SELECT COUNT(*) FROM rejudged").fetchone() or (0,)
     return int(count)
 
 

@@ -39,6 +39,9 @@ def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmes
             )
         if feed.skipped:
             items.append(f"skipped in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.skipped))
+        if feed.warnings:
+            named = ", ".join(f"{name} {count:,}" for name, count in feed.warnings)
+            items.append(f"loaded with a warning in {feed.feed}: {named}")
         items += ignored(feed.feed, feed.ignored)
         if feed.scope == "recent":
             items.append(f"{feed.feed}: only folders of recent days were listed; --full lists everything")
@@ -75,6 +78,11 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
             owned = f"{class_}: {subject}" if class_.is_personal else ""
             table.add_row(path, kind, "required" if column.required else "", owned, column.description)
         items.append(table)
+        if contract.constraints:
+            rules = _table("constraint", "column", "expected", "if violated")
+            for item in contract.constraints:
+                rules.add_row(item.name, item.column, item.expected, item.policy)
+            items.append(rules)
     return _text(*items)
 
 

@@ -159,7 +159,7 @@ def column_queries(contract: Contract, columns: str, paths: JsonPaths = DUCKDB) 
     for name, kind, _ in sql_columns(contract):
         if name in hive or present.get(name) == kind:
             yield name, kind, _column(name)
-        elif name not in declared:  # of changes, in a file that was loaded as another kind of feed
+        elif name not in declared:  # a column that parsing adds, and did not under an older contract or kind
             yield name, kind, f"CAST(NULL AS {kind})"
         else:
             evolved = evolved or _Evolved(contract, file_types(columns), paths)

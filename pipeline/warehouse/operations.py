@@ -6,7 +6,11 @@ import datetime as dt
 from collections.abc import Collection, Mapping
 
 from ingest import sql
+from ingest.contracts.constraint import VIOLATED
 from ingest.contracts.contract import Contract, contracts
+from ingest.contracts.schema import WARNINGS as WARNED
+from ingest.contracts.schema import extra_columns
+from ingest.ledger.evolution import as_loaded
 from ingest.ledger.first_seen import seen_without_objects
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
@@ -50,12 +54,18 @@ QUARANTINE = {
     "ingested_at": "TIMESTAMP",
     "reason": "TEXT",
     "column_path": "TEXT",
+    "constraint_name": "TEXT",
     "is_discarded": "BOOLEAN",
 }
+WARNINGS = {"feed": "TEXT", "source_file": "TEXT", "source_line": "BIGINT", "constraint_name": "TEXT"}
+CONSTRAINT = f"CASE WHEN reason = {literal(VIOLATED)} THEN SPLIT_PART(detail, ':', 1) END AS constraint_name"
+"""SQL of the constraint that rejected a record, over the quarantine's files."""
 
 
 def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
-    """Statements that register feeds, ledger, quarantine and past cycles in the warehouse, schema `operations`.
+    """Statements that register feeds, ledger, quarantine, warnings and past cycles in the schema `operations`.
+
+    Bronze must be registered before: warnings are those of its rows.
 
     Args:
         lost: feeds whose logs lack entries; their objects and quarantine are omitted.
@@ -73,6 +83,7 @@ def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
         f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known, seen)}",
         f"CREATE OR REPLACE VIEW operations.objects AS {_objects(intact, lake)}",
         f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(intact, lake)}",
+        f"CREATE OR REPLACE VIEW operations.warnings AS {warnings_query(intact, lake)}",
     ]
 
 
@@ -131,11 +142,29 @@ def _quarantine(known: list[Contract], lake: Store) -> str:
             if paths:
                 parts.append(
                     f"SELECT '{contract.feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
-                    '_ingested_at AS ingested_at, reason, "column" AS column_path, '
+                    f'_ingested_at AS ingested_at, reason, "column" AS column_path, {CONSTRAINT}, '
                     f"{is_discarded} AS is_discarded FROM READ_PARQUET([{sql.files(lake.uri, paths)}], "
                     "hive_partitioning = FALSE) AS rejected"
                 )
     return " UNION ALL ".join(parts) or empty_query(QUARANTINE)
+
+
+def warnings_query(known: Collection[Contract], lake: Store) -> str:
+    """Query of the rows of bronze that violate constraints with policy warn, one row per row and constraint.
+
+    Args:
+        known: feeds whose logs are intact.
+    """
+    parts = []
+    for contract in known:
+        live = Ledger(lake, contract.feed).live()
+        if live.contract and all(WARNED in extra_columns(item) for item in (contract, as_loaded(contract, live))):
+            parts.append(
+                f"SELECT '{contract.feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
+                f"UNNEST({WARNED}) AS constraint_name FROM {contract.table} AS bronze "
+                f"WHERE NOT {WARNED} IS NULL"
+            )
+    return " UNION ALL ".join(parts) or empty_query(WARNINGS)
 
 
 def empty_query(columns: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ from sqlglot import exp
 from sqlmesh.core.config import Config, load_configs
 
 from ingest.contracts.column import Column
+from ingest.contracts.constraint import Constraint
 from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError, DamagedLake
 from ingest.ledger.ledger import Ledger
@@ -30,8 +31,10 @@ from ingest.storage.store import Store
 from ingest.upkeep.compact import compact
 from pipeline.cycle.rebuild import rebuild
 from pipeline.lake import Lake
+from pipeline.warehouse import operations as on_duckdb
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
+from pipeline.warehouse.spark import operations
 from pipeline.warehouse.spark.bronze import register, register_files
 from pipeline.warehouse.spark.session import configure, install
 from tests.engagement import cycle, expected, gold, play, plays, seen
@@ -238,6 +241,60 @@ def test_files_of_an_older_contract_are_read_with_the_new_one(
     assert (found["e2"].score, found["e2"].ratio, found["e2"].tags) == (None, None, None)
     assert found["e3"].data.device == "x"
     assert found["e4"].data.device is None
+
+
+def test_violations_of_constraints_are_the_same_on_both_engines(
+    spark_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = spark_home
+    home.put("events", "old.json", play("old", "2026-01-01"))
+    home.ingest("events")
+    rules = (
+        {"column": "data.duration", "range": {"max": 100}},
+        {"column": "data.source", "accepted_values": ["home"], "policy": "warn"},
+    )
+    constraints = tuple(map(Constraint.model_validate, rules))
+    known = contracts()["events"].model_copy(update={"version": 2, "constraints": constraints})
+    for module in ("spark.bronze", "spark.operations", "operations"):
+        monkeypatch.setattr(f"pipeline.warehouse.{module}.contracts", lambda: {"events": known})
+    data = {"activity_id": "a1", "completed": True}
+    home.put(
+        "events",
+        "new.json",
+        play("long", "2026-01-02") | {"data": data | {"duration": 101}},
+        play("marked", "2026-01-02") | {"data": data | {"duration": 1, "source": "shop"}},
+        play("good", "2026-01-02") | {"data": data | {"duration": 1, "source": "home"}},
+        {"event_id": 5},
+    )
+    lake = Store(home.options.lake_uri)
+    report = ingest_feed(known, Lake(home.options).landing(known), lake, home.options.lake_start)
+    assert report.warnings == (("data_source_accepted_values", 1),)
+    register_bronze()
+    operations.register(warehouse(), lake)
+    found = spark().sql("SELECT event_id, _warnings FROM bronze.events ORDER BY event_id").collect()
+    assert list(map(plain, map(list, found))) == [
+        ["good", None],
+        ["marked", ["data_source_accepted_values"]],
+        ["old", None],
+    ]
+    asked = (
+        "SELECT * FROM operations.warnings",
+        "SELECT feed, source_line, reason, constraint_name FROM operations.quarantine ORDER BY source_line",
+    )
+    with connect(home.options) as duckdb:
+        query = bronze_query(known, lake.uri, Ledger(lake, "events").live_files())
+        duckdb.execute("CREATE SCHEMA bronze")
+        duckdb.execute(f"CREATE VIEW bronze.events AS {query}")
+        for statement in on_duckdb.registration(lake):
+            duckdb.execute(statement)
+        both = [
+            ([tuple(row) for row in spark().sql(query).collect()], duckdb.execute(query).fetchall()) for query in asked
+        ]
+    assert [one for one, _ in both] == [other for _, other in both]
+    assert [rows for rows, _ in both] == [
+        [("events", "raw-events/new.json", 2, "data_source_accepted_values")],
+        [("events", 1, "constraint_violated", "data_duration_range"), ("events", 4, "wrong_type", None)],
+    ]
 
 
 def test_wider_types_and_new_members_of_lists_are_the_same_on_both_engines(

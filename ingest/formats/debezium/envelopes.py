@@ -49,6 +49,12 @@ class Opened:
         """Return the columns of CHANGES of the given lines, each of which has a row."""
         return self._changes.take(pa.array(self._place[lines]))
 
+    def has_values(self, lines: Indices) -> npt.NDArray[np.bool_]:
+        """Return for each of the given lines whether its row has values of its own: not a deletion or a truncation."""
+        operations = as_numpy(self.changes(lines).column("_operation"))
+        has: npt.NDArray[np.bool_] = ~np.isin(operations, ("delete", "truncate"))
+        return has
+
     def excused(self, lines: Indices, path: str) -> npt.NDArray[np.bool_]:
         """Return for each of the given lines whether its row may lack a value at a dotted path.
 

@@ -29,7 +29,7 @@
   };
 
   catalog.quality = (table, parameters) => {
-    const { dates, parts, feeds, findings, finding_count } = table.quality;
+    const { dates, parts, feeds, findings, finding_count, violations } = table.quality;
     const box = el("section", { class: "card quality" });
     const known = Object.keys(PARTS).filter((name) => parts[name]);
     const value = (name, number) => parts[name]?.[number] ?? null;
@@ -59,6 +59,7 @@
         el("p", { class: "note", text: `From ${dates[0]} to ${dates.at(-1)}. Good from ${lakemesh.plain(rules().good * 100, 1)}%, a warning from ${lakemesh.plain(rules().warning * 100, 1)}%. ${feeds.length ? "Each part is the least of the feeds that the table is computed from; audits are its own." : ""}` }),
         feeds.length ? el("p", {}, "Computed from ", feeds.map((feed, number) => [number ? ", " : "", el("a", { href: link(["catalog", "table", feed], { date: chosen }), text: feed })]), ".") : table.contract ? counts(at) : "",
         own.length ? rejected(own) : "",
+        table.contract ? constraints(table.contract.constraints ?? [], violations) : "",
         findings.length < finding_count ? el("p", { class: "note", text: `Of ${show(finding_count, catalog.COUNT)} findings by object, reason and column, the newest ${show(findings.length, catalog.COUNT)} are listed.` }) : "");
     };
     const counts = (at) => el("p", {}, `${show(value("records", at) ?? 0, catalog.COUNT)} records arrived, ${show(value("bad", at) ?? 0, catalog.COUNT)} of them quarantined or dropped. `,
@@ -68,6 +69,22 @@
       el("tbody", {}, own.map((item) => el("tr", {},
         el("th", { scope: "row" }, el("code", { text: item.object }), el("div", { class: "note" }, el("code", { text: `lake why ${quoted(item.object)}` }))),
         el("td", { text: item.reason }), el("td", { text: item.column || "the record" }), el("td", { class: "num", text: show(item.records, catalog.COUNT) }), el("td", { class: "num", text: item.line ? show(item.line, catalog.COUNT) : "–" }))))));
+    const IF_VIOLATED = { quarantine: "quarantined", warn: "loaded with a warning" };
+    /** Every constraint of the contract, and those that it no longer has but records violate by an older version. */
+    const constraints = (declared, violations) => {
+      const rows = declared.map((item) => ({ column: item.column, expected: item.expected, name: item.name, policy: item.policy ?? "quarantine", records: 0 }));
+      for (const item of violations) {
+        const known = rows.find((row) => row.name === item.constraint && row.policy === item.policy);
+        if (known) Object.assign(known, { records: item.records, last: item.last });
+        else rows.push({ column: "–", expected: "by an older contract", name: item.constraint, policy: item.policy, records: item.records, last: item.last });
+      }
+      return !rows.length ? "" : el("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Table, scrollable" }, el("table", { class: "constraints" },
+        el("caption", { text: "Constraints, and the records of this release that violate them" }),
+        el("thead", {}, el("tr", {}, [["Constraint"], ["Column"], ["Expected"], ["If violated"], ["Records", "num"], ["Last", "num"]].map(([text, kind]) => el("th", { scope: "col", class: kind ?? null, text })))),
+        el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", text: row.name }), el("td", { text: row.column }), el("td", { text: row.expected }),
+          el("td", { text: IF_VIOLATED[row.policy] }), el("td", { class: "num", text: show(row.records, catalog.COUNT) }),
+          el("td", { class: "num", text: row.last ? lakemesh.day.full(lakemesh.day.parse(row.last)) : "–" }))))));
+    };
     draw();
     return box;
   };

@@ -84,7 +84,8 @@
     ]));
   };
 
-  const contract = (found) => el("section", { class: "card" }, el("h2", { text: "Contract" }), catalog.facts([
+  /** The contract; constraints are listed there only if the section on quality does not. */
+  const contract = (found, isListed) => el("section", { class: "card" }, el("h2", { text: "Contract" }), catalog.facts([
     ["Version", String(found.version)], ["Kind", { event: "event: immutable facts", entity: "entity: versions of a key, the latest counts", change: "change: what a database did to the rows of a table, in the order of its log" }[found.kind] ?? found.kind],
     ["Objects", el("code", { text: found.source })], ["Format", found.format === "auto" ? "recognised by content: JSON, CSV, Parquet" : found.format],
     ["Key", found.key.join(", ")], ["Event time", found.event_time], ["Latest by", (found.latest_by ?? []).join(", ")],
@@ -92,6 +93,7 @@
     ["Unknown fields", { rescue: "kept in _rescued_data", evolve: "kept in _rescued_data, and proposed for the contract", freeze: "the record is quarantined" }[found.unknown_fields ?? "rescue"]],
     ["Overwritten objects", (found.overwritten ?? "replace") === "replace" ? "the new content replaces the old" : "refused until an operator decides"],
     ["Quarantine", `an ingest fails above ${lakemesh.plain(100 * (found.max_quarantined_share ?? 0.05), 2)}% rejected records`],
+    ["Constraints", isListed ? "" : (found.constraints ?? []).map((item) => `${item.column}: ${item.expected}`).join(", ")],
     ["References", (found.references ?? []).join(", ")], ["Loaded objects", found.retirement || "are kept"],
   ]));
 
@@ -116,7 +118,7 @@
         ["Tags", (table.tags ?? []).join(", ")], ["Defined in", table.file ? el("code", { text: table.file }) : ""],
       ])),
       table.quality ? catalog.quality(table, parameters) : null,
-      table.contract ? contract(table.contract) : null,
+      table.contract ? contract(table.contract, Boolean(table.quality)) : null,
       columns(table), audits(table), readers(table),
       table.sql ? el("section", { class: "card" }, el("h2", { text: "SQL" }), catalog.sql(table.sql)) : null));
   };

@@ -120,11 +120,27 @@ class Figures(Entry, frozen=True):
     profiled: str = ""
 
 
+class Constraint(Entry, frozen=True):
+    """A rule of a contract for the values of a column.
+
+    Attributes:
+        name: unique within the contract.
+        column: dotted path.
+        expected: what the rule expects of a value, in words.
+        policy: quarantine or warn.
+    """
+
+    name: str
+    column: str
+    expected: str
+    policy: str = "quarantine"
+
+
 class Contract(Entry, frozen=True):
     """The contract of a feed.
 
     Attributes:
-        version: increased with each change of the columns.
+        version: increased with each change of columns or constraints.
         kind: event, entity or change.
         source: bucket and prefix of its objects.
         format: auto, csv or debezium.
@@ -138,6 +154,7 @@ class Contract(Entry, frozen=True):
         max_quarantined_share: share of quarantined records from which an ingest fails, 0 to 1.
         references: columns whose values are keys of other feeds, as `column → table.column`.
         retirement: what happens to objects that are loaded, in words; empty to keep them.
+        constraints: rules for values.
     """
 
     version: int
@@ -154,6 +171,7 @@ class Contract(Entry, frozen=True):
     max_quarantined_share: float = 0.05
     references: tuple[str, ...] = ()
     retirement: str = ""
+    constraints: tuple[Constraint, ...] = ()
 
 
 class Day(Entry, frozen=True):
@@ -208,6 +226,22 @@ class Finding(Entry, frozen=True):
     line: int = 0
 
 
+class Violation(Entry, frozen=True):
+    """Records of a release that violate a constraint.
+
+    Attributes:
+        constraint: its name; the current contract may lack it.
+        policy: whether they were rejected (quarantine) or loaded (warn).
+        records: number of them.
+        last: newest UTC date on which an object with such records was written, ISO 8601.
+    """
+
+    constraint: str
+    policy: str
+    records: int
+    last: str
+
+
 class Quality(Entry, frozen=True):
     """The quality of a table.
 
@@ -216,12 +250,14 @@ class Quality(Entry, frozen=True):
         feeds: the feeds whose quality it shares, for a table that is computed from them.
         findings: what lies behind a low validity, newest first; the newest, if there are many.
         finding_count: how many there are.
+        violations: records that violate constraints, of a feed.
     """
 
     days: tuple[Day, ...] = ()
     feeds: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     finding_count: int = 0
+    violations: tuple[Violation, ...] = ()
 
 
 class Table(Entry, frozen=True):

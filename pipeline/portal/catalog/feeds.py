@@ -8,7 +8,7 @@ from ingest.contracts import contract as contracts
 from ingest.contracts.schema import sql_columns, sql_type
 from ingest.contracts.source import Completeness, Retire
 from pipeline.access.classes import NOTHING, Classification
-from pipeline.portal.catalog.entries import Column, Contract, Table
+from pipeline.portal.catalog.entries import Column, Constraint, Contract, Table
 
 
 def source_of(contract: contracts.Contract) -> str:
@@ -52,6 +52,9 @@ def feed_table(contract: contracts.Contract, classes: Classification) -> Table:
             contract.max_quarantined_share,
             tuple(f"{item.column} → {item.feed}.{item.key}" for item in contract.references),
             _retirement(source.retire) if source.retire else "",
+            tuple(
+                Constraint(item.name, item.column, item.expected, item.policy.value) for item in contract.constraints
+            ),
         ),
     )
 

@@ -229,4 +229,5 @@ def _quality(quality: Quality) -> dict[str, Any]:
         "feeds": list(quality.feeds),
         "findings": msgspec.to_builtins(quality.findings),
         "finding_count": quality.finding_count,
+        "violations": msgspec.to_builtins(quality.violations),
     }

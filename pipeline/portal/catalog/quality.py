@@ -1,4 +1,4 @@
-"""The quality of tables by day, from ops.quality_daily, ops.quality_findings and ops.audit_results of a release.
+"""The quality of tables by day, from ops.quality_daily, ops.audit_results and the findings of a release.
 
 Feeds are measured. A table shares the least of what its feeds have, and has audits of its own.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from pipeline.portal.catalog.entries import Audit, Day, Finding, Quality, Result, Table
+from pipeline.portal.catalog.entries import Audit, Day, Finding, Quality, Result, Table, Violation
 from pipeline.releases.release import Release
 
 DAYS = 90
@@ -21,6 +21,7 @@ WEIGHTS = {"validity": 0.3, "completeness": 0.3, "uniqueness": 0.15, "freshness"
 GOOD, WARNING = 0.98, 0.95
 """A page shows a share from the first on as good, below it as a warning, and below the second as bad."""
 _DAILY, _FINDINGS, _RESULTS = "ops.quality_daily", "ops.quality_findings", "ops.audit_results"
+_CONSTRAINTS = "ops.constraint_findings"
 
 
 def score(day: Day) -> Day:
@@ -59,6 +60,7 @@ def with_quality(
     """The tables with their quality: feeds as measured, others by the feeds that they are computed from."""
     measured = _feeds(release, connection)
     findings = _findings(release, connection)
+    violations = _violations(release, connection)
     audits = _audits(release, connection)
     found = {}
     for name, table in tables.items():
@@ -77,7 +79,7 @@ def with_quality(
             score(msgspec.structs.replace(days.get(date, Day(date)), audits=passed.get(date))) for date in dates
         )
         known = tuple(day for day in judged if day.score is not None)
-        quality = Quality(known, feeds, *findings.get(name, ((), 0)))
+        quality = Quality(known, feeds, *findings.get(name, ((), 0)), violations.get(name, ()))
         found[name] = msgspec.structs.replace(table, quality=quality) if known else table
     return found
 
@@ -126,6 +128,20 @@ def _findings(release: Release, connection: duckdb.DuckDBPyConnection) -> dict[s
     for feed, count, date, name, reason, records, column, line in connection.execute(query).fetchall():
         own, _ = found.get(f"bronze.{feed}", ((), 0))
         found[f"bronze.{feed}"] = ((*own, Finding(str(date), name, reason, records, column or "", line)), count)
+    return found
+
+
+def _violations(release: Release, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[Violation, ...]]:
+    """The records of each feed that violate constraints, by its table."""
+    if _CONSTRAINTS not in release.tables:
+        return {}
+    query = f"""
+        SELECT feed, constraint_name, policy, SUM(record_count)::BIGINT, MAX(date)
+        FROM {_CONSTRAINTS} GROUP BY ALL ORDER BY feed, constraint_name, policy
+    """
+    found: dict[str, tuple[Violation, ...]] = {}
+    for feed, name, policy, records, last in connection.execute(query).fetchall():
+        found[f"bronze.{feed}"] = (*found.get(f"bronze.{feed}", ()), Violation(name, policy, records, str(last)))
     return found
 
 

@@ -17,7 +17,16 @@ from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.ledger.sources import SINCE_2
 from ingest.storage.store import Store
-from pipeline.warehouse.operations import AUDITS, OBJECTS, QUARANTINE, RUNS, empty_query, feeds_query
+from pipeline.warehouse.operations import (
+    AUDITS,
+    CONSTRAINT,
+    OBJECTS,
+    QUARANTINE,
+    RUNS,
+    empty_query,
+    feeds_query,
+    warnings_query,
+)
 from pipeline.warehouse.spark.session import spark_type, spark_uri, text
 from pipeline.warehouse.spark.views import create_view, live, part_views
 
@@ -44,11 +53,14 @@ _REJECTS = {
     "_ingested_at": "TIMESTAMP_NTZ",
     "reason": "STRING",
     "column": "STRING",
+    "detail": "STRING",
 }
 
 
 def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) -> None:
-    """Register feeds, ledger, quarantine and past cycles in the warehouse, schema `operations`.
+    """Register feeds, ledger, quarantine, warnings and past cycles in the warehouse, schema `operations`.
+
+    Bronze must be registered before: warnings are those of its rows.
 
     Args:
         lost: feeds whose logs lack entries; their objects and quarantine are omitted.
@@ -81,6 +93,7 @@ def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) 
         ("feeds", [_spark(feeds_query(known, seen))]),
         ("objects", objects or [_spark(empty_query(OBJECTS))]),
         ("quarantine", rejects or [_spark(empty_query(QUARANTINE))]),
+        ("warnings", [_spark(warnings_query([item for item in known if item.feed not in lost], lake))]),
     ):
         prefix = f"{FILES}.{name}_part"
         views |= set(part_views(prefix, parts))
@@ -111,7 +124,7 @@ def _rejects(
     for names in live("rejected", [path.rsplit("/", 1)[1] for path in paths], 500):
         yield (
             f"SELECT '{feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "
-            "_ingested_at AS ingested_at, reason, `column` AS column_path, "
+            f"_ingested_at AS ingested_at, reason, `column` AS column_path, {CONSTRAINT}, "
             f"{str(is_discarded).upper()} AS is_discarded FROM {table} AS rejected WHERE {names}"
         )
 

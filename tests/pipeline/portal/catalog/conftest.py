@@ -11,6 +11,7 @@ from pipeline.portal.catalog.entries import (
     Audit,
     Catalog,
     Column,
+    Constraint,
     Contract,
     Day,
     Exposure,
@@ -23,6 +24,7 @@ from pipeline.portal.catalog.entries import (
     Table,
     Term,
     Tile,
+    Violation,
 )
 from pipeline.portal.catalog.quality import score
 from tests.portal_release import HOSTILE
@@ -62,11 +64,20 @@ def catalog() -> Catalog:
         ),
         grain=("user_id",),
         contract=Contract(
-            1, "entity", "raw-users", "auto", ("user_id",), 86_400, references=("user_id → users.user_id",)
+            *(1, "entity", "raw-users", "auto", ("user_id",), 86_400),
+            references=("user_id → users.user_id",),
+            constraints=(
+                Constraint("note_pattern", "note", f"a text that matches {HOSTILE}", "warn"),
+                Constraint("user_id_length", "user_id", "a length of at most 40"),
+            ),
         ),
         quality=Quality(
             _days(1.0, 0.97, 0.9),
             findings=(Finding("2026-10-31", f"raw-users/{HOSTILE}", "wrong_type", 100, "country_code", 7),),
+            violations=(
+                Violation("note_pattern", "quarantine", 3, "2026-10-29"),
+                Violation("note_pattern", "warn", 1234, "2026-10-31"),
+            ),
         ),
     )
     silver = Table(

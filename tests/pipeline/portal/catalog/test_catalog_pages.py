@@ -16,6 +16,7 @@ PATHS = (
     *("catalog/lineage/silver.users.country_code", "catalog/lineage/metric:purchases", "catalog/star/gold/shop"),
     *("catalog/glossary", "catalog/metric/purchases", "catalog/dashboard/shop", "catalog/audit/assert_sum"),
 )
+NOTHING = "\N{EN DASH}"
 AXE = """
 const found = await axe.run(document, {resultTypes: ['violations'], preload: false});
 return found.violations.map((item) => [item.id, item.impact, item.nodes.map((node) => node.html).slice(0, 3)]);
@@ -103,6 +104,22 @@ def test_quality_leads_from_the_headline_to_objects_and_lines(reader: Reader) ->
     row = reader.tab.locator(".quality table tbody tr", has_text="wrong_type").inner_text()
     assert "lake why 'raw-users/" in row
     assert row.split()[-2:] == ["100", "7"]
+
+
+def test_every_constraint_is_listed_with_the_records_that_violate_it(reader: Reader) -> None:
+    reader.open("catalog/table/bronze.users")
+    rows = [
+        [cell.strip() for cell in row.split("\t")]
+        for row in reader.tab.locator("table.constraints tbody tr").all_inner_texts()
+    ]
+    assert [[row[0], row[1], *row[3:5]] for row in rows] == [
+        ["note_pattern", "note", "loaded with a warning", "1,234"],
+        ["user_id_length", "user_id", "quarantined", "0"],
+        ["note_pattern", NOTHING, "quarantined", "3"],
+    ]
+    assert rows[0][2] == f"a text that matches {HOSTILE}"
+    assert rows[1][5] == NOTHING
+    assert rows[2][2] == "by an older contract"
 
 
 def test_lineage_leads_from_a_field_of_an_object_to_a_tile_and_back(reader: Reader) -> None:

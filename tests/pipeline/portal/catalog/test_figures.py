@@ -14,7 +14,7 @@ from ingest.contracts.classes import Class
 from pipeline.access.classes import Classed
 from pipeline.access.privacy import Group, Privacy
 from pipeline.portal.catalog import figures as module
-from pipeline.portal.catalog.entries import Audit, Column, Day, Result, Table
+from pipeline.portal.catalog.entries import Audit, Column, Day, Result, Table, Violation
 from pipeline.portal.catalog.figures import with_figures
 from pipeline.portal.catalog.quality import last_results, score, with_quality
 from pipeline.releases.release import Release, ReleaseFile, ReleaseTable
@@ -200,6 +200,29 @@ def test_of_many_findings_the_newest_are_listed_and_all_are_counted(reader: duck
     assert quality is not None
     assert (len(quality.findings), quality.finding_count) == (200, 203)
     assert (quality.findings[0].date, quality.findings[-1].date) == ("2026-07-22", "2026-01-04")
+
+
+def test_a_feed_lists_the_records_that_violate_constraints_by_policy(reader: duckdb.DuckDBPyConnection) -> None:
+    reader.execute(
+        "CREATE TABLE ops.quality_daily AS SELECT 'events' AS feed, DATE '2026-01-01' AS date, 0.8 AS validity,"
+        "NULL AS completeness, NULL AS uniqueness, NULL AS freshness, 10 AS record_count, 8 AS good_count,"
+        "7 AS received_count, NULL AS expected_count"
+    )
+    reader.execute(
+        "CREATE TABLE ops.constraint_findings AS SELECT * FROM (VALUES"
+        "('events', 'n_range', 'quarantine', DATE '2026-01-02', 2),"
+        "('events', 'n_range', 'quarantine', DATE '2025-01-02', 3),"
+        "('events', 'n_range', 'warn', DATE '2026-01-01', 4), ('users', 'n_range', 'warn', DATE '2026-01-01', 5)"
+        ") AS t(feed, constraint_name, policy, date, record_count)"
+    )
+    release = _release(*(_released(name) for name in ("ops.quality_daily", "ops.constraint_findings")))
+    tables = with_quality({"bronze.events": Table("bronze.events", "feed", "", "shop", "me", ())}, release, reader)
+    quality = tables["bronze.events"].quality
+    assert quality is not None
+    assert quality.violations == (
+        Violation("n_range", "quarantine", 5, "2026-01-02"),
+        Violation("n_range", "warn", 4, "2026-01-01"),
+    )
 
 
 def test_audits_of_the_release_itself_are_the_newest_and_older_ones_are_kept(reader: duckdb.DuckDBPyConnection) -> None:
