@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest.contracts.contract import select
-from ingest.steps.propose import MAX_PROPOSED, MAX_SURVEYED, proposal, unknown_fields, write
+from ingest.contracts.draft import write_contract
+from ingest.inference.field import MAX_SURVEYED
+from ingest.steps.propose import MAX_PROPOSED, proposal, unknown_fields
 from pipeline.lake import Lake
 
 
@@ -43,7 +45,7 @@ def propose(lake: Lake, feeds: tuple[str, ...], in_place: bool = False) -> list[
         fields = survey.fields
         path, text, patch = proposal(contract, fields)
         if patch and in_place:
-            write(path, text)
+            write_contract(path, text)
         unfit = tuple(f"{item.path} ({item.records:,} records): {item.obstacle}" for item in fields if item.obstacle)
         fit = {item.path: item.records for item in fields if not item.obstacle}
         notes = []

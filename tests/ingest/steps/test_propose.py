@@ -13,9 +13,11 @@ import pytest
 
 from ingest.contracts.column import Column
 from ingest.contracts.contract import CONTRACTS, load_contract
+from ingest.contracts.draft import write_contract
 from ingest.errors import ConfigError
+from ingest.inference.field import Budget, Field
 from ingest.steps import propose
-from ingest.steps.propose import Budget, Field, proposal, unknown_fields
+from ingest.steps.propose import proposal, unknown_fields
 
 Make = Callable[..., dict[str, Any]]
 
@@ -80,7 +82,7 @@ def test_proposal_adds_columns_in_place_and_changes_nothing_else(
     ]
     removed = [line for line in patch.splitlines() if line.startswith("-") and not line.startswith("---")]
     assert removed == ["-version: 1"]
-    before, after = load_contract(path), propose.write(path, text)
+    before, after = load_contract(path), write_contract(path, text)
     assert after.version == 2
     assert {name for name, _ in after.walk()} - {name for name, _ in before.walk()} == {
         "score",
@@ -103,7 +105,7 @@ def test_invalid_proposal_leaves_the_contract_unchanged(contracts_folder: Path) 
     path = contracts_folder / "engagement" / "events.yaml"
     before = path.read_text()
     with pytest.raises(ConfigError):
-        propose.write(path, before.replace("kind: event", "kind: nonsense"))
+        write_contract(path, before.replace("kind: event", "kind: nonsense"))
     assert path.read_text() == before
     assert [item.name for item in path.parent.iterdir()] == ["events.yaml"]
 
@@ -193,7 +195,7 @@ def test_number_of_proposed_columns_is_limited(
     assert {field.path: field.obstacle for field in survey.fields if field.obstacle} == {
         "wide": "it has more than 100 members"
     }
-    before, after = load_contract(path), propose.write(path, text)
+    before, after = load_contract(path), write_contract(path, text)
     added = [name for name, _ in after.walk() if name not in {name for name, _ in before.walk()}]
     assert len(added) == propose.MAX_PROPOSED
     assert {*often, "small", "small.m29"} <= set(added)

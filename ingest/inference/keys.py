@@ -1,0 +1,86 @@
+"""Which columns identify a record: those, or pairs of them, whose values are unique over all samples."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_TRACKED = 200
+"""Columns whose values are compared; further ones are no candidates."""
+MAX_PAIRED = 12
+"""Columns that are tried in pairs."""
+_MISSING = 0
+
+
+class Keys:
+    """Fingerprints of the values of columns, by record. A record sent twice, byte for byte, counts once.
+
+    Attributes:
+        records: number of different records.
+        repeated: number of records that were equal to an earlier one.
+    """
+
+    def __init__(self) -> None:
+        self.records = self.repeated = 0
+        self._lines: set[int] = set()
+        self._columns: dict[str, array[int]] = {}
+
+    def observe(self, line: bytes, record: dict[str, Any]) -> None:
+        """Take one record into account.
+
+        Args:
+            line: the record as text.
+            record: its fields; lists and objects are not compared.
+        """
+        mark = hash(line)
+        if mark in self._lines:
+            self.repeated += 1
+            return
+        self._lines.add(mark)
+        for name, value in record.items():
+            if value is None or isinstance(value, list | dict | float):
+                continue
+            column = self._columns.get(name)
+            if column is None:
+                if len(self._columns) >= MAX_TRACKED:
+                    continue
+                column = self._columns[name] = array("q")
+            column.extend([_MISSING] * (self.records - len(column)))
+            column.append(hash((type(value).__name__, value)) or 1)
+        self.records += 1
+
+    def always(self, name: str) -> bool:
+        """Whether every record has a value of the column."""
+        return bool(self.records) and _MISSING not in self._values(name)
+
+    def distinct(self, *names: str) -> int:
+        """Return the number of different values of a column, or of combinations of columns."""
+        return len(np.unique(self._combined(names)))
+
+    def is_unique(self, *names: str) -> bool:
+        """Whether no two records have the same values of the columns, and every record has them."""
+        return all(map(self.always, names)) and self.distinct(*names) == self.records
+
+    def unique_pairs(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the pairs among the first MAX_PAIRED of some columns that are unique though neither column is."""
+        single = [name for name in names if self.always(name) and not self.is_unique(name)][:MAX_PAIRED]
+        return [pair for pair in combinations(single, 2) if self.is_unique(*pair)]
+
+    def _values(self, name: str) -> npt.NDArray[np.int64]:
+        values = np.zeros(self.records, np.int64)
+        found = self._columns.get(name)
+        if found:
+            values[: len(found)] = np.frombuffer(found, np.int64)
+        return values
+
+    def _combined(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        combined = np.zeros(self.records, np.uint64)
+        for name in names:
+            combined = combined * np.uint64(0x9E3779B97F4A7C15) + self._values(name).view(np.uint64)
+            combined ^= combined >> np.uint64(29)
+        return combined.view(np.int64)

@@ -1,0 +1,142 @@
+"""A draft as the text of a contract, with what to check as comments beside what they are about."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from ingest.inference.draft import ColumnDraft, Draft
+from ingest.inference.nature import singular
+from ingest.strict_yaml import load_yaml
+
+WIDTH = 120
+MAX_LISTED = 30
+"""Fields that the comments at the end name; the rest is counted."""
+_FRESHNESS = {"event": (93_600, "26 hours"), "entity": (172_800, "two days")}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a draft comes from and what it is called.
+
+    Attributes:
+        read: what was read, in words.
+        bucket: the bucket of the landing; empty if the samples do not tell.
+        format: `csv` if the contract has to say so, else `auto`.
+    """
+
+    domain: str
+    feed: str
+    read: str
+    bucket: str = ""
+    prefix: str = ""
+    format: str = "auto"
+
+
+def contract_text(draft: Draft, origin: Origin) -> str:
+    """Return the text of the contract's file."""
+    nature = draft.nature
+    lines = _comment(
+        f"Inferred from {origin.read}, for review. Comments say what to check; delete them once that is done."
+    )
+    for note in draft.notes:
+        lines += _comment(note)
+    lines.append("version: 1")
+    lines += [*_doubts(nature.doubts.get("kind", ())), f"kind: {nature.kind}"]
+    lines.append(f"owner: {_scalar(origin.domain)}  # the team that answers for the feed")
+    one = singular(origin.feed).replace("_", " ")
+    description = (
+        f"One record per {one}."
+        if nature.kind == "event"
+        else f"One record per change of {_article(one)} {one}; the latest one counts."
+    )
+    lines.append(f"description: {_scalar(description)}  # to be described")
+    lines.append("source:")
+    bucket = origin.bucket or f"raw-{origin.feed.replace('_', '-')}"
+    lines.append(f"  bucket: {_scalar(bucket)}{'' if origin.bucket else '  # by convention; the samples are files'}")
+    if origin.prefix:
+        lines.append(f"  prefix: {_scalar(origin.prefix)}")
+    if origin.format != "auto":
+        lines.append(f"  format: {origin.format}")
+    lines += [*_doubts(nature.doubts.get("key", ())), f"key: [{', '.join(map(_scalar, nature.key))}]"]
+    if nature.event_time:
+        least, greatest = draft.times.get(nature.event_time, ("", ""))
+        seen = [f"values from {least} to {greatest}"] if least else []
+        if least and least < "2000":
+            seen.append(f"earlier than 2000-01-01 is quarantined, unless `epoch: {least[:4]}-01-01` is added")
+        lines += _doubts([*seen, *nature.doubts.get("event_time", ())])
+        lines.append(f"event_time: {_scalar(nature.event_time)}")
+    if nature.latest_by:
+        lines.append(f"latest_by: [{', '.join(map(_scalar, nature.latest_by))}]")
+    seconds, words = _FRESHNESS[nature.kind]
+    lines.append(f"freshness_seconds: {seconds}  # {words}; an older newest object raises an alert")
+    lines += ["unknown_fields: rescue", "bad_records: quarantine"]
+    if draft.references:
+        lines += _comment("Columns with the name of another feed's key; a changed record there recomputes these dates:")
+        lines.append("# references:")
+        lines += [f"#   - {{column: {column}, feed: {feed}, key: {key}}}" for column, feed, key in draft.references]
+    lines.append("columns:")
+    for column in draft.columns:
+        lines += _column(column, "  ")
+    lines += _left_out(draft.left_out)
+    return "\n".join(lines) + "\n"
+
+
+def _left_out(texts: Sequence[str]) -> list[str]:
+    if not texts:
+        return []
+    lines = _comment("No columns; such fields stay in _rescued_data:")
+    for text in texts[:MAX_LISTED]:
+        lines += _comment(text, "#   ")
+    if len(texts) > MAX_LISTED:
+        lines.append(f"#   and {len(texts) - MAX_LISTED:,} more")
+    return lines
+
+
+def _column(column: ColumnDraft, indent: str) -> list[str]:
+    lines = [line for comment in column.comments for line in _comment(comment, f"{indent}# ")]
+    pairs = {"name": _scalar(column.name), "type": _scalar(column.type)}
+    if column.required:
+        pairs["required"] = "true"
+    if column.repeated:
+        pairs["repeated"] = "true"
+    if column.subject:
+        pairs |= {"class": str(column.class_), "subject": _scalar(column.subject)}
+    if not column.fields:
+        pairs["description"] = f'"{column.description}"'
+        flow = f"{indent}- {{{', '.join(f'{name}: {value}' for name, value in pairs.items())}}}"
+        if len(flow) <= WIDTH:
+            return [*lines, flow]
+    pairs["description"] = column.description
+    lines += [f"{indent}{'- ' if name == 'name' else '  '}{name}: {value}" for name, value in pairs.items()]
+    if column.fields:
+        lines.append(f"{indent}  fields:")
+        for member in column.fields:
+            lines += _column(member, f"{indent}    ")
+    return lines
+
+
+def _doubts(texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in _comment(text)]
+
+
+def _comment(text: str, start: str = "# ") -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=start, subsequent_indent=f"{start}  ", break_on_hyphens=False, break_long_words=True
+    )
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[:1] in "aeio" else "a"
+
+
+def _scalar(text: str) -> str:
+    """Return text as a YAML scalar for block and flow style, quoted where it would be read as something else."""
+    try:
+        plain = load_yaml(f"[{text}]") == [text]
+    except yaml.YAMLError:
+        plain = False
+    return text if plain and "#" not in text and ": " not in text else '"{}"'.format(text.replace('"', '\\"'))
