@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from ingest.contracts.column import MAX_DIGITS
+from ingest.contracts.type_names import MAX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,16 @@ MAX_MEMBERS = 100
 """Members of a struct, at any depth: as many as a person can review."""
 TO_BE_DESCRIBED = "To be described."
 NOT_SNAKE_CASE = "its name is not lower_snake_case"
-SEVERAL_TYPES = "its values are of several types, or too large"
 ALL_NULL = "its values are all null"
 CSV = "csv "
 """Prefix of the kinds of CSV fields, which are text that a column's type may read as a number."""
 NESTED_LIST, TOO_LARGE, MIXED = "list of lists", "number out of range", "mixed"
 ONE_VALUE = "value beside lists"
+_UNFIT = {
+    NESTED_LIST: "its values are lists of lists",
+    ONE_VALUE: "its values are lists in some records only",
+    TOO_LARGE: "its numbers are too large",
+}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _INT64 = 1 << 63
 _DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
@@ -85,8 +89,12 @@ class Field:
         # a backslash escapes a dot in a name
         if "\\" in self.path or not _NAME.fullmatch(self.name):
             return NOT_SNAKE_CASE
-        if self.shape in ("", MIXED):
-            return SEVERAL_TYPES if self.shape else ALL_NULL
+        if not self.shape:
+            return ALL_NULL
+        if self.shape == MIXED:
+            return next(
+                (text for kind, text in _UNFIT.items() if kind in self.kinds), "its values are of several types"
+            )
         if self.truncated or self.size > MAX_MEMBERS:
             return f"it has more than {MAX_MEMBERS} members"
         return ""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from ingest.inference.keys import Keys
 
+MAX_SHOWN = 4
+"""Alternatives that are named."""
 MAX_CORRECTED = 0.05
 """Share of an event feed's records that may correct an earlier one with the same key."""
 _EVENT_TIMES = (
@@ -28,6 +30,7 @@ class Nature:
     Attributes:
         kind: `event` or `entity`.
         key: the columns of its key.
+        times: further columns that may date its records.
         doubts: what to check, by field of the contract.
     """
 
@@ -35,6 +38,7 @@ class Nature:
     key: tuple[str, ...]
     event_time: str | None = None
     latest_by: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
     doubts: dict[str, list[str]] = field(default_factory=dict)
 
     def doubt(self, place: str, text: str) -> None:
@@ -99,10 +103,8 @@ def _rank(own_names: Sequence[str]):  # type: ignore[no-untyped-def]  # a sort k
 
 
 def _explain_kind(nature: Nature, keys: Keys, own: str | None, corrected: float, times: Sequence[str]) -> None:
+    nature.times = tuple(name for name in times if name != nature.event_time)
     if nature.kind == "event":
-        others = [name for name in times if name != nature.event_time]
-        if others:
-            nature.doubt("event_time", f"other candidates: {', '.join(others[:5])}")
         if nature.event_time not in _EVENT_TIMES:
             nature.doubt("kind", "event, because every record has a time and no key repeats; entity, if records change")
         if corrected:
@@ -130,7 +132,9 @@ def _with_key(
 ) -> Nature | None:
     paired = sorted((name for name in names if name in always), key=rank)  # type: ignore[call-overload]
     paired += [name for name in always if types[name] in ("timestamp", "date")]
-    pairs = keys.unique_pairs(paired) if keys.records > 1 else []
+    likely = [name for name in paired if name in nature.key or _KEY.fullmatch(name) or _VERSION.fullmatch(name)]
+    likely += [name for name in paired if types[name] in ("timestamp", "date")]
+    pairs = keys.unique_pairs(likely) or keys.unique_pairs(paired) if keys.records > 1 else []
     if not nature.key:
         if unique and keys.records > 1:
             nature.key = (unique[0],)
@@ -144,7 +148,7 @@ def _with_key(
     others = [name for name in unique if (name,) != nature.key]
     shown = [*others, *(f"[{', '.join(pair)}]" for pair in pairs if pair != nature.key)]
     if shown and keys.records > 1:
-        nature.doubt("key", f"also unique over the samples: {', '.join(shown[:4])}")
+        nature.doubt("key", f"also unique over the samples: {', '.join(shown[:MAX_SHOWN])}")
     if keys.records == 1:
         nature.doubt("key", "a single record cannot show what is unique")
     return nature

@@ -104,8 +104,9 @@ class Profile(Field):
         shown = []
         hides = may_be_personal(self.name, self.texts) or any(map(may_be_personal, self.path.split(".")))
         for kind, count in sorted(self.kinds.items(), key=lambda item: -item[1]):
-            example = "" if hides or kind == "struct" else f", as {_shown(self.examples.get(kind))}"
-            shown.append(f"{kind} {count:,}{example}")
+            example = self.examples.get(kind)
+            hidden = hides or example is None or kind == "struct"
+            shown.append(f"{kind} {count:,}{'' if hidden else f', as {_shown(example)}'}")
         return "; ".join(shown)
 
 

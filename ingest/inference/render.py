@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import yaml
 
 from ingest.inference.draft import ColumnDraft, Draft
-from ingest.inference.nature import singular
+from ingest.inference.nature import MAX_SHOWN, singular
 from ingest.strict_yaml import load_yaml
 
 WIDTH = 120
@@ -39,9 +40,7 @@ class Origin:
 def contract_text(draft: Draft, origin: Origin) -> str:
     """Return the text of the contract's file."""
     nature = draft.nature
-    lines = _comment(
-        f"Inferred from {origin.read}, for review. Comments say what to check; delete them once that is done."
-    )
+    lines = _comment(f"Inferred from {origin.read}. Comments say what to check; delete them after the review.")
     for note in draft.notes:
         lines += _comment(note)
     lines.append("version: 1")
@@ -62,15 +61,7 @@ def contract_text(draft: Draft, origin: Origin) -> str:
     if origin.format != "auto":
         lines.append(f"  format: {origin.format}")
     lines += [*_doubts(nature.doubts.get("key", ())), f"key: [{', '.join(map(_scalar, nature.key))}]"]
-    if nature.event_time:
-        least, greatest = draft.times.get(nature.event_time, ("", ""))
-        seen = [f"values from {least} to {greatest}"] if least else []
-        if least and least < "2000":
-            seen.append(f"earlier than 2000-01-01 is quarantined, unless `epoch: {least[:4]}-01-01` is added")
-        lines += _doubts([*seen, *nature.doubts.get("event_time", ())])
-        lines.append(f"event_time: {_scalar(nature.event_time)}")
-    if nature.latest_by:
-        lines.append(f"latest_by: [{', '.join(map(_scalar, nature.latest_by))}]")
+    lines += _times(draft)
     seconds, words = _FRESHNESS[nature.kind]
     lines.append(f"freshness_seconds: {seconds}  # {words}; an older newest object raises an alert")
     lines += ["unknown_fields: rescue", "bad_records: quarantine"]
@@ -83,6 +74,36 @@ def contract_text(draft: Draft, origin: Origin) -> str:
         lines += _column(column, "  ")
     lines += _left_out(draft.left_out)
     return "\n".join(lines) + "\n"
+
+
+def _times(draft: Draft) -> list[str]:
+    """The fields that date records or order versions."""
+    nature, lines = draft.nature, []
+    if nature.event_time:
+        least = draft.times.get(nature.event_time, ("", ""))[0]
+        lines += _comment(f"{_range(draft, nature.event_time)}")
+        if least and least < "2000":
+            lines += _comment(f"earlier than 2000-01-01 is quarantined, unless `epoch: {least[:4]}-01-01` is added")
+        if nature.times:
+            others = (_range(draft, name) for name in nature.times[:MAX_SHOWN])
+            lines += _comment(f"other candidates: {'; '.join(others)}")
+        lines.append(f"event_time: {_scalar(nature.event_time)}")
+    if nature.latest_by:
+        lines.append(f"latest_by: [{', '.join(map(_scalar, nature.latest_by))}]")
+    if nature.kind == "entity" and nature.times:
+        named = ", ".join(nature.times[:MAX_SHOWN])
+        lines += _comment(f"without references and `dates` a changed version affects every date; candidates: {named}")
+    return lines
+
+
+def _range(draft: Draft, name: str) -> str:
+    least, greatest = (_without_zeros(text) for text in draft.times.get(name, ("", "")))
+    return f"{name} is {least} in every record" if least == greatest else f"{name} is from {least} to {greatest}"
+
+
+def _without_zeros(time: str) -> str:
+    """Return a time without a fraction of zeros."""
+    return re.sub(r"\.0+(?=$|[Zz+-])", "", time)
 
 
 def _left_out(texts: Sequence[str]) -> list[str]:

@@ -249,7 +249,11 @@ def _read(places: list[Place], observation: Observation) -> str:
     names = {"json": "JSON", "csv": "CSV", "parquet": "Parquet"}
     for name, label in names.items():
         formats = formats.replace(name, label)
-    return f"{observation.records:,} records ({formats}) of {objects:,}{of} objects"
+    return f"{_count(observation.records, 'record')} ({formats}) of {objects:,}{of} object{'' if found == 1 else 's'}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _parsed(domain: str, feed: str, text: str) -> Contract:
