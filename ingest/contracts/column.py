@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,6 +14,19 @@ from ingest.contracts.type_names import MAX_DIGITS, meant_by
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TYPE = re.compile(r"string|boolean|integer|double|date|timestamp|struct|decimal\((\d{1,2}), ?(\d{1,2})\)")
+
+
+class Unit(StrEnum):
+    """What an integer counts that stands for a time, from 1970 in UTC."""
+
+    SECONDS = "seconds"
+    MILLISECONDS = "milliseconds"
+    MICROSECONDS = "microseconds"
+    NANOSECONDS = "nanoseconds"
+
+
+DEFAULT_UNIT = Unit.MICROSECONDS
+"""The connectors' precision for a timestamp without a zone."""
 
 
 def lower_snake_case(value: str) -> str:
@@ -43,6 +57,8 @@ class Column(Strict):
     Attributes:
         class_: `class` in the contract; the fields of a struct have at least the class of the struct.
         subject: whose values they are, the kind of person: account, child, customer, …; of a classed column only.
+        unit: of a timestamp of a change feed, what an integer counts when the envelope has no schema; by default
+            DEFAULT_UNIT.
     """
 
     name: Annotated[str, AfterValidator(lower_snake_case)]
@@ -52,6 +68,7 @@ class Column(Strict):
     class_: Class = Field(default=Class.NONE, alias="class")
     subject: Annotated[str, AfterValidator(subject_name)] | None = None
     repeated: bool = False
+    unit: Unit | None = None
     fields: tuple[Column, ...] = ()
 
     @model_validator(mode="before")
@@ -73,6 +90,12 @@ class Column(Strict):
                 if self.is_personal
                 else f"column '{self.name}': a subject without a class; expected `class` direct, quasi or sensitive"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if self.unit and self.type != "timestamp":
+            raise ValueError(f"column '{self.name}': unit is of timestamps; expected no unit for type {self.type}")
         return self
 
     @property

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ingest.contracts.classes import Class, strictest
 from ingest.contracts.column import Column, lower_snake_case
 from ingest.contracts.keywords import KEYWORDS
-from ingest.contracts.source import LONGEST_SECONDS, Completeness, Source, Strict
+from ingest.contracts.source import DEBEZIUM, LONGEST_SECONDS, Completeness, Source, Strict
 from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
 from ingest.settings import PROJECT
@@ -36,10 +36,12 @@ class Kind(StrEnum):
     """The kind of a feed.
 
     `event`: immutable facts, dated by their event time. `entity`: versions of a key, of which the latest counts.
+    `change`: what a database did to the rows of a table, in the order of its log.
     """
 
     EVENT = "event"
     ENTITY = "entity"
+    CHANGE = "change"
 
 
 class Reference(Strict):
@@ -58,8 +60,9 @@ class Contract(Strict):
         key: columns that identify a fact (within its event date) or an entity.
         event_time: timestamp column that dates an event.
         latest_by: columns whose greatest values win among the versions of one key, before modification time and name.
-        dates: timestamp columns of an entity with the UTC dates on which a version states facts of its own, as
-            `updated_at` does for the state of a subscription. A changed version affects those dates of what is
+        created_at: timestamp column of a change feed; the first version of a key holds from its value.
+        dates: timestamp columns of an entity or a change feed with the UTC dates on which a version states facts of its
+            own, as `updated_at` does for the state of a subscription. A changed version affects those dates of what is
             computed from the feed. Facts of event feeds that refer to the entity are found by their references; an
             entity with neither affects every date.
         epoch: an event before this UTC date is impossible and is quarantined.
@@ -85,6 +88,7 @@ class Contract(Strict):
     key: tuple[str, ...] = Field(min_length=1)
     event_time: str | None = None
     latest_by: tuple[str, ...] = ()
+    created_at: str | None = None
     dates: tuple[str, ...] = ()
     epoch: dt.date = dt.date(2000, 1, 1)
     clock_skew_seconds: int = Field(default=86_400, ge=0, le=LONGEST_SECONDS)
@@ -163,6 +167,7 @@ class Contract(Strict):
             ("key", self.key),
             ("event_time", (self.event_time,) if self.event_time else ()),
             ("latest_by", self.latest_by),
+            ("created_at", (self.created_at,) if self.created_at else ()),
             ("dates", self.dates),
             ("references", tuple(reference.column for reference in self.references)),
         ):
@@ -177,6 +182,7 @@ class Contract(Strict):
             raise ValueError("an entity feed has no event_time; use latest_by")
         if self.kind is Kind.ENTITY and self.completeness:
             raise ValueError("an entity feed has no days; completeness is for event feeds")
+        self._check_changes()
         if wrong := [path for path in self.dates if self.leaf(path).type not in ("timestamp", "date")]:
             raise ValueError(f"dates must be timestamps or dates: {wrong}")
         if self.kind is Kind.EVENT:
@@ -188,6 +194,34 @@ class Contract(Strict):
             if column.type != "timestamp" or not column.required or "." in self.event_time:
                 raise ValueError(f"event_time '{self.event_time}' must be a required top-level timestamp")
         return self
+
+    def _check_changes(self) -> None:
+        """Check what a change feed must have, may have alone and must not have.
+
+        Raises:
+            ValueError: the contract contradicts itself.
+        """
+        is_change, is_envelope = self.kind is Kind.CHANGE, self.source.format == DEBEZIUM
+        if is_change and not is_envelope:
+            raise ValueError(f"a change feed is read from envelopes; expected source.format {DEBEZIUM}")
+        if is_envelope and not is_change:
+            raise ValueError(f"source.format {DEBEZIUM} has change events; expected kind: {Kind.CHANGE}")
+        if is_change and self.event_time:
+            raise ValueError("a change feed has no event_time: the source's log orders it; expected none")
+        if is_change and self.latest_by:
+            raise ValueError(
+                "a change feed has no latest_by: the source's log orders it; expected source.order or none"
+            )
+        if is_change and self.completeness:
+            raise ValueError("a change feed has no days; completeness is for event feeds")
+        if self.created_at:
+            if not is_change:
+                raise ValueError(f"created_at is of change feeds; expected none for kind: {self.kind}")
+            if "." in self.created_at or self.leaf(self.created_at).type != "timestamp":
+                raise ValueError(f"created_at '{self.created_at}' must be a top-level timestamp")
+        counted = [path for path, column in self.walk() if column.unit]
+        if counted and not is_change:
+            raise ValueError(f"unit is of change feeds; expected none for kind: {self.kind}, found it at {counted}")
 
 
 def load_contract(path: Path) -> Contract:

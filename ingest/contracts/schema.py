@@ -26,6 +26,29 @@ LINEAGE: dict[str, tuple[pa.DataType, str, str]] = {
     "_load_id": (pa.string(), "TEXT", "Load that wrote the record."),
     "_rescued_data": (pa.string(), "TEXT", "Fields that the contract does not know, JSON by path; NULL for none."),
 }
+CHANGES: dict[str, tuple[pa.DataType, str, str]] = {
+    "_operation": (pa.string(), "TEXT", "Operation on the row: read, create, update, delete or truncate."),
+    "_position": (pa.string(), "TEXT", "Position of the change in the source's log, sortable as text."),
+    "_transaction_order": (pa.int64(), "BIGINT", "Order of the change within its transaction; 0 without metadata."),
+    "_previous_commit": (pa.string(), "TEXT", "Position of the commit before; NULL if it is unknown."),
+    "_transaction_id": (pa.string(), "TEXT", "Transaction of the change in the source; NULL if it is unknown."),
+    "_snapshot": (
+        pa.string(),
+        "TEXT",
+        "Marker of a row read by a snapshot, such as first or last; NULL for a streamed change.",
+    ),
+    "_committed_at": (
+        pa.timestamp("us"),
+        "TIMESTAMP",
+        "When the change was committed, UTC; of a row read by a snapshot, when that ran.",
+    ),
+    "_unavailable": (
+        pa.list_(pa.string()),
+        "TEXT[]",
+        "Columns whose unchanged values the source omitted; NULL for none.",
+    ),
+}
+"""What a change feed's rows have after the columns of the contract: what the database did, and in which order."""
 PARTITIONS = {
     "ingest_date": "UTC date of the load.",
     "event_date": "UTC date of the event time.",
@@ -76,9 +99,19 @@ def record_schema(contract: Contract, *, as_json: bool = False) -> pa.Schema:
     return pa.schema([pa.field(column.name, _arrow_type(column, as_json)) for column in contract.columns])
 
 
+def row_schema(contract: Contract) -> pa.Schema:
+    """Return the Arrow schema of what a row says itself: the contract's columns, and of a change feed the change."""
+    return pa.schema([*record_schema(contract), *[(name, kind) for name, (kind, _, _) in changes(contract).items()]])
+
+
 def bronze_schema(contract: Contract) -> pa.Schema:
     """Return the Arrow schema of the feed's Parquet files. Partition columns are in the path, not in the file."""
-    return pa.schema([*record_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in LINEAGE.items()]])
+    return pa.schema([*row_schema(contract), *[pa.field(name, kind) for name, (kind, _, _) in LINEAGE.items()]])
+
+
+def changes(contract: Contract) -> dict[str, tuple[pa.DataType, str, str]]:
+    """Return the columns of CHANGES if the feed has them."""
+    return CHANGES if contract.kind is Kind.CHANGE else {}
 
 
 def sql_type(column: Column) -> str:
@@ -103,7 +136,7 @@ def sql_columns(contract: Contract) -> Iterator[tuple[str, str, str]]:
     """Yield (name, SQL type, description) of every column of the bronze table, in its order."""
     for column in contract.columns:
         yield column.name, sql_type(column), column.description
-    for name, (_, kind, description) in LINEAGE.items():
+    for name, (_, kind, description) in (changes(contract) | LINEAGE).items():
         yield name, kind, description
     for name in partitions(contract):
         yield name, "DATE", PARTITIONS[name]
@@ -112,6 +145,8 @@ def sql_columns(contract: Contract) -> Iterator[tuple[str, str, str]]:
 def encodings(contract: Contract) -> dict[str, str | None]:
     """Return the Parquet encoding, by dotted path, of columns that a dictionary does not shrink; None for PLAIN."""
     found: dict[str, str | None] = {"_source_line": "DELTA_BINARY_PACKED"}
+    if contract.kind is Kind.CHANGE:
+        found |= {"_position": "DELTA_BYTE_ARRAY", "_committed_at": "DELTA_BINARY_PACKED"}
     for path, column in contract.walk():
         if column.type == "timestamp":
             found[path] = "DELTA_BINARY_PACKED"

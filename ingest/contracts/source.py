@@ -15,6 +15,8 @@ LONGEST_SECONDS = 10**10
 """Greatest duration in a contract, about 300 years; a longer one is a mistake and overflows the calendar."""
 BY_CONTRACT = "source.ignore: "
 """Prefix of the name of a contract's ignore rule; its pattern follows."""
+DEBEZIUM = "debezium"
+"""The format of change events, with which a feed is of the kind `change`."""
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
 
@@ -87,6 +89,13 @@ def _marker(value: str) -> str:
     return _date_prefix(folder + slash) + name
 
 
+def _path(value: str) -> str:
+    """Check a dotted path below the `source` of an envelope."""
+    if not all(value.split(".")):
+        raise ValueError(f"order: '{value}' is not a path; expected names joined by dots, such as lsn or file")
+    return value
+
+
 class Retire(Strict):
     """The rule by which `lake maintain` retires source objects that the ledger proves loaded.
 
@@ -134,6 +143,9 @@ class Source(Strict):
     """The location of the feed's objects. Formats are detected from the content, CSV from the name or set here.
 
     Attributes:
+        format: `auto`, `csv`, or `debezium` for the change events of a database table, as JSON in any container.
+        order: of change events, the paths below the envelope's `source` that order them, as `[file, pos, row]` for
+            MySQL; by default those of the connector, for PostgreSQL `[lsn]`.
         date_prefix: the folder of a UTC date below the prefix, for instance `{date:%Y/%m/%d}/`. With it, only the
             folders of the recent days are listed between two full sweeps.
         recent_days: number of those days, today (UTC) included.
@@ -146,12 +158,19 @@ class Source(Strict):
 
     bucket: str = Field(pattern=rf"^{BUCKET}$")
     prefix: str = ""
-    format: str = Field(default="auto", pattern="^(auto|csv)$")
+    format: str = Field(default="auto", pattern="^(auto|csv|debezium)$")
+    order: tuple[Annotated[str, AfterValidator(_path)], ...] = ()
     date_prefix: Annotated[str, AfterValidator(_date_prefix)] | None = None
     recent_days: int | None = Field(default=None, ge=1, le=366)
     full_sweep_hours: float = Field(default=24, ge=0, le=LONGEST_SECONDS // 3600)
     retire: Retire | None = None
     ignore: tuple[Annotated[str, AfterValidator(_ignore)], ...] = ()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.order and self.format != DEBEZIUM:
+            raise ValueError("source: order is of change events; expected it with format: debezium only")
+        return self
 
     @model_validator(mode="after")
     def _recent(self) -> Self:

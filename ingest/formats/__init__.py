@@ -2,7 +2,7 @@
 
 Compression is gzip, zstd or none. The content is JSON lines, one JSON array, Parquet, or CSV with a header. Only CSV
 cannot be detected from the content: the object's name ends in `.csv` and it does not begin like JSON, or the contract
-sets it.
+sets it. Change events are JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from ingest.contracts.contract import Contract
+from ingest.contracts.source import DEBEZIUM
+from ingest.errors import CorruptObject
 from ingest.formats.array import blank, from_array
 from ingest.formats.bounded import bounded
 from ingest.formats.delimited import from_csv
@@ -35,7 +37,8 @@ def json_lines(
         stored: stored bytes of the object, which bound its decoded size.
 
     Raises:
-        CorruptObject: it cannot be decompressed, is not a valid array, Parquet or CSV file, or exceeds a limit.
+        CorruptObject: it cannot be decompressed, is not a valid array, Parquet or CSV file, is one of the latter
+            although the feed has change events, or exceeds a limit.
     """
     plain = unpacked(blocks, stored, source_file)
     blank_lines, first = _head(plain)
@@ -45,6 +48,9 @@ def json_lines(
         yield first
         yield from plain
         return
+    if contract.source.format == DEBEZIUM and not _is_array(first):
+        found = "Parquet" if first.startswith(_PARQUET) else "CSV, by its name"
+        raise CorruptObject(source_file, f"it is {found}; expected change events as JSON lines or a JSON array")
     stream = chain((first,), plain)
     lines: Iterable[bytes | LongRecord]
     if first.startswith(_PARQUET):

@@ -8,15 +8,15 @@ change is refused: the feed stops, and its bronze stays readable with the record
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from ingest.contracts.classes import Class
-from ingest.contracts.column import Column
+from ingest.contracts.column import DEFAULT_UNIT, Column, Unit
 from ingest.contracts.contract import Contract, Kind
 from ingest.errors import ContractRefused
 from ingest.ledger.column_types import Type, Types, file_types, reads_exactly, types_of
@@ -33,36 +33,56 @@ THREADS = 32
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The part of a contract that the ledger records."""
+    """The part of a contract that the ledger records.
+
+    Attributes:
+        order: `source.order` of a change feed.
+        units: of its timestamps, by path, those that are not microseconds.
+    """
 
     version: int
     kind: str
     key: tuple[str, ...]
     event_time: str | None
     columns: Types
+    order: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(contract: Contract) -> Record:
         """Return the record of a contract."""
-        return Record(contract.version, contract.kind.value, contract.key, contract.event_time, types_of(contract))
+        units = {path: str(column.unit) for path, column in contract.walk() if column.unit not in (None, DEFAULT_UNIT)}
+        return Record(
+            contract.version,
+            contract.kind.value,
+            contract.key,
+            contract.event_time,
+            types_of(contract),
+            contract.source.order,
+            units,
+        )
 
     @staticmethod
     def parse(text: str) -> Record:
         """Parse the text of a record."""
         fields: dict[str, Any] = json.loads(text)
         columns = {path: Type.parse(kind) for path, kind in fields["columns"].items()}
-        return Record(fields["version"], fields["kind"], tuple(fields["key"]), fields["event_time"], columns)
+        order, units = tuple(fields.get("order", ())), fields.get("units", {})
+        return Record(
+            fields["version"], fields["kind"], tuple(fields["key"]), fields["event_time"], columns, order, units
+        )
 
     def text(self) -> str:
         """Return the record as JSON, identical for equal records: the order of columns is ignored."""
         columns = {path: str(self.columns[path]) for path in sorted(self.columns)}
         fields = {"version": self.version, "kind": self.kind, "key": self.key, "event_time": self.event_time}
-        return json.dumps({**fields, "columns": columns}, separators=(",", ":"))
+        of_changes = {"order": self.order, "units": dict(sorted(self.units.items()))}  # other kinds have none
+        given = {name: value for name, value in of_changes.items() if value}
+        return json.dumps({**fields, "columns": columns, **given}, separators=(",", ":"))
 
     def differs(self, other: Record) -> bool:
         """Whether anything except the version differs."""
-        mine, theirs = ((item.kind, item.key, item.event_time, item.columns) for item in (self, other))
-        return mine != theirs
+        return replace(self, version=other.version) != other
 
 
 def check_compatible(contract: Contract, lake: Store, state: LedgerState) -> str:
@@ -115,14 +135,20 @@ def _record_faults(now: Record, recorded: Record, has_rows: bool) -> list[str]:
             f"version {now.version} is older than version {recorded.version}, with which the feed was loaded; "
             f"use version {recorded.version} or a later one"
         ]
+    agreed: list[tuple[str, str | tuple[str, ...] | None, str | tuple[str, ...] | None]] = [
+        ("kind", recorded.kind, now.kind),
+        ("key", recorded.key, now.key),
+        ("event_time", recorded.event_time, now.event_time),
+    ]
+    if has_rows:
+        agreed.append(("source.order", recorded.order, now.order))
+        for path in sorted(now.columns.keys() & recorded.columns.keys()):
+            was, is_now = (record.units.get(path, str(DEFAULT_UNIT)) for record in (recorded, now))
+            agreed.append((f"unit of column '{path}'", was, is_now))
     faults = [
         f"{name} changes from {_shown(before)} to {_shown(after)}, which changes the meaning of rows loaded before; "
         "make it a new feed"
-        for name, before, after in (
-            ("kind", recorded.kind, now.kind),
-            ("key", recorded.key, now.key),
-            ("event_time", recorded.event_time, now.event_time),
-        )
+        for name, before, after in agreed
         if before != after
     ]
     for path, kind in now.columns.items() if has_rows else ():
@@ -253,7 +279,8 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
         record = Record.parse(state.contract)
     else:  # loaded before contracts were recorded: use the columns of the newest file
         newest = max(state.bronze_files(), key=lambda file: file.path)
-        kind = (Kind.ENTITY if newest.event_date is None else Kind.EVENT).value
+        undated = Kind.ENTITY if contract.kind is Kind.EVENT else contract.kind  # which of them, files do not show
+        kind = (undated if newest.event_date is None else Kind.EVENT).value
         record = Record(contract.version, kind, contract.key, contract.event_time, file_types(newest.columns))
     known = dict(contract.walk())
 
@@ -267,6 +294,7 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
                 class_=known[path].class_ if path in known else Class.SENSITIVE,
                 subject=known[path].subject if path in known else _UNKNOWN,
                 repeated=kind.repeated,
+                unit=Unit(record.units[path]) if path in record.units else None,
                 fields=below(f"{path}."),
             )
             for path, kind in record.columns.items()
@@ -281,6 +309,8 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
             "key": record.key,
             "event_time": record.event_time,
             "columns": below(""),
+            "source": contract.source.model_copy(update={"order": record.order}),
+            "created_at": contract.created_at if contract.created_at in recorded else None,
             "latest_by": tuple(path for path in contract.latest_by if path in recorded),
             "dates": tuple(path for path in contract.dates if path in recorded),
             "references": tuple(item for item in contract.references if item.column in recorded),

@@ -18,7 +18,7 @@ class FeedReport:
     Attributes:
         objects: committed object versions.
         bytes: their stored size.
-        records: non-blank records in them = rows + quarantined.
+        records: non-blank records in them = rows + quarantined + skipped.
         dropped: objects whose version was dropped before; their records are not loaded again.
         rescued: rows with fields that the contract does not know.
         replaced: objects that replaced an older version.
@@ -28,6 +28,7 @@ class FeedReport:
         stuck: objects that the store lists but fails to return, or that hit a defect of Lakemesh, each with its error;
             left for the next run.
         reasons: quarantined records by reason.
+        skipped: records that never become rows, by kind.
         ignored: objects that a rule ignores, by rule.
         unloadable: objects that cannot be loaded, by reason.
         before_start: bronze rows dated before LAKE_START, which no model covers.
@@ -52,6 +53,7 @@ class FeedReport:
     changed_meanwhile: int = 0
     stuck: tuple[tuple[str, str], ...] = ()
     reasons: tuple[tuple[str, int], ...] = ()
+    skipped: tuple[tuple[str, int], ...] = ()
     before_start: int = 0
     position: int = 0
     loads: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import uuid
+from collections import Counter
 from dataclasses import replace
 
 from ingest.contracts.contract import Contract
@@ -67,6 +68,7 @@ class Attempt:
         self.rewritten: list[LakeFile] = []
         self.hashes: dict[int, str] = {}
         self.reasons: dict[str, int] = {}
+        self.skipped: Counter[str] = Counter()
         self.rescued = 0
 
     def run(self, progress: Progress | None) -> Entry | None:
@@ -143,8 +145,7 @@ class Attempt:
         }
         rewrite = rewrite_without(self.lake, self.state, replaced, self.load_id)
         self.rewritten = rewrite.added
-        rows, quarantined = self.writer.rows.tolist(), self.writer.quarantined.tolist()
-        objects = [self._loaded(number, rows[number], quarantined[number]) for number in sorted(self.hashes)]
+        objects = [self._loaded(number) for number in sorted(self.hashes)]
         objects += [replace(version, etag=self.objects[number].version.etag) for number, version in known.items()]
         return Entry(
             self.load_id,
@@ -163,6 +164,7 @@ class Attempt:
     def _write(self, parsed: Parsed) -> None:
         for reject in parsed.rejects:
             self.reasons[reject.reason] = self.reasons.get(reject.reason, 0) + 1
+        self.skipped.update(skip.kind for skip in parsed.skipped)
         self.rescued += len(parsed.rows) - parsed.rows.column(RESCUED).null_count
         self.writer.add(parsed)
 
@@ -192,18 +194,22 @@ class Attempt:
         """Whether a version that came again replaces a different one."""
         return version is not None and version.content_hash != self.before[version.source_file].content_hash
 
-    def _loaded(self, number: int, rows: int, quarantined: int) -> LoadedObject:
+    def _loaded(self, number: int) -> LoadedObject:
         item = self.objects[number]
+        rows, quarantined, skipped = (
+            int(counts[number]) for counts in (self.writer.rows, self.writer.quarantined, self.writer.skipped)
+        )
         return LoadedObject(
             item.source_file,
             item.version.etag,
             self.hashes[number],
             item.version.size,
             item.version.modified_at,
-            rows + quarantined,
+            rows + quarantined + skipped,
             rows,
             quarantined,
             tuple(sorted(self.writer.dates_of(number))),
             self.contract.version,
             self.load_id,
+            skipped=skipped,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections import deque
-from collections.abc import Callable, Collection
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from ingest.contracts.contract import Contract
@@ -120,11 +120,12 @@ def ingest_feed(
             if ledger.checkpoint(state):
                 state = ledger.state()  # the part that is in a checkpoint stays on disk
             LOG.info(
-                "committed feed=%s load=%s entry=%d objects=%d",
+                "committed feed=%s load=%s entry=%d objects=%d%s",
                 contract.feed,
                 entry.load_id,
                 sequence,
                 len(entry.objects),
+                "".join(f" skipped_{kind}={count}" for kind, count in sorted(load.skipped.items())),
             )
         else:
             report = replace(report, changed_meanwhile=len(changed), stuck=tuple(sorted(stuck.items())))
@@ -138,9 +139,6 @@ def ingest_feed(
 
 def _add(report: FeedReport, entry: Entry, load: Attempt, lake_start: dt.date) -> FeedReport:
     fresh = [item for item in entry.objects if item.load_id == entry.load_id]
-    counts = dict(report.reasons)
-    for reason, count in load.reasons.items():
-        counts[reason] = counts.get(reason, 0) + count
     return replace(
         report,
         objects=report.objects + len(fresh),
@@ -152,8 +150,14 @@ def _add(report: FeedReport, entry: Entry, load: Attempt, lake_start: dt.date) -
         rescued=report.rescued + load.rescued,
         replaced=report.replaced + sum(item.source_file in load.before for item in fresh),
         unchanged=report.unchanged + len(entry.objects) - len(fresh),
-        reasons=tuple(sorted(counts.items())),
+        reasons=_added(report.reasons, load.reasons),
+        skipped=_added(report.skipped, load.skipped),
         before_start=report.before_start
         + sum(rows for item in fresh for day, rows in item.event_dates if day < lake_start),
         loads=(*report.loads, entry.load_id),
     )
+
+
+def _added(before: tuple[tuple[str, int], ...], counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Counts by name, with those of one more load."""
+    return tuple(sorted((Counter(dict(before)) + Counter(counts)).items()))

@@ -19,18 +19,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.contracts.contract import Contract
-from ingest.contracts.schema import record_schema
+from ingest.contracts.contract import Contract, Kind
+from ingest.contracts.schema import record_schema, row_schema
+from ingest.formats.debezium.envelopes import Envelopes, Opened
+from ingest.formats.debezium.unavailable import may_lack_values
 from ingest.formats.fields import MAX_NESTING, Fields, Refused, Verdict
-from ingest.formats.tokens import BLANK, is_deeper_than
-from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject
+from ingest.formats.tokens import is_deeper_than
+from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject, Skip
 from ingest.records.parts import Piece
 from ingest.steps.judge import Judge
+from ingest.steps.lines import Lines
 from ingest.steps.ranges import Ranges
 from ingest.steps.typed import REFUSALS, TypedReader
 from ingest.storage.arrays import Indices, as_numpy, single_array
 
-_NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
+_NO_CHANGES = pa.table({})
 # Arrow's reader overflows its stack at about ten thousand levels; lines that could hold a tenth are checked first.
 _LONG_LINE = 2048
 
@@ -48,6 +51,7 @@ class Parser:
         self.contract = contract
         self.schema = record_schema(contract)
         self._reader, self._fields = TypedReader(contract), Fields(contract.columns)
+        self._envelopes = Envelopes(contract) if contract.kind is Kind.CHANGE else None
         self._judge = Judge(contract, self._reader, self._fields)
         self._ranges = Ranges(contract)
         self._latest = np.array([int(at.timestamp() * 1e6) for at in modified_at], dtype=np.int64)
@@ -58,37 +62,33 @@ class Parser:
 
     def empty(self) -> pa.Table:
         """An empty table with the columns of `parse`."""
-        table = self.schema.empty_table()
+        table = row_schema(self.contract).empty_table()
         for name, kind in ((SOURCE, pa.int32()), (LINE, pa.int64()), (RESCUED, pa.string())):
             table = table.append_column(name, pa.array([], kind))
         return table
 
     def parse(self, pieces: Sequence[Piece]) -> Parsed:
         """Parse the lines of `pieces`. Blank lines are not records."""
-        buffer = b"".join([piece.data for piece in pieces])
-        data = np.frombuffer(buffer, np.uint8)
-        newlines = np.flatnonzero(data == _NEWLINE)
-        starts = np.concatenate(([0], newlines[:-1] + 1))
-        ends = newlines - ((newlines > starts) & (data[newlines - 1] == _RETURN))
-        piece_ends = np.cumsum([len(piece.data) for piece in pieces])
-        per_piece = np.diff(np.searchsorted(newlines, piece_ends), prepend=0)
-        piece_of = np.repeat(np.arange(len(pieces)), per_piece)
-        first = np.array([piece.first_line for piece in pieces]) - (np.cumsum(per_piece) - per_piece)
-        numbers = np.arange(len(newlines)) + first[piece_of]
-        sources = np.array([piece.source for piece in pieces], dtype=np.int32)[piece_of]
-        kept: Indices = np.flatnonzero(ends > starts)
+        original = lines = Lines.of(pieces)
         rejected: dict[int, Verdict] = {}
-
-        def line(index: int) -> bytes:
-            return buffer[starts[index] : ends[index]].strip(BLANK)
-
+        opened: Opened | None = None
+        skipped: list[Skip] = []
+        if self._envelopes:
+            may_lack = may_lack_values(original.buffer)
+            filled = ((index, text) for index in original.filled().tolist() if (text := original.text(index)))
+            opened = self._envelopes.open(filled, len(original), may_lack=may_lack)
+            lines = original.with_texts(opened.texts)
+            rejected |= opened.refused
+            skipped = [
+                Skip(int(original.sources[index]), int(original.numbers[index]), kind)
+                for index, kind in opened.skipped.items()
+            ]
+        line, kept = lines.text, lines.filled()
         found = None
-        long = kept[(ends - starts)[kept] > _LONG_LINE].tolist()
-        if _whole_objects(data, starts[kept], ends[kept]) and not any(
-            is_deeper_than(line(index), MAX_NESTING) for index in long
-        ):
+        long = lines.longer_than(_LONG_LINE, kept).tolist()
+        if lines.are_objects(kept) and not any(is_deeper_than(line(index), MAX_NESTING) for index in long):
             with suppress(*REFUSALS):
-                found = self._reader.read(buffer, len(kept))
+                found = self._reader.read(lines.buffer, len(kept))
         if found:
             rows, unknown = found
         else:
@@ -96,17 +96,18 @@ class Parser:
         bad = np.zeros(len(kept), dtype=bool)
         rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
         self._reader.expects_unknown = rescued.null_count < len(rescued)
-        self._violations(rows, rescued, kept, sources, rejected, bad)
+        self._violations(rows, rescued, kept, lines.sources, rejected, bad, opened)
+        changes = opened.changes(kept) if opened else _NO_CHANGES
         table = pa.table(
-            [*rows.columns, sources[kept], numbers[kept], rescued], [*rows.column_names, SOURCE, LINE, RESCUED]
+            [*rows.columns, *changes.columns, lines.sources[kept], lines.numbers[kept], rescued],
+            [*rows.column_names, *changes.column_names, SOURCE, LINE, RESCUED],
         )
         rejects = []
         for index in sorted(rejected):
             reason, path, detail = rejected[index]
-            rejects.append(
-                Reject(int(sources[index]), int(numbers[index]), reason, path, detail[:MAX_DETAIL], line(index))
-            )
-        return Parsed(table.filter(pa.array(~bad)) if bad.any() else table, rejects)
+            source, number = int(lines.sources[index]), int(lines.numbers[index])
+            rejects.append(Reject(source, number, reason, path, detail[:MAX_DETAIL], original.text(index)))
+        return Parsed(table.filter(pa.array(~bad)) if bad.any() else table, rejects, skipped)
 
     def _separate(self, line: Any, kept: Indices, rejected: dict[int, Verdict]) -> tuple[pa.Table, Indices, bool]:
         """Separate valid lines from invalid ones."""
@@ -179,6 +180,7 @@ class Parser:
         sources: npt.NDArray[np.int32],
         rejected: dict[int, Verdict],
         bad: npt.NDArray[np.bool_],
+        opened: Opened | None,
     ) -> None:
         """Reject rows that are well-formed but violate a rule, and mark them in `bad`."""
 
@@ -197,6 +199,8 @@ class Parser:
                 reject(np.array([place]), "unknown_field", names[0], lambda _, text=detail: text)
         for path in self._required:
             missing, in_list = _missing_values(rows, path)
+            if opened and len(missing):
+                missing = missing[~opened.excused(kept[missing], path)]
             if len(missing):
                 detail = "expected a value in each element" if in_list else "expected a value"
                 reject(missing, "missing_required", path, lambda _, detail=detail: detail)
@@ -229,7 +233,3 @@ def _missing_values(rows: pa.Table, path: str) -> tuple[Indices, bool]:
         return np.empty(0, dtype=np.int64), owners is not None
     missing: Indices = np.flatnonzero(as_numpy(pc.is_null(values)))
     return (missing, False) if owners is None else (np.unique(owners[missing]), True)
-
-
-def _whole_objects(data: npt.NDArray[np.uint8], starts: Indices, ends: Indices) -> bool:
-    return bool((data[starts] == _OPEN).all() and (data[ends - 1] == _CLOSE).all())

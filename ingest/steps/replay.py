@@ -33,7 +33,7 @@ ALL = Selection()
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The result of a replay: records tried, and records that became bronze rows."""
+    """The result of a replay: records tried, and records that left the quarantine, as rows of bronze or skipped."""
 
     tried: int = 0
     replayed: int = 0
@@ -83,10 +83,12 @@ def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, w
     rewritten: list[LakeFile] = []
     try:
         for start in range(0, len(pieces), BATCH_RECORDS):
-            rows = parser.parse(pieces[start : start + BATCH_RECORDS]).rows
-            writer.add(Parsed(rows, []))
+            parsed = parser.parse(pieces[start : start + BATCH_RECORDS])
+            rows = parsed.rows
+            writer.add(Parsed(rows, [], parsed.skipped))
             found = zip(rows.column(SOURCE).to_pylist(), rows.column(LINE).to_pylist(), strict=True)
             passed.update((objects[place].source_file, line) for place, line in found)
+            passed.update((objects[skip.source].source_file, skip.line) for skip in parsed.skipped)
         if not passed:
             writer.discard()
             return Replay(len(pieces))
@@ -99,9 +101,14 @@ def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, w
                 removed.append(file.path)
                 rewritten += [left] if left else []
         moved = [
-            _moved(known[item.source_file], int(writer.rows[place]), dict(writer.dates_of(place)))
+            _moved(
+                known[item.source_file],
+                int(writer.rows[place]),
+                int(writer.skipped[place]),
+                dict(writer.dates_of(place)),
+            )
             for place, item in enumerate(objects)
-            if writer.rows[place]
+            if writer.rows[place] or writer.skipped[place]
         ]
         entry = Entry(load_id, now, tuple(moved), (*added, *rewritten), tuple(removed), contract=unrecorded)
     except BaseException:
@@ -140,9 +147,13 @@ def _objects(contract: Contract, records: pa.Table, names: pa.ChunkedArray) -> l
     return list(found.values())
 
 
-def _moved(item: LoadedObject, rows: int, dates: dict[dt.date, int]) -> LoadedObject:
+def _moved(item: LoadedObject, rows: int, skipped: int, dates: dict[dt.date, int]) -> LoadedObject:
     for day, count in item.event_dates:
         dates[day] = dates.get(day, 0) + count
     return replace(
-        item, rows=item.rows + rows, quarantined=item.quarantined - rows, event_dates=tuple(sorted(dates.items()))
+        item,
+        rows=item.rows + rows,
+        quarantined=item.quarantined - rows - skipped,
+        skipped=item.skipped + skipped,
+        event_dates=tuple(sorted(dates.items())),
     )

@@ -22,7 +22,7 @@ from ingest.contracts.schema import (
     bronze_schema,
     encodings,
     partitions,
-    record_schema,
+    row_schema,
     sql_columns,
 )
 from ingest.ledger.files import LakeFile
@@ -66,6 +66,7 @@ class LoadWriter:
     Attributes:
         rows: bronze rows per object of the load.
         quarantined: quarantined records per object of the load.
+        skipped: records per object of the load that never become rows.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class LoadWriter:
         self._modified = pa.array(modified, pa.timestamp("us"))
         self._schema = bronze_schema(contract)
         self._columns = columns_json(contract)
-        leaves = _leaves(record_schema(contract))
+        leaves = _leaves(row_schema(contract))
         special = encodings(contract)
         leaves |= {name: name for name in LINEAGE}
         self._dictionary = [path for path, dotted in leaves.items() if dotted not in special]
@@ -100,11 +101,14 @@ class LoadWriter:
         self._reject_bytes = 0
         self.rows = np.zeros(len(objects), dtype=np.int64)
         self.quarantined = np.zeros(len(objects), dtype=np.int64)
+        self.skipped = np.zeros(len(objects), dtype=np.int64)
         self._dates: dict[int, dict[dt.date, int]] = defaultdict(dict)
 
     def add(self, parsed: Parsed) -> None:
         """Add a parsed chunk; write when enough rows are buffered."""
         self._add_rejects(parsed.rejects)
+        for skip in parsed.skipped:
+            self.skipped[skip.source] += 1
         table = parsed.rows
         if table.num_rows == 0:
             return
@@ -208,7 +212,7 @@ class LoadWriter:
             "_load_id": pa.repeat(pa.scalar(self._load_id), rows),
             RESCUED: table.column(RESCUED),
         }
-        columns = [*(table.column(item.name) for item in record_schema(self._contract)), *lineage.values()]
+        columns = [*(table.column(item.name) for item in row_schema(self._contract)), *lineage.values()]
         file = self._file(day)
         file.writer.write_table(pa.table(columns, names=self._schema.names), row_group_size=rows)
         file.rows += rows

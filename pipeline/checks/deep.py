@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
+from ingest.contracts.schema import row_schema
 from ingest.ledger.column_types import file_types
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
@@ -89,7 +90,7 @@ def compare_content(
         promoted = {path for path, _ in contract.walk()}
         promoted.update(path for file in state.bronze_files() for path in file_types(file.columns))
         connection.create_function("still_unknown", partial(_still_unknown, promoted), ["VARCHAR"], "VARCHAR")
-        declared = [identifier(column.name) for column in contract.columns]
+        declared = [identifier(name) for name in row_schema(contract).names]
         columns = ", ".join([*declared, "_source_file", "_source_line", "NULLIF(still_unknown(_rescued_data), '')"])
         lakes = ((lake.uri, state), (folder, again))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in lakes]

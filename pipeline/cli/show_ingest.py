@@ -37,6 +37,8 @@ def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmes
             items.append(
                 f"quarantined in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.reasons)
             )
+        if feed.skipped:
+            items.append(f"skipped in {feed.feed}: " + ", ".join(f"{name} {count:,}" for name, count in feed.skipped))
         items += ignored(feed.feed, feed.ignored)
         if feed.scope == "recent":
             items.append(f"{feed.feed}: only folders of recent days were listed; --full lists everything")

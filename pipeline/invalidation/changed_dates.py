@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import duckdb
 
 from ingest.contracts.contract import Contract, Kind
+from ingest.contracts.schema import CHANGES
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.state import LedgerState
 from ingest.ledger.touched import Touched, touched
@@ -26,9 +27,10 @@ class FeedChange:
         load_id: of the entry there; empty if nothing is new.
         changed: whether any row appeared or disappeared.
         dates: event dates of those rows; for an entity feed, the dates of facts that refer to an entity whose latest
-            version differs, and the values of the date columns of those versions.
-        affects_all_dates: whether any date may be affected: the log was rebuilt, or an entity changed that has neither
-            facts that refer to it nor date columns.
+            version differs, and the values of the date columns of those versions; the same for a change feed and each
+            of its changes.
+        affects_all_dates: whether any date may be affected: the log was rebuilt, a table was truncated, or an entity
+            changed that has neither facts that refer to it nor date columns.
     """
 
     feed: str
@@ -76,12 +78,15 @@ def feed_changes(
     for feed, contract in known.items():
         delta = found[feed]
         affects_all_dates = delta.begins
-        if delta.changed and contract.kind is Kind.ENTITY:
-            has_changed_versions = _changed_versions(connection, lake.uri, contract, before[feed], after[feed])
+        if delta.changed and contract.kind is not Kind.EVENT:
+            find = _changed_versions if contract.kind is Kind.ENTITY else _changed_history
+            has_changed_versions = find(connection, lake.uri, contract, before[feed], after[feed])
             of_facts = _dates_of_facts(connection, lake.uri, known, feed, after, before)
             dates[feed] |= _own_dates(connection, contract) | (of_facts or set())
             has_no_dates = of_facts is None and not contract.dates
-            if has_changed_versions and (has_no_dates or lost & _referring(contracts, feed)):
+            if has_changed_versions and (
+                has_no_dates or lost & _referring(contracts, feed) or _has_truncation(connection, contract)
+            ):
                 affects_all_dates = True
         position, days = after[feed].position, frozenset(dates[feed])
         changes.append(FeedChange(feed, position, delta.changed, days, affects_all_dates, delta.load_id))
@@ -193,6 +198,42 @@ def _changed_versions(
         f"SELECT DISTINCT {dotted(contract.key[0])} AS id FROM changed_versions"
     )
     return connection.execute("SELECT 1 FROM changed_versions LIMIT 1").fetchone() is not None
+
+
+def _changed_history(
+    connection: duckdb.DuckDBPyConnection,
+    lake_uri: str,
+    contract: Contract,
+    before: LedgerState,
+    after: LedgerState,
+) -> bool:
+    """Write the changes that only one of two ledger states has to `changed_versions`, and their keys to `changed_keys`.
+
+    Every change counts, not only the latest of its key: each is a version in the key's history.
+
+    Returns:
+        Whether there are any.
+    """
+    added, removed = (
+        bronze_query(contract, lake_uri, [file for file in state.bronze_files() if file.path not in other.files])
+        for state, other in ((after, before), (before, after))
+    )
+    names = identifiers([*(column.name for column in contract.columns), *CHANGES])
+    came, went = (f"SELECT {names} FROM ({rows})" for rows in (added, removed))
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE changed_versions AS ({came} EXCEPT {went}) UNION ALL ({went} EXCEPT {came})"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE changed_keys AS "
+        f"SELECT DISTINCT {dotted(contract.key[0])} AS id FROM changed_versions"
+    )
+    return connection.execute("SELECT 1 FROM changed_versions LIMIT 1").fetchone() is not None
+
+
+def _has_truncation(connection: duckdb.DuckDBPyConnection, contract: Contract) -> bool:
+    """Whether a change of `changed_versions` concerns every key."""
+    found = "SELECT 1 FROM changed_versions WHERE _operation = 'truncate' LIMIT 1"
+    return contract.kind is Kind.CHANGE and connection.execute(found).fetchone() is not None
 
 
 def latest_first(contract: Contract) -> str:

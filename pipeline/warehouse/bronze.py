@@ -11,10 +11,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ingest import sql
-from ingest.contracts.column import Column
-from ingest.contracts.contract import Contract, contracts
+from ingest.contracts.column import DEFAULT_UNIT, Column
+from ingest.contracts.contract import Contract, Kind, contracts
 from ingest.contracts.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.errors import ContractRefused, LostLedger
+from ingest.formats.debezium.numbers import MICROS
 from ingest.ledger.column_types import Types, file_types, is_wider, types_of
 from ingest.ledger.evolution import as_loaded, check_compatible
 from ingest.ledger.files import LakeFile
@@ -158,8 +159,10 @@ def column_queries(contract: Contract, columns: str, paths: JsonPaths = DUCKDB) 
     for name, kind, _ in sql_columns(contract):
         if name in hive or present.get(name) == kind:
             yield name, kind, _column(name)
+        elif name not in declared:  # of changes, in a file that was loaded as another kind of feed
+            yield name, kind, f"CAST(NULL AS {kind})"
         else:
-            evolved = evolved or _Evolved(types_of(contract), file_types(columns), paths)
+            evolved = evolved or _Evolved(contract, file_types(columns), paths)
             yield name, kind, evolved.column(declared[name], _column(name), name, [name])
 
 
@@ -174,8 +177,9 @@ _Key = list[str]
 class _Evolved:
     """Columns of files that an older contract wrote, with the current contract's types."""
 
-    def __init__(self, now: Types, before: Types, paths: JsonPaths) -> None:
-        self._now, self._before, self._paths = now, before, paths
+    def __init__(self, contract: Contract, before: Types, paths: JsonPaths) -> None:
+        self._now, self._before, self._paths = types_of(contract), before, paths
+        self._has_counts = contract.kind is Kind.CHANGE
 
     def column(self, column: Column, source: str, path: str, key: _Key) -> str:
         """SQL of one column or member.
@@ -223,31 +227,32 @@ class _Evolved:
         else:
             pieces = (piece if number % 2 else f"'{piece}'" for number, piece in enumerate(key))
             path = f"'${self._paths.before}' || {' || '.join(pieces)} || '{self._paths.after}'"
-        value = _from_json(column, "bronze._rescued_data", path)
+        value = _from_json(column, "bronze._rescued_data", path, self._has_counts)
         return f"CAST({value} AS {kind})" if column.fields or column.repeated else value
 
 
-def _from_json(column: Column, document: str, path: str, depth: int = 0) -> str:
+def _from_json(column: Column, document: str, path: str, has_counts: bool, depth: int = 0) -> str:
     """SQL of a value within JSON; NULL if it is not of the column's type, never a truncated value.
 
     Args:
         document: SQL of the JSON text.
         path: SQL of the path in it.
+        has_counts: whether integers stand for dates and times, as in change events.
     """
     if column.repeated:
         item = f"part_{depth}"
         whole = f"TRY_CAST(JSON_EXTRACT({document}, {path}) AS TEXT[])"
-        one = _object(column, item, "'$'", depth + 1) if column.fields else _exact(column.type, item)
+        one = _object(column, item, "'$'", has_counts, depth + 1) if column.fields else _exact(column, item, has_counts)
         return f"LIST_TRANSFORM({whole}, lambda {item}: {one})"
     if column.fields:
-        return _object(column, document, path, depth)
-    return _exact(column.type, f"JSON_EXTRACT_STRING({document}, {path})")
+        return _object(column, document, path, has_counts, depth)
+    return _exact(column, f"JSON_EXTRACT_STRING({document}, {path})", has_counts)
 
 
-def _object(column: Column, document: str, path: str, depth: int) -> str:
+def _object(column: Column, document: str, path: str, has_counts: bool, depth: int) -> str:
     """SQL of a struct within JSON."""
     members = ", ".join(
-        f"{sql.identifier(member.name)} := {_from_json(member, document, _below(path, member.name), depth)}"
+        f"{sql.identifier(member.name)} := {_from_json(member, document, _below(path, member.name), has_counts, depth)}"
         for member in column.fields
     )
     return f"CASE WHEN JSON_EXTRACT_STRING({document}, {path}) LIKE '{{%' THEN STRUCT_PACK({members}) END"
@@ -262,11 +267,34 @@ def _below(path: str, name: str) -> str:
     return f"{path[:-1]}.{name}'"
 
 
+_COUNT = "^-?[0-9]{1,19}$"
 _NUMBER = "^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$"
 
 
-def _exact(kind: str, text: str) -> str:
+def _exact(column: Column, text: str, has_counts: bool) -> str:
     """SQL of a text as a value of the contract's type; NULL where a cast would truncate, round or guess."""
+    kind = column.type
+    found = _exact_text(kind, text)
+    if not has_counts or kind not in ("date", "timestamp"):
+        return found
+    unit = "days" if kind == "date" else column.unit or DEFAULT_UNIT
+    return f"CASE WHEN REGEXP_MATCHES({text}, '{_COUNT}') THEN {_counted(kind, unit, text)} ELSE {found} END"
+
+
+def _counted(kind: str, unit: str, text: str) -> str:
+    """SQL of a text of digits as the time that is so many units after 1970; NULL outside the years 1 to 9999."""
+    count, start = f"TRY_CAST({text} AS BIGINT)", f"CAST('1970-01-01' AS {kind.upper()})"
+    if kind == "date":
+        return (
+            f"CASE WHEN {count} BETWEEN -719162 AND 2932896 THEN CAST({start} + {count} * INTERVAL '1' DAY AS DATE) END"
+        )
+    times, parts = MICROS[unit]
+    least, most = (days * 86_400_000_000 * parts // times for days in (-719_162, 2_932_897))
+    micros = f"CAST(FLOOR({count} / {parts}.0) AS BIGINT)" if parts > 1 else f"{count} * {times}"
+    return f"CASE WHEN {count} >= {least} AND {count} < {most} THEN {start} + ({micros}) * INTERVAL '1' MICROSECOND END"
+
+
+def _exact_text(kind: str, text: str) -> str:
     sql = sql_type(Column.model_construct(name="", type=kind, description="", fields=(), repeated=False))
     cast = f"TRY_CAST({text} AS {sql})"
     if kind == "timestamp":  # a plain cast would drop the offset

@@ -55,7 +55,7 @@ WITH arrivals AS (
   INNER JOIN operations.feeds AS feeds
     ON written.feed = feeds.feed
   WHERE
-    feeds.kind = 'entity'
+    feeds.kind <> 'event'
 ), first_days AS (
   SELECT
     known_days.feed AS feed,

@@ -1,0 +1,135 @@
+"""Lines with change events as lines with rows: each becomes one JSON object of columns, or none, at its old place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ingest.contracts.contract import Contract
+from ingest.contracts.schema import CHANGES
+from ingest.formats.debezium.messages import MESSAGE, decoder, not_an_envelope
+from ingest.formats.debezium.origin import Origins
+from ingest.formats.debezium.rows import Rows
+from ingest.formats.fields import JSON_ERRORS, Refused, Verdict
+from ingest.storage.arrays import Indices, as_numpy
+
+_OPERATIONS = {"r": "read", "c": "create", "u": "update", "d": "delete", "t": "truncate"}
+_NAMES = tuple(CHANGES)
+_SCHEMA = pa.schema([(name, kind) for name, (kind, _, _) in CHANGES.items()])
+_Change = tuple[object, ...]
+"""The values of CHANGES, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Lines out of their envelopes.
+
+    Attributes:
+        texts: for each line the JSON object of its row; empty for a line without one.
+        refused: why a line is no change that can be read, by its index.
+        skipped: the kind of each message that is no change of a row, by the index of its line.
+    """
+
+    texts: Sequence[bytes]
+    refused: dict[int, Verdict]
+    skipped: dict[int, str]
+    _changes: pa.Table
+    _place: Indices
+    _key: frozenset[str]
+
+    def changes(self, lines: Indices) -> pa.Table:
+        """Return the columns of CHANGES of the given lines, each of which has a row."""
+        return self._changes.take(pa.array(self._place[lines]))
+
+    def excused(self, lines: Indices, path: str) -> npt.NDArray[np.bool_]:
+        """Return for each of the given lines whether its row may lack a value at a dotted path.
+
+        A truncation has no values, a deletion may have its key alone, and a value that the source left out is listed.
+        """
+        found = self.changes(lines)
+        operations = as_numpy(found.column("_operation"))
+        name = path.split(".")[0]
+        excused: npt.NDArray[np.bool_] = np.equal(operations, "truncate")
+        if path not in self._key:
+            excused |= np.equal(operations, "delete")
+            lacking = found.column("_unavailable").to_pylist()
+            excused |= np.array([name in (names or ()) for names in lacking], dtype=bool)
+        return excused
+
+
+class Envelopes:
+    """Opens the envelopes of one feed.
+
+    Args:
+        contract: of a change feed.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self._origins = Origins(contract.source.order)
+        self._decode = decoder(self._origins.fields)
+        self._rows = Rows(contract.columns, contract.key)
+        self._key = frozenset(contract.key)
+
+    def open(self, lines: Iterable[tuple[int, bytes]], count: int, *, may_lack: bool = True) -> Opened:
+        """Open lines.
+
+        Args:
+            lines: (index, text) of those that are not blank.
+            count: number of all lines.
+            may_lack: whether values may be left out in any of them.
+        """
+        texts = [b""] * count
+        refused: dict[int, Verdict] = {}
+        skipped: dict[int, str] = {}
+        places: list[int] = []
+        found: list[_Change] = []
+        for index, text in lines:
+            try:
+                change = self._open(text, may_lack)
+            except Refused as error:
+                refused[index] = error.verdict
+                continue
+            except JSON_ERRORS as error:
+                refused[index] = not_an_envelope(f"the key is not JSON: {error}; expected an object of columns").verdict
+                continue
+            if isinstance(change, str):
+                skipped[index] = change
+            else:
+                texts[index], values = change
+                places.append(index)
+                found.append(values)
+        place = np.full(count, -1, dtype=np.int64)
+        place[places] = np.arange(len(places))
+        return Opened(texts, refused, skipped, _table(found), place, self._key)
+
+    def _open(self, text: bytes, may_lack: bool) -> tuple[bytes, _Change] | str:
+        """The row of a line and its change, or the kind of a message without one.
+
+        Raises:
+            Refused: it is neither.
+        """
+        message = self._decode(text)
+        if isinstance(message, str):
+            return message
+        envelope, key, schema = message
+        try:
+            operation = _OPERATIONS[envelope.op]
+        except (KeyError, TypeError):
+            if envelope.op == "m":
+                return MESSAGE
+            raise not_an_envelope(f"op is {envelope.op!r}; expected one of c, u, d, r, t, m") from None
+        row, lacking = self._rows.of(envelope, key, schema, may_lack=may_lack)
+        position, order, previous, transaction, snapshot, at = self._origins.of(envelope.source, envelope.transaction)
+        return row, (operation, position, order, previous, transaction, snapshot, at, lacking or None)
+
+
+def _table(found: Sequence[_Change]) -> pa.Table:
+    """The columns of CHANGES."""
+    columns = zip(*found, strict=True) if found else ((),) * len(_NAMES)
+    return pa.table(
+        [pa.array(values, kind) for values, kind in zip(columns, _SCHEMA.types, strict=True)], schema=_SCHEMA
+    )
