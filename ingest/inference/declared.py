@@ -1,12 +1,32 @@
-"""Types that a source states for its fields itself: in the schema of a Parquet file."""
+"""Types that a source states for its fields itself: in the schema of a Parquet file or of a change event."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from ingest.contracts.type_names import MAX_DIGITS
+from ingest.formats.debezium.schemas import Field as ConnectField
+
+_TIME, _CONNECT = "io.debezium.time.", "org.apache.kafka.connect.data."
+_SEMANTIC = {
+    **dict.fromkeys((f"{_TIME}Date", f"{_TIME}IsoDate", f"{_CONNECT}Date"), "date"),
+    **dict.fromkeys(
+        (
+            *(f"{_TIME}{name}" for name in ("Timestamp", "MicroTimestamp", "NanoTimestamp", "ZonedTimestamp")),
+            f"{_TIME}IsoTimestamp",
+            f"{_CONNECT}Timestamp",
+        ),
+        "timestamp",
+    ),
+}
+"""Column types of Debezium's and Kafka Connect's semantic types; others are of the type that they are stored as."""
+_STORED = {"boolean": "boolean", **dict.fromkeys(("int8", "int16", "int32", "int64"), "integer")} | dict.fromkeys(
+    ("float", "float32", "double", "float64"), "double"
+)
+SELF_SCALED = "io.debezium.data.VariableScaleDecimal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +95,32 @@ def _scalar(kind: pa.DataType) -> str:
     if types.is_date(kind):
         return "date"
     return "timestamp" if types.is_timestamp(kind) else "string"
+
+
+def of_connect(fields: Mapping[str, ConnectField]) -> dict[str, Declared]:
+    """Return the stated types of the columns of a change event, by name; maps have none."""
+    found = ((name, _connect(field)) for name, field in fields.items())
+    return {name: declared for name, declared in found if declared is not None}
+
+
+def _connect(field: ConnectField) -> Declared | None:
+    text = field.name or field.type
+    if field.name in _SEMANTIC:
+        return Declared(_SEMANTIC[field.name], source_type=text)
+    if field.name == f"{_CONNECT}Decimal":
+        parameters = field.parameters or {}
+        precision, scale = parameters.get("connect.decimal.precision", MAX_DIGITS), parameters.get("scale", 0)
+        try:
+            return Declared(decimal_of(int(precision), int(scale)), source_type=f"{text}, scale {scale}")
+        except (TypeError, ValueError):
+            return None
+    if field.name == SELF_SCALED:
+        return Declared(decimal_of(MAX_DIGITS, 9), source_type=text)
+    if field.type == "array":
+        item = _connect(field.items) if field.items else None
+        if item is None or item.repeated:
+            return item and Declared("list of lists", repeated=True, source_type=text)
+        return Declared(item.kind, True, item.members, item.source_type)
+    if field.type == "struct":
+        return Declared("struct", members=of_connect(field.members()), source_type=text)
+    return None if field.type == "map" else Declared(_STORED.get(field.type, "string"), source_type=text)

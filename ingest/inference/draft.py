@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ingest.contracts.classes import Class
+from ingest.contracts.column import DEFAULT_UNIT
 from ingest.contracts.contract import MAX_LEVELS, Contract
 from ingest.errors import ConfigError
 from ingest.inference.field import CSV, MIXED, TO_BE_DESCRIBED
-from ingest.inference.nature import Nature, nature_of
+from ingest.inference.nature import Nature, nature_of, nature_of_changes
 from ingest.inference.observation import Observation
 from ingest.inference.profile import Profile
 from ingest.text import printable
@@ -34,6 +35,7 @@ class ColumnDraft:
     repeated: bool = False
     class_: Class = Class.NONE
     subject: str | None = None
+    unit: str = ""
     description: str = TO_BE_DESCRIBED
     fields: list[ColumnDraft] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
@@ -74,14 +76,18 @@ def draft_of(feed: str, observation: Observation, others: Iterable[Contract]) ->
         for name, found in fields.items()
         if not found.own_obstacle and not found.repeated and found.shape != "struct" and name not in _RESERVED
     }
-    nature = nature_of(feed, scalars, observation.keys)
+    changes = observation.changes
+    if changes is None:
+        nature = nature_of(feed, scalars, observation.keys)
+    else:
+        nature = nature_of_changes(feed, scalars, observation.keys, changes.key)
     if nature is None:
         raise ConfigError(
-            f"{feed}: none of the {len(fields):,} fields of {observation.readable:,} records can be a key; expected a "
+            f"{feed}: none of the {len(fields):,} fields of {observation.rows:,} records can be a key; expected a "
             "field in lower_snake_case with one text or integer per record"
         )
     keys = {contract.key[0]: contract for contract in others if len(contract.key) == 1}
-    columns, left_out = _Columns(feed, keys).of(observation, nature)
+    columns, left_out = _Columns(feed, keys, changes is not None).of(observation, nature)
     declared = {column.name: column.type for column in columns}
     references = [
         (name, target.feed, name)
@@ -100,22 +106,35 @@ _RESERVED = ("ingest_date", "event_date")
 
 
 def _type(found: Profile) -> str:
+    """The type of a column, without the doubts that a change feed has."""
     return found.money if found.is_csv and found.shape == "double" and found.money else found.shape
 
 
 def _notes(observation: Observation) -> list[str]:
     notes = []
-    if observation.readable < LEAST_RECORDS:
+    rows = "rows" if observation.changes else "records"
+    if observation.rows < LEAST_RECORDS:
         notes.append(
-            f"only {observation.readable:,} records were read, fewer than {LEAST_RECORDS}: nothing but the key is "
+            f"only {observation.rows:,} {rows} were read, fewer than {LEAST_RECORDS}: nothing but the key is "
             "required, and types may still change"
         )
+    expected = "change events" if observation.changes else "JSON objects"
     if observation.unreadable:
-        notes.append(f"{observation.unreadable:,} of {observation.records:,} records are no JSON objects")
+        notes.append(f"{observation.unreadable:,} of {observation.records:,} records are no {expected}")
     if observation.keys.repeated:
         notes.append(f"{observation.keys.repeated:,} records were sent more than once, byte for byte")
     if not observation.is_complete:
         notes.append("there are more fields than were counted; they may be data in the place of names")
+    if changes := observation.changes:
+        if len(changes.tables) > 1:
+            notes.append(
+                f"the changes are of several tables, which need a feed each: {', '.join(sorted(changes.tables))}"
+            )
+        if not changes.with_schema:
+            notes.append(
+                "the events have no schema part: types follow from values, and integers may be dates or times that the "
+                "connector encodes"
+            )
     return notes
 
 
@@ -130,6 +149,7 @@ class _Columns:
 
     feed: str
     keys: Mapping[str, Contract]
+    of_changes: bool = False
     left_out: list[str] = field(default_factory=list)
 
     def of(self, observation: Observation, nature: Nature) -> tuple[list[ColumnDraft], list[str]]:
@@ -140,7 +160,7 @@ class _Columns:
             if name in _RESERVED[: 2 if nature.kind == "event" else 1]:
                 self._leave(found, "bronze has a partition column of that name")
             elif name in kept and (column := self._column(found, levels=1 + found.repeated)):
-                self._require(column, found, observation.readable, name in nature.key or name == nature.event_time)
+                self._require(column, found, observation.rows, name in nature.key or name == nature.event_time)
                 columns.append(column)
         return columns, self.left_out
 
@@ -179,8 +199,17 @@ class _Columns:
             return None
         if found.shape != "struct":
             self._classify(column, found)
-            column.comments += _doubts(found)
+            column.comments += self._doubts(column, found)
         return column
+
+    def _doubts(self, column: ColumnDraft, found: Profile) -> list[str]:
+        unit = found.epoch_unit if self.of_changes else ""
+        if unit and not found.repeated:
+            column.type, column.unit = "timestamp", "" if unit == DEFAULT_UNIT else unit
+            return [f"integers that look like {unit} since 1970, as the connector encodes times; or integer"]
+        if self.of_changes and found.looks_like_days:
+            return ["integers that may be days since 1970, as the connector encodes dates; then `type: date`"]
+        return _doubts(found)
 
     def _classify(self, column: ColumnDraft, found: Profile) -> None:
         if target := self.keys.get(found.name):

@@ -148,7 +148,7 @@ class Field:
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
 
     def _observe_one(self, value: Any, budget: Budget, declared: Declared | None, is_csv: bool) -> None:
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (declared is None or declared.kind == "struct"):
             self.note("struct", value)
             known = declared.members if declared else {}
             for name, item in value.items():

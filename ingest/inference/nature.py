@@ -19,6 +19,7 @@ _EVENT_TIMES = (
 _CHANGED = re.compile(
     r"(.*_)?(updated|modified|changed)(_at|_on|_time|_ts)?|last_(update|change|modification)|valid_from"
 )
+_CREATED = re.compile(r"(created|inserted|registered)(_at|_on|_time|_ts)|creation_(time|date)")
 _VERSION = re.compile(r"(row_)?(version|revision|sequence|seq_no)")
 _KEY = re.compile(r"(.*_)?(id|uuid|guid|key|number|no|code|hash)")
 
@@ -28,8 +29,9 @@ class Nature:
     """What a feed is.
 
     Attributes:
-        kind: `event` or `entity`.
+        kind: `event`, `entity` or `change`.
         key: the columns of its key.
+        created_at: of a change feed, since when a key is there.
         times: further columns that may date its records.
         doubts: what to check, by field of the contract.
     """
@@ -38,6 +40,7 @@ class Nature:
     key: tuple[str, ...]
     event_time: str | None = None
     latest_by: tuple[str, ...] = ()
+    created_at: str | None = None
     times: tuple[str, ...] = ()
     doubts: dict[str, list[str]] = field(default_factory=dict)
 
@@ -93,6 +96,27 @@ def nature_of(feed: str, types: dict[str, str], keys: Keys) -> Nature | None:
         nature = Nature("entity", (own,) if own else ())
     _explain_kind(nature, keys, own, corrected, [*clock, *(name for name in times if name not in clock)])
     return _with_key(nature, keys, unique, names, always, types, _rank(own_names))
+
+
+def nature_of_changes(feed: str, types: dict[str, str], keys: Keys, key: tuple[str, ...]) -> Nature | None:
+    """Tell the key of a change feed; None if no column can be one.
+
+    Args:
+        key: the columns of the records' key; empty if they have none.
+    """
+    known = [name for name in key if name in types]
+    nature = Nature("change", tuple(known))
+    if key and len(known) < len(key):
+        nature.doubt("key", f"the records' key has columns that rows do not have: {', '.join(key)}")
+    if not known:
+        guessed = nature_of(feed, types, keys)
+        if guessed is None:
+            return None
+        nature.key = guessed.key
+        nature.doubt("key", "a guess: the events have no key; expected the table's primary key")
+    created = [name for name in types if types[name] == "timestamp" and _CREATED.fullmatch(name)]
+    nature.created_at = created[0] if created else None
+    return nature
 
 
 def _rank(own_names: Sequence[str]):  # type: ignore[no-untyped-def]  # a sort key

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
+from ingest.formats.fields import JSON_ERRORS, Refused
+from ingest.inference.changes import Changes
 from ingest.inference.declared import Declared
 from ingest.inference.field import MAX_SURVEYED, Budget
 from ingest.inference.keys import Keys
 from ingest.inference.profile import Profile
 
 _record = msgspec.json.Decoder(float_hook=float).decode
-_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Observation:
@@ -24,11 +25,14 @@ class Observation:
         unreadable: number of records that are no JSON object.
         fields: the fields of the records, by name, in order of appearance.
         keys: which values repeat.
+        rows: number of rows that fields are counted in: records, or of change events the rows after a change.
+        changes: where change events come from; None of other samples.
         sources: number of records by format: `csv`, `parquet` or `json`.
     """
 
-    def __init__(self) -> None:
-        self.records = self.unreadable = 0
+    def __init__(self, *, of_changes: bool = False) -> None:
+        self.records = self.unreadable = self.rows = 0
+        self.changes = Changes() if of_changes else None
         self.fields: dict[str, Profile] = {}
         self.keys = Keys()
         self.sources: Counter[str] = Counter()
@@ -58,22 +62,49 @@ class Observation:
             types: what the source states of its fields.
         """
         self.records += 1
+        if self.changes is not None:
+            self._observe_change(self.changes, line, source)
+            return
         try:
             record = _record(line)
-        except _ERRORS:
+        except JSON_ERRORS:
             record = None
         if not isinstance(record, dict):
             self.unreadable += 1
             return
         self.sources[source] += 1
+        self.rows += 1
         self.keys.observe(line, record)
-        self._fields(record, source == "csv", types or {})
+        self._fields(record, types or {}, is_csv=source == "csv")
 
-    def _fields(self, record: dict[str, Any], is_csv: bool, types: dict[str, Declared]) -> None:
+    def _observe_change(self, changes: Changes, line: bytes, source: str) -> None:
+        try:
+            change = changes.open(line)
+        except (Refused, *JSON_ERRORS):
+            self.unreadable += 1
+            return
+        self.sources[source] += 1
+        if isinstance(change, str):
+            return
+        self.declare(change.types)
+        for name in change.unavailable:
+            if (field := self._field(name)) is not None:
+                field.present += 1  # it has a value, which the source left out
+        row = {name: value for name, value in (change.after or {}).items() if name not in change.unavailable}
+        if change.after is not None:
+            self.rows += 1
+            self.keys.observe(line, row)
+            self._fields(row, change.types)
+        elif change.before is not None:  # a deletion may have the key alone: it says nothing of what is required
+            self._fields(change.before, change.types, is_counted=False)
+
+    def _fields(
+        self, record: dict[str, Any], types: dict[str, Declared], *, is_csv: bool = False, is_counted: bool = True
+    ) -> None:
         for name, value in record.items():
             if (field := self._field(name)) is not None:
-                field.records += 1
-                field.present += value is not None
+                field.records += is_counted
+                field.present += is_counted and value is not None
                 field.observe(value, self._budget, types.get(name), is_csv)
 
     def _field(self, name: str) -> Profile | None:

@@ -19,6 +19,7 @@ _MONEY = re.compile(
     r"charges?|refunds?|salary|wage|value|due|paid)(_.*)?"
 )
 _MOMENT = re.compile(r"(.*_)?(at|time|timestamp|ts|date|since|until|on)")
+_DAY = re.compile(r"(.*_)?(date|day|on|born|dob|birthday|until|since|from)")
 _EPOCHS = ((10**9, 10**10, "seconds"), (10**12, 10**13, "milliseconds"), (10**15, 10**16, "microseconds"))
 
 
@@ -97,6 +98,13 @@ class Profile(Field):
             if least <= self.least and self.greatest < greatest:
                 return unit
         return ""
+
+    @property
+    def looks_like_days(self) -> bool:
+        """Whether its integers may count days since 1970."""
+        if self.shape != "integer" or not _DAY.fullmatch(self.name) or not isinstance(self.least, int):
+            return False
+        return self.least > -40_000 and self.greatest < 80_000
 
     @property
     def counted_kinds(self) -> str:

@@ -16,7 +16,7 @@ from ingest.strict_yaml import load_yaml
 WIDTH = 120
 MAX_LISTED = 30
 """Fields that the comments at the end name; the rest is counted."""
-_FRESHNESS = {"event": (93_600, "26 hours"), "entity": (172_800, "two days")}
+_FRESHNESS = {"event": (93_600, "26 hours"), "entity": (172_800, "two days"), "change": (172_800, "two days")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class Origin:
     Attributes:
         read: what was read, in words.
         bucket: the bucket of the landing; empty if the samples do not tell.
-        format: `csv` if the contract has to say so, else `auto`.
+        format: `csv` or `debezium` if the contract has to say so, else `auto`.
+        order: of change events, what orders them, if the contract has to say so; None if that is unknown.
+        table: of change events, the table that they are of.
     """
 
     domain: str
@@ -35,6 +37,8 @@ class Origin:
     bucket: str = ""
     prefix: str = ""
     format: str = "auto"
+    order: tuple[str, ...] | None = ()
+    table: str = ""
 
 
 def contract_text(draft: Draft, origin: Origin) -> str:
@@ -46,12 +50,7 @@ def contract_text(draft: Draft, origin: Origin) -> str:
     lines.append("version: 1")
     lines += [*_doubts(nature.doubts.get("kind", ())), f"kind: {nature.kind}"]
     lines.append(f"owner: {_scalar(origin.domain)}  # the team that answers for the feed")
-    one = singular(origin.feed).replace("_", " ")
-    description = (
-        f"One record per {one}."
-        if nature.kind == "event"
-        else f"One record per change of {_article(one)} {one}; the latest one counts."
-    )
+    description = _description(nature.kind, singular(origin.feed).replace("_", " "), origin.table)
     lines.append(f"description: {_scalar(description)}  # to be described")
     lines.append("source:")
     bucket = origin.bucket or f"raw-{origin.feed.replace('_', '-')}"
@@ -60,6 +59,12 @@ def contract_text(draft: Draft, origin: Origin) -> str:
         lines.append(f"  prefix: {_scalar(origin.prefix)}")
     if origin.format != "auto":
         lines.append(f"  format: {origin.format}")
+    if origin.order:
+        lines.append(f"  order: [{', '.join(origin.order)}]")
+    elif origin.order is None:
+        lines.append(
+            "  # order: [...]  paths below the events' `source` that order them; this connector's are not known"
+        )
     lines += [*_doubts(nature.doubts.get("key", ())), f"key: [{', '.join(map(_scalar, nature.key))}]"]
     lines += _times(draft)
     seconds, words = _FRESHNESS[nature.kind]
@@ -90,6 +95,8 @@ def _times(draft: Draft) -> list[str]:
         lines.append(f"event_time: {_scalar(nature.event_time)}")
     if nature.latest_by:
         lines.append(f"latest_by: [{', '.join(map(_scalar, nature.latest_by))}]")
+    if nature.created_at:
+        lines.append(f"created_at: {_scalar(nature.created_at)}  # the first version of a key holds from its value")
     if nature.kind == "entity" and nature.times:
         named = ", ".join(nature.times[:MAX_SHOWN])
         lines += _comment(f"without references and `dates` a changed version affects every date; candidates: {named}")
@@ -124,6 +131,8 @@ def _column(column: ColumnDraft, indent: str) -> list[str]:
         pairs["required"] = "true"
     if column.repeated:
         pairs["repeated"] = "true"
+    if column.unit:
+        pairs["unit"] = column.unit
     if column.subject:
         pairs |= {"class": str(column.class_), "subject": _scalar(column.subject)}
     if not column.fields:
@@ -148,6 +157,14 @@ def _comment(text: str, start: str = "# ") -> list[str]:
     return textwrap.wrap(
         text, WIDTH, initial_indent=start, subsequent_indent=f"{start}  ", break_on_hyphens=False, break_long_words=True
     )
+
+
+def _description(kind: str, one: str, table: str) -> str:
+    if kind == "event":
+        return f"One record per {one}."
+    if kind == "change" and table:
+        return f"One record per change of a row of {table}."
+    return f"One record per change of {_article(one)} {one}{'; the latest one counts' * (kind == 'entity')}."
 
 
 def _article(noun: str) -> str:

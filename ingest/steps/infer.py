@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -14,8 +14,10 @@ from ingest.contracts.column import lower_snake_case
 from ingest.contracts.contract import CONTRACTS, Contract
 from ingest.contracts.draft import write_contract
 from ingest.contracts.keywords import KEYWORDS
+from ingest.contracts.source import DEBEZIUM
 from ingest.definitions import faults
 from ingest.errors import ConfigError, Unexpected
+from ingest.inference.changes import are_changes
 from ingest.inference.draft import draft_of
 from ingest.inference.observation import Observation
 from ingest.inference.render import Origin, contract_text
@@ -26,6 +28,9 @@ from ingest.steps.parse import Parser
 from ingest.steps.sample import Most, Part, Unreadable, read_samples
 from ingest.strict_yaml import load_yaml
 from ingest.text import printable
+
+HEAD_RECORDS, HEAD_PER_OBJECT = 500, 20
+"""Records by which it is told whether the samples are change events: of all objects, and of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +56,14 @@ class Trial:
         records: number of records.
         accepted: how many of them become rows.
         rescued: how many of those have fields that are no columns.
+        skipped: number of further messages that are no record, by kind: tombstones and the like of change events.
         rejected: the others by reason and column, most frequent first.
     """
 
     records: int
     accepted: int
     rescued: int
+    skipped: dict[str, int]
     rejected: tuple[Rejected, ...]
 
     @property
@@ -110,7 +117,8 @@ def infer(
     domain, feed = _names(name, known)
     most = most or Most()
     places = locate(addresses, options, most.objects)
-    observation, notes = _observe(places, _blank(domain, feed, is_csv), most)
+    blank = _blank(domain, feed, is_csv)
+    observation, notes = _observe(places, blank, most, of_changes=_are_changes(places, blank, most))
     if not observation.readable:
         raise ConfigError(_nothing_readable(addresses, observation, notes))
     others = [contract for contract in known if contract.feed != feed]
@@ -118,6 +126,9 @@ def infer(
     buckets = {(place.bucket, place.prefix) for place in places}
     bucket, prefix = buckets.pop() if len(buckets) == 1 else (places[0].bucket, "")
     origin = Origin(domain, feed, read, bucket, prefix, "csv" if is_csv else "auto")
+    if changes := observation.changes:
+        tables = list(changes.tables)
+        origin = replace(origin, format=DEBEZIUM, order=changes.order, table=tables[0] if len(tables) == 1 else "")
     text = contract_text(draft_of(feed, observation, others), origin)
     contract = _parsed(domain, feed, text)
     trial = try_contract(places, contract, most)
@@ -159,6 +170,7 @@ def try_contract(places: list[Place], contract: Contract, most: Most) -> Trial:
         ConfigError, RetriableError: a store cannot be reached.
     """
     accepted = rescued = rejected = 0
+    skipped: Counter[str] = Counter()
     reasons: Counter[tuple[str, str | None]] = Counter()
     first: dict[tuple[str, str | None], str] = {}
     for place in places:
@@ -170,6 +182,7 @@ def try_contract(places: list[Place], contract: Contract, most: Most) -> Trial:
             elif isinstance(part.lines, Piece):
                 parsed = parser.parse([part.lines])
                 accepted += len(parsed.rows)
+                skipped.update(skip.kind for skip in parsed.skipped)
                 rescued += len(parsed.rows) - parsed.rows.column("_rescued_data").null_count
                 found = [(reject.reason, reject.column, reject.line) for reject in parsed.rejects]
             else:
@@ -179,7 +192,7 @@ def try_contract(places: list[Place], contract: Contract, most: Most) -> Trial:
                 first.setdefault((reason, column), f"{printable(part.item.source_file)}:{line}")
             rejected += len(found)
     counted = tuple(Rejected(count, *key, first[key]) for key, count in reasons.most_common())
-    return Trial(accepted + rejected, accepted, rescued, counted)
+    return Trial(accepted + rejected, accepted, rescued, dict(skipped.most_common()), counted)
 
 
 def _names(name: str, known: Iterable[Contract]) -> tuple[str, str]:
@@ -216,8 +229,17 @@ def _blank(domain: str, feed: str, is_csv: bool) -> Contract:
     )
 
 
-def _observe(places: list[Place], blank: Contract, most: Most) -> tuple[Observation, list[str]]:
-    observation = Observation()
+def _are_changes(places: list[Place], blank: Contract, most: Most) -> bool:
+    """Whether the first records of the samples are change events."""
+    few = Most(most.objects, min(most.records, HEAD_RECORDS), HEAD_PER_OBJECT)
+    found = (
+        part.lines for part in read_samples(places, blank, few) if isinstance(part, Part) and part.source == "json"
+    )
+    return are_changes([line for lines in found if isinstance(lines, Piece) for line in lines.data.splitlines()])
+
+
+def _observe(places: list[Place], blank: Contract, most: Most, *, of_changes: bool) -> tuple[Observation, list[str]]:
+    observation = Observation(of_changes=of_changes)
     notes: list[str] = []
     for part in read_samples(places, blank, most):
         if isinstance(part, Part):

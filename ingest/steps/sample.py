@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
 from ingest.errors import CorruptObject, LakemeshError
+from ingest.formats import reads_as_csv
 from ingest.formats.parquet import SPOOLED_BYTES
 from ingest.formats.unpack import unpacked
 from ingest.inference.declared import Declared, of_arrow
@@ -24,7 +25,7 @@ from ingest.steps.read import decoded_lines, fetch
 from ingest.storage.objects import BLOCK_BYTES, ObjectChanged
 
 _PARQUET = (b"PAR1", b"PARE")
-_CSV = (".csv", ".csv.gz", ".csv.zst")
+_HEAD_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +107,23 @@ def _object(
     """The first `quota` records of an object."""
     try:
         with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as file:
-            plain, types = _with_types(iter(blocks), item, file)
-            source = "parquet" if types is not None else "json"
-            if types is None and (contract.source.format == "csv" or item.source_file.lower().endswith(_CSV)):
-                source = "csv"
+            plain = unpacked(blocks, item.version.size, item.source_file)
+            first = next(plain, b"")
+            while len(first) < _HEAD_BYTES and (more := next(plain, None)) is not None:
+                first += more
+            plain = chain((first,), plain)
+            types: dict[str, Declared] = {}
+            source = "csv" if reads_as_csv(contract, item.source_file, first) else "json"
+            if first.startswith(_PARQUET):
+                source = "parquet"
+                plain, types = _with_types(plain, file)
             for lines in decoded_lines(contract, index, item, plain):
                 if isinstance(lines, Piece):
                     lines = _first(lines, quota)
                     quota -= lines.data.count(b"\n")
                 else:
                     quota -= 1
-                yield Part(item, source, types or {}, lines)
+                yield Part(item, source, types, lines)
                 if quota <= 0:
                     return
     except CorruptObject as error:
@@ -131,17 +138,9 @@ def _first(piece: Piece, count: int) -> Piece:
     return Piece(piece.source, piece.first_line, b"".join(lines[:count]))
 
 
-def _with_types(
-    blocks: Iterator[bytes], item: Waiting, file: IO[bytes]
-) -> tuple[Iterable[bytes], dict[str, Declared] | None]:
-    """The object's bytes, and the types that it states if it is a Parquet file, which is spooled for that."""
-    plain = unpacked(blocks, item.version.size, item.source_file)
-    first = next(plain, b"")
-    while len(first) < 4 and (more := next(plain, None)) is not None:
-        first += more
-    if not first.startswith(_PARQUET):
-        return chain((first,), plain), None
-    for block in chain((first,), plain):
+def _with_types(blocks: Iterable[bytes], file: IO[bytes]) -> tuple[Iterator[bytes], dict[str, Declared]]:
+    """The bytes of a Parquet file, which is spooled, and the types that it states."""
+    for block in blocks:
         file.write(block)
     try:
         types = of_arrow(pq.ParquetFile(file).schema_arrow)

@@ -24,6 +24,9 @@ def show_inference(found: Inference, is_written: bool) -> str:
         f"the contract accepts {trial.accepted:,} of {trial.records:,} records ({_percent(trial.share)}), "
         f"{trial.rescued:,} of them with fields that are no columns"
     )
+    if trial.skipped:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in trial.skipped.items())
+        items.append(f"skipped, because they are no change of a row: {kinds}")
     if trial.rejected:
         rejected = table("rejected", "reason", "column", "first")
         for item in trial.rejected:
