@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -37,13 +37,13 @@ class Declared:
         kind: a column type or `struct`, or `list of lists`, which no column accepts.
         repeated: whether its values are lists.
         members: the fields of a struct, by name.
-        source_type: the type in the source's words, as in `decimal128(10, 2)`.
+        is_open: whether it is text that another type may read, such as a time.
     """
 
     kind: str
     repeated: bool = False
     members: dict[str, Declared] = field(default_factory=dict)
-    source_type: str = ""
+    is_open: bool = False
 
 
 def decimal_of(precision: int, scale: int) -> str:
@@ -63,23 +63,24 @@ def of_arrow(schema: pa.Schema | pa.StructType) -> dict[str, Declared]:
 
 
 def _arrow(kind: pa.DataType) -> Declared | None:
-    types, text = pa.types, str(kind)
+    types = pa.types
     if types.is_null(kind):
         return None
     if types.is_dictionary(kind):
         return _arrow(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
-        return Declared("string", source_type=text) if isinstance(kind, pa.UuidType) else _arrow(kind.storage_type)
+        return Declared("string") if isinstance(kind, pa.UuidType) else _arrow(kind.storage_type)
     if types.is_map(kind):
-        return Declared("list of lists", repeated=True, source_type=text)
+        return Declared("list of lists", repeated=True)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        item = _arrow(kind.value_type)
-        if item is None or item.repeated:
-            return item and Declared("list of lists", repeated=True, source_type=text)
-        return Declared(item.kind, True, item.members, text)
+        return _list_of(_arrow(kind.value_type))
     if types.is_struct(kind):
-        return Declared("struct", members=of_arrow(kind), source_type="struct")
-    return Declared(_scalar(kind), source_type=text)
+        return Declared("struct", members=of_arrow(kind))
+    return Declared(_scalar(kind), is_open=types.is_string(kind) or types.is_large_string(kind))
+
+
+def _list_of(item: Declared | None) -> Declared | None:
+    return item and (Declared("list of lists", repeated=True) if item.repeated else replace(item, repeated=True))
 
 
 def _scalar(kind: pa.DataType) -> str:
@@ -104,23 +105,19 @@ def of_connect(fields: Mapping[str, ConnectField]) -> dict[str, Declared]:
 
 
 def _connect(field: ConnectField) -> Declared | None:
-    text = field.name or field.type
     if field.name in _SEMANTIC:
-        return Declared(_SEMANTIC[field.name], source_type=text)
+        return Declared(_SEMANTIC[field.name])
     if field.name == f"{_CONNECT}Decimal":
         parameters = field.parameters or {}
         precision, scale = parameters.get("connect.decimal.precision", MAX_DIGITS), parameters.get("scale", 0)
         try:
-            return Declared(decimal_of(int(precision), int(scale)), source_type=f"{text}, scale {scale}")
+            return Declared(decimal_of(int(precision), int(scale)))
         except (TypeError, ValueError):
             return None
     if field.name == SELF_SCALED:
-        return Declared(decimal_of(MAX_DIGITS, 9), source_type=text)
+        return Declared(decimal_of(MAX_DIGITS, 9))
     if field.type == "array":
-        item = _connect(field.items) if field.items else None
-        if item is None or item.repeated:
-            return item and Declared("list of lists", repeated=True, source_type=text)
-        return Declared(item.kind, True, item.members, item.source_type)
+        return _list_of(_connect(field.items)) if field.items else None
     if field.type == "struct":
-        return Declared("struct", members=of_connect(field.members()), source_type=text)
-    return None if field.type == "map" else Declared(_STORED.get(field.type, "string"), source_type=text)
+        return Declared("struct", members=of_connect(field.members()))
+    return None if field.type == "map" else Declared(_STORED.get(field.type, "string"))

@@ -12,7 +12,7 @@ from ingest.errors import ConfigError
 from ingest.inference.field import CSV, MIXED, TO_BE_DESCRIBED
 from ingest.inference.nature import Nature, nature_of, nature_of_changes
 from ingest.inference.observation import Observation
-from ingest.inference.profile import Profile
+from ingest.inference.profile import MAX_OUTLIERS, Profile
 from ingest.text import printable
 
 LEAST_RECORDS = 100
@@ -112,11 +112,11 @@ def _type(found: Profile) -> str:
 
 def _notes(observation: Observation) -> list[str]:
     notes = []
-    rows = "rows" if observation.changes else "records"
+    one = "row" if observation.changes else "record"
+    read = f"1 {one} was" if observation.rows == 1 else f"{observation.rows:,} {one}s were"
     if observation.rows < LEAST_RECORDS:
         notes.append(
-            f"only {observation.rows:,} {rows} were read, fewer than {LEAST_RECORDS}: nothing but the key is "
-            "required, and types may still change"
+            f"only {read} read, fewer than {LEAST_RECORDS}: nothing but the key is required, and types may still change"
         )
     expected = "change events" if observation.changes else "JSON objects"
     if observation.unreadable:
@@ -181,8 +181,9 @@ class _Columns:
     def _require(self, column: ColumnDraft, found: Profile, records: int, is_fixed: bool) -> None:
         lacking = records - found.present
         column.required = is_fixed or (not lacking and records >= LEAST_RECORDS)
-        if is_fixed and lacking:
-            column.comments.append(f"{lacking:,} of {records:,} records lack it, and would be quarantined")
+        if lacking and (is_fixed or lacking <= MAX_OUTLIERS * records):
+            then = ", and would be quarantined" if is_fixed else "; `required: true` would quarantine them"
+            column.comments.append(f"{lacking:,} of {records:,} records lack it{then}")
 
     def _column(self, found: Profile, levels: int) -> ColumnDraft | None:
         """The draft of a field with those of its members that can be columns; None if it cannot be one."""
@@ -197,6 +198,8 @@ class _Columns:
         if obstacle:
             self._leave(found, obstacle)
             return None
+        if outliers := found.outliers:
+            column.comments.append(printable(f"of another type, and would be quarantined: {found.counted(outliers)}"))
         if found.shape != "struct":
             self._classify(column, found)
             column.comments += self._doubts(column, found)
@@ -220,7 +223,7 @@ class _Columns:
             column.comments.append(f"class by {finding.by}: {finding.label}")
 
     def _leave(self, found: Profile, obstacle: str) -> None:
-        detail = f": {found.counted_kinds}" if found.shape == MIXED else ""
+        detail = f": {found.counted(found.kinds)}" if found.shape == MIXED else ""
         self.left_out.append(printable(f"{found.path} ({found.records:,} records): {obstacle}{detail}"))
 
 
@@ -238,5 +241,5 @@ def _doubts(found: Profile) -> list[str]:
         return [f"integers that look like {unit} since 1970; a timestamp is read from text only"]
     kinds = {kind for kind in found.kinds if not kind.startswith(CSV)}
     if found.shape == "string" and (len(kinds) > 1 or (kinds and len(found.kinds) > 1)):
-        return [printable(f"several kinds of text: {found.counted_kinds}")]
+        return [printable(f"several kinds of text: {found.counted(found.kinds)}")]
     return []

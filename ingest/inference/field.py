@@ -81,7 +81,12 @@ class Field:
     @property
     def shape(self) -> str:
         """The type that accepts all its values: a column type, `struct` or `mixed`; empty if all are null."""
-        return common_type(self.kinds)
+        return common_type(self.seen)
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """Its kinds without text that a source states but that has no value, where there are other values."""
+        return {kind: count for kind, count in self.kinds.items() if count or kind != "string" or len(self.kinds) == 1}
 
     @property
     def own_obstacle(self) -> str:
@@ -156,7 +161,8 @@ class Field:
                     member.records += 1
                     member.observe(item, budget, known.get(name), is_csv)
         elif value is not None:
-            self.note(declared.kind if declared else kind_of(value, is_csv), value)
+            is_stated = declared is not None and not (declared.is_open and isinstance(value, str))
+            self.note(declared.kind if declared and is_stated else kind_of(value, is_csv), value)
 
     def _member(self, name: str, budget: Budget) -> Self | None:
         self.members = {} if self.members is None else self.members
@@ -189,7 +195,7 @@ def common_type(kinds: Iterable[str]) -> str:
     found = ""
     csv = {kind.removeprefix(CSV) for kind in kinds if kind.startswith(CSV)}
     plain = [kind for kind in kinds if not kind.startswith(CSV)]
-    if csv and (_TEXTS.issuperset(plain) and plain):
+    if csv and plain and _TEXTS.issuperset(plain):
         return "string"
     read = sorted(csv - {"null"})
     if csv and not plain and (not read or common_type(read) == MIXED):
@@ -204,6 +210,8 @@ def _wider(one: str, other: str) -> str:
         return MIXED if other in (NESTED_LIST, TOO_LARGE, ONE_VALUE) else other
     if {one, other} == {"integer", "double"}:
         return "double"
+    if {one, other} == {"date", "timestamp"}:
+        return "timestamp"  # a date is read as midnight
     if _TEXTS.issuperset((one, other)):
         return "string"
     if one.startswith("decimal") or other.startswith("decimal"):

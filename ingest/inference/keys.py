@@ -14,6 +14,8 @@ MAX_TRACKED = 200
 """Columns whose values are compared; further ones are no candidates."""
 MAX_PAIRED = 12
 """Columns that are tried in pairs."""
+MAX_MISSING, LEAST_RECORDS = 0.01, 100
+"""Share of the records, of at least so many, that may lack a value by a fault."""
 _MISSING = 0
 
 
@@ -55,16 +57,18 @@ class Keys:
         self.records += 1
 
     def always(self, name: str) -> bool:
-        """Whether every record has a value of the column."""
-        return bool(self.records) and _MISSING not in self._values(name)
+        """Whether every record has a value of the column, but for a few that are faulty."""
+        missing = self.records - int(np.count_nonzero(self._values(name)))
+        return bool(self.records) and missing <= (MAX_MISSING * self.records if self.records >= LEAST_RECORDS else 0)
 
-    def distinct(self, *names: str) -> int:
-        """Return the number of different values of a column, or of combinations of columns."""
-        return len(np.unique(self._combined(names)))
+    def repeats(self, *names: str) -> int:
+        """Return the number of records whose values of the columns another record before them has as well."""
+        found = self._combined(names)
+        return len(found) - len(np.unique(found))
 
     def is_unique(self, *names: str) -> bool:
-        """Whether no two records have the same values of the columns, and every record has them."""
-        return all(map(self.always, names)) and self.distinct(*names) == self.records
+        """Whether no two records have the same values of the columns, and every one has them, but for a few."""
+        return all(map(self.always, names)) and not self.repeats(*names)
 
     def unique_pairs(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """Return the pairs among the first MAX_PAIRED of some columns that are unique though neither column is."""
@@ -79,8 +83,11 @@ class Keys:
         return values
 
     def _combined(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        """A fingerprint of the values of several columns, of each record that has all of them."""
         combined = np.zeros(self.records, np.uint64)
+        has_all = np.ones(self.records, bool)
         for name in names:
+            has_all &= self._values(name) != _MISSING
             combined = combined * np.uint64(0x9E3779B97F4A7C15) + self._values(name).view(np.uint64)
             combined ^= combined >> np.uint64(29)
-        return combined.view(np.int64)
+        return combined[has_all].view(np.int64)

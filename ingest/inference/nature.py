@@ -78,7 +78,7 @@ def nature_of(feed: str, types: dict[str, str], keys: Keys) -> Nature | None:
     clock = [name for name in _EVENT_TIMES if name in times]
     changed = [name for name in times if _CHANGED.fullmatch(name)]
     versions = [name for name in always if types[name] == "integer" and _VERSION.fullmatch(name)]
-    corrected = 1 - keys.distinct(own) / keys.records if own else 0.0
+    corrected = keys.repeats(own) / keys.records if own else 0.0
 
     if not changed and clock and not named and corrected > MAX_CORRECTED:
         own, corrected = None, 0.0  # the key of a thing that events are about
@@ -132,11 +132,11 @@ def _explain_kind(nature: Nature, keys: Keys, own: str | None, corrected: float,
         if nature.event_time not in _EVENT_TIMES:
             nature.doubt("kind", "event, because every record has a time and no key repeats; entity, if records change")
         if corrected:
-            again = keys.records - keys.distinct(own or "")
+            again = keys.repeats(own or "")
             nature.doubt("key", f"{again:,} of {keys.records:,} records have the key of another one with other content")
         return
     if own and corrected:
-        nature.doubt("kind", f"entity, because {keys.records:,} records are versions of {keys.distinct(own):,} keys")
+        nature.doubt("kind", f"entity, because {keys.repeats(own):,} of {keys.records:,} records repeat a key")
     elif nature.latest_by:
         nature.doubt("kind", f"entity by {nature.latest_by[0]}, though no key repeats in the samples")
     else:

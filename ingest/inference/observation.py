@@ -37,6 +37,7 @@ class Observation:
         self.keys = Keys()
         self.sources: Counter[str] = Counter()
         self._budget = Budget(MAX_SURVEYED)
+        self._declared: dict[str, Declared] | None = None
 
     @property
     def readable(self) -> int:
@@ -49,7 +50,10 @@ class Observation:
         return self._budget.left >= 0
 
     def declare(self, types: dict[str, Declared]) -> None:
-        """Take the types that a source states into account."""
+        """Take the types that a source states into account; those of the source before cost nothing."""
+        if types is self._declared:
+            return
+        self._declared = types
         for name, declared in types.items():
             if (field := self._field(name)) is not None:
                 field.declare(declared, self._budget)

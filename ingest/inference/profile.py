@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.contracts.personal import Finding, look, may_be_personal
-from ingest.inference.field import CSV, Field
+from ingest.inference.field import CSV, MIXED, Field, common_type
 
 MAX_TEXTS, MAX_TEXT = 200, 200
 """Values of a field that are kept to judge whether they are personal, and characters of each."""
+MAX_OUTLIERS, LEAST_VALUES = 0.01, 100
+"""Share of the values, of at least so many, that may be faults: they do not decide about the type."""
 MAX_EXAMPLE = 40
 """Characters of an example in a comment."""
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,15})\.(\d{1,4})")
@@ -43,6 +45,24 @@ class Profile(Field):
     scale: int = 0
     least: Any = None
     greatest: Any = None
+
+    @property
+    def shape(self) -> str:
+        """The type that accepts its values, but for a few that no type or only text would accept."""
+        return common_type(self.seen.keys() - self.outliers.keys())
+
+    @property
+    def outliers(self) -> dict[str, int]:
+        """The kinds of a few values that its type does not accept, with their number."""
+        seen = self.seen
+        whole = common_type(seen)
+        if whole not in (MIXED, "string") or self.values < LEAST_VALUES:
+            return {}
+        few = {kind: count for kind, count in seen.items() if 0 < count <= MAX_OUTLIERS * self.values}
+        rest = common_type(seen.keys() - few.keys())
+        if rest in ("", MIXED) or (whole == "string" and rest not in ("date", "timestamp")):
+            return {}
+        return {kind: count for kind, count in few.items() if common_type((rest, kind)) != rest}
 
     def note(self, kind: str, value: Any) -> None:
         """Count a value of a kind and remember what is special about it."""
@@ -106,12 +126,11 @@ class Profile(Field):
             return False
         return self.least > -40_000 and self.greatest < 80_000
 
-    @property
-    def counted_kinds(self) -> str:
-        """Its kinds with counts and an example of each, most frequent first; no example of what may be personal."""
+    def counted(self, kinds: dict[str, int]) -> str:
+        """Return kinds with counts and an example of each, most frequent first; no example of what may be personal."""
         shown = []
         hides = may_be_personal(self.name, self.texts) or any(map(may_be_personal, self.path.split(".")))
-        for kind, count in sorted(self.kinds.items(), key=lambda item: -item[1]):
+        for kind, count in sorted(kinds.items(), key=lambda item: -item[1]):
             example = self.examples.get(kind)
             hidden = hides or example is None or kind == "struct"
             shown.append(f"{kind} {count:,}{'' if hidden else f', as {_shown(example)}'}")

@@ -107,7 +107,11 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, output: Output) -> in
 @click.option("--objects", default=2_000, show_default=True, type=click.IntRange(min=1), help="Objects to read.")
 @click.option("--records", default=20_000, show_default=True, type=click.IntRange(min=1), help="Records to read.")
 @click.option(
-    "--records-per-object", default=2_000, show_default=True, type=click.IntRange(min=1), help="Of each the first."
+    "--records-per-object",
+    default=2_000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of each object, the first.",
 )
 @json_option
 @exits
@@ -127,7 +131,7 @@ def contracts_infer(
 
     if not stdout:
         refuse_existing(CONTRACTS / f"{name}.yaml", force)
-    found = infer(name, list(samples), settings(), known().values(), Most(**limits), is_csv)
+    found = infer(name, list(samples), settings(), known().values(), Most(**limits), is_csv, CONTRACTS)
     if not stdout:
         write(found, force)
         known.cache_clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.contracts.contract import select
+from ingest.contracts.contract import Kind, select
 from ingest.contracts.draft import write_contract
 from ingest.inference.field import MAX_SURVEYED
 from ingest.steps.propose import MAX_PROPOSED, proposal, unknown_fields
@@ -57,6 +57,11 @@ def propose(lake: Lake, feeds: tuple[str, ...], in_place: bool = False) -> list[
             notes.append(
                 f"only the most frequent fields are proposed, at most {MAX_PROPOSED} columns at a time; "
                 "add these and run it again for more"
+            )
+        if fit and contract.kind is Kind.CHANGE:
+            notes.append(
+                "the connector's types are not kept with the values: text may be decimals, and integers of events "
+                "without a schema part may be dates or times; `lake contracts infer` on such objects shows the types"
             )
         found.append(Proposal(contract.feed, fit, unfit, tuple(notes), patch))
     return found

@@ -40,7 +40,7 @@ def seen(*values: Any) -> Field:
         ([1 << 63], "mixed", False, False),
         ([None], "", False, False),
         (["2026-01-02"], "date", False, True),
-        (["2026-01-02", "2026-01-02T10:00:00+02:00"], "string", False, True),
+        (["2026-01-02", "2026-01-02T10:00:00+02:00"], "timestamp", False, True),
         (["2026-01-02T10:00:00Z"], "timestamp", False, True),
         (["2026-01-02", "soon"], "string", False, True),
         ([["a", "b"], []], "string", True, True),
