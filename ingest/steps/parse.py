@@ -104,7 +104,10 @@ class Parser:
         )
         rejects = []
         for index in sorted(rejected):
-            reason, path, detail = rejected[index]
+            verdict = rejected[index]
+            if self._envelopes and line(index):
+                verdict = self._envelopes.explained(verdict, line(index))
+            reason, path, detail = verdict
             source, number = int(lines.sources[index]), int(lines.numbers[index])
             rejects.append(Reject(source, number, reason, path, detail[:MAX_DETAIL], original.text(index)))
         return Parsed(table.filter(pa.array(~bad)) if bad.any() else table, rejects, skipped)

@@ -102,6 +102,7 @@ def compare_content(
                     f"FROM ({first}) SEMI JOIN chosen USING (_source_file) EXCEPT ALL "
                     f"FROM ({second}) SEMI JOIN chosen USING (_source_file))"
                 )
+        content.differences.append(_skips(connection))
         content.rejudged = _exclude_rejudged(connection, contract, state)
         for kind, name in (("row", "row"), ("bad record", "bad")):
             for place in ("lake", "source"):
@@ -111,6 +112,12 @@ def compare_content(
                 shown = [f"{source} line {line}" for source, line in lines]
                 content.differences.append((f"{kind} only in the {place}", shown, count))
     return content
+
+
+def _skips(connection: duckdb.DuckDBPyConnection) -> tuple[str, list[str], int]:
+    """Objects of which the ledger counts another number of skipped records than their content has."""
+    names = [name for (name,) in connection.execute("SELECT _source_file FROM chosen WHERE skips_differ").fetchall()]
+    return "number of skipped records", sorted(names)[:SHOWN], len(names)
 
 
 def _exclude_rejudged(connection: duckdb.DuckDBPyConnection, contract: Contract, state: LedgerState) -> int:
@@ -155,17 +162,18 @@ def objects(state: LedgerState, *columns: str) -> pa.Table:
 def _select_objects(
     connection: duckdb.DuckDBPyConnection, names: pa.Array, state: LedgerState, again: LedgerState
 ) -> None:
-    """Fill table `chosen` with the objects to compare: `is_read`, and `is_same` for equal content.
+    """Fill table `chosen` with the objects to compare: `is_read`, `is_same` for equal content, `skips_differ`.
 
     An equal etag is not enough: an object overwritten in place during the read yields a mix of both contents.
     """
     connection.register("wanted", pa.table({"source_file": names}))
     for name, one in (("kept", state), ("again", again)):
-        connection.register(name, objects(one, "source_file", "content_hash"))
+        connection.register(name, objects(one, "source_file", "content_hash", "skipped"))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE chosen AS SELECT wanted.source_file AS _source_file, "
         "again.content_hash IS NOT NULL AS is_read, "
-        "COALESCE(again.content_hash = kept.content_hash, FALSE) AS is_same "
+        "COALESCE(again.content_hash = kept.content_hash, FALSE) AS is_same, "
+        "is_same AND again.skipped <> kept.skipped AS skips_differ "
         "FROM wanted JOIN kept USING (source_file) LEFT JOIN again USING (source_file)"
     )
     for name in ("wanted", "kept", "again"):

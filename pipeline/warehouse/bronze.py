@@ -15,7 +15,7 @@ from ingest.contracts.column import DEFAULT_UNIT, Column
 from ingest.contracts.contract import Contract, Kind, contracts
 from ingest.contracts.schema import MAX_DOUBLE, partitions, sql_columns, sql_type
 from ingest.errors import ContractRefused, LostLedger
-from ingest.formats.debezium.numbers import MICROS
+from ingest.formats.debezium.numbers import FIRST_DAY, LAST_DAY, MICROS
 from ingest.ledger.column_types import Types, file_types, is_wider, types_of
 from ingest.ledger.evolution import as_loaded, check_compatible
 from ingest.ledger.files import LakeFile
@@ -282,16 +282,26 @@ def _exact(column: Column, text: str, has_counts: bool) -> str:
 
 
 def _counted(kind: str, unit: str, text: str) -> str:
-    """SQL of a text of digits as the time that is so many units after 1970; NULL outside the years 1 to 9999."""
+    """SQL of a text of digits as the time that is so many units after 1970; NULL outside the years 1 to 9999.
+
+    An interval is multiplied by 32 bits only, hence days, seconds and microseconds by themselves.
+    """
     count, start = f"TRY_CAST({text} AS BIGINT)", f"CAST('1970-01-01' AS {kind.upper()})"
     if kind == "date":
-        return (
-            f"CASE WHEN {count} BETWEEN -719162 AND 2932896 THEN CAST({start} + {count} * INTERVAL '1' DAY AS DATE) END"
-        )
+        days = f"{count} BETWEEN {FIRST_DAY} AND {LAST_DAY}"
+        return f"CASE WHEN {days} THEN CAST({start} + CAST({count} AS INT) * INTERVAL '1' DAY AS DATE) END"
     times, parts = MICROS[unit]
-    least, most = (days * 86_400_000_000 * parts // times for days in (-719_162, 2_932_897))
-    micros = f"CAST(FLOOR({count} / {parts}.0) AS BIGINT)" if parts > 1 else f"{count} * {times}"
-    return f"CASE WHEN {count} >= {least} AND {count} < {most} THEN {start} + ({micros}) * INTERVAL '1' MICROSECOND END"
+    second = 1_000_000 * parts // times
+    day = 86_400 * second
+    rest = f"(({count} % {day} + {day}) % {day})"  # in the day: the sign of a remainder is that of the count
+    days = f"CAST(ROUND(({count} - {rest}) / {day}.0) AS INT)"
+    seconds = f"CAST(FLOOR({rest} / {second}.0) AS INT)"
+    micros = f"CAST(FLOOR({rest} % {second} * {times} / {parts}.0) AS INT)"
+    least, most = max(FIRST_DAY * day, day - (1 << 63)), min((LAST_DAY + 1) * day, (1 << 63) - 1)
+    return (
+        f"CASE WHEN {count} >= {least} AND {count} < {most} THEN {start} + {days} * INTERVAL '1' DAY "
+        f"+ {seconds} * INTERVAL '1' SECOND + {micros} * INTERVAL '1' MICROSECOND END"
+    )
 
 
 def _exact_text(kind: str, text: str) -> str:

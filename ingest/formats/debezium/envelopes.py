@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,14 +13,17 @@ import pyarrow as pa
 from ingest.contracts.contract import Contract
 from ingest.contracts.schema import CHANGES
 from ingest.formats.debezium.messages import MESSAGE, decoder, not_an_envelope
+from ingest.formats.debezium.numbers import is_base64
 from ingest.formats.debezium.origin import Origins
 from ingest.formats.debezium.rows import Rows
 from ingest.formats.fields import JSON_ERRORS, Refused, Verdict
 from ingest.storage.arrays import Indices, as_numpy
 
 _OPERATIONS = {"r": "read", "c": "create", "u": "update", "d": "delete", "t": "truncate"}
+_AS_TEXT = "decimal.handling.mode=string in the connector"
 _NAMES = tuple(CHANGES)
 _SCHEMA = pa.schema([(name, kind) for name, (kind, _, _) in CHANGES.items()])
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _Change = tuple[object, ...]
 """The values of CHANGES, in their order."""
 
@@ -73,6 +77,22 @@ class Envelopes:
         self._decode = decoder(self._origins.fields)
         self._rows = Rows(contract.columns, contract.key)
         self._key = frozenset(contract.key)
+        self._decimals = {path for path, column in contract.walk() if column.type.startswith("decimal")}
+
+    def explained(self, verdict: Verdict, row: bytes) -> Verdict:
+        """Return the verdict on a row, with the setting of the connector that is at fault if it shows.
+
+        Args:
+            row: JSON text of the row.
+        """
+        reason, path, detail = verdict
+        if reason == "wrong_type" and path in self._decimals and is_base64(bytes(_fields(row).get(path, b"null"))):
+            return (
+                reason,
+                path,
+                f"{detail}; bytes of a decimal have a scale in a schema part: expected one, or {_AS_TEXT}",
+            )
+        return verdict
 
     def open(self, lines: Iterable[tuple[int, bytes]], count: int, *, may_lack: bool = True) -> Opened:
         """Open lines.

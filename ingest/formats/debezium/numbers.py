@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,10 +14,14 @@ MICROS = {"seconds": (1_000_000, 1), "milliseconds": (1000, 1), "microseconds": 
 """Microseconds of a unit, as a fraction."""
 MAX_DIGITS = 4000
 """Digits of the longest decimal that is read; Python refuses a little more."""
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+_BASE64 = re.compile(rb'"[A-Za-z0-9+/]+={0,2}"')
+_QUOTE, _N = b'"n'
+_ISO_DATE = len('"2026-01-31"')
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+"""The years 1 to 9999, in days from 1970."""
 _DAY_ZERO = dt.date(1970, 1, 1).toordinal()
 _EPOCH = dt.datetime(1970, 1, 1)
-_EARLIEST, _LATEST = _FIRST_DAY * 86_400_000_000, (_LAST_DAY + 1) * 86_400_000_000
+_EARLIEST, _LATEST = FIRST_DAY * 86_400_000_000, (LAST_DAY + 1) * 86_400_000_000
 _YEARS = "outside the years 1 to 9999; the databases' infinite dates have such values"
 
 
@@ -31,29 +37,51 @@ _scaled = msgspec.json.Decoder(_Scaled).decode
 _text = msgspec.json.Decoder(str).decode
 
 
-def day(count: int) -> bytes:
-    """Return the date, as JSON text, that is a number of days after 1970-01-01.
+def date(text: bytes) -> bytes:
+    """Return a date as JSON text, from days since 1970-01-01, also as text; other text is returned as it is.
 
     Raises:
         ValueError: it is outside the years 1 to 9999.
     """
-    if not _FIRST_DAY <= count <= _LAST_DAY:
+    if text[0] == _N or (text[0] == _QUOTE and len(text) == _ISO_DATE):
+        return text
+    if text[-2:] == b'Z"' and len(text) == _ISO_DATE + 1:
+        return text[:-2] + b'"'
+    try:
+        count = int(text.strip(b'"'))
+    except ValueError:  # no integer, which the contract's reader says
+        return text
+    if not FIRST_DAY <= count <= LAST_DAY:
         raise ValueError(f"{count} days from 1970 are {_YEARS}")
     return _encode(dt.date.fromordinal(_DAY_ZERO + count))
 
 
-def instant(count: int, unit: str) -> bytes:
-    """Return the time, as JSON text, that is a number of units of MICROS after 1970, rounded down to microseconds.
+def times(unit: str) -> Callable[[bytes], bytes]:
+    """Return a function that returns a time as JSON text, from a number of units since 1970 in UTC, rounded down to µs.
 
-    Raises:
-        ValueError: it is outside the years 1 to 9999.
+    Text is returned as it is.
+
+    Args:
+        unit: one of MICROS.
+
+    The function raises ValueError: the time is outside the years 1 to 9999.
     """
-    times, parts = MICROS[unit]
-    micros = count * times // parts
-    if not _EARLIEST <= micros < _LATEST:
-        raise ValueError(f"{count} {unit} from 1970 are {_YEARS}")
-    seconds, rest = divmod(micros, 1_000_000)  # whole microseconds alone would take four times as long
-    return _encode(_EPOCH + dt.timedelta(0, seconds, rest))
+    factor, divisor = MICROS[unit]
+
+    def time(text: bytes) -> bytes:
+        if text[0] == _QUOTE or text[0] == _N:
+            return text
+        try:
+            count = int(text)
+        except ValueError:
+            return text
+        micros = count * factor // divisor
+        if not _EARLIEST <= micros < _LATEST:
+            raise ValueError(f"{count} {unit} from 1970 are {_YEARS}")
+        seconds, rest = divmod(micros, 1_000_000)  # a timedelta of microseconds alone takes four times as long
+        return _encode(_EPOCH + dt.timedelta(0, seconds, rest))
+
+    return time
 
 
 def unscaled(text: bytes, scale: int) -> bytes:
@@ -107,6 +135,11 @@ def scale_of(parameters: dict[str, Any] | None) -> int:
         return int(scale)  # type: ignore[arg-type]  # whatever it is, the error says so
     except (TypeError, ValueError):
         raise ValueError(f"the schema's scale is {scale!r}; expected a number") from None
+
+
+def is_base64(text: bytes) -> bool:
+    """Whether a JSON text is that of bytes in base64."""
+    return len(text) % 4 == 2 and _BASE64.fullmatch(text) is not None
 
 
 def shown(text: bytes) -> str:

@@ -59,7 +59,10 @@ class Origins:
             source.f0, source.f1, source.f2, source.f3, source.f4, source.f5, source.f6, source.f7,
         )  # fmt: skip
         lsn = getattr(source, self._lsn) if self._lsn and connector == "postgresql" else None
-        position = f"{lsn:020d}" if type(lsn) is int and 0 <= lsn < 1 << 64 else self._position(source, connector)
+        if type(lsn) is int and 0 <= lsn < 1 << 64:
+            position = str(lsn).zfill(DIGITS)
+        else:
+            position = self._position(source, connector)
         previous = position if connector != "postgresql" else None if sequence is None else _previous(sequence)
         if snapshot == "false" or snapshot is None or snapshot is False:
             snapshot = None
@@ -124,6 +127,10 @@ def _part(path: str, value: Any) -> str:
 
 def _previous(sequence: Any) -> str | None:
     """The commit before a change of PostgreSQL, from the JSON text [last commit, change]."""
+    if isinstance(sequence, str) and sequence[:2] == '["':
+        known = sequence[2 : sequence.find('"', 2)]
+        if known.isdecimal() and known.isascii() and len(known) <= DIGITS:
+            return known.zfill(DIGITS)
     try:
         first = _list(sequence)[0]
     except (*JSON_ERRORS, TypeError, IndexError):

@@ -72,10 +72,9 @@ class Rows:
                 before = text if text[:1] == _BRACE else None
                 how = self._plain if key_schema is None else self._by_schema(key_schema, of_key=True)
             row, before = EMPTY if before is None else before, None
+        elif (after := _text(message.after)) is None:
+            raise not_an_envelope(f"op is {op} and after is null; expected the row after the change")
         else:
-            after = _text(message.after)
-            if after is None:
-                raise not_an_envelope(f"op is {op} and after is null; expected the row after the change")
             row = after
             if before is not None and op == "u":
                 self._check_key(before, row)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from ingest.contracts.column import DEFAULT_UNIT, Column
-from ingest.formats.debezium.numbers import day, instant, scale_of, self_scaled, unscaled
+from ingest.formats.debezium.numbers import date, scale_of, self_scaled, times, unscaled
 from ingest.formats.debezium.schemas import Field
 from ingest.formats.fields import Refused, items, members
 
@@ -29,7 +29,7 @@ _INSTANTS = {
 _DECIMAL, _SCALED = f"{_CONNECT}Decimal", "io.debezium.data.VariableScaleDecimal"
 _COUNTED = ("integer", "double")
 """Types that show what a column counts rather than the time it stands for."""
-_QUOTE, _BRACE, _BRACKET, _N = b'"{[n'
+_QUOTE, _BRACE, _BRACKET = b'"{['
 
 
 def converts(columns: Iterable[Column], schema: Mapping[str, Field]) -> dict[str, Convert]:
@@ -89,9 +89,9 @@ def _convert(column: Column, field: Field | None, path: str) -> Convert | None:
 def _by_type(column: Column) -> Convert | None:
     """How a column is converted without a schema part."""
     if column.type == "date":
-        return _date
+        return date
     if column.type == "timestamp":
-        return _times(column.unit or DEFAULT_UNIT)
+        return times(column.unit or DEFAULT_UNIT)
     if column.type.startswith("decimal"):
         return _decimal
     return _boolean if column.type == "boolean" else None
@@ -107,9 +107,9 @@ def _by_schema(field: Field, kind: str, path: str) -> Convert | None:
         convert = _by_schema(field.items, kind, path)
         return _each(convert) if convert else None
     if field.name in _DAYS and kind not in _COUNTED:
-        return _date
+        return date
     if field.name in _INSTANTS and kind not in _COUNTED:
-        return _times(_INSTANTS[field.name])
+        return times(_INSTANTS[field.name])
     if field.name not in (_DECIMAL, _SCALED):
         return None
     mark = b"" if kind in _COUNTED else b'"'
@@ -126,34 +126,6 @@ def _by_schema(field: Field, kind: str, path: str) -> Convert | None:
         return mark + unscaled(text, scale) + mark
 
     return decimal
-
-
-def _date(text: bytes) -> bytes:
-    """A date from days since 1970, also as text, or from text, with or without a Z."""
-    if text[0] == _QUOTE:
-        if text[-2:] == b'Z"' and len(text) == 13:
-            return text[:-2] + b'"'
-        count = _integer(text[1:-1]) if len(text) != 12 else None
-    else:
-        count = None if text[0] == _N else _integer(text)
-    return text if count is None else day(count)
-
-
-def _integer(text: bytes) -> int | None:
-    try:
-        return int(text)
-    except ValueError:  # anything else, and thousands of digits
-        return None
-
-
-def _times(unit: str) -> Convert:
-    """A time from a number of units since 1970; text is read as it is."""
-
-    def time(text: bytes) -> bytes:
-        count = None if text[0] == _QUOTE or text[0] == _N else _integer(text)
-        return text if count is None else instant(count, unit)
-
-    return time
 
 
 def _decimal(text: bytes) -> bytes:

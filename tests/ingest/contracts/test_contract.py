@@ -56,7 +56,7 @@ def test_what_is_no_mapping_of_names_is_an_error_with_the_file(text: str, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "stream"}, "kind: Input should be 'event' or 'entity'"),
+        ({"kind": "stream"}, "kind: Input should be 'event', 'entity' or 'change'"),
         ({"event_time": None}, "an event feed needs event_time"),
         ({"event_time": "user_id"}, "must be a required top-level timestamp"),
         ({"kind": "entity"}, "an entity feed has no event_time"),
