@@ -218,6 +218,7 @@ class _Columns:
         if target := self.keys.get(found.name):
             key = target.leaf(found.name)
             column.class_, column.subject = key.class_, key.subject
+            column.comments += [f"class as of {target.feed}.{key.name}"] if key.is_personal else []
         elif finding := found.finding(self.feed):
             column.class_, column.subject = finding.class_, finding.subject
             column.comments.append(f"class by {finding.by}: {finding.label}")

@@ -148,6 +148,15 @@ def test_promoted_fields_show_the_values_of_earlier_rows(lake: Any, event: Make)
     assert rows[0]["data"]["duration"] == 1.5
 
 
+def test_dates_beside_times_are_read_as_midnight(lake: Any, event: Make, contracts_folder: Path) -> None:
+    lake.put("events", "a.json", event("e1", seen_at="2026-01-02"), event("e2", seen_at="2026-01-02T10:00:00Z"))
+    lake.ingest()
+    fields = unknown_fields(lake.store, lake.ledger().state()).fields
+    path, text, _ = proposal(lake.contracts["events"], fields, contracts_folder)
+    lake.contracts["events"] = write_contract(path, text)
+    assert [row["seen_at"] for row in lake.bronze()] == [dt.datetime(2026, 1, 2), dt.datetime(2026, 1, 2, 10)]
+
+
 def test_widened_type_reads_old_and_new_rows_together(lake: Any, event: Make) -> None:
     lake.agree("events", columns=(*lake.contracts["events"].columns, Column(name="n", type="integer", description="d")))
     lake.put("events", "a.json", event("e1", n=2**53 - 1))
