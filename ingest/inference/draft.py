@@ -10,6 +10,7 @@ from ingest.contracts.column import DEFAULT_UNIT
 from ingest.contracts.contract import MAX_LEVELS, Contract
 from ingest.errors import ConfigError
 from ingest.inference.field import CSV, MIXED, TO_BE_DESCRIBED
+from ingest.inference.keys import MAX_COMPARED
 from ingest.inference.nature import Nature, nature_of, nature_of_changes
 from ingest.inference.observation import Observation
 from ingest.inference.profile import MAX_OUTLIERS, Profile
@@ -123,6 +124,8 @@ def _notes(observation: Observation) -> list[str]:
         notes.append(f"{observation.unreadable:,} of {observation.records:,} records are no {expected}")
     if observation.keys.repeated:
         notes.append(f"{observation.keys.repeated:,} records were sent more than once, byte for byte")
+    if observation.keys.records >= MAX_COMPARED:
+        notes.append(f"keys were compared over the first {MAX_COMPARED:,} records")
     if not observation.is_complete:
         notes.append("there are more fields than were counted; they may be data in the place of names")
     if changes := observation.changes:

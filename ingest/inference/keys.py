@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 MAX_TRACKED = 200
 """Columns whose values are compared; further ones are no candidates."""
+MAX_COMPARED = 100_000
+"""Records that are compared; later ones are not, so that memory is bounded."""
 MAX_PAIRED = 12
 """Columns that are tried in pairs."""
 MAX_MISSING, LEAST_RECORDS = 0.01, 100
@@ -39,6 +41,8 @@ class Keys:
             line: the record as text.
             record: its fields; lists and objects are not compared.
         """
+        if self.records >= MAX_COMPARED:
+            return
         mark = hash(line)
         if mark in self._lines:
             self.repeated += 1

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ingest.formats.fields import JSON_ERRORS, Refused
+from ingest.formats.fields import JSON_ERRORS, MAX_NESTING, Refused
+from ingest.formats.tokens import is_deeper_than
 from ingest.inference.changes import Changes
 from ingest.inference.declared import Declared
 from ingest.inference.field import MAX_SURVEYED, Budget
@@ -70,7 +71,7 @@ class Observation:
             self._observe_change(self.changes, line, source)
             return
         try:
-            record = _record(line)
+            record = None if is_deeper_than(line, MAX_NESTING) else _record(line)
         except JSON_ERRORS:
             record = None
         if not isinstance(record, dict):
@@ -83,8 +84,10 @@ class Observation:
 
     def _observe_change(self, changes: Changes, line: bytes, source: str) -> None:
         try:
-            change = changes.open(line)
+            change = changes.open(line) if not is_deeper_than(line, MAX_NESTING) else None
         except (Refused, *JSON_ERRORS):
+            change = None
+        if change is None:
             self.unreadable += 1
             return
         self.sources[source] += 1

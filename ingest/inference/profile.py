@@ -9,7 +9,7 @@ from typing import Any
 from ingest.contracts.personal import Finding, look, may_be_personal
 from ingest.inference.field import CSV, MIXED, Field, common_type
 
-MAX_TEXTS, MAX_TEXT = 200, 200
+MAX_TEXTS, MAX_TEXT = 100, 100
 """Values of a field that are kept to judge whether they are personal, and characters of each."""
 MAX_OUTLIERS, LEAST_VALUES = 0.01, 100
 """Share of the values, of at least so many, that may be faults: they do not decide about the type."""
@@ -31,7 +31,7 @@ class Profile(Field):
 
     Attributes:
         present: number of records in which it has a value; of a member, number of structs.
-        examples: the first value of each kind.
+        examples: the first value of each kind, as text for people.
         texts: some of its values, as text.
         decimals: number of values that are text of a number with decimals, as in "49.90".
         scale: greatest number of digits after the point of those and of numbers.
@@ -39,7 +39,7 @@ class Profile(Field):
     """
 
     present: int = 0
-    examples: dict[str, Any] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     decimals: int = 0
     scale: int = 0
@@ -67,7 +67,7 @@ class Profile(Field):
     def note(self, kind: str, value: Any) -> None:
         """Count a value of a kind and remember what is special about it."""
         if kind not in self.kinds:
-            self.examples[kind] = value
+            self.examples[kind] = _shown(value)
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         if isinstance(value, str):
             if len(self.texts) < MAX_TEXTS:
@@ -131,12 +131,11 @@ class Profile(Field):
         shown = []
         hides = may_be_personal(self.name, self.texts) or any(map(may_be_personal, self.path.split(".")))
         for kind, count in sorted(kinds.items(), key=lambda item: -item[1]):
-            example = self.examples.get(kind)
-            hidden = hides or example is None or kind == "struct"
-            shown.append(f"{kind} {count:,}{'' if hidden else f', as {_shown(example)}'}")
+            example = "" if hides or kind == "struct" else self.examples.get(kind, "")
+            shown.append(f"{kind} {count:,}{f', as {example}' if example else ''}")
         return "; ".join(shown)
 
 
 def _shown(value: Any) -> str:
-    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    text = f'"{value[: MAX_EXAMPLE + 1]}"' if isinstance(value, str) else repr(value)
     return text if len(text) <= MAX_EXAMPLE else f"{text[:MAX_EXAMPLE]}…"

@@ -51,34 +51,35 @@ def locate(addresses: Sequence[str], options: Settings, most: int) -> list[Place
     """
     if not addresses:
         raise ConfigError("no samples: expected files, folders, s3://bucket/prefix or bucket/prefix of the landing")
-    places = [_place(address, options) for address in addresses]
+    places = [_place(address, options, most) for address in addresses]
+    left = most
     for number, place in enumerate(places):
-        left = sum(len(chosen.objects) for chosen in places[:number])
-        share = max(1, (most - left) // (len(places) - number))
-        places[number] = replace(place, objects=spread(place.objects, share))
+        share = max(1, left // (len(places) - number))
+        places[number] = replace(place, objects=[place.objects[item] for item in spread(len(place.objects), share)])
+        left -= len(places[number].objects)
     return places
 
 
-def spread(objects: list[Waiting], most: int) -> list[Waiting]:
-    """Return at most `most` items of a list at even distances, the first and the last among them.
+def spread(count: int, most: int) -> list[int]:
+    """Return the positions of at most `most` of some items at even distances, the first and the last among them.
 
-    >>> spread(list("abcdefg"), 3), spread(list("ab"), 3), spread(list("abc"), 1)
-    (['a', 'd', 'g'], ['a', 'b'], ['c'])
+    >>> spread(7, 3), spread(2, 3), spread(3, 1)
+    ([0, 3, 6], [0, 1], [2])
     """
-    if len(objects) <= most:
-        return objects
+    if count <= most:
+        return list(range(count))
     if most == 1:
-        return objects[-1:]
-    return [objects[number * (len(objects) - 1) // (most - 1)] for number in range(most)]
+        return [count - 1]
+    return [number * (count - 1) // (most - 1) for number in range(most)]
 
 
-def _place(address: str, options: Settings) -> Place:
+def _place(address: str, options: Settings, most: int) -> Place:
     if is_remote(address):
         scheme, _, rest = address.partition("://")
         bucket, _, prefix = rest.partition("/")
         if not bucket:
             raise ConfigError(f"'{address}' names no bucket; expected {scheme}://bucket[/prefix]")
-        return _listed(address, Landing(f"{scheme}://{bucket}", options), bucket, prefix)
+        return _listed(address, Landing(f"{scheme}://{bucket}", options), bucket, prefix, most)
     if scheme_of(address) not in KINDS:
         raise ConfigError(f"'{address}' has an unknown scheme; expected a file, a folder or {remote_schemes()}")
     path = Path(address).expanduser()
@@ -86,14 +87,14 @@ def _place(address: str, options: Settings) -> Place:
         if path.is_file():
             return _file(path.resolve(), options)
         if path.is_dir():
-            return _folder(path.resolve(), options)
+            return _folder(path.resolve(), options, most)
     except OSError as error:
         raise ConfigError(f"{address} cannot be read: {error.strerror}; check its permissions") from None
     bucket, _, prefix = address.partition("/")
     if re.fullmatch(BUCKET, bucket):
         landing = Landing(options.landing(bucket), options)
         if landing.is_there():
-            return _listed(address, landing, bucket, prefix)
+            return _listed(address, landing, bucket, prefix, most)
     raise ConfigError(
         f"there is nothing at '{address}': expected a file, a folder, s3://bucket[/prefix], or bucket[/prefix] of the "
         f"landing {options.landing_uri}"
@@ -109,9 +110,9 @@ def _file(path: Path, options: Settings) -> Place:
     return Place(landing, [_waiting(path.parent.name, version)], 1, bucket, prefix)
 
 
-def _folder(path: Path, options: Settings) -> Place:
+def _folder(path: Path, options: Settings, most: int) -> Place:
     bucket, prefix = _in_landing(path, options)
-    return replace(_listed(str(path), Landing(str(path), options), path.name, ""), bucket=bucket, prefix=prefix)
+    return replace(_listed(str(path), Landing(str(path), options), path.name, "", most), bucket=bucket, prefix=prefix)
 
 
 def _in_landing(folder: Path, options: Settings) -> tuple[str, str]:
@@ -126,7 +127,7 @@ def _in_landing(folder: Path, options: Settings) -> tuple[str, str]:
     return (found[1], f"{found[2]}/" if found[2] else "") if found else ("", "")
 
 
-def _listed(address: str, landing: Landing, bucket: str, prefix: str) -> Place:
+def _listed(address: str, landing: Landing, bucket: str, prefix: str, most: int) -> Place:
     folder = prefix.rstrip("/")
     source = Source.model_construct(bucket=bucket, prefix=folder)
     if folder and not prefix.endswith("/"):
@@ -141,19 +142,16 @@ def _listed(address: str, landing: Landing, bucket: str, prefix: str) -> Place:
     if not len(found.table):
         more = f"; not loaded are {'; '.join(map(str, left_out))}" if left_out else ""
         raise ConfigError(f"there are no objects at '{address}'; expected samples of the feed{more}")
-    objects = _versions(found.table.filter(pc.greater(found.table.column("size"), 0)))
+    table = found.table.filter(pc.greater(found.table.column("size"), 0)).sort_by("key")
+    chosen = table.take(pa.array(spread(len(table), most), pa.int64()))
     return Place(
         landing,
-        [_waiting(bucket, version) for version in objects],
+        [_waiting(bucket, StoredObject(**row)) for row in chosen.to_pylist()],
         len(found.table),
         bucket,
         f"{folder}/" if folder else "",
         left_out,
     )
-
-
-def _versions(table: pa.Table) -> list[StoredObject]:
-    return [StoredObject(**row) for row in table.sort_by("key").to_pylist()]
 
 
 def _waiting(bucket: str, version: StoredObject) -> Waiting:

@@ -249,7 +249,7 @@ def test_reading_is_bounded_per_object_and_in_all(inferred: Infer) -> None:
     found = inferred(files, most=Most(objects=4, records=60, records_per_object=20))
     assert found.read == "60 records (JSON) of 4 of 8 objects"
     assert found.trial.records == 60
-    assert spread(list("abcdefgh"), 4) == ["a", "c", "e", "h"]  # type: ignore[arg-type, comparison-overlap]
+    assert spread(8, 4) == [0, 2, 4, 7]
 
 
 def test_few_records_of_an_object_leave_more_to_the_others(inferred: Infer) -> None:
@@ -266,6 +266,13 @@ def test_ten_thousand_fields_are_cut_and_said(inferred: Infer) -> None:
     assert "map (3 records): it has more than 100 members" in found.text or "more\n" in found.text
     assert "beyond 500 columns" in found.text
     assert len(found.text.splitlines()) < 600
+
+
+def test_record_that_is_nested_too_deeply_is_no_obstacle_to_the_others(inferred: Infer) -> None:
+    deep = b'{"order_id": "x", "a": ' + b"[" * 500 + b"]" * 500 + b"}\n"
+    found = inferred({"a.json": as_lines(records()) + deep})
+    assert [(item.records, item.reason) for item in found.trial.rejected] == [(1, "too_deep")]
+    assert found.contract.key == ("order_id",)
 
 
 def test_single_record_is_a_doubt(inferred: Infer) -> None:
