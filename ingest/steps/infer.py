@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from ingest.records.parts import Piece
 from ingest.settings import Settings
 from ingest.steps.locate import Place, locate
 from ingest.steps.parse import Parser
-from ingest.steps.sample import Most, Part, Unreadable, read_samples
+from ingest.steps.sample import Most, Part, Unreadable, first_records, read_samples
 from ingest.strict_yaml import load_yaml
 from ingest.text import printable
 
@@ -118,7 +119,7 @@ def infer(
     most = most or Most()
     places = locate(addresses, options, most.objects)
     blank = _blank(domain, feed, is_csv)
-    observation, notes = _observe(places, blank, most, of_changes=_are_changes(places, blank, most))
+    observation, read_records, notes = _observe(places, blank, most, of_changes=_are_changes(places, blank, most))
     if not observation.readable:
         raise ConfigError(_nothing_readable(addresses, observation, notes))
     others = [contract for contract in known if contract.feed != feed]
@@ -131,7 +132,7 @@ def infer(
         origin = replace(origin, format=DEBEZIUM, order=changes.order, table=tables[0] if len(tables) == 1 else "")
     text = contract_text(draft_of(feed, observation, others), origin)
     contract = _parsed(domain, feed, text)
-    trial = try_contract(places, contract, most)
+    trial = try_contract(places, contract, most, read_records)
     notes += [f"{place.landing.uri}: {item}" for place in places for item in place.left_out]
     return Inference(name, folder / domain / f"{feed}.yaml", text, contract, read, tuple(notes), trial)
 
@@ -163,8 +164,12 @@ def refuse_existing(path: Path, force: bool) -> None:
         )
 
 
-def try_contract(places: list[Place], contract: Contract, most: Most) -> Trial:
+def try_contract(places: list[Place], contract: Contract, most: Most, records: int) -> Trial:
     """Parse the samples by a contract, as an ingest would.
+
+    Args:
+        most: by which they were read for the inference.
+        records: how many were read then, by which this ends: converted by a contract they may have other lengths.
 
     Raises:
         ConfigError, RetriableError: a store cannot be reached.
@@ -173,24 +178,26 @@ def try_contract(places: list[Place], contract: Contract, most: Most) -> Trial:
     skipped: Counter[str] = Counter()
     reasons: Counter[tuple[str, str | None]] = Counter()
     first: dict[tuple[str, str | None], str] = {}
-    for place in places:
-        parser = Parser(contract, [item.version.modified_at for item in place.objects])
-        for part in read_samples([place], contract, most):
-            found: list[tuple[str, str | None, int]] = []
-            if isinstance(part, Unreadable):
-                found = [("corrupt_object", None, 0)] if part.is_corrupt else []
-            elif isinstance(part.lines, Piece):
-                parsed = parser.parse([part.lines])
-                accepted += len(parsed.rows)
-                skipped.update(skip.kind for skip in parsed.skipped)
-                rescued += len(parsed.rows) - parsed.rows.column("_rescued_data").null_count
-                found = [(reject.reason, reject.column, reject.line) for reject in parsed.rejects]
-            else:
-                found = [("line_too_long", None, part.lines.line)]
-            for reason, column, line in found:
-                reasons[reason, column] += 1
-                first.setdefault((reason, column), f"{printable(part.item.source_file)}:{line}")
-            rejected += len(found)
+    parsers = [Parser(contract, [item.version.modified_at for item in place.objects]) for place in places]
+    for part in read_samples(places, contract, replace(most, bytes=sys.maxsize)):
+        if isinstance(part, Part) and records <= 0:
+            break
+        found: list[tuple[str, str | None, int]] = []
+        if isinstance(part, Unreadable):
+            found = [("corrupt_object", None, 0)] if part.is_corrupt else []
+        elif isinstance(part.lines, Piece):
+            parsed = parsers[part.place].parse([first_records(part.lines, records)])
+            accepted += len(parsed.rows)
+            skipped.update(skip.kind for skip in parsed.skipped)
+            rescued += len(parsed.rows) - parsed.rows.column("_rescued_data").null_count
+            found = [(reject.reason, reject.column, reject.line) for reject in parsed.rejects]
+        else:
+            found = [("line_too_long", None, part.lines.line)]
+        records -= part.records if isinstance(part, Part) else 0
+        for reason, column, line in found:
+            reasons[reason, column] += 1
+            first.setdefault((reason, column), f"{printable(part.item.source_file)}:{line}")
+        rejected += len(found)
     counted = tuple(Rejected(count, *key, first[key]) for key, count in reasons.most_common())
     return Trial(accepted + rejected, accepted, rescued, dict(skipped.most_common()), counted)
 
@@ -231,25 +238,27 @@ def _blank(domain: str, feed: str, is_csv: bool) -> Contract:
 
 def _are_changes(places: list[Place], blank: Contract, most: Most) -> bool:
     """Whether the first records of the samples are change events."""
-    few = Most(most.objects, min(most.records, HEAD_RECORDS), HEAD_PER_OBJECT)
-    found = (
-        part.lines for part in read_samples(places, blank, few) if isinstance(part, Part) and part.source == "json"
-    )
-    return are_changes([line for lines in found if isinstance(lines, Piece) for line in lines.data.splitlines()])
+    few = replace(most, records=min(most.records, HEAD_RECORDS), records_per_object=HEAD_PER_OBJECT)
+    found = (part for part in read_samples(places, blank, few) if isinstance(part, Part) and part.source == "json")
+    return are_changes([text for part in found for text in part.texts])
 
 
-def _observe(places: list[Place], blank: Contract, most: Most, *, of_changes: bool) -> tuple[Observation, list[str]]:
+def _observe(
+    places: list[Place], blank: Contract, most: Most, *, of_changes: bool
+) -> tuple[Observation, int, list[str]]:
+    """What the samples are like, the number of records that were read, and the objects that were not."""
     observation = Observation(of_changes=of_changes)
     notes: list[str] = []
+    records = 0
     for part in read_samples(places, blank, most):
         if isinstance(part, Part):
+            records += part.records
             observation.declare(part.types)
-            if isinstance(part.lines, Piece):
-                for line in part.lines.data.splitlines():
-                    observation.observe(line, part.source, part.types)
+            for text in part.texts:
+                observation.observe(text, part.source, part.types)
         else:
             notes.append(f"{printable(part.item.source_file)} cannot be read: {part.detail}")
-    return observation, notes
+    return observation, records, notes
 
 
 def _nothing_readable(addresses: list[str], observation: Observation, notes: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import IO
 
@@ -36,11 +36,13 @@ class Most:
         objects: objects in all.
         records: records in all.
         records_per_object: the first records of each object.
+        bytes: decompressed bytes of records in all; the record that exceeds them is the last.
     """
 
     objects: int = 2_000
     records: int = 20_000
     records_per_object: int = 2_000
+    bytes: int = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,29 @@ class Part:
     """Some records of one object.
 
     Attributes:
+        place: index of the object's place.
         item: the object.
         source: `csv`, `parquet` or `json`.
         types: what a Parquet file states of its fields.
         lines: whole lines, or in place of them a line that is too long.
     """
 
+    place: int
     item: Waiting
     source: str
     types: dict[str, Declared]
     lines: Piece | LongLine
+
+    @property
+    def records(self) -> int:
+        """The number of records."""
+        return len(self.texts) if isinstance(self.lines, Piece) else 1
+
+    @property
+    def texts(self) -> list[bytes]:
+        """The records as text; none of a line that is too long."""
+        lines = self.lines.data.split(b"\n") if isinstance(self.lines, Piece) else []
+        return [line for line in lines if line.strip()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +97,32 @@ def read_samples(places: list[Place], contract: Contract, most: Most) -> Iterato
     Raises:
         ConfigError, RetriableError: a store cannot be reached.
     """
-    left = most.records
+    left, bytes_left = most.records, most.bytes
     objects = sum(len(place.objects) for place in places)
-    for place in places:
+    for number, place in enumerate(places):
         with closing(fetch(place.landing, place.objects)) as fetched:
             for index, blocks in fetched:
                 item = place.objects[index]
                 quota = min(most.records_per_object, max(1, left // max(objects, 1)))
                 objects -= 1
-                if left <= 0:
+                if left <= 0 or bytes_left <= 0:
                     return
                 if isinstance(blocks, ObjectChanged | LakemeshError):
                     yield Unreadable(item, str(blocks) or "it changed while it was read", False)
                     continue
-                for part in _object(item, index, blocks, contract, quota):
+                for part in _object(number, item, index, blocks, contract, quota):
+                    if isinstance(part, Part) and isinstance(part.lines, Piece):
+                        part = replace(part, lines=_within(part.lines, bytes_left))
                     if isinstance(part, Part):
-                        left -= part.lines.data.count(b"\n") if isinstance(part.lines, Piece) else 1
+                        left -= part.records
+                        bytes_left -= len(part.lines.data) if isinstance(part.lines, Piece) else 0
                     yield part
+                    if bytes_left <= 0:
+                        return
 
 
 def _object(
-    item: Waiting, index: int, blocks: Iterable[bytes], contract: Contract, quota: int
+    place: int, item: Waiting, index: int, blocks: Iterable[bytes], contract: Contract, quota: int
 ) -> Iterator[Part | Unreadable]:
     """The first `quota` records of an object."""
     try:
@@ -119,11 +139,10 @@ def _object(
                 plain, types = _with_types(plain, file)
             for lines in decoded_lines(contract, index, item, plain):
                 if isinstance(lines, Piece):
-                    lines = _first(lines, quota)
-                    quota -= lines.data.count(b"\n")
-                else:
-                    quota -= 1
-                yield Part(item, source, types, lines)
+                    lines = first_records(lines, quota)
+                part = Part(place, item, source, types, lines)
+                quota -= part.records
+                yield part
                 if quota <= 0:
                     return
     except CorruptObject as error:
@@ -132,10 +151,22 @@ def _object(
         yield Unreadable(item, str(error) or "it changed while it was read", False)
 
 
-def _first(piece: Piece, count: int) -> Piece:
-    """The piece up to its first `count` records, without the blank lines, which keep only numbers of lines."""
-    lines = [line for line in piece.data.splitlines(keepends=True) if line.strip()]
-    return Piece(piece.source, piece.first_line, b"".join(lines[:count]))
+def first_records(piece: Piece, count: int) -> Piece:
+    """Return a piece up to its first `count` records; blank lines are none, and stay for the numbers of the others."""
+    data, end = piece.data, 0
+    if data.count(b"\n") <= count:
+        return piece
+    while count > 0 and end < len(data):
+        start, end = end, data.index(b"\n", end) + 1
+        count -= bool(data[start:end].strip())
+    return replace(piece, data=data[:end])
+
+
+def _within(piece: Piece, count: int) -> Piece:
+    """The piece up to the end of the record that reaches `count` bytes."""
+    if len(piece.data) <= count:
+        return piece
+    return replace(piece, data=piece.data[: piece.data.index(b"\n", max(0, count - 1)) + 1])
 
 
 def _with_types(blocks: Iterable[bytes], file: IO[bytes]) -> tuple[Iterator[bytes], dict[str, Declared]]:

@@ -252,6 +252,20 @@ def test_reading_is_bounded_per_object_and_in_all(inferred: Infer) -> None:
     assert spread(8, 4) == [0, 2, 4, 7]
 
 
+def test_bytes_are_bounded_and_the_trial_is_of_the_same_records(inferred: Infer) -> None:
+    files = {"a.csv": as_csv(records(1000)), "b.json": as_lines(records(1000)), "c.parquet": as_parquet(records(1000))}
+    found = inferred(files, most=Most(bytes=250_000))
+    read = int(found.read.split()[0].replace(",", ""))
+    assert 1000 < read < 2000
+    assert (found.trial.records, found.trial.accepted) == (read, read)
+
+
+def test_rejected_record_is_found_by_its_line(inferred: Infer) -> None:
+    rows = as_csv(records()) + b"\n\nlast,not a time,1,1.5,true\n"
+    found = inferred({"a.csv": rows})
+    assert [(item.reason, item.place) for item in found.trial.rejected] == [("wrong_type", "samples/a.csv:203")]
+
+
 def test_few_records_of_an_object_leave_more_to_the_others(inferred: Infer) -> None:
     found = inferred({"a.json": as_lines(records(2)), "b.json": as_lines(records(90))}, most=Most(records=60))
     assert found.trial.records == 60
