@@ -25,6 +25,7 @@ from ingest.errors import ConfigError, DamagedLake
 from ingest.ledger.ledger import Ledger
 from ingest.settings import PROJECT, settings
 from ingest.steps.load import ingest_feed
+from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 from ingest.upkeep.compact import compact
 from pipeline.cycle.rebuild import rebuild
@@ -34,6 +35,8 @@ from pipeline.warehouse.duck import connect
 from pipeline.warehouse.spark.bronze import register, register_files
 from pipeline.warehouse.spark.session import configure, install
 from tests.engagement import cycle, expected, gold, play, plays, seen
+from tests.envelopes import column as column_of
+from tests.envelopes import customer, customers, envelope, line
 from tests.handle import verify_feed
 from tests.home import Home, copy_project, use_project
 from tests.spark.conftest import spark
@@ -304,6 +307,43 @@ def test_wider_types_and_new_members_of_lists_are_the_same_on_both_engines(
         None,
     ]
     assert (found["tags"], found["whole"]) == ([1, None], [{"k": 1}, {"k": None}])
+
+
+def test_changes_and_counts_that_stand_for_times_are_the_same_on_both_engines(
+    spark_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, counts = spark_home, (1_767_323_045_123_456, -1, 253_402_300_799_999_999, 1 << 62)
+    landing = Landing(home.options.landing("raw-customers"))
+    changes = [
+        envelope(after=customer(number, born_on=number - 2, seen_at=count, logged_at=count, joined_at=count // 10**6))
+        for number, count in enumerate(counts)
+    ]
+    left_out = envelope("u", after=customer(9, plan="__debezium_unavailable_value"))
+    landing.put("1.json", b"\n".join(map(line, [*changes, left_out, envelope("t", after=None)])))
+    lake = Store(home.options.lake_uri)
+    ingest_feed(customers(), landing, lake, home.options.lake_start)
+    newer = customers(
+        column_of("born_on", "date"),
+        column_of("seen_at", "timestamp"),
+        column_of("logged_at", "timestamp", unit="nanoseconds"),
+        column_of("joined_at", "timestamp", unit="seconds"),
+        version=2,
+    )
+    known = contracts() | {"customers": newer}
+    for module in ("pipeline.warehouse.spark.bronze", "tests.spark.test_spark"):
+        monkeypatch.setattr(f"{module}.contracts", lambda: known)
+    register_bronze()
+
+    assert in_spark("customers") == in_duckdb(home, "customers")
+    found = {row.id: row for row in spark().sql("SELECT * FROM bronze.customers").collect()}
+    assert (found[1].born_on, found[1].seen_at) == (
+        dt.date(1969, 12, 31),
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999999),
+    )
+    assert (found[2].seen_at, found[3].seen_at) == (dt.datetime(9999, 12, 31, 23, 59, 59, 999999), None)
+    assert found[0].logged_at == dt.datetime(1970, 1, 21, 10, 55, 23, 45123)
+    assert (found[9]._unavailable, found[9]._operation) == (["plan"], "update")
+    assert found[None]._operation == "truncate"
 
 
 def test_rows_of_seeds_keep_their_types(spark_home: Home) -> None:

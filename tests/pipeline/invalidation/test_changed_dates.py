@@ -12,10 +12,13 @@ import duckdb
 
 from ingest.contracts.contract import Contract, Reference
 from ingest.ledger.entry import Entry
+from ingest.ledger.ledger import Ledger
 from ingest.steps.load import ingest_feed
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
+from ingest.upkeep.compact import compact
 from pipeline.invalidation.changed_dates import FeedChange, feed_changes
+from tests.envelopes import customer, customers, envelope, record, source
 
 START = dt.date(2021, 1, 1)
 COLUMNS = [
@@ -134,3 +137,57 @@ def test_an_entity_referred_to_by_facts_of_a_lost_ledger_affects_every_date(tmp_
         (change,) = feed_changes(seats.lake, known, {"seats": 1, "sittings": 7}, connection, {"seats": 2})
 
     assert (change.dates, change.affects_all_dates) == (days("2026-02-01"), True)
+
+
+class Customers(Seats):
+    """A change feed that no facts refer to."""
+
+    def __init__(self, home: Path, **fields: Any) -> None:
+        super().__init__(home)
+        self.contract = customers(feed="seats", source={"bucket": "raw-seats", "format": "debezium"}, **fields)
+
+
+def plan_since(day: str, op: str = "u", **fields: Any) -> dict[str, Any]:
+    return envelope(op, after=customer(updated_at=f"{day}T10:00:00Z", **fields), source=source(lsn=int(day[-2:])))
+
+
+def test_every_change_affects_the_dates_that_it_names_in_any_order(tmp_path: Path) -> None:
+    feed = Customers(tmp_path, dates=["updated_at"])
+    first = feed.load("1.json", plan_since("2026-01-03"), plan_since("2026-01-05"))
+    assert (first.dates, first.affects_all_dates) == (days("2026-01-03", "2026-01-05"), False)
+    # an older change is no latest version, but a version of the history
+    assert feed.load("2.json", plan_since("2026-01-01")).dates == days("2026-01-01")
+
+
+def test_a_replaced_change_affects_its_old_and_its_new_dates(tmp_path: Path) -> None:
+    feed = Customers(tmp_path, dates=["updated_at"])
+    feed.load("1.json", plan_since("2026-01-03"), plan_since("2026-01-05"))
+    change = feed.load("1.json", plan_since("2026-01-03"), plan_since("2026-01-07"))
+    assert change.dates == days("2026-01-05", "2026-01-07")
+
+
+def test_skipped_messages_affect_nothing(tmp_path: Path) -> None:
+    feed = Customers(tmp_path, dates=["updated_at"])
+    feed.load("1.json", plan_since("2026-01-03"))
+    change = feed.load("2.json", {"ts_ms": 5}, record(None, {"id": 1}))
+    assert (change.changed, change.dates, change.affects_all_dates) == (False, frozenset(), False)
+
+
+def test_compaction_of_changes_affects_nothing(tmp_path: Path) -> None:
+    feed = Customers(tmp_path, dates=["updated_at"])
+    for number in range(5):
+        feed.load(f"{number}.json", plan_since(f"2026-01-0{number + 1}"))
+    assert compact(feed.lake, Ledger(feed.lake, "seats"), dt.datetime.now(dt.UTC)).after == 1
+    with duckdb.connect() as connection:
+        (change,) = feed_changes(feed.lake, {"seats": feed.contract}, feed.settled, connection)
+    assert (change.dates, change.affects_all_dates) == (frozenset(), False)
+
+
+def test_a_truncation_affects_every_date(tmp_path: Path) -> None:
+    feed = Customers(tmp_path, dates=["updated_at"])
+    feed.load("1.json", plan_since("2026-01-03"))
+    assert feed.load("2.json", envelope("t", after=None)).affects_all_dates
+
+
+def test_a_change_feed_without_dates_and_facts_affects_every_date(tmp_path: Path) -> None:
+    assert Customers(tmp_path).load("1.json", plan_since("2026-01-03")).affects_all_dates
