@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from ingest.contracts.column import Column
-from ingest.contracts.contract import CONTRACTS, load_contract
+from ingest.contracts.contract import CONTRACTS, contracts, load_contract
 from ingest.contracts.draft import write_contract
 from ingest.errors import ConfigError
 from ingest.inference.field import Budget, Field
 from ingest.steps import propose
-from ingest.steps.propose import proposal, unknown_fields
+from ingest.steps.propose import Survey, proposal, unknown_fields
+from pipeline.cycle.propose import notes_on
+from tests.envelopes import customers
 
 Make = Callable[..., dict[str, Any]]
 
@@ -155,6 +157,15 @@ def test_dates_beside_times_are_read_as_midnight(lake: Any, event: Make, contrac
     path, text, _ = proposal(lake.contracts["events"], fields, contracts_folder)
     lake.contracts["events"] = write_contract(path, text)
     assert [row["seen_at"] for row in lake.bronze()] == [dt.datetime(2026, 1, 2), dt.datetime(2026, 1, 2, 10)]
+
+
+def test_proposal_for_a_change_feed_says_that_the_types_of_the_source_are_not_kept() -> None:
+    survey = Survey([seen("49.90")], is_complete=True)
+    assert [note.split(":")[0] for note in notes_on(customers(), survey)] == [
+        "the connector's types are not kept with the values"
+    ]
+    assert notes_on(contracts()["events"], survey) == ()
+    assert notes_on(customers(), Survey([], is_complete=True)) == ()
 
 
 def test_widened_type_reads_old_and_new_rows_together(lake: Any, event: Make) -> None:
