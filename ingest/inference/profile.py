@@ -31,7 +31,7 @@ class Profile(Field):
 
     Attributes:
         present: number of records in which it has a value; of a member, number of structs.
-        examples: the first value of each kind, as text for people.
+        examples: the first value of each kind, as text for people; empty if it may be personal.
         texts: some of its values, as text.
         decimals: number of values that are text of a number with decimals, as in "49.90".
         scale: greatest number of digits after the point of those and of numbers.
@@ -67,7 +67,8 @@ class Profile(Field):
     def note(self, kind: str, value: Any) -> None:
         """Count a value of a kind and remember what is special about it."""
         if kind not in self.kinds:
-            self.examples[kind] = _shown(value)
+            hides = isinstance(value, list | dict) or may_be_personal(self.name, [str(value)])
+            self.examples[kind] = "" if hides else _shown(value)
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         if isinstance(value, str):
             if len(self.texts) < MAX_TEXTS:
@@ -131,7 +132,7 @@ class Profile(Field):
         shown = []
         hides = may_be_personal(self.name, self.texts) or any(map(may_be_personal, self.path.split(".")))
         for kind, count in sorted(kinds.items(), key=lambda item: -item[1]):
-            example = "" if hides or kind == "struct" else self.examples.get(kind, "")
+            example = "" if hides else self.examples.get(kind, "")
             shown.append(f"{kind} {count:,}{f', as {example}' if example else ''}")
         return "; ".join(shown)
 

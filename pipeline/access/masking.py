@@ -29,6 +29,8 @@ _REASONS_WITHOUT_VALUES = frozenset(
         "line_too_long",
         "invalid_utf8",
         "duplicate_key",
+        "not_an_envelope",
+        "unknown_position",
     )
 )
 """Reasons whose details name fields, sizes and positions, but quote no value."""

@@ -60,6 +60,7 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
     items: list[Any] = []
     for contract in contracts:
         dated = f", dated by {contract.event_time}" if contract.event_time else ""
+        dated += f", first versions hold from {contract.created_at}" if contract.created_at else ""
         items.append(
             f"\n{contract.name} v{contract.version} ({contract.kind}{dated}), owner {contract.owner}, key "
             f"{', '.join(contract.key)}\n"
@@ -70,7 +71,7 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
         classes = contract.classes()
         for path, column in contract.walk():
             class_, subject = classes[path]
-            kind = column.type + ("[]" if column.repeated else "")
+            kind = column.type + ("[]" if column.repeated else "") + (f" in {column.unit}" if column.unit else "")
             owned = f"{class_}: {subject}" if class_.is_personal else ""
             table.add_row(path, kind, "required" if column.required else "", owned, column.description)
         items.append(table)

@@ -16,7 +16,7 @@ from ingest.formats.debezium.messages import MESSAGE, decoder, not_an_envelope
 from ingest.formats.debezium.numbers import is_base64
 from ingest.formats.debezium.origin import Origins
 from ingest.formats.debezium.rows import Rows
-from ingest.formats.fields import JSON_ERRORS, Refused, Verdict
+from ingest.formats.fields import JSON_ERRORS, TOO_DEEP, Refused, Verdict
 from ingest.storage.arrays import Indices, as_numpy
 
 _OPERATIONS = {"r": "read", "c": "create", "u": "update", "d": "delete", "t": "truncate"}
@@ -113,6 +113,9 @@ class Envelopes:
             except Refused as error:
                 refused[index] = error.verdict
                 continue
+            except RecursionError:
+                refused[index] = TOO_DEEP
+                continue
             except JSON_ERRORS as error:
                 refused[index] = not_an_envelope(f"the key is not JSON: {error}; expected an object of columns").verdict
                 continue
@@ -141,7 +144,7 @@ class Envelopes:
         except (KeyError, TypeError):
             if envelope.op == "m":
                 return MESSAGE
-            raise not_an_envelope(f"op is {envelope.op!r}; expected one of c, u, d, r, t, m") from None
+            raise not_an_envelope("op is unknown; expected one of c, u, d, r, t, m") from None
         row, lacking = self._rows.of(envelope, key, schema, may_lack=may_lack)
         position, order, previous, transaction, snapshot, at = self._origins.of(envelope.source, envelope.transaction)
         return row, (operation, position, order, previous, transaction, snapshot, at, lacking or None)

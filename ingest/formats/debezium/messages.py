@@ -24,6 +24,7 @@ _EXPECTED = "expected an envelope with op, source, before and after, alone or in
 _ENVELOPE = {"op", "source", "before", "after"}
 _TIMES = {"ts_ms", "ts_us", "ts_ns"}
 _MARKER = {"status", "id", "event_count", "data_collections"}
+_TYPES = {str: "text", bool: "a boolean", type(None): "null or absent", list: "a list", dict: "an object"}
 _RECORD = {"topic", "partition", "offset", "key"}
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _valid = msgspec.json.Decoder(msgspec.Raw).decode
@@ -203,5 +204,14 @@ def _no_envelope(text: bytes, what: str = "") -> Verdict:
 
 
 def not_an_envelope(what: str) -> Refused:
-    """Return the error for an envelope that lacks something."""
+    """Return the error for an envelope that lacks something.
+
+    Args:
+        what: what was found and expected; it quotes no value, since it is shown to whoever may not see those.
+    """
     return Refused(("not_an_envelope", None, what))
+
+
+def type_of(value: Any) -> str:
+    """Return what kind of JSON value something is, in words."""
+    return _TYPES.get(type(value), "a number")

@@ -78,8 +78,8 @@ def times(unit: str) -> Callable[[bytes], bytes]:
         micros = count * factor // divisor
         if not _EARLIEST <= micros < _LATEST:
             raise ValueError(f"{count} {unit} from 1970 are {_YEARS}")
-        seconds, rest = divmod(micros, 1_000_000)  # a timedelta of microseconds alone takes four times as long
-        return _encode(_EPOCH + dt.timedelta(0, seconds, rest))
+        # a timedelta of microseconds alone takes four times as long
+        return _encode(_EPOCH + dt.timedelta(0, micros // 1_000_000, micros % 1_000_000))
 
     return time
 

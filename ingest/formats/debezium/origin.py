@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from ingest.formats.debezium.messages import not_an_envelope
+from ingest.formats.debezium.messages import not_an_envelope, type_of
 from ingest.formats.fields import JSON_ERRORS, Refused
 
 DIGITS = 20
 """Digits of the greatest unsigned 64-bit number, to which the parts of a position are padded."""
 _DEFAULT = {"postgresql": ("lsn",)}
 _HEXADECIMAL = re.compile(r"[0-9a-f]{8}:[0-9a-f]{8}:[0-9a-f]{4}")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_800_000_000
 """The years 1 to 9999, in microseconds from 1970."""
 _list = msgspec.json.Decoder(list[Any]).decode
@@ -69,7 +70,7 @@ class Origins:
         elif snapshot is True:
             snapshot = "true"
         elif type(snapshot) is not str:
-            raise not_an_envelope(f"source.snapshot is {snapshot!r}; expected a text or a boolean")
+            raise not_an_envelope(f"source.snapshot is {type_of(snapshot)}; expected text or a boolean")
         order = 0
         if transaction is not None:
             order = transaction.total_order
@@ -80,16 +81,17 @@ class Origins:
         if type(micros) is not int:
             micros = _micros(micros, nanos, millis)
         if micros is not None and not _EARLIEST <= micros < _LATEST:
-            raise not_an_envelope(f"source.ts_us is {micros}; expected microseconds from 1970, in the years 1 to 9999")
+            raise not_an_envelope("the time in source is out of range; expected one in the years 1 to 9999")
         return position, order, previous, None if number is None else str(number), snapshot, micros
 
     def _position(self, source: Any, connector: Any) -> str:
         order = self._order or _DEFAULT.get(connector, ())
         if not order:
             known = ", ".join(_DEFAULT)
+            named = connector if isinstance(connector, str) and _NAME.fullmatch(connector) else type_of(connector)
             raise _unknown_position(
-                f"the connector is {connector!r}, whose order is not known; expected one of {known}, or source.order "
-                "in the contract, as [file, pos, row] for MySQL"
+                f"source.connector is {named}, whose order is not known; expected {known}, or source.order in the "
+                "contract, as [file, pos, row] for MySQL"
             )
         return "/".join([_part(path, self._parts[path](source)) for path in order])
 
@@ -122,7 +124,10 @@ def _part(path: str, value: Any) -> str:
         tail = value[len(head) :]
         if value.isascii() and len(tail) <= DIGITS:
             return head + tail.zfill(DIGITS) if tail else head
-    raise _unknown_position(f"source.{path} is {value!r}; expected a number of up to {DIGITS} digits or a text")
+    raise _unknown_position(
+        f"source.{path} is {type_of(value)}; expected a whole number of up to {DIGITS} digits, or ASCII text that may "
+        "end with one"
+    )
 
 
 def _previous(sequence: Any) -> str | None:
@@ -135,7 +140,7 @@ def _previous(sequence: Any) -> str | None:
         first = _list(sequence)[0]
     except (*JSON_ERRORS, TypeError, IndexError):
         raise _unknown_position(
-            f"source.sequence is {sequence!r}; expected the text of a list, the last commit first"
+            f"source.sequence is {type_of(sequence)}; expected text with a JSON list, the last commit first"
         ) from None
     return None if first is None else _part("sequence", first)
 
@@ -144,7 +149,7 @@ def _micros(micros: Any, nanos: Any, millis: Any) -> int | None:
     """The time of commit in microseconds from 1970, from the finest that the source has besides `ts_us`."""
     for value, name in ((micros, "ts_us"), (nanos, "ts_ns"), (millis, "ts_ms")):
         if value is not None and type(value) is not int:
-            raise not_an_envelope(f"source.{name} is {value!r}; expected an integer")
+            raise not_an_envelope(f"source.{name} is {type_of(value)}; expected a whole number")
     if nanos is not None:
         return int(nanos // 1000)
     return None if millis is None else int(millis * 1000)
@@ -153,7 +158,7 @@ def _micros(micros: Any, nanos: Any, millis: Any) -> int | None:
 def _no_order(order: Any) -> int:
     if order is None:
         return 0
-    raise not_an_envelope(f"transaction.total_order is {order!r}; expected a number")
+    raise not_an_envelope(f"transaction.total_order is {type_of(order)}; expected a whole number")
 
 
 def _unknown_position(what: str) -> Refused:

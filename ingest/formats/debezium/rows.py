@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ingest.contracts.column import Column
-from ingest.formats.debezium.messages import NULL, not_an_envelope, payload
+from ingest.formats.debezium.messages import NULL, not_an_envelope, payload, type_of
 from ingest.formats.debezium.schemas import columns_of
 from ingest.formats.debezium.unavailable import is_unavailable, may_lack_values
 from ingest.formats.debezium.values import Converts, converted, converts, joined
@@ -17,7 +17,7 @@ from ingest.formats.fields import Refused, members
 EMPTY = b"{}"
 MAX_SCHEMAS = 64
 """Schema parts that are remembered. A topic has few: one for each change of its table."""
-_BRACE = b"{"
+(_BRACE,) = b"{"
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _value = msgspec.json.Decoder(float_hook=str).decode
@@ -65,17 +65,18 @@ class Rows:
         if op == "t":
             return EMPTY, ()
         how = self._plain if schema is None else self._by_schema(bytes(schema), of_key=False)
-        before = _text(message.before)
+        before = None if message.before is None else _earlier(bytes(message.before))
         if op == "d":
             if before is None and key is not None:
                 text, key_schema = payload(bytes(key))
-                before = text if text[:1] == _BRACE else None
+                before = text if text[0] == _BRACE else None
                 how = self._plain if key_schema is None else self._by_schema(key_schema, of_key=True)
             row, before = EMPTY if before is None else before, None
-        elif (after := _text(message.after)) is None:
-            raise not_an_envelope(f"op is {op} and after is null; expected the row after the change")
         else:
-            row = after
+            after = message.after
+            row = NULL if after is None else bytes(after)
+            if row[0] != _BRACE:
+                raise _no_row(op, row)
             if before is not None and op == "u":
                 self._check_key(before, row)
         lacking: tuple[str, ...] = ()
@@ -107,8 +108,8 @@ class Rows:
         if was == now:
             return
         for place, name in self._names:
-            old, new = (_text(getattr(row, place), is_row=False) for row in (was, now))
-            if old is None or new is None or old == new:
+            old, new = (bytes(getattr(row, place) or NULL) for row in (was, now))
+            if NULL in (old, new) or old == new:
                 continue
             for path in self._key:
                 first, *below = path.split(".")
@@ -124,20 +125,25 @@ class Rows:
                     )
 
 
-def _text(row: msgspec.Raw | None, *, is_row: bool = True) -> bytes | None:
-    """The JSON text of a row or value; None if it is null or absent.
+def _earlier(text: bytes) -> bytes | None:
+    """The JSON text of a row before a change; None for null.
 
     Raises:
-        Refused: it is a row, and no object.
+        Refused: it is neither an object nor null.
     """
-    if row is None:
-        return None
-    text = bytes(row)
+    if text[0] == _BRACE:
+        return text
     if text == NULL:
         return None
-    if is_row and text[:1] != _BRACE:
-        raise not_an_envelope(f"a row is `{_shown(text)}`; expected an object of columns or null, as of a table")
-    return text
+    raise _no_row("u", text)
+
+
+def _no_row(op: str, text: bytes) -> Refused:
+    """The error for what is no row."""
+    if text == NULL:
+        return not_an_envelope(f"op is {op} and after is null; expected the row after the change")
+    found = type_of(_value(text))
+    return not_an_envelope(f"before or after is {found}; expected an object of columns or null, as of a table")
 
 
 def _converted(row: bytes, how: Converts) -> bytes:

@@ -85,7 +85,7 @@
   };
 
   const contract = (found) => el("section", { class: "card" }, el("h2", { text: "Contract" }), catalog.facts([
-    ["Version", String(found.version)], ["Kind", found.kind === "event" ? "event: immutable facts" : "entity: versions of a key, the latest counts"],
+    ["Version", String(found.version)], ["Kind", { event: "event: immutable facts", entity: "entity: versions of a key, the latest counts", change: "change: what a database did to the rows of a table, in the order of its log" }[found.kind] ?? found.kind],
     ["Objects", el("code", { text: found.source })], ["Format", found.format === "auto" ? "recognised by content: JSON, CSV, Parquet" : found.format],
     ["Key", found.key.join(", ")], ["Event time", found.event_time], ["Latest by", (found.latest_by ?? []).join(", ")],
     ["Freshness", `the newest object is at most ${seconds(found.freshness_seconds)} old`], ["Completeness", found.completeness],

@@ -125,9 +125,9 @@ class Contract(Entry, frozen=True):
 
     Attributes:
         version: increased with each change of the columns.
-        kind: event or entity.
+        kind: event, entity or change.
         source: bucket and prefix of its objects.
-        format: auto or csv.
+        format: auto, csv or debezium.
         key: columns that identify a fact or an entity.
         event_time: column that dates an event.
         latest_by: columns whose greatest values win among versions of a key.

@@ -11,9 +11,10 @@ import yaml
 from pydantic import ValidationError
 
 from ingest.contracts.column import Unit
-from ingest.contracts.contract import Kind, contracts
+from ingest.contracts.contract import Contract, Kind, contracts
 from ingest.contracts.schema import CHANGES, LINEAGE, bronze_schema, encodings, external_models, partitions, sql_columns
 from ingest.ledger.column_types import file_types
+from ingest.settings import PROJECT
 from ingest.steps.write import columns_json
 from pipeline.access.classes import NOTHING, of_contracts
 from pipeline.portal.catalog.feeds import feed_table
@@ -92,6 +93,14 @@ def test_external_model_describes_the_change() -> None:
     (model,) = yaml.safe_load(external_models([customers()]))
     assert model["columns"]["_unavailable"] == "TEXT[]"
     assert set(CHANGES) <= model["column_descriptions"].keys()
+
+
+def test_documented_contract_is_valid() -> None:
+    text = (PROJECT / "docs" / "how-to" / "add_a_change_feed.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    contract = Contract.model_validate({"feed": "customers", "domain": "shop"} | example)
+    assert (contract.kind, contract.created_at) == (Kind.CHANGE, "created_at")
+    assert all(f"`{name}`" in text for name in CHANGES)
 
 
 def test_other_feeds_have_no_change() -> None:

@@ -23,8 +23,21 @@ from ingest.ledger.sources import LoadedObject
 from ingest.steps.discover import compare
 from ingest.steps.drop import drop
 from ingest.steps.replay import Replay, replay
+from pipeline.access.masking import masked_detail, masked_record
 from pipeline.checks.deep import compare_content
-from tests.envelopes import COLUMNS, column, customer, customers, envelope, line, record, recorded, schema, source
+from tests.envelopes import (
+    COLUMNS,
+    column,
+    customer,
+    customers,
+    envelope,
+    line,
+    parse,
+    record,
+    recorded,
+    schema,
+    source,
+)
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 START = dt.date(2021, 1, 1)
@@ -304,3 +317,17 @@ def test_recorded_kind_does_not_change(shop: Any) -> None:
     entity = customers(kind="entity", source={"bucket": "raw-customers"}, created_at=None, version=2)
     with pytest.raises(ContractRefused, match="kind changes from change to entity"):
         check_compatible(entity, shop.store, shop.ledger("customers").state())
+
+
+def test_values_of_a_rejected_change_are_masked() -> None:
+    contract = customers(column("email", "string", **{"class": "direct", "subject": "customer"}), key=["id"])
+    event = record(envelope(after=customer(email="ada@example.org")), {"id": 1})
+    assert "ada" not in masked_record(contract, line(event))
+    assert masked_detail(contract, "not_an_envelope", None, "expected an envelope") == "expected an envelope"
+    by_email = customers(
+        column("email", "string", required=True, **{"class": "direct", "subject": "customer"}), key=["id", "email"]
+    )
+    moved = envelope("u", before=customer(email="ada@example.org"), after=customer(email="a@example.org"))
+    (reject,) = parse(by_email, moved).rejects
+    assert reject.reason == "changed_key"
+    assert "example" not in masked_detail(by_email, reject.reason, reject.column, reject.detail)
