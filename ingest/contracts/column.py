@@ -10,11 +10,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ingest.contracts.classes import Class, subject_name
 from ingest.contracts.source import Strict
+from ingest.contracts.type_names import MAX_DIGITS, meant_by
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TYPE = re.compile(r"string|boolean|integer|double|date|timestamp|struct|decimal\((\d{1,2}), ?(\d{1,2})\)")
-MAX_DIGITS = 38
-"""Greatest precision of a decimal."""
 
 
 class Unit(StrEnum):
@@ -44,10 +43,7 @@ def lower_snake_case(value: str) -> str:
 def _type(value: str) -> str:
     found = _TYPE.fullmatch(value)
     if not found:
-        raise ValueError(
-            f"'{value}' is not a type; expected string, boolean, integer, double, decimal(p, s), date, timestamp "
-            "or struct"
-        )
+        raise ValueError(f"'{value}' is not a type; expected {meant_by(value)}")
     if found[1] and not (1 <= int(found[1]) <= MAX_DIGITS and int(found[2]) <= int(found[1])):
         raise ValueError(
             f"'{value}' is not a type; expected decimal(p, s) with p from 1 to {MAX_DIGITS}, and s up to p"

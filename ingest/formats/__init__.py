@@ -42,7 +42,7 @@ def json_lines(
     """
     plain = unpacked(blocks, stored, source_file)
     blank_lines, first = _head(plain)
-    is_csv = contract.source.format == "csv" or (source_file.lower().endswith(_NAMES) and not _JSON.match(first))
+    is_csv = reads_as_csv(contract, source_file, first)
     if not first.startswith(_PARQUET) and not is_csv and not _is_array(first):
         yield from blank(blank_lines)
         yield first
@@ -60,6 +60,15 @@ def json_lines(
     else:
         lines = from_array(stream, blank_lines, contract.max_line_bytes, stored, source_file)
     yield from bounded(lines, stored, source_file)
+
+
+def reads_as_csv(contract: Contract, source_file: str, first: bytes) -> bool:
+    """Whether `json_lines` reads an object that is not Parquet as CSV.
+
+    Args:
+        first: the beginning of its decompressed content.
+    """
+    return contract.source.format == "csv" or (source_file.lower().endswith(_NAMES) and not _JSON.match(first))
 
 
 def is_plain(contract: Contract, source_file: str, block: bytes) -> bool:

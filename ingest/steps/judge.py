@@ -157,7 +157,7 @@ def _hook(kind: type[_Decimal], value: Any) -> Any:
     assert isinstance(exponent, int)
     if -exponent > kind.scale or (number and number.adjusted() >= kind.precision - kind.scale):
         raise ValueError(f"`{str(value)[:40]}` does not fit `{kind.name}`")
-    return value
+    return kind()  # msgspec accepts nothing but an instance
 
 
 def _too_large(text: bytes) -> str | None:

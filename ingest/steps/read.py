@@ -36,7 +36,9 @@ class StreamFailed(Exception):  # noqa: N818  handled by planning again without 
         self.source_file, self.reason = source_file, reason
 
 
-def fetch(landing: Landing, waiting: Iterable[Waiting], limits: Limits = DEFAULT) -> Iterator[tuple[int, _Blocks]]:
+def fetch(
+    landing: Landing, waiting: Iterable[Waiting], limits: Limits = DEFAULT
+) -> Generator[tuple[int, _Blocks], None, None]:
     """Yield (index, blocks) of each object in order, with the error in place of the blocks if there is one.
 
     From an object store, small objects are prefetched by threads, within the limits. A larger object is streamed when
@@ -110,8 +112,7 @@ def read_pieces(
             digest = hashlib.sha256()
             stored = _hashed(blocks, digest.update)
             source_file = waiting[source].source_file
-            decoded = json_lines(contract, source_file, stored, waiting[source].version.size)
-            lines = _lines(source, decoded, contract.max_line_bytes)
+            lines = decoded_lines(contract, source, waiting[source], stored)
             for part in _decoded_or_broken(source, source_file, lines):
                 failed = part.reason if isinstance(part, Unread) else None
                 yield part
@@ -123,6 +124,21 @@ def read_pieces(
             stuck = stuck + 1 if isinstance(failed, LakemeshError) else 0
         if isinstance(failed, LakemeshError) and stuck >= MAX_CONSECUTIVE_STUCK:
             raise failed
+
+
+def decoded_lines(
+    contract: Contract, source: int, item: Waiting, blocks: Iterable[bytes]
+) -> Iterator[Piece | LongLine]:
+    """Yield an object's records as pieces of whole lines, as soon as they are decoded.
+
+    Args:
+        source: index of the object in its load.
+        blocks: its stored bytes.
+
+    Raises:
+        CorruptObject: the object cannot be decoded, or exceeds a limit.
+    """
+    return _lines(source, json_lines(contract, item.source_file, blocks, item.version.size), contract.max_line_bytes)
 
 
 def _decoded_or_broken(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -93,4 +95,59 @@ def contracts_propose(feeds: tuple[str, ...], write: bool, output: Output) -> in
     if write:
         known.cache_clear()
         _check_contracts(True)
+    return 0
+
+
+@contracts.command(name="infer")
+@click.argument("name", metavar="DOMAIN/FEED")
+@click.argument("samples", nargs=-1, metavar="SAMPLES...")
+@click.option("--stdout", is_flag=True, help="Print the contract instead of writing its file.")
+@click.option("--force", is_flag=True, help="Replace an existing contract.")
+@click.option("--csv", "is_csv", is_flag=True, help="The samples are CSV, whatever their names.")
+@click.option("--objects", default=2_000, show_default=True, type=click.IntRange(min=1), help="Objects to read.")
+@click.option("--records", default=20_000, show_default=True, type=click.IntRange(min=1), help="Records to read.")
+@click.option(
+    "--records-per-object",
+    default=2_000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of each object, the first.",
+)
+@json_option
+@exits
+def contracts_infer(
+    name: str, samples: tuple[str, ...], stdout: bool, force: bool, is_csv: bool, output: Output, **limits: int
+) -> int:
+    """Infer the contract of a new feed from samples, for review, and say which share of them it accepts.
+
+    SAMPLES are files, folders, s3://bucket/prefix, or bucket/prefix of the landing.
+    """
+    from ingest.contracts.contract import CONTRACTS
+    from ingest.contracts.contract import contracts as known
+    from ingest.settings import settings
+    from ingest.steps.infer import infer, refuse_existing, write
+    from ingest.steps.sample import Most
+    from pipeline.cli.show_contracts import show_inference
+
+    if not stdout:
+        refuse_existing(CONTRACTS / f"{name}.yaml", force)
+    found = infer(name, list(samples), settings(), known().values(), Most(**limits), is_csv, CONTRACTS)
+    if not stdout:
+        write(found, force)
+        known.cache_clear()
+    shown: dict[str, Any] = {
+        "feed": found.name,
+        "path": None if stdout else str(found.path),
+        "read": found.read,
+        "notes": found.notes,
+        **asdict(found.trial),
+        "share": found.trial.share,
+        "contract": found.text,
+    }
+    if output.as_json:
+        click.echo(as_json_text(shown))
+        return 0
+    if stdout:
+        click.echo(found.text, nl=False)
+    click.echo(show_inference(found, is_written=not stdout), file=sys.stderr if stdout else None)
     return 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.contracts.contract import select
-from ingest.steps.propose import MAX_PROPOSED, MAX_SURVEYED, proposal, unknown_fields, write
+from ingest.contracts.contract import Contract, Kind, select
+from ingest.contracts.draft import write_contract
+from ingest.inference.field import MAX_SURVEYED
+from ingest.steps.propose import MAX_PROPOSED, Survey, proposal, unknown_fields
 from pipeline.lake import Lake
 
 
@@ -43,18 +45,27 @@ def propose(lake: Lake, feeds: tuple[str, ...], in_place: bool = False) -> list[
         fields = survey.fields
         path, text, patch = proposal(contract, fields)
         if patch and in_place:
-            write(path, text)
+            write_contract(path, text)
         unfit = tuple(f"{item.path} ({item.records:,} records): {item.obstacle}" for item in fields if item.obstacle)
         fit = {item.path: item.records for item in fields if not item.obstacle}
-        notes = []
-        if not survey.is_complete:
-            notes.append(
-                f"more than {MAX_SURVEYED:,} unknown fields; those that appeared after this limit are left out"
-            )
-        if sum(item.size for item in fields if not item.obstacle) > MAX_PROPOSED:
-            notes.append(
-                f"only the most frequent fields are proposed, at most {MAX_PROPOSED} columns at a time; "
-                "add these and run it again for more"
-            )
-        found.append(Proposal(contract.feed, fit, unfit, tuple(notes), patch))
+        found.append(Proposal(contract.feed, fit, unfit, notes_on(contract, survey), patch))
     return found
+
+
+def notes_on(contract: Contract, survey: Survey) -> tuple[str, ...]:
+    """Say what a proposal from a survey leaves out, or cannot know."""
+    fit = [field for field in survey.fields if not field.obstacle]
+    notes = []
+    if not survey.is_complete:
+        notes.append(f"more than {MAX_SURVEYED:,} unknown fields; those that appeared after this limit are left out")
+    if sum(field.size for field in fit) > MAX_PROPOSED:
+        notes.append(
+            f"only the most frequent fields are proposed, at most {MAX_PROPOSED} columns at a time; "
+            "add these and run it again for more"
+        )
+    if fit and contract.kind is Kind.CHANGE:
+        notes.append(
+            "the connector's types are not kept with the values: text may be decimals, and integers of events without "
+            "a schema part may be dates or times; `lake contracts infer` on such objects shows the types"
+        )
+    return tuple(notes)

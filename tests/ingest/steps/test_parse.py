@@ -274,6 +274,8 @@ RICH = contracts()["events"].model_copy(
         ('"price": 1e99999999999999999999', "wrong_type", "price"),
         ('"price": "dear"', "wrong_type", "price"),
         ('"price": true', "wrong_type", "price"),
+        ('"price": "1.50", "weights": ["heavy"]', "wrong_type", "weights"),
+        ('"prices": [1.5, 2], "born": "soon"', "wrong_type", "born"),
         ('"prices": [1, 1.234]', "wrong_type", "prices"),
         ('"prices": [1, 1000]', "wrong_type", "prices"),
         ('"seen_at": ["2026-01-10T10:00:00Z", "2026-01-10T10:00:61Z"]', "wrong_type", "seen_at"),

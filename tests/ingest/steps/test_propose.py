@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 from ingest.contracts.column import Column
-from ingest.contracts.contract import CONTRACTS, load_contract
+from ingest.contracts.contract import CONTRACTS, contracts, load_contract
+from ingest.contracts.draft import write_contract
 from ingest.errors import ConfigError
+from ingest.inference.field import Budget, Field
 from ingest.steps import propose
-from ingest.steps.propose import Budget, Field, proposal, unknown_fields
+from ingest.steps.propose import Survey, proposal, unknown_fields
+from pipeline.cycle.propose import notes_on
+from tests.envelopes import customers
 
 Make = Callable[..., dict[str, Any]]
 
@@ -38,7 +42,7 @@ def seen(*values: Any) -> Field:
         ([1 << 63], "mixed", False, False),
         ([None], "", False, False),
         (["2026-01-02"], "date", False, True),
-        (["2026-01-02", "2026-01-02T10:00:00+02:00"], "string", False, True),
+        (["2026-01-02", "2026-01-02T10:00:00+02:00"], "timestamp", False, True),
         (["2026-01-02T10:00:00Z"], "timestamp", False, True),
         (["2026-01-02", "soon"], "string", False, True),
         ([["a", "b"], []], "string", True, True),
@@ -80,7 +84,7 @@ def test_proposal_adds_columns_in_place_and_changes_nothing_else(
     ]
     removed = [line for line in patch.splitlines() if line.startswith("-") and not line.startswith("---")]
     assert removed == ["-version: 1"]
-    before, after = load_contract(path), propose.write(path, text)
+    before, after = load_contract(path), write_contract(path, text)
     assert after.version == 2
     assert {name for name, _ in after.walk()} - {name for name, _ in before.walk()} == {
         "score",
@@ -103,7 +107,7 @@ def test_invalid_proposal_leaves_the_contract_unchanged(contracts_folder: Path) 
     path = contracts_folder / "engagement" / "events.yaml"
     before = path.read_text()
     with pytest.raises(ConfigError):
-        propose.write(path, before.replace("kind: event", "kind: nonsense"))
+        write_contract(path, before.replace("kind: event", "kind: nonsense"))
     assert path.read_text() == before
     assert [item.name for item in path.parent.iterdir()] == ["events.yaml"]
 
@@ -144,6 +148,24 @@ def test_promoted_fields_show_the_values_of_earlier_rows(lake: Any, event: Make)
         ({"shown": 3}, night),
     ]
     assert rows[0]["data"]["duration"] == 1.5
+
+
+def test_dates_beside_times_are_read_as_midnight(lake: Any, event: Make, contracts_folder: Path) -> None:
+    lake.put("events", "a.json", event("e1", seen_at="2026-01-02"), event("e2", seen_at="2026-01-02T10:00:00Z"))
+    lake.ingest()
+    fields = unknown_fields(lake.store, lake.ledger().state()).fields
+    path, text, _ = proposal(lake.contracts["events"], fields, contracts_folder)
+    lake.contracts["events"] = write_contract(path, text)
+    assert [row["seen_at"] for row in lake.bronze()] == [dt.datetime(2026, 1, 2), dt.datetime(2026, 1, 2, 10)]
+
+
+def test_proposal_for_a_change_feed_says_that_the_types_of_the_source_are_not_kept() -> None:
+    survey = Survey([seen("49.90")], is_complete=True)
+    assert [note.split(":")[0] for note in notes_on(customers(), survey)] == [
+        "the connector's types are not kept with the values"
+    ]
+    assert notes_on(contracts()["events"], survey) == ()
+    assert notes_on(customers(), Survey([], is_complete=True)) == ()
 
 
 def test_widened_type_reads_old_and_new_rows_together(lake: Any, event: Make) -> None:
@@ -193,7 +215,7 @@ def test_number_of_proposed_columns_is_limited(
     assert {field.path: field.obstacle for field in survey.fields if field.obstacle} == {
         "wide": "it has more than 100 members"
     }
-    before, after = load_contract(path), propose.write(path, text)
+    before, after = load_contract(path), write_contract(path, text)
     added = [name for name, _ in after.walk() if name not in {name for name, _ in before.walk()}]
     assert len(added) == propose.MAX_PROPOSED
     assert {*often, "small", "small.m29"} <= set(added)
