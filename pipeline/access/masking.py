@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.contracts.column import Column
 from ingest.contracts.constraint import HIDDEN_VALUE, VIOLATED
-from ingest.contracts.contract import Contract, contracts
+from ingest.contracts.contract import Contract, Kind, contracts
 
 if TYPE_CHECKING:
     from ingest.ledger.quarantine import BadRecord
@@ -73,7 +73,21 @@ def masked_record(contract: Contract, raw: bytes) -> str:
         found = None
     if not isinstance(found, _Pairs):
         return f"<{len(raw):,} bytes, not a JSON object>"
-    return _object(found, contract.columns)
+    return _object(found, _shape(contract))
+
+
+def _shape(contract: Contract) -> Sequence[Column]:
+    """The columns of a record; of a change event also its rows, in all wrappings of an envelope."""
+    if contract.kind is not Kind.CHANGE:
+        return contract.columns
+    rows = tuple(_struct(name, contract.columns) for name in ("before", "after"))
+    payload = _struct("payload", rows)
+    value = _struct("value", (*rows, payload))
+    return (*contract.columns, *rows, payload, value)  # of two columns with one name the latter counts
+
+
+def _struct(name: str, fields: tuple[Column, ...]) -> Column:
+    return Column.model_construct(name=name, type="struct", description="", fields=fields)
 
 
 def masked_detail(contract: Contract, reason: str, column: str | None, detail: str | None) -> str:

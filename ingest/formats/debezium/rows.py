@@ -15,8 +15,8 @@ from ingest.formats.debezium.values import Converts, converted, converts, joined
 from ingest.formats.fields import Refused, members
 
 EMPTY = b"{}"
-MAX_SCHEMAS = 64
-"""Schema parts that are remembered. A topic has few: one for each change of its table."""
+MAX_SCHEMAS, MAX_SCHEMA_BYTES = 64, 256 << 10
+"""Schema parts that are remembered, and the longest. A topic has few: one for each change of its table."""
 (_BRACE,) = b"{"
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -89,11 +89,12 @@ class Rows:
         last, how = self._last
         if schema == last and not of_key:
             return how
-        if (schema, of_key) not in self._known:
+        found = self._known.get((schema, of_key))
+        how = converts(self._columns, columns_of(schema, of_key=of_key)) if found is None else found
+        if found is None and len(schema) <= MAX_SCHEMA_BYTES:
             if len(self._known) >= MAX_SCHEMAS:
                 self._known.clear()
-            self._known[schema, of_key] = converts(self._columns, columns_of(schema, of_key=of_key))
-        how = self._known[schema, of_key]
+            self._known[schema, of_key] = how
         if not of_key:
             self._last = schema, how
         return how

@@ -42,7 +42,7 @@ def converts(columns: Iterable[Column], schema: Mapping[str, Field]) -> dict[str
     """
     found = {column.name: _convert(column, schema.get(column.name), column.name) for column in columns}
     unknown = schema.keys() - found.keys()
-    found |= {name: _by_schema(schema[name], "string", name) for name in sorted(unknown)}
+    found |= {name: _by_schema(schema[name], "string") for name in sorted(unknown)}
     return {name: convert for name, convert in found.items() if convert}
 
 
@@ -76,7 +76,7 @@ def apply(convert: Convert, value: bytes, path: str) -> bytes:
 def _convert(column: Column, field: Field | None, path: str) -> Convert | None:
     """How a column is converted; None if it is read as it is."""
     item = field.items if column.repeated and field else field
-    convert = _by_schema(item, column.type, path) if item else None
+    convert = _by_schema(item, column.type) if item else None
     if convert is None and column.fields:
         known = item.members() if item else {}
         below = {one.name: _convert(one, known.get(one.name), f"{path}.{one.name}") for one in column.fields}
@@ -97,14 +97,14 @@ def _by_type(column: Column) -> Convert | None:
     return _boolean if column.type == "boolean" else None
 
 
-def _by_schema(field: Field, kind: str, path: str) -> Convert | None:
+def _by_schema(field: Field, kind: str) -> Convert | None:
     """How a column is converted by its semantic type; None if that says nothing of it.
 
     Args:
         kind: the contract's type.
     """
     if field.type == "array" and field.items:
-        convert = _by_schema(field.items, kind, path)
+        convert = _by_schema(field.items, kind)
         return _each(convert) if convert else None
     if field.name in _DAYS and kind not in _COUNTED:
         return date

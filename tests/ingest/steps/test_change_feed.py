@@ -322,7 +322,12 @@ def test_recorded_kind_does_not_change(shop: Any) -> None:
 def test_values_of_a_rejected_change_are_masked() -> None:
     contract = customers(column("email", "string", **{"class": "direct", "subject": "customer"}), key=["id"])
     event = record(envelope(after=customer(email="ada@example.org")), {"id": 1})
-    assert "ada" not in masked_record(contract, line(event))
+    wrapped = record({"schema": schema(), "payload": event["value"]})
+    flat = customer(email="ada@example.org", value="ada", before="ada")
+    for item in (event, wrapped, event["value"], flat, record(json.dumps(event["value"]))):
+        assert "ada" not in masked_record(contract, line(item))
+    for item in (event, wrapped, event["value"]):
+        assert '"after": {"id": 1, "name": "Ada", "plan": "pro", "email": "***"}' in masked_record(contract, line(item))
     assert masked_detail(contract, "not_an_envelope", None, "expected an envelope") == "expected an envelope"
     by_email = customers(
         column("email", "string", required=True, **{"class": "direct", "subject": "customer"}), key=["id", "email"]
