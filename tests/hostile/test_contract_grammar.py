@@ -55,6 +55,27 @@ def columns(depth: int) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(one, min_size=1, max_size=3, unique_by=lambda item: str(item["name"]))
 
 
+VIOLATED: dict[str, dict[str, Any]] = {
+    "string": {"pattern": "."},
+    "boolean": {"accepted_values": [False]},
+    "date": {"range": {"below": "2000-01-01"}},
+    "timestamp": {"range": {"below": "2000-01-01"}},
+}
+"""Rules that `value` violates, by type; numbers are compared with 0."""
+
+
+def violated(columns: list[dict[str, Any]], prefix: str = "") -> Iterator[dict[str, Any]]:
+    """Constraints that warn of each list and scalar of a full record."""
+    for item in columns:
+        path = f"{prefix}{item['name']}"
+        if item.get("repeated"):
+            yield {"column": path, "length": {"max": 0}}
+        if item["type"] == "struct":
+            yield from violated(item["fields"], f"{path}.")
+        else:
+            yield {"column": path, **VIOLATED.get(item["type"], {"range": {"below": 0}})}
+
+
 @st.composite
 def contracts(draw: st.DrawFn) -> Contract:
     """A contract that the grammar accepts, of either kind."""
@@ -62,6 +83,7 @@ def contracts(draw: st.DrawFn) -> Contract:
     taken = {"id", "at", "ingest_date", *(["event_date"] if kind == "event" else [])}
     others = [item for item in draw(columns(3)) if item["name"] not in taken]
     nested = draw(st.booleans())
+    rules = list(violated(others)) if draw(st.booleans()) else []
     holder = column("holder", "struct", fields=[column("id", "string", required=True)])
     return Contract.model_validate(
         {
@@ -77,6 +99,7 @@ def contracts(draw: st.DrawFn) -> Contract:
             "latest_by": ["at"],
             "freshness_seconds": 60,
             "columns": [*COLUMNS, *others, *([holder] if nested else [])],
+            "constraints": [rule | {"policy": "warn", "name": f"rule_{at:03}"} for at, rule in enumerate(rules)],
         }
     )
 
@@ -187,6 +210,10 @@ def check(contract: Contract, dice: random.Random) -> None:
         assert [{name: row[name] for name in declared} for row in rows] == [
             typed(contract.columns, item) for item in good
         ]
+        if contract.constraints:
+            names = [item.name for item in contract.constraints]
+            marked = [row["_warnings"] for row, item in zip(rows, good, strict=True) if item == full]
+            assert marked == [names] * len(marked) != []
         assert list(kinds) == [name for name, _, _ in sql_columns(contract)]
         assert {row["_rescued_data"] for row in rows} <= {None}
         assert file_types(columns_json(contract)) == {

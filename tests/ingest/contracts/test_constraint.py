@@ -15,6 +15,7 @@ from ingest.contracts.constraint import Constraint, Range
 from ingest.contracts.contract import Contract
 from ingest.contracts.schema import bronze_schema, external_models, sql_columns
 from ingest.ledger.evolution import Record
+from ingest.settings import PROJECT
 
 
 def column(name: str, kind: str, **rules: Any) -> dict[str, Any]:
@@ -70,7 +71,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "range of a struct": ({"column": "place", "range": {"min": 0}}, "column 'place' is struct; range expects"),
     "values of a double": ({"column": "ratio", "accepted_values": [1]}, "expects string, integer or boolean"),
     "pattern of a number": ({"column": "number", "pattern": "1"}, "column 'number' is integer; pattern expects string"),
-    "length of a number": ({"column": "number", "length": {"min": 1}}, "expects string, or any repeated column"),
+    "length of a number": ({"column": "number", "length": {"min": 1}}, "expects string, or a repeated column"),
     "order of numbers": ({"column": "number", "not_before": "ratio"}, "not_before expects date or timestamp"),
     "no limit": ({"column": "amount", "range": {}}, "no limit is given; expected min or above, max or below"),
     "two lower limits": ({"column": "amount", "range": {"min": 0, "above": 0}}, "expected one lower limit"),
@@ -239,3 +240,18 @@ EQUAL: list[Callable[[], Contract]] = [
 def test_order_and_spelling_of_constraints_need_no_version(make: Callable[[], Contract]) -> None:
     assert Record.of(make()).text() == Record.of(EQUAL[0]()).text()
     assert Record.parse(Record.of(make()).text()).text() == Record.of(make()).text()
+
+
+def test_the_constraints_of_the_documentation_are_valid() -> None:
+    text = (PROJECT / "docs" / "contracts.md").read_text(encoding="utf-8")
+    (block,) = [block.split("```")[0] for block in text.split("```yaml\n")[1:] if block.startswith("constraints:")]
+    more = [column("weight", "double"), column("email", "string"), column("code", "string")]
+    found = contract(*yaml.safe_load(block)["constraints"], columns=[*COLUMNS, *more]).constraints
+    assert [item.name for item in found] == [
+        "amount_range",
+        "weight_range",
+        "status_accepted_values",
+        "email_pattern",
+        "code_length",
+        "shipped_after_order",
+    ]

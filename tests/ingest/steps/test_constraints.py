@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -350,6 +351,15 @@ def test_a_long_rule_leaves_room_for_the_value_and_for_the_note_that_it_is_hidde
     assert second.endswith("…" + HIDDEN_VALUE)
 
 
+def test_a_pattern_takes_linear_time() -> None:
+    agreed = contract([column("x", "string")], {"column": "x", "pattern": "(a+)+b|(a|aa)+c"})
+    started = time.process_time()
+    parsed = parse(agreed, [{"x": "a" * 1_000_000}, {"x": "a" * 1_000_000 + "b"}])
+    assert time.process_time() - started < 5
+    assert [item.line for item in parsed.rejects] == [1]
+    assert len(parsed.rejects[0].detail) < 200
+
+
 def test_other_faults_come_first_and_of_several_constraints_the_first() -> None:
     agreed = contract(
         [column("n", "integer"), column("must", "string", required=True), column("d", "decimal(3, 1)")],
@@ -485,7 +495,7 @@ records = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(records, min_size=1, max_size=12))
 def test_any_records_are_judged_as_plain_python_judges_each_of_them(found: list[Record]) -> None:
     parser = Parser(ALL, [NOON])
