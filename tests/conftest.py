@@ -37,6 +37,7 @@ LONG = (
         "pipeline/serving/",
         "pipeline/state/",
         "pipeline/warehouse/by_key/test_revenue_",
+        "pipeline/warehouse/changes/test_orders",
     ),
     *(f"pipeline/invalidation/test_{name}" for name in ("completeness", "late_", "unchanged")),
 )
