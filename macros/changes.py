@@ -12,17 +12,20 @@ from sqlmesh.core.macros import MacroEvaluator
 
 
 @macro()  # type: ignore[untyped-decorator]  # SQLMesh publishes no types
-def change_marks(evaluator: MacroEvaluator, *feeds: exp.Expression) -> exp.Query:
-    """What concerns every key of change feeds: truncates, and complete snapshots, which tell what no longer exists.
+def change_marks(evaluator: MacroEvaluator) -> exp.Query:
+    """What concerns every key of a change feed: truncates, and complete snapshots, which tell what no longer exists.
 
-    Columns: feed; mark, truncate or snapshot; position in the source's log; marked_at, when it was committed or taken.
+    Columns: feed; mark, truncate or snapshot; position in the source's log; place, the position from which it counts;
+    marked_at, when it was committed or taken. Of all change feeds.
 
-    `@CHANGE_MARKS(customers)` → `SELECT 'customers' AS feed, 'truncate' AS mark, … FROM bronze.customers … UNION ALL …`
+    `@CHANGE_MARKS()` → `SELECT 'customers' AS feed, 'snapshot' AS mark, … FROM bronze.customers … UNION ALL …`
     """
     # Imported here because SQLMesh stores every module-level name that a macro uses with the environment.
+    from ingest.contracts.contract import Kind, contracts
     from pipeline.warehouse.changes import marks_query
 
-    return exp.maybe_parse(marks_query([feed.name for feed in feeds]), dialect="duckdb")
+    feeds = [contract.feed for contract in contracts().values() if contract.kind is Kind.CHANGE]
+    return exp.maybe_parse(marks_query(feeds), dialect="duckdb")
 
 
 @macro()  # type: ignore[untyped-decorator]

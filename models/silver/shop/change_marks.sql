@@ -14,7 +14,7 @@ MODEL (
 );
 
 WITH marks AS (
-  @CHANGE_MARKS(customers, products, orders, order_items)
+  @CHANGE_MARKS()
 )
 SELECT
   marks.feed::TEXT AS feed, /* Feed whose table was truncated or read */
