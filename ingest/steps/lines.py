@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +53,12 @@ class Lines:
     def text(self, index: int) -> bytes:
         """Return a line without the blanks around it."""
         return self.buffer[self.starts[index] : self.ends[index]].strip(BLANK)
+
+    def texts(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (index, text) of each line that is not blank, as `text` returns it."""
+        for index, (start, end) in enumerate(zip(self.starts.tolist(), self.ends.tolist(), strict=True)):
+            if text := self.buffer[start:end].strip(BLANK):
+                yield index, text
 
     def filled(self) -> Indices:
         """Return the indices of the lines that are not empty."""

@@ -78,8 +78,7 @@ class Parser:
         skipped: list[Skip] = []
         if self._envelopes:
             may_lack = may_lack_values(original.buffer)
-            filled = ((index, text) for index in original.filled().tolist() if (text := original.text(index)))
-            opened = self._envelopes.open(filled, len(original), may_lack=may_lack)
+            opened = self._envelopes.open(original.texts(), len(original), may_lack=may_lack)
             lines = original.with_texts(opened.texts)
             rejected |= opened.refused
             skipped = [

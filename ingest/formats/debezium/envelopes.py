@@ -24,6 +24,7 @@ _AS_TEXT = "decimal.handling.mode=string in the connector"
 _NAMES = tuple(CHANGES)
 _SCHEMA = pa.schema([(name, kind) for name, (kind, _, _) in CHANGES.items()])
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 _Change = tuple[object, ...]
 """The values of CHANGES, in their order."""
 
@@ -128,7 +129,9 @@ class Envelopes:
             if isinstance(change, str):
                 skipped[index] = change
             else:
-                texts[index], values = change
+                row, values = change
+                # JSON within text may span lines; valid JSON has line breaks only between tokens
+                texts[index] = row.translate(_ONE_LINE) if b"\n" in row or b"\r" in row else row
                 places.append(index)
                 found.append(values)
         place = np.full(count, -1, dtype=np.int64)

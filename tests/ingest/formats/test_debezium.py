@@ -80,6 +80,14 @@ ROWS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "record with a value as text": (record(json.dumps(envelope()), '{"id":1}'), {"id": 1}),
     "record with a wrapped value as text": (record(json.dumps({"schema": None, "payload": envelope()})), {"id": 1}),
+    "record with a value as text of several lines": (
+        record(json.dumps(envelope(after=customer(name="a\nb", other={"x": 1})), indent=1).replace("\n", "\r\n")),
+        {"id": 1, "name": "a\nb", "_operation": "create"},
+    ),
+    "delete by a key as text of several lines": (
+        record(delete(before=None), json.dumps({"id": 6}, indent=1)),
+        {"id": 6, "name": None},
+    ),
     "envelope as text": (json.dumps(envelope()), {"id": 1}),
     "white space": (json.dumps(create(born=1), indent=1).replace("\n", " ").encode(), {"born": dt.date(1970, 1, 2)}),
     "huge": (create(name="x" * (1 << 20)), {"name": "x" * (1 << 20)}),
