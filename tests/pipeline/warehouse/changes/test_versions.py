@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from ingest.contracts.contract import contracts
+from ingest.contracts.contract import Contract, contracts
 from ingest.records.parts import Piece
 from ingest.steps.parse import Parser
 from pipeline.warehouse.changes import ALWAYS, marks_query, versions_query
@@ -32,10 +32,10 @@ class Histories:
         self.connection = duckdb.connect()
         self.connection.execute("CREATE SCHEMA bronze")
 
-    def of(self, records: Sequence[Row]) -> list[tuple[Any, ...]]:
+    def of(self, records: Sequence[Row], contract: Contract = CONTRACT) -> list[tuple[Any, ...]]:
         """customer_id, name, note, accepts_marketing, valid_from, valid_to, is_deleted, by key and time."""
         lines = "".join(f"{as_json(record)}\n" for record in records).encode()
-        parsed = Parser(CONTRACT, [OPENED]).parse([Piece(0, 1, lines)])
+        parsed = Parser(contract, [OPENED]).parse([Piece(0, 1, lines)])
         assert parsed.rejects == []
         rows = parsed.rows.append_column("_source_file", pa.array(["f"] * len(parsed.rows), pa.string()))
         rows = rows.append_column("_source_modified_at", pa.array([OPENED] * len(rows), pa.timestamp("us", "UTC")))
@@ -43,7 +43,7 @@ class Histories:
         self.connection.execute("CREATE OR REPLACE TEMP TABLE customers AS FROM told")
         self.connection.execute("CREATE OR REPLACE VIEW bronze.customers AS FROM temp.customers")
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE marks AS {marks_query(['customers'])}")
-        query = versions_query(CONTRACT, "marks")
+        query = versions_query(contract, "marks")
         return self.connection.execute(
             "SELECT customer_id, name, note, accepts_marketing, valid_from, valid_to, is_deleted "
             f"FROM ({query}) ORDER BY customer_id, valid_from"
@@ -213,3 +213,27 @@ def test_values_that_updates_leave_out_hold_on_through_changes_and_are_told_from
         told("u", 40, {"name": "d", "note": gone}, previous=35, at=300),
     ]
     assert [row[1:3] for row in histories.of(changes)] == [("a", "long"), ("b", "long"), ("c", None), ("d", None)]
+
+
+def test_other_databases_are_ordered_by_what_their_contract_names(histories: Histories) -> None:
+    """MySQL's log is ordered as transactions commit; its files, positions and rows are numbers within text."""
+    contract = CONTRACT.model_copy(
+        update={"source": CONTRACT.source.model_copy(update={"order": ("file", "pos", "row")})}
+    )
+
+    def change(operation: str, file: int, position: int, row: int, at: int, name: str) -> Row:
+        record = told(operation, 0, {"name": name}, previous=None)
+        origin = {"connector": "mysql", "file": f"mysql-bin.{file:06d}", "pos": position, "row": row}
+        flag = "last" if operation == "r" else "false"
+        record["value"]["source"] = origin | {"snapshot": flag, "ts_us": 1_767_225_600_000_000 + at}
+        return record
+
+    changes = [
+        change("r", 9, 5, 0, 1, "read"),
+        change("u", 10, 4, 0, 4, "fourth"),
+        change("u", 9, 30, 1, 3, "third"),
+        change("u", 9, 30, 0, 3, "second"),
+        change("u", 9, 9, 0, 2, "first"),
+    ]
+    names = [row[1] for row in histories.of(changes, contract)]
+    assert names == ["read", "first", "third", "fourth"], "of two changes at one time the last counts"
