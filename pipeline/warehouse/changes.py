@@ -72,13 +72,17 @@ def versions_query(contract: Contract, marks: str) -> str:
     names = _Names(contract)
     feed = literal(contract.feed)
     ctes = {
+        "marks_of_feed": (  # these alone, so that a mark of another feed changes nothing here
+            "SELECT marks.mark AS mark, marks.position AS position, marks.place AS place, "
+            f"marks.marked_at AS marked_at FROM {marks} AS marks WHERE marks.feed = {feed}"
+        ),
         "received": (
             f"SELECT {names.all('changes')}, {names.of('changes', _RECEIVED)} "
             f"FROM bronze.{identifier(contract.feed)} AS changes WHERE changes._operation <> 'truncate'"
         ),
         "opened": (  # of the first transaction after a snapshot, the commit before it is not known
             "SELECT received._position AS _position, MAX(marks.position) AS _place FROM received AS received "
-            f"INNER JOIN {marks} AS marks ON marks.feed = {feed} AND marks.mark = 'snapshot' "
+            "INNER JOIN marks_of_feed AS marks ON marks.mark = 'snapshot' "
             "AND received._position < marks.position AND received._committed_at >= marks.marked_at "
             "WHERE received._previous_commit IS NULL AND received._operation <> 'read' GROUP BY received._position"
         ),
@@ -97,8 +101,7 @@ def versions_query(contract: Contract, marks: str) -> str:
         "ended": (  # keys that a truncate ended, or that a complete snapshot lacks
             f"SELECT {names.of('known', names.key)}, marks.marked_at AS _committed_at, marks.place AS _place, "
             "CASE WHEN marks.mark = 'snapshot' THEN 0 ELSE 1 END AS _rank, marks.position AS _position "
-            f"FROM known AS known INNER JOIN {marks} AS marks ON marks.feed = {feed} "
-            "AND known.first_place <= marks.place "
+            "FROM known AS known INNER JOIN marks_of_feed AS marks ON known.first_place <= marks.place "
             f"LEFT JOIN placed AS reads ON {names.same('known', 'reads')} AND reads._operation = 'read' "
             "AND reads._position = CASE WHEN marks.mark = 'snapshot' THEN marks.position END "
             "WHERE reads._position IS NULL"

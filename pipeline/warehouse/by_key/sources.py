@@ -115,9 +115,9 @@ class Sources:
                     )
                 found.append(Source(table, is_narrowed and state is not None, position, log.changed(key)))
             else:
-                rows = "STRING_AGG(content::TEXT, ' ' ORDER BY content::TEXT)"
-                digest = f"SELECT MD5({rows}) FROM {table.sql('duckdb')} AS content"
-                position = ["rows", table.sql(), self.cursor.execute(digest).fetchone()[0]]
+                texts, rows = "STRING_AGG(content::TEXT, ' ' ORDER BY content::TEXT)", _rows_read(query, table)
+                digest = f"SELECT MD5({texts}) FROM ({rows}) AS content"
+                position = ["rows", rows, self.cursor.execute(digest).fetchone()[0]]
                 found.append(Source(table, False, position, None))
         return found
 
@@ -216,6 +216,21 @@ def narrowed(query: exp.Query, sources: Iterable[Source], key: str, keys: str) -
             rows.set(name, table.args.get(name))
         table.replace(rows)
     return inner
+
+
+def _rows_read(query: exp.Query, table: exp.Table) -> str:
+    """The query of the rows of a table that another query reads: all, or those of one condition on its own columns."""
+    found = set()
+    for read in query.find_all(exp.Table):
+        if _parts(read) != _parts(table):
+            continue
+        select = read.find_ancestor(exp.Select)
+        where = select.args.get("where") if select and isinstance(read.parent, exp.From) else None
+        if select is None or where is None or select.args.get("joins") or where.find(exp.Query):
+            return f"SELECT * FROM {table.sql('duckdb')}"
+        found.add(exp.select("*").from_(read.copy()).where(where.this.copy()).sql("duckdb"))
+    (rows, *others) = found
+    return str(rows) if not others else f"SELECT * FROM {table.sql('duckdb')}"
 
 
 def _parts(table: exp.Table) -> tuple[str, ...]:

@@ -116,23 +116,39 @@ def test_every_order_of_arrival_gives_the_same_tables(
     assert hashes(home) == hashes(whole_shop)
 
 
-def test_one_change_computes_its_key_alone(whole_shop: Home, home: Home) -> None:
+def test_a_change_computes_its_key_alone_and_a_truncate_its_table(whole_shop: Home, home: Home) -> None:
     copy_home(whole_shop, home)
+    before = {name: identity for name, (identity, _) in states(home).items()}
     (order, row), *_ = shop().database.rows["orders"].items()
     database = copy.deepcopy(shop().database)
     told = len(database.records)
     transaction = database.begin()
     database.write(transaction, "orders", order, row | {"status": "cancelled"})
+    database.truncate(transaction, "products")
     database.commit(transaction, dt.datetime(2026, 1, 26, tzinfo=dt.UTC))
     put(home, "one", database.records[told:])
     cycle(home)
+    after = states(home)
+    assert {name for name, (identity, _) in after.items() if identity != before[name]} == {"products"}
+    assert {name for name, (_, sequence) in after.items() if sequence} == {"orders"}
     with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
-        states = warehouse.execute("SELECT name, (state->>'sequence')::INT FROM lakemesh.by_key").fetchall()
-        (name,) = [name for name, sequence in states if sequence]
-        assert name.rsplit(".", 1)[1].startswith("silver__orders__")
-        table = identifier(name.rsplit(".", 1)[1])
-        assert warehouse.execute(f"SELECT order_id, _is_changed FROM lakemesh.{table}").fetchall() == [(*order, True)]
+        (log,) = warehouse.execute(
+            "SELECT table_name FROM duckdb_tables() "
+            "WHERE schema_name = 'lakemesh' AND table_name LIKE 'silver__orders__%'"
+        ).fetchall()
+        keys = warehouse.execute(f"SELECT order_id, _is_changed FROM lakemesh.{identifier(log[0])}").fetchall()
+        assert keys == [(*order, True)]
         query = "SELECT order_status, valid_from FROM silver.orders WHERE order_id = ? AND is_current"
         assert warehouse.execute(query, order).fetchall() == [("cancelled", dt.datetime(2026, 1, 26))]
-    changed = {table for table, found in hashes(home).items() if found != hashes(whole_shop)[table]}
-    assert changed == {"silver.orders"}
+    assert current(home, "products", "product_id") == []
+    unchanged = {table for table, found in hashes(home).items() if found == hashes(whole_shop)[table]}
+    assert unchanged == {"silver.customers", "silver.order_items"}
+
+
+def states(home: Home) -> dict[str, tuple[str, int]]:
+    """Identity of the last computation as a whole, and changes since, of each history."""
+    with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
+        rows = warehouse.execute(
+            "SELECT name, state->>'identity', (state->>'sequence')::INT FROM lakemesh.by_key"
+        ).fetchall()
+    return {name.split("__")[2]: (identity, sequence) for name, identity, sequence in rows}
