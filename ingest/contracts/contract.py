@@ -17,6 +17,7 @@ from ingest.contracts.classes import Class, strictest
 from ingest.contracts.column import Column, lower_snake_case
 from ingest.contracts.constraint import Constraint
 from ingest.contracts.keywords import KEYWORDS
+from ingest.contracts.retirement import check_retirement
 from ingest.contracts.source import DEBEZIUM, LONGEST_SECONDS, Completeness, Source, Strict
 from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
@@ -207,26 +208,29 @@ class Contract(Strict):
             ValueError: the contract contradicts itself.
         """
         is_change, is_envelope = self.kind is Kind.CHANGE, self.source.format == DEBEZIUM
-        if is_change and not is_envelope:
-            raise ValueError(f"a change feed is read from envelopes; expected source.format {DEBEZIUM}")
-        if is_envelope and not is_change:
-            raise ValueError(f"source.format {DEBEZIUM} has change events; expected kind: {Kind.CHANGE}")
-        if is_change and self.event_time:
-            raise ValueError("a change feed has no event_time: the source's log orders it; expected none")
-        if is_change and self.latest_by:
-            raise ValueError(
-                "a change feed has no latest_by: the source's log orders it; expected source.order or none"
-            )
-        if is_change and self.completeness:
-            raise ValueError("a change feed has no days; completeness is for event feeds")
-        if self.created_at:
-            if not is_change:
-                raise ValueError(f"created_at is of change feeds; expected none for kind: {self.kind}")
-            if "." in self.created_at or self.leaf(self.created_at).type != "timestamp":
-                raise ValueError(f"created_at '{self.created_at}' must be a top-level timestamp")
+        column = self.leaf(self.created_at) if self.created_at else None
         counted = [path for path, column in self.walk() if column.unit]
-        if counted and not is_change:
-            raise ValueError(f"unit is of change feeds; expected none for kind: {self.kind}, found it at {counted}")
+        for is_wrong, message in (
+            (is_change and not is_envelope, f"a change feed is read from envelopes; expected source.format {DEBEZIUM}"),
+            (
+                is_envelope and not is_change,
+                f"source.format {DEBEZIUM} has change events; expected kind: {Kind.CHANGE}",
+            ),
+            (is_change and self.event_time, "a change feed has no event_time: the source's log orders it"),
+            (is_change and self.latest_by, "a change feed has no latest_by: the source's log orders it"),
+            (is_change and self.completeness, "a change feed has no days; completeness is for event feeds"),
+            (column and not is_change, f"created_at is of change feeds; expected none for kind: {self.kind}"),
+            (
+                column and (column.type != "timestamp" or "." in str(self.created_at)),
+                f"created_at '{self.created_at}' must be a top-level timestamp",
+            ),
+            (
+                counted and not is_change,
+                f"unit is of change feeds; expected none for kind: {self.kind}, found it at {counted}",
+            ),
+        ):
+            if is_wrong:
+                raise ValueError(message)
 
 
 def load_contract(path: Path) -> Contract:
@@ -262,40 +266,8 @@ def load_contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
                     f"{contract.name}: reference {reference.column} -> {reference.feed}.{reference.key} has no target; "
                     "expected a declared feed and the only column of its key"
                 )
-        _check_retirement(contract, contracts)
+        check_retirement(contract.name, {other.name: other.source for other in contracts.values()})
     return contracts
-
-
-def _check_retirement(contract: Contract, contracts: dict[str, Contract]) -> None:
-    """Check that retired objects are neither loaded again nor still needed by another feed.
-
-    Raises:
-        ConfigError: they are.
-    """
-    rule = contract.source.retire
-    own = f"{contract.source.bucket}/{contract.source.prefix}"
-    for other in contracts.values() if rule else ():
-        place = f"{other.source.bucket}/{other.source.prefix}"
-        if rule and rule.to and _overlap(rule.to, place):
-            raise ConfigError(
-                f"{contract.name}: source.retire.to {rule.to} overlaps the source of {other.name}, so retired objects "
-                "would be loaded again; name another bucket or prefix"
-            )
-        if other is not contract and _overlap(own, place):
-            raise ConfigError(
-                f"{contract.name}: source.retire would remove objects that {other.name} reads too; "
-                "give each feed a bucket or prefix of its own, or remove the rule"
-            )
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether one of two bucket/prefix locations contains the other.
-
-    >>> _overlap("raw/old", "raw/"), _overlap("raw", "raw/new"), _overlap("raw-old", "raw")
-    (True, True, False)
-    """
-    first, second = (f"{place.rstrip('/')}/" for place in (one, other))
-    return first.startswith(second) or second.startswith(first)
 
 
 @cache

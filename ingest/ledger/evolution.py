@@ -10,10 +10,9 @@ version, which tells by which of them a record was judged.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -23,7 +22,8 @@ from ingest.contracts.column import DEFAULT_UNIT, Column, Unit
 from ingest.contracts.constraint import Constraint
 from ingest.contracts.contract import Contract, Kind
 from ingest.errors import ContractRefused
-from ingest.ledger.column_types import Type, Types, file_types, reads_exactly, types_of
+from ingest.ledger.agreement import Record
+from ingest.ledger.column_types import Type, Types, file_types, reads_exactly
 from ingest.ledger.files import LakeFile
 from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
@@ -33,65 +33,6 @@ EXACT_DOUBLE = 1 << 53
 _UNKNOWN = "unknown"
 """Subject of a column that only an older contract declared; its class is the strictest."""
 THREADS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The part of a contract that the ledger records.
-
-    Attributes:
-        order: `source.order` of a change feed.
-        units: of its timestamps, by path, those that are not microseconds.
-        constraints: the canonical text of each by name; those of no contract are not in the text of a record, which
-            therefore equals that of a version without constraints.
-    """
-
-    version: int
-    kind: str
-    key: tuple[str, ...]
-    event_time: str | None
-    columns: Types
-    order: tuple[str, ...] = ()
-    units: Mapping[str, str] = field(default_factory=dict)
-    constraints: Mapping[str, str] = field(default_factory=dict)
-
-    @staticmethod
-    def of(contract: Contract) -> Record:
-        """Return the record of a contract."""
-        units = {path: str(column.unit) for path, column in contract.walk() if column.unit not in (None, DEFAULT_UNIT)}
-        return Record(
-            contract.version,
-            contract.kind.value,
-            contract.key,
-            contract.event_time,
-            types_of(contract),
-            contract.source.order,
-            units,
-            {item.name: item.text() for item in contract.constraints},
-        )
-
-    @staticmethod
-    def parse(text: str) -> Record:
-        """Parse the text of a record."""
-        fields: dict[str, Any] = json.loads(text)
-        columns = {path: Type.parse(kind) for path, kind in fields["columns"].items()}
-        order, units, rules = tuple(fields.get("order", ())), fields.get("units", {}), fields.get("constraints", {})
-        return Record(
-            fields["version"], fields["kind"], tuple(fields["key"]), fields["event_time"], columns, order, units, rules
-        )
-
-    def text(self) -> str:
-        """Return the record as JSON, identical for equal records: the order of columns and constraints is ignored."""
-        columns = {path: str(self.columns[path]) for path in sorted(self.columns)}
-        rules = {"constraints": dict(sorted(self.constraints.items()))} if self.constraints else {}
-        fields = {"version": self.version, "kind": self.kind, "key": self.key, "event_time": self.event_time}
-        of_some = {"order": self.order, "units": dict(sorted(self.units.items()))} | rules  # others have none
-        given = {name: value for name, value in of_some.items() if value}
-        return json.dumps({**fields, "columns": columns, **given}, separators=(",", ":"))
-
-    def differs(self, other: Record) -> bool:
-        """Whether anything except the version differs."""
-        return replace(self, version=other.version) != other
 
 
 def check_compatible(contract: Contract, lake: Store, state: LedgerState) -> str:

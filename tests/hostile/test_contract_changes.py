@@ -15,8 +15,8 @@ import pytest
 
 from ingest.contracts.contract import Contract, load_contracts
 from ingest.errors import ConflictError, ContractRefused
+from ingest.ledger.agreement import Record
 from ingest.ledger.entry import Entry
-from ingest.ledger.evolution import Record
 from ingest.ledger.ledger import Ledger
 from ingest.settings import Settings
 from ingest.steps.load import ingest_feed

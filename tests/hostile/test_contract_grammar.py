@@ -24,8 +24,8 @@ from sqlmesh.core.model import create_external_model
 from ingest.contracts.contract import Contract
 from ingest.contracts.keywords import KEYWORDS
 from ingest.contracts.schema import external_models, sql_columns
+from ingest.ledger.agreement import Record
 from ingest.ledger.column_types import Type, file_types, types_of
-from ingest.ledger.evolution import Record
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import Selection, bad_records
 from ingest.steps.load import ingest_feed

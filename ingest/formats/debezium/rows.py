@@ -1,4 +1,4 @@
-"""The row that an envelope tells, as one JSON object of the contract's columns."""
+"""The row in an envelope, as one JSON object of the contract's columns."""
 
 from __future__ import annotations
 

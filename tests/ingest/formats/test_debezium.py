@@ -102,7 +102,7 @@ ROWS: dict[str, tuple[Any, dict[str, Any]]] = {
     "snapshot null": (envelope(source=source(snapshot=None)), {"_snapshot": None}),
     "incremental snapshot": (envelope("r", source=source(snapshot="incremental")), {"_snapshot": "incremental"}),
     "update": (update(customer(name="Grace")), {"_operation": "update", "name": "Ada"}),
-    "update of a row that was not told": (update(None), {"_operation": "update"}),
+    "update without the row before": (update(None), {"_operation": "update"}),
     "delete": (delete(), {"_operation": "delete", "name": "Ada"}),
     "delete with the key alone": (delete(before={"id": 5}), {"id": 5, "name": None}),
     "delete with NULL in required columns": (delete(before={"id": 5, "name": None}), {"id": 5, "name": None}),
