@@ -210,7 +210,9 @@ def test_faults_of_classes_name_file_column_and_what_is_expected(
 
 def test_feeds_are_selected_by_either_name() -> None:
     assert [item.feed for item in select(("engagement/users", "events", "users"))] == ["users", "events"]
-    with pytest.raises(ConfigError, match=r"unknown feed clicks; expected one of accounts, activities, events, inv"):
+    with pytest.raises(
+        ConfigError, match=r"unknown feed clicks; expected one of accounts, activities, customers, events"
+    ):
         select(("clicks",))
 
 

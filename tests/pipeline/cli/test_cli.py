@@ -49,7 +49,7 @@ def test_empty_landing_succeeds_at_once(lake: Lake, landing: Path) -> None:
     result = lake("ingest", "--json")
     assert result.exit_code == 0
     feeds = {feed["feed"]: feed["objects"] for feed in json.loads(result.stdout)["feeds"]}
-    assert feeds == dict.fromkeys(("activities", "events", "users", "accounts", "invoices", "subscriptions"), 0)
+    assert feeds == dict.fromkeys(contracts(), 0)
     assert result.stderr == ""
 
 
@@ -76,7 +76,8 @@ def test_unknown_feed_is_one_line_and_exit_2(lake: Lake) -> None:
     result = lake("ingest", "clicks")
     assert (result.exit_code, result.stderr) == (
         2,
-        "error: unknown feed clicks; expected one of accounts, activities, events, invoices, subscriptions, users\n",
+        "error: unknown feed clicks; expected one of accounts, activities, customers, events, invoices, order_items, "
+        "orders, products, subscriptions, users\n",
     )
 
 
@@ -85,7 +86,7 @@ def test_unreachable_endpoint_is_one_line_per_feed_and_exit_1(lake: Lake) -> Non
     result = lake("ingest", LANDING_URI="s3://{bucket}", AWS_ENDPOINT_URL="http://127.0.0.1:9", **keys)
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == len(contracts())
     begins = "error: activities: s3://raw-activities (/): no valid response from the store; check AWS_ENDPOINT"
     assert lines[0].startswith(begins)
 

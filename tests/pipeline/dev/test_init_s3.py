@@ -46,8 +46,9 @@ def test_unreachable_store_is_waited_for_and_then_reported() -> None:
 
 def test_buckets_are_those_of_the_settings() -> None:
     options = Settings.model_validate({"LANDING_URI": "s3://{bucket}/in", "LAKE_URI": "s3://warehouse/lake"})
-    raw = [f"raw-{feed}" for feed in ("accounts", "activities", "events", "invoices", "subscriptions", "users")]
-    assert buckets_of(options) == [*raw, "warehouse"]
+    raw = ["accounts", "activities", "events", "invoices", "subscriptions", "users"]
+    raw += [f"shop-{table}" for table in ("customers", "order-items", "orders", "products")]
+    assert buckets_of(options) == [*sorted(f"raw-{name}" for name in raw), "warehouse"]
 
 
 @pytest.mark.s3
