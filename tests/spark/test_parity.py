@@ -22,7 +22,8 @@ pytestmark = pytest.mark.timeout(1800)  # a busy machine needs several times as 
 
 SAMPLE = (
     "sample --end 2025-11-30 --days 40 --events 1500 --accounts 60 --late 0.05 --duplicates 0.02 --malformed 0.01 "
-    "--unknown-fields 0.05 --unknown-users 0.01 --plan-changes 0.1 --refunds 0.1 --churn 0.1"
+    "--unknown-fields 0.05 --unknown-users 0.01 --plan-changes 0.1 --refunds 0.1 --churn 0.1 "
+    "--orders 40 --resnapshots 0.02 --reloads 0.02"
 )
 START = "2025-09-20"  # mid-month, so that one month is incomplete
 NOW = "2025-12-02 00:10:00"
