@@ -51,8 +51,11 @@ class Postgres:
 
 
 @contextmanager
-def serve_postgres() -> Iterator[Postgres]:
+def serve_postgres(**parameters: str) -> Iterator[Postgres]:
     """Run a cluster while the body runs. PostgreSQL refuses root, so root runs it as the user of its packages.
+
+    Args:
+        parameters: of the server's configuration, such as wal_level.
 
     Raises:
         FileNotFoundError: PostgreSQL is not installed.
@@ -74,9 +77,10 @@ def serve_postgres() -> Iterator[Postgres]:
             port = free.getsockname()[1]
         options = ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "unix_socket_directories="]
         quick = ["-c", "fsync=off", "-c", "shared_buffers=32MB"]
+        own = [item for name, value in parameters.items() for item in ("-c", f"{name}={value}")]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
-                [server, "-D", data, *options, *quick], user=user, cwd=folder, stdout=log, stderr=log
+                [server, "-D", data, *options, *quick, *own], user=user, cwd=folder, stdout=log, stderr=log
             )
         try:
             variables = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": USER, "PGPASSWORD": PASSWORD}
