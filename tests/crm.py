@@ -87,6 +87,8 @@ def serve_crm() -> Iterator[Crm]:
         crm = Crm(f"http://127.0.0.1:{server.server_address[1]}/api/")
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield crm
-        server.shutdown()
-        thread.join()
+        try:
+            yield crm
+        finally:
+            server.shutdown()
+            thread.join()

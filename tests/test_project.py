@@ -87,7 +87,12 @@ def test_every_module_has_a_docstring() -> None:
 
 @pytest.mark.parametrize(
     ("file", "extra"),
-    [("requirements.lock", "dev"), ("requirements-portal.lock", "portal"), ("requirements-postgres.lock", "postgres")],
+    [
+        ("requirements.lock", "dev"),
+        ("requirements-portal.lock", "portal"),
+        ("requirements-postgres.lock", "postgres"),
+        ("requirements-sources.lock", "sources"),
+    ],
 )
 def test_lock_pins_every_direct_dependency_within_its_range_with_hashes(file: str, extra: str) -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -240,3 +240,31 @@ def test_killed_runs_lose_and_double_nothing(sources: Sources) -> None:
     assert {feed: report["rows"] for feed, report in sources.ingest().items()} == {"contacts": 25, "calls": 35}
     assert sources.versions() == current
     assert sources.calls() == keys("k", 35)
+
+
+def test_a_value_of_another_type_stops_the_run_until_its_load_is_aborted(sources: Sources) -> None:
+    # GIVEN a field that was a number, and is text in one record
+    sources.read()
+    before = [sources.objects(feed) for feed in FEEDS]
+    sources.crm.put("calls", call(40, day=2) | {"seconds": "long"}, call(41, day=2))
+    sources.crm.put("contacts", contact(3, "second", day=2))
+
+    # WHEN the API is read
+    process = sources.start()
+    output, _ = process.communicate(timeout=120)
+
+    # THEN the run fails, names the record and writes nothing
+    assert process.returncode == 1
+    assert "`calls` Column: `seconds__v_text`" in output
+    assert "call_id: k040" in output
+    assert "Traceback" not in output
+    assert [sources.objects(feed) for feed in FEEDS] == before
+
+    # AND once it is corrected and the load is aborted, the records are read again
+    sources.crm.put("calls", call(40, day=2))
+    abort = [sys.executable, "-m", "dlt", "-y", "pipeline", "crm", "abort-packages"]
+    subprocess.run(abort, cwd=sources.folder, env=sources.environment, capture_output=True, check=True, timeout=120)
+    sources.read()
+    sources.ingest()
+    assert sources.versions() == sorted([*((key, "first") for key in keys("c", 25)), ("c003", "second")])
+    assert sources.calls() == [*keys("k", 35), "k040", "k041"]

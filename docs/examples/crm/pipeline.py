@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 import dlt
+from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.sources.rest_api import RESTAPIConfig, rest_api_source
 
 LAYOUT = "{table_name}/{YYYY}/{MM}/{DD}/{load_id}.{file_id}.{ext}"
@@ -64,7 +65,7 @@ def run(url: str, token: str, landing: str) -> None:
     """Write what is new since the last run to the landing.
 
     Args:
-        url: the address of the API, with a slash at its end.
+        url: the address of the API.
         landing: the bucket, as a folder or s3://…
 
     Raises:
@@ -82,4 +83,7 @@ if __name__ == "__main__":
     names = ("CRM_URL", "CRM_TOKEN", "CRM_LANDING")
     if missing := [name for name in names if not os.environ.get(name)]:
         sys.exit(f"{', '.join(missing)} not set; expected the API's address and token, and the landing's bucket")
-    run(*(os.environ[name] for name in names))
+    try:
+        run(*(os.environ[name] for name in names))
+    except PipelineStepFailed as error:
+        sys.exit(str(error))
