@@ -29,6 +29,11 @@ CHANGES = "silver.subscription_changes(account_id, plan_id)"
 LINES = "silver.invoice_lines(plan_id)"
 ACCOUNTS = "silver.accounts(account_id, is_current)"
 PLANS = "seeds.plans(plan_id)"
+_CHANGE = "_operation, _position, _unavailable, _source_file, _source_line"
+CUSTOMERS, PRODUCTS, ORDERS = (
+    f"bronze.{feed}({key}, {_CHANGE})"
+    for feed, key in (("customers", "customer_id"), ("products", "product_id"), ("orders", "order_id"))
+)
 VALUES = ["'us'", "'iOS'", "'14.2'", "'7.40.0'", "'free'", "'game'", "NULL"]
 GROUP = ", ".join(VALUES)
 # The group, and those that differ from it in one column only
@@ -153,6 +158,28 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
             ({LINES: ["'gold'"]}, [("plan_id of invoice lines", "gold", 1)]),
         ],
     ),
+    "assert_created_rows_are_told": (
+        {
+            CUSTOMERS: [
+                "1, 'create', '1', NULL, 'f', 1",
+                "1, 'update', '2', ['note'], 'f', 2",
+                "2, 'create', '3', ['note'], 'f', 3",  # told again below
+                "2, 'read', '4', NULL, 'f', 4",
+            ],
+            PRODUCTS: ["1, 'create', '1', NULL, 'f', 5"],
+            ORDERS: ["1, 'create', '1', NULL, 'f', 6"],
+        },
+        [
+            ({CUSTOMERS: ["3, 'create', '5', ['note'], 'g', 1"]}, [("customers", "g", 1)]),
+            (
+                {CUSTOMERS: ["3, 'create', '5', ['note'], 'g', 1", "3, 'delete', '6', NULL, 'g', 2"]},
+                [("customers", "g", 1)],
+            ),
+            ({CUSTOMERS: ["1, 'create', '5', ['note'], 'g', 1"]}, [("customers", "g", 1)]),
+            ({PRODUCTS: ["2, 'create', '5', ['description'], 'g', 1"]}, [("products", "g", 1)]),
+            ({ORDERS: ["2, 'create', '5', ['shipping_address'], 'g', 1"]}, [("orders", "g", 1)]),
+        ],
+    ),
 }
 
 
@@ -160,7 +187,7 @@ def found(query: exp.Query, tables: dict[str, list[str]], more: dict[str, list[s
     """The rows that a query finds in the given tables, dates as text."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("ATTACH ':memory:' AS warehouse; USE warehouse")
-        connection.execute("CREATE SCHEMA seeds; CREATE SCHEMA silver; CREATE SCHEMA gold")
+        connection.execute("CREATE SCHEMA bronze; CREATE SCHEMA seeds; CREATE SCHEMA silver; CREATE SCHEMA gold")
         for signature, rows in tables.items():
             name, columns = signature.rstrip(")").split("(")
             values = ", ".join(f"({row})" for row in rows + more.get(signature, []))
