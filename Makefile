@@ -88,7 +88,7 @@ pictures: setup-portal ## take the pictures of the README from the current relea
 
 demo-steps:
 	@echo "== sample data into the landing"
-	lake sample --late 0.02 --duplicates 0.01 --malformed 0.002 --unknown-fields 0.01 --unknown-users 0.002
+	lake sample --late 0.02 --duplicates 0.01 --malformed 0.002 --unknown-fields 0.01 --unknown-users 0.002 --orders 60
 	@echo "== landing to bronze"
 	lake ingest
 	@echo "== bronze to silver and gold"
