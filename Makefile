@@ -113,6 +113,7 @@ histories: setup ## 200 random histories: incremental equals full rebuild (1 hou
 	HISTORIES=$${HISTORIES:-200} pytest -q tests/e2e/test_histories.py
 	HISTORIES=$${HISTORIES:-20} pytest -q tests/pipeline/invalidation/test_unchanged_histories.py \
 	  tests/pipeline/warehouse/by_key/test_revenue_histories.py
+	ORDERS=$${HISTORIES:-200} LOADS=20 pytest -q tests/pipeline/warehouse/changes/test_arrivals.py
 
 mutants: setup ## every small fault in the models, which their unit tests must notice (5 minutes)
 	python -m tests.mutants --faults $${FAULTS:-all} --seed $${SEED:-1}

@@ -102,7 +102,7 @@ class Sources:
                 continue
             feed = f"{table.db}.{table.name}".removeprefix(BRONZE)
             if read.is_external and feed in self.contracts:
-                found.append(self._feed(table, self.contracts[feed], key))
+                found.append(self.feed(table, self.contracts[feed], key))
             elif (declared := by_key(read.model)) is not None:
                 log = Log(self.cursor, table)
                 state = log.read()
@@ -115,13 +115,17 @@ class Sources:
                     )
                 found.append(Source(table, is_narrowed and state is not None, position, log.changed(key)))
             else:
-                texts, rows = "STRING_AGG(content::TEXT, ' ' ORDER BY content::TEXT)", _rows_read(query, table)
-                digest = f"SELECT MD5({texts}) FROM ({rows}) AS content"
-                position = ["rows", rows, self.cursor.execute(digest).fetchone()[0]]
-                found.append(Source(table, False, position, None))
+                found.append(self.whole(table, query))
         return found
 
-    def _feed(self, table: exp.Table, contract: Contract, key: str) -> Source:
+    def whole(self, table: exp.Table, query: exp.Query) -> Source:
+        """A table that a query reads without regard to keys, compared by a digest of the rows that it reads."""
+        texts, rows = "STRING_AGG(content::TEXT, ' ' ORDER BY content::TEXT)", _rows_read(query, table)
+        digest = f"SELECT MD5({texts}) FROM ({rows}) AS content"
+        return Source(table, False, ["rows", rows, self.cursor.execute(digest).fetchone()[0]], None)
+
+    def feed(self, table: exp.Table, contract: Contract, key: str) -> Source:
+        """The bronze view of a feed, whose changed keys are those of the files that the ledger added or removed."""
         ledger = Ledger(self.lake, contract.feed)
         query = f"SELECT position FROM {POSITIONS} WHERE feed = {literal(contract.feed)}"
         ((position,),) = self.cursor.execute(query).fetchall() or [(0,)]
