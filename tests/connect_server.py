@@ -58,7 +58,7 @@ def archives() -> Path:
     return folder
 
 
-def wait(until: Callable[[], Any], what: str, seconds: float = 90) -> None:
+def wait(until: Callable[[], Any], what: str, seconds: float = 240) -> None:
     """Wait until something holds.
 
     Raises:
