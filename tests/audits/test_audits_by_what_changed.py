@@ -7,7 +7,7 @@ key that did not change is none of the cycle's audits, but of the pass over ever
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -17,6 +17,8 @@ from sqlmesh.core.snapshot import Snapshot
 from ingest.settings import PROJECT
 from pipeline.releases.audits import BY_DATE, standalone_audits
 from pipeline.warehouse.engines import engine_of
+from sample.database import Database, as_json
+from sample.shop import TABLES
 from tests.engagement import play
 from tests.home import Home, template
 from tests.revenue_records import account, change, invoice
@@ -26,19 +28,21 @@ START = dt.datetime(2026, 1, 1)
 LATE = "2026-02-10"
 DOUBLED = "INSERT INTO {table} SELECT * FROM {table} WHERE {key} = '{value}' LIMIT 1"
 MONTH = "month_date = '2026-02-01'"
+SHOP = ("silver.customers", "silver.products", "silver.orders")
 KEYED = ("silver.users", "silver.activities", "silver.accounts", "silver.subscription_changes", "silver.subscriptions")
 INVOICES = ("silver.invoices", "silver.invoice_lines", "silver.invoice_refunds", "gold.fct_invoices")
 BALANCES = ("gold.dim_account", "gold.fct_subscription_lifecycle", "gold.fct_mrr_monthly", "gold.fct_mrr_movements")
 # model, audit, a fault in the rows of a key
 FAULTS = [
     *((model, "grain_is_unique", DOUBLED) for model in (*KEYED, *INVOICES, "gold.fct_revenue_recognition", *BALANCES)),
+    *((model, "grain_is_unique", DOUBLED) for model in (*SHOP, "silver.order_items")),
     *(
         (
             model,
             "periods_join",
             "UPDATE {table} SET valid_from = valid_from + INTERVAL 1 SECOND WHERE {key} = '{value}'",
         )
-        for model in ("silver.accounts", "silver.subscriptions", "gold.dim_account")
+        for model in ("silver.accounts", "silver.subscriptions", "gold.dim_account", *SHOP)
     ),
     (
         "gold.fct_revenue_recognition",
@@ -68,6 +72,8 @@ FAULTS = [
 ]
 CHANGED = {"user_id": "u1", "activity_id": "a1", "account_id": "a1", "subscription_id": "s1", "invoice_id": "i1"}
 UNCHANGED = {"user_id": "u2", "activity_id": "a2", "account_id": "a2", "subscription_id": "s2", "invoice_id": "i2"}
+CHANGED |= dict.fromkeys(("customer_id", "product_id", "order_id"), "1")
+UNCHANGED |= dict.fromkeys(("customer_id", "product_id", "order_id"), "2")
 # standalone audit: a fault in the rows of the late date
 DATED = {
     "assert_engagement_grain_is_unique": "INSERT INTO {0} SELECT * FROM {0} WHERE date = '{1}' LIMIT 1",
@@ -91,13 +97,15 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     patch = pytest.MonkeyPatch()
     patch.setenv("LAKE_START", f"{START:%Y-%m-%d}")
     with template(tmp_path_factory.mktemp("late"), PROJECT) as home:
-        fill(home)
+        shop = fill(home)
         home.put("users", "2.json", {"user_id": "u1", "country_code": "fr"})
         home.put("activities", "2.json", {"activity_id": "a1", "name": "other", "type": "game"})
         home.put("accounts", "2.json", account("a1", f"{LATE}T00:00:00Z", country_code="fr"))
         home.put("subscriptions", "2.json", change("s1", 2, f"{LATE}T00:00:00Z", quantity=2))
         home.put("invoices", "2.json", invoice("i1", "2026-02-25T00:00:00Z", amount_refunded=1190))
         home.put("events", "2.json", play("late", LATE))
+        write(shop, (1,), dt.datetime.fromisoformat(f"{LATE}T00:00:00Z"))
+        tell(home, shop, "2.json")
         home.ingest()
         context = home.context()
         tomorrow = dt.datetime.now(dt.UTC) + DAY
@@ -109,8 +117,33 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     patch.undo()
 
 
-def fill(home: Home) -> None:
-    """Two of everything, both with several versions, planned."""
+def write(shop: Database, numbers: Iterable[int], at: dt.datetime) -> None:
+    """Change a row of each table of the shop, or insert it."""
+    transaction = shop.begin()
+    for number in numbers:
+        for table in TABLES:
+            key = (number, 1) if len(table.key) > 1 else (number,)
+            row = dict(zip(table.key, key, strict=True)) | dict.fromkeys(table.stored_apart)
+            changed = {"orders": {"status": f"{at}"}, "order_items": {"quantity": at.day}}
+            shop.write(transaction, table.name, key, row | changed.get(table.name, {"name": f"{at}"}))
+    shop.commit(transaction, at)
+
+
+def tell(home: Home, shop: Database, name: str) -> None:
+    """Land what the connector has written since the last time."""
+    for table in TABLES:
+        told = [as_json(record).encode() for record in shop.records if record["topic"].endswith(f".{table.name}")]
+        home.put(table.name, name, *told)
+    shop.records.clear()
+
+
+def fill(home: Home) -> Database:
+    """Two of everything, both with several versions, planned; return the shop's database."""
+    shop = Database("shop", TABLES, lambda: 8)
+    shop.connect(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    for day in (2, 20):
+        write(shop, (1, 2), dt.datetime(2026, 1, day, tzinfo=dt.UTC))
+    tell(home, shop, "1.json")
     home.put("users", "1.json", *({"user_id": name, "country_code": "de"} for name in ("u1", "u2")))
     home.put("activities", "1.json", *({"activity_id": name, "name": "x", "type": "game"} for name in ("a1", "a2")))
     times = ("2026-01-01T00:00:00Z", "2026-01-20T00:00:00Z")
@@ -127,6 +160,7 @@ def fill(home: Home) -> None:
     home.put("events", "1.json", play("early", LATE), play("other", "2026-02-11", "u2"))
     home.ingest()
     home.plan()
+    return shop
 
 
 def snapshot_of(context: Context, name: str) -> Snapshot:

@@ -29,6 +29,8 @@ from tests.home import Home, copy_project, keep_domain, use_project
 from tests.postgres_server import program, serve_postgres
 from tests.shop_database import KEYS, MARKS, Shop
 
+pytestmark = pytest.mark.timeout(1800)  # a busy machine needs several times as long
+
 SEED = int(os.environ.get("SEED", "1"))
 TRANSACTIONS = int(os.environ.get("TRANSACTIONS", "30"))
 SESSIONS = 3

@@ -54,6 +54,7 @@ def project(tmp_path: Path) -> Path:
     folder = copy_project(tmp_path / "project")
     keep_domain(folder, "engagement")
     shutil.copytree(PROJECT / "ingest" / "contracts", folder / "ingest" / "contracts")
+    shutil.rmtree(folder / "ingest" / "contracts" / "shop")  # its customers are others
     contract = {
         "version": 1,
         "kind": "change",

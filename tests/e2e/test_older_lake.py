@@ -56,7 +56,7 @@ def test_late_play_marks_its_dates_in_the_models_of_the_older_state(older: Home)
     done = ingest_all("events")
 
     assert done.errors == []
-    assert done.dates == {"events": (dt.date(2026, 1, 2),)}
+    assert {feed: days for feed, days in done.dates.items() if days} == {"events": (dt.date(2026, 1, 2),)}
     assert {DAILY, POPULARITY} <= set(done.models)
     with state_database(older.options).open() as state:
         assert applied_positions(state)["events"] == before["events"] + 1

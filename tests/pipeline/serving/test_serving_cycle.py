@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from sqlmesh.core.console import NoopConsole, set_console
 
+from ingest.contracts.contract import contracts
 from ingest.errors import RetriableError
 from ingest.settings import read_settings, settings
 from pipeline.alerting.alert import Alert, Channel
@@ -96,7 +97,7 @@ def must_have_operations() -> None:
         *("ops.quality_daily", "ops.quality_findings", "ops.quarantine_daily", "ops.release_lag_daily"),
         *("ops.share_anomalies", "ops.volume_anomalies"),
     }
-    assert published("ops.feed_freshness").count("feed").fetchall() == [(6,)]
+    assert published("ops.feed_freshness").count("feed").fetchall() == [(len(contracts()),)]
     columns = {name: set(published(name).columns) for name in operations}
     assert [name for name, found in columns.items() if "errors" in found] == []
     # the catalog leads from a day's quality down to the objects at fault
