@@ -79,7 +79,7 @@ class _Table:
 
     def steps(self) -> dict[str, Callable[[], Cost]]:
         """The steps of a round, in order."""
-        plan = ("sqlmesh", "plan", "--auto-apply", "--no-prompts", "--skip-tests", "-p", str(PROJECT))
+        plan = ("sqlmesh", "-p", str(PROJECT), "plan", "--auto-apply", "--no-prompts", "--skip-tests")
         return {
             "lake ingest, all changes": self._all,
             "sqlmesh plan": lambda: self._run(*plan),
