@@ -5,7 +5,7 @@
 Each round, on an empty lake: `lake ingest` of all changes of a table of products, `sqlmesh plan`, and a first release;
 then `lake run` with a hundred more changes, and with as many as there are keys, in percent. Peers in the same run: the
 history computed by one statement of DuckDB over the same bronze, as a whole, which is what anything costs that is
-computed anew after each load.
+computed from scratch after each load.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PER_FILE = 50_000
 FEW = 100
 _LANDING = Path("landing") / "raw-shop-products"
 _STARTED = dt.datetime(2026, 1, 1)
-_ANEW = """
+_AGAIN = """
 import sys
 import duckdb
 from ingest.contracts.contract import contracts
@@ -87,8 +87,8 @@ class _Table:
             f"lake run, {FEW} more changes": lambda: self._more(FEW),
             "lake run, as many as a hundredth of the keys": lambda: self._more(self._keys // 100),
             "lake run, nothing new": lambda: self._run("lake", "run"),
-            "the history anew, one statement of DuckDB": lambda: measure(
-                [[sys.executable, "-c", _ANEW]], self._environment
+            "the whole history again, one statement of DuckDB": lambda: measure(
+                [[sys.executable, "-c", _AGAIN]], self._environment
             ),
         }
 

@@ -21,11 +21,9 @@ def change_marks(evaluator: MacroEvaluator) -> exp.Query:
     `@CHANGE_MARKS()` → `SELECT 'customers' AS feed, 'snapshot' AS mark, … FROM bronze.customers … UNION ALL …`
     """
     # Imported here because SQLMesh stores every module-level name that a macro uses with the environment.
-    from ingest.contracts.contract import Kind, contracts
-    from pipeline.warehouse.changes import marks_query
+    from pipeline.warehouse.changes import change_feeds, marks_query
 
-    feeds = [contract.feed for contract in contracts().values() if contract.kind is Kind.CHANGE]
-    return exp.maybe_parse(marks_query(feeds), dialect="duckdb")
+    return exp.maybe_parse(marks_query(list(change_feeds())), dialect="duckdb")
 
 
 @macro()  # type: ignore[untyped-decorator]
@@ -37,11 +35,10 @@ def versions(evaluator: MacroEvaluator, feed: exp.Expression, marks: exp.Express
 
     `@VERSIONS(customers, silver.change_marks)` → `WITH … SELECT … FROM bronze.customers …`
     """
-    from ingest.contracts.contract import contracts
     from ingest.errors import ConfigError
-    from pipeline.warehouse.changes import versions_query
+    from pipeline.warehouse.changes import change_feeds, versions_query
 
-    contract = contracts().get(feed.name)
-    if contract is None:
-        raise ConfigError(f"@VERSIONS({feed.name}): unknown feed; expected one of {', '.join(sorted(contracts()))}")
-    return exp.maybe_parse(versions_query(contract, marks.sql("duckdb")), dialect="duckdb")
+    known = change_feeds()
+    if feed.name not in known:
+        raise ConfigError(f"@VERSIONS({feed.name}): no change feed; expected one of {', '.join(sorted(known))}")
+    return exp.maybe_parse(versions_query(known[feed.name], marks.sql("duckdb")), dialect="duckdb")

@@ -15,7 +15,7 @@ from sample.days import DAY_MS, folder
 from sample.draw import Stream, generator
 from sample.objects import SHOP, SampleObject, Tally, encode, object_key
 from sample.options import SampleOptions
-from sample.shop import Shop, Told
+from sample.shop import Shop, Written
 from sample.trouble import delays_ms
 from sample.users import HORIZON_DAYS
 
@@ -56,29 +56,29 @@ def shop_objects(options: SampleOptions, day: int, bucket: str) -> Iterator[Samp
 @lru_cache(maxsize=2)
 def _arrivals(options: SampleOptions) -> Arrivals:
     found: Arrivals = defaultdict(list)
-    for told in Shop(options).days():
-        by_partition = sorted(told, key=_partition)  # stable: in order within a partition
+    for written in Shop(options).days():
+        by_partition = sorted(written, key=_partition)  # stable: in order within a partition
         if by_partition:
             _arrive(options, by_partition, found)
     return dict(found)
 
 
-def _partition(told: Told) -> int:
-    return hash(tuple((told.record["key"] or {}).values())) % PARTITIONS  # of integers, so equal in every process
+def _partition(written: Written) -> int:
+    return hash(tuple((written.record["key"] or {}).values())) % PARTITIONS  # of integers, so equal in every process
 
 
-def _arrive(options: SampleOptions, told: list[Told], found: Arrivals) -> None:
+def _arrive(options: SampleOptions, written: list[Written], found: Arrivals) -> None:
     """Add what the connector wrote on a date, with its trouble, to the lines that arrive."""
-    day = told[0].day
+    day = written[0].day
     rng = generator(options.seed, day, Stream.SHOP_FILES)
     is_late, is_extended, is_repeated, is_broken = (
-        rng.random(len(told)) < share
+        rng.random(len(written)) < share
         for share in (options.late, options.unknown_fields, options.duplicates, options.malformed)
     )
-    delays = delays_ms(rng, np.full(len(told), HORIZON_DAYS - 1)) // DAY_MS
-    next_day = rng.random(len(told)) < 0.5
-    forms = rng.integers(0, len(_BREAKS), len(told))
-    for number, item in enumerate(told):
+    delays = delays_ms(rng, np.full(len(written), HORIZON_DAYS - 1)) // DAY_MS
+    next_day = rng.random(len(written)) < 0.5
+    forms = rng.integers(0, len(_BREAKS), len(written))
+    for number, item in enumerate(written):
         bucket = f"raw-shop-{item.table.replace('_', '-')}"
         assert bucket in SHOP
         record: dict[str, Any] = item.record

@@ -1,4 +1,4 @@
-"""A database in miniature, whose changes are told as Debezium tells those of Postgres.
+"""A database in miniature, whose changes are streamed as Debezium streams those of Postgres.
 
 Transactions interleave, lock the rows that they write, and roll back. Each write takes a place in one log when it is
 made; its change is streamed when its transaction commits. So positions of different transactions interleave in the
@@ -117,7 +117,7 @@ class Database:
         transaction.writes.append((self._advance(), operation, self.tables[table], key, before, row))
 
     def change_key(self, transaction: Transaction, table: str, key: Key, row: Row) -> None:
-        """Give a row another key: told as a deletion and an insertion at one place in the log.
+        """Give a row another key: streamed as a deletion and an insertion at one place in the log.
 
         Raises:
             LockedError: another transaction has written one of the rows.
@@ -147,7 +147,7 @@ class Database:
         transaction.writes.append((self._advance(), "t", self.tables[table], (), None, None))
 
     def rollback(self, transaction: Transaction) -> None:
-        """Undo a transaction; nobody is told."""
+        """Undo a transaction; nothing of it is streamed."""
         self._release(transaction)
 
     def commit(self, transaction: Transaction, at: dt.datetime) -> None:
@@ -157,7 +157,7 @@ class Database:
             for ended in list(self.rows[table.name]) if operation == "t" else [key]:
                 self._apply(table.name, ended, row, at)
             if self.is_connected:
-                self._tell(transaction, write, number, at)
+                self._stream(transaction, write, number, at)
         self._release(transaction)
         if transaction.writes:
             self._last_commit = self._advance()
@@ -197,7 +197,7 @@ class Database:
         self._position += self._step()
         return self._position
 
-    def _tell(
+    def _stream(
         self,
         transaction: Transaction,
         write: tuple[int, str, Table, Key, Row | None, Row | None],
@@ -207,13 +207,13 @@ class Database:
         position, operation, table, key, before, after = write
         previous = None if self._last_commit is None else str(self._last_commit)
         source = self._source(table, at, position, transaction.number, "false", [previous, str(position)])
-        told = after
+        sent = after
         if operation == "u" and before and after:
             same = [name for name in table.stored_apart if after[name] is not None and after[name] == before[name]]
-            told = after | dict.fromkeys(same, UNAVAILABLE)
+            sent = after | dict.fromkeys(same, UNAVAILABLE)
         of_key = dict(zip(table.key, key, strict=True)) if operation == "d" else None
         order = {"id": f"{transaction.number}:{position}", "total_order": number, "data_collection_order": number}
-        self._record(table, key, operation, of_key, told, source, order)
+        self._record(table, key, operation, of_key, sent, source, order)
         if operation == "d":
             topic = self._topic(table)
             self.records.append({"topic": topic, "key": dict(zip(table.key, key, strict=True)), "value": None})

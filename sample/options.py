@@ -46,8 +46,8 @@ class SampleOptions:
         orders: approximate number of orders in the shop, over all days; 0 for no shop. It is open from 1 January of
             the year of the first date.
         resnapshots: share of days on which the shop's connector loses its place: the changes of three hours are never
-            told, then it reads all rows again.
-        reloads: share of days on which the shop's catalogue is truncated and loaded anew.
+            streamed, then it reads all rows again.
+        reloads: share of days on which the shop's catalogue is truncated and reloaded.
 
     For accounts, subscriptions, invoices and the shop's changes, `late` is the share that arrives 1 to 28 days later,
     and `duplicates` the share that is sent again, half of it on the next date; half of these are amended, but none of

@@ -1,4 +1,4 @@
-"""A shop and its database: customers register, order, change their minds; every change is told by the connector.
+"""A shop and its database: customers register, order, change their minds; the connector writes every change.
 
 The shop opens on 1 January of the year of the sample's first date.
 """
@@ -53,7 +53,7 @@ class _Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Written:
     """A record of the connector: the date on which it was written, its table, and itself."""
 
     day: int
@@ -73,18 +73,18 @@ class Shop:
         self._numbers = count()
         self._customers = self._orders = 0
 
-    def days(self) -> Iterator[list[Told]]:
+    def days(self) -> Iterator[list[Written]]:
         """What the connector writes on each date from the opening on, in order."""
         self._at(midnight(self.first_day) + 1, self._open)
-        told = 0
+        written = 0
         for day in range(self.first_day, self.options.last_day + 1):
             self._plan_day(day)
             while self._actions and date_of(self._actions[0].moment) <= day:
                 action = heapq.heappop(self._actions)
                 action.run(action.moment)
-            records = self.database.records[told:]
-            told = len(self.database.records)
-            yield [Told(day, record["topic"].rsplit(".", 1)[1], record) for record in records]
+            records = self.database.records[written:]
+            written = len(self.database.records)
+            yield [Written(day, record["topic"].rsplit(".", 1)[1], record) for record in records]
 
     def _at(self, moment: int, run: Callable[[int], None]) -> None:
         heapq.heappush(self._actions, _Action(moment, next(self._numbers), run))
@@ -280,7 +280,7 @@ class Shop:
             self.database.write(transaction, "customers", customer, None)
 
     def _reload(self, transaction: Transaction, moment: int) -> None:
-        """Load the catalogue anew, as a careless job does: empty the table, then insert everything."""
+        """Reload the catalogue as a careless job does: empty the table, then insert everything."""
         rows = dict(self.database.rows["products"])
         self.database.truncate(transaction, "products")
         for key, row in rows.items():

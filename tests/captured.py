@@ -49,7 +49,7 @@ class Customers:
     @property
     def rows(self) -> list[tuple[Any, ...]]:
         """The rows that are there at the end, by key."""
-        return sorted((told(row) for row in self.database.rows["customers"].values()), key=lambda row: row[0])
+        return sorted((shown(row) for row in self.database.rows["customers"].values()), key=lambda row: row[0])
 
     def history(self) -> list[tuple[Any, ...]]:
         """The versions that anybody could have seen: row, since when, until when, whether deleted; by key."""
@@ -58,7 +58,7 @@ class Customers:
             seen: list[tuple[Any, dt.datetime, bool]] = []
             row: tuple[Any, ...] = ()
             for version in versions:
-                row = told(version.row) if version.row else row
+                row = shown(version.row) if version.row else row
                 is_deleted, at = version.row is None, version.at.replace(tzinfo=None)
                 if seen and seen[-1][1] == at:  # replaced before anybody could see it
                     seen.pop()
@@ -124,6 +124,6 @@ class Customers:
             database.write(transaction, "customers", key, row)
 
 
-def told(row: Row) -> tuple[Any, ...]:
+def shown(row: Row) -> tuple[Any, ...]:
     """The columns that are compared."""
     return tuple(row[name] for name in ("customer_id", "name", "note", "accepts_marketing"))

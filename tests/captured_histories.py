@@ -73,9 +73,9 @@ def _versions(contract: Contract, changes: Sequence[_Change]) -> list[Version]:
 
 
 def compared(
-    contract: Contract, told: dict[Key, list[Version]], found: dict[Key, list[Version]], gaps: Sequence[Gap]
+    contract: Contract, recorded: dict[Key, list[Version]], found: dict[Key, list[Version]], gaps: Sequence[Gap]
 ) -> tuple[set[tuple[Key, Version]], set[tuple[Key, Version]], int]:
-    """Two sets that must be equal: the versions that begin outside of gaps, told by triggers and found in a table.
+    """Two sets that must be equal: the versions that begin outside of gaps, recorded by triggers and found in a table.
 
     The first version of a key begins when its row was created, by the contract's column, or always. An end within a
     gap is not compared. Neither is the first version of a key that appeared within one, nor a key that also went in it;
@@ -84,8 +84,8 @@ def compared(
     expected, actual = set(), set()
     unseen = 0
     names = [column.name for column in contract.columns]
-    for key in told.keys() | found.keys():
-        truth, versions = list(told.get(key, ())), list(found.get(key, ()))
+    for key in recorded.keys() | found.keys():
+        truth, versions = list(recorded.get(key, ())), list(found.get(key, ()))
         born = truth[0].start if truth else None
         gap = next((gap for gap in gaps if born in gap), None)
         if gap and [item for item in truth if item.start < gap.end][-1].is_deleted:
@@ -124,26 +124,26 @@ def kinds(records: Sequence[Record]) -> Counter[str]:
     at: dict[int, set[str]] = defaultdict(set)
     newest: dict[int, int] = defaultdict(int)
     for record in records:
-        told = envelope(record)
-        if told is None:
+        event = envelope(record)
+        if event is None:
             found["tombstone"] += 1
             continue
-        source = told["source"]
-        found[told["op"]] += 1
+        source = event["source"]
+        found[event["op"]] += 1
         found["schema part" if "schema" in record["value"] else "no schema part"] += 1
-        found["unavailable"] += UNAVAILABLE in json.dumps(told["after"])
-        found["first after a snapshot"] += json.loads(source["sequence"])[0] is None and told["op"] != "r"
+        found["unavailable"] += UNAVAILABLE in json.dumps(event["after"])
+        found["first after a snapshot"] += json.loads(source["sequence"])[0] is None and event["op"] != "r"
         place = (
-            told["op"],
+            event["op"],
             source["lsn"],
             json.dumps(record["key"].get("payload", record["key"]) if record["key"] else None),
         )
-        found["again"] += place in seen and told["op"] != "r"
+        found["again"] += place in seen and event["op"] != "r"
         if place not in seen:
             found["out of order"] += source["lsn"] < newest[record["partition"]]
             newest[record["partition"]] = max(newest[record["partition"]], source["lsn"])
         seen.add(place)
-        at[source["lsn"]].add(told["op"])
+        at[source["lsn"]].add(event["op"])
     found["changed key"] = sum({"d", "c"} <= operations for operations in at.values())
     return found
 

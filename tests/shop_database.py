@@ -41,19 +41,19 @@ CREATE TABLE order_items (
   PRIMARY KEY (order_id, line_number)
 );
 CREATE TABLE history (
-  number bigserial PRIMARY KEY, told text, "table" text, was jsonb, is_now jsonb,
+  number bigserial PRIMARY KEY, operation text, "table" text, was jsonb, is_now jsonb,
   transaction xid8 DEFAULT pg_current_xact_id()
 );
 CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO history (told, "table", was, is_now)
+  INSERT INTO history (operation, "table", was, is_now)
   VALUES (TG_OP, TG_TABLE_NAME, CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END,
           CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END);
   RETURN NULL;
 END $$;
 CREATE FUNCTION remember_all() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  EXECUTE format('INSERT INTO history (told, "table", was) SELECT %L, %L, to_jsonb(gone) FROM %I AS gone',
+  EXECUTE format('INSERT INTO history (operation, "table", was) SELECT %L, %L, to_jsonb(gone) FROM %I AS gone',
                  TG_OP, TG_TABLE_NAME, TG_TABLE_NAME);
   RETURN NULL;
 END $$;
@@ -70,14 +70,14 @@ class Written:
     """What a transaction that committed wrote of a row.
 
     Attributes:
-        told: INSERT, UPDATE, DELETE or TRUNCATE.
+        operation: INSERT, UPDATE, DELETE or TRUNCATE.
         transaction: its number.
         at: when it committed, UTC.
         was: the row before; None if there was none.
         is_now: the row after; None if there is none.
     """
 
-    told: str
+    operation: str
     transaction: int
     at: dt.datetime
     was: Row | None
@@ -145,7 +145,7 @@ class Shop:
         self.most = WIDE
 
     def tell_whole(self) -> None:
-        """Have the whole row before in what is told of customers, values that are stored apart included."""
+        """Have the whole row before in the changes of customers, values that are stored apart included."""
         self.run("ALTER TABLE customers REPLICA IDENTITY FULL")
         self.is_told_whole = True
 
@@ -247,7 +247,8 @@ class Shop:
         session = self.connect()
         with session, session.cursor() as cursor:
             cursor.execute(
-                "SELECT told, transaction::text::bigint, pg_xact_commit_timestamp(transaction::xid) AT TIME ZONE 'UTC' "
+                "SELECT operation, transaction::text::bigint, "
+                "pg_xact_commit_timestamp(transaction::xid) AT TIME ZONE 'UTC' "
                 'FROM history WHERE "table" = %s ORDER BY number',
                 (table,),
             )

@@ -220,7 +220,7 @@ class Constraint(Strict):
                 return str(self.range)
 
     def text(self) -> str:
-        """Return it as canonical JSON, without its name: equal for constraints that accept the same values alike."""
+        """Return it as canonical JSON, without its name: equal for constraints that accept the same values."""
         fields = self.model_dump(mode="json", exclude_none=True, exclude={"name"})
         if self.accepted_values:
             fields["accepted_values"] = sorted(set(self.accepted_values))  # of one type, see bounds.check

@@ -22,7 +22,7 @@ from ingest.formats.tokens import BLANK
 from ingest.formats.unpack import unpacked
 from ingest.records.parts import LongRecord
 
-_PARQUET, _BOM = (b"PAR1", b"PARE"), b"\xef\xbb\xbf"
+PARQUET, _BOM = (b"PAR1", b"PARE"), b"\xef\xbb\xbf"
 _NAMES = (".csv", ".csv.gz", ".csv.zst")
 _JSON = re.compile(rb"[ \t\r\n]*(\{[ \t\r\n]*[\"}]|\[[ \t\r\n]*[{\]])")
 _HEAD_BYTES, _SMALL_BYTES = 64, 4096
@@ -43,17 +43,17 @@ def json_lines(
     plain = unpacked(blocks, stored, source_file)
     blank_lines, first = _head(plain)
     is_csv = reads_as_csv(contract, source_file, first)
-    if not first.startswith(_PARQUET) and not is_csv and not _is_array(first):
+    if not first.startswith(PARQUET) and not is_csv and not _is_array(first):
         yield from blank(blank_lines)
         yield first
         yield from plain
         return
     if contract.source.format == DEBEZIUM and not _is_array(first):
-        found = "Parquet" if first.startswith(_PARQUET) else "CSV, by its name"
+        found = "Parquet" if first.startswith(PARQUET) else "CSV, by its name"
         raise CorruptObject(source_file, f"it is {found}; expected change events as JSON lines or a JSON array")
     stream = chain((first,), plain)
     lines: Iterable[bytes | LongRecord]
-    if first.startswith(_PARQUET):
+    if first.startswith(PARQUET):
         lines = from_parquet(stream, contract, source_file, stored)
     elif is_csv:
         lines = from_csv(chain(blank(blank_lines), stream), contract, source_file)

@@ -31,7 +31,7 @@ from ingest.strict_yaml import load_yaml
 from ingest.text import printable
 
 HEAD_RECORDS, HEAD_PER_OBJECT = 500, 20
-"""Records by which it is told whether the samples are change events: of all objects, and of each."""
+"""Records that decide whether the samples are change events: of all objects, and of each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,11 @@ from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Rej
 from ingest.records.parts import Piece
 from ingest.steps.constraints import Constraints
 from ingest.steps.judge import Judge
+from ingest.steps.leaves import above, nested
 from ingest.steps.lines import Lines
 from ingest.steps.ranges import Ranges
 from ingest.steps.typed import REFUSALS, TypedReader
-from ingest.storage.arrays import Indices, as_numpy, single_array
+from ingest.storage.arrays import Indices, as_numpy
 
 _NO_CHANGES = pa.table({})
 # Arrow's reader overflows its stack at about ten thousand levels; lines that could hold a tenth are checked first.
@@ -230,17 +231,7 @@ def _missing_values(rows: pa.Table, path: str) -> tuple[Indices, bool]:
 
     Within a list every element needs a value; a null or empty list has no element that could lack one.
     """
-    first, *members = path.split(".")
-    values = rows.column(first)
-    owners: Indices | None = None
-    for member in members:
-        if pa.types.is_list(values.type):
-            whole = single_array(values)
-            parents = as_numpy(pc.list_parent_indices(whole))
-            owners = parents if owners is None else owners[parents]
-            values = pc.list_flatten(whole)
-        values = pc.struct_field(values, member)
-    if not values.null_count:
-        return np.empty(0, dtype=np.int64), owners is not None
-    missing: Indices = np.flatnonzero(as_numpy(pc.is_null(values)))
-    return (missing, False) if owners is None else (np.unique(owners[missing]), True)
+    values, parents = nested(rows, path.split("."), flat=False)
+    missing = np.flatnonzero(as_numpy(pc.is_null(values))) if values.null_count else np.empty(0, dtype=np.int64)
+    found: Indices = np.unique(above(parents, len(values))[missing]) if parents else missing
+    return found, bool(parents)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
 from ingest.errors import CorruptObject, LakemeshError
-from ingest.formats import reads_as_csv
+from ingest.formats import PARQUET, reads_as_csv
 from ingest.formats.parquet import SPOOLED_BYTES
 from ingest.formats.unpack import unpacked
 from ingest.inference.declared import Declared, of_arrow
@@ -24,7 +24,6 @@ from ingest.steps.locate import Place
 from ingest.steps.read import decoded_lines, fetch
 from ingest.storage.objects import BLOCK_BYTES, ObjectChanged
 
-_PARQUET = (b"PAR1", b"PARE")
 _HEAD_BYTES = 64
 
 
@@ -134,7 +133,7 @@ def _object(
             plain = chain((first,), plain)
             types: dict[str, Declared] = {}
             source = "csv" if reads_as_csv(contract, item.source_file, first) else "json"
-            if first.startswith(_PARQUET):
+            if first.startswith(PARQUET):
                 source = "parquet"
                 plain, types = _with_types(plain, file)
             for lines in decoded_lines(contract, index, item, plain):

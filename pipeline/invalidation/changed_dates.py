@@ -16,6 +16,7 @@ from ingest.ledger.touched import Touched, touched
 from ingest.sql import dotted, identifiers
 from ingest.storage.store import Store
 from pipeline.warehouse.bronze import bronze_query, readable
+from pipeline.warehouse.changes import LAST_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +255,7 @@ _EARLIEST = "CASE WHEN COUNT(keys.since) = COUNT(*) THEN MIN(keys.since) END AS 
 def _marked_since(connection: duckdb.DuckDBPyConnection) -> dt.date | None:
     """The first date of a truncate or of a snapshot's end among `changed_versions`: each may end any key."""
     row = connection.execute(
-        "SELECT MIN(_committed_at)::DATE FROM changed_versions "
-        "WHERE _operation = 'truncate' OR _snapshot IN ('last', 'last_in_data_collection')"
+        f"SELECT MIN(_committed_at)::DATE FROM changed_versions WHERE _operation = 'truncate' OR {LAST_READ}"
     ).fetchone()
     return row[0] if row else None
 

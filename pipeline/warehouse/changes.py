@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ingest.contracts.column import Column
-from ingest.contracts.contract import Contract
+from ingest.contracts.contract import Contract, Kind, contracts
 from ingest.contracts.schema import sql_type
+from ingest.errors import ConfigError
 from ingest.sql import identifier, literal
 
 ALWAYS = "1900-01-01"
 """Since when the first known version of a key holds, where nothing says when the row was created."""
-_LAST = "('last', 'last_in_data_collection')"
+LAST_READ = "_snapshot IN ('last', 'last_in_data_collection')"
+"""SQL of whether a change is the last row that a snapshot reads of the table."""
 _ENDS = "('delete', 'end')"
 _ORDER = ("_place", "_rank", "_position", "_transaction_order")
 _CHANGE = ("_operation", "_committed_at", *_ORDER)
@@ -31,6 +33,18 @@ _RECEIVED = (
 )
 
 
+def change_feeds() -> dict[str, Contract]:
+    """Return the contracts of the project's change feeds, by feed.
+
+    Raises:
+        ConfigError: there are none, or a contract is invalid.
+    """
+    found = {contract.feed: contract for contract in contracts().values() if contract.kind is Kind.CHANGE}
+    if not found:
+        raise ConfigError("no contract is of kind change; expected one, or no model that calls the macros of histories")
+    return found
+
+
 def marks_query(feeds: Sequence[str]) -> str:
     """SELECT of truncates and complete snapshots of feeds: feed, mark, position, place, marked_at.
 
@@ -41,7 +55,7 @@ def marks_query(feeds: Sequence[str]) -> str:
         table = f"bronze.{identifier(feed)}"
         snapshots = (
             "SELECT changes._position AS position, MIN(changes._committed_at) AS marked_at "
-            f"FROM {table} AS changes WHERE changes._snapshot IN {_LAST} GROUP BY changes._position"
+            f"FROM {table} AS changes WHERE changes.{LAST_READ} GROUP BY changes._position"
         )
         found.append(
             f"SELECT {literal(feed)} AS feed, 'snapshot' AS mark, snapshots.position AS position, "
@@ -115,7 +129,7 @@ def versions_query(contract: Contract, marks: str) -> str:
         ),
         "lacking": f"SELECT DISTINCT {names.of('changes', names.key)} FROM changes AS changes "
         "WHERE NOT changes._unavailable IS NULL",
-        "filled": (  # a value that an update does not tell is the one before
+        "filled": (  # a value that an update leaves out is the one before
             f"SELECT {names.all('changes')}, {names.of('changes', _CHANGE)} FROM changes AS changes "
             f"LEFT JOIN lacking AS lacking ON {names.same('changes', 'lacking')} "
             f"WHERE lacking.{identifier(names.key[0])} IS NULL UNION ALL SELECT "
@@ -134,8 +148,13 @@ def versions_query(contract: Contract, marks: str) -> str:
             + f"{names.of('filled', _CHANGE)}, LAG(filled._operation) OVER ({names.window('filled')}) AS _before, "
             f"LAG(filled._position) OVER ({names.window('filled')}) AS _position_before, "
             + " AND ".join(
-                f"NOT filled.{name} IS DISTINCT FROM LAG(filled.{name}) OVER ({names.window('filled')})"
-                for name in names.others
+                [
+                    "TRUE",  # a table may consist of its key
+                    *(
+                        f"NOT filled.{name} IS DISTINCT FROM LAG(filled.{name}) OVER ({names.window('filled')})"
+                        for name in names.others
+                    ),
+                ]
             )
             + " AS _is_same FROM filled AS filled"
         ),
@@ -226,7 +245,7 @@ class _Names:
 
 
 def _filled(column: Column, names: _Names) -> str:
-    """A column whose value is the last known one where a change does not tell it."""
+    """A column whose value is the last known one where a change leaves it out."""
     name, value = identifier(column.name), f"changes.{identifier(column.name)}"
     is_stored_apart = column.name not in names.key and (
         column.repeated or column.type in ("string", "struct") or column.type.startswith("decimal")

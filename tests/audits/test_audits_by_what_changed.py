@@ -105,7 +105,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         home.put("invoices", "2.json", invoice("i1", "2026-02-25T00:00:00Z", amount_refunded=1190))
         home.put("events", "2.json", play("late", LATE))
         write(shop, (1,), dt.datetime.fromisoformat(f"{LATE}T00:00:00Z"))
-        tell(home, shop, "2.json")
+        land(home, shop, "2.json")
         home.ingest()
         context = home.context()
         tomorrow = dt.datetime.now(dt.UTC) + DAY
@@ -129,11 +129,11 @@ def write(shop: Database, numbers: Iterable[int], at: dt.datetime) -> None:
     shop.commit(transaction, at)
 
 
-def tell(home: Home, shop: Database, name: str) -> None:
+def land(home: Home, shop: Database, name: str) -> None:
     """Land what the connector has written since the last time."""
     for table in TABLES:
-        told = [as_json(record).encode() for record in shop.records if record["topic"].endswith(f".{table.name}")]
-        home.put(table.name, name, *told)
+        written = [as_json(record).encode() for record in shop.records if record["topic"].endswith(f".{table.name}")]
+        home.put(table.name, name, *written)
     shop.records.clear()
 
 
@@ -143,7 +143,7 @@ def fill(home: Home) -> Database:
     shop.connect(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     for day in (2, 20):
         write(shop, (1, 2), dt.datetime(2026, 1, day, tzinfo=dt.UTC))
-    tell(home, shop, "1.json")
+    land(home, shop, "1.json")
     home.put("users", "1.json", *({"user_id": name, "country_code": "de"} for name in ("u1", "u2")))
     home.put("activities", "1.json", *({"activity_id": name, "name": "x", "type": "game"} for name in ("a1", "a2")))
     times = ("2026-01-01T00:00:00Z", "2026-01-20T00:00:00Z")

@@ -40,7 +40,7 @@ EXPECTED = (
     *("r", "c", "u", "d", "t", "tombstone", "changed key", "unavailable", "again", "out of order"),
     *("first after a snapshot", "schema part", "no schema part"),
 )
-"""What the connector has to have told, see `kinds`."""
+"""What the connector has to have written, see `kinds`."""
 RENAMED = {
     "customers": {"name": "customer_name", "note": "service_note"},
     "orders": {"status": "order_status"},
@@ -103,12 +103,12 @@ class Captured:
             for table, records in self._connect.read().items():
                 name, value = shown[table]
                 for record in records[read[table] :]:
-                    told = envelope(record)
+                    event = envelope(record)
                     if (
-                        told
-                        and told["op"] in "cu"
-                        and told["after"][name] == value
-                        and told["after"][KEYS[table][0]] in MARKS
+                        event
+                        and event["op"] in "cu"
+                        and event["after"][name] == value
+                        and event["after"][KEYS[table][0]] in MARKS
                     ):
                         left.discard((table, record["partition"]))
                 read[table] = len(records)
@@ -122,8 +122,8 @@ class Captured:
 
 def is_last_read(record: Record) -> bool:
     """Whether a record is the last one of a snapshot of its table."""
-    told = envelope(record)
-    return told is not None and told["op"] == "r" and told["source"]["snapshot"].startswith("last")
+    event = envelope(record)
+    return event is not None and event["op"] == "r" and event["source"]["snapshot"].startswith("last")
 
 
 def short(item: tuple[Any, Version]) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, d
 
 
 def capture(shop: Shop, connect: Connect) -> tuple[dict[str, list[Record]], list[Gap]]:
-    """Let sessions work while the connector runs, dies, goes on, dies, and starts anew."""
+    """Let sessions work while the connector runs, dies, goes on, dies, and starts without offsets."""
     run = Captured(shop, connect)
     with shop.at_work(2):
         run.start(decimal__handling__mode="string", **PLAIN)

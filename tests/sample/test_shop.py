@@ -1,4 +1,4 @@
-"""The shop of the sample: its changes are told as the connector would, and reach the feeds with their trouble."""
+"""The shop of the sample: its changes are what the connector would write, and reach the feeds with their trouble."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_trouble_has_the_rates_of_the_options() -> None:
 
 
 def test_records_of_a_key_are_in_order_within_their_partition() -> None:
-    told = [item for day in Shop(OPTIONS).days() for item in day]
+    written = [item for day in Shop(OPTIONS).days() for item in day]
     positions: dict[tuple[str, str], list[int]] = {}
-    for item in told:
+    for item in written:
         if item.record["value"] and item.record["value"]["op"] != "r":
             key = (item.table, json.dumps(item.record["key"]))
             positions.setdefault(key, []).append(item.record["value"]["source"]["lsn"])
@@ -76,12 +76,12 @@ def test_records_of_a_key_are_in_order_within_their_partition() -> None:
     ("changed", "kind"), [(replace(OPTIONS, reloads=0.5), "t"), (replace(OPTIONS, resnapshots=0.5), "r")]
 )
 def test_switches(changed: SampleOptions, kind: str) -> None:
-    def told(options: SampleOptions) -> Counter[str]:
+    def operations(options: SampleOptions) -> Counter[str]:
         values = [item.record["value"] for day in Shop(options).days() for item in day]
         return Counter(value["op"] for value in values if value)
 
-    plain = told(OPTIONS)
-    assert told(changed)[kind] > plain[kind]
+    plain = operations(OPTIONS)
+    assert operations(changed)[kind] > plain[kind]
     assert set("rcud") <= set(plain)
 
 

@@ -12,7 +12,8 @@ MODEL (
   audits (
     not_null(columns := (customer_id, valid_from, is_current, is_deleted)),
     grain_is_unique(key := customer_id, columns := (customer_id, valid_from)),
-    periods_join(key := customer_id)
+    periods_join(key := customer_id),
+    created_rows_are_whole(feed := bronze.customers, key := customer_id, blocking := FALSE)
   )
 );
 

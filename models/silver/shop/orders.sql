@@ -12,7 +12,8 @@ MODEL (
   audits (
     not_null(columns := (order_id, valid_from, is_current, is_deleted)),
     grain_is_unique(key := order_id, columns := (order_id, valid_from)),
-    periods_join(key := order_id)
+    periods_join(key := order_id),
+    created_rows_are_whole(feed := bronze.orders, key := order_id, blocking := FALSE)
   )
 );
 

@@ -12,7 +12,8 @@ MODEL (
   audits (
     not_null(columns := (product_id, valid_from, is_current, is_deleted)),
     grain_is_unique(key := product_id, columns := (product_id, valid_from)),
-    periods_join(key := product_id)
+    periods_join(key := product_id),
+    created_rows_are_whole(feed := bronze.products, key := product_id, blocking := FALSE)
   )
 );
 

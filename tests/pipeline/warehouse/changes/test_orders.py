@@ -117,12 +117,12 @@ def test_a_change_computes_its_key_alone_and_a_truncate_its_table(whole_shop: Ho
     before = {name: identity for name, (identity, _) in states(home).items()}
     (order, row), *_ = shop().database.rows["orders"].items()
     database = copy.deepcopy(shop().database)
-    told = len(database.records)
+    before_it = len(database.records)
     transaction = database.begin()
     database.write(transaction, "orders", order, row | {"status": "cancelled"})
     database.truncate(transaction, "products")
     database.commit(transaction, dt.datetime(2026, 1, 26, tzinfo=dt.UTC))
-    put(home, "one", database.records[told:])
+    put(home, "one", database.records[before_it:])
     cycle(home)
     after = states(home)
     assert {name for name, (identity, _) in after.items() if identity != before[name]} == {"products"}

@@ -34,20 +34,24 @@ class Histories:
 
     def of(self, records: Sequence[Row], contract: Contract = CONTRACT) -> list[tuple[Any, ...]]:
         """customer_id, name, note, accepts_marketing, valid_from, valid_to, is_deleted, by key and time."""
-        lines = "".join(f"{as_json(record)}\n" for record in records).encode()
-        parsed = Parser(contract, [OPENED]).parse([Piece(0, 1, lines)])
-        assert parsed.rejects == []
-        rows = parsed.rows.append_column("_source_file", pa.array(["f"] * len(parsed.rows), pa.string()))
-        rows = rows.append_column("_source_modified_at", pa.array([OPENED] * len(rows), pa.timestamp("us", "UTC")))
-        self.connection.register("told", rows)
-        self.connection.execute("CREATE OR REPLACE TEMP TABLE customers AS FROM told")
-        self.connection.execute("CREATE OR REPLACE VIEW bronze.customers AS FROM temp.customers")
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE marks AS {marks_query(['customers'])}")
+        self.load(records, contract)
         query = versions_query(contract, "marks")
         return self.connection.execute(
             "SELECT customer_id, name, note, accepts_marketing, valid_from, valid_to, is_deleted "
             f"FROM ({query}) ORDER BY customer_id, valid_from"
         ).fetchall()
+
+    def load(self, records: Sequence[Row], contract: Contract) -> None:
+        """Fill bronze and the marks with records."""
+        lines = "".join(f"{as_json(record)}\n" for record in records).encode()
+        parsed = Parser(contract, [OPENED]).parse([Piece(0, 1, lines)])
+        assert parsed.rejects == []
+        rows = parsed.rows.append_column("_source_file", pa.array(["f"] * len(parsed.rows), pa.string()))
+        rows = rows.append_column("_source_modified_at", pa.array([OPENED] * len(rows), pa.timestamp("us", "UTC")))
+        self.connection.register("parsed", rows)
+        self.connection.execute("CREATE OR REPLACE TEMP TABLE customers AS FROM parsed")
+        self.connection.execute("CREATE OR REPLACE VIEW bronze.customers AS FROM temp.customers")
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE marks AS {marks_query(['customers'])}")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,7 @@ def test_the_databases_have_every_kind_of_change() -> None:
     assert overlaps, "no two transactions interleave"
 
 
-def told(
+def event(
     operation: str,
     position: int,
     row: Row | None,
@@ -109,8 +113,8 @@ def told(
     """A change of customer 1, as the connector tells it."""
     micros = (OPENED - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1) + at
     value = {
-        "before": None if row else {"customer_id": 1},
-        "after": {"customer_id": 1, **row} if row else None,
+        "before": {"customer_id": 1} if row is None else None,
+        "after": None if row is None else {"customer_id": 1, **row},
         "source": {
             "connector": "postgresql",
             "lsn": position,
@@ -138,9 +142,9 @@ def brief(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 def test_a_clock_that_goes_backwards_orders_nothing(histories: Histories) -> None:
     changes = [
-        told("c", 10, {"name": "first"}, previous=5, at=100),
-        told("u", 20, {"name": "second"}, previous=15, at=50),
-        told("u", 30, {"name": "third"}, previous=25, at=200),
+        event("c", 10, {"name": "first"}, previous=5, at=100),
+        event("u", 20, {"name": "second"}, previous=15, at=50),
+        event("u", 30, {"name": "third"}, previous=25, at=200),
     ]
     assert brief(histories.of(changes)) == [("second", FIRST, at(200), False), ("third", at(200), None, False)]
 
@@ -148,28 +152,28 @@ def test_a_clock_that_goes_backwards_orders_nothing(histories: Histories) -> Non
 def test_a_transaction_that_was_open_at_a_snapshot_commits_after_it(histories: Histories) -> None:
     """It wrote before the snapshot's position, which has the row before."""
     changes = [
-        told("r", 10, {"name": "old"}, previous=None, flag="last", at=0),
-        told("r", 50, {"name": "old"}, previous=None, flag="last", at=100),
-        told("u", 40, {"name": "new"}, previous=60, at=200),
+        event("r", 10, {"name": "old"}, previous=None, flag="last", at=0),
+        event("r", 50, {"name": "old"}, previous=None, flag="last", at=100),
+        event("u", 40, {"name": "new"}, previous=60, at=200),
     ]
     assert brief(histories.of(changes)) == [("old", FIRST, at(200), False), ("new", at(200), None, False)]
 
 
 def test_the_first_commit_after_a_snapshot_does_not_tell_what_came_before(histories: Histories) -> None:
     changes = [
-        told("r", 10, {"name": "old"}, previous=None, flag="last", at=0),
-        told("u", 20, {"name": "early"}, previous=None, at=50),
-        told("r", 90, {"name": "missed"}, previous=None, flag="last", at=100),
-        told("u", 80, {"name": "late"}, previous=None, at=200),
+        event("r", 10, {"name": "old"}, previous=None, flag="last", at=0),
+        event("u", 20, {"name": "early"}, previous=None, at=50),
+        event("r", 90, {"name": "missed"}, previous=None, flag="last", at=100),
+        event("u", 80, {"name": "late"}, previous=None, at=200),
     ]
     names = [name for name, *_ in brief(histories.of(changes))]
     assert names == ["old", "early", "missed", "late"]
 
 
 def test_a_key_that_a_complete_snapshot_lacks_was_deleted(histories: Histories) -> None:
-    other = told("r", 50, {"name": "other"}, previous=None, flag="last", at=100)
+    other = event("r", 50, {"name": "other"}, previous=None, flag="last", at=100)
     other["value"]["after"]["customer_id"] = 2
-    changes = [told("c", 10, {"name": "gone"}, previous=5, at=0), other]
+    changes = [event("c", 10, {"name": "gone"}, previous=5, at=0), other]
     assert brief(histories.of(changes)) == [
         ("gone", FIRST, at(100), False),
         ("gone", at(100), None, True),
@@ -181,21 +185,34 @@ def test_a_key_that_a_complete_snapshot_lacks_was_deleted(histories: Histories) 
 
 def test_rows_that_an_incremental_snapshot_reads_come_after_what_was_streamed(histories: Histories) -> None:
     changes = [
-        told("u", 20, {"name": "streamed"}, previous=15, at=50),
-        told("r", 20, {"name": "read"}, previous=None, flag="incremental", at=100),
+        event("u", 20, {"name": "streamed"}, previous=15, at=50),
+        event("r", 20, {"name": "read"}, previous=None, flag="incremental", at=100),
     ]
     assert [name for name, *_ in brief(histories.of(changes))] == ["streamed", "read"]
 
 
 def test_a_deletion_of_an_unknown_row_is_known_only_as_such(histories: Histories) -> None:
-    assert brief(histories.of([told("d", 10, None, previous=5, at=7)])) == [(None, at(7), None, True)]
+    assert brief(histories.of([event("d", 10, None, previous=5, at=7)])) == [(None, at(7), None, True)]
+
+
+def test_a_table_may_consist_of_its_key(histories: Histories) -> None:
+    contract = CONTRACT.model_copy(update={"columns": CONTRACT.columns[:1]})
+    changes = [
+        event("r", 10, {}, previous=None, flag="last", at=0),
+        event("r", 50, {}, previous=None, flag="last", at=50),
+        event("d", 60, None, previous=55, at=100),
+    ]
+    histories.load(changes, contract)
+    query = f"SELECT valid_from, valid_to, is_deleted FROM ({versions_query(contract, 'marks')}) ORDER BY valid_from"
+    found = histories.connection.execute(query).fetchall()
+    assert found == [(FIRST, at(100), False), (at(100), None, True)]
 
 
 def test_a_truncate_ends_only_what_began_before(histories: Histories) -> None:
     changes = [
-        told("c", 10, {"name": "before"}, previous=5, at=0),
-        told("t", 20, None, previous=15, at=100),
-        told("c", 30, {"name": "after"}, previous=25, at=200),
+        event("c", 10, {"name": "before"}, previous=5, at=0),
+        event("t", 20, None, previous=15, at=100),
+        event("c", 30, {"name": "after"}, previous=25, at=200),
     ]
     assert brief(histories.of(changes)) == [
         ("before", FIRST, at(100), False),
@@ -207,10 +224,10 @@ def test_a_truncate_ends_only_what_began_before(histories: Histories) -> None:
 def test_values_that_updates_leave_out_hold_on_through_changes_and_are_told_from_null(histories: Histories) -> None:
     gone = "__debezium_unavailable_value"
     changes = [
-        told("c", 10, {"name": "a", "note": "long"}, previous=5, at=0),
-        told("u", 20, {"name": "b", "note": gone}, previous=15, at=100),
-        told("u", 30, {"name": "c", "note": None}, previous=25, at=200),
-        told("u", 40, {"name": "d", "note": gone}, previous=35, at=300),
+        event("c", 10, {"name": "a", "note": "long"}, previous=5, at=0),
+        event("u", 20, {"name": "b", "note": gone}, previous=15, at=100),
+        event("u", 30, {"name": "c", "note": None}, previous=25, at=200),
+        event("u", 40, {"name": "d", "note": gone}, previous=35, at=300),
     ]
     assert [row[1:3] for row in histories.of(changes)] == [("a", "long"), ("b", "long"), ("c", None), ("d", None)]
 
@@ -222,7 +239,7 @@ def test_other_databases_are_ordered_by_what_their_contract_names(histories: His
     )
 
     def change(operation: str, file: int, position: int, row: int, at: int, name: str) -> Row:
-        record = told(operation, 0, {"name": name}, previous=None)
+        record = event(operation, 0, {"name": name}, previous=None)
         origin = {"connector": "mysql", "file": f"mysql-bin.{file:06d}", "pos": position, "row": row}
         flag = "last" if operation == "r" else "false"
         record["value"]["source"] = origin | {"snapshot": flag, "ts_us": 1_767_225_600_000_000 + at}
