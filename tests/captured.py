@@ -62,10 +62,10 @@ class Customers:
                 is_deleted, at = version.row is None, version.at.replace(tzinfo=None)
                 if seen and seen[-1][1] == at:  # replaced before anybody could see it
                     seen.pop()
-                if not (is_deleted and seen and seen[-1][2]):
+                if not is_deleted or (seen and not seen[-1][2]):
                     seen.append((row, at, is_deleted))
-            ends = [at for _, at, _ in seen[1:]]
-            found += [(*row, at, end, gone) for (row, at, gone), end in zip(seen, [*ends, None], strict=True)]
+            ends = [*(at for _, at, _ in seen[1:]), None]
+            found += [(*row, at, end, gone) for (row, at, gone), end in zip(seen, ends, strict=False)]
         return sorted(found, key=lambda version: (version[0], version[-3]))
 
     def _later(self) -> dt.datetime:

@@ -161,7 +161,8 @@ def versions_query(contract: Contract, marks: str) -> str:
         "timed": (  # commit times are clocks, and may go backwards
             f"SELECT {names.all('compared')}, compared._operation AS _operation, MAX(compared._committed_at) OVER "
             f"({names.window('compared')} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS valid_from, "
-            f"LEAD(compared._committed_at) OVER ({names.window('compared')}) AS next_at FROM compared AS compared "
+            f"LEAD(compared._committed_at) OVER ({names.window('compared')}) AS next_at, "
+            f"FIRST_VALUE(compared._operation) OVER ({names.window('compared')}) AS _first FROM compared AS compared "
             f"WHERE CASE WHEN compared._before IS NULL THEN compared._operation <> 'end' "
             f"WHEN compared._operation IN {_ENDS} THEN NOT compared._before IN {_ENDS} "
             f"WHEN compared._operation = 'read' THEN compared._before IN {_ENDS} OR NOT compared._is_same "
@@ -174,8 +175,10 @@ def versions_query(contract: Contract, marks: str) -> str:
             f"THEN MIN(CASE WHEN NOT timed._operation IN {_ENDS} THEN timed.valid_from END) OVER "
             f"({names.periods('timed')} ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) "
             f"ELSE LEAD(timed.valid_from) OVER ({names.periods('timed')}) END AS valid_to, "
-            f"LAG(timed._operation) OVER ({names.periods('timed')}) AS _before FROM timed AS timed "
-            "WHERE timed.next_at IS NULL OR timed.next_at > timed.valid_from"
+            f"LAG(timed._operation) OVER ({names.periods('timed')}) AS _before, timed._first AS _first, "
+            f"MIN(CASE WHEN NOT timed._operation IN {_ENDS} THEN timed.valid_from END) OVER "
+            f"({names.periods('timed')} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS _seen_at "
+            "FROM timed AS timed WHERE timed.next_at IS NULL OR timed.next_at > timed.valid_from"
         ),
     }
     created = f"numbered.{identifier(contract.created_at)}" if contract.created_at else ""
@@ -188,11 +191,12 @@ def versions_query(contract: Contract, marks: str) -> str:
     with_clause = ", ".join(f"{name} AS ({query})" for name, query in ctes.items())
     return (
         f"WITH {with_clause} SELECT {names.all('numbered')}, "
-        f"CASE WHEN numbered._before IS NULL AND NOT numbered._operation IN {_ENDS} THEN {since} "
+        f"CASE WHEN numbered._seen_at IS NULL AND NOT numbered._operation IN {_ENDS} "
+        f"AND (numbered._before IS NULL OR numbered._first = 'create') THEN {since} "
         "ELSE numbered.valid_from END AS valid_from, numbered.valid_to AS valid_to, "
         f"numbered._operation IN {_ENDS} AS is_deleted "
-        f"FROM numbered AS numbered WHERE NOT numbered._operation IN {_ENDS} OR numbered._before IS NULL "
-        f"OR NOT numbered._before IN {_ENDS}"
+        f"FROM numbered AS numbered WHERE NOT numbered._operation IN {_ENDS} OR NOT numbered._before IN {_ENDS} "
+        "OR (numbered._before IS NULL AND numbered._first <> 'create')"
     )
 
 

@@ -25,6 +25,8 @@ from tests.revenue_records import account, change, invoice
 
 DAY = dt.timedelta(days=1)
 START = dt.datetime(2026, 1, 1)
+PLANNED = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
+"""Not at the end of a month: with a new one the balances of every account change."""
 LATE = "2026-02-10"
 DOUBLED = "INSERT INTO {table} SELECT * FROM {table} WHERE {key} = '{value}' LIMIT 1"
 MONTH = "month_date = '2026-02-01'"
@@ -108,8 +110,8 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         land(home, shop, "2.json")
         home.ingest()
         context = home.context()
-        tomorrow = dt.datetime.now(dt.UTC) + DAY
-        assert context.run(execution_time=tomorrow, end=tomorrow, skip_janitor=True).is_success
+        next_day = PLANNED + DAY
+        assert context.run(execution_time=next_day, end=next_day, skip_janitor=True).is_success
         home.close(context)
         context = home.context()  # with the intervals of the run
         yield context
@@ -159,7 +161,7 @@ def fill(home: Home) -> Database:
     home.put("invoices", "1.json", *paid, *back)
     home.put("events", "1.json", play("early", LATE), play("other", "2026-02-11", "u2"))
     home.ingest()
-    home.plan()
+    home.plan(execution_time=PLANNED)
     return shop
 
 
@@ -182,7 +184,7 @@ def broken(context: Context, statement: str) -> Iterator[None]:
 def found(context: Context, name: str, audit: str, start: dt.datetime) -> int:
     """Rows that an audit of a model finds if the interval from a date on is audited."""
     snapshot = snapshot_of(context, name)
-    now = dt.datetime.now(dt.UTC) + DAY
+    now = PLANNED + DAY
     results = context.snapshot_evaluator.audit(
         snapshot=snapshot, snapshots={item.name: item for item in context.snapshots.values()}, start=start, end=now
     )
@@ -198,12 +200,12 @@ def test_fault_of_an_old_period_is_found_by_the_cycle_that_computes_it(
     model = snapshot_of(computed, name).model
     key = str(model.kind.materialization_properties["key"].name)
     table = snapshot_of(computed, name).table_name()
-    yesterday = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    newest = PLANNED.replace(hour=0)
 
     with broken(computed, fault.format(table=table, key=key, value=CHANGED[key])):
-        assert found(computed, name, audit, yesterday), "the key changed in this cycle"
+        assert found(computed, name, audit, newest), "the key changed in this cycle"
     with broken(computed, fault.format(table=table, key=key, value=UNCHANGED[key])):
-        assert not found(computed, name, audit, yesterday), "the key did not change"
+        assert not found(computed, name, audit, newest), "the key did not change"
         assert found(computed, name, audit, START), "the pass over everything looks at every key"
     assert not found(computed, name, audit, START)
 

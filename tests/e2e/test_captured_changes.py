@@ -23,7 +23,7 @@ import pytest
 from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
 from tests.captured_histories import Gap, Version, compared, envelope, hashable, history, kinds, objects
-from tests.connect_server import PARTITIONS, Connect, Record, archives, serve_connect, wait
+from tests.connect_server import Connect, Record, archives, serve_connect, wait
 from tests.engagement import cycle
 from tests.home import Home, copy_project, keep_domain, use_project
 from tests.postgres_server import program, serve_postgres
@@ -97,24 +97,19 @@ class Captured:
         read = {table: len(records) for table, records in self._connect.read().items()}
         mark = self._shop.mark()
         shown = {"customers": ("name", mark), "orders": ("status", mark), "order_items": ("quantity", int(mark[5:]))}
-        left = {(table, partition) for table in KEYS for partition in range(PARTITIONS)}
+        left = {(table, number) for table in KEYS for number in MARKS}
 
         def is_there() -> bool:
             for table, records in self._connect.read().items():
                 name, value = shown[table]
                 for record in records[read[table] :]:
                     event = envelope(record)
-                    if (
-                        event
-                        and event["op"] in "cu"
-                        and event["after"][name] == value
-                        and event["after"][KEYS[table][0]] in MARKS
-                    ):
-                        left.discard((table, record["partition"]))
+                    if event and event["op"] in "cu" and event["after"][name] == value:
+                        left.discard((table, event["after"][KEYS[table][0]]))
                 read[table] = len(records)
             return not left
 
-        wait(is_there, f"{mark} in every partition")
+        wait(is_there, f"{mark} in every row that has it")
 
     def _streamed(self) -> int:
         return sum(len(records) for records in self._connect.read().values())

@@ -16,7 +16,7 @@ from ingest.upkeep.clean import GRACE, Cleaning, clean, load_of
 from ingest.upkeep.compact import Compaction, compact
 
 NOW = dt.datetime.now(dt.UTC)
-LATER = NOW + GRACE + dt.timedelta(hours=1)
+LATER = NOW + GRACE + dt.timedelta(days=1)  # the tests of other files may take an hour before these
 
 
 @pytest.fixture

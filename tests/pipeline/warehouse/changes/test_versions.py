@@ -195,6 +195,15 @@ def test_a_deletion_of_an_unknown_row_is_known_only_as_such(histories: Histories
     assert brief(histories.of([event("d", 10, None, previous=5, at=7)])) == [(None, at(7), None, True)]
 
 
+def test_a_row_that_came_and_went_in_one_transaction_was_never_there(histories: Histories) -> None:
+    came, went = event("c", 10, {"name": "brief"}, previous=5, at=7), event("d", 11, None, previous=5, at=7)
+    assert histories.of([came, went]) == []
+    again = event("c", 30, {"name": "kept"}, previous=25, at=9)
+    assert brief(histories.of([came, went, again])) == [("kept", FIRST, None, False)]
+    changed = event("u", 10, {"name": "there"}, previous=5, at=7)
+    assert brief(histories.of([changed, went])) == [("there", at(7), None, True)]
+
+
 def test_a_table_may_consist_of_its_key(histories: Histories) -> None:
     contract = CONTRACT.model_copy(update={"columns": CONTRACT.columns[:1]})
     changes = [
