@@ -22,12 +22,13 @@ WITH versions AS (
 )
 SELECT
   versions.order_id::BIGINT AS order_id, /* Identifier of the order */
-  versions.customer_id::BIGINT AS customer_id, /* The customer, key of customers */
+  versions.customer_id::BIGINT AS customer_id, /* The customer, key of customers; absent for guests */
   versions.status::TEXT AS order_status, /* pending, paid, shipped, delivered or cancelled */
   versions.currency::TEXT AS currency, /* Currency of the amounts, ISO 4217, upper case */
   versions.discount_amount::DECIMAL(12, 2) AS discount_amount, /* Discount on the whole order without tax, major units of the currency */
   versions.shipping_amount::DECIMAL(12, 2) AS shipping_amount, /* Shipping without tax, major units of the currency */
   versions.tax_amount::DECIMAL(12, 2) AS tax_amount, /* Tax on goods and shipping, major units of the currency */
+  versions.total_amount::DECIMAL(12, 2) AS total_amount, /* What the customer pays: goods less discount, with shipping and tax, major units of the currency */
   versions.shipping_address::TEXT AS shipping_address, /* Postal address of delivery */
   versions.ordered_at::TIMESTAMP AS ordered_at, /* When the order was placed, UTC */
   versions.updated_at::TIMESTAMP AS updated_at, /* When the application last changed the row, UTC */

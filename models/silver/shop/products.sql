@@ -25,6 +25,7 @@ SELECT
   versions.sku::TEXT AS sku, /* Stock keeping unit, as on the shelf */
   versions.name::TEXT AS product_name, /* Name in the shop */
   versions.category::TEXT AS category, /* Category in the shop */
+  versions.subcategory::TEXT AS subcategory, /* Category within the category */
   versions.price::DECIMAL(12, 2) AS price, /* List price of one piece without tax, major units of the currency */
   versions.cost::DECIMAL(12, 2) AS cost, /* Purchase price of one piece, major units of the currency */
   versions.currency::TEXT AS currency, /* Currency of price and cost, ISO 4217, upper case */
