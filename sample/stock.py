@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import numpy as np
+
 from sample.database import Row, Transaction
+from sample.draw import Ints
 from sample.schedule import Schedule, time_of
 
 PRODUCTS = 60
@@ -26,6 +29,12 @@ _CENT = Decimal("0.01")
 def shop_price(cents: int, currency: str) -> int:
     """The price in a currency, in its minor units, of a list price in cents."""
     return (cents * _CENTS_PER_EURO[CURRENCIES.index(currency)] + 50) // 100
+
+
+def shop_prices(cents: Ints, currencies: Ints) -> Ints:
+    """Like `shop_price`, of columns; currencies are indices into CURRENCIES."""
+    prices: Ints = (cents * np.array(_CENTS_PER_EURO)[currencies] + 50) // 100
+    return prices
 
 
 class Stock:
