@@ -71,9 +71,8 @@ def click_objects(options: SampleOptions, day: int) -> Iterator[SampleObject]:
     rng = generator(options.seed, day, Stream.CLICK_FILES)
     orders = [rng.permutation(len(part)) for part in sent]
     count = sum(map(len, sent))
-    bad = draw_bad_lines(
-        generator(options.seed, day, Stream.BROKEN_CLICKS), round(options.malformed * count), len(keys), CLICK_FORMS
-    )
+    rng = generator(options.seed, day, Stream.BROKEN_CLICKS)
+    bad = draw_bad_lines(rng, int(rng.binomial(count, options.malformed)), len(keys), CLICK_FORMS)
     groups = [np.array_split(order, len(keys)) for order in orders]
     for number, key in enumerate(keys):
         lines, tally = [], Tally()
