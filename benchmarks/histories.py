@@ -133,6 +133,7 @@ def _lines(numbers: Ints, chosen: Ints, keys: int) -> Iterator[bytes]:
             "sku": f"SKU-{key:07d}",
             "name": f"Thing {key}",
             "category": f"category {key % 20}",
+            "subcategory": f"subcategory {key % 100}",
             "price": f"{number % 9000 / 100:.2f}",
             "cost": f"{key % 5000 / 100:.2f}",
             "currency": "EUR",

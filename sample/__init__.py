@@ -12,7 +12,13 @@ are canceled at period end or at once, are sometimes reported late, and some ret
 line per period, two per change within a period, credits with the next invoice, and tax by country; they are open, then
 paid, void or uncollectible, and sometimes refunded.
 
-Invariants under all options: an invoice's `amount_due` is the sum of its lines' amounts and taxes; a paid invoice has
-an equal `amount_paid`, and never a larger refund; the versions of a subscription increase with `updated_at`; each
-version is sent once, except for the copies that `duplicates` requests.
+The shop has a database of its own (shop.py): customers (buyers.py) and guests order (orders.py) from a catalogue
+(stock.py), pay and receive parcels (fulfilment.py), and give some back (returns.py). Its visitors (visitors.py) click
+(steps.py: what; visits.py: when, from where; clicks.py: how it arrives).
+
+Invariants under all options: an order's total is the sum of its items, less discount, with shipping and tax; refunds of
+an item never exceed it; a purchase among the clicks is that of an order, at its time; an invoice's `amount_due` is the
+sum of its lines' amounts and taxes; a paid invoice has an equal `amount_paid`, and never a larger refund; the versions
+of a subscription increase with `updated_at`; each version is sent once, except for the copies that `duplicates`
+requests.
 """

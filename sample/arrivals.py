@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sample.days import event_count, folder
-from sample.draw import Floats, Ints, Stream, generator
+from sample.draw import Ints, Stream, generator
 from sample.events import Events, draw_events, event_lines
 from sample.objects import EVENTS, SampleObject, Tally, encode, object_key
 from sample.options import SampleOptions
-from sample.trouble import BAD_FORMS, chosen, malformed_line
+from sample.trouble import BAD_FORMS, chosen, draw_bad_lines, malformed_line
 
 # Share of the copies on the next date that correct the duration. A copy on the same date is exact, because which of the
 # two is newer would be random.
@@ -49,23 +49,6 @@ class _Copies:
         return tally
 
 
-@dataclass(frozen=True, slots=True)
-class _BadLines:
-    """Malformed lines, as columns: object number, form, and position as a share of the object."""
-
-    objects: Ints
-    forms: Ints
-    levels: Floats
-
-    def mixed(self, number: int, good: list[str]) -> list[str]:
-        """Mix an object's malformed lines into its valid lines."""
-        lines = list(good)
-        for index in np.flatnonzero(self.objects == number).tolist():
-            bad = malformed_line(good[0], int(self.forms[index]))
-            lines.insert(int(self.levels[index] * (len(lines) + 1)), bad)
-        return lines
-
-
 def event_keys(options: SampleOptions, day: int) -> list[str]:
     """The keys of one date's event objects, without generating them."""
     files = -(-event_count(options, day) // options.events_per_file)
@@ -76,7 +59,8 @@ def event_objects(options: SampleOptions, day: int) -> Iterator[SampleObject]:
     """The event objects of one date, with the events of that date and copies from the previous one."""
     keys, events = event_keys(options, day), draw_events(options, day)
     order = generator(options.seed, day, Stream.FILES).permutation(len(events))
-    copies, bad = _draw_copies(options, day, len(keys)), _draw_bad_lines(options, day, len(keys))
+    copies, wrong = _draw_copies(options, day, len(keys)), round(options.malformed * event_count(options, day))
+    bad = draw_bad_lines(generator(options.seed, day, Stream.MALFORMED), wrong, len(keys), BAD_FORMS)
     rng = generator(options.seed, day, Stream.OVERWRITES)
     overwritten = set(chosen(rng, np.arange(len(keys)), round(options.overwrites * len(keys))).tolist())
     is_plain = events.is_plain
@@ -93,8 +77,8 @@ def event_objects(options: SampleOptions, day: int) -> Iterator[SampleObject]:
             other = list(good)
             other[plain[1]] = event_lines(events, places[plain[1:2]], corrected=True)[0]
             del other[plain[0]]
-            revised = encode(options, bad.mixed(number, other))
-        yield SampleObject(EVENTS, key, encode(options, bad.mixed(number, good)), revised, tally)
+            revised = encode(options, bad.mixed(number, other, malformed_line))
+        yield SampleObject(EVENTS, key, encode(options, bad.mixed(number, good, malformed_line)), revised, tally)
 
 
 def _draw_copies(options: SampleOptions, day: int, files: int) -> list[_Copies]:
@@ -110,9 +94,3 @@ def _draw_copies(options: SampleOptions, day: int, files: int) -> list[_Copies]:
         wrong = (rng.random(len(places)) < corrected).astype(np.int64)
         parts.append(_Copies(events, places, objects, wrong, origin < options.first_day))
     return parts
-
-
-def _draw_bad_lines(options: SampleOptions, day: int, files: int) -> _BadLines:
-    rng = generator(options.seed, day, Stream.MALFORMED)
-    count = round(options.malformed * event_count(options, day))
-    return _BadLines(rng.integers(0, files, count), rng.integers(0, BAD_FORMS, count), rng.random(count))

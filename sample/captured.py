@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 
 from sample.database import as_json
 from sample.days import DAY_MS, folder
-from sample.draw import Stream, generator
+from sample.draw import Ints, Stream, generator
+from sample.money import cents
 from sample.objects import SHOP, SampleObject, Tally, encode, object_key
 from sample.options import SampleOptions
+from sample.orders import Placed
 from sample.shop import Shop, Written
 from sample.trouble import delays_ms
 from sample.users import HORIZON_DAYS
@@ -32,6 +35,33 @@ Arrivals = dict[tuple[int, str], list[tuple[str, Tally]]]
 """Arriving lines by date and bucket."""
 
 
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What visitors of the shop find on a date, and who they may be.
+
+    Attributes:
+        placed: the orders of the date.
+        customers: who has registered and not left.
+        products: numbers, and `prices` their list prices in cents.
+    """
+
+    placed: list[Placed]
+    customers: Ints
+    products: Ints
+    prices: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    arrivals: Arrivals
+    markets: dict[int, Market]
+
+
+def market(options: SampleOptions, day: int) -> Market | None:
+    """The market of a date; None before the shop opened, and long before the sample's first date."""
+    return _story(options).markets.get(day) if options.orders else None
+
+
 def shop_days(options: SampleOptions) -> range:
     """The dates on which the shop's connector writes."""
     return range(Shop(options).first_day, options.last_day + 1) if options.orders else range(0)
@@ -39,14 +69,14 @@ def shop_days(options: SampleOptions) -> range:
 
 def shop_keys(options: SampleOptions, day: int, bucket: str) -> list[str]:
     """The keys of a feed's objects of one date."""
-    files = -(-len(_arrivals(options).get((day, bucket), ())) // PER_FILE)
+    files = -(-len(_story(options).arrivals.get((day, bucket), ())) // PER_FILE)
     place = f"{folder(day)}/{bucket.removeprefix('raw-shop-')}"
     return [object_key(options, place, number, 3) for number in range(files)]
 
 
 def shop_objects(options: SampleOptions, day: int, bucket: str) -> Iterator[SampleObject]:
     """The objects of one date."""
-    lines = _arrivals(options).get((day, bucket), [])
+    lines = _story(options).arrivals.get((day, bucket), [])
     for number, key in enumerate(shop_keys(options, day, bucket)):
         part = lines[number * PER_FILE : (number + 1) * PER_FILE]
         tally = sum((counts for _, counts in part), Tally())
@@ -54,13 +84,20 @@ def shop_objects(options: SampleOptions, day: int, bucket: str) -> Iterator[Samp
 
 
 @lru_cache(maxsize=2)
-def _arrivals(options: SampleOptions) -> Arrivals:
-    found: Arrivals = defaultdict(list)
-    for written in Shop(options).days():
+def _story(options: SampleOptions) -> _Story:
+    arrivals: Arrivals = defaultdict(list)
+    markets = {}
+    shop = Shop(options)
+    for day, written in enumerate(shop.days(), shop.first_day):
         by_partition = sorted(written, key=_partition)  # stable: in order within a partition
         if by_partition:
-            _arrive(options, by_partition, found)
-    return dict(found)
+            _arrive(options, by_partition, arrivals)
+        placed, rows = shop.placed(day), shop.database.rows
+        if day > options.first_day - HORIZON_DAYS:
+            customers, products = (np.array([key for (key,) in rows[name]]) for name in ("customers", "products"))
+            prices = np.array([cents(row["price"]) for row in rows["products"].values()])
+            markets[day] = Market(placed, *(column.astype(np.int64) for column in (customers, products, prices)))
+    return _Story(dict(arrivals), markets)
 
 
 def _partition(written: Written) -> int:

@@ -23,14 +23,19 @@ _HOURS = cumulative(HOURS)
 
 
 def event_count(options: SampleOptions, day: int) -> int:
-    """The number of events that arrive on a date: the share of its weekday plus a random swing.
+    """The number of events that arrive on a date."""
+    return count_of(options, day, options.events_per_day)
+
+
+def count_of(options: SampleOptions, day: int, per_day: float) -> int:
+    """The number of things on a date of which an average one has `per_day`: its weekday's share plus a random swing.
 
     The swing is the difference of two consecutive random numbers, so it cancels over a range of dates: the total
-    differs from `options.events` by less than one day's events, however long the range. A date has at least one event.
+    differs from the expected one by less than one day's, however long the range. A date has at least one.
     """
     swing = _level(options.seed, day) - _level(options.seed, day - 1)
     weekday = (day - 1) % 7  # ordinal 1 was a Monday
-    return max(1, round(options.events_per_day * (float(_WEEKDAYS[weekday]) + _SWING * swing)))
+    return max(1, round(per_day * (float(_WEEKDAYS[weekday]) + _SWING * swing)))
 
 
 def _level(seed: int, day: int) -> float:
@@ -45,6 +50,11 @@ def midnight(day: int) -> int:
 def date_of(moment: int) -> int:
     """The date of milliseconds since 1970 UTC."""
     return moment // DAY_MS + _EPOCH
+
+
+def dates_of(moments: Ints) -> Ints:
+    """Like `date_of`, of a column."""
+    return moments // DAY_MS + _EPOCH
 
 
 def months_after(moment: int, months: int) -> int:

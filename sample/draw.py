@@ -40,6 +40,12 @@ class Stream(enum.IntEnum):
     CHANGE_FILES = 18
     SHOP = 19
     SHOP_FILES = 20
+    VISITORS = 21
+    CUSTOMER_VISITORS = 22
+    VISITS = 23
+    CLICKS = 24
+    CLICK_FILES = 25
+    BROKEN_CLICKS = 26
 
 
 def generator(seed: int, day: int, stream: Stream, *more: int) -> np.random.Generator:

@@ -10,7 +10,8 @@ from sample.arrivals import event_keys, event_objects
 from sample.captured import shop_days, shop_keys, shop_objects
 from sample.catalog import activity_keys, activity_objects
 from sample.changes import change_days, change_keys, change_objects, change_years
-from sample.objects import ACTIVITIES, EVENTS, REVENUE, SHOP, USERS, SampleObject
+from sample.clicks import click_keys, click_objects
+from sample.objects import ACTIVITIES, CLICKS, EVENTS, REVENUE, SHOP, USERS, SampleObject
 from sample.options import SampleOptions
 from sample.users import HORIZON_DAYS, user_keys, user_objects
 
@@ -31,7 +32,7 @@ class Batch:
 
 
 def batches(options: SampleOptions) -> Iterator[Batch]:
-    """The catalogue, the users by date, the events by date, accounts, subscriptions and invoices, then the shop.
+    """The catalogue, the users by date, the events by date, accounts, subscriptions and invoices, the shop, its clicks.
 
     Users start before the first date, with those who still play on it. Accounts start the year before it, ordered by
     year of sign-up and date.
@@ -51,6 +52,8 @@ def batches(options: SampleOptions) -> Iterator[Batch]:
         for bucket in SHOP:
             if keys := shop_keys(options, day, bucket):
                 yield Batch(bucket, keys, partial(shop_objects, options, day, bucket))
+    for day in range(options.first_day, options.last_day + 1) if options.orders else ():
+        yield Batch(CLICKS, click_keys(options, day), partial(click_objects, options, day))
 
 
 def generate(options: SampleOptions) -> Iterator[SampleObject]:

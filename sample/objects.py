@@ -9,8 +9,12 @@ from sample.options import SampleOptions
 
 EVENTS, USERS, ACTIVITIES = "raw-events", "raw-users", "raw-activities"
 ACCOUNTS, SUBSCRIPTIONS, INVOICES = REVENUE = "raw-accounts", "raw-subscriptions", "raw-invoices"
-SHOP = tuple(f"raw-shop-{table}" for table in ("customers", "products", "orders", "order-items"))
-BUCKETS = (EVENTS, USERS, ACTIVITIES, *REVENUE, *SHOP)
+SHOP = tuple(
+    f"raw-shop-{table}"
+    for table in ("customers", "products", "orders", "order-items", "payments", "shipments", "refunds")
+)
+CLICKS = "raw-shop-clickstream"
+BUCKETS = (EVENTS, USERS, ACTIVITIES, *REVENUE, *SHOP, CLICKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,10 @@ class Tally:
         accounts: versions of accounts sent for the first time; likewise `subscriptions` and `invoices`.
         changes: changes of the shop's rows, and rows of its snapshots, sent for the first time.
         tombstones: records of the shop that follow a deletion, without a value.
-        delayed: versions and changes in these feeds that arrive days after the change.
-        extended: versions and changes in these feeds with fields that no contract names.
-        repeated: further lines of these feeds that repeat a version or a change, including the amended ones.
+        clicks: clicks of the shop's visitors, sent for the first time.
+        delayed: versions, changes and clicks in these feeds that arrive days after they happened.
+        extended: versions, changes and clicks in these feeds with fields that no contract names.
+        repeated: further lines of these feeds that repeat a version, a change or a click, including the amended ones.
         amended: repeated versions with other content and a time half a second later.
         broken: further lines of these feeds that cannot be read.
     """
@@ -49,6 +54,7 @@ class Tally:
     invoices: int = 0
     changes: int = 0
     tombstones: int = 0
+    clicks: int = 0
     delayed: int = 0
     extended: int = 0
     repeated: int = 0

@@ -17,15 +17,16 @@ class SampleOptions:
 
     The objects of a date depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates; those of
     accounts, subscriptions and invoices also on `accounts` and the shares, those of the shop on `orders / days`, its
-    shares and the year of the first date; never on `end`. Object names depend only on `seed` and `compress`: to add
-    data of another size to a lake, use another seed.
+    shares and the year of the first date, its clicks also on `sessions_per_order`; never on `end`. Object names depend
+    only on `seed` and `compress`: to add data of another size to a lake, use another seed.
 
     Args:
         end: the last date, UTC. Events of dates in the future are future-dated when they are ingested.
         events: approximate number of events over all days.
         days: number of dates, the last being `end`.
         seed: each seed gives another population, under other keys.
-        events_per_file: maximum number of events per object; the events of a date are spread evenly.
+        events_per_file: maximum number of events per object; the events of a date are spread evenly. The clicks of a
+            date are spread over as many objects as its expected clicks need.
         compress: gzip every object.
         late: share of events that arrive 1 to 28 days after they occurred.
         duplicates: copies per event, half of them on the next date; half of those correct the duration.
@@ -44,14 +45,15 @@ class SampleOptions:
         churn: share of subscriptions whose cancellation is requested, per month.
         comebacks: share of churned customers who return.
         orders: approximate number of orders in the shop, over all days; 0 for no shop. It is open from 1 January of
-            the year of the first date.
+            the year of the first date; its clicks begin on the first date.
+        sessions_per_order: sessions of the shop's visitors, those of bots included, on average of four clicks.
         resnapshots: share of days on which the shop's connector loses its place: the changes of three hours are never
             streamed, then it reads all rows again.
         reloads: share of days on which the shop's catalogue is truncated and reloaded.
 
-    For accounts, subscriptions, invoices and the shop's changes, `late` is the share that arrives 1 to 28 days later,
-    and `duplicates` the share that is sent again, half of it on the next date; half of these are amended, but none of
-    the shop's. `malformed` and `unknown_fields` are as for events; the other rates apply only to events.
+    For accounts, subscriptions, invoices and the shop's changes and clicks, `late` is the share that arrives 1 to 28
+    days later, and `duplicates` the share that is sent again, half of it on the next date; half of these are amended,
+    but none of the shop's. `malformed` and `unknown_fields` are as for events; the other rates apply only to events.
 
     An event has at most one of late, unknown_fields, future and unknown_users, and only events with none of them are
     copied or overwritten. Rates that exceed the number of events together are met as far as possible.
@@ -83,6 +85,7 @@ class SampleOptions:
     churn: float = 0.05
     comebacks: float = 0.3
     orders: int = 0
+    sessions_per_order: float = 12.0
     resnapshots: float = 0.0
     reloads: float = 0.0
 
@@ -100,6 +103,8 @@ class SampleOptions:
                 raise ValueError(f"{name} is {value}; expected a whole number from {lowest} to {highest}")
         if not _EARLIEST.toordinal() <= self.first_day <= self.last_day <= _LATEST.toordinal():
             raise ValueError(f"{self.days} days up to {self.end}; expected all of them from {_EARLIEST} to {_LATEST}")
+        if not 1 <= self.sessions_per_order <= 10**6:
+            raise ValueError(f"sessions_per_order is {self.sessions_per_order}; expected a number from 1 to {10**6}")
         for name in (*RATES, *SHARES, *SHOP_SHARES):
             value = getattr(self, name)
             if not 0 <= value <= 1:
@@ -109,6 +114,11 @@ class SampleOptions:
     def events_per_day(self) -> float:
         """Number of events on an average date."""
         return self.events / self.days
+
+    @property
+    def sessions_per_day(self) -> float:
+        """Number of sessions in the shop on an average date."""
+        return self.sessions_per_order * self.orders / self.days
 
     @property
     def first_day(self) -> int:

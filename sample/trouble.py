@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from sample.days import DAY_MS, event_count
-from sample.draw import Bools, Bytes, Ints, Stream, generator, uuid_texts, uuids
+from sample.draw import Bools, Bytes, Floats, Ints, Stream, generator, uuid_texts, uuids
 from sample.options import SampleOptions
 
 # A wrong clock is a century ahead, so that it is in the future whenever the sample is written.
@@ -73,6 +74,28 @@ def late_accounts(options: SampleOptions, day: int) -> list[str]:
     return uuid_texts(found[: round(_KNOWN_LATER * len(found))])
 
 
+@dataclass(frozen=True, slots=True)
+class BadLines:
+    """Lines that cannot be read, as columns: object number, form, and position as a share of the object."""
+
+    objects: Ints
+    forms: Ints
+    levels: Floats
+
+    def mixed(self, number: int, good: list[str], broken: Callable[[str, int], str]) -> list[str]:
+        """Mix an object's bad lines into its valid lines, of which the first one is broken."""
+        lines = list(good)
+        for index in np.flatnonzero(self.objects == number).tolist():
+            bad = broken(good[0], int(self.forms[index]))
+            lines.insert(int(self.levels[index] * (len(lines) + 1)), bad)
+        return lines
+
+
+def draw_bad_lines(rng: np.random.Generator, count: int, files: int, forms: int) -> BadLines:
+    """Draw `count` bad lines of a date's objects."""
+    return BadLines(rng.integers(0, files, count), rng.integers(0, forms, count), rng.random(count))
+
+
 def malformed_line(line: str, form: int) -> str:
     """Break a valid event line in one of BAD_FORMS ways. A lone surrogate represents an invalid byte."""
     return _BREAKS[form](line)
@@ -91,6 +114,22 @@ _BREAKS: tuple[Callable[[str], str], ...] = (
     lambda line: line.replace('"user_id"', '"user_id": "somebody", "user_id"'),
 )
 BAD_FORMS = len(_BREAKS)
+
+
+def broken_click(line: str, form: int) -> str:
+    """Break a valid line of a click in one of CLICK_FORMS ways."""
+    return _CLICK_BREAKS[form](line)
+
+
+_CLICK_BREAKS: tuple[Callable[[str], str], ...] = (
+    *_BREAKS[:4],
+    *_BREAKS[5:7],
+    lambda line: line.replace('"visitor_id"', '"visitor"'),
+    lambda line: re.sub('"event_type": "[^"]*"', '"event_type": "teleport"', line),
+    lambda line: line.replace('"quantity": ', '"quantity": "several", "was": '),
+    lambda line: line.replace('"page": "', '"page": "\udcff'),
+)
+CLICK_FORMS = len(_CLICK_BREAKS)
 
 
 def broken_change(line: str, form: int) -> str:

@@ -33,8 +33,8 @@ CREATE TABLE customers (
 ALTER TABLE customers ALTER note SET STORAGE EXTERNAL, ALTER interests SET STORAGE EXTERNAL;
 CREATE TABLE orders (
   order_id bigint PRIMARY KEY, customer_id integer, status text, currency char(3), discount_amount numeric(12, 2),
-  shipping_amount numeric(12, 2), tax_amount numeric(12, 2), shipping_address text, ordered_at timestamptz,
-  updated_at timestamp
+  shipping_amount numeric(12, 2), tax_amount numeric(12, 2), total_amount numeric(12, 2) NOT NULL,
+  shipping_address text, ordered_at timestamptz, updated_at timestamp
 );
 CREATE TABLE order_items (
   order_id bigint, line_number smallint, product_id integer, quantity integer, unit_price numeric(12, 2),
@@ -164,8 +164,8 @@ class Shop:
         self.run(
             f"INSERT INTO customers (customer_id, name) SELECT number, '{text}' FROM {numbers} "
             "ON CONFLICT (customer_id) DO UPDATE SET name = excluded.name",
-            f"INSERT INTO orders (order_id, status) SELECT number, '{text}' FROM {numbers} "
-            "ON CONFLICT (order_id) DO UPDATE SET status = excluded.status",
+            f"INSERT INTO orders (order_id, total_amount, shipping_address) SELECT number, 0, '{text}' FROM {numbers} "
+            "ON CONFLICT (order_id) DO UPDATE SET shipping_address = excluded.shipping_address",
             f"INSERT INTO order_items (order_id, line_number, quantity) SELECT number, 1, {self._marked} "
             f"FROM {numbers} ON CONFLICT (order_id, line_number) DO UPDATE SET quantity = excluded.quantity",
         )
@@ -324,9 +324,9 @@ class Session:
         number = self._shop.number()
         self._do(
             "INSERT INTO orders (order_id, customer_id, status, currency, discount_amount, shipping_amount, "
-            "tax_amount, shipping_address, ordered_at, updated_at) VALUES (%s, %s, 'pending', 'EUR', %s, %s, NULL, %s, "
-            "clock_timestamp(), clock_timestamp())",
-            number, self._some(), self._amount(), self._amount(), f"{number} Main Street",
+            "tax_amount, total_amount, shipping_address, ordered_at, updated_at) VALUES (%s, %s, 'pending', 'EUR', %s, "
+            "%s, NULL, %s, %s, clock_timestamp(), clock_timestamp())",
+            number, self._some(), self._amount(), self._amount(), self._total(), f"{number} Main Street",
         )  # fmt: skip
         self._do(
             "INSERT INTO order_items SELECT %s, line, %s, 1 + line, %s FROM generate_series(1, %s) AS line",
@@ -349,9 +349,10 @@ class Session:
     def pay(self) -> None:
         self._on(
             "orders",
-            "UPDATE {} SET status = %s, tax_amount = %s WHERE {}",
+            "UPDATE {} SET status = %s, tax_amount = %s, total_amount = %s WHERE {}",
             self._dice.choice(["paid", "shipped"]),
             self._amount(),
+            self._total(),
         )
 
     def count(self) -> None:
@@ -407,6 +408,10 @@ class Session:
 
     def _amount(self) -> str:
         return f"{self._dice.randrange(-100, 10**6)}.{self._dice.randrange(100):02d}"
+
+    def _total(self) -> str:
+        """An amount that the contract accepts."""
+        return f"{self._dice.randrange(100_000)}.{self._dice.randrange(100):02d}"
 
     def _quantity(self) -> int:
         return self._dice.randrange(1, self._shop.most)

@@ -58,6 +58,9 @@ _RATE = click.FloatRange(0, 1)
 @click.option("--comebacks", default=0.3, show_default=True, type=_RATE, help="Share of churned customers who return.")
 @click.option("--orders", default=0, show_default=True, type=click.IntRange(min=0), help="Orders in the shop.")
 @click.option(
+    "--sessions-per-order", default=12.0, show_default=True, type=click.FloatRange(1, 10**6), help="Visits of the shop."
+)
+@click.option(
     "--resnapshots", default=0.0, type=_RATE, help="Share of days on which the shop's capture restarts from a snapshot."
 )
 @click.option("--reloads", default=0.0, type=_RATE, help="Share of days on which the shop truncates its catalogue.")

@@ -30,7 +30,7 @@ PLANNED = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
 LATE = "2026-02-10"
 DOUBLED = "INSERT INTO {table} SELECT * FROM {table} WHERE {key} = '{value}' LIMIT 1"
 MONTH = "month_date = '2026-02-01'"
-SHOP = ("silver.customers", "silver.products", "silver.orders")
+SHOP = tuple(f"silver.{table.name}" for table in TABLES if len(table.key) == 1)
 KEYED = ("silver.users", "silver.activities", "silver.accounts", "silver.subscription_changes", "silver.subscriptions")
 INVOICES = ("silver.invoices", "silver.invoice_lines", "silver.invoice_refunds", "gold.fct_invoices")
 BALANCES = ("gold.dim_account", "gold.fct_subscription_lifecycle", "gold.fct_mrr_monthly", "gold.fct_mrr_movements")
@@ -74,8 +74,8 @@ FAULTS = [
 ]
 CHANGED = {"user_id": "u1", "activity_id": "a1", "account_id": "a1", "subscription_id": "s1", "invoice_id": "i1"}
 UNCHANGED = {"user_id": "u2", "activity_id": "a2", "account_id": "a2", "subscription_id": "s2", "invoice_id": "i2"}
-CHANGED |= dict.fromkeys(("customer_id", "product_id", "order_id"), "1")
-UNCHANGED |= dict.fromkeys(("customer_id", "product_id", "order_id"), "2")
+CHANGED |= dict.fromkeys((column for table in TABLES for column in table.key), "1")
+UNCHANGED |= dict.fromkeys((column for table in TABLES for column in table.key), "2")
 # standalone audit: a fault in the rows of the late date
 DATED = {
     "assert_engagement_grain_is_unique": "INSERT INTO {0} SELECT * FROM {0} WHERE date = '{1}' LIMIT 1",
@@ -126,9 +126,22 @@ def write(shop: Database, numbers: Iterable[int], at: dt.datetime) -> None:
         for table in TABLES:
             key = (number, 1) if len(table.key) > 1 else (number,)
             row = dict(zip(table.key, key, strict=True)) | dict.fromkeys(table.stored_apart)
-            changed = {"orders": {"status": f"{at}"}, "order_items": {"quantity": at.day}}
-            shop.write(transaction, table.name, key, row | changed.get(table.name, {"name": f"{at}"}))
+            shop.write(transaction, table.name, key, row | written(table.name, at))
     shop.commit(transaction, at)
+
+
+def written(table: str, at: dt.datetime) -> dict[str, object]:
+    """What differs between two versions of a row."""
+    match table:
+        case "orders":
+            return {"shipping_address": f"{at}", "total_amount": "1.00"}
+        case "order_items" | "refunds":
+            return {"quantity": at.day}
+        case "payments":
+            return {"method": f"{at}"}
+        case "shipments":
+            return {"carrier": f"{at}"}
+    return {"name": f"{at}"}
 
 
 def land(home: Home, shop: Database, name: str) -> None:

@@ -96,7 +96,8 @@ class Captured:
         """Wait until everything that has been committed is in the topics."""
         read = {table: len(records) for table, records in self._connect.read().items()}
         mark = self._shop.mark()
-        shown = {"customers": ("name", mark), "orders": ("status", mark), "order_items": ("quantity", int(mark[5:]))}
+        shown: dict[str, tuple[str, object]] = {"customers": ("name", mark), "orders": ("shipping_address", mark)}
+        shown["order_items"] = "quantity", int(mark[5:])
         left = {(table, number) for table in KEYS for number in MARKS}
 
         def is_there() -> bool:

@@ -28,3 +28,14 @@ WHERE
   events.event_date BETWEEN @start_date AND @end_date
 GROUP BY
   events.event_date
+UNION ALL
+SELECT
+  'clickstream'::TEXT AS feed,
+  clickstream.event_date::DATE AS date,
+  COUNT(clickstream.event_id)::BIGINT AS row_count,
+  COUNT(DISTINCT clickstream.event_id)::BIGINT AS key_count
+FROM bronze.clickstream AS clickstream
+WHERE
+  clickstream.event_date BETWEEN @start_date AND @end_date
+GROUP BY
+  clickstream.event_date
