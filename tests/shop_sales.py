@@ -121,21 +121,15 @@ def utc(moment: dt.datetime) -> dt.datetime:
 def periods(database: Database, table: str, key: Key, created_at: str | None = None) -> list[Period]:
     """The versions of a row, deleted ones included, from when it was created if it says so."""
     found: list[Period] = []
-    for version in database.history.get((table, key), []):
-        at = utc(version.at)
-        if found and found[-1].valid_from == at:  # of several changes at one time the last one counts
-            found.pop()
+    states = {utc(version.at): version.row for version in database.history.get((table, key), [])}
+    for at, row in states.items():  # of several changes at one time the last one counts
         if found:
             found[-1] = found[-1]._replace(valid_to=at)
-        if version.row is None:
-            if found and not found[-1].is_deleted:
-                found.append(Period(found[-1].row, at, None, is_deleted=True))
-            continue
-        if not found:
-            created = utc(version.row[created_at]) if created_at else ALWAYS
-            found.append(Period(version.row, min(created, at), None, is_deleted=False))
-        else:
-            found.append(Period(version.row, at, None, is_deleted=False))
+        if row is not None:
+            created = utc(row[created_at]) if created_at else ALWAYS
+            found.append(Period(row, at if found else min(created, at), None, is_deleted=False))
+        elif found and not found[-1].is_deleted:
+            found.append(Period(found[-1].row, at, None, is_deleted=True))
     return found
 
 

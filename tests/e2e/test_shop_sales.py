@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import os
 import random
 from collections.abc import Callable, Sequence
@@ -18,9 +19,9 @@ from pipeline.cycle.cycle import run_cycle
 from pipeline.lake import Lake
 from sample.database import Row, as_json
 from tests.home import Home, copy_home, copy_project, keep_sales, template, use_project
-from tests.random_shop import TABLES, RandomShop
+from tests.random_shop import LAST, TABLES, RandomShop
 from tests.revenue import Rates
-from tests.shop_sales import FIRST_MEASURE, Sales
+from tests.shop_sales import FIRST_MEASURE, Sales, periods
 
 ZONE = "Europe/Berlin"
 SALES = """
@@ -143,6 +144,58 @@ def test_models_and_plain_python_agree(number: int, home: Home, record_property:
     assert computed_by_key(home) == 2
     record_property("sales", len(expected.sales))
     assert len(expected.sales) > 40
+
+
+def computed_orders(home: Home, table: str) -> set[int]:
+    """Orders that the last change of a table computed, whether or not their rows differ."""
+    with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
+        ((log,),) = warehouse.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'lakemesh' AND table_name LIKE ?",
+            [f"gold__{table}__%"],
+        ).fetchall()
+        query = f"SELECT order_id FROM lakemesh.{log} QUALIFY _sequence = MAX(_sequence) OVER ()"
+        return {number for (number,) in warehouse.execute(query).fetchall()}
+
+
+def test_a_changed_product_or_customer_computes_only_its_orders(home: Home) -> None:
+    shop = RandomShop(1, RATES, DIGITS, ZONE)
+    database, at = shop.database, LAST + dt.timedelta(days=1)
+    put(home, "all", database.records)
+    assert run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None).errors == []
+
+    def change(table: str, key: tuple[int, ...], **changed: Any) -> None:
+        nonlocal at
+        at += dt.timedelta(seconds=1)
+        written = len(database.records)
+        transaction = database.begin()
+        database.write(transaction, table, key, database.rows[table][key] | changed)
+        database.commit(transaction, at)
+        put(home, f"{table}-{at:%S}", database.records[written:])
+        assert run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None).errors == []
+
+    # WHEN a product changes THEN its orders are computed, removed items of it included, and no others
+    product = next(iter(database.rows["products"]))
+    change("products", product, category="other", cost=Decimal(1))
+    keys = [key for table, key in database.history if table == "order_items"]
+    rows = {key: [period.row for period in periods(database, "order_items", key)] for key in keys}
+    orders = {key[0] for key, held in rows.items() if any(row["product_id"] == product[0] for row in held)}
+    assert 0 < len(orders) < len(database.rows["orders"])
+    assert computed_orders(home, "fct_sales") == orders
+
+    # WHEN an item gets another product THEN its order changed itself, whatever led to it before
+    (order, line), item = next((key, row) for key, row in database.rows["order_items"].items() if key[0] not in orders)
+    change("order_items", (order, line), product_id=product[0])
+    assert computed_orders(home, "fct_sales") == {order}
+    change("order_items", (order, line), product_id=item["product_id"])
+
+    # WHEN a customer changes THEN the customer's orders are computed in both facts
+    customers = {row["customer_id"] for row in database.rows["orders"].values()}
+    (customer,) = next(key for key in database.rows["customers"] if key[0] in customers)
+    change("customers", (customer,), country_code="NL")
+    orders = {key[0] for key, row in database.rows["orders"].items() if row["customer_id"] == customer}
+    assert computed_orders(home, "fct_sales") == orders == computed_orders(home, "fct_orders")
+    must_agree(home, Sales(database, RATES, DIGITS, ZONE))
+    assert computed_by_key(home) == 5
 
 
 def test_together_shops_have_every_trouble() -> None:
