@@ -77,38 +77,39 @@ def allocated(
     of_line = "lines.order_id AS order_id, lines.line_number AS line_number"
     passed = "lines.unit AS unit, lines.factor AS factor, lines.amount AS amount, lines.total AS total"
     of_order = "OVER (PARTITION BY lines.order_id)"
+    of = amount.name  # Spark gets nested CTEs beside others, where each needs a name of its own
     query = f"""
-        WITH whole AS (
+        WITH {of}_whole AS (
           SELECT {of_line}, {unit} AS unit, {factor} AS factor,
             CAST(ROUND(lines.{amount.name} * {scale}) AS BIGINT) AS amount,
             CAST(ROUND(lines.{weight.name} * {scale}) AS BIGINT) AS weight
           FROM {lines.name} AS lines
-        ), weighed AS (
+        ), {of}_weighed AS (
           SELECT {of_line}, lines.unit AS unit, lines.factor AS factor, lines.amount AS amount, lines.weight AS weight,
             CAST(SUM(lines.weight) {of_order} AS BIGINT) AS total
-          FROM whole AS lines
-        ), shares AS (
+          FROM {of}_whole AS lines
+        ), {of}_shares AS (
           SELECT {of_line}, {passed},
             CASE WHEN lines.total < 0 THEN -1 ELSE 1 END * lines.amount * lines.weight AS numerator,
             CASE WHEN lines.total = 0 THEN 1 ELSE ABS(lines.total) * lines.unit END AS denominator
-          FROM weighed AS lines
-        ), rounded AS (
+          FROM {of}_weighed AS lines
+        ), {of}_rounded AS (
           SELECT {of_line}, {passed}, lines.numerator AS numerator, lines.denominator AS denominator,
             lines.unit * CASE WHEN lines.numerator >= 0 THEN lines.numerator // lines.denominator
               ELSE -((lines.denominator - 1 - lines.numerator) // lines.denominator) END AS part
-          FROM shares AS lines
-        ), ranked AS (
+          FROM {of}_shares AS lines
+        ), {of}_ranked AS (
           SELECT {of_line}, {passed}, lines.part AS part,
             lines.amount - CAST(SUM(lines.part) {of_order} AS BIGINT) AS missing,
             ROW_NUMBER() OVER (PARTITION BY lines.order_id ORDER BY CASE WHEN lines.total = 0 THEN 0 ELSE
               lines.numerator - lines.part // lines.unit * lines.denominator END DESC, lines.line_number) - 1 AS place
-          FROM rounded AS lines
+          FROM {of}_rounded AS lines
         )
         SELECT {of_line}, CAST((CASE
             WHEN lines.total = 0 AND lines.place = 0 THEN lines.amount
             WHEN lines.total = 0 THEN 0
             ELSE lines.part + LEAST(lines.unit, GREATEST(lines.missing - lines.place * lines.unit, 0))
           END * lines.factor) AS DECIMAL(28, 0)) * CAST(0.0001 AS DECIMAL(5, 4)) AS amount
-        FROM ranked AS lines
+        FROM {of}_ranked AS lines
     """
     return exp.maybe_parse(query, dialect="duckdb")
