@@ -9,7 +9,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses mutants fuzz kills connector spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -120,6 +120,9 @@ mutants: setup ## every small fault in the models, which their unit tests must n
 
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
 	BUSINESSES=$${BUSINESSES:-20} pytest -q tests/e2e/test_revenue_parity.py
+
+shops: setup ## 20 random shops: sales by the models equal plain Python (20 minutes)
+	SHOPS=$${SHOPS:-20} pytest -q tests/e2e/test_shop_sales.py
 
 fuzz: setup ## 10,000 random objects compared with an independent count of their records (30 minutes)
 	python -m tests.fuzz --objects 10000

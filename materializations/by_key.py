@@ -56,7 +56,7 @@ class ByKey(CustomMaterialization):  # type: ignore[misc]  # SQLMesh publishes n
                 Log(cursor, table).drop()
             snapshot = kwargs["snapshot"]
             sources = Sources(cursor, Store(options.lake_uri, options), contracts()).of(
-                snapshot, kwargs["snapshots"], kwargs["deployability_index"], query_or_df, declared.key
+                snapshot, kwargs["snapshots"], kwargs["deployability_index"], query_or_df, declared
             )
             columns = list(model.columns_to_types_or_raise)
             interval = (to_timestamp(kwargs["start"]), to_timestamp(kwargs["end"]))

@@ -125,6 +125,31 @@ def keep_domain(folder: Path, domain: str) -> None:
             path.unlink()
 
 
+def keep_histories(folder: Path) -> None:
+    """Remove all models but the shop's histories from a copy: neither sales nor what they need of other domains."""
+    keep_domain(folder, "shop")
+    shutil.rmtree(folder / "models/gold/shop")
+    for path in (folder / "models/silver/shop").glob("*_orders.sql"):
+        path.unlink()
+    for path in (folder / "audits").glob("*.sql"):
+        if "standalone TRUE" in path.read_text():
+            path.unlink()
+
+
+SALES = ("seeds/currencies", "seeds/exchange_rates", "silver/revenue/exchange_rates")
+"""Models of other domains that the shop's sales read."""
+
+
+def keep_sales(folder: Path) -> None:
+    """Remove all models but those of the shop and of the rates that its sales need from a copy."""
+    kept = {name: (folder / f"models/{name}.sql").read_text() for name in SALES}
+    keep_domain(folder, "shop")
+    for name, text in kept.items():
+        path = folder / f"models/{name}.sql"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
 def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Use this project for all further plans, runs and cycles of this process and of tests/worker.py."""
     patch.setattr("tests.home.PROJECT", folder)

@@ -153,7 +153,7 @@ def suspects(
         if values and files:
             query = (
                 f"SELECT DISTINCT _source_file FROM ({bronze_query(contract, lake.uri, files)}) AS bronze "
-                f"WHERE bronze.{identifier(key)} IN (SELECT UNNEST(?))"
+                f"WHERE bronze.{identifier(key)}::TEXT IN (SELECT UNNEST(?))"
             )
             by_key |= {name for (name,) in reader.execute(query, [values]).fetchall()}
         if contract.kind is Kind.EVENT and days:

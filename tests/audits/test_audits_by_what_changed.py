@@ -30,14 +30,18 @@ PLANNED = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
 LATE = "2026-02-10"
 DOUBLED = "INSERT INTO {table} SELECT * FROM {table} WHERE {key} = '{value}' LIMIT 1"
 MONTH = "month_date = '2026-02-01'"
-SHOP = tuple(f"silver.{table.name}" for table in TABLES if len(table.key) == 1)
+SHOP = (
+    *("silver.customers", "silver.products", "silver.orders", "silver.refunds", "silver.payments", "silver.shipments"),
+    *("gold.dim_customer", "gold.dim_product"),
+)
+SALES = ("silver.order_items", "silver.current_orders", "silver.first_orders", "gold.fct_sales", "gold.fct_orders")
 KEYED = ("silver.users", "silver.activities", "silver.accounts", "silver.subscription_changes", "silver.subscriptions")
 INVOICES = ("silver.invoices", "silver.invoice_lines", "silver.invoice_refunds", "gold.fct_invoices")
 BALANCES = ("gold.dim_account", "gold.fct_subscription_lifecycle", "gold.fct_mrr_monthly", "gold.fct_mrr_movements")
 # model, audit, a fault in the rows of a key
 FAULTS = [
     *((model, "grain_is_unique", DOUBLED) for model in (*KEYED, *INVOICES, "gold.fct_revenue_recognition", *BALANCES)),
-    *((model, "grain_is_unique", DOUBLED) for model in (*SHOP, "silver.order_items")),
+    *((model, "grain_is_unique", DOUBLED) for model in (*SHOP, *SALES)),
     *(
         (
             model,
@@ -71,11 +75,34 @@ FAULTS = [
         "movements_explain_balances",
         "UPDATE {table} SET amount = amount + 1 WHERE {key} = '{value}'",
     ),
+    (
+        "gold.fct_sales",
+        "sales_add_up_to_orders",
+        "UPDATE {table} SET tax_amount = tax_amount + 1 WHERE {key} = '{value}' AND event_type = 'sale'",
+    ),
+    ("gold.fct_sales", "items_are_sold", "DELETE FROM {table} WHERE {key} = '{value}'"),
+    (
+        "gold.fct_sales",
+        "refunds_are_of_what_was_sold",
+        "UPDATE {table} SET quantity = quantity - 100 WHERE {key} = '{value}' AND event_type = 'refund'",
+    ),
+    (
+        "gold.fct_sales",
+        "refunds_are_of_what_was_sold",
+        "UPDATE {table} SET net_amount = net_amount - 100 WHERE {key} = '{value}' AND event_type = 'refund'",
+    ),
+    ("gold.fct_sales", "refunds_are_of_what_was_sold", "DELETE FROM {table} WHERE {key} = '{value}'"),
+    (
+        "gold.fct_sales",
+        "cancellations_leave_nothing",
+        "UPDATE {table} SET event_type = 'cancellation' WHERE {key} = '{value}' AND event_type = 'refund'",
+    ),
 ]
 CHANGED = {"user_id": "u1", "activity_id": "a1", "account_id": "a1", "subscription_id": "s1", "invoice_id": "i1"}
 UNCHANGED = {"user_id": "u2", "activity_id": "a2", "account_id": "a2", "subscription_id": "s2", "invoice_id": "i2"}
-CHANGED |= dict.fromkeys((column for table in TABLES for column in table.key), "1")
-UNCHANGED |= dict.fromkeys((column for table in TABLES for column in table.key), "2")
+NUMBERED = ("customer_id", "product_id", "order_id", "refund_id", "payment_id", "shipment_id")
+CHANGED |= dict.fromkeys(NUMBERED, "1")
+UNCHANGED |= dict.fromkeys(NUMBERED, "2")
 # standalone audit: a fault in the rows of the late date
 DATED = {
     "assert_engagement_grain_is_unique": "INSERT INTO {0} SELECT * FROM {0} WHERE date = '{1}' LIMIT 1",
@@ -120,28 +147,24 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
 
 
 def write(shop: Database, numbers: Iterable[int], at: dt.datetime) -> None:
-    """Change a row of each table of the shop, or insert it."""
+    """Change a row of each table of the shop, or insert it: an order of an item, a piece of which came back."""
+    placed, amounts = {"ordered_at": START.replace(hour=12), "currency": "EUR"}, ("discount_amount", "shipping_amount")
+    changed = {
+        "customers": {"name": f"{at}"},
+        "products": {"name": f"{at}"},
+        "orders": {"status": "paid", "tax_amount": 0, "total_amount": at.day, **placed, **dict.fromkeys(amounts, 0)},
+        "order_items": {"quantity": at.day, "unit_price": 1},
+        "refunds": {"line_number": 1, "quantity": 1, "amount": 1, "tax_amount": 0, "refunded_at": at},
+        "payments": {"status": "captured", "captured_at": at},
+        "shipments": {"shipped_at": at},
+    }
     transaction = shop.begin()
     for number in numbers:
         for table in TABLES:
-            key = (number, 1) if len(table.key) > 1 else (number,)
-            row = dict(zip(table.key, key, strict=True)) | dict.fromkeys(table.stored_apart)
-            shop.write(transaction, table.name, key, row | written(table.name, at))
+            row = dict.fromkeys(("customer_id", "product_id", "order_id", *table.key), number)
+            row |= dict.fromkeys(table.stored_apart) | changed[table.name] | dict.fromkeys(table.key[1:], 1)
+            shop.write(transaction, table.name, tuple(row[name] for name in table.key), row)
     shop.commit(transaction, at)
-
-
-def written(table: str, at: dt.datetime) -> dict[str, object]:
-    """What differs between two versions of a row."""
-    match table:
-        case "orders":
-            return {"shipping_address": f"{at}", "total_amount": "1.00"}
-        case "order_items" | "refunds":
-            return {"quantity": at.day}
-        case "payments":
-            return {"method": f"{at}"}
-        case "shipments":
-            return {"carrier": f"{at}"}
-    return {"name": f"{at}"}
 
 
 def land(home: Home, shop: Database, name: str) -> None:

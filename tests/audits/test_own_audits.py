@@ -29,6 +29,8 @@ CHANGES = "silver.subscription_changes(account_id, plan_id)"
 LINES = "silver.invoice_lines(plan_id)"
 ACCOUNTS = "silver.accounts(account_id, is_current)"
 PLANS = "seeds.plans(plan_id)"
+SHOP_ORDERS = "gold.fct_orders(order_id, customer_key, is_guest, item_count, currency, total_amount)"
+SALES = "gold.fct_sales(order_id, product_key, event_type)"
 VALUES = ["'us'", "'iOS'", "'14.2'", "'7.40.0'", "'free'", "'game'", "NULL"]
 GROUP = ", ".join(VALUES)
 # The group, and those that differ from it in one column only
@@ -152,6 +154,20 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
             ({INVOICES: ["'i2', 'plus', 0"]}, [("account_id of invoices", "plus", 1)]),
             ({LINES: ["'gold'"]}, [("plan_id of invoice lines", "gold", 1)]),
         ],
+    ),
+    "assert_shop_references_are_known": (
+        {
+            SHOP_ORDERS: ["1, 'c1', FALSE, 2, 'EUR', 1", "2, '-1', TRUE, 1, 'EUR', 1"],
+            SALES: ["1, 'p1', 'sale'", "1, 'p1', 'refund'", "1, '-1', 'refund'"],
+        },
+        [
+            ({SHOP_ORDERS: ["3, '-1', FALSE, 1, 'EUR', 1"]}, [("customer", 3, 1)]),
+            ({SALES: ["1, '-1', 'sale'", "1, '-1', 'sale'"]}, [("product", 1, 2)]),
+        ],
+    ),
+    "assert_orders_have_items": (
+        {SHOP_ORDERS: ["1, 'c1', FALSE, 2, 'EUR', 1"]},
+        [({SHOP_ORDERS: ["2, 'c1', FALSE, 0, 'EUR', 7"]}, [(2, "EUR", 7)])],
     ),
 }
 

@@ -25,7 +25,7 @@ from ingest.settings import PROJECT
 from tests.captured_histories import Gap, Version, compared, envelope, hashable, history, kinds, objects
 from tests.connect_server import Connect, Record, archives, serve_connect, wait
 from tests.engagement import cycle
-from tests.home import Home, copy_project, keep_domain, use_project
+from tests.home import Home, copy_project, keep_histories, use_project
 from tests.postgres_server import program, serve_postgres
 from tests.shop_database import KEYS, MARKS, Shop
 
@@ -185,7 +185,7 @@ def capture(shop: Shop, connect: Connect) -> tuple[dict[str, list[Record]], list
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project with the models of the shop alone."""
     folder = copy_project(tmp_path / "project")
-    keep_domain(folder, "shop")
+    keep_histories(folder)
     return use_project(folder, monkeypatch)
 
 

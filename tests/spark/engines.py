@@ -37,10 +37,14 @@ def spark_connection(home: Path) -> Iterator[SparkConnectionConfig]:
     settings.cache_clear()
 
 
+VARIABLES = {"reporting_timezone": "America/New_York", "first_day_of_week": 7}
+"""What macros read of config.yaml."""
+
+
 def rendered(macros: MacroRegistry, query: str, engine: EngineAdapter) -> exp.Expression:
     """A query with the project's macros, as SQLMesh renders it for an engine."""
     evaluator = MacroEvaluator(dialect="duckdb")
-    evaluator.locals["engine_adapter"] = engine
+    evaluator.locals.update(engine_adapter=engine, __sqlmesh__vars__=VARIABLES)
     evaluator.macros.update({normalize_macro_name(name): item.func for name, item in macros.items()})
     return annotate_types(evaluator.transform(parse_one(query, dialect="duckdb")), dialect="duckdb")
 

@@ -11,7 +11,7 @@ from sqlmesh.core.model import Model
 from ingest.errors import ConfigError
 
 NAME = "by_key"
-_KEY, _LOGGED = "key", "logged"
+_PROPERTIES = ("key", "logged", "through")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,13 @@ class ByKey:
         key: column that every row of the result and of the sources is computed by: the rows of one value follow from
             the sources' rows of that value, and from whole tables that lack the column.
         logged: the columns whose changed values are recorded, the key first; models downstream may have these as key.
+        through: columns by which sources without the key are computed. What changed in these are the keys that another
+            source, which has both columns, has beside the changed values.
     """
 
     key: str
     logged: tuple[str, ...]
+    through: tuple[str, ...] = ()
 
 
 def by_key(model: Model) -> ByKey | None:
@@ -41,16 +44,17 @@ def by_key(model: Model) -> ByKey | None:
             f"{model.name}: kind by_key expects a SQL model, whose query can be limited to keys; use kind FULL"
         )
     properties = {name.lower(): value for name, value in model.kind.materialization_properties.items()}
-    key, logged = (_columns(properties.get(name)) for name in (_KEY, _LOGGED))
+    key, logged, through = (_columns(properties.get(name)) for name in _PROPERTIES)
     names = [*key, *logged]
     unknown = [name for name in names if name not in model.columns_to_types_or_raise]
-    if len(key) != 1 or unknown or properties.keys() - {_KEY, _LOGGED}:
+    if len(key) != 1 or unknown or properties.keys() - set(_PROPERTIES):
         raise ConfigError(
             f"{model.name}: kind by_key expects materialization_properties (key = <column>), and optionally "
-            f"logged = (<columns>), of the model's columns; found {', '.join(map(str, properties)) or 'nothing'}"
+            "logged = (<columns>), of the model's columns, and through = (<columns>), of its sources; found "
+            f"{', '.join(map(str, properties)) or 'nothing'}"
             + (f", and {', '.join(unknown)} is not a column" if unknown else "")
         )
-    return ByKey(names[0], tuple(dict.fromkeys(names)))
+    return ByKey(names[0], tuple(dict.fromkeys(names)), tuple(dict.fromkeys(through)))
 
 
 def _columns(value: Any) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from ingest.ledger.ledger import Ledger
 from ingest.sql import identifier, literal
 from ingest.storage.store import Store
 from pipeline.warehouse.bronze import POSITIONS, bronze_query, readable
-from pipeline.warehouse.by_key.definition import by_key
+from pipeline.warehouse.by_key.definition import ByKey, by_key
 from pipeline.warehouse.by_key.log import Log, UnknownChangesError
 from pipeline.warehouse.timeless import is_other_each_time
 
@@ -35,14 +35,14 @@ class Source:
         table: its physical name.
         is_narrowed: whether it has the key, so that rows of other keys need not be read.
         position: as it is now.
-        changed: by a position, the query of the keys in a column `key` that changed since; None if none did. Raises
-            UnknownChangesError.
     """
 
     table: exp.Table
     is_narrowed: bool
     position: Position
-    _changes: Any = field(repr=False)
+    _changes: Callable[[Position], str | None] | None = field(repr=False)
+    """By a position, the query of the keys in a column `key` that changed since, None if none did; it may raise
+    UnknownChangesError. None if any key may have whenever the position is another."""
 
     @property
     def name(self) -> str:
@@ -57,10 +57,9 @@ class Source:
         """
         if since == self.position:
             return None
-        if not self.is_narrowed or since is None or since[:2] != self.position[:2]:
+        if self._changes is None or since is None or since[:2] != self.position[:2]:
             raise UnknownChangesError(self.table.sql())
-        found: str | None = self._changes(since)
-        return found
+        return self._changes(since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,40 +82,69 @@ class Sources:
         snapshots: Mapping[str, Snapshot],
         deployable: DeployabilityIndex,
         query: exp.Query,
-        key: str,
+        wanted: ByKey,
     ) -> list[Source]:
         """The sources of a model, as they are registered and computed now.
 
         Args:
             query: of the model, over the physical tables; what only its audits read is no source.
-            key: the key of the model.
+            wanted: the declaration of the model.
+
+        Raises:
+            ConfigError: a source does not log the key, or the sources are not as `through` says.
         """
-        found = []
         read_tables = {_parts(table) for table in query.find_all(exp.Table)}
+        parents: list[tuple[Snapshot, exp.Table]] = []
         for parent in sorted(snapshot.parents, key=lambda item: item.name):
             read = snapshots[parent.name]
             if read.is_embedded:  # its query is part of the model's, and what it reads is among the parents
                 continue
             table = exp.to_table(read.table_name(deployable.is_representative(read)), dialect="duckdb")
-            if _parts(table) not in read_tables:
-                continue
+            if _parts(table) in read_tables:
+                parents.append((read, table))
+        leads = _leads(snapshot, parents, wanted)
+        found = []
+        for read, table in parents:
             feed = f"{table.db}.{table.name}".removeprefix(BRONZE)
             if read.is_external and feed in self.contracts:
-                found.append(self.feed(table, self.contracts[feed], key))
+                found.append(self.feed(table, self.contracts[feed], wanted.key))
             elif (declared := by_key(read.model)) is not None:
-                log = Log(self.cursor, table)
-                state = log.read()
-                position = ["table", state.identity if state else "", state.sequence if state else 0]
-                if (is_narrowed := key in read.model.columns_to_types_or_raise) and key not in declared.logged:
-                    columns = ", ".join((*declared.logged[1:], key))
-                    raise ConfigError(
-                        f"{read.model.name}: {snapshot.model.name} is computed by {key}, so expected it among the "
-                        f"logged columns; write logged = ({columns}) into its materialization_properties"
-                    )
-                found.append(Source(table, is_narrowed and state is not None, position, log.changed(key)))
+                found.append(self._by_key(table, snapshot, read, declared, wanted.key, leads))
             else:
                 found.append(self.whole(table, query))
         return found
+
+    def _by_key(
+        self,
+        table: exp.Table,
+        snapshot: Snapshot,
+        read: Snapshot,
+        declared: ByKey,
+        key: str,
+        leads: Mapping[str, list[exp.Table]],
+    ) -> Source:
+        """A table that is itself computed by key, whose changed keys are in its log.
+
+        Args:
+            leads: by column, the tables that have it beside the key.
+        """
+        log = Log(self.cursor, table)
+        state = log.read()
+        position = ["table", state.identity if state else "", state.sequence if state else 0]
+        has_key = key in read.model.columns_to_types_or_raise
+        if has_key and key not in declared.logged:
+            columns = ", ".join((*declared.logged[1:], key))
+            raise ConfigError(
+                f"{read.model.name}: {snapshot.model.name} is computed by {key}, so expected it among the "
+                f"logged columns; write logged = ({columns}) into its materialization_properties"
+            )
+        column = key if has_key else next((name for name in leads if name in declared.logged), None)
+        if state is None or column is None:
+            return Source(table, False, position, None)
+        changed = log.changed(column)
+        if has_key:
+            return Source(table, True, position, changed)
+        return Source(table, False, position, lambda since: _led(changed(since), key, column, leads[column]))
 
     def whole(self, table: exp.Table, query: exp.Query) -> Source:
         """A table that a query reads without regard to keys, compared by a digest of the rows that it reads."""
@@ -146,7 +174,8 @@ class Sources:
             except LakemeshError as error:
                 raise UnknownChangesError(f"the ledger of {contract.feed} cannot be read") from error
 
-        return Source(table, key in dict(columns), ["feed", shape, position, load], changed)
+        has_key = key in dict(columns)
+        return Source(table, has_key, ["feed", shape, position, load], changed if has_key else None)
 
     def _keys_of_moved_files(self, ledger: Ledger, contract: Contract, key: str, since: int, until: int) -> str | None:
         before, after = ledger.live(since), ledger.live(until)
@@ -156,6 +185,48 @@ class Sources:
             return None
         query = bronze_query(readable(contract, self.lake, after), self.lake.uri, files.values())
         return f"SELECT DISTINCT moved.{identifier(key)} AS key FROM ({query}) AS moved"
+
+
+def _leads(
+    snapshot: Snapshot, parents: Iterable[tuple[Snapshot, exp.Table]], wanted: ByKey
+) -> dict[str, list[exp.Table]]:
+    """By each column of `through`, the sources that have it beside the key.
+
+    Raises:
+        ConfigError: none has, or no source without the key is computed by the column.
+    """
+    found: dict[str, list[exp.Table]] = {}
+    for column in wanted.through:
+        is_read = False
+        found[column] = []
+        for read, table in parents:
+            columns, declared = read.model.columns_to_types_or_raise, by_key(read.model)
+            if column in columns and wanted.key in columns:
+                found[column].append(table)
+            is_read |= wanted.key not in columns and declared is not None and column in declared.logged
+        expected = ""
+        if not found[column]:
+            expected = f"a source with {wanted.key} and {column}, which says of whom the changed values are"
+        elif not is_read:
+            expected = f"a source without {wanted.key} that is computed by {column} or logs it"
+        if expected:
+            raise ConfigError(
+                f"{snapshot.model.name}: expected {expected}, since it is computed by {wanted.key} through {column}; "
+                f"add it to the query, or remove {column} from through in its materialization_properties"
+            )
+    return found
+
+
+def _led(changed: str, key: str, column: str, tables: Iterable[exp.Table]) -> str:
+    """The query of the keys beside the changed values of a column.
+
+    Which keys had such a value before does not matter: a key that lost it changed itself.
+    """
+    return " UNION ".join(
+        f"SELECT led.{identifier(key)} AS key FROM {table.sql('duckdb')} AS led "
+        f"WHERE led.{identifier(column)} IN (SELECT key FROM ({changed}))"
+        for table in tables
+    )
 
 
 def moved_files(entries: Iterable[tuple[int, Entry]]) -> set[str]:
@@ -198,15 +269,16 @@ _MOVED_ARGS = ("joins", "laterals")
 _KEPT_ARGS = ("this", "db", "catalog", "alias", *_MOVED_ARGS)
 
 
-def narrowed(query: exp.Query, sources: Iterable[Source], key: str, keys: str) -> exp.Query:
+def narrowed(query: exp.Query, sources: Iterable[Source], key: str, keys: str | None) -> exp.Query:
     """The rows of a query whose key is in a table of keys, read from the sources' rows of these keys alone.
 
     Args:
         query: over the physical tables.
-        keys: name of a table with a column `key`, which no name in the query may hide.
+        keys: name of a table with a column `key`, which no name in the query may hide; None for the key NULL.
     """
     tables = {_parts(source.table) for source in sources if source.is_narrowed}
-    condition = exp.condition(f"{identifier(key)} IN (SELECT key FROM {keys})", dialect="duckdb")
+    selected = f"IN (SELECT key FROM {keys})" if keys else "IS NULL"
+    condition = exp.condition(f"{identifier(key)} {selected}", dialect="duckdb")
     computed = query.copy().subquery("computed", copy=False)  # copies of the rest cost more than many a computation
     inner = exp.select("*").from_(computed, copy=False).where(condition, copy=False)
     for table in list(inner.find_all(exp.Table)):

@@ -63,7 +63,7 @@ class Table:
                 raise UnknownChangesError(self.table.name)
             if not follows_from(query, sources):
                 raise UnknownChangesError(self.table.name)
-            self._find_keys(state, sources)
+            self._find_keys(state, sources, query)
         except duckdb.InterruptException:
             raise
         except (UnknownChangesError, duckdb.Error):  # such as a file that maintenance has deleted since
@@ -90,24 +90,36 @@ class Table:
         name: str = self.table.sql("duckdb")
         return name
 
-    def _find_keys(self, state: State, sources: Sequence[Source]) -> None:
+    def _find_keys(self, state: State, sources: Sequence[Source], query: exp.Query) -> None:
         """Collect the keys that changed in the temporary table `changed_keys`.
 
         Raises:
-            UnknownChangesError: any key may have changed, or so many did, or NULL, which no condition on keys selects.
+            UnknownChangesError: any key may have changed, or so many did, or NULL, which no condition on keys selects,
+                did and has rows.
             duckdb.Error: what changed cannot be read.
         """
-        changed = [query for source in sources if (query := source.changed(state.positions.get(source.name)))]
+        changed = [found for source in sources if (found := source.changed(state.positions.get(source.name)))]
         none = f"SELECT {identifier(self.declared.key)} AS key FROM {self._name} WHERE FALSE"
-        keys = " UNION ALL ".join([none, *(f"SELECT key FROM ({query})" for query in changed)])
+        keys = " UNION ALL ".join([none, *(f"SELECT key FROM ({since})" for since in changed)])
         self.cursor.execute(f"CREATE OR REPLACE TEMP TABLE changed_keys AS SELECT DISTINCT key FROM ({keys})")
         count, known = self.cursor.execute(f"SELECT COUNT(*), COUNT(key) FROM {CHANGED_KEYS}").fetchone()
         if count > known:
-            raise UnknownChangesError(self.table.name)
+            if self._has_rows_without_key(query, sources):
+                raise UnknownChangesError(self.table.name)
+            self.cursor.execute(f"DELETE FROM {CHANGED_KEYS} WHERE key IS NULL")
+            count = known
         if count >= MANY_KEYS:
             (rows,) = self.cursor.execute(f"SELECT COUNT(*) FROM {self._name}").fetchone()
             if 2 * count > rows:
                 raise UnknownChangesError(self.table.name)
+
+    def _has_rows_without_key(self, query: exp.Query, sources: Sequence[Source]) -> bool:
+        """Whether rows of the table, or of its query, have NULL as key."""
+        key = self.declared.key
+        fresh = narrowed(query, sources, key, None).sql("duckdb", copy=False)
+        stored = f"SELECT 1 FROM {self._name} WHERE {identifier(key)} IS NULL"
+        found = self.cursor.execute(f"SELECT 1 FROM ({fresh}) UNION ALL ({stored}) LIMIT 1").fetchone()
+        return found is not None
 
     def _has_keys(self) -> bool:
         return self.cursor.execute(f"SELECT 1 FROM {CHANGED_KEYS} LIMIT 1").fetchone() is not None

@@ -38,6 +38,8 @@ TIMES = {
     "gold.fct_revenue_recognition": "month_date",
     "gold.fct_invoices": "issued_date",
     "gold.rpt_engagement_by_subscription": "month_date",
+    "gold.rpt_sales_daily": "business_date",
+    "gold.fct_orders": "business_date",
     "ops.quality_daily": "date",
     "ops.quarantine_daily": "ingest_date",
     "ops.release_lag_daily": "release_date",
@@ -178,7 +180,22 @@ PIPELINE: dict[str, Value] = {
     "good_records": total("good_count"),
     "validity": ratio(total("good_count"), total("record_count")),
 }
-EXPECTED = ENGAGEMENT | REVENUE | PIPELINE
+SHOP: dict[str, Value] = {
+    "net_revenue": total("net_amount"),
+    "gross_sales": total("gross_amount"),
+    "discounts": total("discount_amount"),
+    "refunds": total("refunded_amount"),
+    "cancellations": total("cancelled_amount"),
+    "items_sold": total("sold_quantity"),
+    "items_returned": total("returned_quantity"),
+    "profit": total("profit_amount"),
+    "costed_net_revenue": total("costed_net_amount"),
+    "margin": ratio(total("profit_amount"), total("costed_net_amount")),
+    "orders": len,
+    "ordered_net_revenue": total("net_amount_reporting"),
+    "average_order_value": ratio(total("net_amount_reporting"), len),
+}
+EXPECTED = ENGAGEMENT | REVENUE | SHOP | PIPELINE
 DEFINITIONS = load_metrics(PROJECT / "metrics")
 
 
@@ -208,7 +225,8 @@ def filled(table: Described, time: str, chance: random.Random) -> list[Row]:
     rows: dict[tuple[Any, ...], Row] = {}
     for number in range(120):
         row = {name: cell(name, kind, table.grain, chance) for name, kind in table.types.items()}
-        row |= {time: dates[number % 5]} | ({"invoice_id": f"i{number}"} if "invoice_id" in row else {})
+        keys = {"invoice_id": f"i{number}", "order_id": number}
+        row |= {time: dates[number % 5]} | {name: key for name, key in keys.items() if name in row}
         rows[tuple(row[name] for name in table.grain)] = row
     return list(rows.values())
 

@@ -19,7 +19,7 @@ from pipeline.warehouse.by_key import log as log_module
 from pipeline.warehouse.by_key import table as table_module
 from pipeline.warehouse.by_key.definition import ByKey
 from pipeline.warehouse.by_key.log import Log, State, UnknownChangesError
-from pipeline.warehouse.by_key.sources import Position, Source
+from pipeline.warehouse.by_key.sources import Position, Source, _led
 from pipeline.warehouse.by_key.table import DAY_MS, Table
 
 SOURCE, TARGET, CHILD = (exp.to_table(f"db.s.{name}", dialect="duckdb") for name in ("source", "target", "child"))
@@ -248,7 +248,7 @@ def test_computed_as_a_whole_where_changes_are_unknown(world: World, change: Cal
     assert by_key(world)
 
 
-@pytest.mark.parametrize("source", ["another shape", "another table", "not narrowed", "unknown"])
+@pytest.mark.parametrize("source", ["another shape", "another table", "without keys", "unknown"])
 def test_computed_as_a_whole_if_the_keys_of_a_source_are_unknown(world: World, source: str) -> None:
     world.change("UPDATE s.source SET v = 8")
     now = world.source()
@@ -258,12 +258,58 @@ def test_computed_as_a_whole_if_the_keys_of_a_source_are_unknown(world: World, s
             {
                 "another shape": other,
                 "another table": replace(now, position=["rows", "shape", now.position[2]]),
-                "not narrowed": replace(now, is_narrowed=False),
+                "without keys": replace(now, _changes=None),
                 "unknown": replace(now, _changes=Log(world.cursor, CHILD).changed("k")),
             }[source]
         ]
     )
     assert (world.wholes, world.is_right()) == (2, True)
+
+
+def test_null_among_the_changed_keys_is_left_out_where_no_row_has_it(cursor: Cursor) -> None:
+    world = World(cursor, f"{World.query} WHERE NOT source.k IS NULL")
+    world.compute()
+    world.change("INSERT INTO s.source (v) VALUES (7)", None)
+    assert by_key(world)
+    assert world.logged() == set()
+    world.change("UPDATE s.source SET v = 8 WHERE k = 'k1' OR k IS NULL", "k1", None)
+    assert by_key(world)
+    assert world.logged() == {(1, "k1", "g1")}
+
+
+def test_a_row_without_a_key_that_goes_means_computing_as_a_whole(world: World) -> None:
+    world.change("INSERT INTO s.source (v) VALUES (7)", None)
+    assert not by_key(world)
+    world.change("DELETE FROM s.source WHERE k IS NULL", None)
+    assert not by_key(world)
+    assert world.cursor.execute("SELECT COUNT(*) FROM s.target WHERE k IS NULL").fetchall() == [(0,)]
+
+
+def test_changed_values_lead_to_the_keys_beside_them(world: World) -> None:
+    """A source that lacks the key, computed by a column that another source has beside it."""
+    world.query = (
+        "SELECT source.k, source.g, source.v + names.extra AS v, source.l, source.r FROM db.s.source AS source "
+        "JOIN db.s.names AS names ON source.g = names.g"
+    )
+    world.cursor.execute("CREATE TABLE s.names AS SELECT DISTINCT g, 0 AS extra FROM s.source")
+    names = exp.to_table("db.s.names", dialect="duckdb")
+    changed = "SELECT UNNEST(['g1', NULL]) AS key"
+
+    def sources(position: int) -> list[Source]:
+        def since(_: Position) -> str:
+            return _led(changed, "k", "g", [SOURCE])
+
+        return [world.source(), Source(names, False, ["table", "identity", position], since)]
+
+    world.compute(sources=sources(0))
+    world.cursor.execute("UPDATE s.names SET extra = 100 WHERE g = 'g1'")
+    wholes = world.wholes
+    world.compute(sources=sources(1))
+    assert world.wholes == wholes
+    assert world.is_right()
+    expected = world.cursor.execute("SELECT k FROM s.source WHERE g = 'g1'").fetchall()
+    assert {key for _, key, _ in world.logged()} == {key for (key,) in expected}
+    assert 0 < len(expected) < world.cursor.execute("SELECT COUNT(*) FROM s.source").fetchone()[0]
 
 
 def test_a_file_that_is_gone_means_computing_as_a_whole(world: World) -> None:
@@ -323,7 +369,7 @@ def test_a_computation_as_a_whole_that_is_stopped_leaves_nothing(world: World, s
     world.change("UPDATE s.source SET v = 77 WHERE k = 'k1'", "k1")
     assert by_key(world)
     before, state, logged = world.cursor.execute("FROM s.target").fetchall(), world.log.read(), world.logged()
-    world.change("UPDATE s.source SET v = 78 WHERE k = 'k1'", "k1", None)
+    world.change("UPDATE s.source SET v = 78 WHERE k = 'k1'; INSERT INTO s.source (v) VALUES (1)", "k1", None)
     world.cursor.stop_at = lambda statement: statement.startswith(stop)
     with pytest.raises(Killed):
         world.compute()

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.home import Home, copy_project, keep_domain, template, use_project
+from tests.home import Home, copy_project, keep_histories, template, use_project
 
 
 @pytest.fixture(scope="session")
 def shop_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's SQLMesh side with these models; read-only."""
     folder = copy_project(tmp_path_factory.mktemp("project") / "shop")
-    keep_domain(folder, "shop")
+    keep_histories(folder)
     config = folder / "config.yaml"  # rules are no matter here, and want what is declared of removed models
     config.write_text(config.read_text().replace("linter:\n  enabled: true", "linter:\n  enabled: false"))
     return folder

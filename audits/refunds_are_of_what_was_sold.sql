@@ -1,0 +1,45 @@
+AUDIT (
+  name refunds_are_of_what_was_sold
+);
+
+/* The refunds of an item, but for those after a cancellation, take back neither more pieces nor more net revenue than were sold, and none is of an item that its order lacks */
+WITH left_of_items AS (
+  SELECT
+    sales.order_id AS order_id,
+    sales.line_number AS line_number,
+    SUM(sales.quantity) AS quantity,
+    SUM(sales.net_amount) AS net_amount
+  FROM @this_model AS sales
+  WHERE
+    sales.event_type <> 'cancellation' AND @IS_CHANGED(@this_model, sales.order_id)
+  GROUP BY
+    sales.order_id,
+    sales.line_number
+), refunded_items AS (
+  SELECT
+    refunds.order_id AS order_id,
+    refunds.line_number AS line_number
+  FROM silver.refunds AS refunds
+  INNER JOIN silver.current_orders AS current_orders
+    ON refunds.order_id = current_orders.order_id
+  WHERE
+    refunds.is_current
+    AND NOT refunds.is_deleted
+    AND @IS_CHANGED(@this_model, refunds.order_id)
+  GROUP BY
+    refunds.order_id,
+    refunds.line_number
+)
+SELECT
+  COALESCE(left_of_items.order_id, refunded_items.order_id) AS order_id,
+  COALESCE(left_of_items.line_number, refunded_items.line_number) AS line_number,
+  left_of_items.quantity AS left_quantity,
+  left_of_items.net_amount AS left_net_amount
+FROM refunded_items AS refunded_items
+FULL JOIN left_of_items AS left_of_items
+  ON refunded_items.order_id = left_of_items.order_id
+  AND refunded_items.line_number = left_of_items.line_number
+WHERE
+  left_of_items.order_id IS NULL
+  OR left_of_items.quantity < 0
+  OR left_of_items.net_amount < 0
