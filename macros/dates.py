@@ -31,3 +31,16 @@ def epoch_seconds(evaluator: MacroEvaluator, time: exp.Expression) -> exp.Expres
     unit = exp.Var(this="SECOND")
     whole = exp.TimestampTrunc(this=time.copy(), unit=unit)
     return exp.DateDiff(this=whole, expression=start, unit=unit.copy())
+
+
+@macro()  # type: ignore[untyped-decorator]
+def business_date(evaluator: MacroEvaluator, time: exp.Expression) -> exp.Expression:
+    """The date of a UTC TIMESTAMP by the clock in `reporting_timezone`, an IANA name in config.yaml.
+
+    `@BUSINESS_DATE(t)` → `CAST(t AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Berlin' AS DATE)`
+    """
+    zone = evaluator.var("reporting_timezone")
+    there = exp.ConvertTimezone(
+        source_tz=exp.Literal.string("UTC"), target_tz=exp.Literal.string(str(zone)), timestamp=time.copy()
+    )
+    return exp.cast(there, "DATE")
