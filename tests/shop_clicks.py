@@ -13,7 +13,7 @@ from tests.shop_sessions import Record, Session, conversion, customers, funnel, 
 
 SEEDS = ("bot_agents", "channel_groups", "referrers")
 MODELS = ("clickstream", "sessions", "dim_channel", "fct_sessions", "rpt_funnel_daily", "rpt_conversion_daily")
-AUDITS = ("assert_sessions_hold_every_human_click",)
+AUDITS = ("assert_sessions_hold_every_human_click", "assert_sessions_go_on_after_midnight")
 COLUMNS = ", ".join(Session.__slots__)
 
 
@@ -63,6 +63,17 @@ def must_be_right(home: Home, lines: Sequence[Record], first: dt.date, last: dt.
     assert all(row[1:] == (0, 0, 0, 0, None) for row in rows if not row[1])
     assert all(row[5] == row[2] / row[1] for row in rows if row[1])
     return expected
+
+
+def must_pass_audits(home: Home) -> None:
+    """Run the standalone audits over all dates."""
+    context = home.context()
+    try:
+        for name in AUDITS:
+            query = context.standalone_audits[name].render_audit_query()
+            assert context.engine_adapter.fetchall(query) == [], name
+    finally:
+        home.close(context)
 
 
 def ordered(rows: Any) -> list[tuple[Any, ...]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.home import Home, use_project
-from tests.shop_clicks import clicks_project, compute, must_be_right
-from tests.shop_sessions import DAY, random_clicks
+from tests.shop_clicks import clicks_project, compute, must_be_right, must_pass_audits
+from tests.shop_sessions import DAY, click, random_clicks
 
 SHOPS = int(os.environ.get("SHOPS", "3"))
 SPRING, AUTUMN = dt.date(2026, 3, 27), dt.date(2025, 10, 24)
@@ -60,3 +60,84 @@ def test_sessions_are_those_of_all_clicks_after_each_cycle(
             compute(home, now)
         found = must_be_right(home, landed, first, last)
     assert len(found) > 40
+    must_pass_audits(home)
+
+
+@pytest.fixture
+def planned(home: Home, project: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Ten days of a visitor who comes at noon, and of two sessions around a midnight."""
+    use_project(project, monkeypatch)
+    monkeypatch.setenv("LAKE_START", "2026-03-01")
+    noons = [click(f"c{day}", f"2026-03-{day:02}T12:00:00Z") for day in range(1, 11)]
+    home.put("clickstream", "1.json", *noons, *NIGHT)
+    home.ingest("clickstream")
+    home.plan(execution_time="2026-03-11 00:05:00")
+    return home
+
+
+NIGHT = [
+    click("before", "2026-03-05T23:40:00Z", visitor_id="v2", utm_medium="email"),
+    click("after", "2026-03-06T00:15:00Z", "purchase", visitor_id="v2"),
+]
+SESSIONS = (
+    "SELECT started_at::TEXT, clicks, purchases, channel FROM gold.fct_sessions "
+    "WHERE visitor_key = MD5('v2') ORDER BY started_at"
+)
+
+
+def test_late_click_joins_two_sessions_over_midnight(planned: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert planned.rows(SESSIONS) == [
+        ("2026-03-05 23:40:00", 1, 0, "email"),
+        ("2026-03-06 00:15:00", 1, 1, "direct"),
+    ]
+    late = click("late", "2026-03-06T00:00:00Z", visitor_id="v2")
+    planned.put("clickstream", "2.json", late)
+    planned.ingest("clickstream")
+
+    assert previewed(planned) == {
+        "silver.clickstream": "2026-03-06 - 2026-03-06",
+        "silver.sessions": "2026-03-05 - 2026-03-07",
+        "gold.fct_sessions": "2026-03-05 - 2026-03-07",
+        "gold.rpt_funnel_daily": "2026-03-05 - 2026-03-08",
+        "gold.rpt_conversion_daily": "2026-03-05 - 2026-03-08",
+    }
+    compute(planned, dt.datetime(2026, 3, 11, 10, tzinfo=dt.UTC))
+    assert planned.rows(SESSIONS) == [("2026-03-05 23:40:00", 3, 1, "email")]
+    counts = "SELECT business_date::TEXT, sessions, purchase_sessions FROM gold.rpt_conversion_daily WHERE date > $1"
+    assert [row for row in planned.rows(counts.replace("$1", "'2026-03-05'")) if row[0] < "2026-03-08"] == [
+        ("2026-03-06", 2, 1),
+        ("2026-03-07", 1, 0),
+    ]
+
+
+def previewed(home: Home) -> dict[str, str]:
+    """The dates that a plan as of the eleventh names, by model; a FULL model has none."""
+    context = home.context()
+    try:
+        plan = context.plan("prod", no_prompts=True, skip_tests=True, execution_time="2026-03-11 10:00:00")
+        return {
+            item.snapshot_id.name.replace('"', "").split(".", 1)[1]: item.format_intervals()
+            for item in plan.missing_intervals
+        }
+    finally:
+        home.close(context)
+
+
+def test_session_grows_when_the_next_date_arrives_and_not_before(planned: Home) -> None:
+    """Also if the clicks after midnight come first, and the date of their own is computed without any further ones."""
+    late = click("late", "2026-03-10T23:50:00Z", visitor_id="v3")
+    planned.put("clickstream", "2.json", late)
+    planned.ingest("clickstream")
+    compute(planned, dt.datetime(2026, 3, 11, 1, tzinfo=dt.UTC))
+    tonight = SESSIONS.replace("v2", "v3")
+    assert planned.rows(tonight) == [("2026-03-10 23:50:00", 1, 0, "direct")]
+
+    planned.put("clickstream", "3.json", click("on", "2026-03-11T00:10:00Z", "purchase", visitor_id="v3"))
+    planned.ingest("clickstream")
+    compute(planned, dt.datetime(2026, 3, 11, 2, tzinfo=dt.UTC))
+    assert planned.rows(tonight) == [("2026-03-10 23:50:00", 2, 1, "direct")]
+
+    compute(planned, dt.datetime(2026, 3, 12, 0, 5, tzinfo=dt.UTC))
+    assert planned.rows(tonight) == [("2026-03-10 23:50:00", 2, 1, "direct")]
+    assert planned.rows("SELECT COUNT(*) FROM silver.clickstream WHERE event_date = DATE '2026-03-11'") == [(1,)]
+    must_pass_audits(planned)
