@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.home import Home, use_project
 from tests.shop_clicks import clicks_project, compute, must_be_right, must_pass_audits
-from tests.shop_sessions import DAY, click, random_clicks
+from tests.shop_sessions import DAY, Record, click, moment, random_clicks
 
 SHOPS = int(os.environ.get("SHOPS", "3"))
 SPRING, AUTUMN = dt.date(2026, 3, 27), dt.date(2025, 10, 24)
@@ -32,6 +33,20 @@ def shop(
     return home, request.param
 
 
+def in_loads(lines: Sequence[Record], dice: random.Random) -> list[list[Record]]:
+    """Three large loads in any order or by date, then small ones of clicks around midnights: each changes few dates."""
+    waiting = list(lines)
+    if dice.random() < 0.5:
+        dice.shuffle(waiting)
+    else:
+        waiting.sort(key=lambda line: (moment(line["occurred_at"]).date(), dice.random()))
+    near = [line for line in waiting if moment(line["occurred_at"]).hour in (0, 23) and "user_agent" in line]
+    late = [dice.sample(near, dice.randrange(1, 4)) for _ in range(6)]
+    waiting = [line for line in waiting if all(line is not other for load in late for other in load)]
+    cuts = sorted(dice.sample(range(1, len(waiting)), 2))
+    return [*(waiting[start:end] for start, end in zip([0, *cuts], [*cuts, len(waiting)], strict=True)), *late]
+
+
 def test_sessions_are_those_of_all_clicks_after_each_cycle(
     shop: tuple[Home, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,15 +55,10 @@ def test_sessions_are_those_of_all_clicks_after_each_cycle(
     first = (SPRING, AUTUMN)[number % 2]
     lines = random_clicks(number, first - DAY, DAYS + 1)  # one day before the history of the lake, too
     monkeypatch.setenv("LAKE_START", str(first))
-    if dice.random() < 0.5:
-        dice.shuffle(lines)
-    else:  # in order but for some
-        lines.sort(key=lambda line: (dice.random() < 0.2, str(line["occurred_at"])[:10], dice.random()))
-    cuts = sorted(dice.sample(range(1, len(lines)), 7))
-    loads = [lines[start:end] for start, end in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
+    landing = in_loads(lines, dice)
     landed = []
-    ends = sorted(dice.randrange(DAYS - 1) for _ in loads[1:])  # some cycles on the same day, some after days without
-    for place, (load, computed) in enumerate(zip(loads, [*ends, DAYS - 1], strict=True)):
+    ends = sorted(dice.randrange(DAYS) for _ in landing[1:])  # some cycles on the same day, some after days without
+    for place, (load, computed) in enumerate(zip(landing, [*ends, DAYS - 1], strict=True)):
         home.put("clickstream", f"{place:04}.json", *load)
         landed += load
         home.ingest("clickstream")

@@ -14,6 +14,7 @@ from sqlglot import exp, parse_one
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlmesh.core.config import Config, load_configs
 from sqlmesh.core.config.connection import SparkConnectionConfig
+from sqlmesh.core.constants import SQLMESH_VARS
 from sqlmesh.core.engine_adapter import EngineAdapter
 from sqlmesh.core.macros import MacroEvaluator, MacroRegistry, normalize_macro_name
 
@@ -41,6 +42,7 @@ def rendered(macros: MacroRegistry, query: str, engine: EngineAdapter) -> exp.Ex
     """A query with the project's macros, as SQLMesh renders it for an engine."""
     evaluator = MacroEvaluator(dialect="duckdb")
     evaluator.locals["engine_adapter"] = engine
+    evaluator.locals[SQLMESH_VARS] = load_configs(None, Config, [PROJECT])[PROJECT].variables
     evaluator.macros.update({normalize_macro_name(name): item.func for name, item in macros.items()})
     return annotate_types(evaluator.transform(parse_one(query, dialect="duckdb")), dialect="duckdb")
 

@@ -16,6 +16,8 @@ from tests.spark.engines import same, spark_connection, values
 from tests.subset import DIFFERENT, QUERIES, SCALARS, query
 
 MACROS = {
+    "business_time": ["@BUSINESS_TIME(t.time)", "@BUSINESS_TIME(t.day::TIMESTAMP)::DATE"],
+    "business_week": ["@BUSINESS_WEEK(t.day)", "@BUSINESS_WEEK(t.time)"],
     "day_of_week": ["@DAY_OF_WEEK(t.day)", "@DAY_OF_WEEK(t.time)"],
     "epoch_seconds": ["@EPOCH_SECONDS(t.time)"],
     "half_up": ["@HALF_UP(t.amount, t.divisor)", "@HALF_UP(t.amount * 7, t.divisor + 1)"],

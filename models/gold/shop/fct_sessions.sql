@@ -60,7 +60,7 @@ SELECT
   sessions.session_key::TEXT AS session_key, /* Surrogate key, the same in every rebuild */
   MD5(sessions.visitor_id)::TEXT AS visitor_key, /* Surrogate key of the visitor */
   sessions.date::DATE AS date, /* UTC date of the first click */
-  @BUSINESS_DATE(sessions.started_at)::DATE AS business_date, /* Date of the first click in reporting_timezone */
+  @BUSINESS_TIME(sessions.started_at)::DATE AS business_date, /* Date of the first click in reporting_timezone */
   CASE
     WHEN sessions.utm_medium IN ('cpc', 'ppc', 'paid')
     THEN 'paid_search'

@@ -6,7 +6,7 @@ MODEL (
   cron '@daily',
   owner shop,
   description 'One row per computed business date: sessions, those with a purchase, visitors and clicks.',
-  grain date,
+  grain business_date,
   tags (gold, shop, affects_1_days),
   partitioned_by date,
   audits (
@@ -30,7 +30,7 @@ WITH days AS (
   /* The business date that ends on a UTC date is the one in which that begins */
   SELECT
     days.date_day::DATE AS date,
-    @BUSINESS_DATE(days.date_day::TIMESTAMP) AS business_date
+    @BUSINESS_TIME(days.date_day::TIMESTAMP)::DATE AS business_date
   FROM days AS days
 ), totals AS (
   SELECT

@@ -6,7 +6,7 @@ MODEL (
   cron '@daily',
   owner shop,
   description 'One row per business date, device and channel with sessions: how many reached each step of the funnel.',
-  grain (date, device, channel),
+  grain (business_date, device, channel),
   tags (gold, shop, affects_1_days),
   partitioned_by date,
   audits (
@@ -24,7 +24,7 @@ MODEL (
         purchase_step_sessions
       )
     ),
-    unique_combination_of_columns(columns := (date, device, channel)),
+    unique_combination_of_columns(columns := (business_date, device, channel)),
     forall(
       criteria := (
         sessions > 0,
@@ -45,7 +45,7 @@ WITH days AS (
   /* The business date that ends on a UTC date is the one in which that begins */
   SELECT
     days.date_day::DATE AS date,
-    @BUSINESS_DATE(days.date_day::TIMESTAMP) AS business_date
+    @BUSINESS_TIME(days.date_day::TIMESTAMP)::DATE AS business_date
   FROM days AS days
 )
 SELECT
