@@ -95,29 +95,28 @@ SESSIONS = (
 )
 
 
-def test_late_click_joins_two_sessions_over_midnight(planned: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("at", "day"), [("2026-03-05T23:50:00Z", 5), ("2026-03-06T00:00:00Z", 6)])
+def test_late_click_joins_two_sessions_over_midnight(planned: Home, at: str, day: int) -> None:
     assert planned.rows(SESSIONS) == [
         ("2026-03-05 23:40:00", 1, 0, "email"),
         ("2026-03-06 00:15:00", 1, 1, "direct"),
     ]
-    late = click("late", "2026-03-06T00:00:00Z", visitor_id="v2")
-    planned.put("clickstream", "2.json", late)
+    planned.put("clickstream", "2.json", click("late", at, visitor_id="v2"))
     planned.ingest("clickstream")
 
+    sessions, reports = (f"2026-03-0{day - 1} - 2026-03-0{day + after}" for after in (1, 2))
     assert previewed(planned) == {
-        "silver.clickstream": "2026-03-06 - 2026-03-06",
-        "silver.sessions": "2026-03-05 - 2026-03-07",
-        "gold.fct_sessions": "2026-03-05 - 2026-03-07",
-        "gold.rpt_funnel_daily": "2026-03-05 - 2026-03-08",
-        "gold.rpt_conversion_daily": "2026-03-05 - 2026-03-08",
+        "silver.clickstream": f"2026-03-0{day} - 2026-03-0{day}",
+        "silver.sessions": sessions,
+        "gold.fct_sessions": sessions,
+        "gold.rpt_funnel_daily": reports,
+        "gold.rpt_conversion_daily": reports,
     }
     compute(planned, dt.datetime(2026, 3, 11, 10, tzinfo=dt.UTC))
     assert planned.rows(SESSIONS) == [("2026-03-05 23:40:00", 3, 1, "email")]
-    counts = "SELECT business_date::TEXT, sessions, purchase_sessions FROM gold.rpt_conversion_daily WHERE date > $1"
-    assert [row for row in planned.rows(counts.replace("$1", "'2026-03-05'")) if row[0] < "2026-03-08"] == [
-        ("2026-03-06", 2, 1),
-        ("2026-03-07", 1, 0),
-    ]
+    rows = dict(planned.rows("SELECT business_date::TEXT, sessions FROM gold.rpt_conversion_daily"))
+    assert [rows[f"2026-03-0{number}"] for number in (5, 6, 7)] == [1, 2, 1]
+    must_pass_audits(planned)
 
 
 def previewed(home: Home) -> dict[str, str]:

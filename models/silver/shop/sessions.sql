@@ -77,6 +77,16 @@ WITH superseded_versions AS (
   FROM user_agents AS user_agents
   INNER JOIN seeds.bot_agents AS patterns
     ON CONTAINS(LOWER(user_agents.user_agent), patterns.pattern)
+), late_visitors AS (
+  /* Only their sessions can go on after the last computed date: half the cost of ordering all clicks of the next one */
+  SELECT DISTINCT
+    clicks.visitor_id AS visitor_id
+  FROM bronze.clickstream AS clicks
+  WHERE
+    clicks.event_date = @end_date
+    AND clicks.occurred_at > (
+      @end_date + INTERVAL '1' DAY
+    )::TIMESTAMP - INTERVAL @session_timeout_minutes MINUTE
 ), human_clicks AS (
   /* By agent; automata are cut off below */
   SELECT
@@ -120,6 +130,14 @@ WITH superseded_versions AS (
       @end_date + INTERVAL '1' DAY
     )::DATE
     AND clicks.occurred_at > @start_date::TIMESTAMP - INTERVAL @session_timeout_minutes MINUTE
+    AND (
+      clicks.event_date <= @end_date
+      OR clicks.visitor_id IN (
+        SELECT
+          late_visitors.visitor_id
+        FROM late_visitors AS late_visitors
+      )
+    )
 ), ordered_clicks AS (
   SELECT
     human_clicks.event_id AS event_id,
