@@ -189,7 +189,8 @@ class CrossDateEffectsDeclared(Rule):
         declared = [tag for tag in model.tags if tag.startswith("affects_")]
         if wrong := [tag for tag in declared if not AFFECTS.fullmatch(tag)]:
             return self.violation(
-                f"{model.name}: the tag {wrong[0]} is not valid; expected affects_<n>_days or affects_onward"
+                f"{model.name}: the tag {wrong[0]} is not valid; expected affects_<n>_days, affects_<n>_days_before "
+                "or affects_onward"
             )
         if declared or not isinstance(model.query, exp.Query):
             return None
@@ -210,7 +211,7 @@ class CrossDateEffectsDeclared(Rule):
             what = "moves @start_date or @end_date" if moved else f"has a window over several dates of {time}"
             return self.violation(
                 f"{model.name}: it {what}, so late data changes rows of other dates; add the tag affects_<n>_days "
-                "(the dates after it) or affects_onward, or partition the window by the date"
+                "(the dates after it), affects_<n>_days_before or affects_onward, or partition the window by the date"
             )
         return None
 

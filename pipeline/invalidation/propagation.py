@@ -1,8 +1,9 @@
 """The stale dates of models after a change, by walking each snapshot's parents in SQLMesh's state. Pure functions.
 
 A changed date of a feed makes the same date stale in all downstream models. A model whose rows depend on other dates of
-its inputs declares that with a tag in its header: `affects_30_days` (a date affects its rows of that date and of the
-following 30 days) or `affects_onward` (of that and every later date). Downstream models inherit the wider dates.
+its inputs declares that with tags in its header: `affects_30_days` (a date affects its rows of that date and of the
+following 30 days), `affects_1_days_before` (of that date and of the day before) or `affects_onward` (of that and every
+later date). Downstream models inherit the wider dates.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DAY_MS = 86_400_000
-AFFECTS = re.compile(r"affects_(?:(\d+)_days|onward)")
+AFFECTS = re.compile(r"affects_(?:(\d+)_days(_before)?|onward)")
 _NOT_COMPUTED = {"VIEW", "SEED", "EXTERNAL", "EMBEDDED"}
 _BY_DATE = {"INCREMENTAL_BY_TIME_RANGE"}
 Key = tuple[str, str]
@@ -49,9 +50,11 @@ class Dates:
                 continue
             if match[1] is None:
                 found |= Dates(onward=first)
-            else:
-                following = range(int(match[1]) + 1)
-                found |= Dates(frozenset(day + dt.timedelta(days=n) for day in self.days for n in following))
+                continue
+            days = int(match[1])
+            others = range(-days, 1) if match[2] else range(days + 1)
+            onward = _moved(self.onward, -days) if self.onward and match[2] else None
+            found |= Dates(frozenset(_moved(day, n) for day in self.days for n in others), onward)
         return found
 
     def ranges(self, end_ms: int) -> list[tuple[int, int]]:
@@ -123,6 +126,11 @@ def stale_versions(
         else:
             found[key[0], version] = Stale(None)
     return found
+
+
+def _moved(day: dt.date, days: int) -> dt.date:
+    """A date some days later, or earlier, but not before 1970, where every history begins."""
+    return max(day + dt.timedelta(days=days), dt.date(1970, 1, 1))
 
 
 def _ms(day: dt.date) -> int:

@@ -22,6 +22,7 @@ from sample.shop import TABLES
 from tests.engagement import play
 from tests.home import Home, template
 from tests.revenue_records import account, change, invoice
+from tests.shop_sessions import click
 
 DAY = dt.timedelta(days=1)
 START = dt.datetime(2026, 1, 1)
@@ -110,6 +111,7 @@ DATED = {
     "assert_enriched_reconciles_with_events": "DELETE FROM {0} WHERE date = '{1}'",
     "assert_popularity_grain_is_unique": "INSERT INTO {0} SELECT * FROM {0} WHERE date = '{1}' LIMIT 1",
     "assert_popularity_reconciles_with_engagement": "UPDATE {0} SET plays = plays + 1 WHERE date = '{1}'",
+    "assert_sessions_hold_every_human_click": "DELETE FROM {0} WHERE date = '{1}'",
 }
 BROKEN = {
     "assert_engagement_grain_is_unique": "gold.activity_engagement_metrics",
@@ -117,6 +119,7 @@ BROKEN = {
     "assert_enriched_reconciles_with_events": "silver.activity_events_enriched",
     "assert_popularity_grain_is_unique": "gold.activity_popularity_daily",
     "assert_popularity_reconciles_with_engagement": "gold.activity_popularity_daily",
+    "assert_sessions_hold_every_human_click": "silver.sessions",
 }
 
 
@@ -133,6 +136,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
         home.put("subscriptions", "2.json", change("s1", 2, f"{LATE}T00:00:00Z", quantity=2))
         home.put("invoices", "2.json", invoice("i1", "2026-02-25T00:00:00Z", amount_refunded=1190))
         home.put("events", "2.json", play("late", LATE))
+        home.put("clickstream", "2.json", click("late", f"{LATE}T11:00:00Z"))
         write(shop, (1,), dt.datetime.fromisoformat(f"{LATE}T00:00:00Z"))
         land(home, shop, "2.json")
         home.ingest()
@@ -196,6 +200,7 @@ def fill(home: Home) -> Database:
     back = [invoice(f"i{n}", "2026-02-20T00:00:00Z", account_id=f"a{n}", amount_refunded=595) for n in (1, 2)]
     home.put("invoices", "1.json", *paid, *back)
     home.put("events", "1.json", play("early", LATE), play("other", "2026-02-11", "u2"))
+    home.put("clickstream", "1.json", *(click(f"c{day}", f"2026-02-{day}T10:00:00Z") for day in (10, 11)))
     home.ingest()
     home.plan(execution_time=PLANNED)
     return shop

@@ -31,11 +31,26 @@ ACCOUNTS = "silver.accounts(account_id, is_current)"
 PLANS = "seeds.plans(plan_id)"
 SHOP_ORDERS = "gold.fct_orders(order_id, customer_key, is_guest, item_count, currency, total_amount)"
 SALES = "gold.fct_sales(order_id, product_key, event_type)"
+CLICKS = "silver.clickstream(event_id, visitor_id, is_bot_agent, occurred_at, event_date)"
+SESSIONS = "silver.sessions(date, visitor_id, started_at, clicks, next_date_clicks)"
 VALUES = ["'us'", "'iOS'", "'14.2'", "'7.40.0'", "'free'", "'game'", "NULL"]
 GROUP = ", ".join(VALUES)
 # The group, and those that differ from it in one column only
 GROUPS = [GROUP, *(", ".join([*VALUES[:at], "'other'", *VALUES[at + 1 :]]) for at in range(len(VALUES)))]
 D1, D2, D3 = "DATE '2026-01-01'", "DATE '2026-01-02'", "DATE '2026-01-03'"
+AT_MIDNIGHT = {  # a session over midnight, a bot, an automaton since before, and another session
+    CLICKS: [
+        f"'a', 'v1', FALSE, {D1} + INTERVAL 1420 MINUTE, {D1}",
+        f"'b', 'v1', FALSE, {D2} + INTERVAL 5 MINUTE, {D2}",
+        f"'c', 'v2', TRUE, {D1} + INTERVAL 9 HOUR, {D1}",
+        f"'d', 'v3', FALSE, {D2} + INTERVAL 1799 SECOND, {D2}",
+        f"'e', 'v1', FALSE, {D3} + INTERVAL 9 HOUR, {D3}",
+    ],
+    SESSIONS: [
+        f"{D1}, 'v1', {D1} + INTERVAL 1420 MINUTE, 2, 1",
+        f"{D3}, 'v1', {D3} + INTERVAL 9 HOUR, 1, 0",
+    ],
+}
 
 # audit: (tables with good rows, [(rows that make them bad, what the audit must find)])
 CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], list[tuple[object, ...]]]]]] = {
@@ -138,6 +153,23 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
             ({REFUNDS: ["'i2', 1"]}, [("i2", 0, 1)]),
             ({REFUNDS: ["'i3', 1"]}, [("i3", None, 1)]),
             ({INVOICES: ["'i3', 'a', 5"]}, [("i3", 5, None)]),
+        ],
+    ),
+    "assert_sessions_hold_every_human_click": (
+        AT_MIDNIGHT,
+        [
+            ({CLICKS: [f"'f', 'v1', FALSE, {D1} + INTERVAL 1430 MINUTE, {D1}"]}, [("2026-01-01", 1, 2, 1)]),
+            ({CLICKS: [f"'f', 'v4', FALSE, {D2} + INTERVAL 30 MINUTE, {D2}"]}, [("2026-01-02", 1, 1, None)]),
+            ({SESSIONS: [f"{D2}, 'v4', {D2} + INTERVAL 9 HOUR, 1, 0"]}, [("2026-01-02", 1, None, 1)]),
+            ({SESSIONS: [f"{D3}, 'v1', {D3} + INTERVAL 10 HOUR, 2, 1"]}, [("2026-01-03", 1, 1, 2)]),
+        ],
+    ),
+    "assert_sessions_go_on_after_midnight": (
+        AT_MIDNIGHT,
+        [
+            ({CLICKS: [f"'f', 'v1', FALSE, {D2} + INTERVAL 20 MINUTE, {D2}"]}, [("2026-01-01", 1, 2, 1)]),
+            ({SESSIONS: [f"{D2}, 'v1', {D2} + INTERVAL 5 MINUTE, 1, 0"]}, [("2026-01-01", 1, 0, 1)]),
+            ({SESSIONS: [f"{D2}, 'v5', {D2} + INTERVAL 9 HOUR, 2, 1"]}, [("2026-01-02", 1, 0, 1)]),
         ],
     ),
     "assert_revenue_references_are_known": (

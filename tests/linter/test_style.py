@@ -118,7 +118,7 @@ def test_fault_is_found_and_named(tmp_path: Path, old: str, new: str, rule: str,
     assert message in found[rule]
 
 
-@pytest.mark.parametrize("tag", ["affects_30_days", "affects_onward"])
+@pytest.mark.parametrize("tag", ["affects_30_days", "affects_1_days_before", "affects_onward"])
 def test_window_over_several_dates_passes_once_it_is_declared(tmp_path: Path, tag: str) -> None:
     declared = GOOD.replace("tags (silver", f"tags ({tag}, silver").replace("clicks.click_id::", f"{ROLLING}::")
     assert faults(tmp_path, declared) == {}

@@ -19,6 +19,7 @@ MACROS = {
     "business_time": [
         "@BUSINESS_TIME(t.time)",
         "@BUSINESS_TIME(t.time)::DATE",
+        "@BUSINESS_TIME(t.day::TIMESTAMP)::DATE",
         "EXTRACT(HOUR FROM @BUSINESS_TIME(t.time))",
     ],
     "business_week": ["@BUSINESS_WEEK(t.day)", "@BUSINESS_WEEK(t.time)"],

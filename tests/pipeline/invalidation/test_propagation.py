@@ -64,6 +64,22 @@ def test_window_and_onward_extend_the_dates_and_are_inherited() -> None:
     assert found["last"].dates.onward == day(3)
 
 
+def test_days_before_extend_the_dates_alone_and_with_others() -> None:
+    found = walk(
+        {"bronze.clicks": dates(3, 20)},
+        sessions=snapshot('"warehouse"."bronze"."clicks"', tags=("affects_1_days_before", "affects_1_days")),
+        below=snapshot("sessions", tags=("affects_1_days",)),
+        before=snapshot('"warehouse"."bronze"."clicks"', tags=("affects_2_days_before",)),
+    )
+    assert found["sessions"] == Stale(dates(2, 3, 4, 19, 20, 21))
+    assert found["below"] == Stale(dates(2, 3, 4, 5, 19, 20, 21, 22))
+    assert found["before"] == Stale(dates(1, 2, 3, 18, 19, 20))
+    balance = Dates(frozenset({day(9)}), onward=day(20)).widened(("affects_1_days_before",))
+    assert balance == Dates(dates(8, 9).days, onward=day(19))
+    always = Dates(onward=dt.date(1970, 1, 1))
+    assert always.widened(("affects_1_days_before",)) == always
+
+
 def test_each_version_is_walked_by_its_own_parents() -> None:
     old = ("old", {"node": {"kind": {"name": "INCREMENTAL_BY_TIME_RANGE"}}, "parents": []})
     new = ("new", {"node": {"kind": {"name": "INCREMENTAL_BY_TIME_RANGE"}}, "parents": [

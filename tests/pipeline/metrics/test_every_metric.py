@@ -40,6 +40,8 @@ TIMES = {
     "gold.rpt_engagement_by_subscription": "month_date",
     "gold.rpt_sales_daily": "business_date",
     "gold.fct_orders": "business_date",
+    "gold.rpt_funnel_daily": "business_date",
+    "gold.rpt_conversion_daily": "business_date",
     "ops.quality_daily": "date",
     "ops.quarantine_daily": "ingest_date",
     "ops.release_lag_daily": "release_date",
@@ -195,7 +197,22 @@ SHOP: dict[str, Value] = {
     "ordered_net_revenue": total("net_amount_reporting"),
     "average_order_value": ratio(total("net_amount_reporting"), len),
 }
-EXPECTED = ENGAGEMENT | REVENUE | SHOP | PIPELINE
+SESSIONS: dict[str, Value] = {
+    "sessions": total("sessions"),
+    "purchase_sessions": total("purchase_sessions"),
+    "conversion_rate": ratio(total("purchase_sessions"), total("sessions")),
+    "view_step_sessions": total("view_step_sessions"),
+    "cart_step_sessions": total("cart_step_sessions"),
+    "checkout_step_sessions": total("checkout_step_sessions"),
+    "purchase_step_sessions": total("purchase_step_sessions"),
+    "view_rate": ratio(total("view_step_sessions"), total("sessions")),
+    "cart_rate": ratio(total("cart_step_sessions"), total("view_step_sessions")),
+    "checkout_rate": ratio(total("checkout_step_sessions"), total("cart_step_sessions")),
+    "completion_of_checkout": ratio(total("purchase_step_sessions"), total("checkout_step_sessions")),
+    "clicks": total("clicks"),
+    "daily_visitors": last("visitors", "business_date"),
+}
+EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | PIPELINE
 DEFINITIONS = load_metrics(PROJECT / "metrics")
 
 
