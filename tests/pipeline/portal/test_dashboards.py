@@ -66,6 +66,7 @@ def test_the_projects_pages_fit_its_tables_and_show_nothing_personal(
         "overview",
         "engagement",
         "subscriptions",
+        "sales",
         "analytics_questions",
         "pipeline",
     ]
