@@ -2,7 +2,7 @@ AUDIT (
   name items_are_sold
 );
 
-/* Every order has as many sales as items */
+/* Every reconciled order has as many sales as items */
 WITH item_counts AS (
   SELECT
     order_items.order_id AS order_id,
@@ -13,6 +13,7 @@ WITH item_counts AS (
   WHERE
     order_items.is_current
     AND NOT order_items.is_deleted
+    AND current_orders.is_reconciled
     AND @IS_CHANGED(@this_model, order_items.order_id)
   GROUP BY
     order_items.order_id

@@ -2,7 +2,7 @@ AUDIT (
   name refunds_are_of_what_was_sold
 );
 
-/* The refunds of an item, but for those after a cancellation, take back neither more pieces nor more net revenue than were sold, and none is of an item that its order lacks */
+/* The refunds of an item, but for those after a cancellation, take back neither more pieces nor more net revenue than were sold, and none is of an item that its reconciled order lacks */
 WITH left_of_items AS (
   SELECT
     sales.order_id AS order_id,
@@ -25,6 +25,7 @@ WITH left_of_items AS (
   WHERE
     refunds.is_current
     AND NOT refunds.is_deleted
+    AND current_orders.is_reconciled
     AND @IS_CHANGED(@this_model, refunds.order_id)
   GROUP BY
     refunds.order_id,

@@ -2,7 +2,7 @@ AUDIT (
   name sales_add_up_to_orders
 );
 
-/* Of every order with items: gross less discount, with tax and shipping, is the total that the order says */
+/* Of every order with sales: gross less discount, with tax and shipping, is the total that the order says */
 SELECT
   sold.order_id AS order_id,
   sold.amount AS sold_amount,

@@ -216,6 +216,9 @@ class Sales:
         rate, digits = self._rates.rate(order["currency"], month), self._digits[order["currency"]]
         customer = self._member("customers", order["customer_id"], placed)
         grosses = [item["quantity"] * item["unit_price"] for item in items]
+        charged = -order["discount_amount"] + order["tax_amount"] + order["shipping_amount"]
+        if not items or sum(grosses) + charged != order["total_amount"]:
+            return []  # it waits for its items
         discounts = allocate(order["discount_amount"], grosses, digits) if items else []
         nets = [gross - discount for gross, discount in zip(grosses, discounts, strict=True)]
         taxes = allocate(order["tax_amount"], nets, digits) if items else []

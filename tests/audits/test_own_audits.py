@@ -29,7 +29,7 @@ CHANGES = "silver.subscription_changes(account_id, plan_id)"
 LINES = "silver.invoice_lines(plan_id)"
 ACCOUNTS = "silver.accounts(account_id, is_current)"
 PLANS = "seeds.plans(plan_id)"
-SHOP_ORDERS = "gold.fct_orders(order_id, customer_key, is_guest, item_count, currency, total_amount)"
+SHOP_ORDERS = "gold.fct_orders(order_id, customer_key, is_guest, is_reconciled, item_count, currency, total_amount)"
 SALES = "gold.fct_sales(order_id, product_key, event_type)"
 CLICKS = "silver.clickstream(event_id, visitor_id, is_bot_agent, occurred_at, event_date)"
 SESSIONS = "silver.sessions(date, visitor_id, started_at, clicks, next_date_clicks)"
@@ -189,17 +189,17 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
     ),
     "assert_shop_references_are_known": (
         {
-            SHOP_ORDERS: ["1, 'c1', FALSE, 2, 'EUR', 1", "2, '-1', TRUE, 1, 'EUR', 1"],
+            SHOP_ORDERS: ["1, 'c1', FALSE, TRUE, 2, 'EUR', 1", "2, '-1', TRUE, TRUE, 1, 'EUR', 1"],
             SALES: ["1, 'p1', 'sale'", "1, 'p1', 'refund'", "1, '-1', 'refund'"],
         },
         [
-            ({SHOP_ORDERS: ["3, '-1', FALSE, 1, 'EUR', 1"]}, [("customer", 3, 1)]),
+            ({SHOP_ORDERS: ["3, '-1', FALSE, TRUE, 1, 'EUR', 1"]}, [("customer", 3, 1)]),
             ({SALES: ["1, '-1', 'sale'", "1, '-1', 'sale'"]}, [("product", 1, 2)]),
         ],
     ),
-    "assert_orders_have_items": (
-        {SHOP_ORDERS: ["1, 'c1', FALSE, 2, 'EUR', 1"]},
-        [({SHOP_ORDERS: ["2, 'c1', FALSE, 0, 'EUR', 7"]}, [(2, "EUR", 7)])],
+    "assert_orders_are_reconciled": (
+        {SHOP_ORDERS: ["1, 'c1', FALSE, TRUE, 2, 'EUR', 1"]},
+        [({SHOP_ORDERS: ["2, 'c1', FALSE, FALSE, 0, 'EUR', 7"]}, [(2, "EUR", 7)])],
     ),
 }
 

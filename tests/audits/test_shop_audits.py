@@ -11,13 +11,14 @@ SALES = (
     "gold.fct_sales(order_id, line_number, event_type, business_date, quantity, gross_amount, discount_amount, "
     "net_amount, tax_amount, shipping_amount, gross_amount_reporting, net_amount_reporting, cost_amount_reporting)"
 )
-ORDERS = "silver.current_orders(order_id, total_amount, cancelled_at)"
+ORDERS = "silver.current_orders(order_id, total_amount, cancelled_at, is_reconciled)"
 ITEMS = "silver.order_items(order_id, line_number, is_current, is_deleted)"
 REFUNDS = "silver.refunds(order_id, line_number, is_current, is_deleted)"
 DAILY = "gold.rpt_sales_daily(business_date, event_count, net_amount)"
 HOURLY = "gold.rpt_sales_hourly(business_date, event_count, net_amount)"
 D1, D2 = "DATE '2026-03-01'", "DATE '2026-03-02'"
-NEVER, CANCELLED = "NULL::TIMESTAMP", "TIMESTAMP '2026-03-05'"
+NEVER, CANCELLED = "NULL::TIMESTAMP, TRUE", "TIMESTAMP '2026-03-05', TRUE"
+"""When an order was cancelled, and that it is reconciled."""
 
 
 def sale(order: int, line: int, event: str, sign: int, quantity: int = 2, net: int = 18, date: str = D1) -> str:
@@ -31,12 +32,12 @@ GOOD = {
         *(sale(1, 1, "sale", 1), sale(1, 2, "sale", 1), sale(1, 1, "refund", -1, 1, 8)),
         *(sale(2, 1, "sale", 1), sale(2, 1, "cancellation", -1)),
     ],
-    ORDERS: [f"1, 50, {NEVER}", f"2, 25, {CANCELLED}"],
+    ORDERS: [f"1, 50, {NEVER}", f"2, 25, {CANCELLED}", "8, 25, NULL::TIMESTAMP, FALSE"],
     ITEMS: [
         *("1, 1, TRUE, FALSE", "1, 2, TRUE, FALSE", "2, 1, TRUE, FALSE", "2, 1, FALSE, FALSE", "2, 2, TRUE, TRUE"),
-        "9, 1, TRUE, FALSE",
+        *("8, 1, TRUE, FALSE", "9, 1, TRUE, FALSE"),
     ],
-    REFUNDS: ["1, 1, TRUE, FALSE", "1, 3, TRUE, TRUE", "1, 3, FALSE, FALSE", "9, 1, TRUE, FALSE"],
+    REFUNDS: ["1, 1, TRUE, FALSE", "1, 3, TRUE, TRUE", "1, 3, FALSE, FALSE", "8, 1, TRUE, FALSE", "9, 1, TRUE, FALSE"],
 }
 REPORTED = {SALES: [sale(1, 1, "sale", 1), sale(1, 2, "sale", 1), sale(1, 1, "refund", -1, 1, 8, D2)]}
 Rows = dict[str, list[str]]

@@ -17,6 +17,7 @@ MODEL (
         order_id,
         customer_key,
         is_guest,
+        is_reconciled,
         business_date,
         ordered_at,
         net_amount_reporting,
@@ -89,7 +90,8 @@ SELECT
     WHEN NOT current_orders.customer_id IS NULL
     THEN NOT first_orders.order_id IS NULL
   END::BOOLEAN AS is_first_order, /* Whether it is the first of its customer; NULL for guests */
-  COALESCE(sums.item_count, 0)::BIGINT AS item_count, /* Number of items, additive */
+  current_orders.is_reconciled::BOOLEAN AS is_reconciled, /* Whether its items add up to its total; until then it has no sales, and amounts of 0 */
+  COALESCE(sums.item_count, 0)::BIGINT AS item_count, /* Number of items sold, additive */
   COALESCE(sums.quantity, 0)::BIGINT AS quantity, /* Pieces as sold, additive */
   COALESCE(sums.gross_amount, 0)::DECIMAL(18, 4) AS gross_amount, /* Gross as sold, major units, additive per currency */
   COALESCE(sums.discount_amount, 0)::DECIMAL(18, 4) AS discount_amount, /* Discount as sold, major units, additive per currency */

@@ -6,7 +6,7 @@ MODEL (
   ), /* Any order may still change, and so may the versions of its customer and products as of the order */
   cron '@daily',
   owner shop,
-  description 'One row per order item and event: its sale, each of its refunds, and its cancellation.',
+  description 'One row per item of a reconciled order and event: its sale, each of its refunds, and its cancellation.',
   grain (order_id, line_number, event_type, refund_id),
   tags (gold, shop),
   audits (
@@ -71,7 +71,9 @@ WITH priced_items AS (
   LEFT JOIN seeds.currencies AS currencies
     ON current_orders.currency = currencies.currency
   WHERE
-    order_items.is_current AND NOT order_items.is_deleted
+    order_items.is_current
+    AND NOT order_items.is_deleted
+    AND current_orders.is_reconciled
 ), discounts AS (
   @ALLOCATED(priced_items, discount_amount, gross_amount)
 ), shippings AS (

@@ -8,13 +8,11 @@ MODEL (
   ), /* Like silver.orders: any order may still change */
   cron '@daily',
   owner shop,
-  description 'One row per order that exists, as it is now, with the time of its cancellation.',
+  description 'One row per order that exists, as it is now, with the time of its cancellation, and whether its items add up to its total.',
   grain order_id,
   tags (silver, shop),
   audits (
-    not_null(columns := (
-      order_id
-    )),
+    not_null(columns := (order_id, is_reconciled)),
     grain_is_unique(key := order_id, columns := (
       order_id
     ))
@@ -52,6 +50,15 @@ WITH states AS (
     )
   GROUP BY
     states.order_id
+), goods AS (
+  SELECT
+    order_items.order_id AS order_id,
+    SUM(order_items.quantity * order_items.unit_price)::DECIMAL(18, 4) AS gross_amount
+  FROM silver.order_items AS order_items
+  WHERE
+    order_items.is_current AND NOT order_items.is_deleted
+  GROUP BY
+    order_items.order_id
 )
 SELECT
   orders.order_id::BIGINT AS order_id, /* Identifier of the order */
@@ -62,6 +69,10 @@ SELECT
   orders.shipping_amount::DECIMAL(12, 2) AS shipping_amount, /* Shipping without tax, major units of the currency */
   orders.tax_amount::DECIMAL(12, 2) AS tax_amount, /* Tax on goods and shipping, major units of the currency */
   orders.total_amount::DECIMAL(12, 2) AS total_amount, /* What the customer pays: goods less discount, with shipping and tax, major units of the currency */
+  COALESCE(
+    goods.gross_amount - orders.discount_amount + orders.tax_amount + orders.shipping_amount = orders.total_amount,
+    FALSE
+  )::BOOLEAN AS is_reconciled, /* Whether its items, less the discount, with tax and shipping, are its total; until then it has no sales */
   @BUSINESS_TIME(orders.ordered_at)::DATE AS order_date, /* Business date on which the order was placed, by the clock of reporting_timezone */
   orders.ordered_at::TIMESTAMP AS ordered_at, /* When the order was placed, UTC */
   CASE
@@ -71,5 +82,7 @@ SELECT
 FROM silver.orders AS orders
 LEFT JOIN cancellations AS cancellations
   ON orders.order_id = cancellations.order_id
+LEFT JOIN goods AS goods
+  ON orders.order_id = goods.order_id
 WHERE
   orders.is_current AND NOT orders.is_deleted

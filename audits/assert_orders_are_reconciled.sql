@@ -1,10 +1,10 @@
 AUDIT (
-  name assert_orders_have_items,
+  name assert_orders_are_reconciled,
   standalone TRUE,
   cron '@daily',
   owner shop,
   defaults (scope = 'warning'),
-  description 'No rows: every order has an item. An order without items has no sale, so its total is missing in net revenue.'
+  description 'No rows: the items of every order add up to its total. An order whose items have not arrived, or are in quarantine, has no sales until they do.'
 );
 
 SELECT
@@ -13,4 +13,4 @@ SELECT
   fct_orders.total_amount AS total_amount
 FROM gold.fct_orders AS fct_orders
 WHERE
-  fct_orders.item_count = 0
+  NOT fct_orders.is_reconciled
