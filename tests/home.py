@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
@@ -128,11 +129,12 @@ def keep_domain(folder: Path, domain: str) -> None:
 
 
 def keep_histories(folder: Path) -> None:
-    """Remove all models but the shop's histories from a copy: neither sales nor what they need of other domains."""
+    """Remove all models but the histories of the shop's tables from a copy."""
     keep_domain(folder, "shop")
-    shutil.rmtree(folder / "models/gold/shop")
-    for path in (folder / "models/silver/shop").glob("*_orders.sql"):
-        path.unlink()
+    for path in [*(folder / "models").glob("*/*.sql"), *(folder / "models").glob("*/*/*.sql")]:
+        if not re.search(r"@VERSIONS|@CHANGE_MARKS", path.read_text()):
+            path.unlink()
+    (folder / "privacy/shop.yaml").unlink()
     for path in (folder / "audits").glob("*.sql"):
         if "standalone TRUE" in path.read_text():
             path.unlink()
