@@ -55,7 +55,7 @@ def rollups(home: Home) -> dict[str, dict[dt.date, int]]:
 @pytest.mark.parametrize(
     "days",
     [
-        pytest.param("2024-02-27 2024-02-28 2024-02-29 2024-03-01", id="leap_year"),
+        pytest.param("2024-02-27 2024-02-28 2024-02-29 2024-03-01", id="leap_year", marks=pytest.mark.slow),
         pytest.param("2025-02-26 2025-02-27 2025-02-28 2025-03-01", id="common_year", marks=pytest.mark.slow),
         pytest.param("2024-12-30 2024-12-31 2025-01-01 2025-01-02", id="new_year"),
     ],

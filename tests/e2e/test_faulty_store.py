@@ -54,7 +54,7 @@ def ingest(*feeds: str) -> IngestSummary:
 @pytest.mark.parametrize(
     ("stall_seconds", "answer_seconds"),
     [
-        pytest.param(1.0, 60.0, marks=pytest.mark.timeout(180), id="short stalls"),
+        pytest.param(1.0, 60.0, marks=(pytest.mark.slow, pytest.mark.timeout(180)), id="short stalls"),
         pytest.param(3.0, 2.0, marks=pytest.mark.timeout(180), id="stalls longer than the client waits"),
         pytest.param(30.0, 60.0, marks=(pytest.mark.slow, pytest.mark.timeout(1800)), id="stalls of 30 s"),
         pytest.param(30.0, 20.0, marks=(pytest.mark.slow, pytest.mark.timeout(1800)), id="30 s, the client waits 20 s"),

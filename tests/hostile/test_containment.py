@@ -29,7 +29,14 @@ def loaded(lake: Lake, feed: str = "events") -> set[str]:
     return {item.source_file.rpartition("/")[2] for item in state.objects.values()}
 
 
-@pytest.mark.parametrize("kind", ["RecursionError", "MemoryError", "pyarrow:ArrowInvalid", "KeyError"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "RecursionError",
+        "KeyError",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("MemoryError", "pyarrow:ArrowInvalid")),
+    ],
+)
 def test_an_object_that_meets_a_defect_is_named_and_all_others_load(empty_lake: Lake, kind: str) -> None:
     events(empty_lake, 40, 7, 23)
     empty_lake.home.put("users", "u.json", {"user_id": "u1"})

@@ -322,7 +322,7 @@ def test_state_restored_from_an_older_backup_loses_no_late_data(shared: Postgres
     assert plays(shared) == published_plays(shared) == dict.fromkeys(DAYS, 2)
 
 
-@pytest.mark.parametrize("seconds", [60, -60])
+@pytest.mark.parametrize("seconds", [60, pytest.param(-60, marks=pytest.mark.slow)])
 def test_clients_with_different_clocks_agree_on_what_came_last(
     shared: PostgresHome, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
@@ -360,6 +360,7 @@ def wrong_clock(patch: pytest.MonkeyPatch, seconds: int) -> None:
     patch.setattr("pipeline.state.clock.now_ms", lambda: int((moved() + seconds) * 1000))
 
 
+@pytest.mark.slow
 def test_dates_to_publish_are_found_although_clocks_differ(
     shared: PostgresHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +444,7 @@ def test_cycle_whose_connections_are_cut_fails_and_the_next_one_recovers(shared:
     assert published_plays(shared) == {"2026-01-05": 1, "2026-01-20": 2, "2026-02-03": 1}
 
 
+@pytest.mark.slow
 def test_rebuild_starts_a_new_state_and_keeps_the_old_one_until_it_is_done(
     shared: PostgresHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
