@@ -133,18 +133,22 @@ class Sources:
         position = ["table", state.identity if state else "", state.sequence if state else 0]
         has_key = key in read.model.columns_to_types_or_raise
         if has_key and key not in declared.logged:
-            columns = ", ".join((*declared.logged[1:], key))
+            names = ", ".join((*declared.logged[1:], key))
             raise ConfigError(
                 f"{read.model.name}: {snapshot.model.name} is computed by {key}, so expected it among the "
-                f"logged columns; write logged = ({columns}) into its materialization_properties"
+                f"logged columns; write logged = ({names}) into its materialization_properties"
             )
-        column = key if has_key else next((name for name in leads if name in declared.logged), None)
-        if state is None or column is None:
+        columns = [key] if has_key else [name for name in leads if name in declared.logged]
+        if state is None or not columns:
             return Source(table, False, position, None)
-        changed = log.changed(column)
+        changed = {column: log.changed(column) for column in columns}
         if has_key:
-            return Source(table, True, position, changed)
-        return Source(table, False, position, lambda since: _led(changed(since), key, column, leads[column]))
+            return Source(table, True, position, changed[key])
+
+        def led(since: Position) -> str:  # the query may read it by any of them
+            return " UNION ".join(_led(changed[column](since), key, column, leads[column]) for column in columns)
+
+        return Source(table, False, position, led)
 
     def whole(self, table: exp.Table, query: exp.Query) -> Source:
         """A table that a query reads without regard to keys, compared by a digest of the rows that it reads."""
