@@ -20,13 +20,15 @@ WITH visitor_sessions AS (
   GROUP BY
     sessions.date,
     sessions.visitor_id
-), computed AS (
-  SELECT
-    MAX(clickstream.event_date) AS last_date
+), computed_dates AS (
+  /* A date is computed once it is over and complete, maybe after later ones; sessions go on with its clicks before */
+  SELECT DISTINCT
+    clickstream.event_date AS date
   FROM silver.clickstream AS clickstream
 ), visitor_clicks AS (
   SELECT
     visitor_sessions.date AS date,
+    visitor_sessions.next_date AS next_date,
     visitor_sessions.visitor_id AS visitor_id,
     MAX(visitor_sessions.next_date_clicks) AS next_date_clicks,
     COUNT(
@@ -46,6 +48,7 @@ WITH visitor_sessions AS (
     AND NOT clickstream.is_bot_agent
   GROUP BY
     visitor_sessions.date,
+    visitor_sessions.next_date,
     visitor_sessions.visitor_id
 )
 SELECT
@@ -54,9 +57,9 @@ SELECT
   SUM(visitor_clicks.clicks) AS clicks,
   SUM(visitor_clicks.next_date_clicks) AS session_clicks
 FROM visitor_clicks AS visitor_clicks
-CROSS JOIN computed AS computed
+INNER JOIN computed_dates AS computed_dates
+  ON visitor_clicks.next_date = computed_dates.date
 WHERE
   visitor_clicks.clicks <> visitor_clicks.next_date_clicks
-  AND visitor_clicks.date < computed.last_date
 GROUP BY
   visitor_clicks.date

@@ -231,6 +231,13 @@ def test_standalone_audit_finds_exactly_the_bad_rows(
     assert found(project.standalone_audits[audit].render_audit_query(), CASES[audit][0], bad) == expected
 
 
+def test_session_goes_on_into_a_date_that_waits_for_completeness(project: Context) -> None:
+    """Its clicks are not in silver yet, though a later date is."""
+    tables = AT_MIDNIGHT | {CLICKS: [row for row in AT_MIDNIGHT[CLICKS] if not row.endswith(D2)]}
+    query = project.standalone_audits["assert_sessions_go_on_after_midnight"].render_audit_query()
+    assert found(query, tables, {}) == []
+
+
 def test_every_standalone_audit_is_tested(project: Context) -> None:
     assert set(project.standalone_audits) == set(CASES)
 

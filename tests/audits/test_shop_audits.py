@@ -65,7 +65,7 @@ CASES: dict[tuple[str, str], tuple[Rows, list[tuple[Rows, set[object]]]]] = {
         GOOD,
         [
             ({SALES: [sale(1, 1, "refund", -1, 2, 1)]}, {1}),  # three of two pieces
-            ({SALES: [sale(1, 1, "refund", -1, 1, 11)]}, {1}),  # 19 of 18
+            ({SALES: [sale(1, 1, "refund", -1, 1, 29)]}, {1}),  # 37 of 36 of both items
             ({REFUNDS: ["1, 3, TRUE, FALSE"]}, {1}),  # of an item that the order lacks
         ],
     ),
@@ -118,6 +118,17 @@ def test_intact_identity_passes(project: Context, case: tuple[str, str]) -> None
 )
 def test_violated_identity_is_found(project: Context, case: tuple[str, str], bad: Rows, expected: set[object]) -> None:
     assert offenders(project, case, bad) == expected
+
+
+@pytest.mark.parametrize(
+    "sales",
+    [
+        [sale(1, 1, "refund", -1, 1, 11)],  # 19 of 18, of 36 of the order: its discount was rounded another way
+        [sale(3, 1, "sale", 1, net=-4)],  # a discount on more than the goods
+    ],
+)
+def test_what_is_no_excess_of_refunds_passes(project: Context, sales: list[str]) -> None:
+    assert offenders(project, ("gold.fct_sales", "refunds_are_of_what_was_sold"), {SALES: sales}) == set()
 
 
 def test_every_own_audit_of_sales_is_tested_and_blocks(project: Context) -> None:

@@ -20,6 +20,7 @@ from ingest.storage.store import Store
 from pipeline.warehouse.bronze import POSITIONS, bronze_query, readable
 from pipeline.warehouse.by_key.definition import ByKey, by_key
 from pipeline.warehouse.by_key.log import Log, UnknownChangesError
+from pipeline.warehouse.by_key.through import leads_of, led_by
 from pipeline.warehouse.timeless import is_other_each_time
 
 Position = list[Any]
@@ -102,7 +103,7 @@ class Sources:
             table = exp.to_table(read.table_name(deployable.is_representative(read)), dialect="duckdb")
             if _parts(table) in read_tables:
                 parents.append((read, table))
-        leads = _leads(snapshot, parents, wanted)
+        leads = leads_of(snapshot, parents, wanted)
         found = []
         for read, table in parents:
             feed = f"{table.db}.{table.name}".removeprefix(BRONZE)
@@ -133,18 +134,22 @@ class Sources:
         position = ["table", state.identity if state else "", state.sequence if state else 0]
         has_key = key in read.model.columns_to_types_or_raise
         if has_key and key not in declared.logged:
-            columns = ", ".join((*declared.logged[1:], key))
+            names = ", ".join((*declared.logged[1:], key))
             raise ConfigError(
                 f"{read.model.name}: {snapshot.model.name} is computed by {key}, so expected it among the "
-                f"logged columns; write logged = ({columns}) into its materialization_properties"
+                f"logged columns; write logged = ({names}) into its materialization_properties"
             )
-        column = key if has_key else next((name for name in leads if name in declared.logged), None)
-        if state is None or column is None:
+        columns = [key] if has_key else [name for name in leads if name in declared.logged]
+        if state is None or not columns:
             return Source(table, False, position, None)
-        changed = log.changed(column)
+        changed = {column: log.changed(column) for column in columns}
         if has_key:
-            return Source(table, True, position, changed)
-        return Source(table, False, position, lambda since: _led(changed(since), key, column, leads[column]))
+            return Source(table, True, position, changed[key])
+
+        def led(since: Position) -> str:  # the query may read it by any of them
+            return " UNION ".join(led_by(changed[column](since), key, column, leads[column]) for column in columns)
+
+        return Source(table, False, position, led)
 
     def whole(self, table: exp.Table, query: exp.Query) -> Source:
         """A table that a query reads without regard to keys, compared by a digest of the rows that it reads."""
@@ -185,48 +190,6 @@ class Sources:
             return None
         query = bronze_query(readable(contract, self.lake, after), self.lake.uri, files.values())
         return f"SELECT DISTINCT moved.{identifier(key)} AS key FROM ({query}) AS moved"
-
-
-def _leads(
-    snapshot: Snapshot, parents: Iterable[tuple[Snapshot, exp.Table]], wanted: ByKey
-) -> dict[str, list[exp.Table]]:
-    """By each column of `through`, the sources that have it beside the key.
-
-    Raises:
-        ConfigError: none has, or no source without the key is computed by the column.
-    """
-    found: dict[str, list[exp.Table]] = {}
-    for column in wanted.through:
-        is_read = False
-        found[column] = []
-        for read, table in parents:
-            columns, declared = read.model.columns_to_types_or_raise, by_key(read.model)
-            if column in columns and wanted.key in columns:
-                found[column].append(table)
-            is_read |= wanted.key not in columns and declared is not None and column in declared.logged
-        expected = ""
-        if not found[column]:
-            expected = f"a source with {wanted.key} and {column}, which says of whom the changed values are"
-        elif not is_read:
-            expected = f"a source without {wanted.key} that is computed by {column} or logs it"
-        if expected:
-            raise ConfigError(
-                f"{snapshot.model.name}: expected {expected}, since it is computed by {wanted.key} through {column}; "
-                f"add it to the query, or remove {column} from through in its materialization_properties"
-            )
-    return found
-
-
-def _led(changed: str, key: str, column: str, tables: Iterable[exp.Table]) -> str:
-    """The query of the keys beside the changed values of a column.
-
-    Which keys had such a value before does not matter: a key that lost it changed itself.
-    """
-    return " UNION ".join(
-        f"SELECT led.{identifier(key)} AS key FROM {table.sql('duckdb')} AS led "
-        f"WHERE led.{identifier(column)} IN (SELECT key FROM ({changed}))"
-        for table in tables
-    )
 
 
 def moved_files(entries: Iterable[tuple[int, Entry]]) -> set[str]:

@@ -54,3 +54,15 @@ def test_an_address_without_an_at_sign_is_loaded_with_a_warning(lake: Any) -> No
     report = lake.ingest("customers")
     assert (report.rows, report.quarantined, report.warnings) == (3, 0, (("email_pattern", 1),))
     assert [row["_warnings"] for row in lake.bronze("customers", "_warnings")] == [None, ["email_pattern"], None]
+
+
+def test_a_refund_of_no_order_is_quarantined(lake: Any) -> None:
+    """Nothing downstream would miss it."""
+    lake.agree("refunds", max_quarantined_share=1)
+    refund = {"refund_id": 1, "order_id": 1, "line_number": 1, "quantity": 1, "amount": "1.00", "tax_amount": "0.19"}
+    refunds = (refund, refund | {"refund_id": 2, "order_id": None})
+    gone = envelope("d", before={"refund_id": 3}, after=None)
+    lake.put("refunds", "a.json", *(envelope(after=row) for row in refunds), gone)
+    report = lake.ingest("refunds")
+    assert (report.rows, report.quarantined, report.reasons) == (2, 1, (("missing_required", 1),))
+    assert [record["column"] for record in lake.quarantine("refunds")] == ["order_id"]

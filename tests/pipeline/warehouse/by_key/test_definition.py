@@ -14,7 +14,8 @@ from sqlmesh.core.model import CustomKind, Model, create_python_model, load_sql_
 from ingest.errors import ConfigError
 from materializations import by_key as _  # noqa: F401  SQLMesh knows the kind by its class
 from pipeline.warehouse.by_key.definition import ByKey, by_key
-from pipeline.warehouse.by_key.sources import Source, _leads, follows_from
+from pipeline.warehouse.by_key.sources import Source, follows_from
+from pipeline.warehouse.by_key.through import leads_of
 
 
 def declared(properties: str, kind: str = "CUSTOM (materialization 'by_key'{})") -> Model:
@@ -78,8 +79,8 @@ SALES = SimpleNamespace(model=SimpleNamespace(name="s.sales"))
 
 def test_sources_with_both_columns_lead_from_one_to_the_other() -> None:
     wanted = ByKey("orders", ("orders",), ("product",))
-    assert _leads(SALES, [ITEMS, PRODUCTS, COSTS], wanted) == {"product": [ITEMS[1]]}
-    assert _leads(SALES, [ITEMS, PRODUCTS], ByKey("orders", ("orders",))) == {}
+    assert leads_of(SALES, [ITEMS, PRODUCTS, COSTS], wanted) == {"product": [ITEMS[1]]}
+    assert leads_of(SALES, [ITEMS, PRODUCTS], ByKey("orders", ("orders",))) == {}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_sources_with_both_columns_lead_from_one_to_the_other() -> None:
 )
 def test_sources_that_do_not_lead_to_the_key_are_refused(parents: list[Any], expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        _leads(SALES, parents, ByKey("orders", ("orders",), ("product",)))
+        leads_of(SALES, parents, ByKey("orders", ("orders",), ("product",)))
     assert str(caught.value).startswith(f"s.sales: {expected}, since it is computed by orders through product")
     assert "remove product from through" in str(caught.value)
 

@@ -19,8 +19,9 @@ from pipeline.warehouse.by_key import log as log_module
 from pipeline.warehouse.by_key import table as table_module
 from pipeline.warehouse.by_key.definition import ByKey
 from pipeline.warehouse.by_key.log import Log, State, UnknownChangesError
-from pipeline.warehouse.by_key.sources import Position, Source, _led
+from pipeline.warehouse.by_key.sources import Position, Source
 from pipeline.warehouse.by_key.table import DAY_MS, Table
+from pipeline.warehouse.by_key.through import led_by
 
 SOURCE, TARGET, CHILD = (exp.to_table(f"db.s.{name}", dialect="duckdb") for name in ("source", "target", "child"))
 COLUMNS = "k TEXT, g TEXT, v INT, l INT[], r STRUCT(a INT, b TEXT)"
@@ -297,7 +298,7 @@ def test_changed_values_lead_to_the_keys_beside_them(world: World) -> None:
 
     def sources(position: int) -> list[Source]:
         def since(_: Position) -> str:
-            return _led(changed, "k", "g", [SOURCE])
+            return led_by(changed, "k", "g", [SOURCE])
 
         return [world.source(), Source(names, False, ["table", "identity", position], since)]
 
