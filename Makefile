@@ -122,7 +122,7 @@ businesses: setup ## 20 random subscription businesses: the models equal plain P
 	BUSINESSES=$${BUSINESSES:-20} pytest -q tests/e2e/test_revenue_parity.py
 
 shops: setup ## 20 random shops: sales by the models equal plain Python (20 minutes)
-	SHOPS=$${SHOPS:-20} pytest -q tests/e2e/test_shop_sales.py
+	SHOPS=$${SHOPS:-20} pytest -q tests/e2e/test_shop_sales.py tests/e2e/test_shop_sessions.py
 
 fuzz: setup ## 10,000 random objects compared with an independent count of their records (30 minutes)
 	python -m tests.fuzz --objects 10000

@@ -111,6 +111,20 @@ def engagement(engagement_project: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return use_project(engagement_project, monkeypatch)
 
 
+@pytest.fixture(scope="session")
+def revenue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's SQLMesh side with the models of revenue, and of engagement, which they read; read-only."""
+    folder = copy_project(tmp_path_factory.mktemp("project") / "revenue")
+    keep_domain(folder, "engagement", "revenue")
+    return folder
+
+
+@pytest.fixture
+def revenue_models(revenue_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use that project for all plans, runs and cycles."""
+    return use_project(revenue_project, monkeypatch)
+
+
 @pytest.fixture
 def branch(engagement: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A copy of that project that a test may change, used for all plans, runs and cycles."""

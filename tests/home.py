@@ -106,25 +106,25 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def keep_domain(folder: Path, domain: str) -> None:
-    """Remove the models, standalone audits, declared classes and unit tests of other domains from a copy.
+def keep_domain(folder: Path, *domains: str) -> None:
+    """Remove the models, standalone audits, declared classes and unit tests of other domains than these from a copy.
 
     Plans and runs are quicker with less. What remains must not read what is removed, but keeps the seeds that it reads.
     """
     for parent in (folder / "models", folder / "tests/models"):
         for path in parent.glob("*/*"):
-            if path.is_dir() and path.name != domain:
+            if path.is_dir() and path.name not in domains:
                 shutil.rmtree(path)
     kept = "".join(path.read_text() for path in (folder / "models").glob("*/*/*.sql"))
     for path in (folder / "models/seeds").glob("*.sql"):
         if f"seeds.{path.stem} " not in kept:
             path.unlink()
     for path in (folder / "privacy").glob("*.yaml"):
-        if path.stem != domain:
+        if path.stem not in domains:
             path.unlink()
     for path in (folder / "audits").glob("*.sql"):
         text = path.read_text()
-        if "standalone TRUE" in text and f"owner {domain}" not in text:
+        if "standalone TRUE" in text and not any(f"owner {domain}" in text for domain in domains):
             path.unlink()
 
 

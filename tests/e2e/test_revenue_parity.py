@@ -18,6 +18,8 @@ from tests import revenue
 from tests.home import Home, copy_home, template
 from tests.random_business import RandomBusiness, random_business
 
+pytestmark = pytest.mark.usefixtures("revenue_models")
+
 MOVEMENTS = "SELECT account_id, month_date, movement_type, amount FROM gold.fct_mrr_movements"
 MONTHS = """
 SELECT month_date, opening_mrr, fx_mrr, new_mrr, reactivation_mrr, expansion_mrr, contraction_mrr, churn_mrr,
@@ -42,9 +44,9 @@ def seed(name: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def planned(revenue_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A lake without customers, with production planned on it."""
-    with template(tmp_path_factory.mktemp("planned"), PROJECT) as home:
+    with template(tmp_path_factory.mktemp("planned"), revenue_project) as home:
         home.plan()
     return home
 

@@ -124,7 +124,7 @@ def computed_by_key(home: Home) -> int:
     return sum(int(count) for (count,) in rows)
 
 
-@pytest.mark.parametrize("number", range(int(os.environ.get("SHOPS", "3"))))
+@pytest.mark.parametrize("number", range(int(os.environ.get("SHOPS", "1"))))
 def test_models_and_plain_python_agree(number: int, home: Home, record_property: Callable[[str, object], None]) -> None:
     shop = RandomShop(number, RATES, DIGITS, ZONE)
     expected = Sales(shop.database, RATES, DIGITS, ZONE)

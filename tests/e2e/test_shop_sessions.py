@@ -14,7 +14,7 @@ from tests.home import Home, use_project
 from tests.shop_clicks import clicks_project, compute, must_be_right, must_pass_audits
 from tests.shop_sessions import DAY, Record, click, moment, random_clicks
 
-SHOPS = int(os.environ.get("SHOPS", "3"))
+SHOPS = int(os.environ.get("SHOPS", "1"))
 SPRING, AUTUMN = dt.date(2026, 3, 27), dt.date(2025, 10, 24)
 """Two days before the clocks change."""
 DAYS = 6

@@ -399,7 +399,10 @@ def test_publication_on_s3_switches_at_once_and_readers_keep_their_release(
     assert len(rows) == 3
 
 
-@pytest.mark.parametrize("lost", ["warehouse_path", "state_path", "published_uri"])
+@pytest.mark.parametrize(
+    "lost",
+    ["warehouse_path", *(pytest.param(name, marks=pytest.mark.slow) for name in ("state_path", "published_uri"))],
+)
 def test_what_is_lost_is_rebuilt_identically(running: Home, lost: str) -> None:
     running.put("events", "late.json", event("e4", "2026-01-05"))
     cycle(running)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from ingest.settings import PROJECT, settings
+from ingest.settings import settings
 from tests.engagement import cycle, play
 from tests.home import Home, copy_home, template
 from tests.revenue_records import account, change, invoice
+
+pytestmark = pytest.mark.usefixtures("revenue_models")
 
 MRR = "gold.fct_mrr_daily"
 TABLES = (
@@ -23,9 +26,9 @@ TABLES = (
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def planned(revenue_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Two customers since January, one of whom left in March; planned and up to date."""
-    with pytest.MonkeyPatch.context() as patch, template(tmp_path_factory.mktemp("business"), PROJECT) as home:
+    with pytest.MonkeyPatch.context() as patch, template(tmp_path_factory.mktemp("business"), revenue_project) as home:
         patch.setenv("LAKE_START", "2026-01-01")
         settings.cache_clear()
         home.put("accounts", "1.json", account("a1", "2026-01-01T00:00:00Z"), account("a2", "2026-01-01T00:00:00Z"))

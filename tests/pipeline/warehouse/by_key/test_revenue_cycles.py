@@ -139,6 +139,7 @@ def test_changed_model_of_an_environment_is_right_there_and_after_promotion(
     assert counted.wholes == {}
 
 
+@pytest.mark.slow
 def test_forward_only_change_is_computed_as_a_whole_in_its_environment_and_in_production(
     revenue: Revenue, branch: Path, counted: Counted
 ) -> None:
