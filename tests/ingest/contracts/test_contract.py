@@ -158,6 +158,9 @@ def test_personal_data_is_tagged() -> None:
         "accounts.name": ("direct", "customer"),
         "accounts.email": ("direct", "customer"),
         "accounts.country_code": ("quasi", "customer"),
+        "clickstream.visitor_id": ("direct", "visitor"),
+        "clickstream.customer_id": ("direct", "customer"),
+        "clickstream.country_code": ("quasi", "visitor"),
         "customers.customer_id": ("direct", "customer"),
         "customers.email": ("direct", "customer"),
         "customers.name": ("direct", "customer"),
@@ -211,7 +214,7 @@ def test_faults_of_classes_name_file_column_and_what_is_expected(
 def test_feeds_are_selected_by_either_name() -> None:
     assert [item.feed for item in select(("engagement/users", "events", "users"))] == ["users", "events"]
     with pytest.raises(
-        ConfigError, match=r"unknown feed clicks; expected one of accounts, activities, customers, events"
+        ConfigError, match=r"unknown feed clicks; expected one of accounts, activities, clickstream, customers"
     ):
         select(("clicks",))
 

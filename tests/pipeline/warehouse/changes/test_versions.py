@@ -205,7 +205,7 @@ def test_a_row_that_came_and_went_in_one_transaction_was_never_there(histories: 
 
 
 def test_a_table_may_consist_of_its_key(histories: Histories) -> None:
-    contract = CONTRACT.model_copy(update={"columns": CONTRACT.columns[:1]})
+    contract = CONTRACT.model_copy(update={"columns": CONTRACT.columns[:1], "constraints": ()})
     changes = [
         event("r", 10, {}, previous=None, flag="last", at=0),
         event("r", 50, {}, previous=None, flag="last", at=50),
