@@ -8,7 +8,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from tests.home import Home, copy_project, keep_domain
+from tests.home import Home, copy_project, keep_domain, switch_rules_off
 from tests.shop_sessions import Record, Session, conversion, customers, funnel, sessions
 
 MODELS = ("clickstream", "sessions", "dim_channel", "fct_sessions", "rpt_funnel_daily", "rpt_conversion_daily")
@@ -23,8 +23,7 @@ def clicks_project(folder: Path) -> Path:
     for path in (*(project / "models").glob("*/shop/*.sql"), *(project / "audits").glob("assert_*.sql")):
         if path.stem not in (*MODELS, *AUDITS):
             path.unlink()
-    config = project / "config.yaml"  # rules are no matter here, and want what is declared of removed models
-    config.write_text(config.read_text().replace("linter:\n  enabled: true", "linter:\n  enabled: false"))
+    switch_rules_off(project)
     return project
 
 

@@ -19,7 +19,7 @@ from pipeline.cycle.cycle import run_cycle
 from pipeline.lake import Lake
 from sample.database import Row, as_json
 from sample.shop import TABLES
-from tests.home import Home, copy_home, copy_project, keep_sales, template, use_project
+from tests.home import Home, copy_home, copy_project, keep_sales, switch_rules_off, template, use_project
 from tests.random_shop import LAST, RandomShop
 from tests.revenue import Rates
 from tests.shop_sales import FIRST_MEASURE, Sales, periods
@@ -66,8 +66,7 @@ def sales_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's SQLMesh side with the shop alone; read-only."""
     folder = copy_project(tmp_path_factory.mktemp("project") / "sales")
     keep_sales(folder)
-    config = folder / "config.yaml"  # rules are no matter here, and want what is declared of removed models
-    config.write_text(config.read_text().replace("linter:\n  enabled: true", "linter:\n  enabled: false"))
+    switch_rules_off(folder)
     return folder
 
 

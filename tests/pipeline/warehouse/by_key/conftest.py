@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.home import Home, copy_home, copy_project, template, use_project
+from tests.home import Home, copy_home, copy_project, switch_rules_off, template, use_project
 from tests.revenue_world import Revenue
 
 KEPT = (
@@ -29,8 +29,7 @@ def by_key_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (folder / "audits").glob("*.sql"):
         if "standalone TRUE" in path.read_text():
             path.unlink()
-    config = folder / "config.yaml"  # rules are no matter here, and want what is declared of removed models
-    config.write_text(config.read_text().replace("linter:\n  enabled: true", "linter:\n  enabled: false"))
+    switch_rules_off(folder)
     return folder
 
 
