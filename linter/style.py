@@ -66,9 +66,9 @@ def _is_written_out(query: exp.Expression) -> bool:
     return isinstance(query, exp.Query) and not any(isinstance(item, MacroFunc) for item in query.selects)
 
 
-def _lists_dates(expression: exp.Expression) -> bool:
-    """Whether it is `@DATE_SPINE(…)`: from @start_ds to @end_ds it lists the computed dates themselves, not others."""
-    return isinstance(expression, MacroFunc) and expression.this.name.lower() == "date_spine"
+def _keeps_dates(expression: exp.Expression) -> bool:
+    """Whether it is `@DATE_SPINE(…)` or `@SUPERSEDED(…)`: of the dates given, which are the computed ones themselves."""
+    return isinstance(expression, MacroFunc) and expression.this.name.lower() in {"date_spine", "superseded"}
 
 
 class HeaderFields(Rule):
@@ -196,7 +196,7 @@ class CrossDateEffectsDeclared(Rule):
             return None
         time = model.time_column.column.name
         moved = any(
-            parent is not None and not _lists_dates(parent)
+            parent is not None and not _keeps_dates(parent)
             for variable in model.query.find_all(MacroVar)
             if variable.name.lower().startswith(("start_", "end_"))
             and (parent := variable.find_ancestor(exp.Add, exp.Sub, exp.DateAdd, exp.DateSub, MacroFunc))

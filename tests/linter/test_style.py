@@ -57,7 +57,8 @@ ROLLING = "MAX(clicks.click_id) OVER (PARTITION BY clicks.page ORDER BY clicks.c
 
 def faults(folder: Path, sql: str, file: str = "silver/web/clicks.sql") -> dict[str, str]:
     """Messages by rule, for one model in a separate project."""
-    with project_of(folder, {f"models/{file}": sql}) as context:
+    macros = (PROJECT / "macros" / "versions.py").read_text(encoding="utf-8")
+    with project_of(folder, {f"models/{file}": sql, "macros/versions.py": macros}) as context:
         (model,) = context.models.values()
         found = {}
         for rule in rules().values():
@@ -129,6 +130,13 @@ def test_list_of_the_computed_dates_needs_no_declaration(tmp_path: Path) -> None
     assert faults(tmp_path / "same", GOOD.replace("WHERE\n", spine.format("@start_ds"))) == {}
     moved = spine.format("(@start_ds::DATE - INTERVAL '7' DAY)")
     assert list(faults(tmp_path / "moved", GOOD.replace("WHERE\n", moved))) == ["crossdateeffectsdeclared"]
+
+
+def test_superseded_versions_of_the_computed_dates_need_no_declaration(tmp_path: Path) -> None:
+    versions = "INNER JOIN (@SUPERSEDED(bronze.clicks, click_id, {}, @end_date)) AS versions ON TRUE\nWHERE\n"
+    assert faults(tmp_path / "same", GOOD.replace("WHERE\n", versions.format("@start_date"))) == {}
+    moved = GOOD.replace("WHERE\n", versions.format("(@start_date - INTERVAL '1' DAY)"))
+    assert list(faults(tmp_path / "moved", moved)) == ["crossdateeffectsdeclared"]
 
 
 def test_window_within_a_date_needs_no_declaration(tmp_path: Path) -> None:

@@ -23,19 +23,8 @@ MODEL (
   )
 );
 
-/* As in silver.activity_events: ranks only keys, then anti-joins the wide rows with the few superseded ones */
 WITH superseded_versions AS (
-  SELECT
-    clicks._source_file AS _source_file,
-    clicks._source_line AS _source_line
-  FROM bronze.clickstream AS clicks
-  WHERE
-    clicks.event_date BETWEEN @start_date AND @end_date
-  QUALIFY
-    ROW_NUMBER() OVER (
-      PARTITION BY clicks.event_id, clicks.event_date
-      ORDER BY clicks._source_modified_at DESC, clicks._source_file DESC, clicks._source_line DESC
-    ) > 1
+  @SUPERSEDED(bronze.clickstream, event_id, @start_date, @end_date)
 ), user_agents AS (
   SELECT DISTINCT
     clicks.user_agent AS user_agent
@@ -58,7 +47,12 @@ SELECT
   clicks.order_id::BIGINT AS order_id, /* The order of a purchase, key of silver.orders */
   clicks.event_type::TEXT AS event_type, /* view, search, add_to_cart, remove_from_cart, begin_checkout or purchase */
   (
-    NOT bot_agents.user_agent IS NULL OR COALESCE(TRIM(clicks.user_agent), '') = ''
+    COALESCE(TRIM(clicks.user_agent), '') = ''
+    OR clicks.user_agent IN (
+      SELECT
+        bot_agents.user_agent
+      FROM bot_agents AS bot_agents
+    )
   )::BOOLEAN AS is_bot_agent, /* Whether the user agent is that of a bot, or missing; automata are found in silver.sessions */
   clicks.page::TEXT AS page, /* Path of the page, without host and query */
   clicks.referrer::TEXT AS referrer, /* Address of the page before; NULL if there was none */
@@ -80,8 +74,6 @@ FROM bronze.clickstream AS clicks
 LEFT JOIN superseded_versions AS superseded_versions
   ON clicks._source_file = superseded_versions._source_file
   AND clicks._source_line = superseded_versions._source_line
-LEFT JOIN bot_agents AS bot_agents
-  ON clicks.user_agent = bot_agents.user_agent
 WHERE
   superseded_versions._source_line IS NULL
   AND clicks.event_date BETWEEN @start_date AND @end_date

@@ -46,21 +46,16 @@ MODEL (
    date is computed: so what is computed depends on what arrived, not on what was computed when. The rest of a session
    lies on its date and the next one, and whether a click begins one depends on the minutes before it. */
 WITH superseded_versions AS (
-  SELECT
-    clicks._source_file AS _source_file,
-    clicks._source_line AS _source_line
-  FROM bronze.clickstream AS clicks
-  WHERE
-    clicks.event_date BETWEEN (
+  @SUPERSEDED(
+    bronze.clickstream,
+    event_id,
+    (
       @start_date - INTERVAL '1' DAY
-    )::DATE AND (
+    )::DATE,
+    (
       @end_date + INTERVAL '1' DAY
     )::DATE
-  QUALIFY
-    ROW_NUMBER() OVER (
-      PARTITION BY clicks.event_id, clicks.event_date
-      ORDER BY clicks._source_modified_at DESC, clicks._source_file DESC, clicks._source_line DESC
-    ) > 1
+  )
 ), user_agents AS (
   SELECT DISTINCT
     clicks.user_agent AS user_agent
@@ -118,11 +113,13 @@ WITH superseded_versions AS (
   LEFT JOIN superseded_versions AS superseded_versions
     ON clicks._source_file = superseded_versions._source_file
     AND clicks._source_line = superseded_versions._source_line
-  LEFT JOIN bot_agents AS bot_agents
-    ON clicks.user_agent = bot_agents.user_agent
   WHERE
     superseded_versions._source_line IS NULL
-    AND bot_agents.user_agent IS NULL
+    AND NOT clicks.user_agent IN (
+      SELECT
+        bot_agents.user_agent
+      FROM bot_agents AS bot_agents
+    )
     AND TRIM(clicks.user_agent) <> ''
     AND clicks.event_date BETWEEN (
       @start_date - INTERVAL '1' DAY
