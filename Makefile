@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# A long form takes its time; the limit per test is for those of every day.
+LONG_TEST := pytest -q --timeout 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(completed_plays) / SUM(activities_played), 3) AS completion_rate, \
@@ -110,28 +112,28 @@ torture: setup ## the long tests, then 1,000 kills of ingest, replay and mainten
 	python -m tests.torture --kills 500 --ingesters 3
 
 histories: setup ## 200 random histories: incremental equals full rebuild (1 hour)
-	HISTORIES=$${HISTORIES:-200} pytest -q tests/e2e/test_histories.py
-	HISTORIES=$${HISTORIES:-20} pytest -q tests/pipeline/invalidation/test_unchanged_histories.py \
+	HISTORIES=$${HISTORIES:-200} $(LONG_TEST) tests/e2e/test_histories.py
+	HISTORIES=$${HISTORIES:-20} $(LONG_TEST) tests/pipeline/invalidation/test_unchanged_histories.py \
 	  tests/pipeline/warehouse/by_key/test_revenue_histories.py
-	ORDERS=$${HISTORIES:-200} LOADS=20 pytest -q tests/pipeline/warehouse/changes/test_arrivals.py
+	ORDERS=$${HISTORIES:-200} LOADS=20 $(LONG_TEST) tests/pipeline/warehouse/changes/test_arrivals.py
 
 mutants: setup ## every small fault in the models, which their unit tests must notice (5 minutes)
 	python -m tests.mutants --faults $${FAULTS:-all} --seed $${SEED:-1}
 
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
-	BUSINESSES=$${BUSINESSES:-20} pytest -q tests/e2e/test_revenue_parity.py
+	BUSINESSES=$${BUSINESSES:-20} $(LONG_TEST) tests/e2e/test_revenue_parity.py
 
 shops: setup ## 20 random shops: sales and sessions by the models equal plain Python (40 minutes)
-	SHOPS=$${SHOPS:-20} pytest -q tests/e2e/test_shop_sales.py tests/e2e/test_shop_sessions.py
+	SHOPS=$${SHOPS:-20} $(LONG_TEST) tests/e2e/test_shop_sales.py tests/e2e/test_shop_sessions.py
 
 fuzz: setup ## 10,000 random objects compared with an independent count of their records (30 minutes)
 	python -m tests.fuzz --objects 10000
 
 kills: setup ## 200 kills of lake run with a concurrent reader (15 minutes)
-	KILLS=$${KILLS:-200} pytest -q -s tests/e2e/test_kills.py
+	KILLS=$${KILLS:-200} $(LONG_TEST) -s tests/e2e/test_kills.py
 
 connector: setup-postgres ## 1,500 transactions captured by the real connector: histories equal the database (minutes; needs Java 17, Maven)
-	TRANSACTIONS=$${TRANSACTIONS:-500} pytest -q tests/e2e/test_captured_changes.py
+	TRANSACTIONS=$${TRANSACTIONS:-500} $(LONG_TEST) tests/e2e/test_captured_changes.py
 
 spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quarter of an hour; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark
