@@ -77,7 +77,8 @@ def test_unknown_feed_is_one_line_and_exit_2(lake: Lake) -> None:
     assert (result.exit_code, result.stderr) == (
         2,
         "error: unknown feed clicks; expected one of accounts, activities, clickstream, customers, events, inventory, "
-        "invoices, marketing_spend, order_items, orders, payments, products, refunds, shipments, subscriptions, users\n",
+        "invoices, marketing_spend, order_items, orders, payments, products, refunds, shipments, subscriptions, "
+        "users\n",
     )
 
 
