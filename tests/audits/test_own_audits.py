@@ -9,6 +9,8 @@ import pytest
 from sqlglot import exp
 from sqlmesh import Context
 
+from tests.audits.stock_cases import STOCK_CASES
+
 EVENTS = "silver.activity_events(event_id, event_date)"
 ENRICHED = "silver.activity_events_enriched(date, event_id, completed_flag)"
 METRICS = (
@@ -33,9 +35,6 @@ SHOP_ORDERS = "gold.fct_orders(order_id, customer_key, is_guest, is_reconciled, 
 SALES = "gold.fct_sales(order_id, product_key, event_type)"
 CLICKS = "silver.clickstream(event_id, visitor_id, is_bot_agent, occurred_at, event_date)"
 SESSIONS = "silver.sessions(date, visitor_id, started_at, clicks, next_date_clicks)"
-LEVELS = (
-    "gold.fct_inventory_daily(product_id, location, business_date, opening_level, closing_level, unexplained_quantity)"
-)
 VALUES = ["'us'", "'iOS'", "'14.2'", "'7.40.0'", "'free'", "'game'", "NULL"]
 GROUP = ", ".join(VALUES)
 # The group, and those that differ from it in one column only
@@ -200,36 +199,11 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
             ({SALES: ["1, '-1', 'sale'", "1, '-1', 'sale'"]}, [("product", 1, 2)]),
         ],
     ),
-    "assert_levels_go_on": (
-        {
-            LEVELS: [
-                *(f"1, 'a', {D1}, 0, 5, 0", f"1, 'a', {D2}, 5, 3, 1", f"1, 'a', {D3}, 3, 3, 0"),
-                *(f"1, 'b', {D2}, 7, 8, 0", f"1, 'b', {D3}, 8, 8, 0", f"2, 'a', {D3}, 1, 2, 0"),
-            ]
-        },
-        [
-            (
-                {LEVELS: [f"2, 'b', {D2}, 0, 5, 0", f"2, 'b', {D3}, 4, 5, 0"]},
-                [(2, "b", "2026-01-02", 5, "2026-01-03", 4)],
-            ),
-            (
-                {LEVELS: [f"2, 'b', {D1}, 0, 5, 0", f"2, 'b', {D3}, 5, 5, 0"]},
-                [(2, "b", "2026-01-01", 5, "2026-01-03", 5)],
-            ),
-            ({LEVELS: [f"2, 'b', {D2}, 0, 5, 0"]}, [(2, "b", "2026-01-02", 5, None, None)]),
-        ],
-    ),
-    "assert_movements_are_explained": (
-        {LEVELS: [f"1, 'a', {D1}, 0, 5, 0"]},
-        [
-            ({LEVELS: [f"2, 'b', {D2}, 0, 5, -1"]}, [(2, "b", "2026-01-02", -1)]),
-            ({LEVELS: [f"2, 'b', {D2}, 0, 5, 1"]}, [(2, "b", "2026-01-02", 1)]),
-        ],
-    ),
     "assert_orders_are_reconciled": (
         {SHOP_ORDERS: ["1, 'c1', FALSE, TRUE, 2, 'EUR', 1"]},
         [({SHOP_ORDERS: ["2, 'c1', FALSE, FALSE, 0, 'EUR', 7"]}, [(2, "EUR", 7)])],
     ),
+    **STOCK_CASES,
 }
 
 
