@@ -20,10 +20,10 @@ from sample.schedule import moment_of
 
 WAREHOUSE, STORE = LOCATIONS = ("warehouse", "store")
 _FROM_STORE = 0.25
-_OPENING = {WAREHOUSE: (8, 40), STORE: (2, 10)}
+_OPENING = {WAREHOUSE: (3, 16), STORE: (1, 6)}
 """Pieces with which a product begins."""
-_LOW, _RECEIVED = 5, (20, 60)
-_FORGOTTEN, _AT_ONCE = 0.25, 0.1
+_LOW, _RECEIVED = 3, (4, 15)
+_FORGOTTEN, _AT_ONCE = 0.35, 0.1
 """Shares of low stocks that are ordered only once they are out, and of receipts that are booked with the last sale."""
 _STORE_LOW, _MOVED = 1, (2, 7)
 _COUNTED = 0.03
@@ -161,7 +161,7 @@ class Movements:
         if stock not in self._forgotten and level > 0 and self._chance(_FORGOTTEN):
             self._forgotten.add(stock)
             return
-        days = (3, 7) if stock in self._forgotten else (1, 4)
+        days = (5, 12) if stock in self._forgotten else (2, 9)
         self._forgotten.discard(stock)
         self._awaited.add(stock)
         at = moment if self._chance(_AT_ONCE) else moment + self._between(days[0] * DAY_MS, days[1] * DAY_MS)
