@@ -14,11 +14,12 @@ paid, void or uncollectible, and sometimes refunded.
 
 The shop has a database of its own (shop.py): customers (buyers.py) and guests order (orders.py) from a catalogue
 (stock.py), pay and receive parcels (fulfilment.py), and give some back (returns.py). Its visitors (visitors.py) click
-(steps.py: what; visits.py: when, from where; clicks.py: how it arrives).
+(steps.py: what; visits.py: when, from where; clicks.py: how it arrives). Its goods lie in two stocks (movements.py:
+what comes and goes; inventory.py: how it arrives), and its advertising platforms export what they cost (spend.py).
 
 Invariants under all options: an order's total is the sum of its items, less discount, with shipping and tax; refunds of
-an item never exceed it; a purchase among the clicks is that of an order, at its time; an invoice's `amount_due` is the
-sum of its lines' amounts and taxes; a paid invoice has an equal `amount_paid`, and never a larger refund; the versions
-of a subscription increase with `updated_at`; each version is sent once, except for the copies that `duplicates`
-requests.
+an item never exceed it; a purchase among the clicks is that of an order, at its time; a level of a stock is the one
+before and what moved, and what an order took is what its customer has; an invoice's `amount_due` is the sum of its
+lines' amounts and taxes; a paid invoice has an equal `amount_paid`, and never a larger refund; the versions of a
+subscription increase with `updated_at`; each version is sent once, except for the copies that `duplicates` requests.
 """

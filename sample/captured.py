@@ -15,6 +15,7 @@ from sample.database import as_json
 from sample.days import DAY_MS, folder
 from sample.draw import Ints, Stream, generator
 from sample.money import cents
+from sample.movements import Movement, Movements
 from sample.objects import SHOP, SampleObject, Tally, encode, object_key
 from sample.options import SampleOptions
 from sample.orders import Placed
@@ -55,11 +56,17 @@ class Market:
 class _Story:
     arrivals: Arrivals
     markets: dict[int, Market]
+    movements: dict[int, list[Movement]]
 
 
 def market(options: SampleOptions, day: int) -> Market | None:
     """The market of a date; None before the shop opened, and long before the sample's first date."""
     return _story(options).markets.get(day) if options.orders else None
+
+
+def moved(options: SampleOptions, day: int) -> list[Movement]:
+    """The movements of the shop's stocks on a date, in order."""
+    return _story(options).movements.get(day, []) if options.orders else []
 
 
 def shop_days(options: SampleOptions) -> range:
@@ -86,18 +93,20 @@ def shop_objects(options: SampleOptions, day: int, bucket: str) -> Iterator[Samp
 @lru_cache(maxsize=2)
 def _story(options: SampleOptions) -> _Story:
     arrivals: Arrivals = defaultdict(list)
-    markets = {}
-    shop = Shop(options)
+    markets, moves = {}, {}
+    shop, movements, seen = Shop(options), Movements(options.seed), 0
     for day, written in enumerate(shop.days(), shop.first_day):
         by_partition = sorted(written, key=_partition)  # stable: in order within a partition
         if by_partition:
             _arrive(options, by_partition, arrivals)
+        moves[day] = movements.of_day(day, shop.database.committed[seen:])
+        seen = len(shop.database.committed)
         placed, rows = shop.placed(day), shop.database.rows
         if day > options.first_day - HORIZON_DAYS:
             customers, products = (np.array([key for (key,) in rows[name]]) for name in ("customers", "products"))
             prices = np.array([cents(row["price"]) for row in rows["products"].values()])
             markets[day] = Market(placed, *(column.astype(np.int64) for column in (customers, products, prices)))
-    return _Story(dict(arrivals), markets)
+    return _Story(dict(arrivals), markets, moves)
 
 
 def _partition(written: Written) -> int:

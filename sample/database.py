@@ -51,6 +51,15 @@ class Version:
     at: dt.datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A version of a row, and where it is."""
+
+    table: str
+    key: Key
+    version: Version
+
+
 @dataclass(slots=True)
 class Transaction:
     """An open transaction; its writes are visible to others once it commits."""
@@ -66,7 +75,7 @@ class Database:
 
     Attributes:
         rows: committed rows by table and key.
-        history: versions by table and key, in the order of commits.
+        history: versions by table and key, in the order of commits; `committed` has those of all rows in one list.
         records: what the connector has written, as Kafka Connect's records: topic, key, value.
     """
 
@@ -79,6 +88,7 @@ class Database:
         self.tables = {table.name: table for table in tables}
         self.rows: dict[str, dict[Key, Row]] = {name: {} for name in self.tables}
         self.history: dict[tuple[str, Key], list[Version]] = {}
+        self.committed: list[Committed] = []
         self.records: list[Row] = []
         self.is_connected = False
         self._step = step
@@ -188,7 +198,9 @@ class Database:
             self.rows[table].pop(key, None)
         else:
             self.rows[table][key] = row
-        self.history.setdefault((table, key), []).append(Version(row, at))
+        version = Version(row, at)
+        self.history.setdefault((table, key), []).append(version)
+        self.committed.append(Committed(table, key, version))
 
     def _release(self, transaction: Transaction) -> None:
         self._locks = {place: owner for place, owner in self._locks.items() if owner is not transaction}

@@ -46,6 +46,10 @@ class Stream(enum.IntEnum):
     CLICKS = 24
     CLICK_FILES = 25
     BROKEN_CLICKS = 26
+    MOVEMENTS = 27
+    MOVEMENT_FILES = 28
+    SPEND = 29
+    SPEND_FILES = 30
 
 
 def generator(seed: int, day: int, stream: Stream, *more: int) -> np.random.Generator:

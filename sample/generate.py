@@ -11,8 +11,10 @@ from sample.captured import shop_days, shop_keys, shop_objects
 from sample.catalog import activity_keys, activity_objects
 from sample.changes import change_days, change_keys, change_objects, change_years
 from sample.clicks import click_keys, click_objects
-from sample.objects import ACTIVITIES, CLICKS, EVENTS, REVENUE, SHOP, USERS, SampleObject
+from sample.inventory import inventory_keys, inventory_objects
+from sample.objects import ACTIVITIES, CLICKS, EVENTS, INVENTORY, REVENUE, SHOP, SPEND, USERS, SampleObject
 from sample.options import SampleOptions
+from sample.spend import spend_keys, spend_objects
 from sample.users import HORIZON_DAYS, user_keys, user_objects
 
 
@@ -32,7 +34,7 @@ class Batch:
 
 
 def batches(options: SampleOptions) -> Iterator[Batch]:
-    """The catalogue, the users by date, the events by date, accounts, subscriptions and invoices, the shop, its clicks.
+    """Catalogue, users, events, accounts, subscriptions and invoices, the shop, its clicks, stock and spend, by date.
 
     Users start before the first date, with those who still play on it. Accounts start the year before it, ordered by
     year of sign-up and date.
@@ -54,6 +56,11 @@ def batches(options: SampleOptions) -> Iterator[Batch]:
                 yield Batch(bucket, keys, partial(shop_objects, options, day, bucket))
     for day in range(options.first_day, options.last_day + 1) if options.orders else ():
         yield Batch(CLICKS, click_keys(options, day), partial(click_objects, options, day))
+    for day in shop_days(options):
+        if keys := inventory_keys(options, day):
+            yield Batch(INVENTORY, keys, partial(inventory_objects, options, day))
+        if keys := spend_keys(options, day):
+            yield Batch(SPEND, keys, partial(spend_objects, options, day))
 
 
 def generate(options: SampleOptions) -> Iterator[SampleObject]:

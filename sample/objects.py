@@ -13,8 +13,8 @@ SHOP = tuple(
     f"raw-shop-{table}"
     for table in ("customers", "products", "orders", "order-items", "payments", "shipments", "refunds")
 )
-CLICKS = "raw-shop-clickstream"
-BUCKETS = (EVENTS, USERS, ACTIVITIES, *REVENUE, *SHOP, CLICKS)
+CLICKS, INVENTORY, SPEND = "raw-shop-clickstream", "raw-shop-inventory", "raw-shop-marketing-spend"
+BUCKETS = (EVENTS, USERS, ACTIVITIES, *REVENUE, *SHOP, CLICKS, INVENTORY, SPEND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,11 @@ class Tally:
         changes: changes of the shop's rows, and rows of its snapshots, sent for the first time.
         tombstones: records of the shop that follow a deletion, without a value.
         clicks: clicks of the shop's visitors, sent for the first time.
-        delayed: versions, changes and clicks in these feeds that arrive days after they happened.
-        extended: versions, changes and clicks in these feeds with fields that no contract names.
-        repeated: further lines of these feeds that repeat a version, a change or a click, including the amended ones.
+        movements: movements of the shop's stocks, sent for the first time.
+        spend: lines of exports of marketing spend, sent for the first time; later ones restate dates of earlier ones.
+        delayed: records in these feeds, from accounts on, that arrive days after they happened.
+        extended: records in these feeds with fields that no contract names.
+        repeated: further lines of these feeds that repeat a record, including the amended ones.
         amended: repeated versions with other content and a time half a second later.
         broken: further lines of these feeds that cannot be read.
     """
@@ -55,6 +57,8 @@ class Tally:
     changes: int = 0
     tombstones: int = 0
     clicks: int = 0
+    movements: int = 0
+    spend: int = 0
     delayed: int = 0
     extended: int = 0
     repeated: int = 0
@@ -86,9 +90,9 @@ class SampleObject:
         return replace(self.tally, events=self.tally.events - 1)
 
 
-def object_key(options: SampleOptions, place: str, number: int, digits: int) -> str:
+def object_key(options: SampleOptions, place: str, number: int, digits: int, form: str = "json") -> str:
     """The key of an object, such as `2026/11/19/events-s1-00012.json` for the place `2026/11/19/events`."""
-    return f"{place}-s{options.seed}-{number:0{digits}d}.json{'.gz' if options.compress else ''}"
+    return f"{place}-s{options.seed}-{number:0{digits}d}.{form}{'.gz' if options.compress else ''}"
 
 
 def encode(options: SampleOptions, lines: list[str]) -> bytes:

@@ -16,9 +16,10 @@ class SampleOptions:
     """Options of the generator.
 
     The objects of a date depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates; those of
-    accounts, subscriptions and invoices also on `accounts` and the shares, those of the shop on `orders / days`, its
-    shares and the year of the first date, its clicks also on `sessions_per_order`; never on `end`. Object names depend
-    only on `seed` and `compress`: to add data of another size to a lake, use another seed.
+    accounts, subscriptions and invoices also on `accounts` and the shares, those of the shop, its stock and its
+    marketing spend on `orders / days`, its shares and the year of the first date, its clicks also on
+    `sessions_per_order`; never on `end`. Object names depend only on `seed` and `compress`: to add data of another size
+    to a lake, use another seed.
 
     Args:
         end: the last date, UTC. Events of dates in the future are future-dated when they are ingested.
@@ -51,9 +52,10 @@ class SampleOptions:
             streamed, then it reads all rows again.
         reloads: share of days on which the shop's catalogue is truncated and reloaded.
 
-    For accounts, subscriptions, invoices and the shop's changes and clicks, `late` is the share that arrives 1 to 28
-    days later, and `duplicates` the share that is sent again, half of it on the next date; half of these are amended,
-    but none of the shop's. `malformed` and `unknown_fields` are as for events; the other rates apply only to events.
+    For accounts, subscriptions, invoices and the shop's changes, clicks and movements, `late` is the share that arrives
+    1 to 28 days later, and `duplicates` the share that is sent again, half of it on the next date; half of these are
+    amended, but none of the shop's. `malformed` and `unknown_fields` are as for events; the other rates apply only to
+    events. For marketing spend, whole exports are late, sent again or have an unknown field.
 
     An event has at most one of late, unknown_fields, future and unknown_users, and only events with none of them are
     copied or overwritten. Rates that exceed the number of events together are met as far as possible.

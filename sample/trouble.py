@@ -132,6 +132,38 @@ _CLICK_BREAKS: tuple[Callable[[str], str], ...] = (
 CLICK_FORMS = len(_CLICK_BREAKS)
 
 
+def broken_movement(line: str, form: int) -> str:
+    """Break a valid line of a stock movement in one of MOVEMENT_FORMS ways."""
+    return _MOVEMENT_BREAKS[form](line)
+
+
+_MOVEMENT_BREAKS: tuple[Callable[[str], str], ...] = (
+    *_BREAKS[:4],
+    lambda line: line.replace('"movement_id"', '"id"'),
+    lambda line: line.replace('"level": ', '"level": "some", "was": '),
+    lambda line: line.replace('"moved_at": "', '"moved_at": "on '),
+    lambda line: re.sub('"movement_type": "[^"]*"', '"movement_type": "theft"', line),
+    lambda line: line.replace('"location": "', '"location": "\udcff'),
+)
+MOVEMENT_FORMS = len(_MOVEMENT_BREAKS)
+
+
+def broken_spend(line: str, form: int) -> str:
+    """Break a valid line of an export of marketing spend in one of SPEND_FORMS ways."""
+    return _SPEND_BREAKS[form](line)
+
+
+_SPEND_BREAKS: tuple[Callable[[str], str], ...] = (
+    lambda line: line.rsplit(",", 3)[0],
+    lambda line: re.sub("^[^,]*", "yesterday", line),
+    lambda line: re.sub("^([^,]*),[^,]*", r"\1,tv", line),
+    lambda line: re.sub("^([^,]*,[^,]*,[^,]*,)", r"\1-", line.replace(",0.00,", ",1.00,")),
+    lambda line: re.sub(",(EUR|USD),", ",euro,", line),
+    lambda line: re.sub(",[^,]*$", ",", line),
+)
+SPEND_FORMS = len(_SPEND_BREAKS)
+
+
 def broken_change(line: str, form: int) -> str:
     """Break a valid line of accounts, subscriptions or invoices in one of CHANGE_FORMS ways."""
     return _CHANGE_BREAKS[form](line)

@@ -181,6 +181,10 @@ class Sales:
             self.orders.append(self._order(number, row, sales, is_first=is_first))
         self.days = self._daily()
 
+    def member(self, key: str) -> Row:
+        """The version of a customer or product that has a surrogate key; without columns if it is unknown."""
+        return self._members[key]
+
     def business_time(self, moment: dt.datetime) -> dt.datetime:
         """The time on the wall of the shop at a moment in UTC."""
         return moment.replace(tzinfo=dt.UTC).astimezone(self._zone).replace(tzinfo=None)

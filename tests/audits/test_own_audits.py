@@ -9,6 +9,8 @@ import pytest
 from sqlglot import exp
 from sqlmesh import Context
 
+from tests.audits.stock_cases import STOCK_CASES
+
 EVENTS = "silver.activity_events(event_id, event_date)"
 ENRICHED = "silver.activity_events_enriched(date, event_id, completed_flag)"
 METRICS = (
@@ -201,6 +203,7 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
         {SHOP_ORDERS: ["1, 'c1', FALSE, TRUE, 2, 'EUR', 1"]},
         [({SHOP_ORDERS: ["2, 'c1', FALSE, FALSE, 0, 'EUR', 7"]}, [(2, "EUR", 7)])],
     ),
+    **STOCK_CASES,
 }
 
 

@@ -17,11 +17,12 @@ import pytest
 from ingest.settings import PROJECT
 from pipeline.cycle.cycle import run_cycle
 from pipeline.lake import Lake
-from sample.database import Row, as_json
+from sample.database import Database, Row, as_json
 from sample.shop import TABLES
 from tests.home import Home, copy_home, copy_project, keep_sales, switch_rules_off, template, use_project
 from tests.random_shop import LAST, RandomShop
 from tests.revenue import Rates
+from tests.shop_products import product_months
 from tests.shop_sales import FIRST_MEASURE, Sales, periods
 
 ZONE = "Europe/Berlin"
@@ -49,6 +50,11 @@ SELECT business_date, category, subcategory, country_code, SUM(event_count), SUM
   SUM(returned_quantity), SUM(gross_amount), SUM(discount_amount), SUM(cancelled_amount), SUM(refunded_amount),
   SUM(net_amount), SUM(costed_net_amount), SUM(cost_amount), SUM(profit_amount)
 FROM gold.rpt_sales_hourly GROUP BY ALL
+"""
+PRODUCTS = """
+SELECT month_date, product_id, product_name, category, subcategory, revenue_rank, event_count, sold_quantity,
+  returned_quantity, order_count, net_amount, costed_net_amount, profit_amount
+FROM gold.rpt_top_products
 """
 
 
@@ -103,14 +109,15 @@ def comparable(rows: Sequence[Sequence[Any]]) -> list[str]:
     return sorted(repr([value(item) for item in row]) for row in rows)
 
 
-def must_agree(home: Home, expected: Sales) -> None:
-    """Assert that sales, orders and both reports are those of plain Python."""
+def must_agree(home: Home, expected: Sales, database: Database) -> None:
+    """Assert that sales, orders and all reports on them are those of plain Python."""
     with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
         for query, rows in (
             (SALES, expected.sales),
             (ORDERS, expected.orders),
             (DAILY, expected.days),
             (HOURLY, expected.days),
+            (PRODUCTS, product_months(expected, database)),
         ):
             assert comparable(warehouse.execute(query).fetchall()) == comparable(rows), query
 
@@ -140,7 +147,7 @@ def test_models_and_plain_python_agree(number: int, home: Home, record_property:
 
     # THEN all of it is right, and was computed by key
     assert (done.errors, done.outcome) == ([], "published")
-    must_agree(home, expected)
+    must_agree(home, expected, shop.database)
     assert computed_by_key(home) == 2
     record_property("sales", len(expected.sales))
     assert len(expected.sales) > 40
@@ -194,7 +201,7 @@ def test_a_changed_product_or_customer_computes_only_its_orders(home: Home) -> N
     change("customers", (customer,), country_code="NL")
     orders = {key[0] for key, row in database.rows["orders"].items() if row["customer_id"] == customer}
     assert computed_orders(home, "fct_sales") == orders == computed_orders(home, "fct_orders")
-    must_agree(home, Sales(database, RATES, DIGITS, ZONE))
+    must_agree(home, Sales(database, RATES, DIGITS, ZONE), database)
     assert computed_by_key(home) == 5
 
 

@@ -56,7 +56,7 @@ def test_feed_without_data_yet_is_a_note_if_others_have_data(house: Lakehouse) -
     assert (done.code, done.err) == (0, "")
     (note,) = done.said["notes"]
     assert "nothing in the landing yet for activities" in note
-    assert "and 11 more feeds" in note
+    assert "and 13 more feeds" in note
     for command in ("status", "verify"):
         assert "note: nothing in the landing yet" in house.lake(command).err
 

@@ -39,3 +39,14 @@ WHERE
   clickstream.event_date BETWEEN @start_date AND @end_date
 GROUP BY
   clickstream.event_date
+UNION ALL
+SELECT
+  'inventory'::TEXT AS feed,
+  inventory.event_date::DATE AS date,
+  COUNT(inventory.movement_id)::BIGINT AS row_count,
+  COUNT(DISTINCT inventory.movement_id)::BIGINT AS key_count
+FROM bronze.inventory AS inventory
+WHERE
+  inventory.event_date BETWEEN @start_date AND @end_date
+GROUP BY
+  inventory.event_date

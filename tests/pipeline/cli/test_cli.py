@@ -76,8 +76,9 @@ def test_unknown_feed_is_one_line_and_exit_2(lake: Lake) -> None:
     result = lake("ingest", "clicks")
     assert (result.exit_code, result.stderr) == (
         2,
-        "error: unknown feed clicks; expected one of accounts, activities, clickstream, customers, events, invoices, "
-        "order_items, orders, payments, products, refunds, shipments, subscriptions, users\n",
+        "error: unknown feed clicks; expected one of accounts, activities, clickstream, customers, events, inventory, "
+        "invoices, marketing_spend, order_items, orders, payments, products, refunds, shipments, subscriptions, "
+        "users\n",
     )
 
 

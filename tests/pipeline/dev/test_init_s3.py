@@ -48,7 +48,7 @@ def test_buckets_are_those_of_the_settings() -> None:
     options = Settings.model_validate({"LANDING_URI": "s3://{bucket}/in", "LAKE_URI": "s3://warehouse/lake"})
     raw = ["accounts", "activities", "events", "invoices", "subscriptions", "users"]
     raw += [f"shop-{table}" for table in ("clickstream", "customers", "order-items", "orders", "payments", "products")]
-    raw += ["shop-refunds", "shop-shipments"]
+    raw += ["shop-inventory", "shop-marketing-spend", "shop-refunds", "shop-shipments"]
     assert buckets_of(options) == [*sorted(f"raw-{name}" for name in raw), "warehouse"]
 
 

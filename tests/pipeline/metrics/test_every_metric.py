@@ -42,6 +42,10 @@ TIMES = {
     "gold.fct_orders": "business_date",
     "gold.rpt_funnel_daily": "business_date",
     "gold.rpt_conversion_daily": "business_date",
+    "gold.fct_inventory_daily": "business_date",
+    "gold.rpt_stock_risk": "business_date",
+    "gold.fct_marketing_daily": "date",
+    "gold.rpt_top_products": "month_date",
     "ops.quality_daily": "date",
     "ops.quarantine_daily": "ingest_date",
     "ops.release_lag_daily": "release_date",
@@ -51,6 +55,7 @@ TEXTS = {
     "currency": ["EUR", "JPY"],
     "use_band": ["none", "regular"],
     "movement_type": ["new", "churn", "fx"],
+    "risk": ["out", "idle", "low", "ok"],
 }
 ODD = ["fr", "it's", 'a "b"', None]
 
@@ -212,7 +217,36 @@ SESSIONS: dict[str, Value] = {
     "clicks": total("clicks"),
     "daily_visitors": last("visitors", "business_date"),
 }
-EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | PIPELINE
+STOCK: dict[str, Value] = {
+    "stock_level": last("closing_level", "business_date"),
+    "stock_received": total("received_quantity"),
+    "stock_sold": total("-sold_quantity"),
+    "stock_unexplained": total("unexplained_quantity"),
+    "stock_dates": len,
+    "stock_out_dates": lambda rows: sum(row["is_stock_out"] for row in rows),
+    "stock_out_rate": ratio(lambda rows: sum(row["is_stock_out"] for row in rows), len),
+    "watched_stocks": len,
+    "stocks_at_risk": lambda rows: sum(row["risk"] in ("out", "low") for row in rows),
+    "sellable_stock": total("level"),
+    "stock_demand": total("demand"),
+    "days_of_cover": ratio(total("level"), total("demand")),
+}
+MARKETING: dict[str, Value] = {
+    "marketing_spend": total("spend_amount_reporting"),
+    "impressions": total("impressions"),
+    "advertising_clicks": total("clicks"),
+    "click_through_rate": ratio(total("clicks"), total("impressions")),
+    "cost_per_click": ratio(total("spend_amount_reporting"), total("clicks")),
+}
+PRODUCTS: dict[str, Value] = {
+    "product_net_revenue": total("net_amount"),
+    "product_profit": total("profit_amount"),
+    "product_costed_net_revenue": total("costed_net_amount"),
+    "product_margin": ratio(total("profit_amount"), total("costed_net_amount")),
+    "product_items_sold": total("sold_quantity"),
+    "product_items_returned": total("returned_quantity"),
+}
+EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | STOCK | MARKETING | PRODUCTS | PIPELINE
 DEFINITIONS = load_metrics(PROJECT / "metrics")
 
 
@@ -328,12 +362,14 @@ def _is_last(metric: Metric) -> bool:
 
 
 def _counts(metric: Metric, row: Row) -> bool:
-    """Whether a row is one that the metric is about."""
+    """Whether a row is one that the metric, or any part of it, is about."""
     conditions = {
         "": True,
         "is_complete": row.get("is_complete"),
         "is_billed": row.get("is_billed"),
+        "is_stock_out": row.get("is_stock_out"),
+        "risk IN ('out', 'low')": row.get("risk") in ("out", "low"),
         "user_kind = 'account'": row.get("user_kind") == "account",
         "user_kind = 'child'": row.get("user_kind") == "child",
     }
-    return bool(conditions[DEFINITIONS[base_names(DEFINITIONS, metric.name)[0]].where])
+    return any(conditions[DEFINITIONS[name].where] for name in base_names(DEFINITIONS, metric.name))
