@@ -202,10 +202,13 @@ class Growth:
         for (cohort, channel), customers in self.groups("cohort_month_date", "channel").items():
             if cohort in self.months:
                 is_valued = after(cohort, 11) in self.months
-                year = margin(sale for place, sale in self._events(customers) if 0 <= place <= 11)
+                year = self._first_year(customers)
                 amounts = (year, float(year) / len(customers)) if is_valued else (None, None)
                 found.append((cohort, channel, len(customers), is_valued, *amounts))
         return found
+
+    def _first_year(self, customers: list[int]) -> Decimal:
+        return margin(sale for place, sale in self._events(customers) if 0 <= place <= 11)
 
     def acquired_monthly(self) -> list[tuple[Any, ...]]:
         """Rows of gold.rpt_acquisition_monthly."""
@@ -222,6 +225,8 @@ class Growth:
                     *(month, channel, len(customers), spend),
                     float(spend) / len(customers) if customers else None,
                     float(spent) / everybody if everybody else None,
+                    after(month, 11) in self.months,
+                    self._first_year(customers) if after(month, 11) in self.months else None,
                     self._payback(month, customers, spend),
                 )
             )

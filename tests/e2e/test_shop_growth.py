@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,18 @@ from typing import Any
 import duckdb
 import pytest
 
+from ingest.settings import PROJECT
 from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
+from pipeline.releases.release import Releases
 from sample.database import Row
 from tests.e2e.test_shop_sales import DIGITS, RATES, ZONE, put
-from tests.home import Home, copy_home, copy_project, keep_sales, switch_rules_off, template, use_project
-from tests.random_growth import ENDS, START, random_growth
+from tests.home import Home, copy_home, copy_project, keep_sales, switch_rules_off, template
+from tests.random_growth import ENDS, START, LongShop, random_growth
 from tests.shop_growth import Growth
 from tests.shop_recommendations import Recommendations
-from tests.shop_sessions import DAY
+from tests.shop_sessions import DAY, Record
 
 SHOPS = int(os.environ.get("SHOPS", "1"))
 ACQUISITIONS = """
@@ -39,7 +44,8 @@ VALUES = """
 SELECT cohort_month_date, channel, customers, is_valued, margin_12_months, value_12_months FROM gold.rpt_customer_value
 """
 MONTHLY = """
-SELECT month_date, channel, customers, spend_amount, cac, blended_cac, payback_months FROM gold.rpt_acquisition_monthly
+SELECT month_date, channel, customers, spend_amount, cac, blended_cac, is_valued, margin_12_months, payback_months
+FROM gold.rpt_acquisition_monthly
 """
 RECOMMENDATIONS = """
 SELECT month_date, product_id, rank, recommended_product_id, basis, lift, support FROM gold.rpt_product_recommendations
@@ -67,12 +73,50 @@ def planned(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
-@pytest.fixture
-def home(planned: Home, project: Path, monkeypatch: pytest.MonkeyPatch, clean_settings: Path) -> Home:
-    """A copy of that lake."""
-    use_project(project, monkeypatch)
-    monkeypatch.setenv("LAKE_START", str(START))
-    return copy_home(planned, Home())
+@dataclass(frozen=True)
+class Grown:
+    """A lake with a random shop.
+
+    Attributes:
+        done: the last cycle.
+        last: the last date that is computed.
+    """
+
+    home: Home
+    done: RunSummary
+    shop: LongShop
+    clicks: list[Record]
+    spend: list[Record]
+    last: dt.date
+
+
+@pytest.fixture(scope="module", params=range(SHOPS))
+def grown(
+    request: pytest.FixtureRequest, planned: Home, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Grown]:
+    """A shop that arrived in two parts, after the first of which the audits may refuse what they find; read-only."""
+    number: int = request.param
+    shop, clicks, spend = random_growth(number)
+    last = ENDS[number % len(ENDS)]
+    dice = random.Random(f"loads {number}")
+    records = list(shop.database.records)
+    dice.shuffle(records)
+    bound = dice.randrange(len(records) // 4, len(records))
+    with template(tmp_path_factory.mktemp("grown"), project) as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKE_START", str(START))
+        copy_home(planned, home)
+
+        def cycle(day: dt.date) -> RunSummary:
+            return run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None, now=lambda: midnight(day))
+
+        put(home, "first", records[:bound])
+        home.put("clickstream", "first.json", *clicks[::2])
+        put_spend(home, "first", spend[: len(spend) // 2])
+        cycle(START + dice.randrange(300, (last - START).days) * DAY)
+        put(home, "second", records[bound:])
+        home.put("clickstream", "second.json", *clicks[1::2])
+        put_spend(home, "second", spend[len(spend) // 2 :])
+        yield Grown(home, cycle(last + DAY), shop, clicks, spend, last)
 
 
 def midnight(day: dt.date) -> dt.datetime:
@@ -101,35 +145,13 @@ def comparable(rows: Sequence[Sequence[Any]]) -> list[str]:
     return sorted(repr([value(item) for item in row]) for row in rows)
 
 
-@pytest.mark.parametrize("number", range(SHOPS))
 def test_growth_of_random_shops_by_models_and_plain_python_agrees(
-    number: int, home: Home, record_property: Callable[[str, object], None]
+    grown: Grown, record_property: Callable[[str, object], None]
 ) -> None:
-    shop, clicks, spend = random_growth(number)
-    last = ENDS[number % len(ENDS)]
-    dice = random.Random(f"loads {number}")
-    records = list(shop.database.records)
-    dice.shuffle(records)
-    bound = dice.randrange(len(records) // 4, len(records))
-
-    def cycle(now: dt.datetime) -> Any:
-        return run_cycle(Lake(home.options), (), lambda _: lambda objects, size: None, now=lambda: now)
-
-    # WHEN a part arrives, as of some date, and the audits may refuse it
-    put(home, "first", records[:bound])
-    home.put("clickstream", "first.json", *clicks[::2])
-    put_spend(home, "first", spend[: len(spend) // 2])
-    cycle(midnight(START + dice.randrange(300, (last - START).days) * DAY))
-    put(home, "second", records[bound:])
-    home.put("clickstream", "second.json", *clicks[1::2])
-    put_spend(home, "second", spend[len(spend) // 2 :])
-    done = cycle(midnight(last + DAY))
-
-    # THEN all of it is right in the end
-    assert (done.errors, done.outcome) == ([], "published")
-    growth = Growth(shop.database, RATES, DIGITS, ZONE, clicks, spend, (START, last))
+    assert (grown.done.errors, grown.done.outcome) == ([], "published")
+    growth = Growth(grown.shop.database, RATES, DIGITS, ZONE, grown.clicks, grown.spend, (START, grown.last))
     recommended = Recommendations(growth, ZONE)
-    with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
+    with duckdb.connect(grown.home.options.warehouse_path, read_only=True) as warehouse:
         for query, rows in (
             (ACQUISITIONS, list(growth.acquisitions.values())),
             (COHORTS, growth.cohorts()),
@@ -141,3 +163,62 @@ def test_growth_of_random_shops_by_models_and_plain_python_agrees(
             assert comparable(warehouse.execute(query).fetchall()) == comparable(rows), query
     record_property("acquisitions", len(growth.acquisitions))
     assert len(growth.acquisitions) > 8
+
+
+QUESTIONS = {
+    "channels": "SELECT channel, SUM(customers), SUM(spend_amount) / NULLIF(SUM(customers), 0), "
+    "SUM(margin_12_months) / NULLIF(SUM(customers) FILTER (is_valued), 0) FROM gold.rpt_acquisition_monthly GROUP BY 1",
+    "cohorts": "SELECT cohort_month_date, month_number, active_customers / customers FROM gold.rpt_customer_cohorts",
+    "months": "SELECT DATE_TRUNC('MONTH', business_date)::DATE, SUM(net_amount), SUM(profit_amount) "
+    "FROM gold.rpt_sales_daily GROUP BY 1",
+    "pairs": "SELECT (SELECT product_name FROM gold.dim_product WHERE product_id = a.product_id AND is_current), "
+    "(SELECT product_name FROM gold.dim_product WHERE product_id = recommended_product_id AND is_current), lift, "
+    "support FROM gold.rpt_product_recommendations AS a WHERE basis = 'lift' AND product_id < recommended_product_id "
+    "QUALIFY month_date = MAX(month_date) OVER () ORDER BY lift DESC, product_id, recommended_product_id LIMIT 10",
+    "hits": "SELECT month_date, hit_rate, popularity_hit_rate FROM gold.rpt_recommendation_hits WHERE baskets > 0",
+}
+"""Frames of the notebook, and the same by SQL alone."""
+
+
+def test_notebook_over_the_release_answers_as_sql_does(grown: Grown) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="notebook: nbformat is not installed, the extra `notebook`")
+    nbclient = pytest.importorskip("nbclient", reason="notebook: nbclient is not installed, the extra `notebook`")
+    notebook = nbformat.read(PROJECT / "docs/examples/shop_release.ipynb", as_version=4)
+    assert [cell["id"] for cell in notebook.cells if cell.get("outputs")] == []  # numbers of some lake
+    drawn = {cell["id"]: cell for cell in notebook.cells if cell["id"] in QUESTIONS}
+    assert list(drawn) == list(QUESTIONS)
+    for name in QUESTIONS:
+        show = f"print({name}.to_json(orient='values', date_format='iso', double_precision=15))"
+        notebook.cells.append(nbformat.v4.new_code_cell(show, id=f"values-{name}"))
+
+    # WHEN it runs as people run it, in a kernel with the settings of the lake
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(PROJECT)}}).execute()
+
+    # THEN every question has a picture, a table, and the numbers of SQL
+    outputs = {cell["id"]: cell["outputs"] for cell in notebook.cells if cell["cell_type"] == "code"}
+    with Releases(grown.home.options).connect() as release:
+        for name, query in QUESTIONS.items():
+            kinds = {kind for output in outputs[name] for kind in output["data"]}
+            assert {"image/svg+xml", "text/html"} <= kinds, name
+            (printed,) = outputs[f"values-{name}"]
+            found = [list(row) for row in json.loads(printed["text"])]
+            expected = release.execute(query).fetchall()
+            assert expected, name
+            assert rounded(known(found)) == rounded(known(expected)), name
+
+
+def known(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The rows of which something is known: metrics also name groups and periods without rows."""
+    rows = [[0 if cell == 0 else cell for cell in row] for row in rows]
+    return [row for row in rows if any(isinstance(cell, int | float | Decimal) and cell for cell in row[-2:])]
+
+
+def rounded(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Rows in order, as text: numbers to nine digits, dates without a time."""
+
+    def value(cell: Any) -> str:
+        if isinstance(cell, int | float | Decimal):
+            return f"{float(cell):.9g}"
+        return str(cell).split("T")[0]
+
+    return sorted(repr([value(cell) for cell in row]) for row in rows)

@@ -3,11 +3,12 @@ MODEL (
   kind FULL, /* A late order, session or export may change any month, and every month may pay spend back */
   cron '@daily',
   owner shop,
-  description 'One row per complete month and channel with spend or customers acquired: what a customer cost, and when that was paid back.',
+  description 'One row per complete month and channel with spend or customers acquired: what a customer cost, what the first twelve months brought, and when the cost was paid back.',
   grain (month_date, channel),
   tags (gold, shop),
   audits (
-    not_null(columns := (month_date, channel, customers, spend_amount)),
+    not_null(columns := (month_date, channel, customers, spend_amount, is_valued)),
+    not_null(columns := margin_12_months, condition := is_valued),
     unique_combination_of_columns(columns := (month_date, channel)),
     forall(
       criteria := (
@@ -95,9 +96,23 @@ SELECT
   (
     SUM(channels.spend_amount) OVER (PARTITION BY channels.month_date)::DOUBLE / NULLIF(SUM(channels.customers) OVER (PARTITION BY channels.month_date), 0)::DOUBLE
   )::DOUBLE AS blended_cac, /* Spend of all channels in the month / customers of all, reporting currency; NULL without customers; NOT additive */
+  (
+    NOT last_months.month_date IS NULL
+  )::BOOLEAN AS is_valued, /* Whether the twelve months from the month on are complete */
+  CASE
+    WHEN NOT last_months.month_date IS NULL
+    THEN COALESCE(rpt_customer_value.margin_12_months, 0)
+  END::DECIMAL(18, 6) AS margin_12_months, /* Contribution margin of the customers in these twelve months, reporting currency, additive; NULL until they are complete */
   paybacks.payback_months::INT AS payback_months /* Months, that of the acquisition included, after which the contribution margin of the customers covers the spend; NULL until then and without spend; NOT additive */
 FROM channels AS channels
 INNER JOIN gold.dim_business_month AS dim_business_month
   ON channels.month_date = dim_business_month.month_date
+LEFT JOIN gold.dim_business_month AS last_months
+  ON last_months.month_date = (
+    channels.month_date + INTERVAL '11' MONTH
+  )::DATE
+LEFT JOIN gold.rpt_customer_value AS rpt_customer_value
+  ON channels.month_date = rpt_customer_value.cohort_month_date
+  AND channels.channel = rpt_customer_value.channel
 LEFT JOIN paybacks AS paybacks
   ON channels.month_date = paybacks.month_date AND channels.channel = paybacks.channel

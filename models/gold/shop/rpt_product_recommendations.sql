@@ -118,10 +118,8 @@ WITH months AS (
   FROM lifted_products AS lifted_products
   WHERE
     lifted_products.observed > lifted_products.expected
-  QUALIFY
-    place <= @recommendation_count
 ), recommended_by_popularity AS (
-  /* At most as many of the most popular are the product itself or recommended already */
+  /* One more than there are places: besides those that are recommended already, only the product itself is left out */
   SELECT
     products.month_date AS month_date,
     products.product_id AS product_id,
@@ -131,7 +129,7 @@ WITH months AS (
   INNER JOIN gold.fct_basket_products AS others
     ON products.month_date = others.month_date
     AND products.product_id <> others.product_id
-    AND others.popularity_rank <= 2 * @recommendation_count
+    AND others.popularity_rank <= @recommendation_count + 1
   LEFT JOIN recommended_by_lift AS recommended_by_lift
     ON products.month_date = recommended_by_lift.month_date
     AND products.product_id = recommended_by_lift.product_id

@@ -50,17 +50,15 @@ WITH months AS (
     MAX(CASE WHEN NOT rpt_product_recommendations.product_id IS NULL THEN 1 ELSE 0 END) AS is_hit,
     MAX(
       CASE
-        WHEN others.popularity_rank - CASE WHEN products.popularity_rank < others.popularity_rank THEN 1 ELSE 0 END <= @recommendation_count
+        WHEN others.popularity_rank <= @recommendation_count
         AND NOT products.popularity_rank IS NULL
         THEN 1
         ELSE 0
       END
-    ) AS is_popularity_hit /* The product itself takes no place among the most popular others */
+    ) AS is_popularity_hit /* That a product takes no place among the others beside it changes nothing: of two, the more popular one is recommended beside the other */
   FROM ranked_products AS products
   INNER JOIN ranked_products AS others
-    ON products.month_date = others.month_date
-    AND products.order_id = others.order_id
-    AND products.product_id <> others.product_id
+    ON products.order_id = others.order_id AND products.product_id <> others.product_id
   LEFT JOIN gold.rpt_product_recommendations AS rpt_product_recommendations
     ON products.month_date = rpt_product_recommendations.month_date
     AND products.product_id = rpt_product_recommendations.product_id
