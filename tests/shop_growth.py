@@ -57,6 +57,7 @@ class Growth:
     Attributes:
         sales: the shop's sales.
         months: complete months.
+        sessions: those of the computed dates.
         acquisitions: by customer.
     """
 
@@ -78,7 +79,7 @@ class Growth:
         self.database, self._rates = database, rates
         self.sales = Sales(database, rates, digits, zone)
         self.months = complete_months(*computed)
-        self._sessions = [row for row in sessions(clicks, zone) if computed[0] <= row.date <= computed[1]]
+        self.sessions = [row for row in sessions(clicks, zone) if computed[0] <= row.date <= computed[1]]
         self.acquisitions = self._acquired()
         self.spend = self._spent(spend)
 
@@ -119,7 +120,7 @@ class Growth:
         """The last session of a customer that is not direct, at a moment or in the thirty days before."""
         found = [
             session
-            for session in self._sessions
+            for session in self.sessions
             if session.customer_id == customer
             and session.channel != "direct"
             and dt.timedelta(0) <= at - session.started_at <= WINDOW
