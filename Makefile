@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-notebook setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -43,6 +43,10 @@ setup-sources: setup ## add dlt, which reads other systems into the landing
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-sources.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-sources.lock; fi
 
+setup-notebook: setup-portal ## add what opens and runs notebooks over releases
+	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-notebook.lock; \
+	else $(BIN)/python -m pip install -q --require-hashes -r requirements-notebook.lock; fi
+
 setup-spark: setup ## add Spark for the gateway spark (needs Java 17)
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-spark.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-spark.lock; fi
@@ -55,7 +59,7 @@ setup-spark-s3a: setup-spark ## add Hadoop's S3 connector for Spark (needs Maven
 lock: ## resolve pyproject.toml into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev --output-file requirements.lock pyproject.toml
-	@for extra in portal postgres sources spark; do \
+	@for extra in portal postgres sources notebook spark; do \
 	  $(PYTHON) -c "import sys, tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras[sys.argv[1]], sep='\n')" $$extra | \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
@@ -123,8 +127,9 @@ mutants: setup ## every small fault in the models, which their unit tests must n
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
 	BUSINESSES=$${BUSINESSES:-20} $(LONG_TEST) tests/e2e/test_revenue_parity.py
 
-shops: setup ## 20 random shops: sales, sessions, stock and spend by the models equal plain Python (an hour)
-	SHOPS=$${SHOPS:-20} $(LONG_TEST) tests/e2e/test_shop_sales.py tests/e2e/test_shop_sessions.py tests/e2e/test_shop_stock.py
+shops: setup ## 20 random shops: sales, sessions, stock, spend and growth equal plain Python (2 hours)
+	SHOPS=$${SHOPS:-20} $(LONG_TEST) tests/e2e/test_shop_sales.py tests/e2e/test_shop_sessions.py \
+	  tests/e2e/test_shop_stock.py tests/e2e/test_shop_growth.py
 
 fuzz: setup ## 10,000 random objects compared with an independent count of their records (30 minutes)
 	python -m tests.fuzz --objects 10000

@@ -160,6 +160,24 @@ def keep_sales(folder: Path) -> None:
         path.write_text(text)
 
 
+def keep_ancestors(folder: Path, *names: str) -> None:
+    """Remove all models but these and what they read from a copy, and the standalone audits."""
+    files = {path.stem: path for path in (folder / "models").rglob("*.sql")}
+    kept: set[str] = set()
+    waiting = [*names]
+    while waiting:
+        name = waiting.pop()
+        if name in files and name not in kept:
+            kept.add(name)
+            waiting += re.findall(r"\b(?:silver|gold|seeds)\.(\w+)", files[name].read_text())
+    for name, path in files.items():
+        if name not in kept:
+            path.unlink()
+    for path in (folder / "audits").glob("*.sql"):
+        if "standalone TRUE" in path.read_text():
+            path.unlink()
+
+
 def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Use this project for all further plans, runs and cycles of this process and of tests/worker.py."""
     patch.setattr("tests.home.PROJECT", folder)

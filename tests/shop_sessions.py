@@ -43,6 +43,7 @@ class Session:
 
     session_key: str
     visitor_key: str
+    customer_id: int | None
     date: dt.date
     business_date: dt.date
     channel: str
@@ -165,6 +166,7 @@ def sessions(lines: Iterable[Record], zone: str = ZONE) -> list[Session]:
             Session(
                 md5(f"{first['visitor_id']}|{_text(start)}".encode()).hexdigest(),
                 md5(first["visitor_id"].encode()).hexdigest(),
+                customer(clicks),
                 start.date(),
                 business_date(start, zone),
                 channel(first),

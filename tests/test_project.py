@@ -92,6 +92,7 @@ def test_every_module_has_a_docstring() -> None:
         ("requirements-portal.lock", "portal"),
         ("requirements-postgres.lock", "postgres"),
         ("requirements-sources.lock", "sources"),
+        ("requirements-notebook.lock", "notebook"),
     ],
 )
 def test_lock_pins_every_direct_dependency_within_its_range_with_hashes(file: str, extra: str) -> None:

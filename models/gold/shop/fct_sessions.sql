@@ -59,6 +59,7 @@ MODEL (
 SELECT
   sessions.session_key::TEXT AS session_key, /* Surrogate key, the same in every rebuild */
   MD5(sessions.visitor_id)::TEXT AS visitor_key, /* Surrogate key of the visitor */
+  sessions.customer_id::BIGINT AS customer_id, /* Customer of the first click that names one; NULL if none does */
   sessions.date::DATE AS date, /* UTC date of the first click */
   @BUSINESS_TIME(sessions.started_at)::DATE AS business_date, /* Date of the first click in reporting_timezone */
   CASE

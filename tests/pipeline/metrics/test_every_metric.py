@@ -46,6 +46,9 @@ TIMES = {
     "gold.rpt_stock_risk": "business_date",
     "gold.fct_marketing_daily": "date",
     "gold.rpt_top_products": "month_date",
+    "gold.rpt_acquisition_monthly": "month_date",
+    "gold.rpt_customer_cohorts": "cohort_month_date",
+    "gold.rpt_recommendation_hits": "month_date",
     "ops.quality_daily": "date",
     "ops.quarantine_daily": "ingest_date",
     "ops.release_lag_daily": "release_date",
@@ -247,6 +250,27 @@ PRODUCTS: dict[str, Value] = {
     "product_items_returned": total("returned_quantity"),
 }
 EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | STOCK | MARKETING | PRODUCTS | PIPELINE
+GROWTH: dict[str, Value] = {
+    "shop_customers_acquired": total("customers"),
+    "acquisition_spend": total("spend_amount"),
+    "acquisition_cost": ratio(total("spend_amount"), total("customers")),
+    "valued_customers": only(total("customers"), is_valued=True),
+    "first_year_margin": only(total("margin_12_months"), is_valued=True),
+    "customer_value": only(ratio(total("margin_12_months"), total("customers")), is_valued=True),
+    "valued_spend": only(total("spend_amount"), is_valued=True),
+    "value_to_cost": only(ratio(total("margin_12_months"), total("spend_amount")), is_valued=True),
+    "shop_cohort_customers": total("customers"),
+    "shop_cohort_active_customers": total("active_customers"),
+    "shop_cohort_retention": ratio(total("active_customers"), total("customers")),
+    "shop_cohort_margin": total("profit_amount"),
+    "shop_cohort_margin_per_customer": ratio(total("profit_amount"), total("customers")),
+    "judged_baskets": total("baskets"),
+    "hit_baskets": total("hits"),
+    "popular_hit_baskets": total("popularity_hits"),
+    "recommendation_hit_rate": ratio(total("hits"), total("baskets")),
+    "popularity_hit_rate": ratio(total("popularity_hits"), total("baskets")),
+}
+EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | GROWTH | PIPELINE
 DEFINITIONS = load_metrics(PROJECT / "metrics")
 
 
@@ -369,6 +393,7 @@ def _counts(metric: Metric, row: Row) -> bool:
         "is_billed": row.get("is_billed"),
         "is_stock_out": row.get("is_stock_out"),
         "risk IN ('out', 'low')": row.get("risk") in ("out", "low"),
+        "is_valued": row.get("is_valued"),
         "user_kind = 'account'": row.get("user_kind") == "account",
         "user_kind = 'child'": row.get("user_kind") == "child",
     }

@@ -63,10 +63,12 @@ def test_the_projects_pages_fit_its_tables_and_show_nothing_personal(
     metrics = load_metrics(PROJECT / "metrics")
     dashboards = load_dashboards(PROJECT / "dashboards", metrics)
     assert [page.name for page in dashboards] == [
+        "executive",
         "overview",
         "engagement",
         "subscriptions",
         "sales",
+        "customers",
         "analytics_questions",
         "pipeline",
     ]

@@ -117,6 +117,7 @@ def test_cycles_serve_all_of_gold_and_catch_up_after_an_outage(bi: str, monkeypa
     must_have_operations()
     assert {GOLD, "gold.fct_mrr_daily", "gold.rpt_mrr_monthly", "gold.dim_account", "gold.q1_completion_rate"} <= names
     assert {"gold.fct_sales", "gold.fct_orders", "gold.dim_customer", "gold.rpt_sales_daily"} <= names
+    assert {"gold.fct_acquisitions", "gold.rpt_customer_cohorts", "gold.rpt_product_recommendations"} <= names
     assert {"gold.dim_channel", "gold.fct_sessions", "gold.rpt_funnel_daily", "gold.rpt_conversion_daily"} <= names
     assert {"gold.fct_inventory_daily", "gold.rpt_stock_risk", "gold.fct_marketing_daily"} <= names
     assert "gold.rpt_top_products" in names
