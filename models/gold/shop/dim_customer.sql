@@ -17,7 +17,7 @@ MODEL (
 );
 
 SELECT
-  MD5(CONCAT_WS('|', customers.customer_id::TEXT, customers.valid_from::TEXT))::TEXT AS customer_key, /* Surrogate key of the version; -1 for unknown customers and guests */
+  @VERSION_KEY(customers.customer_id, customers.valid_from)::TEXT AS customer_key, /* Surrogate key of the version; -1 for unknown customers and guests */
   customers.customer_id::BIGINT AS customer_id, /* Identifier of the customer; -1 for unknown customers and guests */
   customers.country_code::TEXT AS country_code, /* Country of the customer, ISO 3166 alpha-2, upper case; NULL if unknown */
   customers.created_at::TIMESTAMP AS created_at, /* When the customer registered, UTC */
