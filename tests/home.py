@@ -160,6 +160,26 @@ def keep_sales(folder: Path) -> None:
         path.write_text(text)
 
 
+def keep_upstream(folder: Path, *names: str) -> None:
+    """Remove all models but these and those that they read, and the standalone audits, from a copy."""
+    paths = {
+        f"{path.relative_to(folder / 'models').parts[0]}.{path.stem}": path for path in folder.glob("models/**/*.sql")
+    }
+    kept: set[str] = set()
+    found = set(names)
+    while found:
+        kept |= found
+        texts = [paths[name].read_text() for name in found]
+        found = {
+            name for text in texts for name in re.findall(r"\b(?:silver|gold|seeds)\.\w+", text)
+        } & paths.keys() - kept
+    for name in paths.keys() - kept:
+        paths[name].unlink()
+    for path in (folder / "audits").glob("*.sql"):
+        if "standalone TRUE" in path.read_text():
+            path.unlink()
+
+
 def use_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Use this project for all further plans, runs and cycles of this process and of tests/worker.py."""
     patch.setattr("tests.home.PROJECT", folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -55,19 +56,25 @@ class RandomShop:
     """A shop that has closed.
 
     Attributes:
+        weights: how often something is done, by action.
+        first, last: when the first and the last may be done.
+        dense: beginnings of hours in which much is.
         database: with every change that the connector wrote.
         done: how often something was done, by action.
     """
 
+    weights: Mapping[str, int] = ACTIONS
+    first, last, dense = FIRST, LAST, DENSE
+
     def __init__(self, seed: int, rates: Rates, digits: dict[str, int], zone: str, actions: int = 160) -> None:
         self.dice = random.Random(seed)
         self.database = Database("shop", TABLES, lambda: 8 * self.dice.randrange(1, 40))
-        self.database.connect(FIRST - dt.timedelta(days=1))
+        self.database.connect(self.first - dt.timedelta(days=1))
         self.done: dict[str, int] = defaultdict(int)
         self._digits = digits
         self._numbers: dict[str, int] = defaultdict(int)
         self._withdrawn: list[tuple[Key, Row]] = []
-        names, weights = list(ACTIONS), list(ACTIONS.values())
+        names, weights = list(self.weights), list(self.weights.values())
         chosen = [*["register"] * 4, *["create"] * 4, *["place"] * 3, *self.dice.choices(names, weights, k=actions)]
         for at, name in zip(self._times(len(chosen)), chosen, strict=True):
             transaction = self.database.begin()
@@ -82,9 +89,9 @@ class RandomShop:
         found: set[dt.datetime] = set()
         while len(found) < count:
             if self.dice.random() < 0.5:
-                start, seconds = self.dice.choice(DENSE), 3600
+                start, seconds = self.dice.choice(self.dense), 3600
             else:
-                start, seconds = FIRST, int((LAST - FIRST).total_seconds())
+                start, seconds = self.first, int((self.last - self.first).total_seconds())
             found.add(start + dt.timedelta(seconds=self.dice.randrange(seconds)))
         return sorted(found)
 
@@ -329,4 +336,4 @@ class RandomShop:
             if quantity < 0 or net < 0 or is_left:
                 self._write("refunds", key, None)
         self.done["correct_excess"] = len(transaction.writes)
-        self.database.commit(transaction, LAST + dt.timedelta(hours=1))
+        self.database.commit(transaction, self.last + dt.timedelta(hours=1))

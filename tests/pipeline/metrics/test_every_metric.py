@@ -40,6 +40,8 @@ TIMES = {
     "gold.rpt_engagement_by_subscription": "month_date",
     "gold.rpt_sales_daily": "business_date",
     "gold.fct_orders": "business_date",
+    "gold.rpt_customer_segments": "month_date",
+    "gold.rpt_churn_risk": "month_date",
     "gold.rpt_funnel_daily": "business_date",
     "gold.rpt_conversion_daily": "business_date",
     "ops.quality_daily": "date",
@@ -51,6 +53,7 @@ TEXTS = {
     "currency": ["EUR", "JPY"],
     "use_band": ["none", "regular"],
     "movement_type": ["new", "churn", "fx"],
+    "segment": ["none", "prospect", "new", "loyal"],
 }
 ODD = ["fr", "it's", 'a "b"', None]
 
@@ -212,7 +215,37 @@ SESSIONS: dict[str, Value] = {
     "clicks": total("clicks"),
     "daily_visitors": last("visitors", "business_date"),
 }
-EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | PIPELINE
+
+
+def of_segments(column: str, *left_out: str) -> Value:
+    """The sum of a column over the last month's rows, those of some segments left out."""
+    return lambda rows: of_month(column)([row for row in rows if row["segment"] not in left_out])
+
+
+BUYERS = of_segments("customers", "none", "prospect")
+CUSTOMERS: dict[str, Value] = {
+    "shop_customers": of_segments("customers", "none"),
+    "shop_prospects": only(of_month("customers"), segment="prospect"),
+    "shop_buyers": BUYERS,
+    "shop_buyer_share": ratio(BUYERS, of_segments("customers", "none")),
+    "segment_net_revenue": of_segments("monetary_amount", "none"),
+    "net_revenue_per_customer": ratio(of_segments("monetary_amount", "none"), of_segments("customers", "none")),
+    "moved_customers": total("moved_customers"),
+    "joined_customers": total("new_customers"),
+    "deleted_customers": total("left_customers"),
+    "scored_customers": of_month("scored_customers"),
+    "expected_churned_customers": of_month("expected_churned_customers"),
+    "expected_churn": ratio(of_month("expected_churned_customers"), of_month("scored_customers")),
+    "churn_outcomes": total("outcome_customers"),
+    "churned_shop_customers": total("churned_customers"),
+    "shop_churn_rate": ratio(total("churned_customers"), total("outcome_customers")),
+    "tested_churn_scores": total("tested_customers"),
+    "churn_squared_error": total("squared_error"),
+    "base_squared_error": total("base_squared_error"),
+    "brier_score": ratio(total("squared_error"), total("tested_customers")),
+    "base_brier_score": ratio(total("base_squared_error"), total("tested_customers")),
+}
+EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | CUSTOMERS | PIPELINE
 DEFINITIONS = load_metrics(PROJECT / "metrics")
 
 

@@ -67,6 +67,7 @@ def test_the_projects_pages_fit_its_tables_and_show_nothing_personal(
         "engagement",
         "subscriptions",
         "sales",
+        "customers",
         "analytics_questions",
         "pipeline",
     ]
