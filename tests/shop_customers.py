@@ -48,6 +48,7 @@ class Move(NamedTuple):
     previous_segment: str
     segment: str
     customers: int
+    buyers: int
     moved: int
     new: int
     left: int
@@ -217,6 +218,7 @@ class Customers:
             Move(
                 *(month, before, now),
                 sum(row is not None for row in group),
+                sum(row is not None and row.last_order_date is not None for row in group),
                 len(group) if NONE not in (before, now) and before != now else 0,
                 len(group) if before == NONE else 0,
                 len(group) if now == NONE else 0,

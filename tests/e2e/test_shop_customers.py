@@ -27,7 +27,8 @@ SELECT month_date, customer_id, segment, recency_score, frequency_score, monetar
 FROM gold.fct_customer_monthly
 """
 MOVES = """
-SELECT month_date, previous_segment, segment, customers, moved_customers, new_customers, left_customers, monetary_amount
+SELECT month_date, previous_segment, segment, customers, buyers, moved_customers, new_customers, left_customers,
+  monetary_amount
 FROM gold.rpt_customer_segments
 """
 RISKS = """

@@ -60,8 +60,6 @@ WITH existing_customers AS (
     DATE_TRUNC('MONTH', current_orders.order_date)::DATE AS month_date,
     DATE_TRUNC('MONTH', @BUSINESS_TIME(current_orders.cancelled_at))::DATE AS cancelled_month_date
   FROM silver.current_orders AS current_orders
-  WHERE
-    NOT current_orders.customer_id IS NULL
 ), counted_orders AS (
   /* At the end of a month at least */
   SELECT
@@ -78,12 +76,10 @@ WITH existing_customers AS (
     current_orders.customer_id AS customer_id,
     DATE_TRUNC('MONTH', fct_sales.business_date)::DATE AS month_date,
     SUM(fct_sales.net_amount_reporting)::DECIMAL(18, 6) AS net_amount,
-    COALESCE(SUM(fct_sales.profit_amount_reporting), 0)::DECIMAL(18, 6) AS margin_amount
+    SUM(fct_sales.profit_amount_reporting)::DECIMAL(18, 6) AS margin_amount
   FROM gold.fct_sales AS fct_sales
   INNER JOIN silver.current_orders AS current_orders
     ON fct_sales.order_id = current_orders.order_id
-  WHERE
-    NOT current_orders.customer_id IS NULL
   GROUP BY
     current_orders.customer_id,
     DATE_TRUNC('MONTH', fct_sales.business_date)::DATE
@@ -124,7 +120,7 @@ WITH existing_customers AS (
       (
         counted_orders.month_date + INTERVAL @rfm_months MONTH
       )::DATE,
-      COALESCE(counted_orders.cancelled_month_date, '9999-12-31'::DATE)
+      counted_orders.cancelled_month_date
     ) AS month_date,
     NULL::DATE AS last_date,
     0 AS entering_orders,

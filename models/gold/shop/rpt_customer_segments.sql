@@ -16,6 +16,7 @@ MODEL (
         previous_segment,
         segment,
         customers,
+        buyers,
         moved_customers,
         new_customers,
         left_customers,
@@ -26,6 +27,7 @@ MODEL (
     forall(
       criteria := (
         customers + left_customers > 0,
+        buyers IN (0, customers),
         moved_customers + new_customers BETWEEN 0 AND customers,
         segment <> 'none' OR customers = 0,
         segment = 'none' OR left_customers = 0,
@@ -76,6 +78,7 @@ SELECT
   moves.previous_segment::TEXT AS previous_segment, /* Segment at the end of the month before; none for customers who did not exist then */
   moves.segment::TEXT AS segment, /* Segment at the end of the month; none for customers who were deleted since */
   SUM(CASE WHEN moves.segment <> 'none' THEN 1 ELSE 0 END)::BIGINT AS customers, /* Customers who exist at the end of the month, additive over segments, not over months */
+  SUM(CASE WHEN NOT moves.segment IN ('none', 'prospect') THEN 1 ELSE 0 END)::BIGINT AS buyers, /* Of these, customers with an order that counts, additive over segments, not over months */
   SUM(
     CASE
       WHEN moves.previous_segment <> 'none'
@@ -84,14 +87,8 @@ SELECT
       THEN 1
       ELSE 0
     END
-  )::BIGINT AS moved_customers, /* Of these, customers of another segment the month before, additive */
-  SUM(
-    CASE
-      WHEN moves.previous_segment = 'none' AND moves.segment <> 'none'
-      THEN 1
-      ELSE 0
-    END
-  )::BIGINT AS new_customers, /* Of these, customers who did not exist the month before, additive */
+  )::BIGINT AS moved_customers, /* Of customers, those of another segment the month before, additive */
+  SUM(CASE WHEN moves.previous_segment = 'none' THEN 1 ELSE 0 END)::BIGINT AS new_customers, /* Of customers, those who did not exist the month before, additive */
   SUM(CASE WHEN moves.segment = 'none' THEN 1 ELSE 0 END)::BIGINT AS left_customers, /* Customers who existed the month before and were deleted since, additive */
   SUM(moves.monetary_amount)::DECIMAL(18, 6) AS monetary_amount /* Net revenue of rfm_months months of the customers at the end of the month, reporting currency, additive over segments, not over months */
 FROM moves AS moves

@@ -217,19 +217,18 @@ SESSIONS: dict[str, Value] = {
 }
 
 
-def of_segments(column: str, *left_out: str) -> Value:
-    """The sum of a column over the last month's rows, those of some segments left out."""
-    return lambda rows: of_month(column)([row for row in rows if row["segment"] not in left_out])
+def existing(value: Value) -> Value:
+    """The value over the rows of customers who exist at the end."""
+    return lambda rows: value([row for row in rows if row["segment"] != "none"])
 
 
-BUYERS = of_segments("customers", "none", "prospect")
 CUSTOMERS: dict[str, Value] = {
-    "shop_customers": of_segments("customers", "none"),
+    "shop_customers": existing(of_month("customers")),
     "shop_prospects": only(of_month("customers"), segment="prospect"),
-    "shop_buyers": BUYERS,
-    "shop_buyer_share": ratio(BUYERS, of_segments("customers", "none")),
-    "segment_net_revenue": of_segments("monetary_amount", "none"),
-    "net_revenue_per_customer": ratio(of_segments("monetary_amount", "none"), of_segments("customers", "none")),
+    "shop_buyers": existing(of_month("buyers")),
+    "shop_buyer_share": existing(ratio(of_month("buyers"), of_month("customers"))),
+    "segment_net_revenue": existing(of_month("monetary_amount")),
+    "net_revenue_per_customer": existing(ratio(of_month("monetary_amount"), of_month("customers"))),
     "moved_customers": total("moved_customers"),
     "joined_customers": total("new_customers"),
     "deleted_customers": total("left_customers"),
@@ -368,5 +367,7 @@ def _counts(metric: Metric, row: Row) -> bool:
         "is_billed": row.get("is_billed"),
         "user_kind = 'account'": row.get("user_kind") == "account",
         "user_kind = 'child'": row.get("user_kind") == "child",
+        "segment <> 'none'": row.get("segment") != "none",
+        "segment = 'prospect'": row.get("segment") == "prospect",
     }
     return bool(conditions[DEFINITIONS[base_names(DEFINITIONS, metric.name)[0]].where])

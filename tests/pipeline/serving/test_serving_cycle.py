@@ -118,6 +118,7 @@ def test_cycles_serve_all_of_gold_and_catch_up_after_an_outage(bi: str, monkeypa
     assert {GOLD, "gold.fct_mrr_daily", "gold.rpt_mrr_monthly", "gold.dim_account", "gold.q1_completion_rate"} <= names
     assert {"gold.fct_sales", "gold.fct_orders", "gold.dim_customer", "gold.rpt_sales_daily"} <= names
     assert {"gold.dim_channel", "gold.fct_sessions", "gold.rpt_funnel_daily", "gold.rpt_conversion_daily"} <= names
+    assert {"gold.fct_customer_monthly", "gold.rpt_churn_risk", "gold.dim_customer_360"} <= names
     assert {name for name, change in first.served.changes.items() if change.whole} == names
     described = "SELECT obj_description(oid) FROM pg_class WHERE relnamespace = 'gold'::regnamespace AND relkind = 'r'"
     assert all(text and text.startswith("One row") for (text,) in rows_of(bi, described))
