@@ -121,8 +121,8 @@ mutants: setup ## every small fault in the models, which their unit tests must n
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
 	BUSINESSES=$${BUSINESSES:-20} pytest -q tests/e2e/test_revenue_parity.py
 
-shops: setup ## 20 random shops: sales and sessions by the models equal plain Python (40 minutes)
-	SHOPS=$${SHOPS:-20} pytest -q tests/e2e/test_shop_sales.py tests/e2e/test_shop_sessions.py
+shops: setup ## 20 random shops: sales, sessions and customers by the models equal plain Python (40 minutes)
+	SHOPS=$${SHOPS:-20} pytest -q tests/e2e/test_shop_sales.py tests/e2e/test_shop_sessions.py tests/e2e/test_shop_customers.py
 
 fuzz: setup ## 10,000 random objects compared with an independent count of their records (30 minutes)
 	python -m tests.fuzz --objects 10000

@@ -15,7 +15,7 @@ MODEL (
         COALESCE(churn_score BETWEEN 0 AND 1, TRUE),
         COALESCE(play_days BETWEEN 0 AND 28, TRUE),
         NOT account_id IS NULL OR (
-          mrr IS NULL AND user_id IS NULL
+          mrr IS NULL AND user_key IS NULL
         )
       )
     ),
@@ -127,7 +127,7 @@ WITH customers AS (
 SELECT
   customers.customer_id::BIGINT AS customer_id, /* Identifier of the customer of the shop */
   related_accounts.account_id::TEXT AS account_id, /* Account with the same e-mail address, key of gold.dim_account; NULL if none or several have it, or several customers do */
-  related_accounts.user_id::TEXT AS user_id, /* App account of that account, as of its newest version; NULL if it has none */
+  MD5(related_accounts.user_id)::TEXT AS user_key, /* Surrogate key of the app account of that account, as of its newest version and as in gold.fct_active_users_daily; NULL if it has none */
   customers.country_code::TEXT AS country_code, /* Country of the customer, ISO 3166 alpha-2, upper case; NULL if unknown */
   customer_values.segment::TEXT AS segment, /* Segment at the end of the last complete month; NULL for customers who did not exist then */
   COALESCE(customer_orders.order_count, 0)::BIGINT AS order_count, /* Orders of the shop that are not cancelled, additive */
