@@ -127,9 +127,9 @@ mutants: setup ## every small fault in the models, which their unit tests must n
 businesses: setup ## 20 random subscription businesses: the models equal plain Python (15 minutes)
 	BUSINESSES=$${BUSINESSES:-20} $(LONG_TEST) tests/e2e/test_revenue_parity.py
 
-shops: setup ## 20 random shops: sales, sessions, stock, spend and growth equal plain Python (2 hours)
+shops: setup ## 20 random shops: sales, sessions, stock, customers and growth equal plain Python (2 hours)
 	SHOPS=$${SHOPS:-20} $(LONG_TEST) tests/e2e/test_shop_sales.py tests/e2e/test_shop_sessions.py \
-	  tests/e2e/test_shop_stock.py tests/e2e/test_shop_growth.py
+	  tests/e2e/test_shop_stock.py tests/e2e/test_shop_customers.py tests/e2e/test_shop_growth.py
 
 fuzz: setup ## 10,000 random objects compared with an independent count of their records (30 minutes)
 	python -m tests.fuzz --objects 10000

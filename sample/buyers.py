@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from sample.database import Row, Transaction
 from sample.schedule import Schedule, time_of
@@ -11,6 +12,8 @@ from sample.stock import CATEGORIES
 COUNTRIES = ("DE", "FR", "GB", "NL", "US")
 _FIRST = "Ada Bruno Chiara Daan Elif Farah Greta Hana Iris Jules Kenji Lena Mateo Noor Olga Paul Rosa Sora".split()
 _LAST = "Abe Bakker Costa Dubois Evans Fischer García Haas Ito Jansen Keller López Meyer Núñez Okada Smith".split()
+# Of so many customers one has an account as well, with the same address.
+_WITH_ACCOUNT = 3
 _NOTE = "Called about a delivery that came late. "
 
 
@@ -22,8 +25,12 @@ def currency_of(country: str) -> str:
 class Buyers:
     """The table of customers."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
+    def __init__(self, schedule: Schedule, addresses: Sequence[str]) -> None:
+        """
+        Args:
+            addresses: e-mail addresses of accounts, which some customers use here too.
+        """
+        self._schedule, self._addresses = schedule, addresses
         self._count = 0
 
     def some(self) -> Row | None:
@@ -39,7 +46,7 @@ class Buyers:
         born = dt.date(1950, 1, 1) + dt.timedelta(days=draw.between(0, 20_000))
         row = {
             "customer_id": self._count,
-            "email": f"{names[0].lower()}.{self._count}@example.com",
+            "email": self._address(names[0]),
             "name": " ".join(names),
             "country_code": draw.one(COUNTRIES),
             "birth_date": born if draw.chance(0.7) else None,
@@ -50,6 +57,13 @@ class Buyers:
             "updated_at": time_of(moment).replace(tzinfo=None),
         }
         draw.database.write(transaction, "customers", (self._count,), row)
+
+    def _address(self, first_name: str) -> str:
+        """The address of the newest customer: that of an account for every third one, as long as there are any."""
+        number, rest = divmod(self._count, _WITH_ACCOUNT)
+        if rest == 0 and number <= len(self._addresses):
+            return self._addresses[number - 1]
+        return f"{first_name.lower()}.{self._count}@example.com"
 
     def edit(self, transaction: Transaction, moment: int) -> None:
         """Change a column of a customer."""

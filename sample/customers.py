@@ -84,6 +84,11 @@ def draw_customers(options: SampleOptions, year: int) -> Iterator[Customer]:
         )
 
 
+def addresses(options: SampleOptions, year: int) -> list[str]:
+    """The e-mail addresses with which the customers of a year sign up."""
+    return [customer.email for customer in draw_customers(options, year)]
+
+
 def account_records(customer: Customer) -> Iterator[tuple[int, dict[str, object]]]:
     """(moment, record) of each version without a link to the app."""
     yield customer.created_at, _record(customer, customer.created_at)

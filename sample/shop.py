@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sample.buyers import Buyers
+from sample.customers import addresses
 from sample.database import Database, Row, Table
 from sample.days import DAY_MS, midnight, times_of_day
 from sample.draw import Stream, generator
@@ -51,7 +52,8 @@ class Shop:
         self.options = options
         self.first_day = dt.date(dt.date.fromordinal(options.first_day).year, 1, 1).toordinal()
         self._schedule = Schedule(generator(options.seed, self.first_day, Stream.SHOP), TABLES)
-        self._stock, self._buyers = Stock(self._schedule), Buyers(self._schedule)
+        shared = addresses(options, dt.date.fromordinal(self.first_day).year)
+        self._stock, self._buyers = Stock(self._schedule), Buyers(self._schedule, shared)
         self._orders = Orders(self._schedule, self._stock, self._buyers)
 
     @property

@@ -160,19 +160,21 @@ def keep_sales(folder: Path) -> None:
         path.write_text(text)
 
 
-def keep_ancestors(folder: Path, *names: str) -> None:
-    """Remove all models but these and what they read from a copy, and the standalone audits."""
-    files = {path.stem: path for path in (folder / "models").rglob("*.sql")}
+def keep_upstream(folder: Path, *names: str) -> None:
+    """Remove all models but these and those that they read, and the standalone audits, from a copy."""
+    paths = {
+        f"{path.relative_to(folder / 'models').parts[0]}.{path.stem}": path for path in folder.glob("models/**/*.sql")
+    }
     kept: set[str] = set()
-    waiting = [*names]
-    while waiting:
-        name = waiting.pop()
-        if name in files and name not in kept:
-            kept.add(name)
-            waiting += re.findall(r"\b(?:silver|gold|seeds)\.(\w+)", files[name].read_text())
-    for name, path in files.items():
-        if name not in kept:
-            path.unlink()
+    found = set(names)
+    while found:
+        kept |= found
+        texts = [paths[name].read_text() for name in found]
+        found = {
+            name for text in texts for name in re.findall(r"\b(?:silver|gold|seeds)\.\w+", text)
+        } & paths.keys() - kept
+    for name in paths.keys() - kept:
+        paths[name].unlink()
     for path in (folder / "audits").glob("*.sql"):
         if "standalone TRUE" in path.read_text():
             path.unlink()

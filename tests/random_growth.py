@@ -28,7 +28,7 @@ class LongShop(RandomShop):
         dt.datetime(2026, 1, 31, 22, 30, tzinfo=dt.UTC),
         dt.datetime(2026, 4, 30, 21, 30, tzinfo=dt.UTC),
     )
-    actions = ACTIONS | {"place": 70, "pay": 50, "register": 7, "create": 4, "withdraw": 3}
+    weights = ACTIONS | {"place": 70, "pay": 50, "register": 7, "create": 4, "withdraw": 3}
 
     def _place(self) -> None:
         """Some products are bought together more often than others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -55,12 +56,15 @@ class RandomShop:
     """A shop that has closed.
 
     Attributes:
+        weights: how often something is done, by action.
+        first, last: when the first and the last may be done.
+        dense: beginnings of hours in which much is.
         database: with every change that the connector wrote.
         done: how often something was done, by action.
-        first, last, dense, actions: when something happens, and how often in proportion; those of the module.
     """
 
-    first, last, dense, actions = FIRST, LAST, DENSE, ACTIONS
+    weights: Mapping[str, int] = ACTIONS
+    first, last, dense = FIRST, LAST, DENSE
 
     def __init__(self, seed: int, rates: Rates, digits: dict[str, int], zone: str, actions: int = 160) -> None:
         self.dice = random.Random(seed)
@@ -70,7 +74,7 @@ class RandomShop:
         self._digits = digits
         self._numbers: dict[str, int] = defaultdict(int)
         self._withdrawn: list[tuple[Key, Row]] = []
-        names, weights = list(self.actions), list(self.actions.values())
+        names, weights = list(self.weights), list(self.weights.values())
         chosen = [*["register"] * 4, *["create"] * 4, *["place"] * 3, *self.dice.choices(names, weights, k=actions)]
         for at, name in zip(self._times(len(chosen)), chosen, strict=True):
             transaction = self.database.begin()

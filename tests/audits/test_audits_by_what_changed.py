@@ -36,13 +36,14 @@ SHOP = (
     *("gold.dim_customer", "gold.dim_product"),
 )
 SALES = ("silver.order_items", "silver.current_orders", "silver.first_orders", "gold.fct_sales", "gold.fct_orders")
+BUYERS = "gold.fct_customer_monthly"
 KEYED = ("silver.users", "silver.activities", "silver.accounts", "silver.subscription_changes", "silver.subscriptions")
 INVOICES = ("silver.invoices", "silver.invoice_lines", "silver.invoice_refunds", "gold.fct_invoices")
 BALANCES = ("gold.dim_account", "gold.fct_subscription_lifecycle", "gold.fct_mrr_monthly", "gold.fct_mrr_movements")
 # model, audit, a fault in the rows of a key
 FAULTS = [
     *((model, "grain_is_unique", DOUBLED) for model in (*KEYED, *INVOICES, "gold.fct_revenue_recognition", *BALANCES)),
-    *((model, "grain_is_unique", DOUBLED) for model in (*SHOP, *SALES)),
+    *((model, "grain_is_unique", DOUBLED) for model in (*SHOP, *SALES, BUYERS)),
     *(
         (
             model,
@@ -97,6 +98,17 @@ FAULTS = [
         "gold.fct_sales",
         "cancellations_leave_nothing",
         "UPDATE {table} SET event_type = 'cancellation' WHERE {key} = '{value}' AND event_type = 'refund'",
+    ),
+    (BUYERS, "months_are_of_who_exists", f"DELETE FROM {{table}} WHERE {{key}} = '{{value}}' AND {MONTH}"),
+    (
+        BUYERS,
+        "months_have_all_sales",
+        f"UPDATE {{table}} SET net_amount = net_amount + 1 WHERE {{key}} = '{{value}}' AND {MONTH}",
+    ),
+    (
+        BUYERS,
+        "scores_are_of_buyers",
+        f"UPDATE {{table}} SET monetary_score = NULL WHERE {{key}} = '{{value}}' AND {MONTH}",
     ),
 ]
 CHANGED = {"user_id": "u1", "activity_id": "a1", "account_id": "a1", "subscription_id": "s1", "invoice_id": "i1"}

@@ -24,7 +24,7 @@ from pipeline.lake import Lake
 from pipeline.releases.release import Releases
 from sample.database import Row
 from tests.e2e.test_shop_sales import DIGITS, RATES, ZONE, put
-from tests.home import Home, copy_project, keep_ancestors, keep_sales, switch_rules_off, template
+from tests.home import Home, copy_project, keep_sales, keep_upstream, switch_rules_off, template
 from tests.random_growth import ENDS, START, LongShop, random_growth
 from tests.shop_growth import Growth
 from tests.shop_recommendations import Recommendations
@@ -55,7 +55,12 @@ SELECT month_date, baskets, hits, popularity_hits, hit_rate, popularity_hit_rate
 """
 
 
-REPORTS = ("rpt_acquisition_monthly", "rpt_customer_cohorts", "rpt_recommendation_hits", "rpt_sales_daily")
+REPORTS = (
+    "gold.rpt_acquisition_monthly",
+    "gold.rpt_customer_cohorts",
+    "gold.rpt_recommendation_hits",
+    "gold.rpt_sales_daily",
+)
 """What is compared, and what the notebook asks of; other models that these do not read are left out."""
 
 
@@ -64,7 +69,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's SQLMesh side with what these reports need of the shop; read-only."""
     folder = copy_project(tmp_path_factory.mktemp("project") / "growth")
     keep_sales(folder)
-    keep_ancestors(folder, *REPORTS)
+    keep_upstream(folder, *REPORTS)
     switch_rules_off(folder)
     return folder
 

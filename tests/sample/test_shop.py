@@ -13,6 +13,7 @@ from ingest.contracts.contract import contracts
 from ingest.records.parts import Piece
 from ingest.steps.parse import Parser
 from sample.captured import PARTITIONS, shop_days
+from sample.customers import addresses
 from sample.generate import generate
 from sample.objects import SHOP, SampleObject, Tally
 from sample.options import SampleOptions
@@ -87,3 +88,18 @@ def test_switches(changed: SampleOptions, kind: str) -> None:
 
 def test_there_is_no_shop_by_default() -> None:
     assert not list(shop_days(replace(OPTIONS, orders=0)))
+
+
+def test_some_customers_have_the_address_of_an_account_and_nothing_else_changes() -> None:
+    alone, beside = (Shop(replace(OPTIONS, accounts=count)) for count in (0, 40))
+    for shop in (alone, beside):
+        for _ in shop.days():
+            pass
+    accounts = set(addresses(beside.options, 2026))
+    rows = beside.database.rows["customers"]
+    shared = {key[0] for key, row in rows.items() if row["email"] in accounts}
+    assert 4 < len(shared) == len({rows[key,]["email"] for key in shared}) < len(rows) / 2
+    for table, found in alone.database.rows.items():
+        for key, row in found.items():
+            email = {"email": row["email"]} if table == "customers" and key[0] in shared else {}
+            assert beside.database.rows[table][key] | email == row

@@ -32,6 +32,7 @@ MACROS = {
     "percent_of": ["@PERCENT_OF(t.digits, t.divisor)", "@PERCENT_OF(t.divisor, t.digits)"],
     "quantile": [f"@QUANTILE(t.amount, {share}) OVER ()" for share in (0, 0.25, 0.9, 1)],
     "ten_thousandths": ["@TEN_THOUSANDTHS(t.digits)"],
+    "version_key": ["@VERSION_KEY(t.amount, t.time)"],
     "two_decimals": ["@TWO_DECIMALS(t.digits::DOUBLE / t.divisor)", "@TWO_DECIMALS(t.divisor)"],
 }
 """Macros of the project and expressions with them over the rows of `rows()`."""

@@ -77,7 +77,7 @@ WITH sums AS (
 )
 SELECT
   current_orders.order_id::BIGINT AS order_id, /* Identifier of the order */
-  COALESCE(dim_customer.customer_key, '-1')::TEXT AS customer_key, /* Customer as of the order, key of gold.dim_customer; -1 for guests and unknown customers */
+  @VERSION_KEY(customers.customer_id, customers.valid_from)::TEXT AS customer_key, /* Customer as of the order, key of gold.dim_customer; -1 for guests and unknown customers */
   (
     EXTRACT(YEAR FROM current_orders.order_date) * 10000 + EXTRACT(MONTH FROM current_orders.order_date) * 100 + EXTRACT(DAY FROM current_orders.order_date)
   )::INT AS date_key, /* Business date on which the order was placed as yyyymmdd, key of gold.dim_date */
@@ -120,7 +120,7 @@ LEFT JOIN deliveries AS deliveries
   ON current_orders.order_id = deliveries.order_id
 LEFT JOIN silver.first_orders AS first_orders
   ON current_orders.order_id = first_orders.order_id
-LEFT JOIN gold.dim_customer AS dim_customer
-  ON current_orders.customer_id = dim_customer.customer_id
-  AND current_orders.ordered_at >= dim_customer.valid_from
-  AND current_orders.ordered_at < COALESCE(dim_customer.valid_to, '9999-12-31'::TIMESTAMP)
+LEFT JOIN silver.customers AS customers
+  ON current_orders.customer_id = customers.customer_id
+  AND current_orders.ordered_at >= customers.valid_from
+  AND current_orders.ordered_at < COALESCE(customers.valid_to, '9999-12-31'::TIMESTAMP)

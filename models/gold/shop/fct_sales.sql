@@ -98,7 +98,7 @@ WITH priced_items AS (
   SELECT
     priced_items.order_id AS order_id,
     priced_items.line_number AS line_number,
-    COALESCE(dim_customer.customer_key, '-1') AS customer_key,
+    @VERSION_KEY(customers.customer_id, customers.valid_from) AS customer_key,
     COALESCE(dim_product.product_key, '-1') AS product_key,
     priced_items.currency AS currency,
     priced_items.unit_price AS unit_price,
@@ -109,10 +109,10 @@ WITH priced_items AS (
     priced_items.ordered_at AS ordered_at,
     priced_items.cancelled_at AS cancelled_at
   FROM priced_items AS priced_items
-  LEFT JOIN gold.dim_customer AS dim_customer
-    ON priced_items.customer_id = dim_customer.customer_id
-    AND priced_items.ordered_at >= dim_customer.valid_from
-    AND priced_items.ordered_at < COALESCE(dim_customer.valid_to, '9999-12-31'::TIMESTAMP)
+  LEFT JOIN silver.customers AS customers
+    ON priced_items.customer_id = customers.customer_id
+    AND priced_items.ordered_at >= customers.valid_from
+    AND priced_items.ordered_at < COALESCE(customers.valid_to, '9999-12-31'::TIMESTAMP)
   LEFT JOIN gold.dim_product AS dim_product
     ON priced_items.product_id = dim_product.product_id
     AND priced_items.ordered_at >= dim_product.valid_from

@@ -40,6 +40,8 @@ TIMES = {
     "gold.rpt_engagement_by_subscription": "month_date",
     "gold.rpt_sales_daily": "business_date",
     "gold.fct_orders": "business_date",
+    "gold.rpt_customer_segments": "month_date",
+    "gold.rpt_churn_risk": "month_date",
     "gold.rpt_funnel_daily": "business_date",
     "gold.rpt_conversion_daily": "business_date",
     "gold.fct_inventory_daily": "business_date",
@@ -59,6 +61,7 @@ TEXTS = {
     "use_band": ["none", "regular"],
     "movement_type": ["new", "churn", "fx"],
     "risk": ["out", "idle", "low", "ok"],
+    "segment": ["none", "prospect", "new", "loyal"],
 }
 ODD = ["fr", "it's", 'a "b"', None]
 
@@ -249,7 +252,6 @@ PRODUCTS: dict[str, Value] = {
     "product_items_sold": total("sold_quantity"),
     "product_items_returned": total("returned_quantity"),
 }
-EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | STOCK | MARKETING | PRODUCTS | PIPELINE
 GROWTH: dict[str, Value] = {
     "shop_customers_acquired": total("customers"),
     "acquisition_spend": total("spend_amount"),
@@ -270,7 +272,37 @@ GROWTH: dict[str, Value] = {
     "recommendation_hit_rate": ratio(total("hits"), total("baskets")),
     "popularity_hit_rate": ratio(total("popularity_hits"), total("baskets")),
 }
-EXPECTED = ENGAGEMENT | REVENUE | SHOP | SESSIONS | GROWTH | PIPELINE
+
+
+def existing(value: Value) -> Value:
+    """The value over the rows of customers who exist at the end."""
+    return lambda rows: value([row for row in rows if row["segment"] != "none"])
+
+
+CUSTOMERS: dict[str, Value] = {
+    "shop_customers": existing(of_month("customers")),
+    "shop_prospects": only(of_month("customers"), segment="prospect"),
+    "shop_buyers": existing(of_month("buyers")),
+    "shop_buyer_share": existing(ratio(of_month("buyers"), of_month("customers"))),
+    "segment_net_revenue": existing(of_month("monetary_amount")),
+    "net_revenue_per_customer": existing(ratio(of_month("monetary_amount"), of_month("customers"))),
+    "moved_customers": total("moved_customers"),
+    "joined_customers": total("new_customers"),
+    "deleted_customers": total("left_customers"),
+    "scored_customers": of_month("scored_customers"),
+    "expected_churned_customers": of_month("expected_churned_customers"),
+    "expected_churn": ratio(of_month("expected_churned_customers"), of_month("scored_customers")),
+    "churn_outcomes": total("outcome_customers"),
+    "churned_shop_customers": total("churned_customers"),
+    "shop_churn_rate": ratio(total("churned_customers"), total("outcome_customers")),
+    "tested_churn_scores": total("tested_customers"),
+    "churn_squared_error": total("squared_error"),
+    "base_squared_error": total("base_squared_error"),
+    "brier_score": ratio(total("squared_error"), total("tested_customers")),
+    "base_brier_score": ratio(total("base_squared_error"), total("tested_customers")),
+}
+SHOPS = SHOP | SESSIONS | STOCK | MARKETING | PRODUCTS | GROWTH | CUSTOMERS
+EXPECTED = ENGAGEMENT | REVENUE | SHOPS | PIPELINE
 DEFINITIONS = load_metrics(PROJECT / "metrics")
 
 
@@ -396,5 +428,7 @@ def _counts(metric: Metric, row: Row) -> bool:
         "is_valued": row.get("is_valued"),
         "user_kind = 'account'": row.get("user_kind") == "account",
         "user_kind = 'child'": row.get("user_kind") == "child",
+        "segment <> 'none'": row.get("segment") != "none",
+        "segment = 'prospect'": row.get("segment") == "prospect",
     }
     return any(conditions[DEFINITIONS[name].where] for name in base_names(DEFINITIONS, metric.name))
