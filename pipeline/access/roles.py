@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from sqlglot import ParseError, exp, parse_one
@@ -159,7 +159,7 @@ class View:
 
     @property
     def depends_on_all_rows(self) -> bool:
-        """Whether what is shown of a row depends on the other rows of the table."""
+        """Whether what is shown of a row depends on other rows."""
         return bool(self.persons)
 
     def sql(self, source: str) -> str:
@@ -266,10 +266,17 @@ def schema_of(serving_schema: str, role: str) -> str:
     return re.sub(r"\W", "_", f"{serving_schema}_{role}")
 
 
-def as_table(role: Role, views: Mapping[str, View]) -> list[dict[str, Any]]:
+def as_rows(role: Role, views: Mapping[str, View]) -> list[dict[str, str]]:
     """What a role sees, a row per column, for people to review."""
     return [
-        {"role": role.name, "table": table, "column": name, "shown": str(mask), "rows": view.where or "all"}
+        {
+            "role": role.name,
+            "table": table,
+            "rows": view.where or "all",
+            "groups": f"of {view.least} and more" if view.size or view.persons else "all",
+            "column": name,
+            "shown": str(mask),
+        }
         for table, view in sorted(views.items())
         for name, _, mask, _ in view.columns
     ]

@@ -14,6 +14,7 @@ from contextlib import suppress
 import click
 
 from ingest.process import collect_rarely
+from pipeline.cli.access import access
 from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
 from pipeline.cli.impact import impact
@@ -53,6 +54,7 @@ for _command in (
     contracts,
     metrics,
     impact,
+    access,
     report,
     maintain,
     rebuild,

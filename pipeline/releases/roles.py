@@ -12,6 +12,7 @@ and from what the role sees of it, so a new release writes what changed, and an 
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from sqlmesh.core.context import GenericContext
 
 from ingest.errors import ConfigError
 from ingest.settings import Settings
@@ -30,6 +32,8 @@ from pipeline.access.masks import Show, key_statements
 from pipeline.access.privacy import Group
 from pipeline.access.roles import FILE, Role, View, schema_of, store_of, view_of
 from pipeline.releases.catalog import parents, write_catalog
+from pipeline.releases.changes import is_published
+from pipeline.releases.export import describe_table
 from pipeline.releases.release import (
     CURRENT,
     CURRENT_CATALOG,
@@ -42,6 +46,7 @@ from pipeline.releases.release import (
 )
 from pipeline.releases.rollups import rollup, store_rollups
 from pipeline.warehouse.engine import FILE_FORMAT
+from pipeline.warehouse.project import plain_name
 
 RULES, REGISTRY = "role.json", "roles.json"
 
@@ -109,6 +114,22 @@ def views_of(
     if not found:
         raise ConfigError(f"{FILE}: role {role.name} sees no table; published are {', '.join(sorted(release.tables))}")
     return found
+
+
+def declared(context: GenericContext) -> Release:
+    """The tables of a project's next release, without files, to check rules against.
+
+    Args:
+        context: of the loaded project.
+    """
+    models = {plain_name(name): model for name, model in context.models.items()}
+    names = {name for name, model in models.items() if is_published(name, model.tags)}
+    tables = {name: describe_table(name, "", models[name], names) for name in sorted(names)}
+    for name, table in tables.items():
+        found = rollup(table, tables) if table.query else None
+        if found:
+            tables[name] = replace(table, query="", rollup=table.query, time_column=found.column)
+    return Release(0, dt.datetime.min, "", {}, 0, tables)
 
 
 def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, View], key: str | None) -> Made | None:
@@ -254,7 +275,7 @@ def _sources(
 ) -> Iterable[tuple[str, ReleaseFile]]:
     """What the files of a role are made from, and each of these files, without rows and bytes."""
     uri = everything.store.uri
-    if not (table.query or view.depends_on_all_rows):
+    if not table.query and (table.time_column or not view.depends_on_all_rows):  # groups are counted within a month
         for file in table.files:
             name = f"{file.key.removesuffix('.parquet')}-{view.digest}.parquet"
             yield f"READ_PARQUET([{literal(f'{uri}/{file.key}')}], hive_partitioning = FALSE)", replace(file, key=name)
