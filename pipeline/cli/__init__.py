@@ -21,6 +21,7 @@ from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
 from pipeline.cli.metrics import metrics
+from pipeline.cli.pii import pii
 from pipeline.cli.portal import portal
 from pipeline.cli.quarantine import quarantine
 from pipeline.cli.report import report
@@ -55,6 +56,7 @@ for _command in (
     metrics,
     impact,
     access,
+    pii,
     report,
     maintain,
     rebuild,
