@@ -100,6 +100,7 @@ class Settings(BaseSettings):
             for none. Omitted values come from libpq's PG variables.
         serving_schema: the schema there that Lakemesh owns.
         serving_role: the role there that may read that schema and nothing else; empty for none.
+        lake_role_keys: the key of each role's hashes, as a JSON object by the name of the role (docs/governance.md).
         full_audit_hours: maximum age of the last audit of whole tables; in between, only changes are audited.
         notify_webhook_url: where alerts of `lake run` are posted as JSON; empty for nowhere.
         slack_webhook_url: an incoming Slack webhook that also receives them; empty for none.
@@ -143,6 +144,7 @@ class Settings(BaseSettings):
     serving_dsn: str = Field(default="", repr=False)
     serving_schema: Annotated[str, AfterValidator(_schema)] = "gold"
     serving_role: str = ""
+    lake_role_keys: dict[str, str] = Field(default_factory=dict, repr=False)
     full_audit_hours: float = Field(default=24, ge=0)
     notify_webhook_url: str = Field(default="", repr=False)
     slack_webhook_url: str = Field(default="", repr=False)

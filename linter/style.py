@@ -67,7 +67,7 @@ def _is_written_out(query: exp.Expression) -> bool:
 
 
 def _keeps_dates(expression: exp.Expression) -> bool:
-    """Whether it is `@DATE_SPINE(…)` or `@SUPERSEDED(…)`: of the dates given, which are the computed ones themselves."""
+    """Whether it is `@DATE_SPINE(…)` or `@SUPERSEDED(…)`: it takes the computed dates themselves, not others."""
     return isinstance(expression, MacroFunc) and expression.this.name.lower() in {"date_spine", "superseded"}
 
 

@@ -57,6 +57,7 @@ class Column(Strict):
     Attributes:
         class_: `class` in the contract; the fields of a struct have at least the class of the struct.
         subject: whose values they are, the kind of person: account, child, customer, …; of a classed column only.
+        not_personal: why a column whose name looks like that of a personal one is none; reviewed as code.
         unit: of a timestamp of a change feed, what an integer counts when the envelope has no schema; by default
             DEFAULT_UNIT.
     """
@@ -67,6 +68,7 @@ class Column(Strict):
     required: bool = False
     class_: Class = Field(default=Class.NONE, alias="class")
     subject: Annotated[str, AfterValidator(subject_name)] | None = None
+    not_personal: str = ""
     repeated: bool = False
     unit: Unit | None = None
     fields: tuple[Column, ...] = ()
@@ -89,6 +91,14 @@ class Column(Strict):
                 "`subject: account`"
                 if self.is_personal
                 else f"column '{self.name}': a subject without a class; expected `class` direct, quasi or sensitive"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _judged(self) -> Self:
+        if self.not_personal and self.is_personal:
+            raise ValueError(
+                f"column '{self.name}': class {self.class_} and not_personal contradict; expected one of them"
             )
         return self
 

@@ -14,12 +14,14 @@ from contextlib import suppress
 import click
 
 from ingest.process import collect_rarely
+from pipeline.cli.access import access
 from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
 from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
 from pipeline.cli.metrics import metrics
+from pipeline.cli.pii import pii
 from pipeline.cli.portal import portal
 from pipeline.cli.quarantine import quarantine
 from pipeline.cli.report import report
@@ -53,6 +55,8 @@ for _command in (
     contracts,
     metrics,
     impact,
+    access,
+    pii,
     report,
     maintain,
     rebuild,

@@ -33,8 +33,15 @@ def _check_contracts(write: bool, offline: bool = False) -> int:
     from ingest.contracts.contract import contracts as all_contracts
     from ingest.contracts.schema import external_models
     from pipeline.checks.contract_changes import contract_changes
+    from pipeline.checks.personal import by_name
+    from pipeline.cli.show_access import unclassed
 
     known = all_contracts()
+    suspects = [suspect for contract in known.values() for suspect in by_name(contract)]
+    for suspect in suspects:
+        click.echo(f"error: {unclassed(suspect)}", err=True)
+    if suspects:
+        return 2
     refused = [] if offline else contract_changes(known.values(), open_lake().store)
     for error in refused:
         click.echo(f"error: {error}", err=True)

@@ -6,11 +6,11 @@ import datetime as dt
 import sys
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingest.errors import ConfigError, RetriableError
+from ingest.errors import ConfigError, LakemeshError, RetriableError
 from pipeline.cli.common import (
     Output,
     as_json_line,
@@ -24,6 +24,9 @@ from pipeline.cycle.summary import RunSummary
 from pipeline.process.contain import as_lakemesh_error, contained
 from pipeline.process.interrupt import interruptible, raise_if_interrupted
 from pipeline.process.redact import redacted
+
+if TYPE_CHECKING:
+    from pipeline.lake import Lake
 
 POSTGRES = "postgres"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -188,6 +191,7 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         number = published.roll_back(target if isinstance(target, int) else None)
         with contained("the portal", lambda error: click.echo(f"warning: its pages do not follow: {error}", err=True)):
             follow(published)
+        _roll_back_roles(lake)
         result: dict[str, Any] = {"state": number}
         lines = [f"readers get release {number}; publishing is paused until `lake publish`"]
         try:
@@ -210,6 +214,23 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
     from pipeline.cycle.cycle import publish_only  # loads SQLMesh, which takes a second
 
     return _print_summary(publish_only(lake, dt.datetime.now(dt.UTC), wait), output)
+
+
+def _roll_back_roles(lake: Lake) -> None:
+    """Let what roles see follow a rollback."""
+    from pipeline.portal.publication import follow
+    from pipeline.releases import roles
+    from pipeline.releases.release import Releases
+
+    def failed(error: LakemeshError) -> None:
+        click.echo(f"warning: what a role sees does not follow: {error}", err=True)
+
+    for name in sorted(roles.registered(lake.releases)):
+        with contained(f"role {name}", failed):
+            own = Releases(roles.settings_of(lake.options, name))
+            if not roles.roll_back(lake.releases, own):
+                click.echo(f"role {name} lacks that release, so it sees nothing until `lake run`", err=True)
+            follow(own)
 
 
 @click.command()

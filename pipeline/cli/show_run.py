@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # each command imports its dependencies when it runs: SQLMesh
     from pipeline.cycle.summary import RunSummary
     from pipeline.portal.publication import Written
     from pipeline.releases.release import Release, Releases
+    from pipeline.releases.roles import Made
     from pipeline.serving.serve import Served
 
 
@@ -59,6 +60,8 @@ def show_run(summary: RunSummary) -> str:
         items.append(f"nothing is new, and nothing is due before {summary.due_at:%Y-%m-%d %H:%M} UTC")
     items.append(words.get(summary.outcome, f"not published: {_kept(summary)}"))
     items += [show_pages(summary.pages)] if summary.pages and summary.pages.files else []
+    items += [show_role(made) for made in summary.roles]
+    items += [f"role {name} is no longer defined: all that it could see is deleted" for name in summary.removed_roles]
     items += [show_served(summary.served)] if summary.served else []
     items.append(", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.seconds.items()))
     return _text(*items)
@@ -74,6 +77,16 @@ def _kept(summary: RunSummary) -> str:
 def show_pages(written: Written) -> str:
     """Format what was written of the portal."""
     return f"pages of release {written.release}: {len(written.files)} files written, see `lake portal`"
+
+
+def show_role(made: Made) -> str:
+    """Format what was written for a role."""
+    reasons = [
+        *["with a new key, so that no hash is as it was"] * made.has_new_key,
+        *["by new rules; its older releases are withdrawn"] * (made.has_new_rules and not made.has_new_key),
+    ]
+    text = f"role {made.role} has release {made.number}: {made.files} files written, {made.rows:,} rows"
+    return ", ".join([text, *reasons])
 
 
 def show_served(served: Served) -> str:

@@ -15,6 +15,7 @@ from pipeline.cycle.marking import behind
 from pipeline.cycle.pages import write_pages
 from pipeline.cycle.publication import audit_and_publish, gate_of
 from pipeline.cycle.record import insert_waiting, record
+from pipeline.cycle.roles import write_roles
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.unchanged import mark_unchanged
 from pipeline.lake import Lake
@@ -62,6 +63,7 @@ def publish_now(lake: Lake, summary: RunSummary, channels: list[Channel], now: d
             summary.outcome = "not published"
             audit_and_publish(lake, project, summary, now, resume=True)
             write_pages(lake, project, contracts(), summary)
+            write_roles(lake, project, contracts(), summary)
         record_cycle(project, summary)
 
 
@@ -158,6 +160,7 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
     if summary.outcome == "unchanged" and summary.ingest and not summary.ingest.is_marked:
         summary.outcome = "not published"  # new data is loaded, but its dates are not marked yet
     write_pages(lake, project, contracts(), summary)
+    write_roles(lake, project, contracts(), summary)
     with summary.stage("house-keeping"), summary.contained("housekeeping"):
         project.clean_up()
         with lake.state.open() as state:

@@ -39,11 +39,11 @@ def sources(project: Project, published: Releases, contracts: Mapping[str, Contr
         return project_classes(project.context, contracts)
 
     catalog = CatalogPages(published, project.context, contracts, classes)
-    rules = _rules(folder, minimum_group_size(project.context.config.variables), contracts)
+    rules = rules_of_pages(folder, minimum_group_size(project.context.config.variables), contracts)
     return Sources(folder / METRICS, folder / DASHBOARDS, currency, catalog, lambda: Guard.of(classes()), rules)
 
 
-def _rules(folder: Path, minimum: object, contracts: Mapping[str, Contract]) -> str:
+def rules_of_pages(folder: Path, minimum: object, contracts: Mapping[str, Contract]) -> str:
     """Changes with what the classes of columns and the sizes of groups follow from, beside the models of a release."""
     found = hashlib.sha256(f"{minimum}\n".encode())
     for path in sorted((folder / PRIVACY).glob("*.yaml")):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # a cycle that cannot start also has a summary, and must not 
     from pipeline.portal.publication import Written
     from pipeline.releases.audits import Outcome
     from pipeline.releases.release import Releases
+    from pipeline.releases.roles import Made
     from pipeline.serving.serve import Served
     from pipeline.warehouse.project import Computed
 
@@ -41,6 +42,8 @@ class RunSummary:
         audits: the standalone audits of this cycle, and the blocking ones that failed.
         warnings: warnings of SQLMesh, above all failed non-blocking audits.
         pages: what was written of the portal; None if it is not installed, or failed.
+        roles: what was written for roles that see something else than before.
+        removed_roles: names of roles that are no longer defined, whose releases were deleted.
         served: what was written to Postgres; None if SERVING_DSN is not set, or serving failed.
         unserved: why Postgres lacks the current release; one of the errors.
         errors: one line each.
@@ -62,6 +65,8 @@ class RunSummary:
     audits: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     pages: Written | None = None
+    roles: list[Made] = field(default_factory=list)
+    removed_roles: list[str] = field(default_factory=list)
     served: Served | None = None
     unserved: str = ""
     errors: list[str] = field(default_factory=list)

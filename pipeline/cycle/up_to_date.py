@@ -20,6 +20,7 @@ import pipeline
 from ingest.settings import PROJECT, Settings
 from ingest.storage.folders import make_folder
 from ingest.storage.store import Store
+from pipeline.access.masks import fingerprint as fingerprint_of_key
 from pipeline.cycle.ingest import IngestSummary
 from pipeline.lake import Lake
 from pipeline.portal.keys import CURRENT
@@ -27,7 +28,7 @@ from pipeline.state.fingerprint import fingerprint
 
 _FORMAT = 1
 _PARTS = (
-    *("audits", "dashboards", "external_models", "ingest/contracts", "linter", "macros", "materializations"),
+    *("access", "audits", "dashboards", "external_models", "ingest/contracts", "linter", "macros", "materializations"),
     *("metrics", "models", "privacy", "seeds", "signals"),
 )
 """Folders of the project that a cycle reads."""
@@ -130,7 +131,8 @@ def definitions(options: Settings) -> dict[str, str]:
     trees = [*_stats(Path(PROJECT) / name for name in _CONFIG)]
     for folder in [*(Path(PROJECT) / part for part in _PARTS), *packages]:
         trees += _tree(folder)
-    return {"project": _digest(repr(trees)), "settings": _digest(repr(options))}
+    keys = {role: fingerprint_of_key(key) for role, key in sorted(options.lake_role_keys.items())}
+    return {"project": _digest(repr(trees)), "settings": _digest(repr((options, keys)))}
 
 
 def _outside(lake: Lake) -> dict[str, str]:

@@ -36,8 +36,12 @@ class Guard:
     minimum: int = 0
 
     @classmethod
-    def of(cls, classes: Classes) -> Guard:
-        """The rules that follow from the classes of a project's columns."""
+    def of(cls, classes: Classes, least: int | None = None) -> Guard:
+        """The rules that follow from the classes of a project's columns.
+
+        Args:
+            least: the least size of a group; by default that of the project.
+        """
         tables = classes.columns
         quasi = {
             table: frozenset(name for name, item in columns.items() if item.class_ == Class.QUASI)
@@ -45,7 +49,7 @@ class Guard:
         }
         sizes = {table: size for table in tables if (size := classes.size_column(table))}
         restricted = {table: frozenset(classes.restricted(table)) for table in tables}
-        return cls(restricted, quasi, sizes, classes.minimum_group_size)
+        return cls(restricted, quasi, sizes, classes.minimum_group_size if least is None else least)
 
     def check(self, page: Dashboard, definitions: Mapping[str, Metric], columns: Mapping[str, Iterable[str]]) -> None:
         """Refuse a page that would show a personal column.

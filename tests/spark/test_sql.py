@@ -102,7 +102,8 @@ def test_macro_is_the_same_on_both_engines(
 
 def test_every_macro_is_compared(project: Context) -> None:
     own = {name for name, item in project._macros.items() if item.func.__module__.startswith("macros")}
-    queries = {"allocated", "change_marks", "superseded", "versions"}  # of whole models: their unit tests and test_parity.py
+    # of whole models: their unit tests and test_parity.py
+    queries = {"allocated", "change_marks", "superseded", "versions"}
     assert own - queries - {"register_bronze", "is_changed"} == set(MACROS)  # the latter is TRUE on Spark
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ingest.contracts.classes import Class
 from ingest.contracts.personal import look, may_be_personal
+from tests.ingest.contracts.labelled_columns import labelled
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,42 @@ def test_one_personal_value_hides_all_of_a_column() -> None:
     assert may_be_personal("note", ["call", "a@example.com"])
     assert may_be_personal("nickName")
     assert not may_be_personal("note", ["call", "later"])
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_three_hundred_columns_are_told_apart(seed: int) -> None:
+    """What stays: names of persons in a column called c7, and `children_in_cart`, which says nothing of a child."""
+    columns = list(labelled(seed))
+    assert len(columns) >= 300
+    judged = [(column, look(column.name, column.values)) for column in columns]
+    found = [(column, finding) for column, finding in judged if finding]
+    right = [(column, finding) for column, finding in found if column.class_.is_personal]
+    personal = [column for column in columns if column.class_.is_personal]
+    assert len(right) / len(found) >= 0.95  # precision
+    assert len(right) / len(personal) >= 0.95  # recall
+    assert [column.name for column, finding in right if finding.class_ is not column.class_] == []
+
+
+@pytest.mark.parametrize("name", ["Full Name", "fullName", "FULL_NAME", "full-name"])
+def test_names_are_read_however_they_are_written(name: str) -> None:
+    found = look(name)
+    assert found is not None
+    assert found.label == "name of a person"
+
+
+@pytest.mark.parametrize(
+    "name", ["R_NAME", "address_count", "numAddresses", "email_sent_at", "is_email_valid", "phone_type", "ip_version"]
+)
+def test_what_is_said_about_a_value_is_not_the_value(name: str) -> None:
+    assert look(name) is None
+
+
+def test_plain_name_is_that_of_a_person_where_the_feed_is_of_persons() -> None:
+    assert look("name", (), "customers") is not None
+    assert look("name", (), "products") is None
+    assert look("plan.name", (), "customers") is None
+
+
+def test_few_numbers_that_pass_a_test_by_chance_prove_nothing() -> None:
+    assert look("reference", ["111222333"] * 4) is None
+    assert look("reference", ["111222333"] * 5) is not None

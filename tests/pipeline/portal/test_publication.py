@@ -19,7 +19,7 @@ from ingest.errors import ConfigError
 from ingest.settings import Settings, read_settings
 from ingest.storage.store import Store
 from pipeline.cli import main
-from pipeline.cycle.pages import _rules
+from pipeline.cycle.pages import rules_of_pages
 from pipeline.metrics.definition import load_metrics
 from pipeline.portal import assets
 from pipeline.portal.dashboard import load_dashboards
@@ -120,12 +120,12 @@ def test_rules_change_with_declared_classes_contracts_and_the_smallest_group(tmp
     file = tmp_path / "privacy" / "classes.yaml"
     file.write_text("columns: {}\n", encoding="utf-8")
     known = contracts()
-    first = _rules(tmp_path, 5, known)
-    assert _rules(tmp_path, 5, known) == first
-    assert _rules(tmp_path, 6, known) != first
-    assert _rules(tmp_path, 5, dict(list(known.items())[:1])) != first
+    first = rules_of_pages(tmp_path, 5, known)
+    assert rules_of_pages(tmp_path, 5, known) == first
+    assert rules_of_pages(tmp_path, 6, known) != first
+    assert rules_of_pages(tmp_path, 5, dict(list(known.items())[:1])) != first
     file.write_text("columns: {gold.x: {}}\n", encoding="utf-8")
-    assert _rules(tmp_path, 5, known) != first
+    assert rules_of_pages(tmp_path, 5, known) != first
 
 
 def test_the_version_of_the_writer_follows_all_code_that_makes_files(

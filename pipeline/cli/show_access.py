@@ -1,0 +1,48 @@
+"""What roles see, and what looks personal, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.cli.layout import table as _table
+from pipeline.cli.layout import text as _text
+
+if TYPE_CHECKING:
+    from pipeline.checks.personal import Suspect
+
+
+def show_access(rows: Sequence[dict[str, str]]) -> str:
+    """Format what roles see: the tables, and of each the columns that are not clear."""
+    if not rows:
+        return "no role is defined: whoever can read the releases reads everything"
+    listed = _table("role", "table", "rows", "groups", "columns that are not clear", texts=5)
+    for role, name in dict.fromkeys((row["role"], row["table"]) for row in rows):
+        own = [row for row in rows if (row["role"], row["table"]) == (role, name)]
+        masked = ", ".join(f"{row['column']} {row['shown']}" for row in own if row["shown"] != "clear")
+        listed.add_row(role, name, own[0]["rows"], own[0]["groups"], masked)
+    return _text(listed)
+
+
+def show_suspects(suspects: Sequence[Suspect]) -> str:
+    """Format what looks personal, with the class that is proposed."""
+    if not suspects:
+        return "nothing looks more personal than its contract says"
+    listed = _table("column", "where", "class now", "looks like, by", "class proposed", "values", "distinct", texts=5)
+    for item in suspects:
+        found, name = item.finding, f"{item.feed}.{item.column}" if item.column else f"{item.feed} (text)"
+        looks, proposed = f"{found.label}, {found.by}", f"{found.class_} of {found.subject}"
+        listed.add_row(
+            name, item.place, item.declared or "unknown", looks, proposed, f"{item.values:,}", f"{item.distinct:.0%}"
+        )
+    hint = 'class them in their contracts (docs/privacy.md), or say there why not: not_personal: "<reason>"'
+    return _text(listed, hint)
+
+
+def unclassed(suspect: Suspect) -> str:
+    """Say that a column of a contract looks personal, and what to do."""
+    found = suspect.finding
+    return (
+        f"{suspect.feed}.{suspect.column} has no class, but {found.by} is that of a column with the {found.label}; add "
+        f'`class: {found.class_}, subject: {found.subject}`, or the reason why it is none: `not_personal: "…"`'
+    )

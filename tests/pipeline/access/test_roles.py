@@ -1,0 +1,46 @@
+"""The file of roles: what it may say, and how what is wrong in it is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import ConfigError
+from pipeline.access.roles import FILE, load_roles
+
+GOOD = "roles: [{name: analyst, description: Reads., owner: data, tables: [gold.*]}]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: analyst", "name: An analyst", "roles.0.name: String should match pattern"),
+        ("tables: [gold.*]", "tables: [gold.*], rows: [{tables: [gold.x], where: 'a = ('}]", "is not a condition"),
+        (
+            "tables: [gold.*]",
+            "tables: [gold.*], rows: [{tables: [gold.x], where: 'a IN (SELECT b FROM c)'}]",
+            "expected comparisons of the table's own columns",
+        ),
+        (
+            "tables: [gold.*]",
+            "tables: [gold.*], rows: [{tables: [gold.x], where: \"read_text('x') = a\"}]",
+            "expected comp",
+        ),
+        ("tables: [gold.*]", "tables: [gold.*], columns: [{names: [gold.x], show: hash}]", "is not a column"),
+        ("tables: [gold.*]", "tables: [gold.*], classes: {direct: open}", "is no mask"),
+        ("roles: [", "roles: [{name: analyst, description: R., owner: d, tables: [a]}, ", "analyst is defined twice"),
+    ],
+)
+def test_wrong_file_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / FILE
+    path.parent.mkdir()
+    path.write_text(GOOD)
+    assert [item.name for item in load_roles(tmp_path)] == ["analyst"]
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(ConfigError, match=r"roles\.yaml: .*" + message):
+        load_roles(tmp_path)
+
+
+def test_without_the_file_there_are_no_roles(tmp_path: Path) -> None:
+    assert load_roles(tmp_path) == ()
