@@ -18,8 +18,8 @@ class SampleOptions:
     The objects of a date depend on `seed`, `events / days`, `events_per_file`, `compress` and the rates; those of
     accounts, subscriptions and invoices also on `accounts` and the shares, those of the shop, its stock and its
     marketing spend on `orders / days`, its shares, the year of the first date and, for the addresses that customers
-    share with accounts, `accounts`, its clicks also on `sessions_per_order`; never on `end`. Object names depend only on
-    `seed` and `compress`: to add data of another size to a lake, use another seed.
+    share with accounts, `accounts`, its clicks also on `sessions_per_order`; never on `end`. Object names depend only
+    on `seed` and `compress`: to add data of another size to a lake, use another seed.
 
     Args:
         end: the last date, UTC. Events of dates in the future are future-dated when they are ingested.
