@@ -129,6 +129,7 @@ SELECT
   related_accounts.account_id::TEXT AS account_id, /* Account with the same e-mail address, key of gold.dim_account; NULL if none or several have it, or several customers do */
   MD5(related_accounts.user_id)::TEXT AS user_key, /* Surrogate key of the app account of that account, as of its newest version and as in gold.fct_active_users_daily; NULL if it has none */
   customers.country_code::TEXT AS country_code, /* Country of the customer, ISO 3166 alpha-2, upper case; NULL if unknown */
+  fct_acquisitions.channel::TEXT AS acquisition_channel, /* Channel that acquired the customer, key of gold.dim_channel; NULL without a paid order */
   customer_values.segment::TEXT AS segment, /* Segment at the end of the last complete month; NULL for customers who did not exist then */
   COALESCE(customer_orders.order_count, 0)::BIGINT AS order_count, /* Orders of the shop that are not cancelled, additive */
   COALESCE(customer_orders.net_amount, 0)::DECIMAL(18, 6) AS net_amount, /* Net revenue left of all orders after all events, reporting currency, additive */
@@ -147,6 +148,8 @@ SELECT
 FROM customers AS customers
 LEFT JOIN related_accounts AS related_accounts
   ON customers.email = related_accounts.email
+LEFT JOIN gold.fct_acquisitions AS fct_acquisitions
+  ON customers.customer_id = fct_acquisitions.customer_id
 LEFT JOIN customer_orders AS customer_orders
   ON customers.customer_id = customer_orders.customer_id
 LEFT JOIN customer_values AS customer_values
