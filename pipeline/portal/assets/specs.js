@@ -5,7 +5,9 @@
   const { SERIES } = charts;
   const REST = "series-rest";
 
-  const axisFormat = (metric) => (metric.format === "percent" ? ".2~%" : "~s");
+  // With SI prefixes, but those of fractions, which nobody reads: 0.45 and not 450m.
+  const AMOUNTS = "abs(datum.value) < 1 ? format(datum.value, '~g') : format(datum.value, '~s')";
+  const axisOf = (metric) => (metric.format === "percent" ? { format: ".2~%" } : { labelExpr: AMOUNTS });
   const isEmpty = (rows) => !rows.some((row) => row.value !== null);
   const ordinal = (rows) => [...new Set(rows.map((row) => row.series))];
   const palette = (rows) => {
@@ -66,7 +68,7 @@
             type: "quantitative",
             title: null,
             scale: { zero: metric.kind === "sum" || metric.kind === "count" },
-            axis: { format: axisFormat(metric), tickCount: 5 },
+            axis: { ...axisOf(metric), tickCount: 5 },
           },
           color: colored(rows),
         },
@@ -109,7 +111,7 @@
         type: "quantitative",
         title: null,
         stack: isGrouped ? null : "zero",
-        axis: { format: axisFormat(metric), tickCount: 5 },
+        axis: { ...axisOf(metric), tickCount: 5 },
       },
       color: colored(rows),
       tooltip,
@@ -236,7 +238,7 @@
       {
         mark: { type: "bar", cornerRadius: 2 },
         encoding: {
-          y: { field: "from", type: "quantitative", title: null, scale: { zero: false }, axis: { format: "~s", tickCount: 5 } },
+          y: { field: "from", type: "quantitative", title: null, scale: { zero: false }, axis: { labelExpr: AMOUNTS, tickCount: 5 } },
           y2: { field: "to" },
           tooltip,
           color: {
