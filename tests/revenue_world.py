@@ -16,6 +16,7 @@ from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
 from pipeline.cycle.drop import drop_all
 from pipeline.cycle.maintain import maintain
+from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from tests.home import Home
 from tests.world import World, compare, queries
@@ -40,6 +41,21 @@ class Revenue(World):
         super().__init__(home, seed)
         self.written: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self.queries: dict[str, Sequence[tuple[str, str]]] = {}
+
+    def cycle(self) -> RunSummary:
+        """As above, after which the release has the rows of the tables in the warehouse."""
+        done = super().cycle()
+        with duckdb.connect(self.home.options.warehouse_path, read_only=True) as warehouse:
+            warehouse.execute(Lake(self.home.options).releases.attach())
+            names = warehouse.execute(
+                "SELECT view_name FROM DUCKDB_VIEWS() WHERE database_name = 'lake' AND schema_name = 'gold'"
+            ).fetchall()
+            assert names
+            compare(
+                [(f"FROM lake.gold.{name}", f"FROM gold.{name}") for (name,) in names],
+                lambda query: warehouse.execute(query).fetchall(),
+            )
+        return done
 
     def check(self, environment: str = "prod") -> None:
         """As above, loading the project once for each environment."""

@@ -14,6 +14,7 @@ from ingest.sql import literal
 from ingest.storage.store import Store
 from pipeline.state import aside
 from pipeline.warehouse import bronze, operations
+from pipeline.warehouse.by_key.log import Log
 from pipeline.warehouse.duck import lake_statements
 from pipeline.warehouse.engine import DIALECT, FILE_FORMAT, Engine
 
@@ -62,6 +63,10 @@ class DuckEngine(Engine):
         cursor = self.adapter.cursor
         cursor.execute(query.sql(DIALECT))
         return [item[0] for item in cursor.description], cursor.fetchall()
+
+    def log(self, table: exp.Table) -> Log:
+        """See Engine."""
+        return Log(self.adapter.cursor, table)
 
     def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
         """See Engine."""

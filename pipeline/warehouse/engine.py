@@ -20,6 +20,8 @@ from ingest.storage.store import Store
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
+    from pipeline.warehouse.by_key.log import Log
+
 DIALECT = "duckdb"
 FILE_FORMAT = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
 """COPY options of published files."""
@@ -88,6 +90,10 @@ class Engine(ABC):
     @abstractmethod
     def select(self, query: exp.Query) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run a query and return its column names and rows."""
+
+    def log(self, table: exp.Table) -> Log | None:
+        """What is recorded about a table that is computed by key; None on an engine that computes it as a whole."""
+        return None
 
     @abstractmethod
     def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:

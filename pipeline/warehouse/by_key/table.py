@@ -14,9 +14,8 @@ from sqlglot import exp
 
 from ingest.sql import identifier, identifiers
 from pipeline.warehouse.by_key.definition import ByKey
-from pipeline.warehouse.by_key.log import Log, State, UnknownChangesError
+from pipeline.warehouse.by_key.log import DAY_MS, Log, State, UnknownChangesError
 from pipeline.warehouse.by_key.sources import Source, follows_from, narrowed
-from pipeline.warehouse.project import DAY_MS
 
 CHANGED_KEYS = "temp.changed_keys"
 MANY_KEYS = 100_000
