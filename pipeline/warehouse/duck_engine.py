@@ -46,12 +46,13 @@ class DuckEngine(Engine):
         for statement in lake_statements(options):
             self.adapter.cursor.execute(statement)
 
-    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> None:
         """See Engine."""
-        self.allow_lake(
-            options
-        )  # not returned: SQLMesh logs statements that it cannot parse, and these have credentials
-        return [*bronze.registration(self.adapter, lake, lost), *operations.registration(lake, lost)]
+        self.allow_lake(options)
+        statements = [*bronze.registration(self.adapter, lake, lost), *operations.registration(lake, lost)]
+        with self.adapter.transaction():
+            for statement in statements:
+                self.adapter.cursor.execute(statement)
 
     def tables(self) -> set[str]:
         """See Engine."""

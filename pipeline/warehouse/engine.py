@@ -68,14 +68,13 @@ class Engine(ABC):
         """Let this session read the lake, which views over bronze do, also where nothing is registered in it."""
 
     @abstractmethod
-    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> None:
         """Register current bronze and the operational tables in the warehouse.
+
+        Not by statements for SQLMesh: it would resolve the tables of each among all models.
 
         Args:
             lost: feeds whose logs lack entries. Their bronze stays as it is registered.
-
-        Returns:
-            Statements that SQLMesh must still execute.
 
         Raises:
             LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.

@@ -15,11 +15,10 @@ from sqlglot import exp
 from ingest.sql import identifier, identifiers
 
 SCHEMA = "lakemesh"
-DAY_MS = 86_400_000
 _TABLES = f"{SCHEMA}.by_key"
 KEPT = 100
 """Number of the last changes of a table whose keys are kept; who was computed before these is computed as a whole."""
-UNAUDITED = -1
+UNKNOWN = -1
 
 
 class UnknownChangesError(Exception):
@@ -36,8 +35,9 @@ class State:
         identity: of the last computation as a whole; a sequence counts within one.
         sequence: number of changes since.
         whole_ts, end_ts: end of the interval of that computation and of the last one, in ms since 1970.
-        audited: the number of the change up to which all audits have passed; UNAUDITED if none have since that
-            computation.
+        start_ts: start of the interval of the last computation, if that was by key; else UNKNOWN.
+        audited: the number of the change up to which all audits have passed; UNKNOWN if none have since the last
+            computation as a whole.
     """
 
     definition: str
@@ -46,7 +46,8 @@ class State:
     sequence: int
     whole_ts: int
     end_ts: int
-    audited: int = UNAUDITED
+    start_ts: int = UNKNOWN
+    audited: int = UNKNOWN
 
 
 class Log:
@@ -129,13 +130,13 @@ class Log:
     def condition(self, column: str, key: str, start_ts: int) -> str | None:
         """The condition that a column has a key that an audit of an interval must look at; None if any may be.
 
-        For the newest interval these are the keys computed since all audits passed, and otherwise, or where that is not
-        known, the keys computed in the interval or after it.
+        For the interval that was computed last these are the keys computed since all audits passed, and otherwise, or
+        where that is not known, the keys computed in the interval or after it.
         """
         state = self.read()
         if state is None:
             return None
-        if start_ts >= state.end_ts - DAY_MS and state.audited >= max(0, state.sequence - KEPT):
+        if start_ts == state.start_ts and state.audited >= max(0, state.sequence - KEPT):
             changed = f"_sequence > {state.audited}"
         elif state.whole_ts > start_ts:
             return None
@@ -156,5 +157,5 @@ def _json(state: State) -> str:
 
 def _state(text: str) -> State | None:
     """A recorded state; None if another version recorded other things."""
-    stored = {"audited": UNAUDITED} | json.loads(text)
+    stored = {"start_ts": UNKNOWN, "audited": UNKNOWN} | json.loads(text)
     return State(**stored) if stored.keys() == {item.name for item in fields(State)} else None

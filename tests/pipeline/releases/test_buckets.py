@@ -126,6 +126,7 @@ class World:
 def world(clean_settings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A table of 40 keys in four buckets, published."""
     monkeypatch.setattr(buckets, "ROWS", 20)
+    monkeypatch.setattr(buckets, "MOST", 16)
     monkeypatch.setattr(log_module, "KEPT", KEPT)
     with duckdb.connect() as connection:
         connection.execute("ATTACH ':memory:' AS db; USE db; CREATE SCHEMA s")

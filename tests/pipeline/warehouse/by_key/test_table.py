@@ -348,7 +348,7 @@ def test_audits_that_passed_look_at_later_changes_alone(world: World) -> None:
     newest = world.end - DAY_MS
     assert world.audited(newest) is None  # computed as a whole
     world.log.mark_audited()
-    assert world.audited(newest) == set()
+    assert world.audited(newest) is None  # a new audit in a plan
     world.change("UPDATE s.source SET v = 8 WHERE k = 'k1'", "k1")
     assert by_key(world)
     world.change("UPDATE s.source SET v = v WHERE k = 'k2'", "k2")  # a key that should have rows may have none
@@ -359,6 +359,12 @@ def test_audits_that_passed_look_at_later_changes_alone(world: World) -> None:
 
     # WHEN an older interval is audited, as for a new audit in a plan, THEN as a whole
     assert world.audited(newest - DAY_MS) is None
+
+    # WHEN it is due again with the next day
+    world.end += DAY_MS
+    world.change("UPDATE s.source SET v = 8 WHERE k = 'k4'", "k4")
+    world.compute(interval=(newest, world.end))
+    assert world.audited(newest) == {"k4"}
 
     # WHEN the table is computed as a whole again, THEN so are its audits
     world.definition = "another"
@@ -379,7 +385,9 @@ def test_audits_that_passed_too_long_ago_count_for_nothing(world: World) -> None
 
 
 def test_what_an_older_version_recorded_is_read(world: World) -> None:
-    world.cursor.execute("UPDATE lakemesh.by_key SET state = JSON_MERGE_PATCH(state, '{\"audited\": null}')")
+    world.cursor.execute(
+        'UPDATE lakemesh.by_key SET state = JSON_MERGE_PATCH(state, \'{"audited": null, "start_ts": null}\')'
+    )
     stored = world.cursor.execute("SELECT state FROM lakemesh.by_key").fetchone()[0]
     assert "audited" not in stored
     world.change("UPDATE s.source SET v = 8 WHERE k = 'k1'", "k1")
