@@ -20,8 +20,8 @@ from pipeline.warehouse.by_key.log import Log, UnknownChangesError
 from pipeline.warehouse.engine import DIALECT, Engine
 
 ROWS, MOST = 100_000, 4
-"""Rows of a file, and the most files of a table. Readers open all of them; and where every bucket has a changed key, each
-costs another search of the table."""
+"""Rows of a file, and the most files of a table. Readers open all of them; and where every bucket has a changed key,
+each costs another search of the table."""
 
 
 @dataclass(frozen=True, slots=True)
