@@ -36,9 +36,7 @@ except OSError as _error:
 def register_bronze(evaluator: MacroEvaluator) -> list[str]:
     """Pin the ledger position of every feed and define its live files as one view; likewise what models/ops reads.
 
-    On Spark the registration runs here, so that unchanged views are skipped, and no statements are returned.
-
-    `@register_bronze()` → `CREATE SCHEMA IF NOT EXISTS bronze; CREATE OR REPLACE VIEW bronze.events AS SELECT … ; …`
+    `@register_bronze()` → no statements; it executes `CREATE OR REPLACE VIEW bronze.events AS SELECT …` and so on
     """
     if evaluator.runtime_stage != "before_all":
         return []
@@ -50,4 +48,5 @@ def register_bronze(evaluator: MacroEvaluator) -> list[str]:
 
     lake = Lake(read_settings())
     lost = lost_feeds(lake.landings, lake.store, lake.records())
-    return engine_of(evaluator.engine_adapter).register(lake.options, lake.store, lost)
+    engine_of(evaluator.engine_adapter).register(lake.options, lake.store, lost)
+    return []

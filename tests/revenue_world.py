@@ -16,14 +16,17 @@ from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
 from pipeline.cycle.drop import drop_all
 from pipeline.cycle.maintain import maintain
+from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from tests.home import Home
 from tests.world import World, compare, queries
 
 LOG = "before:pipeline.warehouse.by_key.log:Log"
 ADDING = f"{LOG}.add"
-MOMENTS = (ADDING, f"{LOG}.write", "before:pipeline.warehouse.by_key.sources:Source.changed")
-"""Moments at which a cycle is killed: two of them after rows were written, before the transaction commits."""
+PUBLISHING = ("before:pipeline.releases.export:write_catalog", "before:pipeline.releases.release:Releases.point_to")
+MOMENTS = (ADDING, f"{LOG}.write", "before:pipeline.warehouse.by_key.sources:Source.changed", *PUBLISHING)
+"""Moments at which a cycle is killed: two of them after rows were written, before the transaction commits; two while a
+release is published."""
 
 
 class Revenue(World):
@@ -40,6 +43,21 @@ class Revenue(World):
         super().__init__(home, seed)
         self.written: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self.queries: dict[str, Sequence[tuple[str, str]]] = {}
+
+    def cycle(self) -> RunSummary:
+        """As above, after which the release has the rows of the tables in the warehouse."""
+        done = super().cycle()
+        with duckdb.connect(self.home.options.warehouse_path, read_only=True) as warehouse:
+            warehouse.execute(Lake(self.home.options).releases.attach())
+            names = warehouse.execute(
+                "SELECT view_name FROM DUCKDB_VIEWS() WHERE database_name = 'lake' AND schema_name = 'gold'"
+            ).fetchall()
+            assert names
+            compare(
+                [(f"FROM lake.gold.{name}", f"FROM gold.{name}") for (name,) in names],
+                lambda query: warehouse.execute(query).fetchall(),
+            )
+        return done
 
     def check(self, environment: str = "prod") -> None:
         """As above, loading the project once for each environment."""
@@ -173,12 +191,13 @@ class Revenue(World):
         )
 
     def kill(self) -> None:
-        """A cycle that is killed while a table is computed."""
+        """A cycle that is killed while a table is computed or published."""
         self.records()
         ahead = (self.now - dt.datetime.now(dt.UTC)).total_seconds()
         moment = self.dice.choice(MOMENTS)
         command = [sys.executable, "-m", "tests.worker", "--project", str(tests.home.PROJECT)]
         command += ["--at", moment, "kill", "--ahead", str(ahead), "lake", "run"]
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-        is_finished = moment == ADDING and done.returncode == 0  # all tables were computed as a whole
+        # all tables were computed as a whole, or nothing changed that is published
+        is_finished = moment in (ADDING, *PUBLISHING) and done.returncode == 0
         assert done.returncode == -signal.SIGKILL or is_finished, done.stdout + done.stderr

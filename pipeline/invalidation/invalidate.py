@@ -250,10 +250,17 @@ def remove_intervals(state: State, changes: list[FeedChange]) -> set[str]:
     keys = state.rows(f"SELECT {key}, MAX(end_ts) FILTER (WHERE NOT is_removed) FROM sqlmesh._intervals GROUP BY {key}")
     (newest,) = state.row("SELECT MAX(created_ts) FROM sqlmesh._intervals") or (None,)
     created = max(int(time.time() * 1000), (newest or 0) + 1)  # rows are replayed in this order: these must be last
+    ends: dict[tuple[str, str, str | None], int] = {}
+    for name, _, version, dev_version, is_dev, last_end in keys:
+        shared = (name, version, dev_version if is_dev else None)
+        ends[shared] = max(ends.get(shared, 0), last_end or 0)
     rows = []
     for name, identifier, version, dev_version, is_dev, last_end in keys:
         found = stale.get((name, version))
         if found is None or last_end is None:
+            continue
+        # snapshots of one version share its intervals: the last one of a snapshot that a plan replaced is an older one
+        if found.dates is None and last_end < ends[name, version, dev_version if is_dev else None]:
             continue
         for start, end in found.dates.ranges(last_end) if found.dates is not None else [(last_end - DAY_MS, last_end)]:
             keyed = (uuid.uuid4().hex, created, name, identifier, version, dev_version, start, end, is_dev)

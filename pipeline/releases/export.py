@@ -14,9 +14,11 @@ from sqlglot import exp
 from ingest.errors import ConflictError
 from ingest.sql import identifier, identifiers
 from ingest.upkeep.clean import Cleaning
+from pipeline.releases.buckets import division
 from pipeline.releases.catalog import write_catalog
 from pipeline.releases.changes import Change
 from pipeline.releases.release import (
+    Buckets,
     Release,
     ReleaseFile,
     Releases,
@@ -62,9 +64,9 @@ def publish(
         old = before.tables.get(name) if before else None
         table = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, names)
         if not table.query:
-            files, written = _files(published, engine, change, old, about.number)
+            files, written, buckets = _files(published, engine, change, old, about.number)
             staged |= written
-            table = replace(table, files=files)
+            table = replace(table, files=files, buckets=buckets)
             days = change.recomputed.dates
             if written and change.is_gold:
                 is_by_date = change.snapshot.model.time_column is not None
@@ -174,7 +176,7 @@ def has_same_definition(change: Change, old: ReleaseTable, published: set[str]) 
         published: names of all published tables and views.
     """
     new = describe_table(change.name, str(change.snapshot.version), change.snapshot.model, published)
-    comparable = replace(old, files=(), query=old.query or old.rollup, rollup="")
+    comparable = replace(old, files=(), query=old.query or old.rollup, rollup="", buckets=None)
     return replace(comparable, time_column="") == replace(new, time_column="")
 
 
@@ -198,30 +200,34 @@ def catalog_query(query: exp.Query) -> str:
 
 def _files(
     published: Releases, engine: Engine, change: Change, old: ReleaseTable | None, number: int
-) -> tuple[tuple[ReleaseFile, ...], dict[str, Path]]:
-    """The files of a table, unchanged ones reused, and the staged paths of new ones by key."""
-    recomputed, model = change.recomputed, change.snapshot.model
+) -> tuple[tuple[ReleaseFile, ...], dict[str, Path], Buckets | None]:
+    """The files of a table, unchanged ones reused, the staged paths of new ones, and how its keys are divided."""
+    recomputed, time = change.recomputed, change.snapshot.model.time_column
     if old is not None and not recomputed.changed:
-        return old.files, {}
-    time = model.time_column
+        return old.files, {}, old.buckets
+    kept: Iterable[ReleaseFile] = ()
+    buckets = None
     if time is None:
-        written = [_export(published, engine, change, number, "", "TRUE")]
-        kept: list[ReleaseFile] = []
+        parts = {"": "TRUE"}
+        divided = division(engine, change, old)
+        if divided:
+            buckets, kept = divided.buckets, divided.kept
+            parts = {divided.part(bucket): divided.where(bucket) for bucket in divided.numbers}
     else:
         column = time.column.name
         if old is None or recomputed.dates is None:
             months = _months(engine, change, column)
-            kept = []
         else:
             months = sorted({f"{day:%Y-%m}" for day in recomputed.dates})
             kept = [file for file in old.files if file.part not in months]
-        written = [_export(published, engine, change, number, month, within(column, month)) for month in months]
+        parts = {month: within(column, month) for month in months}
+    written = [_export(published, engine, change, number, part, where) for part, where in parts.items()]
     files = [file for _, file in written if file.rows]
     for path, file in written:
         if not file.rows:
             published.store.discard([path])
     staged = {file.key: path for path, file in written if file.rows}
-    return tuple(sorted([*kept, *files], key=lambda file: (file.part, file.key))), staged
+    return tuple(sorted([*kept, *files], key=lambda file: (file.part, file.key))), staged, buckets
 
 
 def _months(engine: Engine, change: Change, column: str) -> list[str]:

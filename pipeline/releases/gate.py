@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
+from sqlglot import exp
+from sqlmesh.core.snapshot import Snapshot
 
 from ingest.contracts.contract import contracts
 from ingest.errors import PublishBlocked
@@ -22,7 +24,9 @@ from pipeline.state import audit_pass
 from pipeline.state import interval_log as history
 from pipeline.state.database import Database
 from pipeline.state.state import State, applied_positions
-from pipeline.warehouse.project import Project
+from pipeline.warehouse.by_key.definition import by_key
+from pipeline.warehouse.engine import DIALECT
+from pipeline.warehouse.project import Project, plain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class Gate:
             named = "; ".join(f"{name} {_range(dates)}" for name, dates in sorted(missing.items())[:5])
             reason = f"gold is incomplete, missing are {named}; run `sqlmesh run` or `lake run`"
             return Verdict(blocked=PublishBlocked(reason), withheld=withheld)
+        self._mark_audited(snapshots, withheld)
         audits: list[Outcome] = []
         with self.database.open() as state:
             has_failed = audit_pass.has_failed(state)
@@ -219,6 +224,14 @@ class Gate:
                     )
                 found.append(outcome)
         return found
+
+    def _mark_audited(self, snapshots: Mapping[str, Snapshot], withheld: Mapping[str, Sequence[dt.date]]) -> None:
+        """Record which changes of tables by key need no audit again: an interval is missing until its audits pass."""
+        for snapshot in snapshots.values():
+            if snapshot.is_model and by_key(snapshot.model) and plain_name(snapshot.name) not in withheld:
+                log = self.project.engine.log(exp.to_table(snapshot.table_name(), dialect=DIALECT))
+                if log:
+                    log.mark_audited()
 
     def _scope(
         self,

@@ -27,8 +27,9 @@ from ingest.settings import Settings, settings
 from ingest.storage.store import Store
 from pipeline.warehouse.duck import connect
 
-FORMAT_VERSION = 3
-"""Format 2 adds what a database needs besides columns: grain, time column and not-null columns; 3 adds rollups."""
+FORMAT_VERSION = 4
+"""Format 2 adds what a database needs besides columns: grain, time column and not-null columns; 3 adds rollups, 4 the
+buckets of tables that are computed by key."""
 CURRENT, CURRENT_CATALOG = "current.json", "current.duckdb"
 
 
@@ -37,13 +38,29 @@ class ReleaseFile:
     """One Parquet file of a table.
 
     Attributes:
-        part: month of its dates, as 2026-01; empty for a table that is not divided by month.
+        part: month of its dates, as 2026-01, or bucket of its keys, as 3-of-16; empty for a table in one file.
     """
 
     key: str
     part: str
     rows: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """How the files of a table that is computed by key are divided, and what of its changes they have.
+
+    Attributes:
+        identity, sequence: of its log, see pipeline/warehouse/by_key/log.py.
+        count: number of buckets.
+        engine: version of DuckDB, whose hash of a key names its bucket.
+    """
+
+    identity: str
+    sequence: int
+    count: int
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,7 @@ class ReleaseTable:
         time_column: the date column by which its files are divided into months; empty if they are not.
         not_null: columns that a blocking audit keeps free of NULL.
         rollup: the SELECT of a stored rollup, see pipeline/releases/rollups.py; empty for other tables.
+        buckets: None for a table that is not divided by key.
     """
 
     name: str
@@ -70,6 +88,7 @@ class ReleaseTable:
     time_column: str = ""
     not_null: tuple[str, ...] = ()
     rollup: str = ""
+    buckets: Buckets | None = None
 
     @property
     def rows(self) -> int:
@@ -130,6 +149,7 @@ class Release:
                     "files": tuple(ReleaseFile(**file) for file in item["files"]),
                     "grain": tuple(item.get("grain", ())),
                     "not_null": tuple(item.get("not_null", ())),
+                    "buckets": Buckets(**item["buckets"]) if item.get("buckets") else None,
                 }
             )
             for key, item in raw["tables"].items()

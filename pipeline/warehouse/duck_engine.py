@@ -14,6 +14,7 @@ from ingest.sql import literal
 from ingest.storage.store import Store
 from pipeline.state import aside
 from pipeline.warehouse import bronze, operations
+from pipeline.warehouse.by_key.log import Log
 from pipeline.warehouse.duck import lake_statements
 from pipeline.warehouse.engine import DIALECT, FILE_FORMAT, Engine
 
@@ -45,12 +46,13 @@ class DuckEngine(Engine):
         for statement in lake_statements(options):
             self.adapter.cursor.execute(statement)
 
-    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> None:
         """See Engine."""
-        self.allow_lake(
-            options
-        )  # not returned: SQLMesh logs statements that it cannot parse, and these have credentials
-        return [*bronze.registration(self.adapter, lake, lost), *operations.registration(lake, lost)]
+        self.allow_lake(options)
+        statements = [*bronze.registration(self.adapter, lake, lost), *operations.registration(lake, lost)]
+        with self.adapter.transaction():
+            for statement in statements:
+                self.adapter.cursor.execute(statement)
 
     def tables(self) -> set[str]:
         """See Engine."""
@@ -62,6 +64,10 @@ class DuckEngine(Engine):
         cursor = self.adapter.cursor
         cursor.execute(query.sql(DIALECT))
         return [item[0] for item in cursor.description], cursor.fetchall()
+
+    def log(self, table: exp.Table) -> Log:
+        """See Engine."""
+        return Log(self.adapter.cursor, table)
 
     def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
         """See Engine."""

@@ -20,6 +20,8 @@ from ingest.storage.store import Store
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
+    from pipeline.warehouse.by_key.log import Log
+
 DIALECT = "duckdb"
 FILE_FORMAT = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)"
 """COPY options of published files."""
@@ -66,14 +68,13 @@ class Engine(ABC):
         """Let this session read the lake, which views over bronze do, also where nothing is registered in it."""
 
     @abstractmethod
-    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> None:
         """Register current bronze and the operational tables in the warehouse.
+
+        Not by statements for SQLMesh: it would resolve the tables of each among all models.
 
         Args:
             lost: feeds whose logs lack entries. Their bronze stays as it is registered.
-
-        Returns:
-            Statements that SQLMesh must still execute.
 
         Raises:
             LostLedger: the log of a feed lacks entries, and the warehouse has no view of it yet.
@@ -88,6 +89,10 @@ class Engine(ABC):
     @abstractmethod
     def select(self, query: exp.Query) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run a query and return its column names and rows."""
+
+    def log(self, table: exp.Table) -> Log | None:
+        """What is recorded about a table that is computed by key; None on an engine that computes it as a whole."""
+        return None
 
     @abstractmethod
     def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sqlglot import exp
@@ -18,6 +18,7 @@ SCHEMA = "lakemesh"
 _TABLES = f"{SCHEMA}.by_key"
 KEPT = 100
 """Number of the last changes of a table whose keys are kept; who was computed before these is computed as a whole."""
+UNKNOWN = -1
 
 
 class UnknownChangesError(Exception):
@@ -34,6 +35,9 @@ class State:
         identity: of the last computation as a whole; a sequence counts within one.
         sequence: number of changes since.
         whole_ts, end_ts: end of the interval of that computation and of the last one, in ms since 1970.
+        start_ts: start of the interval of the last computation, if that was by key; else UNKNOWN.
+        audited: the number of the change up to which all audits have passed; UNKNOWN if none have since the last
+            computation as a whole.
     """
 
     definition: str
@@ -42,6 +46,8 @@ class State:
     sequence: int
     whole_ts: int
     end_ts: int
+    start_ts: int = UNKNOWN
+    audited: int = UNKNOWN
 
 
 class Log:
@@ -59,8 +65,7 @@ class Log:
             return None
         self._cursor.execute(f"SELECT state FROM {_TABLES} WHERE name = ?", [self._name])
         found = self._cursor.fetchone()
-        stored = json.loads(found[0]) if found else {}
-        return State(**stored) if stored.keys() == set(State.__dataclass_fields__) else None
+        return _state(found[0]) if found else None
 
     def _is_recorded(self) -> bool:
         """Whether any table is recorded."""
@@ -71,8 +76,7 @@ class Log:
 
     def write(self, state: State) -> None:
         """Replace the state."""
-        stored = {name: getattr(state, name) for name in State.__dataclass_fields__}
-        self._cursor.execute(f"INSERT OR REPLACE INTO {_TABLES} VALUES (?, ?)", [self._name, json.dumps(stored)])
+        self._cursor.execute(f"INSERT OR REPLACE INTO {_TABLES} VALUES (?, ?)", [self._name, _json(state)])
 
     def begin(self, logged: Sequence[str]) -> None:
         """Forget the keys that changed, for a table that is computed as a whole."""
@@ -124,9 +128,34 @@ class Log:
         return since
 
     def condition(self, column: str, key: str, start_ts: int) -> str | None:
-        """The condition that a column has a key that changed in or after an interval; None if any may have."""
+        """The condition that a column has a key that an audit of an interval must look at; None if any may be.
+
+        For the interval that was computed last these are the keys computed since all audits passed, and otherwise, or
+        where that is not known, the keys computed in the interval or after it.
+        """
         state = self.read()
-        if state is None or state.whole_ts > start_ts:
+        if state is None:
             return None
-        changed = f"SELECT {identifier(key)} FROM {self.keys} WHERE _end_ts > {int(start_ts)}"
-        return f"{column} IN ({changed})"
+        if start_ts == state.start_ts and state.audited >= max(0, state.sequence - KEPT):
+            changed = f"_sequence > {state.audited}"
+        elif state.whole_ts > start_ts:
+            return None
+        else:
+            changed = f"_end_ts > {int(start_ts)}"
+        return f"{column} IN (SELECT {identifier(key)} FROM {self.keys} WHERE {changed})"
+
+    def mark_audited(self) -> None:
+        """Record that all audits of the table, as it is now, have passed."""
+        state = self.read()
+        if state is not None and state.audited != state.sequence:
+            self.write(replace(state, audited=state.sequence))
+
+
+def _json(state: State) -> str:
+    return json.dumps({item.name: getattr(state, item.name) for item in fields(state)})
+
+
+def _state(text: str) -> State | None:
+    """A recorded state; None if another version recorded other things."""
+    stored = {"start_ts": UNKNOWN, "audited": UNKNOWN} | json.loads(text)
+    return State(**stored) if stored.keys() == {item.name for item in fields(State)} else None

@@ -16,9 +16,9 @@ from ingest.sql import identifier, identifiers
 from pipeline.warehouse.by_key.definition import ByKey
 from pipeline.warehouse.by_key.log import Log, State, UnknownChangesError
 from pipeline.warehouse.by_key.sources import Source, follows_from, narrowed
-from pipeline.warehouse.project import DAY_MS
 
 CHANGED_KEYS = "temp.changed_keys"
+DAY_MS = 86_400_000
 MANY_KEYS = 100_000
 """From so many changed keys on, half of all of a table, computing it as a whole costs less."""
 
@@ -83,7 +83,8 @@ class Table:
                 fresh = f"SELECT {columns} FROM fresh_rows {differing}"
                 self.cursor.execute(f"INSERT INTO {self._name} ({columns}) {fresh}")
                 log.add(sequence, interval, self.declared.logged)
-            log.write(replace(state, positions=positions, sequence=sequence, end_ts=newest))
+            done = replace(state, positions=positions, sequence=sequence, end_ts=newest, start_ts=start_ts)
+            log.write(done)
 
     @property
     def _name(self) -> str:

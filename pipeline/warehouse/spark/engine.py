@@ -43,11 +43,10 @@ class SparkEngine(Engine):
     def allow_lake(self, options: Settings) -> None:
         """See Engine. Spark is configured with its access when it starts."""
 
-    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
-        """See Engine. The registration runs here, so that unchanged views are skipped."""
+    def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> None:
+        """See Engine. Unchanged views are skipped."""
         bronze.register(self.adapter, lake, lost)
         operations.register(self.adapter, lake, lost)
-        return []
 
     def tables(self) -> set[str]:
         """See Engine."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.releases import buckets
 from tests.home import Home, copy_home, copy_project, switch_rules_off, template, use_project
 from tests.revenue_world import Revenue
 
@@ -35,7 +36,8 @@ def by_key_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def by_key_models(by_key_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use that project for all plans, runs and cycles."""
+    """Use that project for all plans, runs and cycles, and publish tables by key in several files."""
+    monkeypatch.setattr(buckets, "ROWS", 2)
     return use_project(by_key_project, monkeypatch)
 
 

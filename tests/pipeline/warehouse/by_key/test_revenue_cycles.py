@@ -139,6 +139,19 @@ def test_changed_model_of_an_environment_is_right_there_and_after_promotion(
     assert counted.wholes == {}
 
 
+def test_a_plan_that_changes_no_rows_leaves_the_next_cycles_by_key(
+    revenue: Revenue, branch: Path, counted: Counted
+) -> None:
+    """The snapshot that it replaced stays in the state for a week, with the last day that it computed."""
+    change(branch, "One row per invoice, as", "One row per invoice, just as")
+    revenue.plan()
+    for number in range(2):
+        revenue.day()
+        revenue.put("invoices", invoice(f"n{number}"))
+        revenue.cycle()
+    assert counted.wholes == {}
+
+
 @pytest.mark.slow
 def test_forward_only_change_is_computed_as_a_whole_in_its_environment_and_in_production(
     revenue: Revenue, branch: Path, counted: Counted

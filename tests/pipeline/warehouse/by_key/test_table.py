@@ -343,6 +343,58 @@ def test_most_keys_of_a_large_table_are_computed_as_a_whole(world: World, monkey
     assert not by_key(world)
 
 
+def test_audits_that_passed_look_at_later_changes_alone(world: World) -> None:
+    """The newest interval is audited again with each change, as long as it is the newest."""
+    newest = world.end - DAY_MS
+    assert world.audited(newest) is None  # computed as a whole
+    world.log.mark_audited()
+    assert world.audited(newest) is None  # a new audit in a plan
+    world.change("UPDATE s.source SET v = 8 WHERE k = 'k1'", "k1")
+    assert by_key(world)
+    world.change("UPDATE s.source SET v = v WHERE k = 'k2'", "k2")  # a key that should have rows may have none
+    assert by_key(world)
+    assert world.audited(newest) == {"k1", "k2"}
+    world.log.mark_audited()
+    assert world.audited(newest) == set()
+
+    # WHEN an older interval is audited, as for a new audit in a plan, THEN as a whole
+    assert world.audited(newest - DAY_MS) is None
+
+    # WHEN it is due again with the next day
+    world.end += DAY_MS
+    world.change("UPDATE s.source SET v = 8 WHERE k = 'k4'", "k4")
+    world.compute(interval=(newest, world.end))
+    assert world.audited(newest) == {"k4"}
+
+    # WHEN the table is computed as a whole again, THEN so are its audits
+    world.definition = "another"
+    assert not by_key(world)
+    assert world.audited(newest) is None
+
+
+def test_audits_that_passed_too_long_ago_count_for_nothing(world: World) -> None:
+    """Keys of changes long ago are forgotten."""
+    world.log.mark_audited()
+    for number in range(KEPT):
+        world.change(f"UPDATE s.source SET v = 50 WHERE k = 'k{number}'", f"k{number}")
+        assert by_key(world)
+    assert world.audited(world.end - DAY_MS) == {f"k{number}" for number in range(KEPT)}
+    world.change("UPDATE s.source SET v = 50 WHERE k = 'k9'", "k9")
+    assert by_key(world)
+    assert world.audited(world.end - DAY_MS) is None
+
+
+def test_what_an_older_version_recorded_is_read(world: World) -> None:
+    world.cursor.execute(
+        'UPDATE lakemesh.by_key SET state = JSON_MERGE_PATCH(state, \'{"audited": null, "start_ts": null}\')'
+    )
+    stored = world.cursor.execute("SELECT state FROM lakemesh.by_key").fetchone()[0]
+    assert "audited" not in stored
+    world.change("UPDATE s.source SET v = 8 WHERE k = 'k1'", "k1")
+    assert by_key(world)
+    assert world.audited(world.end - DAY_MS) is None
+
+
 STOPS = ("DELETE FROM db.s.target", "INSERT INTO db.s.target", "INSERT INTO lakemesh.", "INSERT OR REPLACE", "COMMIT")
 
 
