@@ -311,6 +311,7 @@ def _described(table: ReleaseTable, view: View, files: tuple[ReleaseFile, ...]) 
         files=files,
         query="",
         rollup="",
+        buckets=None,  # of the table's log, which the role's files do not follow
         grain=table.grain if lasting >= set(table.grain) else (),
         time_column=table.time_column if all(file.part for file in files) else "",
         not_null=tuple(name for name in table.not_null if name in lasting),
