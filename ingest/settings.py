@@ -7,8 +7,10 @@ does the same, so `lake` and `sqlmesh` always use the same lake.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +71,16 @@ def _mode(value: int | str) -> int:
     if not re.fullmatch("(0o?)?7[0-7]{2}", value):
         raise ValueError(f"'{value}' is not a folder mode; expected octal digits with 7 for the owner, as in 0750")
     return int(value, 8)
+
+
+def _keys(value: str) -> str:
+    try:
+        found = json.loads(value or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found.values()):
+        raise ValueError('expected a JSON object with the key of each role, as in {"analyst": "…"}')
+    return value
 
 
 def _day(value: dt.date | str) -> dt.date:
@@ -144,7 +156,7 @@ class Settings(BaseSettings):
     serving_dsn: str = Field(default="", repr=False)
     serving_schema: Annotated[str, AfterValidator(_schema)] = "gold"
     serving_role: str = ""
-    lake_role_keys: dict[str, str] = Field(default_factory=dict, repr=False)
+    lake_role_keys: Annotated[str, AfterValidator(_keys)] = Field(default="", repr=False)
     full_audit_hours: float = Field(default=24, ge=0)
     notify_webhook_url: str = Field(default="", repr=False)
     slack_webhook_url: str = Field(default="", repr=False)
@@ -192,6 +204,11 @@ class Settings(BaseSettings):
         """The limits of one ingest."""
         return Limits(self.lake_load_bytes, self.lake_load_objects, self.lake_fetch_threads, self.lake_bytes_in_flight)
 
+    @property
+    def role_keys(self) -> dict[str, str]:
+        """The keys of the hashes that roles see, by the name of the role."""
+        return dict(json.loads(self.lake_role_keys or "{}"))
+
     def landing(self, bucket: str) -> str:
         """The address of one landing bucket: a folder or `s3://…`."""
         return self.landing_uri.replace("{bucket}", bucket)
@@ -216,7 +233,11 @@ def read_settings() -> Settings:
 def secrets() -> dict[str, str]:
     """The current values of secret settings, by variable, even if other settings are invalid."""
     names = [name.upper() for name, field in Settings.model_fields.items() if not field.repr]
-    return {name: value for name in names if (value := os.environ.get(name))}
+    found = {name: value for name in names if (value := os.environ.get(name))}
+    with suppress(ValueError):
+        keys = Settings.model_construct(lake_role_keys=_keys(found.get("LAKE_ROLE_KEYS", ""))).role_keys
+        found |= {f"the key of role {role}": key for role, key in keys.items() if key}
+    return found
 
 
 @cache

@@ -33,7 +33,7 @@ def access(name: str | None, output: Output) -> int:
         raise ConfigError(f"{FILE}: no role {name}; expected {' or '.join(names) or 'the file to define one'}")
     set_console(NoopConsole())
     context = Context(paths=str(PROJECT))
-    classes, release, keys = project_classes(context), declared(context), settings().lake_role_keys
+    classes, release, keys = project_classes(context), declared(context), settings().role_keys
     errors: list[LakemeshError] = []
     rows: list[dict[str, str]] = []
     for role in defined:

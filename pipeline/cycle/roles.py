@@ -43,7 +43,7 @@ def write_roles(lake: Lake, project: Project, contracts: Mapping[str, Contract],
             for role in defined:
                 assert classes is not None
                 with summary.contained(f"role {role.name}"):
-                    key = lake.options.lake_role_keys.get(role.name)
+                    key = lake.options.role_keys.get(role.name)
                     views = releases.views_of(role, release, classes.columns, classes.privacy.groups, key)
                     own = Releases(releases.settings_of(lake.options, role.name))
                     made = releases.make(everything, own, role, views, key)

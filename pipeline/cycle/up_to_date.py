@@ -131,7 +131,7 @@ def definitions(options: Settings) -> dict[str, str]:
     trees = [*_stats(Path(PROJECT) / name for name in _CONFIG)]
     for folder in [*(Path(PROJECT) / part for part in _PARTS), *packages]:
         trees += _tree(folder)
-    keys = {role: fingerprint_of_key(key) for role, key in sorted(options.lake_role_keys.items())}
+    keys = {role: fingerprint_of_key(key) for role, key in sorted(options.role_keys.items())}
     return {"project": _digest(repr(trees)), "settings": _digest(repr((options, keys)))}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import ConfigError
+from ingest.settings import read_settings, secrets
 from pipeline.access.roles import FILE, load_roles
 
 GOOD = "roles: [{name: analyst, description: Reads., owner: data, tables: [gold.*]}]"
@@ -44,3 +45,20 @@ def test_wrong_file_is_named(tmp_path: Path, old: str, new: str, message: str) -
 
 def test_without_the_file_there_are_no_roles(tmp_path: Path) -> None:
     assert load_roles(tmp_path) == ()
+
+
+def test_keys_are_secret_each_and_as_a_whole(monkeypatch: pytest.MonkeyPatch, clean_settings: Path) -> None:
+    given = '{"analyst": "a key of some length", "other": ""}'
+    monkeypatch.setenv("LAKE_ROLE_KEYS", given)
+    options = read_settings()
+    assert options.role_keys == {"analyst": "a key of some length", "other": ""}
+    assert "some length" not in repr(options)
+    assert {given, "a key of some length"} <= set(secrets().values())
+
+
+@pytest.mark.parametrize("value", ["analyst", "[]", '{"analyst": 7}'])
+def test_keys_that_are_no_object_are_refused(value: str, monkeypatch: pytest.MonkeyPatch, clean_settings: Path) -> None:
+    monkeypatch.setenv("LAKE_ROLE_KEYS", value)
+    with pytest.raises(ConfigError, match="LAKE_ROLE_KEYS: expected a JSON object with the key of each role"):
+        read_settings()
+    assert secrets()["LAKE_ROLE_KEYS"] == value

@@ -57,7 +57,7 @@ class World:
     """Releases of a small domain, made by hand."""
 
     def __init__(self, folder: Path) -> None:
-        self.releases = Releases(Settings(lake_home=str(folder), lake_role_keys={"analyst": KEY}))
+        self.releases = Releases(Settings(lake_home=str(folder)))
         self.before: Release | None = None
         self.days = {
             dt.date(2026, 3, 2): {"de": 40, "fr": 3},
