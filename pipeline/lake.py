@@ -16,6 +16,7 @@ from ingest.settings import Settings
 from ingest.storage.landing import Landing, Landings
 from ingest.storage.lock import host_lock
 from ingest.storage.store import Store
+from pipeline.access.audit_log import AuditLog
 from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels import channels
 from pipeline.invalidation.continuity import LakeRecords, lake_records
@@ -68,6 +69,11 @@ class Lake:
     def releases(self) -> Releases:
         """The releases of gold."""
         return Releases(self.options)
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """What was done to data and to the rules about it."""
+        return AuditLog(self.store)
 
     @property
     def alerts(self) -> list[Channel]:

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli.common import Output, exits, json_option, show_error
+from pipeline.cli.common import Output, exits, json_option, open_lake, show_error, show_errors
 
 
 @click.command()
 @click.argument("name", metavar="[ROLE]", required=False)
+@click.option("--log", "shows_log", is_flag=True, help="Show the audit log instead, and check that it is whole.")
 @json_option
 @exits
-def access(name: str | None, output: Output) -> int:
+def access(name: str | None, shows_log: bool, output: Output) -> int:
     """Show what each role, or one, sees of every published table, by access/roles.yaml and the classes of columns.
 
-    This checks the rules against the models, without a lake; a role that shows hashes needs its key.
+    This checks the rules against the models, without a lake; a role that shows hashes needs its key. The audit log says
+    which contracts and roles changed, and which records were discarded or objects dropped.
     """
+    return _log(output) if shows_log else _roles(name, output)
+
+
+def _log(output: Output) -> int:
+    from dataclasses import asdict
+
+    from pipeline.cli.show_access import show_log
+
+    lake = open_lake()
+    heads = {f"release {number}": lake.releases.get(number).audit_log for number in lake.releases.numbers()}
+    events, faults = list(lake.audit_log.events()), lake.audit_log.faults(heads)
+    output.show({"events": [asdict(event) for event in events], "faults": faults}, lambda: show_log(events))
+    for fault in faults:
+        show_error(f"the audit log of {lake.options.lake_uri} was changed: {fault}; restore it from the backup")
+    return int(bool(faults))
+
+
+def _roles(name: str | None, output: Output) -> int:
     from sqlmesh import Context
     from sqlmesh.core.console import NoopConsole, set_console
 
@@ -42,4 +62,4 @@ def access(name: str | None, output: Output) -> int:
                 views = views_of(role, release, classes.columns, classes.privacy.groups, keys.get(role.name))
                 rows += as_rows(role, views)
     output.show(rows, lambda: show_access(rows))
-    return max(map(show_error, errors), default=0)
+    return show_errors(errors)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.cli.common import Output, exits, feed_arguments, for_each, json_option, open_lake, show_error
+from pipeline.cli.common import Output, exits, feed_arguments, for_each, json_option, open_lake, show_errors
 
 
 @click.group()
@@ -34,4 +34,4 @@ def scan(feeds: tuple[str, ...], output: Output) -> int:
         )
     suspects = [suspect for of_feed in found for suspect in of_feed]
     output.show([asdict(suspect) for suspect in suspects], lambda: show_suspects(suspects))
-    return max([int(bool(suspects)), *map(show_error, errors)])
+    return max(int(bool(suspects)), show_errors(errors))

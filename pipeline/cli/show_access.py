@@ -9,6 +9,7 @@ from pipeline.cli.layout import table as _table
 from pipeline.cli.layout import text as _text
 
 if TYPE_CHECKING:
+    from pipeline.access.audit_log import Event
     from pipeline.checks.personal import Suspect
 
 
@@ -46,3 +47,14 @@ def unclassed(suspect: Suspect) -> str:
         f"{suspect.feed}.{suspect.column} has no class, but {found.by} is that of a column with the {found.label}; add "
         f'`class: {found.class_}, subject: {found.subject}`, or the reason why it is none: `not_personal: "…"`'
     )
+
+
+def show_log(events: Sequence[Event]) -> str:
+    """Format the audit log."""
+    if not events:
+        return "the audit log is empty"
+    listed = _table("entry", "at, UTC", "by", "what", "about", texts=5)
+    for event in events:
+        about = "; ".join(f"{name} {value}" for name, value in event.about.items() if name != "digests")
+        listed.add_row(str(event.number), f"{event.at:%Y-%m-%d %H:%M:%S}", event.by, event.what, about)
+    return _text(listed)

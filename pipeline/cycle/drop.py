@@ -66,6 +66,8 @@ def drop_all(lake: Lake, names: Iterable[str], because: str) -> DropSummary:
                     summary.failed(error)
                     continue
                 summary.feeds.append(done)
+                about = {"feed": feed, "objects": len(objects), "because": because}
+                lake.audit_log.append("objects_dropped", about)
                 for name in done.replaced:
                     summary.failed(
                         RetriableError(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
 
+from ingest.contracts.contract import contracts
+from pipeline.access.audit_log import digest_of, note_definitions
+from pipeline.access.roles import FILE
 from pipeline.cycle.marking import behind
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
@@ -38,7 +43,8 @@ def audit_and_publish(
     state_before = summary.state
     timed = nullcontext() if candidate.is_same else summary.stage("publish")
     with summary.contained("the publication") as publishing, timed:
-        done = gate.release(candidate, summary.audits, now, resume, summary.failed)
+        head = partial(_log_head, lake, project, now)
+        done = gate.release(candidate, summary.audits, now, resume, summary.failed, head)
         summary.outcome = done.outcome
         summary.published_dates = done.dates or {}
         summary.state = summary.state if done.state is None else done.state
@@ -48,6 +54,16 @@ def audit_and_publish(
             if summary.state is not None and summary.state != state_before:  # failed after switching the pointer
                 summary.outcome = "published"
                 summary.published_dates = published.get(summary.state).dates
+
+
+def _log_head(lake: Lake, project: Project, now: dt.datetime) -> str:
+    """The head of the audit log, once it says which contracts and roles are others than before."""
+    digests = {f"contract {feed}": digest_of(item.model_dump_json()) for feed, item in contracts().items()}
+    roles = Path(project.context.path) / FILE
+    if roles.is_file():
+        digests["roles"] = digest_of(roles.read_bytes())
+    note_definitions(lake.audit_log, digests, now)
+    return lake.audit_log.head
 
 
 def _audit(lake: Lake, gate: Gate, summary: RunSummary, now: dt.datetime) -> Candidate | None:

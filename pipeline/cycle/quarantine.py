@@ -67,9 +67,13 @@ def discard_all(
     now = dt.datetime.now(dt.UTC)
     with lake.writable():
         writable, errors = _writable(lake, feeds)
-        return {
-            item.feed: discard(lake.store, lake.ledger(item.feed), now, because, wanted) for item in writable
-        }, errors
+        done: dict[str, int] = {}
+        for item in writable:
+            done[item.feed] = discard(lake.store, lake.ledger(item.feed), now, because, wanted)
+            if done[item.feed]:
+                about = {"feed": item.feed, "records": done[item.feed], "because": because}
+                lake.audit_log.append("records_discarded", about, now)
+        return done, errors
 
 
 def _writable(lake: Lake, feeds: tuple[str, ...]) -> tuple[list[Contract], tuple[str, ...]]:

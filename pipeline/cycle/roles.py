@@ -48,11 +48,15 @@ def write_roles(lake: Lake, project: Project, contracts: Mapping[str, Contract],
                     own = Releases(releases.settings_of(lake.options, role.name))
                     made = releases.make(everything, own, role, views, key)
                     summary.roles += [made] if made else []
+                    if made and (reasons := made.reasons):
+                        about = {"role": role.name, "release": made.number, "reasons": reasons}
+                        lake.audit_log.append("role_changed", about)
                     serve_role(own, summary)
                     _write_pages(own, project, contracts, classes, role)
             for name in sorted(known - names):
                 with summary.contained(f"the removed role {name}"):
                     _remove(lake.options, name, summary)
+                    lake.audit_log.append("role_removed", {"role": name})
                     known -= {name}
             releases.register(everything, known | names)
 

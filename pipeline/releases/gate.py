@@ -166,7 +166,13 @@ class Gate:
             return self._audit_everything(snapshots, self.releases.newest(), state, now, failed)
 
     def release(
-        self, candidate: Candidate, audits: Sequence[Outcome], now: dt.datetime, resume: bool, failed: Failed
+        self,
+        candidate: Candidate,
+        audits: Sequence[Outcome],
+        now: dt.datetime,
+        resume: bool,
+        failed: Failed,
+        log_head: Callable[[], str] = str,
     ) -> Publication:
         """Publish what passed the gate, unless readers have it already or it is withheld after a rollback.
 
@@ -174,6 +180,7 @@ class Gate:
             audits: the standalone audits that passed, for the manifest.
             resume: whether to resume publishing after a rollback.
             failed: receives errors of deleting old releases.
+            log_head: of the audit log, for the manifest; asked only for a new release.
 
         Raises:
             ConfigError, RetriableError: the releases cannot be written.
@@ -194,6 +201,7 @@ class Gate:
             candidate.sequence,
             {},
             tuple({"name": item.name, "scope": item.scope, "rows": item.rows} for item in audits),
+            audit_log=log_head(),
         )
         withhold = bool(pointer.get("held")) and not resume
         with self.database.open() as state:

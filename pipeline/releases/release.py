@@ -108,6 +108,7 @@ class Release:
         tables: by name.
         audits: name, scope and rows found (always 0) of each audit that it passed.
         dates: dates that are new or changed since the previous release, by table.
+        audit_log: number and hash of the newest entry of the audit log, see pipeline/access/audit_log.py.
     """
 
     number: int
@@ -118,6 +119,7 @@ class Release:
     tables: Mapping[str, ReleaseTable]
     audits: tuple[dict[str, Any], ...] = ()
     dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    audit_log: str = ""
 
     def of_layer(self, schema: str) -> Release:
         """The release with the tables of one schema alone, such as `gold`."""

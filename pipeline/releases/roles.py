@@ -62,6 +62,7 @@ class Made:
         has_new_rules: whether it sees something else than before of the same rows, so that its older releases are
             withdrawn.
         has_new_key: whether its hashes are others than before.
+        is_first: whether it had no release before.
     """
 
     role: str
@@ -70,6 +71,13 @@ class Made:
     rows: int
     has_new_rules: bool
     has_new_key: bool
+    is_first: bool
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it sees something else than before of the same rows; empty if it does not."""
+        found = {"new role": self.is_first, "new key": self.has_new_key, "new rules": self.has_new_rules}
+        return [reason for reason, holds in found.items() if holds]
 
 
 def settings_of(options: Settings, role: str) -> Settings:
@@ -166,7 +174,7 @@ def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, Vi
     own.store.put(RULES, json.dumps(wanted).encode())
     has_new_key = bool(before) and before.get("key", "") != rules["key"]
     rows = sum(table.rows for table in release.tables.values())
-    return Made(role.name, number, written, rows, has_new_rules, has_new_key)
+    return Made(role.name, number, written, rows, has_new_rules, has_new_key, not before)
 
 
 def registered(everything: Releases) -> set[str]:
