@@ -73,9 +73,7 @@ def demo_steps(end: str) -> str:
     command = ["make", "--no-print-directory", "-n", "demo-steps"]  # quiet, also under `make test`
     steps = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert steps.count("lake sample ") == 1
-    steps = steps.replace("lake sample ", f"lake sample --end {end} ")
-    # the unit tests of the models run separately, and a run right after the plan has nothing to do
-    return "set -e\n" + steps.replace("--no-prompts\nsqlmesh run\n", "--no-prompts --skip-tests\n")
+    return "set -e\n" + steps.replace("lake sample ", f"lake sample --end {end} ")
 
 
 @pytest.fixture
