@@ -6,13 +6,14 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from sqlglot import ParseError, exp, parse_one
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
 
 from ingest.contracts.classes import Class
 from ingest.definitions import faults, read_mapping
@@ -58,7 +59,7 @@ class _Rows(_Strict):
     def _plain(self) -> Self:
         try:
             condition = parse_one(self.where, dialect="duckdb")
-        except ParseError:
+        except SqlglotError:
             raise ValueError(f"'{self.where}' is not a condition; expected for instance country_code = 'DE'") from None
         if found := next((node for node in condition.walk() if not isinstance(node, _ALLOWED)), None):
             raise ValueError(
@@ -138,7 +139,8 @@ class View:
         columns: name, type, mask and subject of each, in order.
         where: the condition on rows; empty for all.
         size: the column that counts what a row sums up, if groups in the table can be too small.
-        persons: in a table whose rows are persons, the quasi-identifying columns that are shown.
+        persons: in a table whose rows are of persons, the quasi-identifying columns that are shown.
+        identities: the columns that say of whom a row is; one person may have several rows.
         least: the least size of a group.
         key: fingerprint of the role's key if a column is hashed.
     """
@@ -147,6 +149,7 @@ class View:
     where: str
     size: str | None
     persons: tuple[str, ...]
+    identities: tuple[str, ...]
     least: int
     key: str
 
@@ -154,7 +157,7 @@ class View:
     def digest(self) -> str:
         """Changes with whatever the role would see of the same rows."""
         columns = [(name, kind, str(mask), subject) for name, kind, mask, subject in self.columns]
-        about = json.dumps([columns, self.where, self.size, self.persons, self.least, self.key])
+        about = json.dumps([columns, self.where, self.size, self.persons, self.identities, self.least, self.key])
         return hashlib.sha256(about.encode()).hexdigest()[:12]
 
     @property
@@ -174,23 +177,34 @@ class View:
         if self.size:
             conditions.append(f"{identifier(self.size)} >= {self.least}")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        query = f"SELECT {listed} FROM {source}{where}"
-        if self.persons:
-            group = f"COUNT(*) OVER (PARTITION BY {', '.join(map(identifier, self.persons))}) >= {self.least}"
-            shown = ", ".join(
-                f"CASE WHEN {group} THEN {identifier(name)} END AS {identifier(name)}"
-                if name in self.persons
-                else identifier(name)
-                for name in masked
-            )
-            query = f"SELECT {shown} FROM ({query}) AS shown"
-        return f"{query} ORDER BY ALL"
+        if not self.persons:
+            return f"SELECT {listed} FROM {source}{where} ORDER BY ALL"
+        clear = {f"identity {number}": name for number, name in enumerate(self.identities)}
+        listed = ", ".join([listed, *(f"{identifier(name)} AS {identifier(alias)}" for alias, name in clear.items())])
+        group = f"{self._persons_of_group(clear)} >= {self.least}"
+        shown = ", ".join(
+            f"CASE WHEN {group} THEN {identifier(name)} END AS {identifier(name)}"
+            if name in self.persons
+            else identifier(name)
+            for name in masked
+        )
+        return f"SELECT {shown} FROM (SELECT {listed} FROM {source}{where}) AS shown ORDER BY ALL"
+
+    def _persons_of_group(self, identities: Iterable[str]) -> str:
+        """How many persons at most share the quasi-identifying columns of a row: by the column with the fewest values,
+        in which a row without one counts as a person."""
+        over = f"OVER (PARTITION BY {', '.join(map(identifier, self.persons))})"
+        counts = [
+            f"COUNT(DISTINCT {name}) {over} + COUNT(*) {over} - COUNT({name}) {over}"
+            for name in map(identifier, identities)
+        ]
+        return f"LEAST({', '.join([f'COUNT(*) {over}', *counts])})"
 
 
 def view_of(
     role: Role,
     table: str,
-    columns: Iterable[tuple[str, str]],
+    columns: Sequence[tuple[str, str]],
     classes: Mapping[str, Classed],
     group: tuple[str | None, bool],
     key: str | None,
@@ -241,7 +255,16 @@ def view_of(
     else:
         persons = () if size else quasi
     print_of_key = fingerprint(key) if is_hashed and key else ""
-    return View(tuple(found), where, size, persons, role.minimum_group_size, print_of_key)
+    identities = _identities([name for name, _ in columns], classes) if persons else ()
+    return View(tuple(found), where, size, persons, identities, role.minimum_group_size, print_of_key)
+
+
+def _identities(names: Iterable[str], classes: Mapping[str, Classed]) -> tuple[str, ...]:
+    """The columns that say of whom a row is: direct ones, else the sensitive ones, as the key of a child is."""
+    for class_ in (Class.DIRECT, Class.SENSITIVE):
+        if found := tuple(name for name in names if classes.get(name, NOTHING).class_ is class_):
+            return found
+    return ()
 
 
 def _columns_of(condition: str) -> set[str]:

@@ -54,8 +54,8 @@ roles:
       - {{tables: [gold.dim_account], where: country_code = 'de'}}
     minimum_group_size: 1
 """
-PERSONS = {"gold.dim_account", "gold.fct_active_users_daily"}
-"""Tables with a quasi-identifying column whose rows are of persons."""
+PERSONS = {"gold.dim_account": "account_id", "gold.fct_active_users_daily": "user_key"}
+"""Tables with a quasi-identifying column whose rows are of persons, and the column that says of whom."""
 
 
 def cycle() -> RunSummary:
@@ -120,9 +120,10 @@ def hashed(subjects: frozenset[str], value: Any) -> str | None:
 def seen_by_analysts(classes: Classes, table: str, names: list[str], rows: list[tuple[Any, ...]]) -> Counter[Any]:
     """What the file says that analysts see of clear rows."""
     size = classes.size_column(table)
-    shown = []
+    shown, persons = [], []
     for row in rows:
         values = dict(zip(names, row, strict=True))
+        persons.append(values.get(PERSONS.get(table, "")))
         if size and values[size] < LEAST:
             continue
         for name, value in values.items():
@@ -140,7 +141,7 @@ def seen_by_analysts(classes: Classes, table: str, names: list[str], rows: list[
     if table in PERSONS:
         month = [values["date"].strftime("%Y-%m") if "date" in values else "" for values in shown]
         groups = [(part, *(values[name] for name in quasi)) for part, values in zip(month, shown, strict=True)]
-        sizes = Counter(groups)
+        sizes = Counter(group for group, _ in set(zip(groups, persons, strict=True)))
         for group, values in zip(groups, shown, strict=True):
             if sizes[group] < LEAST:
                 values |= dict.fromkeys(quasi)

@@ -145,6 +145,16 @@ def test_direct_columns_are_not_shown_and_small_groups_of_persons_have_no_countr
     assert (table.grain, table.not_null) == ((), ())
 
 
+def test_group_is_counted_by_persons_and_not_by_their_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three versions of one customer are one person, whatever else tells the rows apart; rows without a key count."""
+    versions = [*PERSONS[:3], *((6, f"Zoe {number}", "it", number) for number in range(3))]
+    unknown = [(None, f"Guest {number}", "es", number) for number in range(3)]
+    monkeypatch.setattr(f"{__name__}.PERSONS", [*versions, *unknown])
+    world.publish(people=True)
+    own, _ = made_for(world, role(minimum_group_size=3))
+    assert Counter(row[2] for row in rows(own, PEOPLE).elements()) == Counter({"de": 3, None: 3, "es": 3})
+
+
 def test_hashes_join_and_stay_keys(world: World) -> None:
     own, _ = made_for(world, role(classes={"direct": "hash", "quasi": None}))
     assert rows(own, PEOPLE) == Counter((hashed(row[0]), hashed(row[1]), None, row[3]) for row in PERSONS)
