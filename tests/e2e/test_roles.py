@@ -15,9 +15,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from ingest.contracts.classes import Class
 from ingest.settings import PROJECT, read_settings, settings
+from pipeline.cli import main
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.dev.sampling import write_sample
@@ -203,6 +205,15 @@ def test_each_role_sees_what_the_file_says(home: Home, project: Path, monkeypatc
                     columns = ", ".join(f'"{name}"' for name in names)
                     cursor.execute(f"SELECT {columns} FROM {schema}.{table.split('.')[1]}")
                     assert Counter(map(str, cursor.fetchall())) == Counter(map(str, rows)), table
+
+    # a rollback moves them too, files and schemas
+    with psycopg2.connect(options.serving_dsn) as session, session.cursor() as cursor:
+        cursor.execute("DROP SCHEMA gold_germany CASCADE")
+    assert CliRunner().invoke(main, ["publish", "--to", str(clear.number)]).exit_code == 0
+    assert germany.pointer()["held"]
+    with psycopg2.connect(options.serving_dsn) as session, session.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM gold_germany.dim_account")
+        assert cursor.fetchone() == (len(stored(germany, "gold.dim_account")[1]),)
 
     # no clear key of anybody in any file of theirs, pages included
     names, rows = stored(everything, "gold.dim_account")
