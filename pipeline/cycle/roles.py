@@ -71,9 +71,9 @@ def serve_role(own: Releases, summary: RunSummary) -> None:
 def _remove(options: Settings, name: str, summary: RunSummary) -> None:
     """Delete all that a removed role could see."""
     own = Releases(releases.settings_of(options, name))
-    if releases.empty(own):
+    if releases.empty(own, name):
         serve_role(own, summary)
-    releases.delete(own)
+    releases.delete(own, name)
     summary.removed_roles.append(name)
 
 

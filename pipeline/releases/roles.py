@@ -104,8 +104,11 @@ def views_of(
                 f"{FILE}: role {role.name} masks {name}.{table.time_column}, by which the table is divided; expected "
                 "it clear, or the table left out"
             )
-        filtered = [parent for parent in _read_by(table, release) if role.condition(parent)]
-        is_of_shown = _parent_of(table, release) in found  # a rollup, which is summed from what the role sees
+        parent = _parent_of(table, release)
+        is_of_shown = parent in found  # a rollup, which is summed from what the role sees
+        if parent in found:
+            _check_rollup(role, name, view, parent, found[parent])
+        filtered = [read for read in _read_by(table, release) if role.condition(read)]
         if filtered and not (view.where or is_of_shown):
             raise ConfigError(
                 f"{FILE}: role {role.name} sees some rows of {filtered[0]} alone, but {name} is computed from all of "
@@ -114,6 +117,26 @@ def views_of(
     if not found:
         raise ConfigError(f"{FILE}: role {role.name} sees no table; published are {', '.join(sorted(release.tables))}")
     return found
+
+
+def _check_rollup(role: Role, name: str, view: View, parent: str, shown: View) -> None:
+    """Refuse rules for a rollup that its sums, which are of what the role sees of its parent, do not follow.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    masks = {column: mask for column, _, mask, _ in shown.columns}
+    for column, _, mask, _ in view.columns:
+        if mask.show is not Show.CLEAR and mask != masks.get(column):
+            raise ConfigError(
+                f"{FILE}: role {role.name} shows {name}.{column} as {mask}, but it is summed from what the role sees "
+                f"of {parent}; mask the column there likewise, or leave one of the tables out"
+            )
+    if view.where not in ("", shown.where):
+        raise ConfigError(
+            f"{FILE}: role {role.name} sees some rows of {name} alone, but they are summed from what the role sees "
+            f"of {parent}; give {parent} the same condition, or leave one of the tables out"
+        )
 
 
 def declared(context: GenericContext) -> Release:
@@ -146,12 +169,13 @@ def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, Vi
         None if there was nothing to do.
 
     Raises:
+        ConfigError: what is at the role's place was not written for it.
         ConfigError, RetriableError: a store cannot be read or written.
     """
     pointer = everything.pointer()
     number, is_held = int(pointer["state"]), bool(pointer.get("held"))
     rules = {"role": role.name, "rules": _digest(views), "key": next((v.key for v in views.values() if v.key), "")}
-    before = _rules(own)
+    before = _claim(own, role.name)
     wanted = {**rules, "kept": everything.numbers()}
     shown = own.pointer()
     if before == wanted and (shown.get("state"), bool(shown.get("held"))) == (number, is_held):
@@ -161,10 +185,10 @@ def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, Vi
     else:
         release, written = _write(everything, own, views, number, key)
     own.point_to(number, withhold=is_held)
-    has_new_rules = bool(before) and before.get("rules") != rules["rules"]
+    has_new_rules = "rules" in before and before["rules"] != rules["rules"]
     _withdraw(own, set(own.numbers()) - ({number} if has_new_rules else {*wanted["kept"], number}))
     own.store.put(RULES, json.dumps(wanted).encode())
-    has_new_key = bool(before) and before.get("key", "") != rules["key"]
+    has_new_key = "rules" in before and before.get("key", "") != rules["key"]
     rows = sum(table.rows for table in release.tables.values())
     return Made(role.name, number, written, rows, has_new_rules, has_new_key)
 
@@ -184,12 +208,16 @@ def register(everything: Releases, roles: Iterable[str]) -> None:
         everything.store.put(REGISTRY, json.dumps(wanted).encode())
 
 
-def empty(own: Releases) -> bool:
+def empty(own: Releases, name: str) -> bool:
     """Make a removed role's current release one without tables, which also empties its schema once that is served.
 
     Returns:
         Whether it had a release.
+
+    Raises:
+        ConfigError: what is at the role's place was not written for it.
     """
+    _claim(own, name)
     release = own.current()
     if release is None:
         return False
@@ -198,11 +226,17 @@ def empty(own: Releases) -> bool:
     return True
 
 
-def delete(own: Releases) -> int:
-    """Delete everything of a removed role: first what readers open. Returns the number of objects."""
+def delete(own: Releases, name: str) -> int:
+    """Delete everything of a removed role: first what readers open. Returns the number of objects.
+
+    Raises:
+        ConfigError: what is at the role's place was not written for it, so nothing is deleted.
+    """
+    _claim(own, name)
     own.store.delete([CURRENT, CURRENT_CATALOG])
-    keys = [item.key for item in own.store.list()]
+    keys = [item.key for item in own.store.list() if item.key != RULES]
     own.store.delete(keys)
+    own.store.delete([RULES])  # last: without it, what an interrupted call leaves would be somebody else's
     return len(keys)
 
 
@@ -213,6 +247,8 @@ def roll_back(everything: Releases, own: Releases) -> bool:
         Whether the role has it; otherwise its readers get none until the next cycle has written it.
     """
     pointer = everything.pointer()
+    if not _rules(own):
+        return False
     if pointer.get("state") in own.numbers():
         own.point_to(int(pointer["state"]), withhold=bool(pointer.get("held")))
         return True
@@ -250,7 +286,8 @@ def _write(
     rolled_up = store_rollups(own, tables, before, number)
     tables |= {name: replace(table, version=tables[name].version) for name, table in rolled_up.items()}
     new_rollups = {file.key for table in rolled_up.values() for file in table.files} - known.keys()
-    done = replace(release, tables=tables)
+    dates = {name: days for name, days in release.dates.items() if name in tables}
+    done = replace(release, tables=tables, dates=dates, audits=())  # audits name tables that the role does not see
     _complete(own, done)
     return done, len(staged) + len(new_rollups)
 
@@ -348,6 +385,24 @@ def _read_by(table: ReleaseTable, release: Release) -> list[str]:
 def _digest(views: Mapping[str, View]) -> str:
     content = json.dumps({name: view.digest for name, view in views.items()}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _claim(own: Releases, name: str) -> dict[str, Any]:
+    """The rules that a role's releases follow, after an empty store is marked as that of the role.
+
+    Raises:
+        ConfigError: the store has something else, such as a landing bucket whose name is put together likewise.
+    """
+    found = _rules(own)
+    if not found and next(iter(own.store.list()), None) is None:
+        found = {"role": name}
+        own.store.put(RULES, json.dumps(found).encode())
+    if found.get("role") != name:
+        raise ConfigError(
+            f"{own.store.uri}: expected the releases of role {name}, but it has other objects and no {RULES} of that "
+            "role; give the role or PUBLISHED_URI another name"
+        )
+    return found
 
 
 def _rules(own: Releases) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,17 @@ def test_what_was_interrupted_anywhere_goes_on(world: World, monkeypatch: pytest
     assert {item.key for item in own.store.list("tables")} == used
 
 
+def test_manifest_names_no_table_that_the_role_does_not_see(world: World) -> None:
+    clear = world.releases.get(1)
+    days = {PLAYS: ("2026-03-02",), PEOPLE: ()}
+    audits = ({"name": "people_are_known", "scope": "everything", "rows": 0},)
+    store = world.releases.store
+    store.put(manifest_key(1), replace(clear, dates=days, audits=audits).to_json())
+    own, _ = made_for(world, role(tables=["gold.plays_*"]))
+    assert set(own.get(1).dates) == {PLAYS}
+    assert b"people" not in own.store.get(manifest_key(1))
+
+
 def test_readers_follow_a_rollback(world: World) -> None:
     own, _ = made_for(world, role())
     world.publish(people=True)
@@ -299,10 +311,26 @@ def test_removed_role_leaves_nothing(world: World) -> None:
     own, _ = made_for(world, role())
     roles.register(world.releases, ["analyst"])
     assert roles.registered(world.releases) == {"analyst"}
-    assert roles.empty(own)
+    assert roles.empty(own, "analyst")
     assert own.current().tables == {}  # type: ignore[union-attr]
-    roles.delete(own)
+    roles.delete(own, "analyst")
     assert list(own.store.list()) == []
+
+
+def test_place_of_somebody_else_is_neither_written_nor_deleted(world: World) -> None:
+    """A landing bucket s3://lake-events is where the role events of PUBLISHED_URI=s3://lake would be."""
+    own = Releases(settings_of(world.releases.options, "analyst"))
+    own.store.put("2026/03/events.json", b"{}")
+    for use in (
+        lambda: made_for(world, role()),
+        lambda: roles.empty(own, "analyst"),
+        lambda: roles.delete(own, "analyst"),
+    ):
+        with pytest.raises(ConfigError, match=r"published-analyst: expected the releases of role analyst, but it has"):
+            use()
+    own.store.put("current.json", b'{"state": 7}')
+    assert not roles.roll_back(world.releases, own)
+    assert {item.key for item in own.store.list()} == {"2026/03/events.json", "current.json"}
 
 
 def test_column_that_the_project_no_longer_knows_counts_as_sensitive(world: World) -> None:
@@ -323,6 +351,16 @@ def test_column_that_the_project_no_longer_knows_counts_as_sensitive(world: Worl
         ({"classes": {"none": "hash"}}, KEY, r"masks gold.plays_daily.date, by which the table is divided"),
         ({"columns": [{"names": ["*.*.spent"], "show": {"partial": 1}}]}, None, "spent is of type .*does not suit"),
         ({"rows": [{"tables": [PEOPLE], "where": "city = 'x'"}]}, None, "names city; expected one of country_code"),
+        (
+            {"columns": [{"names": [f"{WEEKLY}.country_code"], "show": None}]},
+            None,
+            "shows gold.plays_weekly.country_code as null, but it is summed from what the role sees of gold.plays",
+        ),
+        (
+            {"rows": [{"tables": [WEEKLY], "where": "country_code = 'de'"}]},
+            None,
+            "sees some rows of gold.plays_weekly alone, but they are summed from .* give gold.plays_daily the same",
+        ),
     ],
 )
 def test_rules_that_do_not_fit_are_refused(world: World, options: Any, key: str | None, message: str) -> None:
