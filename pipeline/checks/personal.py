@@ -22,8 +22,12 @@ from ingest.storage.store import Store
 from pipeline.access.classes import RESCUED
 from pipeline.warehouse.bronze import bronze_query, readable
 
-MOST_FILES, MOST_ROWS, MOST_VALUES = 60, 20_000, 1_000
-"""Files of a feed that are read, the oldest and the newest; rows of these that are looked at; values per column."""
+MOST_FILES, MOST_ROWS, MOST_VALUES, LONGEST = 60, 20_000, 1_000, 1_000
+"""Files of a feed that are read, the oldest and the newest; rows of these that are looked at; values per column, and
+characters of each: texts may have megabytes."""
+_FIELD = re.compile(r"[^\W\d][\w $-]{0,63}")
+ANY_FIELD = "*"
+"""Stands for fields whose names are values: an object that is keyed by addresses has one field per person."""
 BRONZE, RESCUED_FIELDS, REJECTED = "bronze", "_rescued_data", "quarantine"
 
 
@@ -113,7 +117,8 @@ def _columns(contract: Contract, connection: duckdb.DuckDBPyConnection) -> Itera
         if path.split(".")[0] not in loaded or any(path.startswith(f"{name}.") for name in lists):
             continue
         value = f"UNNEST({dotted(path)})" if column.repeated else dotted(path)
-        query = f"SELECT CAST(value AS VARCHAR) FROM (SELECT {value} AS value FROM looked_at) WHERE value IS NOT NULL"
+        text = f"left(CAST(value AS VARCHAR), {LONGEST})"
+        query = f"SELECT {text} FROM (SELECT {value} AS value FROM looked_at) WHERE value IS NOT NULL"
         yield path, [text for (text,) in connection.execute(query).fetchall()]
 
 
@@ -123,19 +128,20 @@ def _fields(records: Iterable[str | bytes]) -> dict[str, list[str]]:
 
     def add(path: str, value: Any) -> None:
         if isinstance(value, dict):
-            for name, item in value.items():
-                add(f"{path}.{name}" if path else str(name), item)
+            for key, item in value.items():
+                name = key if _FIELD.fullmatch(key) else ANY_FIELD
+                add(f"{path}.{name}" if path else name, item)
         elif isinstance(value, list):
             for item in value:
                 add(path, item)
         elif value is not None and not isinstance(value, bool):
-            found.setdefault(path, []).append(str(value))
+            found.setdefault(path, []).append(str(value)[:LONGEST])
 
     for record in records:
         try:
             add("", json.loads(record))
         except (ValueError, RecursionError):
-            add("", record.decode("utf-8", "replace") if isinstance(record, bytes) else record)
+            add("", record[:LONGEST].decode("utf-8", "replace") if isinstance(record, bytes) else record)
     return found
 
 

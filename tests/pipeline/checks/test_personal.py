@@ -65,6 +65,33 @@ def test_fields_that_no_contract_knows_and_rejected_records_are_looked_at(home: 
     }
 
 
+def test_name_of_a_field_that_is_a_value_is_not_shown(home: Home) -> None:
+    people = {f"ada.{number}@example.com": {"phone": f"+49 30 123456{number}"} for number in range(6)}
+    home.put("events", "a.json", EVENT | {"people": people}, EVENT | {"event_id": "e2", "people": {"+49 30 1": "x"}})
+    home.ingest("events")
+    result = scan("events")
+    (found,) = json.loads(result.stdout)
+    assert (found["column"], found["finding"]["label"], found["values"]) == ("people.*.phone", "telephone number", 6)
+    assert "ada" not in result.stdout
+
+
+def test_long_texts_are_looked_at_in_part(home: Home) -> None:
+    long = "x" * 200_000
+    records = [
+        EVENT
+        | {
+            "event_id": f"e{number}",
+            "data": {**EVENT["data"], "source": f"ada.{number}@example.com {long}"},  # type: ignore[dict-item]
+            "more": long,
+        }
+        for number in range(6)
+    ]
+    home.put("events", "a.json", *records, long.encode())
+    home.ingest("events")
+    labels = {(item["column"], item["finding"]["label"]) for item in json.loads(scan("events").stdout)}
+    assert labels == {("data.source", "text with e-mail addresses")}
+
+
 def test_change_events_are_looked_at_by_column(home: Home) -> None:
     row = {"customer_id": 1, "email": "ada@example.com", "skype": "ada@example.org", "created_at": "never"}
     home.put("customers", "a.json", {"op": "c", "after": row, "source": {"lsn": 1, "name": "shop"}})
