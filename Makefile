@@ -72,6 +72,7 @@ lint: setup ## ruff, mypy, layers, contracts, metrics, sqlmesh format and lint
 	lint-imports --no-cache --no-logo
 	lake contracts >/dev/null
 	lake metrics check >/dev/null
+	lake access >/dev/null
 	sqlmesh format --check
 	sqlmesh lint
 

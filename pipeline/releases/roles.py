@@ -13,6 +13,7 @@ and from what the role sees of it, so a new release writes what changed, and an 
 from __future__ import annotations
 
 import datetime as dt
+import fnmatch
 import hashlib
 import json
 import tempfile
@@ -117,6 +118,25 @@ def views_of(
     if not found:
         raise ConfigError(f"{FILE}: role {role.name} sees no table; published are {', '.join(sorted(release.tables))}")
     return found
+
+
+def check_patterns(role: Role, release: Release) -> None:
+    """Refuse a pattern that matches nothing, which a misspelt rule would be: it would hide nothing.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    seen = [table for name, table in release.tables.items() if role.sees(name)]
+    columns = [f"{table.name}.{name}" for table in seen for name, _, _ in table.columns]
+    tables = [table.name for table in seen]
+    expected = [(pattern, list(release.tables)) for pattern in (*role.tables, *role.except_)]
+    expected += [(pattern, columns) for entry in role.columns for pattern in entry.names]
+    expected += [(pattern, tables) for entry in role.rows for pattern in entry.tables]
+    for pattern, names in expected:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigError(
+                f"{FILE}: role {role.name}: {pattern} matches nothing that the role sees; correct or remove it"
+            )
 
 
 def _check_rollup(role: Role, name: str, view: View, parent: str, shown: View) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -331,6 +332,23 @@ def test_place_of_somebody_else_is_neither_written_nor_deleted(world: World) -> 
     own.store.put("current.json", b'{"state": 7}')
     assert not roles.roll_back(world.releases, own)
     assert {item.key for item in own.store.list()} == {"2026/03/events.json", "current.json"}
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        ({"tables": ["gold.*", "golt.plays_*"]}, "golt.plays_*"),
+        ({"except": ["gold.persons"]}, "gold.persons"),
+        ({"columns": [{"names": ["gold.people.nmae"], "show": "hash"}]}, "gold.people.nmae"),
+        ({"tables": [PEOPLE], "columns": [{"names": [f"{PLAYS}.plays"], "show": None}]}, f"{PLAYS}.plays"),
+        ({"rows": [{"tables": ["gold.plays"], "where": "country_code = 'de'"}]}, "gold.plays"),
+    ],
+)
+def test_pattern_that_matches_nothing_is_refused(world: World, options: Any, pattern: str) -> None:
+    release = world.releases.get(1)
+    roles.check_patterns(role(columns=[{"names": ["gold.*.name"], "show": None}], **{"except": [TOTAL]}), release)
+    with pytest.raises(ConfigError, match=f": {re.escape(pattern)} matches nothing that the role sees"):
+        roles.check_patterns(role(**options), release)
 
 
 def test_column_that_the_project_no_longer_knows_counts_as_sensitive(world: World) -> None:
