@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from ingest.contracts.classes import Class, strictest
 from ingest.contracts.column import Column
 from ingest.contracts.contract import Contract, Kind
 from ingest.contracts.personal import Finding, look
+from ingest.ledger.files import LakeFile
 from ingest.ledger.quarantine import Selection, bad_records
 from ingest.ledger.state import LedgerState
 from ingest.sql import dotted
@@ -93,16 +94,33 @@ def by_values(
                 yield Suspect(contract.feed, place, path, declared, finding, len(distinct), round(share, 3))
 
     suspects: list[Suspect] = []
-    if files := sorted(state.bronze_files(), key=lambda file: file.path):
-        chosen = files if len(files) <= MOST_FILES else [*files[: MOST_FILES // 3], *files[-MOST_FILES * 2 // 3 :]]
-        query = bronze_query(readable(contract, lake, state), lake.uri, chosen)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE looked_at AS FROM ({query}) LIMIT {MOST_ROWS}")
+    if files := state.bronze_files():
+        _look_at(contract, lake, state, files, connection)
         suspects += judged(BRONZE, dict(_columns(contract, connection)))
         rescued = connection.execute(f"SELECT {RESCUED} FROM looked_at WHERE {RESCUED} IS NOT NULL").fetchall()
         suspects += judged(RESCUED_FIELDS, _fields(text for (text,) in rescued))
     rejected = _fields(record.raw for record in islice(bad_records(lake, state, Selection()), MOST_ROWS))
     suspects += judged(REJECTED, _rows(rejected) if contract.kind is Kind.CHANGE else rejected)
     return suspects
+
+
+def _look_at(
+    contract: Contract,
+    lake: Store,
+    state: LedgerState,
+    files: Sequence[LakeFile],
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """Copy the rows that are looked at to the table looked_at: a third from the oldest files on, the rest from the
+    newest on backwards, since a column may change its meaning."""
+    third = max(1, min(len(files), MOST_FILES) // 3)
+    newest = list(reversed(files[third:]))[: MOST_FILES - third]
+    shape = readable(contract, lake, state)
+    query = bronze_query(shape, lake.uri, files[:third])
+    rows = MOST_ROWS // 3 if newest else MOST_ROWS
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE looked_at AS FROM ({query}) LIMIT {rows}")
+    query = bronze_query(shape, lake.uri, newest)
+    connection.execute(f"INSERT INTO looked_at BY NAME FROM ({query}) LIMIT {MOST_ROWS - rows}")
 
 
 def _columns(contract: Contract, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, list[str]]]:
