@@ -21,10 +21,11 @@ def access(name: str | None, output: Output) -> int:
 
     from ingest.errors import ConfigError, LakemeshError
     from ingest.settings import PROJECT
-    from pipeline.access.roles import FILE, LEAST_KEY, as_rows, load_roles
+    from pipeline.access.roles import FILE, LEAST_KEY, load_roles
+    from pipeline.access.view import as_rows
     from pipeline.cli.show_access import show_access
     from pipeline.process.contain import contained
-    from pipeline.releases.roles import check_patterns, declared, views_of
+    from pipeline.releases.role_views import check_patterns, declared, views_of
     from pipeline.warehouse.classes import project_classes
 
     defined = load_roles(PROJECT)

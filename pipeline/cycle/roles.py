@@ -18,6 +18,7 @@ from pipeline.portal.guard import Guard
 from pipeline.portal.publication import Sources, refresh
 from pipeline.releases import roles as releases
 from pipeline.releases.release import Releases
+from pipeline.releases.role_views import views_of
 from pipeline.warehouse.classes import Classes, project_classes
 from pipeline.warehouse.project import Project
 
@@ -44,7 +45,7 @@ def write_roles(lake: Lake, project: Project, contracts: Mapping[str, Contract],
                 assert classes is not None
                 with summary.contained(f"role {role.name}"):
                     key = lake.options.lake_role_keys.get(role.name)
-                    views = releases.views_of(role, release, classes.columns, classes.privacy.groups, key)
+                    views = views_of(role, release, classes.columns, classes.privacy.groups, key)
                     own = Releases(releases.settings_of(lake.options, role.name))
                     made = releases.make(everything, own, role, views, key)
                     summary.roles += [made] if made else []

@@ -12,8 +12,6 @@ and from what the role sees of it, so a new release writes what changed, and an 
 
 from __future__ import annotations
 
-import datetime as dt
-import fnmatch
 import hashlib
 import json
 import tempfile
@@ -23,18 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from sqlmesh.core.context import GenericContext
 
 from ingest.errors import ConfigError
 from ingest.settings import Settings
 from ingest.sql import dotted, literal
-from pipeline.access.classes import Classification
-from pipeline.access.masks import Show, key_statements
-from pipeline.access.privacy import Group
-from pipeline.access.roles import FILE, Role, View, schema_of, store_of, view_of
-from pipeline.releases.catalog import parents, write_catalog
-from pipeline.releases.changes import is_published
-from pipeline.releases.export import describe_table
+from pipeline.access.masks import key_statements
+from pipeline.access.roles import Role, schema_of, store_of
+from pipeline.access.view import View
+from pipeline.releases.catalog import write_catalog
 from pipeline.releases.release import (
     CURRENT,
     CURRENT_CATALOG,
@@ -45,9 +39,9 @@ from pipeline.releases.release import (
     catalog_key,
     manifest_key,
 )
-from pipeline.releases.rollups import rollup, store_rollups
+from pipeline.releases.role_views import columns_of, described, parent_of, read_by
+from pipeline.releases.rollups import store_rollups
 from pipeline.warehouse.engine import FILE_FORMAT
-from pipeline.warehouse.project import plain_name
 
 RULES, REGISTRY = "role.json", "roles.json"
 
@@ -83,98 +77,6 @@ def settings_of(options: Settings, role: str) -> Settings:
     return options.model_copy(update=own)
 
 
-def views_of(
-    role: Role, release: Release, classes: Classification, groups: Mapping[str, Group], key: str | None
-) -> dict[str, View]:
-    """What a role sees of the tables of a release, by name.
-
-    Raises:
-        ConfigError: it sees nothing, its rules do not fit a table, or it has no key for its hashes.
-    """
-    found: dict[str, View] = {}
-    seen = [table for name, table in sorted(release.tables.items()) if role.sees(name)]
-    for table in sorted(seen, key=lambda item: bool(item.rollup)):  # a rollup after what it sums
-        name = table.name
-        group = groups.get(name)
-        size = (group.size if group else None, group is not None and group.size is None)
-        kinds = [(column, kind) for column, kind, _ in table.columns]
-        view = found[name] = view_of(role, name, kinds, classes.get(name, {}), size, key)
-        masked = {column for column, _, mask, _ in view.columns if mask.show is not Show.CLEAR}
-        if table.time_column in masked:
-            raise ConfigError(
-                f"{FILE}: role {role.name} masks {name}.{table.time_column}, by which the table is divided; expected "
-                "it clear, or the table left out"
-            )
-        parent = _parent_of(table, release)
-        is_of_shown = parent in found  # a rollup, which is summed from what the role sees
-        if parent in found:
-            _check_rollup(role, name, view, parent, found[parent])
-        filtered = [read for read in _read_by(table, release) if role.condition(read)]
-        if filtered and not (view.where or is_of_shown):
-            raise ConfigError(
-                f"{FILE}: role {role.name} sees some rows of {filtered[0]} alone, but {name} is computed from all of "
-                f"them; give {name} a condition, or leave it out"
-            )
-    if not found:
-        raise ConfigError(f"{FILE}: role {role.name} sees no table; published are {', '.join(sorted(release.tables))}")
-    return found
-
-
-def check_patterns(role: Role, release: Release) -> None:
-    """Refuse a pattern that matches nothing, which a misspelt rule would be: it would hide nothing.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    seen = [table for name, table in release.tables.items() if role.sees(name)]
-    columns = [f"{table.name}.{name}" for table in seen for name, _, _ in table.columns]
-    tables = [table.name for table in seen]
-    expected = [(pattern, list(release.tables)) for pattern in (*role.tables, *role.except_)]
-    expected += [(pattern, columns) for entry in role.columns for pattern in entry.names]
-    expected += [(pattern, tables) for entry in role.rows for pattern in entry.tables]
-    for pattern, names in expected:
-        if not fnmatch.filter(names, pattern):
-            raise ConfigError(
-                f"{FILE}: role {role.name}: {pattern} matches nothing that the role sees; correct or remove it"
-            )
-
-
-def _check_rollup(role: Role, name: str, view: View, parent: str, shown: View) -> None:
-    """Refuse rules for a rollup that its sums, which are of what the role sees of its parent, do not follow.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    masks = {column: mask for column, _, mask, _ in shown.columns}
-    for column, _, mask, _ in view.columns:
-        if mask.show is not Show.CLEAR and mask != masks.get(column):
-            raise ConfigError(
-                f"{FILE}: role {role.name} shows {name}.{column} as {mask}, but it is summed from what the role sees "
-                f"of {parent}; mask the column there likewise, or leave one of the tables out"
-            )
-    if view.where not in ("", shown.where):
-        raise ConfigError(
-            f"{FILE}: role {role.name} sees some rows of {name} alone, but they are summed from what the role sees "
-            f"of {parent}; give {parent} the same condition, or leave one of the tables out"
-        )
-
-
-def declared(context: GenericContext) -> Release:
-    """The tables of a project's next release, without files, to check rules against.
-
-    Args:
-        context: of the loaded project.
-    """
-    models = {plain_name(name): model for name, model in context.models.items()}
-    names = {name for name, model in models.items() if is_published(name, model.tags)}
-    tables = {name: describe_table(name, "", models[name], names) for name in sorted(names)}
-    for name, table in tables.items():
-        found = rollup(table, tables) if table.query else None
-        if found:
-            tables[name] = replace(table, query="", rollup=table.query, time_column=found.column)
-    return Release(0, dt.datetime.min, "", {}, 0, tables)
-
-
 def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, View], key: str | None) -> Made | None:
     """Bring a role's releases to the state of the releases of everything: that which readers get, and no older rules.
 
@@ -183,7 +85,7 @@ def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, Vi
     Args:
         everything: where the clear releases are.
         own: where those of the role are.
-        views: of the release that readers get, see `views_of`.
+        views: of the release that readers get, see role_views.py.
 
     Returns:
         None if there was nothing to do.
@@ -291,16 +193,16 @@ def _write(
             reader.execute(statement)
         for name, view in views.items():
             table = release.tables[name]
-            parent = _parent_of(table, release)
+            parent = parent_of(table, release)
             if parent in views:
-                tables[name] = replace(table, columns=_columns(table, view), files=(), query=table.rollup, rollup="")
+                tables[name] = replace(table, columns=columns_of(table, view), files=(), query=table.rollup, rollup="")
                 continue
             files = []
             for source, new in _sources(everything, release, table, view):
                 if new.key not in known:
                     known[new.key] = _copy(reader, own, view, source, new, staged)
                 files.append(known[new.key])
-            tables[name] = _described(table, view, tuple(files))
+            tables[name] = described(table, view, tuple(files))
     own.store.publish(staged)
     before = next((old for old in reversed(kept) if old.number <= number), None)
     rolled_up = store_rollups(own, tables, before, number)
@@ -337,7 +239,7 @@ def _sources(
             name = f"{file.key.removesuffix('.parquet')}-{view.digest}.parquet"
             yield f"READ_PARQUET([{literal(f'{uri}/{file.key}')}], hive_partitioning = FALSE)", replace(file, key=name)
         return
-    read = (table.name, *_read_by(table, release))
+    read = (table.name, *read_by(table, release))
     keys = sorted(file.key for name in read for file in release.tables[name].files)
     queries = [release.tables[name].query for name in read]
     digest = hashlib.sha256(json.dumps([keys, queries, view.digest]).encode()).hexdigest()[:16]
@@ -357,49 +259,6 @@ def _copy(
     (rows,) = reader.execute(f"COPY ({view.sql(source)}) TO {literal(path)} {FILE_FORMAT}").fetchone() or (0,)
     staged[new.key] = path
     return replace(new, rows=int(rows), bytes=path.stat().st_size)
-
-
-def _described(table: ReleaseTable, view: View, files: tuple[ReleaseFile, ...]) -> ReleaseTable:
-    lasting = {name for name, _, mask, _ in view.columns if mask.keeps_keys and name not in view.persons}
-    return replace(
-        table,
-        version=f"{table.version}-{view.digest}",
-        columns=_columns(table, view),
-        files=files,
-        query="",
-        rollup="",
-        grain=table.grain if lasting >= set(table.grain) else (),
-        time_column=table.time_column if all(file.part for file in files) else "",
-        not_null=tuple(name for name in table.not_null if name in lasting),
-    )
-
-
-def _columns(table: ReleaseTable, view: View) -> tuple[tuple[str, str, str], ...]:
-    masks = {name: mask for name, _, mask, _ in view.columns}
-    return tuple(
-        (name, masks[name].kind(kind), _comment(comment, str(masks[name]))) for name, kind, comment in table.columns
-    )
-
-
-def _comment(comment: str, mask: str) -> str:
-    return comment if mask == Show.CLEAR else f"{comment} (shown as {mask})"
-
-
-def _parent_of(table: ReleaseTable, release: Release) -> str | None:
-    """The table that a stored rollup sums; None for any other table."""
-    if not table.rollup:
-        return None
-    found = rollup(replace(table, query=table.rollup, rollup=""), release.tables)
-    return found.parent if found else None
-
-
-def _read_by(table: ReleaseTable, release: Release) -> list[str]:
-    """The tables that a view or a rollup is computed from, those of other views included."""
-    direct = parents(replace(table, query=table.query or table.rollup))
-    found = list(direct)
-    for name in direct:
-        found += [item for item in _read_by(release.tables[name], release) if item not in found]
-    return sorted(found)
 
 
 def _digest(views: Mapping[str, View]) -> str:

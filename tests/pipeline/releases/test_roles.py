@@ -25,7 +25,8 @@ from pipeline.releases import roles
 from pipeline.releases.catalog import write_catalog
 from pipeline.releases.export import prune
 from pipeline.releases.release import Release, ReleaseFile, Releases, ReleaseTable, catalog_key, file_key, manifest_key
-from pipeline.releases.roles import make, settings_of, views_of
+from pipeline.releases.role_views import check_patterns, views_of
+from pipeline.releases.roles import make, settings_of
 from pipeline.releases.rollups import store_rollups
 
 NOW = dt.datetime(2026, 5, 1, 6, tzinfo=dt.UTC)
@@ -346,9 +347,9 @@ def test_place_of_somebody_else_is_neither_written_nor_deleted(world: World) -> 
 )
 def test_pattern_that_matches_nothing_is_refused(world: World, options: Any, pattern: str) -> None:
     release = world.releases.get(1)
-    roles.check_patterns(role(columns=[{"names": ["gold.*.name"], "show": None}], **{"except": [TOTAL]}), release)
+    check_patterns(role(columns=[{"names": ["gold.*.name"], "show": None}], **{"except": [TOTAL]}), release)
     with pytest.raises(ConfigError, match=f": {re.escape(pattern)} matches nothing that the role sees"):
-        roles.check_patterns(role(**options), release)
+        check_patterns(role(**options), release)
 
 
 def test_column_that_the_project_no_longer_knows_counts_as_sensitive(world: World) -> None:
