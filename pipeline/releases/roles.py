@@ -44,6 +44,8 @@ from pipeline.releases.rollups import store_rollups
 from pipeline.warehouse.engine import FILE_FORMAT
 
 RULES, REGISTRY = "role.json", "roles.json"
+LONGEST_NAME = 63
+"""Bytes of a name in Postgres, which cuts longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,19 @@ class Made:
 
 
 def settings_of(options: Settings, role: str) -> Settings:
-    """The settings by which a role's releases are written and served."""
+    """The settings by which a role's releases are written and served.
+
+    Raises:
+        ConfigError: Postgres would cut a name of the role, which may then be that of another one.
+    """
     own = {
         "published_uri": store_of(options.published_uri, role),
         "serving_schema": schema_of(options.serving_schema, role),
         "serving_role": f"{options.serving_role}_{role}" if options.serving_role else "",
     }
+    names = (own["serving_schema"], own["serving_role"])
+    if options.serving_dsn and (long := [name for name in names if len(name.encode()) > LONGEST_NAME]):
+        raise ConfigError(f"{long[0]} is longer than {LONGEST_NAME} characters; shorten SERVING_SCHEMA or SERVING_ROLE")
     return options.model_copy(update=own)
 
 

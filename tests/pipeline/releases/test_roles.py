@@ -319,6 +319,13 @@ def test_removed_role_leaves_nothing(world: World) -> None:
     assert list(own.store.list()) == []
 
 
+def test_two_roles_never_share_a_schema(tmp_path: Path) -> None:
+    options = Settings(lake_home=str(tmp_path), serving_dsn="postgresql:///bi", serving_schema="s" * 50)
+    assert settings_of(options, "a" * 12).serving_schema == f"{'s' * 50}_{'a' * 12}"
+    with pytest.raises(ConfigError, match="is longer than 63 characters; shorten SERVING_SCHEMA"):
+        settings_of(options, "a" * 13)
+
+
 def test_place_of_somebody_else_is_neither_written_nor_deleted(world: World) -> None:
     """A landing bucket s3://lake-events is where the role events of PUBLISHED_URI=s3://lake would be."""
     own = Releases(settings_of(world.releases.options, "analyst"))
