@@ -65,7 +65,7 @@ lock: ## resolve pyproject.toml into the locks (needs uv)
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done
 
-lint: setup ## ruff, mypy, layers, contracts, metrics, sqlmesh format and lint
+lint: setup ## ruff, mypy, layers, contracts, metrics, roles, sqlmesh format and lint
 	ruff check .
 	ruff format --check .
 	mypy

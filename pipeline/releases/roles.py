@@ -44,8 +44,7 @@ from pipeline.releases.rollups import store_rollups
 from pipeline.warehouse.engine import FILE_FORMAT
 
 RULES, REGISTRY = "role.json", "roles.json"
-LONGEST_NAME = 63
-"""Bytes of a name in Postgres, which cuts longer ones."""
+LONGEST_NAME = 63  # bytes: Postgres cuts longer ones
 
 
 @dataclass(frozen=True, slots=True)
