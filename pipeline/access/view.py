@@ -49,6 +49,11 @@ class View:
         return hashlib.sha256(about.encode()).hexdigest()[:12]
 
     @property
+    def masked(self) -> frozenset[str]:
+        """The columns that are not shown as they are."""
+        return frozenset(name for name, _, mask, _ in self.columns if mask.show is not Show.CLEAR)
+
+    @property
     def depends_on_all_rows(self) -> bool:
         """Whether what is shown of a row depends on other rows."""
         return bool(self.persons)

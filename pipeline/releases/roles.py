@@ -217,8 +217,8 @@ def _write(
     tables |= {name: replace(table, version=tables[name].version) for name, table in rolled_up.items()}
     new_rollups = {file.key for table in rolled_up.values() for file in table.files} - known.keys()
     dates = {name: days for name, days in release.dates.items() if name in tables}
-    done = replace(release, tables=tables, dates=dates, audits=())  # audits name tables that the role does not see
-    _complete(own, done)
+    audits = tuple(item | {"name": ""} for item in release.audits)  # names are of tables that the role does not see
+    _complete(own, done := replace(release, tables=tables, dates=dates, audits=audits))
     return done, len(staged) + len(new_rollups)
 
 

@@ -230,6 +230,16 @@ def test_each_role_sees_what_the_file_says(home: Home, project: Path, monkeypatc
         text = b"".join(path.read_bytes() for path in (analyst.store.root / "portal").rglob("*.js"))  # type: ignore[operator]
         assert not any(key.encode() in text for key in keys)
 
+    # a page whose numbers would be of masked values is left out
+    if assets.is_installed():
+        masked = "{names: [gold.activity_engagement_metrics*.activities_played], show: {bucket: 10}}"
+        (project / "access" / "roles.yaml").write_text(ROLES.replace("    columns:", f"    columns:\n      - {masked}"))
+        cycle()
+        shown = read_data_file((analyst.store.root / "portal" / "current.js").read_bytes())  # type: ignore[operator]
+        assert shown["pages"] == []
+        (project / "access" / "roles.yaml").write_text(ROLES)
+        cycle()
+
     # nothing new costs nothing; another key is noticed; a removed role leaves nothing
     assert cycle().roles == []
     monkeypatch.setenv("LAKE_ROLE_KEYS", json.dumps({"analyst": "the analysts' key of tomorrow"}))

@@ -284,6 +284,7 @@ def test_manifest_names_no_table_that_the_role_does_not_see(world: World) -> Non
     store.put(manifest_key(1), replace(clear, dates=days, audits=audits).to_json())
     own, _ = made_for(world, role(tables=["gold.plays_*"]))
     assert set(own.get(1).dates) == {PLAYS}
+    assert len(own.get(1).audits) == 1
     assert b"people" not in own.store.get(manifest_key(1))
 
 
