@@ -65,13 +65,14 @@ lock: ## resolve pyproject.toml into the locks (needs uv)
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done
 
-lint: setup ## ruff, mypy, layers, contracts, metrics, sqlmesh format and lint
+lint: setup ## ruff, mypy, layers, contracts, metrics, roles, sqlmesh format and lint
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports --no-cache --no-logo
 	lake contracts >/dev/null
 	lake metrics check >/dev/null
+	lake access >/dev/null
 	sqlmesh format --check
 	sqlmesh lint
 

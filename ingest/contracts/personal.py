@@ -23,6 +23,8 @@ LEAST_IN_TEXT = 0.02
 """Share of the texts of a column in which an address has to stand for the column to be free text about persons."""
 LEAST_DIGITS = 5
 """Least number of values by which a kind is recognised whose test some numbers of things pass by chance."""
+LEAST_CARDS = 3
+"""The same of card numbers: one of ten numbers of as many digits passes their test."""
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
 _CARD = re.compile(r"[3-6]\d{12,18}|2[2-7]\d{14}")
 
@@ -138,7 +140,9 @@ RULES = (
     Rule("health, belief or origin", Class.SENSITIVE, _words("diagnos[ie]s", "religion", "ethnicity", "blood_type")),
     Rule("e-mail address", Class.DIRECT, _words("e_?mails?(_address)?"), is_email),
     Rule("IBAN", Class.DIRECT, _words("iban", "bank_account"), is_iban),
-    Rule("card number", Class.DIRECT, _words("card_(number|no)", "pan", "credit_card"), is_card_number),
+    Rule(
+        "card number", Class.DIRECT, _words("card_(number|no)", "pan", "credit_card"), is_card_number, least=LEAST_CARDS
+    ),
     Rule(
         "telephone number",
         Class.DIRECT,
@@ -173,7 +177,7 @@ RULES = (
     Rule(
         "postal address",
         Class.DIRECT,
-        re.compile(r"(.*_)?(street(_.*)?|(postal_|home_|billing_|shipping_)?addr(ess)?)"),
+        re.compile(r"(.*_)?(street(_.*)?|(postal_|home_|billing_|shipping_)?addr(ess)?(_?line)?(_?\d)?)"),
     ),
     Rule("identifier of a person", Class.DIRECT, re.compile(rf"({_PERSONS})_?(id|ids|uuid|key|number)")),
     Rule(

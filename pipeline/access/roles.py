@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from sqlglot import ParseError, exp, parse_one
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
 
 from ingest.contracts.classes import Class
 from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
-from ingest.sql import identifier
-from pipeline.access.classes import NOTHING, Classed
-from pipeline.access.masks import Mask, Show, fingerprint
+from pipeline.access.masks import Mask
 
 FILE = Path("access", "roles.yaml")
 LEAST_KEY = 16
@@ -31,7 +27,6 @@ _ALLOWED = (
 )
 """What the condition on rows may consist of: nothing in it reads another table or file."""
 
-_UNKNOWN = Classed(Class.SENSITIVE, Class.SENSITIVE)
 _Mask = Annotated[Mask, BeforeValidator(Mask.parse)]
 
 
@@ -58,7 +53,7 @@ class _Rows(_Strict):
     def _plain(self) -> Self:
         try:
             condition = parse_one(self.where, dialect="duckdb")
-        except ParseError:
+        except SqlglotError:
             raise ValueError(f"'{self.where}' is not a condition; expected for instance country_code = 'DE'") from None
         if found := next((node for node in condition.walk() if not isinstance(node, _ALLOWED)), None):
             raise ValueError(
@@ -130,124 +125,6 @@ def load_roles(folder: Path) -> tuple[Role, ...]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a role sees of a table.
-
-    Attributes:
-        columns: name, type, mask and subject of each, in order.
-        where: the condition on rows; empty for all.
-        size: the column that counts what a row sums up, if groups in the table can be too small.
-        persons: in a table whose rows are persons, the quasi-identifying columns that are shown.
-        least: the least size of a group.
-        key: fingerprint of the role's key if a column is hashed.
-    """
-
-    columns: tuple[tuple[str, str, Mask, str], ...]
-    where: str
-    size: str | None
-    persons: tuple[str, ...]
-    least: int
-    key: str
-
-    @property
-    def digest(self) -> str:
-        """Changes with whatever the role would see of the same rows."""
-        columns = [(name, kind, str(mask), subject) for name, kind, mask, subject in self.columns]
-        about = json.dumps([columns, self.where, self.size, self.persons, self.least, self.key])
-        return hashlib.sha256(about.encode()).hexdigest()[:12]
-
-    @property
-    def depends_on_all_rows(self) -> bool:
-        """Whether what is shown of a row depends on other rows."""
-        return bool(self.persons)
-
-    def sql(self, source: str) -> str:
-        """The query of what the role sees of rows; in the order of what it sees, which gives nothing away.
-
-        Args:
-            source: of the clear rows, as after FROM.
-        """
-        masked = {name: mask.sql(name, kind, subject) for name, kind, mask, subject in self.columns}
-        listed = ", ".join(f"{sql} AS {identifier(name)}" for name, sql in masked.items())
-        conditions = [f"({self.where})"] if self.where else []
-        if self.size:
-            conditions.append(f"{identifier(self.size)} >= {self.least}")
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        query = f"SELECT {listed} FROM {source}{where}"
-        if self.persons:
-            group = f"COUNT(*) OVER (PARTITION BY {', '.join(map(identifier, self.persons))}) >= {self.least}"
-            shown = ", ".join(
-                f"CASE WHEN {group} THEN {identifier(name)} END AS {identifier(name)}"
-                if name in self.persons
-                else identifier(name)
-                for name in masked
-            )
-            query = f"SELECT {shown} FROM ({query}) AS shown"
-        return f"{query} ORDER BY ALL"
-
-
-def view_of(
-    role: Role,
-    table: str,
-    columns: Iterable[tuple[str, str]],
-    classes: Mapping[str, Classed],
-    group: tuple[str | None, bool],
-    key: str | None,
-) -> View:
-    """What a role sees of a table.
-
-    Args:
-        columns: name and type of each.
-        classes: what is known of the columns; those that are not in it, which a release of before may have, count as
-            sensitive.
-        group: the column that counts what a row sums up, and whether the project says that no group can be too small.
-        key: the role's key; None if it has none.
-
-    Raises:
-        ConfigError: a mask does not suit its column, a condition names a column that the table lacks, or there is no
-            key.
-    """
-    found: list[tuple[str, str, Mask, str]] = []
-    for name, kind in columns:
-        known = classes.get(name, _UNKNOWN)
-        mask, subject = role.mask(table, name, known.class_), ",".join(sorted(known.subjects)) or "value"
-        try:
-            mask.sql(name, kind, subject)
-        except ValueError as error:
-            raise ConfigError(f"{FILE}: role {role.name}, {table}: {error}") from None
-        found.append((name, kind, mask, subject))
-    names = {name for name, *_ in found}
-    where = role.condition(table)
-    if where and (missing := sorted(_columns_of(where) - names)):
-        raise ConfigError(
-            f"{FILE}: role {role.name}: the condition on rows of {table} names {missing[0]}; expected one of "
-            f"{', '.join(sorted(names))}"
-        )
-    is_hashed = any(mask.show is Show.HASH for _, _, mask, _ in found)
-    if is_hashed and len(key or "") < LEAST_KEY:
-        raise ConfigError(
-            f"role {role.name} shows hashes in {table}, so expected its key, at least {LEAST_KEY} characters, in "
-            f'LAKE_ROLE_KEYS=\'{{"{role.name}": "…"}}\''
-        )
-    quasi = tuple(
-        name
-        for name, _, mask, _ in found
-        if classes.get(name, NOTHING).class_ is Class.QUASI and mask.show is not Show.NULL
-    )
-    size, is_safe = group
-    if not quasi or is_safe:
-        size, persons = None, tuple[str, ...]()
-    else:
-        persons = () if size else quasi
-    print_of_key = fingerprint(key) if is_hashed and key else ""
-    return View(tuple(found), where, size, persons, role.minimum_group_size, print_of_key)
-
-
-def _columns_of(condition: str) -> set[str]:
-    return {column.name for column in parse_one(condition, dialect="duckdb").find_all(exp.Column)}
-
-
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
@@ -264,19 +141,3 @@ def store_of(published_uri: str, role: str) -> str:
 def schema_of(serving_schema: str, role: str) -> str:
     """The schema of a role in Postgres."""
     return re.sub(r"\W", "_", f"{serving_schema}_{role}")
-
-
-def as_rows(role: Role, views: Mapping[str, View]) -> list[dict[str, str]]:
-    """What a role sees, a row per column, for people to review."""
-    return [
-        {
-            "role": role.name,
-            "table": table,
-            "rows": view.where or "all",
-            "groups": f"of {view.least} and more" if view.size or view.persons else "all",
-            "column": name,
-            "shown": str(mask),
-        }
-        for table, view in sorted(views.items())
-        for name, _, mask, _ in view.columns
-    ]

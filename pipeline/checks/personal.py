@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from ingest.contracts.classes import Class, strictest
 from ingest.contracts.column import Column
 from ingest.contracts.contract import Contract, Kind
 from ingest.contracts.personal import Finding, look
+from ingest.ledger.files import LakeFile
 from ingest.ledger.quarantine import Selection, bad_records
 from ingest.ledger.state import LedgerState
 from ingest.sql import dotted
@@ -22,8 +23,12 @@ from ingest.storage.store import Store
 from pipeline.access.classes import RESCUED
 from pipeline.warehouse.bronze import bronze_query, readable
 
-MOST_FILES, MOST_ROWS, MOST_VALUES = 60, 20_000, 1_000
-"""Files of a feed that are read, the oldest and the newest; rows of these that are looked at; values per column."""
+MOST_FILES, MOST_ROWS, MOST_VALUES, LONGEST = 60, 20_000, 1_000, 1_000
+"""Files of a feed that are read, the oldest and the newest; rows of these that are looked at; values per column, and
+characters of each: texts may have megabytes."""
+_FIELD = re.compile(r"[^\W\d][\w $-]{0,63}")
+ANY_FIELD = "*"
+"""Stands for fields whose names are values: an object that is keyed by addresses has one field per person."""
 BRONZE, RESCUED_FIELDS, REJECTED = "bronze", "_rescued_data", "quarantine"
 
 
@@ -89,16 +94,33 @@ def by_values(
                 yield Suspect(contract.feed, place, path, declared, finding, len(distinct), round(share, 3))
 
     suspects: list[Suspect] = []
-    if files := sorted(state.bronze_files(), key=lambda file: file.path):
-        chosen = files if len(files) <= MOST_FILES else [*files[: MOST_FILES // 3], *files[-MOST_FILES * 2 // 3 :]]
-        query = bronze_query(readable(contract, lake, state), lake.uri, chosen)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE looked_at AS FROM ({query}) LIMIT {MOST_ROWS}")
+    if files := state.bronze_files():
+        _look_at(contract, lake, state, files, connection)
         suspects += judged(BRONZE, dict(_columns(contract, connection)))
         rescued = connection.execute(f"SELECT {RESCUED} FROM looked_at WHERE {RESCUED} IS NOT NULL").fetchall()
         suspects += judged(RESCUED_FIELDS, _fields(text for (text,) in rescued))
     rejected = _fields(record.raw for record in islice(bad_records(lake, state, Selection()), MOST_ROWS))
     suspects += judged(REJECTED, _rows(rejected) if contract.kind is Kind.CHANGE else rejected)
     return suspects
+
+
+def _look_at(
+    contract: Contract,
+    lake: Store,
+    state: LedgerState,
+    files: Sequence[LakeFile],
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """Copy the rows that are looked at to the table looked_at: a third from the oldest files on, the rest from the
+    newest on backwards, since a column may change its meaning."""
+    third = max(1, min(len(files), MOST_FILES) // 3)
+    newest = list(reversed(files[third:]))[: MOST_FILES - third]
+    shape = readable(contract, lake, state)
+    query = bronze_query(shape, lake.uri, files[:third])
+    rows = MOST_ROWS // 3 if newest else MOST_ROWS
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE looked_at AS FROM ({query}) LIMIT {rows}")
+    query = bronze_query(shape, lake.uri, newest)
+    connection.execute(f"INSERT INTO looked_at BY NAME FROM ({query}) LIMIT {MOST_ROWS - rows}")
 
 
 def _columns(contract: Contract, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, list[str]]]:
@@ -113,7 +135,8 @@ def _columns(contract: Contract, connection: duckdb.DuckDBPyConnection) -> Itera
         if path.split(".")[0] not in loaded or any(path.startswith(f"{name}.") for name in lists):
             continue
         value = f"UNNEST({dotted(path)})" if column.repeated else dotted(path)
-        query = f"SELECT CAST(value AS VARCHAR) FROM (SELECT {value} AS value FROM looked_at) WHERE value IS NOT NULL"
+        text = f"left(CAST(value AS VARCHAR), {LONGEST})"
+        query = f"SELECT {text} FROM (SELECT {value} AS value FROM looked_at) WHERE value IS NOT NULL"
         yield path, [text for (text,) in connection.execute(query).fetchall()]
 
 
@@ -123,19 +146,20 @@ def _fields(records: Iterable[str | bytes]) -> dict[str, list[str]]:
 
     def add(path: str, value: Any) -> None:
         if isinstance(value, dict):
-            for name, item in value.items():
-                add(f"{path}.{name}" if path else str(name), item)
+            for key, item in value.items():
+                name = key if _FIELD.fullmatch(key) else ANY_FIELD
+                add(f"{path}.{name}" if path else name, item)
         elif isinstance(value, list):
             for item in value:
                 add(path, item)
         elif value is not None and not isinstance(value, bool):
-            found.setdefault(path, []).append(str(value))
+            found.setdefault(path, []).append(str(value)[:LONGEST])
 
     for record in records:
         try:
             add("", json.loads(record))
         except (ValueError, RecursionError):
-            add("", record.decode("utf-8", "replace") if isinstance(record, bytes) else record)
+            add("", record[:LONGEST].decode("utf-8", "replace") if isinstance(record, bytes) else record)
     return found
 
 

@@ -15,8 +15,8 @@ from pipeline.cli.common import Output, exits, json_option, open_lake, show_erro
 def access(name: str | None, shows_log: bool, output: Output) -> int:
     """Show what each role, or one, sees of every published table, by access/roles.yaml and the classes of columns.
 
-    This checks the rules against the models, without a lake; a role that shows hashes needs its key. The audit log says
-    which contracts and roles changed, and which records were discarded or objects dropped.
+    This checks the rules against the models, without a lake and without keys. The audit log says which contracts and
+    roles changed, and which records were discarded or objects dropped.
     """
     return _log(output) if shows_log else _roles(name, output)
 
@@ -40,26 +40,31 @@ def _roles(name: str | None, output: Output) -> int:
     from sqlmesh.core.console import NoopConsole, set_console
 
     from ingest.errors import ConfigError, LakemeshError
-    from ingest.settings import PROJECT, settings
-    from pipeline.access.roles import FILE, as_rows, load_roles
+    from ingest.settings import PROJECT
+    from pipeline.access.roles import FILE, LEAST_KEY, load_roles
+    from pipeline.access.view import as_rows
     from pipeline.cli.show_access import show_access
     from pipeline.process.contain import contained
-    from pipeline.releases.roles import declared, views_of
+    from pipeline.releases.role_views import check_patterns, declared, views_of
     from pipeline.warehouse.classes import project_classes
 
     defined = load_roles(PROJECT)
     names = [role.name for role in defined]
     if name is not None and name not in names:
         raise ConfigError(f"{FILE}: no role {name}; expected {' or '.join(names) or 'the file to define one'}")
+    if not defined:
+        output.show([], lambda: show_access([]))
+        return 0
     set_console(NoopConsole())
     context = Context(paths=str(PROJECT))
-    classes, release, keys = project_classes(context), declared(context), settings().role_keys
+    classes, release, any_key = project_classes(context), declared(context), "?" * LEAST_KEY
     errors: list[LakemeshError] = []
     rows: list[dict[str, str]] = []
     for role in defined:
         if name in (None, role.name):
             with contained(f"role {role.name}", errors.append):
-                views = views_of(role, release, classes.columns, classes.privacy.groups, keys.get(role.name))
+                views = views_of(role, release, classes.columns, classes.privacy.groups, any_key)
                 rows += as_rows(role, views)
+                check_patterns(role, release)
     output.show(rows, lambda: show_access(rows))
     return show_errors(errors)

@@ -191,7 +191,7 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
         number = published.roll_back(target if isinstance(target, int) else None)
         with contained("the portal", lambda error: click.echo(f"warning: its pages do not follow: {error}", err=True)):
             follow(published)
-        _roll_back_roles(lake)
+        _roll_back_roles(lake, wait)
         result: dict[str, Any] = {"state": number}
         lines = [f"readers get release {number}; publishing is paused until `lake publish`"]
         try:
@@ -216,11 +216,12 @@ def publish(rollback: bool, target: int | str | None, listing: bool, wait: float
     return _print_summary(publish_only(lake, dt.datetime.now(dt.UTC), wait), output)
 
 
-def _roll_back_roles(lake: Lake) -> None:
-    """Let what roles see follow a rollback."""
+def _roll_back_roles(lake: Lake, wait: float) -> None:
+    """Let what roles see follow a rollback, in Postgres too."""
     from pipeline.portal.publication import follow
     from pipeline.releases import roles
     from pipeline.releases.release import Releases
+    from pipeline.serving.serve import serve
 
     def failed(error: LakemeshError) -> None:
         click.echo(f"warning: what a role sees does not follow: {error}", err=True)
@@ -228,9 +229,13 @@ def _roll_back_roles(lake: Lake) -> None:
     for name in sorted(roles.registered(lake.releases)):
         with contained(f"role {name}", failed):
             own = Releases(roles.settings_of(lake.options, name))
-            if not roles.roll_back(lake.releases, own):
-                click.echo(f"role {name} lacks that release, so it sees nothing until `lake run`", err=True)
+            has_release = roles.roll_back(lake.releases, own)
             follow(own)
+            if not has_release:
+                where = "no files, and in Postgres what it saw before," if own.options.serving_dsn else "nothing"
+                click.echo(f"role {name} lacks that release, so it sees {where} until `lake run`", err=True)
+            elif own.options.serving_dsn:
+                serve(own.options, own, wait)
 
 
 @click.command()

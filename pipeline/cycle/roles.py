@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ingest.contracts.contract import Contract
 from ingest.settings import Settings
 from pipeline.access.privacy import minimum_group_size
 from pipeline.access.roles import Role, load_roles
+from pipeline.access.view import View
 from pipeline.cycle.pages import DASHBOARDS, METRICS, rules_of_pages
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
@@ -18,6 +20,7 @@ from pipeline.portal.guard import Guard
 from pipeline.portal.publication import Sources, refresh
 from pipeline.releases import roles as releases
 from pipeline.releases.release import Releases
+from pipeline.releases.role_views import views_of
 from pipeline.warehouse.classes import Classes, project_classes
 from pipeline.warehouse.project import Project
 
@@ -44,7 +47,7 @@ def write_roles(lake: Lake, project: Project, contracts: Mapping[str, Contract],
                 assert classes is not None
                 with summary.contained(f"role {role.name}"):
                     key = lake.options.role_keys.get(role.name)
-                    views = releases.views_of(role, release, classes.columns, classes.privacy.groups, key)
+                    views = views_of(role, release, classes.columns, classes.privacy.groups, key)
                     own = Releases(releases.settings_of(lake.options, role.name))
                     made = releases.make(everything, own, role, views, key)
                     summary.roles += [made] if made else []
@@ -52,7 +55,7 @@ def write_roles(lake: Lake, project: Project, contracts: Mapping[str, Contract],
                         about = {"role": role.name, "release": made.number, "reasons": reasons}
                         lake.audit_log.append("role_changed", about)
                     serve_role(own, summary)
-                    _write_pages(own, project, contracts, classes, role)
+                    _write_pages(own, project, contracts, classes, role, views)
             for name in sorted(known - names):
                 with summary.contained(f"the removed role {name}"):
                     _remove(lake.options, name, summary)
@@ -75,23 +78,30 @@ def serve_role(own: Releases, summary: RunSummary) -> None:
 def _remove(options: Settings, name: str, summary: RunSummary) -> None:
     """Delete all that a removed role could see."""
     own = Releases(releases.settings_of(options, name))
-    if releases.empty(own):
+    if releases.empty(own, name):
         serve_role(own, summary)
-    releases.delete(own)
+    releases.delete(own, name)
     summary.removed_roles.append(name)
 
 
 def _write_pages(
-    own: Releases, project: Project, contracts: Mapping[str, Contract], classes: Classes, role: Role
+    own: Releases,
+    project: Project,
+    contracts: Mapping[str, Contract],
+    classes: Classes,
+    role: Role,
+    views: Mapping[str, View],
 ) -> None:
-    """Write a role's pages: those dashboards of which it sees all tables and columns; without the catalog, which
-    describes what it does not see."""
+    """Write a role's pages: those dashboards of which it sees all tables and columns as they are; without the catalog,
+    which describes what it does not see."""
     folder = Path(project.context.path)
     if not (any((folder / DASHBOARDS).glob("*.yaml")) and assets.is_installed()):
         return
     variables = project.context.config.variables
     least = max(minimum_group_size(variables), role.minimum_group_size)
     currency = str(variables.get(REPORTING_CURRENCY) or "")
-    rules = rules_of_pages(folder, least, contracts)
+    rules = "-".join([rules_of_pages(folder, least, contracts), *(view.digest for view in views.values())])
     guard = Guard.of(classes, least)
+    masked = {name: guard.restricted.get(name, frozenset()) | view.masked for name, view in views.items()}
+    guard = replace(guard, restricted={**guard.restricted, **masked})
     refresh(own, Sources(folder / METRICS, folder / DASHBOARDS, currency, None, lambda: guard, rules))

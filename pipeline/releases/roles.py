@@ -12,7 +12,6 @@ and from what the role sees of it, so a new release writes what changed, and an 
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import tempfile
@@ -22,18 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from sqlmesh.core.context import GenericContext
 
 from ingest.errors import ConfigError
 from ingest.settings import Settings
 from ingest.sql import dotted, literal
-from pipeline.access.classes import Classification
-from pipeline.access.masks import Show, key_statements
-from pipeline.access.privacy import Group
-from pipeline.access.roles import FILE, Role, View, schema_of, store_of, view_of
-from pipeline.releases.catalog import parents, write_catalog
-from pipeline.releases.changes import is_published
-from pipeline.releases.export import describe_table
+from pipeline.access.masks import key_statements
+from pipeline.access.roles import Role, schema_of, store_of
+from pipeline.access.view import View
+from pipeline.releases.catalog import write_catalog
 from pipeline.releases.release import (
     CURRENT,
     CURRENT_CATALOG,
@@ -44,11 +39,12 @@ from pipeline.releases.release import (
     catalog_key,
     manifest_key,
 )
-from pipeline.releases.rollups import rollup, store_rollups
+from pipeline.releases.role_views import columns_of, described, parent_of, read_by
+from pipeline.releases.rollups import store_rollups
 from pipeline.warehouse.engine import FILE_FORMAT
-from pipeline.warehouse.project import plain_name
 
 RULES, REGISTRY = "role.json", "roles.json"
+LONGEST_NAME = 63  # bytes: Postgres cuts longer ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,63 +77,20 @@ class Made:
 
 
 def settings_of(options: Settings, role: str) -> Settings:
-    """The settings by which a role's releases are written and served."""
+    """The settings by which a role's releases are written and served.
+
+    Raises:
+        ConfigError: Postgres would cut a name of the role, which may then be that of another one.
+    """
     own = {
         "published_uri": store_of(options.published_uri, role),
         "serving_schema": schema_of(options.serving_schema, role),
         "serving_role": f"{options.serving_role}_{role}" if options.serving_role else "",
     }
+    names = (own["serving_schema"], own["serving_role"])
+    if options.serving_dsn and (long := [name for name in names if len(name.encode()) > LONGEST_NAME]):
+        raise ConfigError(f"{long[0]} is longer than {LONGEST_NAME} characters; shorten SERVING_SCHEMA or SERVING_ROLE")
     return options.model_copy(update=own)
-
-
-def views_of(
-    role: Role, release: Release, classes: Classification, groups: Mapping[str, Group], key: str | None
-) -> dict[str, View]:
-    """What a role sees of the tables of a release, by name.
-
-    Raises:
-        ConfigError: it sees nothing, its rules do not fit a table, or it has no key for its hashes.
-    """
-    found: dict[str, View] = {}
-    seen = [table for name, table in sorted(release.tables.items()) if role.sees(name)]
-    for table in sorted(seen, key=lambda item: bool(item.rollup)):  # a rollup after what it sums
-        name = table.name
-        group = groups.get(name)
-        size = (group.size if group else None, group is not None and group.size is None)
-        kinds = [(column, kind) for column, kind, _ in table.columns]
-        view = found[name] = view_of(role, name, kinds, classes.get(name, {}), size, key)
-        masked = {column for column, _, mask, _ in view.columns if mask.show is not Show.CLEAR}
-        if table.time_column in masked:
-            raise ConfigError(
-                f"{FILE}: role {role.name} masks {name}.{table.time_column}, by which the table is divided; expected "
-                "it clear, or the table left out"
-            )
-        filtered = [parent for parent in _read_by(table, release) if role.condition(parent)]
-        is_of_shown = _parent_of(table, release) in found  # a rollup, which is summed from what the role sees
-        if filtered and not (view.where or is_of_shown):
-            raise ConfigError(
-                f"{FILE}: role {role.name} sees some rows of {filtered[0]} alone, but {name} is computed from all of "
-                f"them; give {name} a condition, or leave it out"
-            )
-    if not found:
-        raise ConfigError(f"{FILE}: role {role.name} sees no table; published are {', '.join(sorted(release.tables))}")
-    return found
-
-
-def declared(context: GenericContext) -> Release:
-    """The tables of a project's next release, without files, to check rules against.
-
-    Args:
-        context: of the loaded project.
-    """
-    models = {plain_name(name): model for name, model in context.models.items()}
-    names = {name for name, model in models.items() if is_published(name, model.tags)}
-    tables = {name: describe_table(name, "", models[name], names) for name in sorted(names)}
-    for name, table in tables.items():
-        found = rollup(table, tables) if table.query else None
-        if found:
-            tables[name] = replace(table, query="", rollup=table.query, time_column=found.column)
-    return Release(0, dt.datetime.min, "", {}, 0, tables)
 
 
 def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, View], key: str | None) -> Made | None:
@@ -148,18 +101,19 @@ def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, Vi
     Args:
         everything: where the clear releases are.
         own: where those of the role are.
-        views: of the release that readers get, see `views_of`.
+        views: of the release that readers get, see role_views.py.
 
     Returns:
         None if there was nothing to do.
 
     Raises:
+        ConfigError: what is at the role's place was not written for it.
         ConfigError, RetriableError: a store cannot be read or written.
     """
     pointer = everything.pointer()
     number, is_held = int(pointer["state"]), bool(pointer.get("held"))
     rules = {"role": role.name, "rules": _digest(views), "key": next((v.key for v in views.values() if v.key), "")}
-    before = _rules(own)
+    before = _claim(own, role.name)
     wanted = {**rules, "kept": everything.numbers()}
     shown = own.pointer()
     if before == wanted and (shown.get("state"), bool(shown.get("held"))) == (number, is_held):
@@ -169,12 +123,12 @@ def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, Vi
     else:
         release, written = _write(everything, own, views, number, key)
     own.point_to(number, withhold=is_held)
-    has_new_rules = bool(before) and before.get("rules") != rules["rules"]
+    has_new_rules = "rules" in before and before["rules"] != rules["rules"]
     _withdraw(own, set(own.numbers()) - ({number} if has_new_rules else {*wanted["kept"], number}))
     own.store.put(RULES, json.dumps(wanted).encode())
-    has_new_key = bool(before) and before.get("key", "") != rules["key"]
+    has_new_key = "rules" in before and before.get("key", "") != rules["key"]
     rows = sum(table.rows for table in release.tables.values())
-    return Made(role.name, number, written, rows, has_new_rules, has_new_key, not before)
+    return Made(role.name, number, written, rows, has_new_rules, has_new_key, "rules" not in before)
 
 
 def registered(everything: Releases) -> set[str]:
@@ -192,12 +146,16 @@ def register(everything: Releases, roles: Iterable[str]) -> None:
         everything.store.put(REGISTRY, json.dumps(wanted).encode())
 
 
-def empty(own: Releases) -> bool:
+def empty(own: Releases, name: str) -> bool:
     """Make a removed role's current release one without tables, which also empties its schema once that is served.
 
     Returns:
         Whether it had a release.
+
+    Raises:
+        ConfigError: what is at the role's place was not written for it.
     """
+    _claim(own, name)
     release = own.current()
     if release is None:
         return False
@@ -206,11 +164,17 @@ def empty(own: Releases) -> bool:
     return True
 
 
-def delete(own: Releases) -> int:
-    """Delete everything of a removed role: first what readers open. Returns the number of objects."""
+def delete(own: Releases, name: str) -> int:
+    """Delete everything of a removed role: first what readers open. Returns the number of objects.
+
+    Raises:
+        ConfigError: what is at the role's place was not written for it, so nothing is deleted.
+    """
+    _claim(own, name)
     own.store.delete([CURRENT, CURRENT_CATALOG])
-    keys = [item.key for item in own.store.list()]
+    keys = [item.key for item in own.store.list() if item.key != RULES]
     own.store.delete(keys)
+    own.store.delete([RULES])  # last: without it, what an interrupted call leaves would be somebody else's
     return len(keys)
 
 
@@ -221,6 +185,8 @@ def roll_back(everything: Releases, own: Releases) -> bool:
         Whether the role has it; otherwise its readers get none until the next cycle has written it.
     """
     pointer = everything.pointer()
+    if not _rules(own):
+        return False
     if pointer.get("state") in own.numbers():
         own.point_to(int(pointer["state"]), withhold=bool(pointer.get("held")))
         return True
@@ -243,23 +209,24 @@ def _write(
             reader.execute(statement)
         for name, view in views.items():
             table = release.tables[name]
-            parent = _parent_of(table, release)
+            parent = parent_of(table, release)
             if parent in views:
-                tables[name] = replace(table, columns=_columns(table, view), files=(), query=table.rollup, rollup="")
+                tables[name] = replace(table, columns=columns_of(table, view), files=(), query=table.rollup, rollup="")
                 continue
             files = []
             for source, new in _sources(everything, release, table, view):
                 if new.key not in known:
                     known[new.key] = _copy(reader, own, view, source, new, staged)
                 files.append(known[new.key])
-            tables[name] = _described(table, view, tuple(files))
+            tables[name] = described(table, view, tuple(files))
     own.store.publish(staged)
     before = next((old for old in reversed(kept) if old.number <= number), None)
     rolled_up = store_rollups(own, tables, before, number)
     tables |= {name: replace(table, version=tables[name].version) for name, table in rolled_up.items()}
     new_rollups = {file.key for table in rolled_up.values() for file in table.files} - known.keys()
-    done = replace(release, tables=tables)
-    _complete(own, done)
+    dates = {name: days for name, days in release.dates.items() if name in tables}
+    audits = tuple(item | {"name": ""} for item in release.audits)  # names are of tables that the role does not see
+    _complete(own, done := replace(release, tables=tables, dates=dates, audits=audits))
     return done, len(staged) + len(new_rollups)
 
 
@@ -288,7 +255,7 @@ def _sources(
             name = f"{file.key.removesuffix('.parquet')}-{view.digest}.parquet"
             yield f"READ_PARQUET([{literal(f'{uri}/{file.key}')}], hive_partitioning = FALSE)", replace(file, key=name)
         return
-    read = (table.name, *_read_by(table, release))
+    read = (table.name, *read_by(table, release))
     keys = sorted(file.key for name in read for file in release.tables[name].files)
     queries = [release.tables[name].query for name in read]
     digest = hashlib.sha256(json.dumps([keys, queries, view.digest]).encode()).hexdigest()[:16]
@@ -310,53 +277,27 @@ def _copy(
     return replace(new, rows=int(rows), bytes=path.stat().st_size)
 
 
-def _described(table: ReleaseTable, view: View, files: tuple[ReleaseFile, ...]) -> ReleaseTable:
-    lasting = {name for name, _, mask, _ in view.columns if mask.keeps_keys and name not in view.persons}
-    return replace(
-        table,
-        version=f"{table.version}-{view.digest}",
-        columns=_columns(table, view),
-        files=files,
-        query="",
-        rollup="",
-        buckets=None,  # of the table's log, which the role's files do not follow
-        grain=table.grain if lasting >= set(table.grain) else (),
-        time_column=table.time_column if all(file.part for file in files) else "",
-        not_null=tuple(name for name in table.not_null if name in lasting),
-    )
-
-
-def _columns(table: ReleaseTable, view: View) -> tuple[tuple[str, str, str], ...]:
-    masks = {name: mask for name, _, mask, _ in view.columns}
-    return tuple(
-        (name, masks[name].kind(kind), _comment(comment, str(masks[name]))) for name, kind, comment in table.columns
-    )
-
-
-def _comment(comment: str, mask: str) -> str:
-    return comment if mask == Show.CLEAR else f"{comment} (shown as {mask})"
-
-
-def _parent_of(table: ReleaseTable, release: Release) -> str | None:
-    """The table that a stored rollup sums; None for any other table."""
-    if not table.rollup:
-        return None
-    found = rollup(replace(table, query=table.rollup, rollup=""), release.tables)
-    return found.parent if found else None
-
-
-def _read_by(table: ReleaseTable, release: Release) -> list[str]:
-    """The tables that a view or a rollup is computed from, those of other views included."""
-    direct = parents(replace(table, query=table.query or table.rollup))
-    found = list(direct)
-    for name in direct:
-        found += [item for item in _read_by(release.tables[name], release) if item not in found]
-    return sorted(found)
-
-
 def _digest(views: Mapping[str, View]) -> str:
     content = json.dumps({name: view.digest for name, view in views.items()}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _claim(own: Releases, name: str) -> dict[str, Any]:
+    """The rules that a role's releases follow, after an empty store is marked as that of the role.
+
+    Raises:
+        ConfigError: the store has something else, such as a landing bucket whose name is put together likewise.
+    """
+    found = _rules(own)
+    if not found and next(iter(own.store.list()), None) is None:
+        found = {"role": name}
+        own.store.put(RULES, json.dumps(found).encode())
+    if found.get("role") != name:
+        raise ConfigError(
+            f"{own.store.uri}: expected the releases of role {name}, but it has other objects and no {RULES} of that "
+            "role; give the role or PUBLISHED_URI another name"
+        )
+    return found
 
 
 def _rules(own: Releases) -> dict[str, Any]:

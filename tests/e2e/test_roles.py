@@ -15,9 +15,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from ingest.contracts.classes import Class
 from ingest.settings import PROJECT, read_settings, settings
+from pipeline.cli import main
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.dev.sampling import write_sample
@@ -54,8 +56,8 @@ roles:
       - {{tables: [gold.dim_account], where: country_code = 'de'}}
     minimum_group_size: 1
 """
-PERSONS = {"gold.dim_account", "gold.fct_active_users_daily"}
-"""Tables with a quasi-identifying column whose rows are of persons."""
+PERSONS = {"gold.dim_account": "account_id", "gold.fct_active_users_daily": "user_key"}
+"""Tables with a quasi-identifying column whose rows are of persons, and the column that says of whom."""
 
 
 def cycle() -> RunSummary:
@@ -120,9 +122,10 @@ def hashed(subjects: frozenset[str], value: Any) -> str | None:
 def seen_by_analysts(classes: Classes, table: str, names: list[str], rows: list[tuple[Any, ...]]) -> Counter[Any]:
     """What the file says that analysts see of clear rows."""
     size = classes.size_column(table)
-    shown = []
+    shown, persons = [], []
     for row in rows:
         values = dict(zip(names, row, strict=True))
+        persons.append(values.get(PERSONS.get(table, "")))
         if size and values[size] < LEAST:
             continue
         for name, value in values.items():
@@ -140,7 +143,7 @@ def seen_by_analysts(classes: Classes, table: str, names: list[str], rows: list[
     if table in PERSONS:
         month = [values["date"].strftime("%Y-%m") if "date" in values else "" for values in shown]
         groups = [(part, *(values[name] for name in quasi)) for part, values in zip(month, shown, strict=True)]
-        sizes = Counter(groups)
+        sizes = Counter(group for group, _ in set(zip(groups, persons, strict=True)))
         for group, values in zip(groups, shown, strict=True):
             if sizes[group] < LEAST:
                 values |= dict.fromkeys(quasi)
@@ -203,6 +206,15 @@ def test_each_role_sees_what_the_file_says(home: Home, project: Path, monkeypatc
                     cursor.execute(f"SELECT {columns} FROM {schema}.{table.split('.')[1]}")
                     assert Counter(map(str, cursor.fetchall())) == Counter(map(str, rows)), table
 
+    # a rollback moves them too, files and schemas
+    with psycopg2.connect(options.serving_dsn) as session, session.cursor() as cursor:
+        cursor.execute("DROP SCHEMA gold_germany CASCADE")
+    assert CliRunner().invoke(main, ["publish", "--to", str(clear.number)]).exit_code == 0
+    assert germany.pointer()["held"]
+    with psycopg2.connect(options.serving_dsn) as session, session.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM gold_germany.dim_account")
+        assert cursor.fetchone() == (len(stored(germany, "gold.dim_account")[1]),)
+
     # no clear key of anybody in any file of theirs, pages included
     names, rows = stored(everything, "gold.dim_account")
     keys = {row[names.index("account_id")] for row in rows}
@@ -217,6 +229,16 @@ def test_each_role_sees_what_the_file_says(home: Home, project: Path, monkeypatc
         assert [page["name"] for page in shown["pages"]] == ["engagement"]
         text = b"".join(path.read_bytes() for path in (analyst.store.root / "portal").rglob("*.js"))  # type: ignore[operator]
         assert not any(key.encode() in text for key in keys)
+
+    # a page whose numbers would be of masked values is left out
+    if assets.is_installed():
+        masked = "{names: [gold.activity_engagement_metrics*.activities_played], show: {bucket: 10}}"
+        (project / "access" / "roles.yaml").write_text(ROLES.replace("    columns:", f"    columns:\n      - {masked}"))
+        cycle()
+        shown = read_data_file((analyst.store.root / "portal" / "current.js").read_bytes())  # type: ignore[operator]
+        assert shown["pages"] == []
+        (project / "access" / "roles.yaml").write_text(ROLES)
+        cycle()
 
     # nothing new costs nothing; another key is noticed; a removed role leaves nothing
     assert cycle().roles == []

@@ -242,3 +242,20 @@ def test_together_records_have_every_trouble() -> None:
     troubles = {"older version", "on two dates", "one moment", "unexplained", "oversold", "stock-out at 0"}
     troubles |= {"sold out of nothing", "without movements", "out", "low", "ok", "restated"}
     assert troubles <= {name for name, count in kinds.items() if count}
+
+
+@pytest.mark.parametrize("column", ["quantity", "level"])
+def test_number_that_no_sum_can_have_is_quarantined(home: Home, column: str) -> None:
+    """One such record would fail the computation of every later date, and so withhold every release."""
+    movement = {
+        "movement_id": 1,
+        "product_id": 1,
+        "location": "berlin",
+        "movement_type": "adjustment",
+        "quantity": 1,
+        "level": 1,
+        "moved_at": "2026-03-01T10:00:00Z",
+    }
+    home.put("inventory", "a.json", movement, movement | {"movement_id": 2, column: -(2**63)})
+    (report,) = home.ingest("inventory").feeds
+    assert (report.rows, report.quarantined, report.reasons) == (1, 1, (("constraint_violated", 1),))

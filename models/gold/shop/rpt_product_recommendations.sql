@@ -35,7 +35,7 @@ WITH months AS (
     )::DATE AS before_date
   FROM gold.fct_basket_products AS fct_basket_products
 ), basket_pairs AS (
-  /* Each pair once, by the months that decide where it counts */
+  /* Each pair once, by the months that decide where it counts; older ones count nowhere */
   SELECT
     baskets.month_date AS month_date,
     baskets.cancelled_month_date AS cancelled_month_date,
@@ -45,6 +45,12 @@ WITH months AS (
   FROM gold.fct_baskets AS baskets
   INNER JOIN gold.fct_baskets AS others
     ON baskets.order_id = others.order_id AND baskets.product_id < others.product_id
+  WHERE
+    baskets.month_date > (
+      SELECT
+        MIN(months.before_date)
+      FROM months AS months
+    )
   GROUP BY
     baskets.month_date,
     baskets.cancelled_month_date,

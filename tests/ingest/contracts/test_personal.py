@@ -24,6 +24,8 @@ from tests.ingest.contracts.labelled_columns import labelled
         ("children_ids", "value of a child", Class.SENSITIVE, "child"),
         ("date_of_birth", "date of birth", Class.QUASI, "person"),
         ("shipping_address", "postal address", Class.DIRECT, "person"),
+        ("address_line_1", "postal address", Class.DIRECT, "person"),
+        ("customer_address2", "postal address", Class.DIRECT, "customer"),
         ("mac_address", "identifier of a device", Class.DIRECT, "person"),
         ("postal_code", "place", Class.QUASI, "person"),
         ("gender", "gender", Class.QUASI, "person"),
@@ -122,3 +124,4 @@ def test_plain_name_is_that_of_a_person_where_the_feed_is_of_persons() -> None:
 def test_few_numbers_that_pass_a_test_by_chance_prove_nothing() -> None:
     assert look("reference", ["111222333"] * 4) is None
     assert look("reference", ["111222333"] * 5) is not None
+    assert look("tracking", ["4005550000000001"]) is None

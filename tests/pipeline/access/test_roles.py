@@ -18,6 +18,7 @@ GOOD = "roles: [{name: analyst, description: Reads., owner: data, tables: [gold.
     [
         ("name: analyst", "name: An analyst", "roles.0.name: String should match pattern"),
         ("tables: [gold.*]", "tables: [gold.*], rows: [{tables: [gold.x], where: 'a = ('}]", "is not a condition"),
+        ("tables: [gold.*]", 'tables: [gold.*], rows: [{tables: [gold.x], where: "a = \'x"}]', "is not a condition"),
         (
             "tables: [gold.*]",
             "tables: [gold.*], rows: [{tables: [gold.x], where: 'a IN (SELECT b FROM c)'}]",

@@ -53,6 +53,19 @@ def test_values_in_a_column_of_another_meaning_are_found(home: Home) -> None:
     assert "ada." not in result.stdout + CliRunner().invoke(main, ["pii", "scan"]).stdout
 
 
+def test_newest_rows_are_looked_at_whatever_lies_before_them(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.checks.personal.MOST_ROWS", 30)
+    home.put("events", "a.json", *(EVENT | {"event_id": f"a{number}"} for number in range(40)))
+    home.ingest("events")
+    data = [{**EVENT["data"], "source": f"ada.{number}@example.com"} for number in range(20)]  # type: ignore[dict-item]
+    home.put(
+        "events", "b.json", *(EVENT | {"event_id": f"b{number}", "data": item} for number, item in enumerate(data))
+    )
+    home.ingest("events")
+    (found,) = json.loads(scan("events").stdout)
+    assert (found["column"], found["finding"]["label"]) == ("data.source", "e-mail address")
+
+
 def test_fields_that_no_contract_knows_and_rejected_records_are_looked_at(home: Home) -> None:
     unknown = EVENT | {"contact": {"phone": "+49 30 1234567"}}
     rejected = EVENT | {"event_id": "e2", "occurred_at": "never", "iban": "DE89370400440532013000"}
@@ -63,6 +76,33 @@ def test_fields_that_no_contract_knows_and_rejected_records_are_looked_at(home: 
         ("_rescued_data", "contact.phone", "telephone number"),
         ("quarantine", "iban", "IBAN"),
     }
+
+
+def test_name_of_a_field_that_is_a_value_is_not_shown(home: Home) -> None:
+    people = {f"ada.{number}@example.com": {"phone": f"+49 30 123456{number}"} for number in range(6)}
+    home.put("events", "a.json", EVENT | {"people": people}, EVENT | {"event_id": "e2", "people": {"+49 30 1": "x"}})
+    home.ingest("events")
+    result = scan("events")
+    (found,) = json.loads(result.stdout)
+    assert (found["column"], found["finding"]["label"], found["values"]) == ("people.*.phone", "telephone number", 6)
+    assert "ada" not in result.stdout
+
+
+def test_long_texts_are_looked_at_in_part(home: Home) -> None:
+    long = "x" * 200_000
+    records = [
+        EVENT
+        | {
+            "event_id": f"e{number}",
+            "data": {**EVENT["data"], "source": f"ada.{number}@example.com {long}"},  # type: ignore[dict-item]
+            "more": long,
+        }
+        for number in range(6)
+    ]
+    home.put("events", "a.json", *records, long.encode())
+    home.ingest("events")
+    labels = {(item["column"], item["finding"]["label"]) for item in json.loads(scan("events").stdout)}
+    assert labels == {("data.source", "text with e-mail addresses")}
 
 
 def test_change_events_are_looked_at_by_column(home: Home) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from pipeline.releases import roles
 from pipeline.releases.catalog import write_catalog
 from pipeline.releases.export import prune
 from pipeline.releases.release import Release, ReleaseFile, Releases, ReleaseTable, catalog_key, file_key, manifest_key
-from pipeline.releases.roles import make, settings_of, views_of
+from pipeline.releases.role_views import check_patterns, views_of
+from pipeline.releases.roles import make, settings_of
 from pipeline.releases.rollups import store_rollups
 
 NOW = dt.datetime(2026, 5, 1, 6, tzinfo=dt.UTC)
@@ -145,6 +148,16 @@ def test_direct_columns_are_not_shown_and_small_groups_of_persons_have_no_countr
     assert (table.grain, table.not_null) == ((), ())
 
 
+def test_group_is_counted_by_persons_and_not_by_their_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three versions of one customer are one person, whatever else tells the rows apart; rows without a key count."""
+    versions = [*PERSONS[:3], *((6, f"Zoe {number}", "it", number) for number in range(3))]
+    unknown = [(None, f"Guest {number}", "es", number) for number in range(3)]
+    monkeypatch.setattr(f"{__name__}.PERSONS", [*versions, *unknown])
+    world.publish(people=True)
+    own, _ = made_for(world, role(minimum_group_size=3))
+    assert Counter(row[2] for row in rows(own, PEOPLE).elements()) == Counter({"de": 3, None: 3, "es": 3})
+
+
 def test_hashes_join_and_stay_keys(world: World) -> None:
     own, _ = made_for(world, role(classes={"direct": "hash", "quasi": None}))
     assert rows(own, PEOPLE) == Counter((hashed(row[0]), hashed(row[1]), None, row[3]) for row in PERSONS)
@@ -263,6 +276,18 @@ def test_what_was_interrupted_anywhere_goes_on(world: World, monkeypatch: pytest
     assert {item.key for item in own.store.list("tables")} == used
 
 
+def test_manifest_names_no_table_that_the_role_does_not_see(world: World) -> None:
+    clear = world.releases.get(1)
+    days = {PLAYS: ("2026-03-02",), PEOPLE: ()}
+    audits = ({"name": "people_are_known", "scope": "everything", "rows": 0},)
+    store = world.releases.store
+    store.put(manifest_key(1), replace(clear, dates=days, audits=audits).to_json())
+    own, _ = made_for(world, role(tables=["gold.plays_*"]))
+    assert set(own.get(1).dates) == {PLAYS}
+    assert len(own.get(1).audits) == 1
+    assert b"people" not in own.store.get(manifest_key(1))
+
+
 def test_readers_follow_a_rollback(world: World) -> None:
     own, _ = made_for(world, role())
     world.publish(people=True)
@@ -289,10 +314,50 @@ def test_removed_role_leaves_nothing(world: World) -> None:
     own, _ = made_for(world, role())
     roles.register(world.releases, ["analyst"])
     assert roles.registered(world.releases) == {"analyst"}
-    assert roles.empty(own)
+    assert roles.empty(own, "analyst")
     assert own.current().tables == {}  # type: ignore[union-attr]
-    roles.delete(own)
+    roles.delete(own, "analyst")
     assert list(own.store.list()) == []
+
+
+def test_two_roles_never_share_a_schema(tmp_path: Path) -> None:
+    options = Settings(lake_home=str(tmp_path), serving_dsn="postgresql:///bi", serving_schema="s" * 50)
+    assert settings_of(options, "a" * 12).serving_schema == f"{'s' * 50}_{'a' * 12}"
+    with pytest.raises(ConfigError, match="is longer than 63 characters; shorten SERVING_SCHEMA"):
+        settings_of(options, "a" * 13)
+
+
+def test_place_of_somebody_else_is_neither_written_nor_deleted(world: World) -> None:
+    """A landing bucket s3://lake-events is where the role events of PUBLISHED_URI=s3://lake would be."""
+    own = Releases(settings_of(world.releases.options, "analyst"))
+    own.store.put("2026/03/events.json", b"{}")
+    for use in (
+        lambda: made_for(world, role()),
+        lambda: roles.empty(own, "analyst"),
+        lambda: roles.delete(own, "analyst"),
+    ):
+        with pytest.raises(ConfigError, match=r"published-analyst: expected the releases of role analyst, but it has"):
+            use()
+    own.store.put("current.json", b'{"state": 7}')
+    assert not roles.roll_back(world.releases, own)
+    assert {item.key for item in own.store.list()} == {"2026/03/events.json", "current.json"}
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        ({"tables": ["gold.*", "golt.plays_*"]}, "golt.plays_*"),
+        ({"except": ["gold.persons"]}, "gold.persons"),
+        ({"columns": [{"names": ["gold.people.nmae"], "show": "hash"}]}, "gold.people.nmae"),
+        ({"tables": [PEOPLE], "columns": [{"names": [f"{PLAYS}.plays"], "show": None}]}, f"{PLAYS}.plays"),
+        ({"rows": [{"tables": ["gold.plays"], "where": "country_code = 'de'"}]}, "gold.plays"),
+    ],
+)
+def test_pattern_that_matches_nothing_is_refused(world: World, options: Any, pattern: str) -> None:
+    release = world.releases.get(1)
+    check_patterns(role(columns=[{"names": ["gold.*.name"], "show": None}], **{"except": [TOTAL]}), release)
+    with pytest.raises(ConfigError, match=f": {re.escape(pattern)} matches nothing that the role sees"):
+        check_patterns(role(**options), release)
 
 
 def test_column_that_the_project_no_longer_knows_counts_as_sensitive(world: World) -> None:
@@ -313,6 +378,16 @@ def test_column_that_the_project_no_longer_knows_counts_as_sensitive(world: Worl
         ({"classes": {"none": "hash"}}, KEY, r"masks gold.plays_daily.date, by which the table is divided"),
         ({"columns": [{"names": ["*.*.spent"], "show": {"partial": 1}}]}, None, "spent is of type .*does not suit"),
         ({"rows": [{"tables": [PEOPLE], "where": "city = 'x'"}]}, None, "names city; expected one of country_code"),
+        (
+            {"columns": [{"names": [f"{WEEKLY}.country_code"], "show": None}]},
+            None,
+            "shows gold.plays_weekly.country_code as null, but it is summed from what the role sees of gold.plays",
+        ),
+        (
+            {"rows": [{"tables": [WEEKLY], "where": "country_code = 'de'"}]},
+            None,
+            "sees some rows of gold.plays_weekly alone, but they are summed from .* give gold.plays_daily the same",
+        ),
     ],
 )
 def test_rules_that_do_not_fit_are_refused(world: World, options: Any, key: str | None, message: str) -> None:
