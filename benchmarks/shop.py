@@ -37,8 +37,10 @@ import sys
 import duckdb
 with duckdb.connect() as connection:
     connection.execute(f'''CREATE TABLE sessions AS
-        WITH clicks AS (SELECT visitor_id, occurred_at::TIMESTAMP AS moment, event_type FROM read_json('{sys.argv[1]}')),
-        marked AS (SELECT *, COALESCE(moment - LAG(moment) OVER visits >= INTERVAL 30 MINUTE, TRUE) AS is_first FROM clicks
+        WITH clicks AS (
+            SELECT visitor_id, occurred_at::TIMESTAMP AS moment, event_type FROM read_json('{sys.argv[1]}')),
+        marked AS (
+            SELECT *, COALESCE(moment - LAG(moment) OVER visits >= INTERVAL 30 MINUTE, TRUE) AS is_first FROM clicks
             WINDOW visits AS (PARTITION BY visitor_id ORDER BY moment)),
         numbered AS (SELECT *, SUM(is_first::INT) OVER (PARTITION BY visitor_id ORDER BY moment) AS number FROM marked)
         SELECT visitor_id, number, MIN(moment), MAX(moment), COUNT(*), BOOL_OR(event_type = 'purchase') FROM numbered

@@ -15,8 +15,10 @@ from ingest.contracts.national_ids import is_national_id
 
 LEAST_SHARE = 0.9
 """Share of a column's values that have to match a rule of values."""
-_EMAIL = re.compile(r"[^@\s,;<>]{1,64}@[^@\s,;<>]+\.[^@\s,;<>.]{2,}")
-_EMAIL_WITHIN = re.compile(r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b")
+_EMAIL = re.compile(r"[^@\s,;:/<>]{1,64}@[^@\s,;<>]+\.[^@\s,;<>.]{2,}")
+_EMAIL_WITHIN = re.compile(
+    r"(?<![\w./:@])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b(?![:/])"
+)
 _PHONE = re.compile(r"\+[1-9][\d ()./-]{6,20}\d")
 _IBAN = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}")
 LEAST_IN_TEXT = 0.02

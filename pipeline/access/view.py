@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import duckdb
 from sqlglot import exp, parse_one
 
 from ingest.contracts.classes import Class
@@ -131,6 +132,8 @@ def view_of(
             f"{FILE}: role {role.name}: the condition on rows of {table} names {missing[0]}; expected one of "
             f"{', '.join(sorted(names))}"
         )
+    if where:
+        _must_bind(where, role, table, columns)
     is_hashed = any(mask.show is Show.HASH for _, _, mask, _ in found)
     if is_hashed and len(key or "") < LEAST_KEY:
         raise ConfigError(
@@ -158,6 +161,27 @@ def _identities(names: Iterable[str], classes: Mapping[str, Classed]) -> tuple[s
         if found := tuple(name for name in names if classes.get(name, NOTHING).class_ is class_):
             return found
     return ()
+
+
+def _must_bind(condition: str, role: Role, table: str, columns: Iterable[tuple[str, str]]) -> None:
+    """Check that a condition can be evaluated on the table's columns.
+
+    Raises:
+        ConfigError: it cannot, or is no condition.
+    """
+    row = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind in columns)
+    with duckdb.connect() as connection:
+        try:
+            query = f"SELECT typeof(met), met FROM (SELECT ({condition}) AS met FROM (SELECT {row}))"
+            ((kind, _),) = connection.execute(query).fetchall()
+        except duckdb.Error as error:
+            raise ConfigError(
+                f"{FILE}: role {role.name}: the condition on rows of {table} fails: {str(error).splitlines()[0]}"
+            ) from None
+    if kind != "BOOLEAN":
+        raise ConfigError(
+            f"{FILE}: role {role.name}: the condition on rows of {table} is a {kind}; expected a comparison"
+        )
 
 
 def _columns_of(condition: str) -> set[str]:

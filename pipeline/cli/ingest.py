@@ -26,6 +26,7 @@ from pipeline.cli.common import (
 from pipeline.process.redact import redacted
 
 if TYPE_CHECKING:
+    from ingest.upkeep.clean import Cleaning
     from pipeline.cycle.summary import RunSummary
     from pipeline.lake import Lake
 
@@ -121,9 +122,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
     done, lost = maintain_all(lake, select(feeds), grace)
     swept = None
     if not feeds:
-        from pipeline.releases.export import sweep
-
-        swept = sweep(lake.releases)
+        swept = _sweep_releases(lake)
     audited = _audit_when_due(lake) if not feeds else None
     if output.as_json:
         publication = [{"publication": asdict(swept)}] if swept else []
@@ -140,6 +139,18 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
             )
     failed = audited.exit_code if audited else 0
     return show_skipped(lost) or failed or int(any(feed.cleaning.kept for feed in done))
+
+
+def _sweep_releases(lake: Lake) -> Cleaning:
+    """Delete what killed publications left, of everything and of each role."""
+    from ingest.upkeep.clean import Cleaning
+    from pipeline.releases.export import sweep
+    from pipeline.releases.release import Releases
+    from pipeline.releases.roles import registered, settings_of
+
+    own = [Releases(settings_of(lake.options, role)) for role in sorted(registered(lake.releases))]
+    done = [sweep(releases) for releases in (lake.releases, *own)]
+    return Cleaning(sum(item.files for item in done), sum(item.bytes for item in done))
 
 
 def _audit_when_due(lake: Lake) -> RunSummary | None:

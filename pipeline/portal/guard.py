@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
+from sqlglot import exp, parse_one
 
 from ingest.contracts.classes import Class
 from ingest.errors import ConfigError
@@ -67,6 +68,7 @@ class Guard:
                     metric = definitions[base]
                     shown = {*page.filters, *([tile.by] if tile.by else [])} & set(metric.dimensions)
                     shown |= set() if metric.kind == Kind.COUNT else metric.measure.columns()
+                    shown |= _columns_of(metric.where)
                     if bad := sorted(shown & self.restricted.get(metric.table, frozenset())):
                         raise ConfigError(
                             f"{place}: {metric.table}.{bad[0]} is personal (direct or sensitive); no page shows it"
@@ -123,3 +125,10 @@ def _overlap(one: str, other: str) -> bool:
 
 NOTHING = Guard()
 """No rules, for tables without personal columns."""
+
+
+def _columns_of(condition: str) -> set[str]:
+    """Names of the columns that a metric's own condition compares; empty without one."""
+    return (
+        {column.name for column in parse_one(condition, dialect="duckdb").find_all(exp.Column)} if condition else set()
+    )

@@ -188,10 +188,11 @@ class Gate:
         """
         pointer, before = self.releases.pointer(), candidate.before
         if candidate.is_same and before is not None:
-            if pointer.get("state") != before.number and (resume or not pointer.get("held")):
-                self.releases.point_to(before.number)  # after a crash before this step, or after a rollback
+            is_behind, is_held = pointer.get("state") != before.number, bool(pointer.get("held"))
+            if (resume and is_held) or (is_behind and not is_held):
+                self.releases.point_to(before.number)  # after a rollback, or a crash before this step
                 return Publication("published", before.number)
-            return Publication("held" if pointer.get("held") else "unchanged")
+            return Publication("held" if is_held else "unchanged")
         number = before.number + 1 if before else 1
         about = Release(
             number,

@@ -125,3 +125,7 @@ def test_few_numbers_that_pass_a_test_by_chance_prove_nothing() -> None:
     assert look("reference", ["111222333"] * 4) is None
     assert look("reference", ["111222333"] * 5) is not None
     assert look("tracking", ["4005550000000001"]) is None
+
+
+def test_addresses_with_a_user_are_no_email() -> None:
+    assert look("remote", ["git@example.com:team/repository.git", "https://ada@example.com/x"] * 5) is None

@@ -171,6 +171,10 @@ def test_rollback_withholds_releases_until_an_explicit_publish(running: Home) ->
     freed = publish_only(Lake(running.options), dt.datetime.now(dt.UTC))
     assert (freed.outcome, freed.state) == ("published", 3)
     assert sum(plays(running).values()) == 5
+    Releases(running.options).roll_back(3)  # to the newest one: it pauses as well
+    assert cycle(running).outcome == "held"
+    assert publish_only(Lake(running.options), dt.datetime.now(dt.UTC)).outcome == "published"
+    assert cycle(running).outcome == "unchanged"
     with pytest.raises(ConfigError, match="release 9 is not kept; kept are 1, 2, 3"):
         Releases(running.options).roll_back(9)
 

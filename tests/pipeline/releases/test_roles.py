@@ -377,6 +377,13 @@ def test_column_that_the_project_no_longer_knows_counts_as_sensitive(world: Worl
         ({"tables": ["silver.*"]}, None, "role analyst sees no table; published are gold.people"),
         ({"classes": {"none": "hash"}}, KEY, r"masks gold.plays_daily.date, by which the table is divided"),
         ({"columns": [{"names": ["*.*.spent"], "show": {"partial": 1}}]}, None, "spent is of type .*does not suit"),
+        ({"rows": [{"tables": [PEOPLE], "where": "name"}]}, None, "is a VARCHAR; expected a comparison"),
+        ({"rows": [{"tables": [PEOPLE], "where": "x.name = 'a'"}]}, None, "the condition on rows of gold.people fails"),
+        (
+            {"rows": [{"tables": [PEOPLE], "where": "spent = 'much'"}]},
+            None,
+            "the condition on rows of gold.people fails",
+        ),
         ({"rows": [{"tables": [PEOPLE], "where": "city = 'x'"}]}, None, "names city; expected one of country_code"),
         (
             {"columns": [{"names": [f"{WEEKLY}.country_code"], "show": None}]},
