@@ -115,10 +115,12 @@ torture: setup ## the long tests, then 1,000 kills of ingest, replay and mainten
 	python -m tests.torture --kills 500 --ingesters 1
 	python -m tests.torture --kills 500 --ingesters 3
 
-histories: setup ## 200 random histories: incremental equals full rebuild (1 hour)
+histories: setup ## 200 random histories: incremental equals full rebuild (2 hours)
 	HISTORIES=$${HISTORIES:-200} $(LONG_TEST) tests/e2e/test_histories.py
 	HISTORIES=$${HISTORIES:-20} $(LONG_TEST) tests/pipeline/invalidation/test_unchanged_histories.py \
 	  tests/pipeline/warehouse/by_key/test_revenue_histories.py
+	HISTORIES=$${HISTORIES:-20} ROUNDS=$${ROUNDS:-6} $(LONG_TEST) \
+	  tests/pipeline/invalidation/test_domain_histories.py
 	ORDERS=$${HISTORIES:-200} LOADS=20 $(LONG_TEST) tests/pipeline/warehouse/changes/test_arrivals.py
 
 mutants: setup ## every small fault in the models, which their unit tests must notice (5 minutes)

@@ -39,7 +39,7 @@ LONG = (
         "pipeline/warehouse/by_key/test_revenue_",
         "pipeline/warehouse/changes/test_orders",
     ),
-    *(f"pipeline/invalidation/test_{name}" for name in ("completeness", "late_", "unchanged")),
+    *(f"pipeline/invalidation/test_{name}" for name in ("completeness", "domain_", "late_", "unchanged")),
 )
 """Files whose tests take many seconds each, by the beginnings of their paths: `make test` skips them."""
 LONGEST = ("spark/test_parity", "spark/test_spark", "e2e/", "spark/", "pipeline/state/", "hostile/")

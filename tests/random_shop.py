@@ -74,15 +74,20 @@ class RandomShop:
         self._digits = digits
         self._numbers: dict[str, int] = defaultdict(int)
         self._withdrawn: list[tuple[Key, Row]] = []
+        self._of = rates, digits, zone
+        self._trade(["register"] * 4 + ["create"] * 4 + ["place"] * 3, actions)
+
+    def _trade(self, first: list[str], actions: int) -> None:
+        """Do some actions, then others at random, and take back what nobody may have sold or paid back."""
         names, weights = list(self.weights), list(self.weights.values())
-        chosen = [*["register"] * 4, *["create"] * 4, *["place"] * 3, *self.dice.choices(names, weights, k=actions)]
+        chosen = [*first, *self.dice.choices(names, weights, k=actions)]
         for at, name in zip(self._times(len(chosen)), chosen, strict=True):
             transaction = self.database.begin()
             self._transaction, self._now = transaction, at
             getattr(self, f"_{name}")()
             self.done[name] += bool(transaction.writes)
             self.database.commit(transaction, at)
-        self._correct_excess(Sales(self.database, rates, digits, zone))
+        self._correct_excess(Sales(self.database, *self._of))
 
     def _times(self, count: int) -> list[dt.datetime]:
         """Different whole seconds, in order."""

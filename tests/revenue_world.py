@@ -12,10 +12,7 @@ from typing import Any
 import duckdb
 
 import tests.home
-from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT
-from pipeline.cycle.drop import drop_all
-from pipeline.cycle.maintain import maintain
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from tests.home import Home
@@ -167,19 +164,8 @@ class Revenue(World):
 
     def drop(self) -> None:
         """`lake drop` of a loaded object."""
-        lake = Lake(self.home.options)
-        buckets = {feed: contract.source.bucket for feed, contract in contracts().items()}
-        known = {f"{buckets[feed]}/{key}": (feed, key) for feed, key in self.written}
-        loaded = [name for name in known if lake.ledger(known[name][0]).state().objects.lookup([name])]
-        if loaded:
-            name = self.dice.choice(loaded)
-            assert drop_all(lake, [name], "wrong").errors == []
-            del self.written[known[name]]
-
-    def maintain(self) -> None:
-        """Compaction, and deletion of everything that is not live now."""
-        lake = Lake(self.home.options)
-        assert maintain(lake, contracts().values(), dt.timedelta(0))[1] == []
+        if dropped := self.drop_any(self.written):
+            del self.written[dropped]
 
     def block(self) -> None:
         """An audit blocks the cycle until a newer version is right."""

@@ -12,7 +12,10 @@ import pytest
 from sqlmesh import Context
 from sqlmesh.core.snapshot import DeployabilityIndex
 
+from ingest.contracts.contract import contracts
 from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.drop import drop_all
+from pipeline.cycle.maintain import maintain
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from tests.home import Home
@@ -39,10 +42,30 @@ class World:
 
     def put(self, feed: str, *records: dict[str, Any]) -> str:
         """Write a new landing object and return its key."""
-        self._objects += 1
-        key = f"{self.now:%Y%m%d}-{self.dice.randrange(10**9)}-{self._objects}.json"
+        key = self.key()
         self.home.put(feed, key, *records)
         return key
+
+    def key(self, ending: str = "json") -> str:
+        """The key of a new landing object."""
+        self._objects += 1
+        return f"{self.now:%Y%m%d}-{self.dice.randrange(10**9)}-{self._objects}.{ending}"
+
+    def drop_any(self, written: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+        """`lake drop` of one of some objects, given by feed and key, that is loaded; return it."""
+        lake = Lake(self.home.options)
+        buckets = {feed: contract.source.bucket for feed, contract in contracts().items()}
+        known = {f"{buckets[feed]}/{key}": (feed, key) for feed, key in written}
+        loaded = [name for name in known if lake.ledger(known[name][0]).state().objects.lookup([name])]
+        if not loaded:
+            return None
+        name = self.dice.choice(loaded)
+        assert drop_all(lake, [name], "wrong").errors == []
+        return known[name]
+
+    def maintain(self) -> None:
+        """Compaction, and deletion of everything that is not live now."""
+        assert maintain(Lake(self.home.options), contracts().values(), dt.timedelta(0))[1] == []
 
     def day(self) -> None:
         """Midnight passes, so every model is due."""

@@ -1,0 +1,71 @@
+"""Random histories of all domains; see tests/world.py."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import duckdb
+import time_machine
+
+from pipeline.cycle.rebuild import rebuild
+from pipeline.cycle.summary import RunSummary
+from pipeline.lake import Lake
+from tests.engagement_world import Engagement
+from tests.revenue_world import Revenue
+from tests.shop_world import Shop
+
+Tables = dict[str, Counter[str]]
+AUDITED = "audit"
+"""Errors of audits contain it."""
+
+
+class Domains(Engagement, Revenue, Shop):
+    """Records of all domains.
+
+    Attributes:
+        refused: how many cycles audits blocked since changes of the shop were missing.
+    """
+
+    MODELS = (*Engagement.MODELS, *Revenue.MODELS, *Shop.MODELS)
+    refused = 0
+
+    def open(self) -> None:
+        """Land what was before the histories."""
+        super().open()
+        for _ in range(8):
+            self.user()
+            self.activity()
+            self.events()
+            for feed, made in (("accounts", self.account), ("subscriptions", self.change), ("invoices", self.invoice)):
+                self._send(feed, made())
+
+    def cycle(self) -> RunSummary:
+        """As above; when audits find that changes of the shop are missing, they land, and the cycle is repeated."""
+        done = self.try_cycle()
+        if done.errors:
+            assert all(AUDITED in error for error in done.errors), done.errors
+            self.refused += 1
+            self.catch_up()
+            done = self.try_cycle()
+        assert done.errors == []
+        self.check()
+        return done
+
+    def tables(self) -> Tables:
+        """The rows of every table of silver and gold."""
+        with duckdb.connect(self.home.options.warehouse_path, read_only=True) as warehouse:
+            query = "SELECT schema || '.' || name FROM (SHOW ALL TABLES) WHERE schema IN ('silver', 'gold')"
+            names = [name for (name,) in warehouse.execute(query).fetchall()]
+            return {name: Counter(map(repr, warehouse.execute(f"FROM {name}").fetchall())) for name in names}
+
+    def rebuilt(self) -> Tables:
+        """The same once everything was computed again from bronze."""
+        with time_machine.travel(self.now):
+            assert rebuild(Lake(self.home.options)).errors == []
+        return self.tables()
+
+    def changed_by_key(self) -> dict[str, int]:
+        """How often each table has changed by key since it was computed as a whole."""
+        with duckdb.connect(self.home.options.warehouse_path, read_only=True) as warehouse:
+            rows = warehouse.execute("SELECT name, (state->>'sequence')::INT FROM lakemesh.by_key").fetchall()
+        return {name.split(".")[-1].split("__")[1]: count for name, count in rows}
