@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -11,13 +9,11 @@ from typing import Any, Self
 from sqlglot import exp
 
 from ingest.sql import identifier, literal
+from pipeline.access.role_keys import KEY_VARIABLES
 
-KEY_VARIABLES = ("role_inner", "role_outer")
-"""Variables of the DuckDB session that hold the padded key of HMAC, so that it is in no query."""
 HASH_DIGITS = 32
 """Hexadecimal digits of a hash that are kept: 128 bits, so that two of a billion values meet with a chance of 1e-20."""
 ELLIPSIS = "…"
-_BLOCK = 64
 _PERIODS = ("day", "week", "month", "quarter", "year")
 
 
@@ -104,18 +100,3 @@ class Mask:
 
     def __str__(self) -> str:
         return self.show.value if self.by is None else f"{{{self.show.value}: {self.by}}}"
-
-
-def key_statements(key: str) -> list[str]:
-    """Statements that give a DuckDB session the key of the hashes, which are HMAC-SHA256 (RFC 2104) of UTF-8."""
-    secret = key.encode()
-    padded = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
-    pads = (bytes(byte ^ pad for byte in padded) for pad in (0x36, 0x5C))
-    return [
-        f"SET VARIABLE {variable} = unhex('{pad.hex()}')" for variable, pad in zip(KEY_VARIABLES, pads, strict=True)
-    ]
-
-
-def fingerprint(key: str) -> str:
-    """What tells keys apart without giving them away."""
-    return hmac.new(key.encode(), b"the key of a role", hashlib.sha256).hexdigest()[:16]

@@ -14,7 +14,8 @@ from ingest.contracts.classes import Class
 from ingest.errors import ConfigError
 from ingest.sql import identifier
 from pipeline.access.classes import NOTHING, Classed
-from pipeline.access.masks import Mask, Show, fingerprint
+from pipeline.access.masks import Mask, Show
+from pipeline.access.role_keys import fingerprint
 from pipeline.access.roles import FILE, LEAST_KEY, Role
 
 _UNKNOWN = Classed(Class.SENSITIVE, Class.SENSITIVE)

@@ -20,7 +20,7 @@ import pipeline
 from ingest.settings import PROJECT, Settings
 from ingest.storage.folders import make_folder
 from ingest.storage.store import Store
-from pipeline.access.masks import fingerprint as fingerprint_of_key
+from pipeline.access.role_keys import fingerprint as fingerprint_of_key
 from pipeline.cycle.ingest import IngestSummary
 from pipeline.lake import Lake
 from pipeline.portal.keys import CURRENT

@@ -25,7 +25,7 @@ import duckdb
 from ingest.errors import ConfigError
 from ingest.settings import Settings
 from ingest.sql import dotted, literal
-from pipeline.access.masks import key_statements
+from pipeline.access.role_keys import key_statements
 from pipeline.access.roles import Role, schema_of, store_of
 from pipeline.access.view import View
 from pipeline.releases.catalog import write_catalog

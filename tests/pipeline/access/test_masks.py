@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.access.masks import Mask, fingerprint, key_statements
+from pipeline.access.masks import Mask
+from pipeline.access.role_keys import fingerprint, key_statements
 
 KEYS = ("a key of some length", "k" * 64, "ключ" * 40)
 
