@@ -11,6 +11,7 @@ from pipeline.cycle.rebuild import rebuild
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from tests.engagement_world import Engagement
+from tests.home import Home
 from tests.revenue_world import Revenue
 from tests.shop_world import Shop
 
@@ -24,10 +25,17 @@ class Domains(Engagement, Revenue, Shop):
 
     Attributes:
         refused: how many cycles audits blocked since changes of the shop were missing.
+        by_key: tables that changed by key, seen after a cycle.
+        is_read_again: whether the shop's tables were read again, which concerns every key.
     """
 
     MODELS = (*Engagement.MODELS, *Revenue.MODELS, *Shop.MODELS)
-    refused = 0
+
+    def __init__(self, home: Home, seed: int) -> None:
+        super().__init__(home, seed)
+        self.refused = 0
+        self.by_key: set[str] = set()
+        self.is_read_again = False
 
     def open(self) -> None:
         """Land what was before the histories."""
@@ -49,7 +57,12 @@ class Domains(Engagement, Revenue, Shop):
             done = self.try_cycle()
         assert done.errors == []
         self.check()
+        self.by_key |= self._changed_by_key()
         return done
+
+    def read_again(self) -> None:
+        super().read_again()
+        self.is_read_again = True
 
     def tables(self) -> Tables:
         """The rows of every table of silver and gold."""
@@ -64,8 +77,9 @@ class Domains(Engagement, Revenue, Shop):
             assert rebuild(Lake(self.home.options)).errors == []
         return self.tables()
 
-    def changed_by_key(self) -> dict[str, int]:
-        """How often each table has changed by key since it was computed as a whole."""
+    def _changed_by_key(self) -> set[str]:
+        """Tables that have changed by key since they were computed as a whole."""
         with duckdb.connect(self.home.options.warehouse_path, read_only=True) as warehouse:
-            rows = warehouse.execute("SELECT name, (state->>'sequence')::INT FROM lakemesh.by_key").fetchall()
-        return {name.split(".")[-1].split("__")[1]: count for name, count in rows}
+            query = "SELECT name FROM lakemesh.by_key WHERE (state->>'sequence')::INT > 0"
+            rows = warehouse.execute(query).fetchall()
+        return {name.split(".")[-1].split("__")[1] for (name,) in rows}
