@@ -14,16 +14,17 @@ from ingest.records.parts import Piece
 from ingest.steps.parse import Parser
 from tests.conftest import REFERENCE
 
+NOBODY = "The customers of the recorded events never were."
 COLUMNS: tuple[dict[str, Any], ...] = (
     {"name": "id", "type": "integer", "required": True},
-    {"name": "name", "type": "string", "required": True},
+    {"name": "name", "type": "string", "required": True, "not_personal": NOBODY},
     {"name": "plan", "type": "string"},
     {"name": "mrr", "type": "decimal(9, 2)"},
     {"name": "tags", "type": "string", "repeated": True},
     {"name": "attrs", "type": "string"},
     {"name": "created_at", "type": "timestamp"},
     {"name": "updated_at", "type": "timestamp"},
-    {"name": "born", "type": "date"},
+    {"name": "born", "type": "date", "not_personal": NOBODY},
 )
 """Of the table that the recorded events are of."""
 

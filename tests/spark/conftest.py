@@ -19,7 +19,7 @@ TEST_CONF = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "1",
     "spark.driver.memory": "1g",
-    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
     "spark.log.level": "ERROR",
     # compiling takes longer than processing these few rows
     "spark.sql.codegen.wholeStage": "false",

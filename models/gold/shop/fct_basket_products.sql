@@ -10,7 +10,12 @@ MODEL (
     not_null(columns := (month_date, product_id, baskets, all_baskets, is_offered)),
     unique_combination_of_columns(columns := (month_date, product_id)),
     forall(
-      criteria := (baskets BETWEEN 1 AND all_baskets, is_offered = NOT popularity_rank IS NULL)
+      criteria := (
+        baskets BETWEEN 1 AND all_baskets,
+        is_offered = (
+          NOT popularity_rank IS NULL
+        )
+      )
     )
   )
 );
