@@ -7,29 +7,21 @@ AUDIT (
   description 'No rows: the closing MRR of every reported month equals the MRR of the customers at the end of its last day.'
 );
 
-WITH month_rates AS (
-  /* One rate per month and currency, so that customers join by equality, and days before the last one are not read */
+WITH last_days AS (
   SELECT
-    dim_month.month_date AS month_date,
-    dim_month.last_date AS last_date,
-    exchange_rates.currency AS currency,
-    exchange_rates.rate AS rate
-  FROM gold.dim_month AS dim_month
-  INNER JOIN silver.exchange_rates AS exchange_rates
-    ON dim_month.last_date >= exchange_rates.valid_from
-    AND (
-      dim_month.last_date < exchange_rates.valid_to OR exchange_rates.valid_to IS NULL
-    )
-), last_days AS (
-  SELECT
-    month_rates.month_date AS month_date,
-    SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(19, 6) * month_rates.rate, 6)) AS mrr
+    DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE AS month_date,
+    SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(19, 6) * exchange_rates.rate, 6)) AS mrr
   FROM gold.fct_mrr_daily AS fct_mrr_daily
-  INNER JOIN month_rates AS month_rates
-    ON fct_mrr_daily.date = month_rates.last_date
-    AND fct_mrr_daily.currency = month_rates.currency
+  INNER JOIN silver.exchange_rates AS exchange_rates
+    ON fct_mrr_daily.currency = exchange_rates.currency
+    AND fct_mrr_daily.date >= exchange_rates.valid_from
+    AND (
+      fct_mrr_daily.date < exchange_rates.valid_to OR exchange_rates.valid_to IS NULL
+    )
+  WHERE
+    EXTRACT(DAY FROM fct_mrr_daily.date + INTERVAL '1' DAY) = 1
   GROUP BY
-    month_rates.month_date
+    DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE
 )
 SELECT
   COALESCE(rpt_mrr_monthly.month_date, last_days.month_date) AS month_date,

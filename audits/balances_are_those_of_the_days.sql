@@ -3,32 +3,23 @@ AUDIT (
 );
 
 /* The closing balance of a customer equals that of the last day of the month, each currency at the month's rate */
-WITH month_rates AS (
-  /* One rate per month and currency, so that customers join by equality, and days before the last one are not read */
+WITH last_days AS (
   SELECT
-    dim_month.month_date AS month_date,
-    dim_month.last_date AS last_date,
-    exchange_rates.currency AS currency,
-    exchange_rates.rate AS rate
-  FROM gold.dim_month AS dim_month
-  INNER JOIN silver.exchange_rates AS exchange_rates
-    ON dim_month.last_date >= exchange_rates.valid_from
-    AND (
-      dim_month.last_date < exchange_rates.valid_to OR exchange_rates.valid_to IS NULL
-    )
-), last_days AS (
-  SELECT
-    month_rates.month_date AS month_date,
+    DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE AS month_date,
     fct_mrr_daily.account_id AS account_id,
-    SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(19, 6) * month_rates.rate, 6)) AS mrr
+    SUM(ROUND(fct_mrr_daily.mrr::DECIMAL(19, 6) * exchange_rates.rate, 6)) AS mrr
   FROM gold.fct_mrr_daily AS fct_mrr_daily
-  INNER JOIN month_rates AS month_rates
-    ON fct_mrr_daily.date = month_rates.last_date
-    AND fct_mrr_daily.currency = month_rates.currency
+  INNER JOIN silver.exchange_rates AS exchange_rates
+    ON fct_mrr_daily.currency = exchange_rates.currency
+    AND fct_mrr_daily.date >= exchange_rates.valid_from
+    AND (
+      fct_mrr_daily.date < exchange_rates.valid_to OR exchange_rates.valid_to IS NULL
+    )
   WHERE
-    @IS_CHANGED(@this_model, fct_mrr_daily.account_id)
+    EXTRACT(DAY FROM fct_mrr_daily.date + INTERVAL '1' DAY) = 1
+    AND @IS_CHANGED(@this_model, fct_mrr_daily.account_id)
   GROUP BY
-    month_rates.month_date,
+    DATE_TRUNC('MONTH', fct_mrr_daily.date)::DATE,
     fct_mrr_daily.account_id
 )
 SELECT

@@ -13,10 +13,6 @@ WITH dated_movements AS (
     inventory_levels.moved_at AS moved_at,
     inventory_levels.movement_id AS movement_id
   FROM silver.inventory_levels AS inventory_levels
-  WHERE
-    inventory_levels.event_date BETWEEN (
-      @start_date - INTERVAL '1' DAY
-    )::DATE AND @end_date
 ), last_movements AS (
   SELECT
     dated_movements.product_id AS product_id,

@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg2
-from psycopg2 import errors
-from psycopg2.extensions import connection
+import pytest
 
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
+psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL: psycopg2 is not installed, the extra `postgres`")
 KEYS = {"customers": ("customer_id",), "orders": ("order_id",), "order_items": ("order_id", "line_number")}
 MARKS = range(9_000_001, 9_000_017)
 """Keys that only `mark` writes: enough for every partition of a topic to have some."""
@@ -118,7 +120,7 @@ class Shop:
                     for statement in statements:
                         cursor.execute(statement)
                 break
-            except errors.DeadlockDetected:  # with sessions at work, which go on
+            except psycopg2.errors.DeadlockDetected:  # with sessions at work, which go on
                 self.done["deadlock"] += 1
         session.close()
 
@@ -224,7 +226,7 @@ class Shop:
                         else:
                             session.commit()
                             self.done["commit"] += 1
-                    except (errors.DeadlockDetected, errors.UniqueViolation) as error:
+                    except (psycopg2.errors.DeadlockDetected, psycopg2.errors.UniqueViolation) as error:
                         session.rollback()
                         self.done[type(error).__name__] += 1
                 made += 1

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.errors import ConfigError
 from ingest.storage.store import Store
 
 FOLDER, FORMAT = "audit_log", 1
@@ -65,7 +66,8 @@ class AuditLog:
         """Add an entry; of two processes that add one at once the second comes after the first.
 
         Raises:
-            ConfigError, RetriableError: the lake cannot be written.
+            ConfigError: the newest entry is damaged, or the lake cannot be written.
+            RetriableError: the lake cannot be reached.
         """
         at = now or dt.datetime.now(dt.UTC)
         while True:
@@ -87,17 +89,17 @@ class AuditLog:
     def events(self) -> Iterator[Event]:
         """All entries, oldest first."""
         for number in self._numbers():
-            yield _event(self._lake.get(_key(number)))
+            yield self._read(number)
 
     def newest(self) -> Event | None:
         """The newest entry."""
         numbers = self._numbers()
-        return _event(self._lake.get(_key(numbers[-1]))) if numbers else None
+        return self._read(numbers[-1]) if numbers else None
 
     def last(self, what: str) -> Event | None:
         """The newest entry of a kind."""
         for number in reversed(self._numbers()):
-            event = _event(self._lake.get(_key(number)))
+            event = self._read(number)
             if event.what == what:
                 return event
         return None
@@ -117,7 +119,12 @@ class AuditLog:
         found: list[str] = []
         known = {NOTHING}
         before, expected = NOTHING, 1
-        for event in self.events():
+        for number in self._numbers():
+            try:
+                event = self._read(number)
+            except ConfigError as error:
+                found.append(str(error))
+                continue
             if event.number != expected:
                 found.append(f"entry {expected} is missing")
             elif event.before != before:
@@ -126,6 +133,19 @@ class AuditLog:
             known.add(event.head)
         unknown = [(place, head) for place, head in heads.items() if head not in known]
         return found + [f"{place} knows entry {head}, which is not in the log" for place, head in unknown]
+
+    def _read(self, number: int) -> Event:
+        """An entry.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        try:
+            return _event(self._lake.get(_key(number)))
+        except (ValueError, KeyError):
+            raise ConfigError(
+                f"{self._lake.uri}/{_key(number)} is damaged; restore it from the backup, see `lake access --log`"
+            ) from None
 
     def _numbers(self) -> list[int]:
         return sorted(int(item.key.rsplit("/", 1)[1].removesuffix(".json")) for item in self._lake.list(FOLDER))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pipeline.cli.common import Output, exits, json_option, open_lake, show_error, show_errors
+
+if TYPE_CHECKING:
+    from pipeline.access.audit_log import Event
 
 
 @click.command()
@@ -22,13 +27,19 @@ def access(name: str | None, shows_log: bool, output: Output) -> int:
 
 
 def _log(output: Output) -> int:
+    from contextlib import suppress
     from dataclasses import asdict
 
+    from ingest.errors import ConfigError
     from pipeline.cli.show_access import show_log
 
     lake = open_lake()
     heads = {f"release {number}": lake.releases.get(number).audit_log for number in lake.releases.numbers()}
-    events, faults = list(lake.audit_log.events()), lake.audit_log.faults(heads)
+    faults = lake.audit_log.faults(heads)
+    events: list[Event] = []
+    with suppress(ConfigError):  # up to a damaged entry, which is among the faults
+        for event in lake.audit_log.events():
+            events.append(event)
     output.show({"events": [asdict(event) for event in events], "faults": faults}, lambda: show_log(events))
     for fault in faults:
         show_error(f"the audit log of {lake.options.lake_uri} was changed: {fault}; restore it from the backup")

@@ -81,12 +81,9 @@ def show_pages(written: Written) -> str:
 
 def show_role(made: Made) -> str:
     """Format what was written for a role."""
-    reasons = [
-        *["with a new key, so that no hash is as it was"] * made.has_new_key,
-        *["by new rules; its older releases are withdrawn"] * (made.has_new_rules and not made.has_new_key),
-    ]
     text = f"role {made.role} has release {made.number}: {made.files} files written, {made.rows:,} rows"
-    return ", ".join([text, *reasons])
+    withdrawn = "" if made.is_first else "; its older releases are withdrawn"
+    return f"{text} ({', '.join(made.reasons)}{withdrawn})" if made.reasons else text
 
 
 def show_served(served: Served) -> str:

@@ -16,6 +16,7 @@ from ingest.storage.landing import Landings
 from ingest.storage.store import Store
 from pipeline.cycle.marking import mark
 from pipeline.lake import Lake
+from pipeline.process.contain import contained
 from pipeline.warehouse.damage import lake_damage
 
 
@@ -66,8 +67,9 @@ def drop_all(lake: Lake, names: Iterable[str], because: str) -> DropSummary:
                     summary.failed(error)
                     continue
                 summary.feeds.append(done)
-                about = {"feed": feed, "objects": len(objects), "because": because}
-                lake.audit_log.append("objects_dropped", about)
+                with contained("the audit log", summary.failed):
+                    about = {"feed": feed, "objects": len(objects), "because": because}
+                    lake.audit_log.append("objects_dropped", about)
                 for name in done.replaced:
                     summary.failed(
                         RetriableError(

@@ -43,7 +43,7 @@ def audit_and_publish(
     state_before = summary.state
     timed = nullcontext() if candidate.is_same else summary.stage("publish")
     with summary.contained("the publication") as publishing, timed:
-        head = partial(_log_head, lake, project, now)
+        head = partial(log_head, lake, Path(project.context.path), summary, now)
         done = gate.release(candidate, summary.audits, now, resume, summary.failed, head)
         summary.outcome = done.outcome
         summary.published_dates = done.dates or {}
@@ -56,14 +56,21 @@ def audit_and_publish(
                 summary.published_dates = published.get(summary.state).dates
 
 
-def _log_head(lake: Lake, project: Project, now: dt.datetime) -> str:
-    """The head of the audit log, once it says which contracts and roles are others than before."""
-    digests = {f"contract {feed}": digest_of(item.model_dump_json()) for feed, item in contracts().items()}
-    roles = Path(project.context.path) / FILE
-    if roles.is_file():
-        digests["roles"] = digest_of(roles.read_bytes())
-    note_definitions(lake.audit_log, digests, now)
-    return lake.audit_log.head
+def log_head(lake: Lake, folder: Path, summary: RunSummary, now: dt.datetime) -> str:
+    """The head of the audit log, once it says which contracts and roles are others than before.
+
+    Empty if the log cannot be read or written, which is an error of the summary and keeps no release back.
+
+    Args:
+        folder: of the project.
+    """
+    with summary.contained("the audit log"):
+        digests = {f"contract {feed}": digest_of(item.model_dump_json()) for feed, item in contracts().items()}
+        if (folder / FILE).is_file():
+            digests["roles"] = digest_of((folder / FILE).read_bytes())
+        note_definitions(lake.audit_log, digests, now)
+        return lake.audit_log.head
+    return ""
 
 
 def _audit(lake: Lake, gate: Gate, summary: RunSummary, now: dt.datetime) -> Candidate | None:

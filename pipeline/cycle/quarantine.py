@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ingest.contracts.contract import Contract, select
+from ingest.errors import LakemeshError
 from ingest.ledger.quarantine import BadRecord, Group, Selection, bad_records, groups
 from ingest.steps.discard import discard
 from ingest.steps.replay import Replay, replay
 from pipeline.cycle.marking import mark
 from pipeline.invalidation.continuity import lost_ledgers, require_recorded_lake
 from pipeline.lake import Lake
+from pipeline.process.contain import contained
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ def discard_all(
     """Discard the wanted records of the named feeds.
 
     Returns:
-        Number of discarded records by feed; and the reasons why feeds were skipped whose ledgers lost entries.
+        Number of discarded records by feed; and the reasons why feeds were skipped whose ledgers lost entries, or why
+        the audit log could not be written.
 
     Raises:
         ConfigError: a feed is unknown or the lake cannot be used.
@@ -68,12 +71,14 @@ def discard_all(
     with lake.writable():
         writable, errors = _writable(lake, feeds)
         done: dict[str, int] = {}
+        unlogged: list[LakemeshError] = []
         for item in writable:
             done[item.feed] = discard(lake.store, lake.ledger(item.feed), now, because, wanted)
             if done[item.feed]:
-                about = {"feed": item.feed, "records": done[item.feed], "because": because}
-                lake.audit_log.append("records_discarded", about, now)
-        return done, errors
+                with contained("the audit log", unlogged.append):
+                    about = {"feed": item.feed, "records": done[item.feed], "because": because}
+                    lake.audit_log.append("records_discarded", about, now)
+        return done, (*errors, *map(str, unlogged))
 
 
 def _writable(lake: Lake, feeds: tuple[str, ...]) -> tuple[list[Contract], tuple[str, ...]]:

@@ -52,8 +52,9 @@ def write_roles(lake: Lake, project: Project, contracts: Mapping[str, Contract],
                     made = releases.make(everything, own, role, views, key)
                     summary.roles += [made] if made else []
                     if made and (reasons := made.reasons):
-                        about = {"role": role.name, "release": made.number, "reasons": reasons}
-                        lake.audit_log.append("role_changed", about)
+                        with summary.contained("the audit log"):
+                            about = {"role": role.name, "release": made.number, "reasons": reasons}
+                            lake.audit_log.append("role_changed", about)
                     serve_role(own, summary)
                     _write_pages(own, project, contracts, classes, role, views)
             for name in sorted(known - names):

@@ -188,11 +188,11 @@ class Gate:
         """
         pointer, before = self.releases.pointer(), candidate.before
         if candidate.is_same and before is not None:
-            is_behind, is_held = pointer.get("state") != before.number, bool(pointer.get("held"))
-            if (resume and is_held) or (is_behind and not is_held):
+            is_behind, is_withheld = pointer.get("state") != before.number, bool(pointer.get("held"))
+            if (resume and is_withheld) or (is_behind and not is_withheld):
                 self.releases.point_to(before.number)  # after a rollback, or a crash before this step
                 return Publication("published", before.number)
-            return Publication("held" if is_held else "unchanged")
+            return Publication("held" if is_withheld else "unchanged")
         number = before.number + 1 if before else 1
         about = Release(
             number,

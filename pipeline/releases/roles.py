@@ -111,18 +111,18 @@ def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, Vi
         ConfigError, RetriableError: a store cannot be read or written.
     """
     pointer = everything.pointer()
-    number, is_held = int(pointer["state"]), bool(pointer.get("held"))
+    number, is_withheld = int(pointer["state"]), bool(pointer.get("held"))
     rules = {"role": role.name, "rules": _digest(views), "key": next((v.key for v in views.values() if v.key), "")}
     before = _claim(own, role.name)
     wanted = {**rules, "kept": everything.numbers()}
     shown = own.pointer()
-    if before == wanted and (shown.get("state"), bool(shown.get("held"))) == (number, is_held):
+    if before == wanted and (shown.get("state"), bool(shown.get("held"))) == (number, is_withheld):
         return None
     if number in own.numbers() and all(before.get(name) == value for name, value in rules.items()):
         written, release = 0, own.get(number)  # after a rollback, or while only older ones were pruned
     else:
         release, written = _write(everything, own, views, number, key)
-    own.point_to(number, withhold=is_held)
+    own.point_to(number, withhold=is_withheld)
     has_new_rules = "rules" in before and before["rules"] != rules["rules"]
     _withdraw(own, set(own.numbers()) - ({number} if has_new_rules else {*wanted["kept"], number}))
     own.store.put(RULES, json.dumps(wanted).encode())

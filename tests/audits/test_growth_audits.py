@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlmesh import Context
 
-from tests.audits.test_own_audits import found
+from tests.audits.test_own_audits import found, offenders
 
 MONTHS = "gold.dim_business_month(month_date)"
 ACQUISITIONS = "gold.fct_acquisitions(customer_id, business_date)"
@@ -86,24 +86,16 @@ CASES: dict[tuple[str, str], tuple[Rows, list[tuple[Rows, set[object]]]]] = {
 }
 
 
-def offenders(project: Context, case: tuple[str, str], more: Rows) -> set[object]:
-    """The first column of the rows that the audit of a model finds."""
-    name, audit_name = case
-    model = project.get_model(name, raise_if_missing=True)
-    query = model.render_audit_query(project._audits[audit_name])
-    return {row[0] for row in found(query, CASES[case][0], more)}
-
-
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_intact_identity_passes(project: Context, case: tuple[str, str]) -> None:
-    assert offenders(project, case, {}) == set()
+    assert offenders(project, case, CASES[case][0], {}) == set()
 
 
 @pytest.mark.parametrize(
     ("case", "bad", "expected"), [(case, *fault) for case, (_, faults) in CASES.items() for fault in faults]
 )
 def test_violated_identity_is_found(project: Context, case: tuple[str, str], bad: Rows, expected: set[object]) -> None:
-    assert offenders(project, case, bad) == expected
+    assert offenders(project, case, CASES[case][0], bad) == expected
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,25 @@ CASES: dict[str, tuple[dict[str, list[str]], list[tuple[dict[str, list[str]], li
 }
 
 
+def offenders(
+    project: Context,
+    case: tuple[str, str],
+    tables: dict[str, list[str]],
+    more: dict[str, list[str]],
+    **interval: str,
+) -> set[object]:
+    """The first column of the rows that the audit of a model finds in the given tables.
+
+    Args:
+        case: names of model and audit.
+        interval: `start` and `end` of the computed dates.
+    """
+    name, audit_name = case
+    model = project.get_model(name, raise_if_missing=True)
+    query = model.render_audit_query(project._audits[audit_name], **interval)
+    return {row[0] for row in found(query, tables, more)}
+
+
 def found(query: exp.Query, tables: dict[str, list[str]], more: dict[str, list[str]]) -> list[tuple[object, ...]]:
     """The rows that a query finds in the given tables, dates as text."""
     with duckdb.connect(":memory:") as connection:

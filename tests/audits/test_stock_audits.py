@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlmesh import Context
 
-from tests.audits.test_own_audits import found
+from tests.audits.test_own_audits import found, offenders
 
 LEVELS = (
     "gold.fct_inventory_daily(date, business_date, product_id, location, opening_level, received_quantity, "
@@ -106,30 +106,27 @@ CASES: dict[tuple[str, str], tuple[Rows, list[tuple[Rows, set[object]]]]] = {
 }
 
 
-def offenders(project: Context, case: tuple[str, str], more: Rows) -> set[object]:
-    """The first column of the rows that the audit of a model finds in the first days of March."""
-    name, audit_name = case
-    model = project.get_model(name, raise_if_missing=True)
-    query = model.render_audit_query(project._audits[audit_name], start="2026-03-01", end="2026-03-03")
-    return {row[0] for row in found(query, CASES[case][0], more)}
+MARCH = {"start": "2026-03-01", "end": "2026-03-03"}
+"""The computed dates."""
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_intact_identity_passes(project: Context, case: tuple[str, str]) -> None:
-    assert offenders(project, case, {}) == set()
+    assert offenders(project, case, CASES[case][0], {}, **MARCH) == set()
 
 
 @pytest.mark.parametrize(
     ("case", "bad", "expected"), [(case, *fault) for case, (_, faults) in CASES.items() for fault in faults]
 )
 def test_violated_identity_is_found(project: Context, case: tuple[str, str], bad: Rows, expected: set[object]) -> None:
-    assert offenders(project, case, bad) == expected
+    assert offenders(project, case, CASES[case][0], bad, **MARCH) == expected
 
 
 def test_a_computed_date_is_not_compared_with_those_outside_the_interval(project: Context) -> None:
     """Those are compared by assert_levels_go_on."""
     more = {LEVELS: [level("DATE '2026-02-28'", 3, 4, closing=4), level(D1, 3, 5, closing=5)]}
-    assert offenders(project, ("gold.fct_inventory_daily", "movements_are_levels"), more) == set()
+    case = ("gold.fct_inventory_daily", "movements_are_levels")
+    assert offenders(project, case, CASES[case][0], more, **MARCH) == set()
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,6 @@ def now() -> dt.datetime:
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, dict[str, list[Record]], list[Gap]]]:
     """The database, what the connector wrote of it, and when it was not captured."""
-    pytest.importorskip("psycopg2", reason="PostgreSQL: psycopg2 is not installed, the extra `postgres`")
     folder = tmp_path_factory.mktemp("connect")
     try:
         archives()

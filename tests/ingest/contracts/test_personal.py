@@ -88,7 +88,7 @@ def test_one_personal_value_hides_all_of_a_column() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_three_hundred_columns_are_told_apart(seed: int) -> None:
+def test_three_hundred_columns_are_distinguished(seed: int) -> None:
     """What stays: names of persons in a column called c7, and `children_in_cart`, which says nothing of a child."""
     columns = list(labelled(seed))
     assert len(columns) >= 300

@@ -16,7 +16,9 @@ from ingest.storage.store import Store
 from pipeline.access.audit_log import AuditLog, note_definitions
 from pipeline.cli import main
 from pipeline.cycle.drop import drop_all
+from pipeline.cycle.publication import log_head
 from pipeline.cycle.quarantine import discard_all
+from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
 from tests.home import Home
 
@@ -109,3 +111,23 @@ def test_discarded_records_and_dropped_objects_are_in_the_log(clean_settings: Pa
     result = CliRunner().invoke(main, ["access", "--log"])
     assert result.exit_code == 1
     assert "was changed: entry 2 follows another entry 1 than that in the log" in result.stderr
+
+
+def test_a_damaged_log_stops_nothing_that_does_not_depend_on_it(clean_settings: Path) -> None:
+    home = Home()
+    home.put("events", "a.json", b"{")
+    home.put("users", "a.json", {"user_id": "u1"})
+    home.ingest()
+    lake = Lake(settings())
+    lake.store.put("audit_log/00000000000000000001.json", b"{")
+    counts, errors = discard_all(lake, ("events",), "a test", Selection())
+    assert counts == {"events": 1}
+    assert len(errors) == 1
+    dropped = drop_all(lake, ["raw-users/a.json"], "wrong")
+    assert [len(item.objects) for item in dropped.feeds] == [1]
+    assert len(dropped.errors) == 1
+    assert lake.ledger("users").state().objects.lookup(["raw-users/a.json"])["raw-users/a.json"].dropped == 1
+    summary = RunSummary(NOW)
+    assert log_head(lake, clean_settings, summary, NOW) == ""
+    assert ["00001.json is damaged; restore it" in error for error in summary.errors] == [True]
+    assert len(lake.audit_log.faults({})) == 1
