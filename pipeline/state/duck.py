@@ -143,10 +143,14 @@ def _open(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
 def _open_once(path: Path) -> duckdb.DuckDBPyConnection:
     _create(path)
     connection = duckdb.connect(str(path))
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
-    for table in TABLES:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("CREATE SCHEMA IF NOT EXISTS lakemesh")
+        for table in TABLES:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    except BaseException:  # whoever keeps the error would keep the database open, invalidated by a full disk or not
+        connection.close()
+        raise
     return connection
 
 

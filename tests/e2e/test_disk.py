@@ -93,9 +93,11 @@ def repeat_while_full(disk: Path, home: Home, *command: str) -> int:
     """Repeat the command with ever more space until it succeeds; return the number of failures."""
     before = verdict_of(home)
     orphans = before.orphans
+    kept = []  # errors: none of them may keep a database open
     for refused, free in enumerate(range(0, MEGABYTE, STEP)):
         fill(disk, free)
         shown = CliRunner().invoke(main, command)
+        kept.append(shown)
         if shown.exit_code == 0:
             return refused
         lines = shown.stderr.splitlines()
