@@ -57,6 +57,8 @@ class Column(Strict):
     Attributes:
         class_: `class` in the contract; the fields of a struct have at least the class of the struct.
         subject: whose values they are, the kind of person: account, child, customer, …; of a classed column only.
+        identifies: the identifier that the values are, named as in requests of persons: user_id, customer_id, …
+        shared: whether several persons may have the same value of it, as of the cookie of a device.
         not_personal: why a column whose name looks like that of a personal one is none; reviewed as code.
         unit: of a timestamp of a change feed, what an integer counts when the envelope has no schema; by default
             DEFAULT_UNIT.
@@ -68,6 +70,8 @@ class Column(Strict):
     required: bool = False
     class_: Class = Field(default=Class.NONE, alias="class")
     subject: Annotated[str, AfterValidator(subject_name)] | None = None
+    identifies: Annotated[str, AfterValidator(lower_snake_case)] | None = None
+    shared: bool = False
     not_personal: str = ""
     repeated: bool = False
     unit: Unit | None = None
@@ -100,6 +104,16 @@ class Column(Strict):
             raise ValueError(
                 f"column '{self.name}': class {self.class_} and not_personal contradict; expected one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _identifying(self) -> Self:
+        if self.identifies and not self.class_.is_restricted:
+            raise ValueError(f"column '{self.name}': identifies a person; expected `class` direct or sensitive")
+        if self.identifies and self.type not in ("string", "integer"):
+            raise ValueError(f"column '{self.name}': an identifier of type {self.type}; expected string or integer")
+        if self.shared and not self.identifies:
+            raise ValueError(f"column '{self.name}': shared is of identifiers; expected `identifies` beside it")
         return self
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from ingest.contracts.classes import Class, strictest
 from ingest.contracts.column import Column, lower_snake_case
 from ingest.contracts.constraint import Constraint
 from ingest.contracts.keywords import KEYWORDS
+from ingest.contracts.processing import OnErasure, Processing
 from ingest.contracts.retirement import check_retirement
 from ingest.contracts.source import DEBEZIUM, LONGEST_SECONDS, Completeness, Source, Strict
 from ingest.definitions import faults, read_mapping
@@ -79,6 +80,9 @@ class Contract(Strict):
         max_line_bytes: a longer line is rejected; quarantine keeps only its beginning.
         max_quarantined_share: share of one ingest's records that may be quarantined before the ingest counts as
             failed; the data is kept either way.
+        personal: why the feed has personal data, how long, and what an erasure leaves of it; None erases all.
+        one_person: columns whose identifiers in one record are of one person, so that one leads to the others. A shared
+            one is led to, and leads nowhere.
         constraints: rules for values, and whether a record that violates one is quarantined or loaded with a warning.
     """
 
@@ -104,6 +108,8 @@ class Contract(Strict):
     max_line_bytes: int = Field(default=16 << 20, ge=1024)
     overwritten: str = Field(default="replace", pattern="^(replace|refuse)$")
     references: tuple[Reference, ...] = ()
+    personal: Processing | None = None
+    one_person: tuple[str, ...] = ()
     columns: tuple[Column, ...] = Field(min_length=1)
     constraints: tuple[Constraint, ...] = ()
 
@@ -137,6 +143,15 @@ class Contract(Strict):
                 yield from below(column.fields, f"{prefix}{column.name}.")
 
         return below(self.columns, "")
+
+    @property
+    def on_erasure(self) -> OnErasure:
+        """What an erasure does with a person's records."""
+        return self.personal.on_erasure if self.personal else OnErasure.DELETE
+
+    def identifiers(self) -> dict[str, Column]:
+        """Return the columns that identify persons, by dotted path."""
+        return {path: column for path, column in self.walk() if column.identifies}
 
     def classes(self) -> dict[str, tuple[Class, str | None]]:
         """Return the class and the subject of every column by dotted path.
@@ -175,6 +190,7 @@ class Contract(Strict):
             ("created_at", (self.created_at,) if self.created_at else ()),
             ("dates", self.dates),
             ("references", tuple(reference.column for reference in self.references)),
+            ("one_person", self.one_person),
         ):
             if nested := [path for path in named if self.leaf(path).type == "struct" or lists[path]]:
                 raise ValueError(
@@ -188,6 +204,7 @@ class Contract(Strict):
             raise ValueError("an entity feed has no event_time; use latest_by")
         if self.kind is Kind.ENTITY and self.completeness:
             raise ValueError("an entity feed has no days; completeness is for event feeds")
+        self._check_persons(lists)
         self._check_changes()
         if wrong := [path for path in self.dates if self.leaf(path).type not in ("timestamp", "date")]:
             raise ValueError(f"dates must be timestamps or dates: {wrong}")
@@ -200,6 +217,37 @@ class Contract(Strict):
             if column.type != "timestamp" or not column.required or "." in self.event_time:
                 raise ValueError(f"event_time '{self.event_time}' must be a required top-level timestamp")
         return self
+
+    def _check_persons(self, lists: dict[str, int]) -> None:
+        """Check what the contract says of persons.
+
+        Raises:
+            ValueError: it contradicts itself, or an erasure could not do what it says.
+        """
+        identifiers, classes = self.identifiers(), self.classes()
+        if unknown := [path for path in self.one_person if path not in identifiers]:
+            raise ValueError(f"one_person: {unknown} identify nobody; expected columns with `identifies`")
+        for path, column in identifiers.items():
+            nested = lists[path] - column.repeated
+            if nested or (column.repeated and "." in path):
+                raise ValueError(f"column '{path}' identifies persons within a list of structs; expected one value")
+        if not self.personal or self.on_erasure is not OnErasure.PSEUDONYMISE:
+            return
+        quasi = [path for path, (found, _) in classes.items() if found is Class.QUASI]
+        if wrong := [path for path in self.personal.keep if path not in quasi]:
+            raise ValueError(f"keep: {wrong} are not quasi-identifying columns; expected some of {quasi}")
+        lost = [path for path in self.nulled() if self.leaf(path).required]
+        if lost:
+            raise ValueError(
+                f"columns {lost} are required and personal: they cannot be pseudonymised; expected on_erasure: delete, "
+                "or optional columns"
+            )
+
+    def nulled(self) -> list[str]:
+        """Return the columns of which pseudonymised records keep no value, by dotted path."""
+        kept = {*self.identifiers(), *(self.personal.keep if self.personal else ())}
+        own = {path: column for path, column in self.walk() if column.is_personal and path not in kept}
+        return [path for path in own if not any(path.startswith(f"{around}.") for around in own)]
 
     def _check_changes(self) -> None:
         """Check what a change feed must have, may have alone and must not have.
