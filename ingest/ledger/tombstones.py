@@ -1,4 +1,4 @@
-"""Tombstones of persons who are forgotten: `<lake>/erasure/<request>.<digest>.json`.
+"""Tombstones of persons who are forgotten: `<lake>/tombstones/<request>.<digest>.json`.
 
 A tombstone is a keyed hash of an identifier. The key is a secret outside the lake: without it a tombstone says nothing
 of the person, and with it every load recognizes the person's records. Tombstones are no part of any log, so that they
@@ -11,6 +11,7 @@ import datetime as dt
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,8 +21,9 @@ from typing import Any
 from ingest.errors import ConfigError
 from ingest.storage.store import Store
 
-PREFIX, FORMAT, LEAST_KEY = "erasure", 1, 16
+PREFIX, LANDED, FORMAT, LEAST_KEY = "tombstones", "erasure/landed", 1, 16
 _THREADS = 8
+_PSEUDONYM = re.compile(r"erased-[0-9a-f]{32}|-\d{12,19}")
 _PERIOD = 1 << 62
 
 Identifiers = Mapping[str, Collection[str]]
@@ -79,6 +81,11 @@ def pseudonym(key: bytes, name: str, value: str) -> str:
 def integer_pseudonym(key: bytes, name: str, value: str) -> int:
     """Return what stands for an integer: a negative one, which no source gives to a person."""
     return -1 - int(_hash(key, b"pseudonym", name, value)[:16], 16) % _PERIOD
+
+
+def is_pseudonym(value: str) -> bool:
+    """Whether a value stands for a person who is forgotten."""
+    return _PSEUDONYM.fullmatch(value) is not None
 
 
 def checked_key(key: str) -> bytes:
@@ -186,6 +193,23 @@ def read_requests(lake: Store) -> dict[str, Request]:
             at = dt.datetime.fromisoformat(content["at"])
             found[_file(item.key)] = Request(content["request"], at, content["because"], deadline)
     return dict(sorted(found.items(), key=lambda pair: (pair[1].at, pair[0])))
+
+
+def record_landed(lake: Store, feed: str, load_id: str, lines: Mapping[str, Collection[int]]) -> str:
+    """Record which lines of source objects have a person, before what knows it is gone; return the key of the record.
+
+    Args:
+        lines: lines by bucket/key.
+        load_id: of the erasure that found them.
+    """
+    key = f"{LANDED}/{feed}/{load_id}.json"
+    lake.put(key, json.dumps({name: sorted(found) for name, found in sorted(lines.items())}).encode())
+    return key
+
+
+def read_landed(lake: Store, feed: str) -> dict[str, dict[str, list[int]]]:
+    """Return the lines of source objects that have a person and may be there still, by the key of their record."""
+    return {item.key: json.loads(lake.get(item.key)) for item in lake.list(f"{LANDED}/{feed}")}
 
 
 def tombstone_names(lake: Store) -> frozenset[str]:

@@ -25,7 +25,7 @@ from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.ledger.sources import LoadedObject
 from ingest.ledger.state import LedgerState
-from ingest.ledger.tombstones import Tombstones, TombstoneStore, tombstone_names
+from ingest.ledger.tombstones import Tombstones, TombstoneStore, record_landed, tombstone_names
 from ingest.records.parsed import LINE, RESCUED
 from ingest.retry import while_preceded
 from ingest.steps.forget import Forgetter, Hashed, Mask, Matcher
@@ -171,13 +171,14 @@ def _erase(
         lake.delete(staged)
         raise
     objects = _objects(state, search)
+    note = record_landed(lake, contract.feed, load_id, search.lines) if search.lines else ""
     entry = Entry(
         load_id, now, objects, tuple(rewrite.added), tuple(rewrite.removed), forgets=forgets, known=known | forgets
     )
     try:
         position = ledger.commit(entry, state.position)
     except ConflictError:  # after any other error the commit may have succeeded, so the files stay
-        lake.delete(staged)
+        lake.delete([*staged, *([note] if note else [])])
         raise
     return Erasure(
         contract.feed,

@@ -22,7 +22,7 @@ import pyarrow.types as pt
 from ingest.contracts.column import Column
 from ingest.contracts.contract import Contract
 from ingest.contracts.processing import OnErasure
-from ingest.ledger.tombstones import Tombstones, integer_pseudonym, pseudonym
+from ingest.ledger.tombstones import Tombstones, integer_pseudonym, is_pseudonym, pseudonym
 from ingest.records.parsed import LINE, RESCUED, SOURCE, Parsed
 from ingest.storage.arrays import as_numpy, single_array
 
@@ -174,7 +174,8 @@ class Forgetter:
             else:
                 own |= hits
                 if path in self.contract.one_person:
-                    others |= as_numpy(pc.is_valid(values))
+                    texts = pc.fill_null(pc.utf8_trim_whitespace(values.cast(pa.string())), "")
+                    others |= as_numpy(pc.not_equal(texts, ""))
         return own | (shared & ~others)
 
     def _hits(self, name: str, values: pa.Array) -> Mask:
@@ -208,7 +209,7 @@ class Forgetter:
                 continue
             name = str(column.identifies)
             for value in pc.unique(values.filter(pa.array(own)).cast(pa.string())).to_pylist():
-                if value is not None and not self.matcher.has(name, value) and not value.startswith(("erased-", "-")):
+                if value and value.strip() and not self.matcher.has(name, value) and not is_pseudonym(value):
                     self.found.setdefault(name, set()).add(value)
 
     def _pseudonymised(self, table: pa.Table, own: Mask) -> pa.Table:
