@@ -280,7 +280,7 @@ def _forget(
     lake: Lake, summary: EraseSummary, matcher: Matcher | None, computing: Progress | None, wait_seconds: float
 ) -> None:
     """All steps but the proof."""
-    feeds = [contract for contract in contracts().values() if contract.identifiers()]
+    feeds = list(contracts().values())
     with lake.writable():
         for contract in feeds:
             with contained(contract.feed, summary.failed):
@@ -305,7 +305,7 @@ def _forget(
     summary.release = run.state
     for error in run.errors:
         summary.failed(RetriableError(error))
-    if run.errors or any(item.left for item in _pending(lake, feeds)):
+    if run.errors or _is_pending(lake, feeds):
         summary.failed(
             RetriableError(
                 "the cycle failed, so old data stays where it was: fix its errors, then `lake erase --resume` goes on"
@@ -315,15 +315,9 @@ def _forget(
     _purge(lake, summary, feeds, wait_seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Left:
-    feed: str
-    left: frozenset[str]
-
-
-def _pending(lake: Lake, feeds: Iterable[Contract]) -> list[_Left]:
+def _is_pending(lake: Lake, feeds: Iterable[Contract]) -> bool:
     stones = lake.tombstones.read(again=True)
-    return [_Left(item.feed, pending(item, lake.ledger(item.feed).live(), stones)) for item in feeds]
+    return any(pending(lake.ledger(item.feed).live(), stones) for item in feeds)
 
 
 def _keep(summary: EraseSummary, contract: Contract) -> None:
