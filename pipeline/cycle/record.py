@@ -64,6 +64,23 @@ def insert_waiting(engine: Engine, options: Settings) -> None:
     path.unlink()
 
 
+def forget_errors(options: Settings) -> int:
+    """Remove the texts of errors from the kept cycles, since they may quote values; returns of how many."""
+    from pipeline.warehouse.operations import ERASED, RUNS
+
+    path, place = _waiting(options), list(RUNS).index("errors")
+    cycles = [list(cycle) for cycle in _read(path)]
+    found = [cycle for cycle in cycles if len(cycle) > place and cycle[place] not in ("", ERASED)]
+    for cycle in found:
+        cycle[place] = ERASED
+    if found:
+        draft = path.with_suffix(".draft")
+        lines = (json.dumps([run_id, started_at.isoformat(), *rest]) for run_id, started_at, *rest in cycles)
+        draft.write_text("".join(f"\n{line}\n" for line in lines), encoding="utf-8")
+        draft.replace(path)
+    return len(found)
+
+
 def _row(summary: RunSummary) -> tuple[Any, ...]:
     """The values of RUNS."""
     feeds = summary.ingest.feeds if summary.ingest else []

@@ -165,7 +165,7 @@ def refresh(published: Releases, sources: Sources, facts: Facts | None = None) -
         published.store.put(INDEX, index, _headers(INDEX))
     deleted = 0
     if made_any:
-        deleted = _prune(published)
+        deleted = prune(published)
         follow(published)  # readers may have been rolled back meanwhile
     else:
         _follow(published, pointer, smalls[current])
@@ -233,8 +233,8 @@ def _put_small(published: Releases, small: Mapping[str, Any]) -> None:
     published.store.put(key, data_file("release", dict(small)), _headers(key))
 
 
-def _prune(published: Releases) -> int:
-    """Delete the pages of releases that are no longer kept, and files that no kept one names."""
+def prune(published: Releases) -> int:
+    """Delete the pages of releases that are no longer kept, and files that no kept one names. Returns their number."""
     kept = set(published.numbers())
     gone = with_pages(published) - kept
     published.store.delete(f"{FOLDER}/releases/{number}.js" for number in gone)

@@ -6,6 +6,7 @@ Models of other layers join by the tag `released`.
                     states/<release>/catalog.duckdb                             views over exactly that release's files
                     states/<release>/manifest.json                              written last: now the release exists
                     current.json, on a local disk also current.duckdb           the release that readers get
+                    erasures/<request>.json                                     releases that erasures withdrew
 
 A reader needs neither a lock nor Lakemesh: `ATTACH '…/current.duckdb' AS lake (READ_ONLY)` on a local disk,
 `ATTACH 's3://…/states/<release>/catalog.duckdb' AS lake (READ_ONLY)` on S3. It sees that release while it is attached.
@@ -25,6 +26,7 @@ import duckdb
 from ingest.errors import ConfigError
 from ingest.settings import Settings, settings
 from ingest.storage.store import Store
+from pipeline.releases import erasures
 from pipeline.warehouse.duck import connect
 
 FORMAT_VERSION = 4
@@ -254,16 +256,25 @@ class Releases:
         """Switch readers to an older release, by default the previous one, and withhold newer ones.
 
         Raises:
-            ConfigError: it is not kept.
+            ConfigError: it is not kept, or an erasure withdrew it.
         """
-        now = self.pointer().get("state", 0)
+        before = self.pointer()
+        now, gone = before.get("state", 0), erasures.recorded(self.store)
         if number is None:
-            older = [kept for kept in self.numbers() if kept < now]
+            withdrawn = {old for item in gone for old in item.withdrawn}
+            older = [kept for kept in self.numbers() if kept < now and kept not in withdrawn]
             if not older:
+                erasures.refuse(self.store.uri, None, gone)
                 raise ConfigError(f"{self.store.uri}: no release before {now} is kept to roll back to")
             number = older[-1]
+        erasures.refuse(self.store.uri, number, gone)
         self.get(number)
         self.point_to(number, withhold=True)
+        try:
+            erasures.refuse(self.store.uri, number, erasures.recorded(self.store))
+        except ConfigError:  # withdrawn at the same time
+            self.point_to(int(now), withhold=bool(before.get("held")))
+            raise
         return number
 
     def attach(self, number: int | None = None) -> str:

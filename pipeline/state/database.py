@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ingest.settings import Settings
+from pipeline.process.removed import Removed
 from pipeline.state.state import State
 
 
@@ -87,3 +88,11 @@ class Database(ABC):
     @abstractmethod
     def drop_aside(self) -> None:
         """Drop the state that `set_aside` kept."""
+
+    @abstractmethod
+    def rewrite(self) -> Removed:
+        """Store what is in the state without the rows that were deleted from it. No session may be open here.
+
+        Raises:
+            RetriableError: another process uses it, or the disk is full; it is unchanged.
+        """

@@ -19,9 +19,11 @@ from ingest.retry import while_busy
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
 from pipeline.process import duck
+from pipeline.process.removed import Removed
 from pipeline.state import aside
 from pipeline.state.clock import reconcile_clock_skew
 from pipeline.state.database import Database
+from pipeline.state.rewrite import rewrite
 from pipeline.state.state import TABLES, Row, State
 
 
@@ -60,6 +62,11 @@ class DuckDatabase(Database):
     def drop_aside(self) -> None:
         """See Database."""
         aside.drop_aside(self.options.state_path)
+
+    def rewrite(self) -> Removed:
+        """See Database."""
+        done = rewrite(self.options.state_path, self.options.state_lock_seconds)
+        return Removed((str(done),) if done else ())
 
 
 class DuckState(State):

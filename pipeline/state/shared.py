@@ -32,6 +32,8 @@ from pipeline.process.postgres import (
     holds,
     release,
 )
+from pipeline.process.removed import Removed
+from pipeline.process.vacuum import vacuum_full
 from pipeline.state import interval_log as history
 from pipeline.state.clock import reconcile_clock_skew
 from pipeline.state.database import Database
@@ -133,6 +135,16 @@ class PostgresDatabase(Database):
         with self.open() as state:
             for schema in SCHEMAS:
                 state.execute(f"DROP SCHEMA IF EXISTS {schema}{ASIDE} CASCADE")
+
+    def rewrite(self) -> Removed:
+        """See Database. Statements of other processes wait while a table is written again."""
+        with self.compute_lock():
+            session = connect(self.options)
+            try:
+                with driver_errors(address(self.options), "; run this again"):
+                    return vacuum_full(session, SCHEMAS, address(self.options), "PGUSER")
+            finally:
+                session.close()
 
     def _reopen(self, warehouse: Any) -> None:
         """Reopen the warehouse: a connection opened while another process had the file never gets a catalog.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from ingest.errors import LostLedger
 from ingest.settings import Settings
 from ingest.sql import literal
 from ingest.storage.store import Store
+from pipeline.process.removed import Removed
 from pipeline.state import aside
+from pipeline.state.rewrite import rewrite
 from pipeline.warehouse import bronze, operations
+from pipeline.warehouse.by_key import log as changes
 from pipeline.warehouse.by_key.log import Log
 from pipeline.warehouse.duck import lake_statements
 from pipeline.warehouse.engine import DIALECT, FILE_FORMAT, Engine
@@ -37,6 +40,22 @@ class DuckEngine(Engine):
     def drop_aside(cls, options: Settings) -> None:
         """See Engine."""
         aside.drop_aside(options.warehouse_path)
+
+    @classmethod
+    def rewrite(cls, options: Settings) -> Removed:
+        """See Engine."""
+        done = rewrite(options.warehouse_path, options.state_lock_seconds)
+        return Removed((str(done),) if done else ())
+
+    def forget(self, tables: Collection[exp.Table]) -> Removed:
+        """See Engine."""
+        cursor = self.adapter.cursor
+        dropped = changes.drop_others(cursor, {f"{table.db}.{table.name}" for table in tables})
+        for table in tables:
+            Log(cursor, table).forget_keys()
+        if self.adapter.table_exists("operations.runs"):
+            cursor.execute(f"UPDATE operations.runs SET errors = {literal(operations.ERASED)} WHERE errors <> ''")
+        return Removed(tuple(f"dropped the changed keys of {name}" for name in dropped))
 
     def drop_models(self, context: Any) -> None:
         """See Engine. The file is new."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from sqlglot import exp
 from ingest.errors import LostLedger
 from ingest.settings import Settings
 from ingest.storage.store import Store
+from pipeline.process.removed import Removed
 
 if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
@@ -54,6 +55,23 @@ class Engine(ABC):
     @abstractmethod
     def drop_aside(cls, options: Settings) -> None:
         """Drop the warehouse that `set_aside` kept."""
+
+    @classmethod
+    @abstractmethod
+    def rewrite(cls, options: Settings) -> Removed:
+        """Store what is in the warehouse without the rows that were deleted from it. It may not be open here.
+
+        Raises:
+            RetriableError: another process uses it, or the disk is full; it is unchanged.
+        """
+
+    @abstractmethod
+    def forget(self, tables: Collection[exp.Table]) -> Removed:
+        """Delete what the engine records about rows outside of the models' tables: changed keys, texts of errors.
+
+        Args:
+            tables: those of production.
+        """
 
     @abstractmethod
     def drop_models(self, context: Any) -> None:
@@ -101,11 +119,14 @@ class Engine(ABC):
         DuckDB writes the file on every engine, so the files are identical.
         """
 
-    def insert(self, table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
+    def insert(
+        self, table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]], replace: bool = False
+    ) -> None:
         """Insert rows into a table.
 
         Args:
             columns: name to type, in the order of the values.
+            replace: replace the rows of the table, on Spark.
         """
         kinds = list(columns.values())
         typed = (
@@ -115,7 +136,8 @@ class Engine(ABC):
             for row in rows
         )
         if values := ", ".join(value.sql(self.dialect) for value in typed):
-            self.adapter.cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}")
+            verb = "INSERT OVERWRITE TABLE" if replace else "INSERT INTO"
+            self.adapter.cursor.execute(f"{verb} {table} ({', '.join(columns)}) VALUES {values}")
 
 
 def _literal(value: Any) -> exp.Expression:

@@ -58,6 +58,8 @@ QUARANTINE = {
     "is_discarded": "BOOLEAN",
 }
 WARNINGS = {"feed": "TEXT", "source_file": "TEXT", "source_line": "BIGINT", "constraint_name": "TEXT"}
+ERASED = "removed by an erasure"
+"""Instead of the texts of errors, which may quote values of records."""
 CONSTRAINT = f"CASE WHEN reason = {literal(VIOLATED)} THEN SPLIT_PART(detail, ':', 1) END AS constraint_name"
 """SQL of the constraint that rejected a record, over the quarantine's files."""
 

@@ -6,7 +6,7 @@ Both are written in the transaction that changes the table.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -38,6 +38,8 @@ class State:
         start_ts: start of the interval of the last computation, if that was by key; else UNKNOWN.
         audited: the number of the change up to which all audits have passed; UNKNOWN if none have since the last
             computation as a whole.
+        forgotten, forgotten_ts: the number of the last change whose keys an erasure deleted, and the end of the last
+            interval then; UNKNOWN if none did.
     """
 
     definition: str
@@ -48,6 +50,38 @@ class State:
     end_ts: int
     start_ts: int = UNKNOWN
     audited: int = UNKNOWN
+    forgotten: int = UNKNOWN
+    forgotten_ts: int = UNKNOWN
+
+    @property
+    def known_after(self) -> int:
+        """The number of the change after which the keys of all changes are known."""
+        return max(0, self.sequence - KEPT, self.forgotten)
+
+
+def drop_others(cursor: Any, tables: Collection[str]) -> list[str]:
+    """Forget all tables but these, which no model has.
+
+    Args:
+        tables: `schema.name` of those whose records stay.
+
+    Returns:
+        Names of the forgotten tables, or of what was left of their records.
+    """
+    query = (
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = ? AND table_catalog = CURRENT_CATALOG()"
+    )
+    cursor.execute(query, [SCHEMA])
+    found = {name for (name,) in cursor.fetchall()}
+    if "by_key" not in found:
+        return []
+    cursor.execute(f"SELECT name FROM {_TABLES}")
+    names = {name for (name,) in cursor.fetchall()}
+    names |= {f"{SCHEMA}.{name}" for name in found - {"by_key"} - {name.split(".", 1)[1] for name in {*names, *tables}}}
+    gone = sorted(names - set(tables))
+    for name in gone:
+        Log(cursor, exp.to_table(name, dialect="duckdb")).drop()
+    return gone
 
 
 class Log:
@@ -120,7 +154,7 @@ class Log:
         def since(position: list[Any]) -> str:
             state = self.read()
             sequence = int(position[2])
-            if state is None or sequence < state.sequence - KEPT:
+            if state is None or sequence < state.known_after:
                 raise UnknownChangesError(self._name)
             changed = f"_is_changed AND _sequence > {sequence}"
             return f"SELECT DISTINCT {identifier(key)} AS key FROM {self.keys} WHERE {changed}"
@@ -136,13 +170,30 @@ class Log:
         state = self.read()
         if state is None:
             return None
-        if start_ts == state.start_ts and state.audited >= max(0, state.sequence - KEPT):
+        if start_ts == state.start_ts and state.audited >= state.known_after:
             changed = f"_sequence > {state.audited}"
-        elif state.whole_ts > start_ts:
+        elif state.whole_ts > start_ts or state.forgotten_ts > start_ts:
             return None
         else:
             changed = f"_end_ts > {int(start_ts)}"
         return f"{column} IN (SELECT {identifier(key)} FROM {self.keys} WHERE {changed})"
+
+    def forget_keys(self) -> None:
+        """Delete the keys that changed until now, which may be those of an erased person.
+
+        Who has seen all of these changes goes on from there; others compute the table as a whole.
+        """
+        state = self.read()
+        if state is None:
+            return
+        self._cursor.execute("BEGIN")
+        try:
+            self._cursor.execute(f"DELETE FROM {self.keys}")
+            self.write(replace(state, forgotten=state.sequence, forgotten_ts=state.end_ts))
+        except BaseException:
+            self._cursor.execute("ROLLBACK")
+            raise
+        self._cursor.execute("COMMIT")
 
     def mark_audited(self) -> None:
         """Record that all audits of the table, as it is now, have passed."""
@@ -157,5 +208,6 @@ def _json(state: State) -> str:
 
 def _state(text: str) -> State | None:
     """A recorded state; None if another version recorded other things."""
-    stored = {"start_ts": UNKNOWN, "audited": UNKNOWN} | json.loads(text)
+    later = ("start_ts", "audited", "forgotten", "forgotten_ts")
+    stored = dict.fromkeys(later, UNKNOWN) | json.loads(text)
     return State(**stored) if stored.keys() == {item.name for item in fields(State)} else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from ingest.errors import LostLedger
 from ingest.settings import Settings
 from ingest.sql import identifier, literal
 from ingest.storage.store import Store
+from pipeline.process.removed import Removed
 from pipeline.warehouse.duck import in_memory
 from pipeline.warehouse.engine import DIALECT, FILE_FORMAT, Engine
+from pipeline.warehouse.operations import ERASED, RUNS
 from pipeline.warehouse.spark import bronze, operations, session
 
 
@@ -35,6 +37,28 @@ class SparkEngine(Engine):
     @classmethod
     def drop_aside(cls, options: Settings) -> None:
         """See Engine."""
+
+    @classmethod
+    def rewrite(cls, options: Settings) -> Removed:
+        """See Engine. Spark deletes the files of what it drops or overwrites."""
+        return Removed(
+            beyond=(
+                f"{options.warehouse_name}: files of dropped tables and overwritten dates are deleted at once; what "
+                "catalog or file system keep of them (versions of Delta and Iceberg, the trash of HDFS, noncurrent "
+                "versions of a bucket) is theirs to expire",
+            )
+        )
+
+    def forget(self, tables: Collection[exp.Table]) -> Removed:
+        """See Engine. No keys are recorded here."""
+        if self.adapter.table_exists("operations.runs"):
+            names = list(RUNS)
+            _, rows = self.select(exp.select(*names).from_("operations.runs"))
+            place = names.index("errors")
+            kept = [(*row[:place], row[place] and ERASED, *row[place + 1 :]) for row in rows]
+            if kept != rows:
+                self.insert("operations.runs", RUNS, kept, replace=True)
+        return Removed()
 
     def drop_models(self, context: Any) -> None:
         """See Engine."""
