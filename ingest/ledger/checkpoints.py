@@ -143,7 +143,7 @@ class Checkpoints:
         return self._names.issuperset(_name(level.key) for level in state.objects.levels)
 
     def _write_level(self, position: int, objects: KnownObjects) -> str:
-        with self._store.disk_errors(), tempfile.TemporaryDirectory() as folder:
+        with self._store.disk_errors(), tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
             path = Path(folder) / "objects.parquet"
             objects.write(str(path))
             content = path.read_bytes()

@@ -58,9 +58,9 @@ class Erasure:
     position: int = 0
 
 
-def pending(contract: Contract, state: LedgerState, tombstones: Tombstones) -> frozenset[str]:
+def pending(state: LedgerState, tombstones: Tombstones) -> frozenset[str]:
     """Return the tombstones whose persons were not taken out of a feed yet."""
-    return tombstones.names - state.forgets if contract.identifiers() else frozenset()
+    return tombstones.names - state.forgets
 
 
 def erase(
@@ -87,7 +87,7 @@ def erase(
     busy = f"{contract.feed}: other writers keep changing the same files; nothing was erased here, run it again"
     while True:
         tombstones = stones.read(again=True)
-        left = pending(contract, ledger.live(), tombstones)
+        left = pending(ledger.live(), tombstones)
         if not left:
             return Erasure(contract.feed)
         forgetter = Forgetter(contract, matcher or Hashed(tombstones), tombstones.key)

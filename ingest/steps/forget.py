@@ -36,6 +36,10 @@ _SHORT = 6
 class Matcher(Protocol):
     """Knows the persons who are forgotten."""
 
+    @property
+    def names(self) -> Collection[str]:
+        """The identifiers of which there are values."""
+
     def has(self, name: str, value: str) -> bool:
         """Whether a value of an identifier is of such a person."""
 
@@ -48,6 +52,11 @@ class Hashed:
     """Knows them by their tombstones."""
 
     tombstones: Tombstones
+
+    @property
+    def names(self) -> Collection[str]:
+        """See Matcher."""
+        return self.tombstones.hashes
 
     def has(self, name: str, value: str) -> bool:
         """See Matcher."""
@@ -65,6 +74,11 @@ class Named:
     """Knows them by name, which is faster: while a request is carried out its values are known."""
 
     identifiers: dict[str, frozenset[str]]
+
+    @property
+    def names(self) -> Collection[str]:
+        """See Matcher."""
+        return self.identifiers
 
     def has(self, name: str, value: str) -> bool:
         """See Matcher."""
@@ -108,7 +122,8 @@ class Forgetter:
         self.contract, self.matcher, self.key = contract, matcher, key
         self.found: dict[str, set[str]] = {}
         self._identifiers = contract.identifiers()
-        self._keys = {path.rsplit(".", 1)[-1]: str(item.identifies) for path, item in self._identifiers.items()}
+        self._keys = {name: name for name in matcher.names}
+        self._keys |= {path.rsplit(".", 1)[-1]: str(item.identifies) for path, item in self._identifiers.items()}
         self._nulled = contract.nulled()
 
     def parsed(self, parsed: Parsed) -> Parsed:
@@ -151,11 +166,9 @@ class Forgetter:
         if self.contract.on_erasure is OnErasure.KEEP:
             return False
         text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
-        names = {str(column.identifies) for column in self._identifiers.values()}
-        for name, value in _named(text, self._keys):
-            if self.matcher.has(name, value):
-                return True
-        return any(self.matcher.has(name, token) for token in _tokens(text) for name in names)
+        if any(self.matcher.has(name, value) for name, value in _named(text, self._keys)):
+            return True
+        return any(self.matcher.has(name, token) for token in _tokens(text) for name in self.matcher.names)
 
     def _own(self, table: pa.Table) -> Mask:
         """Which rows are a person's."""
@@ -266,7 +279,7 @@ class Forgetter:
         """Rescued fields without those values that name such a person."""
         if not self.mentions(text):
             return text
-        names = {str(column.identifies) for column in self._identifiers.values()}
+        names = self.matcher.names
 
         def clean(value: Any, key: str) -> Any:
             if isinstance(value, dict):

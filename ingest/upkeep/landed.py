@@ -93,7 +93,7 @@ def _forget(
         return ""
     rule = contract.source.on_erasure
     if rule == "report":
-        return "its contract says source.on_erasure: report; expected its producer to take the person out of it"
+        return "source.on_erasure of the contract is report, so its producer has to"
     known = ledger.state().objects.lookup([name]).get(name)
     data = b"".join(landing.read(version))
     is_known = known and (version.etag == known.etag or hashlib.sha256(data).hexdigest() == known.content_hash)

@@ -21,6 +21,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ingest import sql
+from ingest.contracts.classes import Class
 from ingest.contracts.column import Column
 from ingest.contracts.contract import Contract
 from ingest.contracts.schema import LINEAGE, extra_columns
@@ -244,6 +245,28 @@ class SubjectSearch:
                 is_named = any(value_at(record.values, path) not in (None, "", []) for path in others)
                 is_own = mentions.is_sure(mention) and not is_named
                 yield Record(feed, record.source, record.values, record.rescued, record.by, not is_own)
+
+    def direct_values(self, feed: str, subject: Subject) -> dict[str, set[str]]:
+        """Directly identifying texts of the person's rows by path, without those that rows of others have too."""
+        shape = self._shape(feed)
+        where = condition(shape, subject)
+        files = list(self._files_with(feed, where)) if where else []
+        found: dict[str, set[str]] = {}
+        for path, (kind, _) in shape.classes().items() if files else ():
+            column = shape.leaf(path)
+            around = [shape.leaf(path.rsplit(".", depth)[0]) for depth in range(path.count(".") + 1)]
+            if (
+                kind is not Class.DIRECT
+                or column.type != "string"
+                or column.identifies
+                or any(c.repeated for c in around)
+            ):
+                continue
+            name = sql.dotted(path)
+            own = f"SELECT DISTINCT {name} FROM ({self._bronze(feed, files)}) AS own WHERE ({where}) AND {name} <> ''"
+            others = f"SELECT {name} FROM ({self._bronze(feed)}) AS others WHERE NOT COALESCE({where}, FALSE)"
+            found[path] = {text for (text,) in self._rows(f"({own}) EXCEPT ({others})")}
+        return found
 
     def rejected_of(self, feed: str, subject: Subject) -> Iterator[Rejected]:
         """Yield the records of a feed's quarantine, open and discarded, that have the person.

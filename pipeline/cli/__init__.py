@@ -17,6 +17,7 @@ from ingest.process import collect_rarely
 from pipeline.cli.access import access
 from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
+from pipeline.cli.erase import erase
 from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
@@ -53,6 +54,7 @@ for _command in (
     verify,
     quarantine,
     drop,
+    erase,
     contracts,
     metrics,
     impact,

@@ -1,7 +1,7 @@
 """Erasure of persons: `lake erase`. Tombstones, then every feed, then an ordinary cycle, then whatever has old bytes.
 
-Each step is safe to repeat, and nothing that was done is undone: an erasure that was interrupted or failed somewhere goes
-on with `lake erase --resume`, or by itself in the next cycle as far as cycles go.
+Each step is safe to repeat, and nothing that was done is undone: an erasure that was interrupted or failed somewhere
+goes on with `lake erase --resume`, or by itself in the next cycle as far as cycles go.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ingest.upkeep.orphans import landed_objects
 from pipeline.access.subjects import Subject, known_identifiers
 from pipeline.checks.subject import SubjectSearch
 from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.purge import purge
 from pipeline.invalidation.continuity import require_writable
 from pipeline.lake import Lake
 from pipeline.process.contain import contained
@@ -70,6 +71,7 @@ class EraseSummary:
         landed: what became of source objects.
         release: the release without the person; None if there is none yet.
         purged: what else was removed, and what was not, a line each.
+        beyond: what cannot be reached from here, such as back-ups.
         traces: where values of the person still are, after everything; None if nothing was looked for.
         kept: feeds whose records stay, with the reason and until when.
         errors: one line per failed step.
@@ -82,6 +84,7 @@ class EraseSummary:
     landed: list[Landed] = field(default_factory=list)
     release: int | None = None
     purged: list[str] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
     traces: list[str] | None = None
     kept: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -92,6 +95,36 @@ class EraseSummary:
         if str(error) not in self.errors:
             self.errors.append(str(error))
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A request, as far as it is carried out.
+
+    Attributes:
+        status: `done`, `done, with traces`, or `open`.
+        is_overdue: whether it is open beyond its deadline.
+    """
+
+    name: str
+    at: dt.datetime
+    because: str
+    deadline: dt.date | None
+    status: str
+    is_overdue: bool
+
+
+def requests_of(lake: Lake) -> list[Requested]:
+    """All requests, oldest first."""
+    today = dt.datetime.now(dt.UTC).date()
+    reports = {item.key: json.loads(lake.store.get(item.key)) for item in lake.store.list(REPORTS)}
+    found: dict[str, Requested] = {}
+    for item in read_requests(lake.store).values():
+        report = reports.get(f"{REPORTS}/{item.name}.json")
+        status = "open" if not report or report["errors"] else "done, with traces" if report["traces"] else "done"
+        is_overdue = status == "open" and item.deadline is not None and item.deadline < today
+        found.setdefault(item.name, Requested(item.name, item.at, item.because, item.deadline, status, is_overdue))
+    return list(found.values())
 
 
 def find(lake: Lake, named: Mapping[str, frozenset[str]]) -> tuple[Subject, list[Preview]]:
@@ -150,8 +183,7 @@ def erase_persons(
         name: the id of the request; the same one goes on with it.
 
     Raises:
-        ConfigError: the key is missing, the name is none, nobody has the identifiers, or a hold covers one; nothing was
-            changed.
+        ConfigError: the key is missing, the name is none, or a hold covers the person; nothing was changed.
         RetriableError: the lake cannot be reached.
     """
     key = lake.options.lake_erasure_key
@@ -185,7 +217,7 @@ def resume(lake: Lake, computing: Progress | None = None, wait_seconds: float = 
     """
     read_tombstones(lake.store, lake.options.lake_erasure_key)
     require_writable(lake.landings, lake.store, contracts().values(), lake.records())
-    summary = EraseSummary("resumed")
+    summary = EraseSummary(f"resumed-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}".lower())
     _forget(lake, summary, None, computing, wait_seconds)
     return summary
 
@@ -248,7 +280,7 @@ def _forget(
     lake: Lake, summary: EraseSummary, matcher: Matcher | None, computing: Progress | None, wait_seconds: float
 ) -> None:
     """All steps but the proof."""
-    feeds = [contract for contract in contracts().values() if contract.identifiers()]
+    feeds = list(contracts().values())
     with lake.writable():
         for contract in feeds:
             with contained(contract.feed, summary.failed):
@@ -256,7 +288,8 @@ def _forget(
                     contract, lake.store, lake.ledger(contract.feed), lake.tombstones, dt.datetime.now(dt.UTC), matcher
                 )
                 summary.feeds.append(done)
-                _keep(summary, contract)
+                if done.lines:
+                    _keep(summary, contract)
         for contract in feeds:
             with contained(f"the landing of {contract.feed}", summary.failed):
                 now = dt.datetime.now(dt.UTC)
@@ -272,7 +305,7 @@ def _forget(
     summary.release = run.state
     for error in run.errors:
         summary.failed(RetriableError(error))
-    if run.errors or any(item.left for item in _pending(lake, feeds)):
+    if run.errors or _is_pending(lake, feeds):
         summary.failed(
             RetriableError(
                 "the cycle failed, so old data stays where it was: fix its errors, then `lake erase --resume` goes on"
@@ -282,15 +315,9 @@ def _forget(
     _purge(lake, summary, feeds, wait_seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Left:
-    feed: str
-    left: frozenset[str]
-
-
-def _pending(lake: Lake, feeds: Iterable[Contract]) -> list[_Left]:
+def _is_pending(lake: Lake, feeds: Iterable[Contract]) -> bool:
     stones = lake.tombstones.read(again=True)
-    return [_Left(item.feed, pending(item, lake.ledger(item.feed).live(), stones)) for item in feeds]
+    return any(pending(lake.ledger(item.feed).live(), stones) for item in feeds)
 
 
 def _keep(summary: EraseSummary, contract: Contract) -> None:
@@ -309,8 +336,22 @@ def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_se
                 landed = partial(landed_objects, contract, lake.landing(contract))
                 done = clean(lake.store, lake.ledger(contract.feed), landed, now, dt.timedelta(0))
                 if done.files:
-                    summary.purged.append(f"bronze of {contract.feed}: {done.files:,} replaced files deleted")
-                summary.purged += [f"{path} was not deleted: {why}" for path, why in done.kept]
+                    summary.purged.append(f"{contract.feed}: deleted {done.files:,} files that were replaced")
+                for path, why in done.kept:
+                    summary.failed(RetriableError(f"{path} was not deleted: {why}"))
+    if summary.release is None:
+        summary.failed(
+            RetriableError("nothing was published yet, so no more was removed; `lake erase --resume` goes on")
+        )
+        return
+    with contained("what is behind bronze", summary.failed):
+        for place in purge(lake, summary.request, summary.release, wait_seconds).places:
+            summary.purged += [f"{place.name}: {line}" for line in place.removed.done]
+            summary.beyond += [f"{place.name}: {line}" for line in place.removed.beyond]
+            if place.error:
+                summary.failed(place.error)
+            for line in place.removed.left:
+                summary.failed(RetriableError(f"{place.name}: {line}"))
 
 
 def _prove(lake: Lake, summary: EraseSummary, values: Values) -> None:

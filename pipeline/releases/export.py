@@ -113,12 +113,15 @@ def prune(published: Releases, keep: int, now: dt.datetime, grace: dt.timedelta 
     return len(expired)
 
 
-def sweep(published: Releases) -> Cleaning:
+def sweep(published: Releases, until: int = 0) -> Cleaning:
     """Delete orphans of killed publications: files that no release names and no future release can name.
 
     A file's name contains the number of the release that it was written for. Once a release of that number exists, a
     process that still writes for it will fail; until then the file stays. So neither a clock nor a grace period is
     needed.
+
+    Args:
+        until: number up to which no process can still write, if it is greater than that of the newest release.
 
     Raises:
         RetriableError: the store cannot be reached.
@@ -129,7 +132,7 @@ def sweep(published: Releases) -> Cleaning:
     releases = [published.get(number) for number in numbers]
     used = {file.key for release in releases for file in _files_of(release)}
     used |= {key(number) for number in numbers for key in (manifest_key, catalog_key, suspect_key)}
-    newest = max(numbers, default=0)
+    newest = max([until, *numbers])
     orphans = [item for item in found if item.key not in used and _number_of(item.key) <= newest]
     published.store.delete(item.key for item in orphans)
     return Cleaning(len(orphans), sum(item.size for item in orphans))

@@ -80,7 +80,7 @@ def _delete(published: Releases, numbers: tuple[int, ...]) -> Withdrawn:
     """Delete releases, the manifest first, without which a release does not exist."""
     store = published.store
     store.delete(key(number) for number in numbers for key in (manifest_key, catalog_key, suspect_key))
-    swept = sweep(published)
+    swept = sweep(published, max(numbers, default=0))
     return Withdrawn(numbers, swept.files, swept.bytes, bool(published.pointer()))
 
 

@@ -149,7 +149,7 @@ def _options(connection: duckdb.DuckDBPyConnection, file: Path) -> str:
     """
     query = f"SELECT block_size, used_blocks FROM pragma_database_size() WHERE database_name = '{_OLD}'"
     size, used = connection.execute(query).fetchall()[0]
-    free = shutil.disk_usage(file.parent).free
+    free = _free(file.parent)
     if free < size * used:
         raise RetriableError(
             f"{file}: its copy needs {size * used:,} bytes, and the disk has {free:,}; free disk space and run this "
@@ -179,6 +179,10 @@ def _require_equal(connection: duckdb.DuckDBPyConnection, path: str) -> None:
         counts = [connection.execute(f"SELECT COUNT(*) FROM {side}.{name}").fetchone() for side in (_OLD, _NEW)]
         if counts[0] != counts[1]:
             raise RetriableError(f"{path}: its copy has another number of rows in {schema}.{table}; it is unchanged")
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def _bytes(file: Path) -> int:

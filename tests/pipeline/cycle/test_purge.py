@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import signal
@@ -24,7 +25,6 @@ from pipeline.releases.release import Releases
 from pipeline.state.aside import LOST
 from pipeline.state.rewrite import DRAFT
 from tests.engagement import GOLD, cycle, play
-from tests.engagement import gold as production
 from tests.home import Home, copy_home, switch_rules_off, template
 
 pytestmark = pytest.mark.usefixtures("engagement")
@@ -156,11 +156,12 @@ def places_of(home: Home, folders: tuple[str, ...] = ("landing", "lake")) -> set
 
 
 def shown(home: Home) -> tuple[Any, ...]:
-    """What must not change: what readers see, production, and that nothing is missing."""
+    """What must not change: what readers see, and production."""
     with Releases(home.options).connect() as reader:
         tables = sorted(Releases(home.options).current().tables)  # type: ignore[union-attr]
         released = {name: sorted(map(repr, reader.execute(f"FROM {name}").fetchall())) for name in tables}
-    return released, production(home), home.missing()
+    with duckdb.connect(home.options.warehouse_path, read_only=True) as warehouse:
+        return released, sorted(map(repr, warehouse.execute(f"FROM {GOLD}").fetchall()))
 
 
 def test_purge_removes_the_person_from_every_place_behind_bronze(home: Home) -> None:
@@ -223,6 +224,7 @@ def test_killed_purge_leaves_a_working_lake_and_the_next_call_finishes(
 
     killed = in_process(engagement, moment)
 
+    # THEN
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert shown(home) == same
     done = in_process(engagement)
@@ -230,9 +232,9 @@ def test_killed_purge_leaves_a_working_lake_and_the_next_call_finishes(
     assert places_of(home) == set()
     assert shown(home) == same
     assert Releases(home.options).numbers() == [WITHOUT]
-    # a new load is computed and published as ever
     home.put("events", "3.json", play("e9", "2026-01-05"))
-    assert (cycle(home).outcome, cycle(home).outcome) == ("published", "unchanged")
+    done_again = cycle(home)
+    assert (done_again.outcome, done_again.computed[GOLD].dates) == ("published", {dt.date(2026, 1, 5)})
 
 
 def test_a_killed_purge_withdraws_on_the_next_call_although_a_newer_release_came(home: Home, engagement: Path) -> None:

@@ -572,6 +572,91 @@ def test_keys_of_an_interval_whose_audits_fail_are_kept_however_often_it_is_comp
     assert world.audited(world.end - DAY_MS) == {"k1", "k2"}
 
 
+def forget(world: World) -> None:
+    """Forget the keys of all changes, as an erasure does."""
+    world.log.forget_keys()
+    assert world.cursor.execute(f"SELECT COUNT(*) FROM {world.log.keys}").fetchall() == [(0,)]
+
+
+def test_a_child_that_saw_all_changes_goes_on_by_key_after_the_keys_are_forgotten(world: World) -> None:
+    compute, wholes = child(world)
+    world.change("UPDATE s.source SET v = 50 WHERE k = 'k1'", "k1")
+    world.compute()
+    compute()
+    forget(world)
+    compute()
+    world.change("UPDATE s.source SET v = 51 WHERE k = 'k2'", "k2")
+    assert by_key(world)
+    assert world.logged() == {(2, "k2", "g2")}
+    compute()
+    assert wholes() == 1
+
+
+def test_a_child_that_missed_forgotten_changes_is_computed_as_a_whole(world: World) -> None:
+    compute, wholes = child(world)
+    compute()
+    world.change("UPDATE s.source SET v = 50 WHERE k = 'k1'", "k1")
+    world.compute()
+    forget(world)
+    with pytest.raises(UnknownChangesError):
+        world.log.changed("g")(["table", "", 0])
+    compute()
+    assert wholes() == 2
+
+
+def test_audits_do_not_miss_keys_that_are_forgotten(world: World) -> None:
+    newest = world.end
+    world.end += DAY_MS
+    world.change("UPDATE s.source SET v = 50 WHERE k = 'k1'", "k1")
+    assert by_key(world)
+    assert world.audited(newest) == {"k1"}
+    forget(world)  # before the audits passed
+    assert world.audited(newest) is None
+    world.change("UPDATE s.source SET v = 50 WHERE k = 'k2'", "k2")
+    assert by_key(world)
+    assert world.audited(newest) is None
+    world.log.mark_audited()
+    assert world.audited(newest) == set()
+    forget(world)  # after they passed
+    world.change("UPDATE s.source SET v = 50 WHERE k = 'k3'", "k3")
+    assert by_key(world)
+    assert world.audited(newest) == {"k3"}
+    world.end += DAY_MS  # of the next day, nothing is forgotten
+    assert by_key(world)
+    world.change("UPDATE s.source SET v = 50 WHERE k = 'k4'", "k4")
+    assert by_key(world)
+    assert world.audited(newest + DAY_MS) == {"k3", "k4"}
+    assert world.audited(newest) is None
+
+
+@pytest.mark.parametrize("stop", ["DELETE FROM lakemesh", "INSERT OR REPLACE", "COMMIT"])
+def test_forgetting_that_is_stopped_forgets_nothing(world: World, stop: str) -> None:
+    world.change("UPDATE s.source SET v = 50 WHERE k = 'k1'", "k1")
+    assert by_key(world)
+    before = (world.state(), world.logged())
+    world.cursor.stop_at = lambda statement: statement.startswith(stop)
+    with pytest.raises(Killed):
+        world.log.forget_keys()
+    world.cursor.stop_at = lambda _: False
+    if stop == "COMMIT":
+        world.cursor.execute("ROLLBACK")
+    assert (world.state(), world.logged()) == before
+
+
+def test_records_of_tables_that_no_model_has_are_dropped(world: World) -> None:
+    log = Log(world.cursor, exp.to_table("db.s.old"))
+    world.cursor.execute("CREATE TABLE s.old AS SELECT 'x' AS k")
+    log.begin(["k"])
+    log.write(world.state())
+    world.cursor.execute("CREATE TABLE lakemesh.half_dropped AS SELECT 'x' AS k")
+    assert log_module.drop_others(world.cursor, {"s.target"}) == ["lakemesh.half_dropped", "s.old"]
+    assert log.read() is None
+    names = world.cursor.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'lakemesh' ORDER BY 1")
+    assert names.fetchall() == [("by_key",), ("target",)]
+    assert by_key(world)
+    assert log_module.drop_others(world.cursor, {"s.target"}) == []
+
+
 def test_logged_columns_may_have_any_name(world: World) -> None:
     world.cursor.execute('CREATE TABLE s.odd AS SELECT 1 AS "sequence", 2 AS end_ts, 3 AS "key", 4 AS "order"')
     for name, rows in (("differing_rows", "SELECT * FROM s.odd"), ("changed_keys", "SELECT 9 AS key")):
