@@ -26,6 +26,9 @@ from ingest.upkeep.landed import Landed, forget_landed
 from ingest.upkeep.orphans import landed_objects
 from pipeline.access.subjects import Subject, known_identifiers
 from pipeline.checks.subject import SubjectSearch
+from pipeline.checks.traces.find import find_traces
+from pipeline.checks.traces.places import places_of
+from pipeline.checks.traces.value import SHORTEST, Value
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.purge import purge
 from pipeline.invalidation.continuity import require_writable
@@ -37,8 +40,6 @@ if TYPE_CHECKING:
 
 REPORTS = "erasure/reports"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_LEAST_TEXT = 5
-"""A personal value that identifies nobody by itself is looked for if it has this many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +272,7 @@ def personal_values(lake: Lake, subject: Subject) -> Values:
         f"{name} {number}": text
         for name, found in sorted(texts.items())
         for number, text in enumerate(sorted(found), 1)
-        if len(text) >= _LEAST_TEXT
+        if len(text.strip().encode()) >= SHORTEST
     }
     return {name: frozenset(found) for name, found in subject.values.items()}, labelled
 
@@ -356,6 +357,29 @@ def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_se
 
 def _prove(lake: Lake, summary: EraseSummary, values: Values) -> None:
     """Look for the values in everything."""
+    with contained("the proof", summary.failed):
+        places = places_of(lake.options, lake.store, lake.releases, rewritten=not summary.errors)
+        scan = find_traces(places, searched(values))
+        summary.traces = [str(trace) for trace in scan.traces]
+        summary.traces += [f"{place}: {count:,} more" for place, count in scan.unlisted.items()]
+    if summary.traces:
+        summary.exit_code = max(summary.exit_code, 1)
+
+
+def searched(values: Values) -> list[Value]:
+    """The values as the proof looks for them: short ones in columns of their identifier alone."""
+    columns: dict[str, set[str]] = {}
+    for contract in contracts().values():
+        for path, column in contract.identifiers().items():
+            name = str(column.identifies)
+            columns.setdefault(name, {name}).add(path.rsplit(".", 1)[-1])
+    identifiers, texts = values
+    found = [
+        Value(f"{name} {number}" if len(own) > 1 else name, value, frozenset(columns.get(name, {name})))
+        for name, own in sorted(identifiers.items())
+        for number, value in enumerate(sorted(own), 1)
+    ]
+    return found + [Value(label, text, ignores_case="@" in text) for label, text in texts.items()]
 
 
 def _report(lake: Lake, summary: EraseSummary) -> None:
