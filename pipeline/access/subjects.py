@@ -9,6 +9,7 @@ is found by pipeline/checks/subject.py, in the lake.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ingest.contracts.contract import Contract
 from ingest.errors import ConfigError
 from ingest.sql import dotted, literal
 
+_INTEGER = re.compile(r"-?\d+")
 LEAST, MOST = -(1 << 63), (1 << 63) - 1
 """What an integer of bronze can be."""
 
@@ -136,7 +138,10 @@ def condition(contract: Contract, subject: Subject) -> str:
 
 def has(path: str, column: Column, values: Iterable[str]) -> str:
     """SQL that is true of rows with one of the values in a column; typed, so that files without it are not read."""
-    listed = ", ".join(sorted(map(_literal(column), values)))
+    possible = values if column.type != "integer" else [value for value in values if _INTEGER.fullmatch(value)]
+    listed = ", ".join(sorted(map(_literal(column), possible)))
+    if not listed:
+        return "FALSE"
     if column.repeated:
         return f"LIST_HAS_ANY({dotted(path)}, [{listed}])"
     return f"{dotted(path)} IN ({listed})"

@@ -125,7 +125,8 @@ class SubjectSearch:
     """
 
     def __init__(self, lake: Store, contracts: Mapping[str, Contract], connection: duckdb.DuckDBPyConnection) -> None:
-        self._lake, self._contracts, self._connection = lake, contracts, connection
+        self._lake, self._connection = lake, connection
+        self.contracts = contracts
         self._states: dict[str, LedgerState] = {}
         self._shapes: dict[str, Contract] = {}
         self.identifiers = known_identifiers(contracts.values())
@@ -145,7 +146,7 @@ class SubjectSearch:
         is_growing = True
         while is_growing:
             is_growing = False
-            for feed, contract in self._contracts.items():
+            for feed, contract in self.contracts.items():
                 leading, together = leads(contract)
                 new = {
                     path: values.get(str(column.identifies), set()) - asked.setdefault(feed, {}).setdefault(path, set())
@@ -186,6 +187,16 @@ class SubjectSearch:
         files = self._files_with(feed, where) if where else {}
         return Found(sum(files.values()), tuple(sorted(files)))
 
+    def tuples_of(self, feed: str, paths: tuple[str, ...], subject: Subject) -> set[tuple[str, ...]]:
+        """The values of several columns together, as texts, in the person's rows of a feed."""
+        where = condition(self._shape(feed), subject)
+        files = list(self._files_with(feed, where)) if where else []
+        if not files:
+            return set()
+        listed = ", ".join(f"{sql.dotted(path)}::TEXT" for path in paths)
+        query = f"SELECT DISTINCT {listed} FROM ({self._bronze(feed, files)}) AS bronze WHERE {where}"
+        return {row for row in self._rows(query) if None not in row}
+
     def records_of(self, feed: str, subject: Subject) -> Iterator[Record]:
         """Yield the person's rows of a feed, in the order of their sources.
 
@@ -209,7 +220,7 @@ class SubjectSearch:
         refer to one."""
         shape = self._shape(feed)
         for item in shape.references:
-            other = self._contracts.get(item.feed)
+            other = self.contracts.get(item.feed)
             if other is None or shape.identifiers():
                 continue
             where = condition(self._shape(item.feed), subject)
@@ -263,7 +274,7 @@ class SubjectSearch:
         Raises:
             FileNotFoundError, pyarrow.ArrowException: a file is missing or damaged.
         """
-        mentions, contract = Mentions(self.identifiers, subject), self._contracts[feed]
+        mentions, contract = Mentions(self.identifiers, subject), self.contracts[feed]
         for path, file in sorted(self._state(feed).files.items()):
             if not path.startswith((OPEN, DISCARDED)):
                 continue
@@ -333,7 +344,7 @@ class SubjectSearch:
     def _shape(self, feed: str) -> Contract:
         """The contract that the feed's files can be read by."""
         if feed not in self._shapes:
-            self._shapes[feed] = readable(self._contracts[feed], self._lake, self._state(feed))
+            self._shapes[feed] = readable(self.contracts[feed], self._lake, self._state(feed))
         return self._shapes[feed]
 
 

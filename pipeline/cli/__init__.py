@@ -28,6 +28,7 @@ from pipeline.cli.quarantine import quarantine
 from pipeline.cli.report import report
 from pipeline.cli.run import audit, publish, rebuild, run
 from pipeline.cli.sample import sample
+from pipeline.cli.subject import subject
 from pipeline.process.redact import RedactingFormatter
 
 
@@ -59,6 +60,7 @@ for _command in (
     impact,
     access,
     pii,
+    subject,
     report,
     maintain,
     rebuild,

@@ -214,6 +214,24 @@ def test_values_are_data(home: Home, search: SubjectSearch) -> None:
     assert [item.is_sure for item in search.rejected_of("events", found)] == [True]
 
 
+def test_a_refused_contract_hides_nobody(home: Home, search: SubjectSearch) -> None:
+    """Readers then see the feed by the recorded contract, which has to identify persons as well."""
+    home.put("clickstream", "a.json", click("e1", "v1", 7), click("e2", "v1"))
+    home.ingest("clickstream")
+    contract = contracts()["clickstream"]
+    columns = tuple(
+        column.model_copy(update={"type": "string"}) if column.name == "quantity" else column
+        for column in contract.columns
+    )
+    refused = contract.model_copy(update={"columns": columns, "version": contract.version})
+    lake = Lake(settings())
+    with lake.connect() as connection:
+        later = SubjectSearch(lake.store, contracts() | {"clickstream": refused}, connection)
+        found = person(later, "customer_id=7")
+        assert found.values == {"customer_id": {"7"}, "visitor_id": {"v1"}}
+        assert keys(later, "clickstream", found) == ["e1", "e2"]
+
+
 def test_an_empty_lake_has_nobody(search: SubjectSearch) -> None:
     found = person(search, "user_id=u1", "customer_id=7")
     assert found.values == {"user_id": {"u1"}, "customer_id": {"7"}}
