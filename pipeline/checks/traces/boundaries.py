@@ -19,10 +19,7 @@ def is_whole(data: bytes, start: int, end: int, needle: Needle, is_address: bool
     """Whether the needle at this place of the data is the value, and not a part of a longer one."""
     form = needle.form
     if form in (Form.TEXT, Form.LATIN1):
-        after = data[end : end + 4]
-        # the length of the next text, in plain pages of Parquet
-        is_length = len(after) == 4 and after[1:] == b"\0\0\0"
-        return _stands_alone(data[max(0, start - 2) : start], b"" if is_length else after, is_address)
+        return _stands_alone(data[max(0, start - 2) : start], data[end : end + 2], is_address)
     if form is Form.UTF16:
         return _stands_alone(_wide_before(data, start), _wide_after(data, end), is_address)
     if form is Form.HEX:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from pipeline.checks.traces.matcher import Found, Matcher
 
 CUT = frozenset((16, 32, 64, 128, 256))
 """Bytes that writers cut least and greatest values to."""
+_DIGITS = 76
 JOINED_BYTES = 8 << 20
 """Bytes of cells that are searched at a time."""
 
@@ -52,10 +54,10 @@ class Cells:
             return self.search(path, cells.keys) | self.search(path, cells.items)
         if pa.types.is_union(kind):
             return _all(self.search(path, cells.field(number)) for number in range(kind.num_fields))
-        if pa.types.is_nested(kind):
-            return self.search(path, cells.flatten())
         if pa.types.is_run_end_encoded(kind):
             return self.search(path, cells.values)
+        if pa.types.is_nested(kind):
+            return self.search(path, cells.flatten())
         if pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind):
             return self._numbers(path, cells)
         if pa.types.is_fixed_size_binary(kind):
@@ -90,6 +92,10 @@ class Cells:
         wanted = [(number, whole) for number, value, whole in self._whole if value.is_distinctive or value.is_in(path)]
         if not wanted:
             return set()
+        if pa.types.is_decimal(cells.type):
+            exact = pa.decimal256(_DIGITS, min(cells.type.scale, _DIGITS - 20))
+            present = _present(cells.cast(exact, safe=False), [Decimal(whole) for _, whole in wanted])
+            return {Found(number, Form.NUMBER) for number, whole in wanted if Decimal(whole) in present}
         if not pa.types.is_integer(cells.type):
             cells = cells.cast(pa.float64())
             present = _present(cells, [float(whole) for _, whole in wanted])

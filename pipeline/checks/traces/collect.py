@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ingest.contracts.contract import Contract
 from pipeline.access.classes import Reach
-from pipeline.checks.traces.value import SHORTEST, Value
+from pipeline.checks.traces.value import Value, is_distinctive
 from pipeline.warehouse.lineage import Lineage
 
 _KEYS = ("_id", "_ids", "_key")
@@ -60,6 +60,6 @@ def values_of(
             label = name if len(ordered) == 1 else f"{name} {number}"
             found.append(Value(label, text, columns.get(name, frozenset({name})) | {name}, group=group))
     for label, text in texts.items():
-        own_columns = frozenset({label.rpartition(" ")[0] or label}) if len(text.encode()) < SHORTEST else frozenset()
-        found.append(Value(label, text, own_columns, ignores_case="@" in text))
+        named = frozenset() if is_distinctive(text) else frozenset({label.rpartition(" ")[0] or label})
+        found.append(Value(label, text, named, ignores_case="@" in text))
     return found

@@ -19,6 +19,10 @@ KEY_SEPARATOR = "|"
 _BASE64_URL = bytes.maketrans(b"-_", b"+/")
 
 
+MOST_JOINED = 100
+"""Identifiers of one person up to which hashes of two of them together are looked for."""
+
+
 class Form(StrEnum):
     """How a value is encoded; determines how its boundaries are checked."""
 
@@ -70,8 +74,10 @@ def needles(values: Iterable[Value]) -> Iterator[Needle]:
         if value.group and value.columns:
             groups.setdefault(value.group, []).append((number, value))
     for members in groups.values():
-        for (number, value), (_, other) in permutations(members, 2):
-            yield from _hashes(number, f"{value.text}{KEY_SEPARATOR}{other.text}")
+        pairs = permutations(members, 2) if len(members) <= MOST_JOINED else ()
+        for (number, value), (_, other) in pairs:
+            if value.columns != other.columns:
+                yield from _hashes(number, f"{value.text}{KEY_SEPARATOR}{other.text}")
 
 
 def _spellings(value: Value) -> list[str]:

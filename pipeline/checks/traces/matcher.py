@@ -1,8 +1,8 @@
 """Search of bytes for all encodings of all values at once.
 
-A table of hashes of four bytes says in a few passes of NumPy where a needle may begin, whatever their number; the last
-bytes of the needles of that beginning are compared next, and only what is left is compared byte by byte. Letter
-case is folded before and compared after.
+A table of hashes of four bytes says in a few passes of NumPy where a needle may begin, whatever their number; first and
+last bytes of needles are compared next, and only what is left is compared byte by byte. Letter case is folded before
+and compared after.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Places: TypeAlias = npt.NDArray[np.int64]
 BLOCK_BYTES = 256 << 10
 """Bytes that are filtered at a time, so that they stay in the cache of the processor."""
 _HASH, _SHIFT = np.uint32(2654435761), np.uint32(12)
-_TAIL = SHORTEST
+_EDGE = SHORTEST
+"""Bytes of the beginning and the end of a needle that are compared before the whole: no needle is shorter."""
 _MARGIN = 32
 _LONGEST_ESCAPE = 6
 _LONGEST_SHORT = 24
@@ -66,16 +67,16 @@ class Matcher:
         longest = 1
         for needle in dict.fromkeys(needles(self.values)):
             folded = needle.data.lower()
-            head = int.from_bytes(folded[:4], "little")
+            head = int.from_bytes(folded[:_EDGE], "little")
             self._heads.setdefault(head, {}).setdefault(len(folded), {}).setdefault(folded, []).append(needle)
-            self._table[self._hashed(np.array([head], np.uint32))] = True
+            self._table[self._hashed(np.frombuffer(folded[:4], np.uint32))] = True
             longest = max(longest, len(folded))
         self._tails = {
-            (head, length): np.array(sorted({int.from_bytes(data[-_TAIL:], "little") for data in found}), np.uint64)
+            (head, length): np.array(sorted({int.from_bytes(data[-_EDGE:], "little") for data in found}), np.uint64)
             for head, lengths in self._heads.items()
             for length, found in lengths.items()
         }
-        self._sorted_heads = np.array(sorted(self._heads), np.uint32)
+        self._sorted_heads = np.array(sorted(self._heads), np.uint64)
         short = [(number, value) for number, value in enumerate(self.values) if not value.is_distinctive]
         self._named = {
             (plain(name), value.text.strip().lower().encode()): number
@@ -84,6 +85,8 @@ class Matcher:
         }
         names = {name for _, value in short for name in value.columns}
         self._names = [one.lower().encode() for one in {*names, *(re.sub(r"[\W_]", "", name) for name in names)}]
+        self._in_names = {number: (value.text.strip().lower(), _short_in_name(value)) for number, value in short}
+        self._longest_first = sorted(range(len(self.values)), key=lambda number: -len(self.values[number].text))
         self._after_name = re.compile(_SPACE + rb"([\w.+-]{1,%d})" % _LONGEST_SHORT)
         self._around = _LONGEST_ESCAPE * max((len(value.text.encode()) for value in self.values), default=1) + _MARGIN
         self.overlap = max(longest, 2 * self._around) + 2 * _MARGIN
@@ -111,19 +114,30 @@ class Matcher:
         `customer_id=17/`, `/17.json` and `customer-17.json` have the customer 17, `event_date=2026-01-17/` has not.
         """
         found = self.search(name.encode("utf-8", "surrogateescape"))
-        for number, value in enumerate(self.values):
-            if not value.is_distinctive and _short_in_name(value).search(name):
+        folded = name.lower()
+        for number, (text, pattern) in self._in_names.items():
+            if text in folded and pattern.search(name):
                 found.add(Found(number, Form.TEXT))
         return found
 
     def masked(self, text: str) -> str:
         """A text with the labels of values instead of them."""
-        for value in sorted(self.values, key=lambda one: -len(one.text)):
+        for number in self._longest_first:
+            value = self.values[number]
+            if value.text.strip().lower() not in text.lower():
+                continue
             if value.is_distinctive:
                 text = re.sub(re.escape(value.text.strip()), f"<{value.label}>", text, flags=re.IGNORECASE)
             else:
-                text = _short_in_name(value).sub(rf"\g<1><{value.label}>", text)
-        return text
+                text = self._in_names[number][1].sub(rf"\g<1><{value.label}>", text)
+        if not self.search(text.encode("utf-8", "surrogateescape")):
+            return text
+        return "/".join(map(self._hidden, text.split("/")))
+
+    def _hidden(self, part: str) -> str:
+        """A part of a path; if it has values in another encoding, their labels alone."""
+        found = self.search(part.encode("utf-8", "surrogateescape"))
+        return "".join(f"<{self.values[one.value].label}>" for one in sorted(found, key=str)) or part
 
     @staticmethod
     def _hashed(heads: np.ndarray) -> np.ndarray:
@@ -136,7 +150,7 @@ class Matcher:
         for head, places in self._beginnings(folded):
             for length, wanted in self._heads[head].items():
                 fitting = places[(places >= low) & (places + length <= high)]
-                ends = _ends(folded, fitting + (length - _TAIL))
+                ends = _words(folded, fitting + (length - _EDGE))
                 for start in fitting[_is_among(ends, self._tails[head, length])].tolist():
                     for needle in wanted.get(folded[start : start + length], ()):
                         if needle.is_exact and data[start : start + length] != needle.data:
@@ -149,18 +163,19 @@ class Matcher:
 
     def _beginnings(self, folded: bytes) -> Iterator[tuple[int, np.ndarray]]:
         """Yield each beginning that is there with its places."""
-        found_heads, found_places = [], []
+        found = []
         for start in range(0, len(folded), BLOCK_BYTES):
             size = min(BLOCK_BYTES + 3, len(folded) - start)
             for offset in range(min(4, size - 3)):
                 words = np.frombuffer(folded, np.uint32, (size - offset) // 4, start + offset)
                 places = np.flatnonzero(self._table[self._hashed(words)])
                 if len(places):
-                    found_heads.append(words[places])
-                    found_places.append(places * 4 + (start + offset))
-        if not found_heads:
+                    found.append(places * 4 + (start + offset))
+        if not found:
             return
-        heads, places = np.concatenate(found_heads), np.concatenate(found_places)
+        places = np.concatenate(found)
+        places = places[places + _EDGE <= len(folded)]
+        heads = _words(folded, places)
         known = _is_among(heads, self._sorted_heads)
         heads, places = heads[known], places[known]
         if not len(heads):
@@ -184,11 +199,11 @@ class Matcher:
                 place = folded.find(name, place + len(name))
 
 
-def _ends(data: bytes, places: Places) -> np.ndarray:
-    """The bytes that the end of a needle is compared by, at each place, as a number."""
+def _words(data: bytes, places: Places) -> np.ndarray:
+    """The bytes at each place that the edges of needles are compared with, as a number."""
     every = np.frombuffer(data, np.uint8)
     found = every[places].astype(np.uint64)
-    for number in range(1, _TAIL):
+    for number in range(1, _EDGE):
         found |= every[places + number].astype(np.uint64) << np.uint64(8 * number)
     return found
 

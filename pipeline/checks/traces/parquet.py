@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from ingest.formats import thrift
 from ingest.formats.pages import MAX_COLUMNS, MAX_PAGE_BYTES, TooMuch, check_footer, plan
+from pipeline.checks.traces import streams
 from pipeline.checks.traces.cells import Cells
 from pipeline.checks.traces.matcher import Found, Matcher
 
@@ -51,7 +52,7 @@ def search(file: Any, size: int, matcher: Matcher) -> Iterator[tuple[str, Found]
         yield from _search_group(file, size, reader, number, group, cells, seen)
     for low, high in _gaps(seen):
         file.seek(low)
-        yield from (("bytes outside of pages", one) for one in matcher.search(file.read(high - low)))
+        yield from (("bytes outside of pages", one) for one in streams.search(streams.Part(file, high - low), matcher))
 
 
 def _search_group(

@@ -108,6 +108,18 @@ class Bounded:
         return data
 
 
+class Part:
+    """The next bytes of a file, to a length."""
+
+    def __init__(self, file: Any, length: int) -> None:
+        self._file, self._left = file, length
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
 class Prefixed:
     """A stream after its first bytes were read, from its beginning."""
 

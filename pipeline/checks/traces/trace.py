@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -71,8 +70,3 @@ class Scan:
     def of(self, kind: Kind) -> list[Trace]:
         """The traces of a kind."""
         return [trace for trace in self.traces if trace.kind is kind]
-
-
-def listed(traces: Iterable[Trace]) -> Iterator[Trace]:
-    """Each trace once."""
-    return iter(dict.fromkeys(traces))

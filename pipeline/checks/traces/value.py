@@ -47,8 +47,7 @@ class Value:
     @property
     def is_distinctive(self) -> bool:
         """Whether the text alone identifies it, wherever it is found as a whole token."""
-        size = len(self.text.strip().encode())
-        return size >= (SHORTEST_NUMBER if re.fullmatch(r"[+-]?[0-9.]+", self.text.strip()) else SHORTEST)
+        return is_distinctive(self.text)
 
     @property
     def is_address(self) -> bool:
@@ -62,6 +61,16 @@ class Value:
     @property
     def _plain(self) -> frozenset[str]:
         return frozenset(map(plain, self.columns))
+
+
+def is_distinctive(text: str) -> bool:
+    """Whether a text identifies something wherever it is found.
+
+    >>> is_distinctive("u12345"), is_distinctive("u1234"), is_distinctive("123456789")
+    (True, False, False)
+    """
+    text = text.strip()
+    return len(text.encode()) >= (SHORTEST_NUMBER if re.fullmatch(r"[+-]?[0-9.]+", text) else SHORTEST)
 
 
 def plain(name: str) -> str:

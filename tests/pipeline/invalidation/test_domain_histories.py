@@ -2,8 +2,8 @@
 
 Records of engagement, revenue and the shop arrive late, again, or in another order; objects are overwritten and
 dropped; files are compacted and deleted; days pass; loads, plain `sqlmesh run` and cycles alternate; cycles fail, are
-blocked by audits, or are killed; persons are erased. HISTORIES sets how many histories there are, HISTORY the number of the first, ROUNDS
-their length.
+blocked by audits, or are killed; persons are erased. HISTORIES sets how many histories there are, HISTORY the number of
+the first, ROUNDS their length.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ SHOP_BY_KEY = {"orders", "current_orders", "fct_sales", "fct_orders", "fct_custo
 def identifying_columns(world: Domains) -> Iterator[tuple[str, str, set[str]]]:
     """(table, column, values) of each column of silver and gold that is called as an identifier."""
     with duckdb.connect(world.home.options.warehouse_path, read_only=True) as warehouse:
-        query = "SELECT schema || '.' || name, UNNEST(column_names) FROM (SHOW ALL TABLES) WHERE schema IN ('silver', 'gold')"
+        columns = "SELECT schema || '.' || name, UNNEST(column_names) FROM (SHOW ALL TABLES)"
+        query = f"{columns} WHERE schema IN ('silver', 'gold')"
         for name, column in warehouse.execute(query).fetchall():
             if column in ("user_id", "account_id", "customer_id"):
                 rows = warehouse.execute(f"SELECT DISTINCT {column}::TEXT FROM {name}").fetchall()

@@ -199,9 +199,10 @@ def test_columns_of_identifiers_follow_lineage_to_keys_alone() -> None:
 
 def test_values_that_are_not_distinctive_are_looked_for_in_their_columns() -> None:
     columns = identifier_columns(contracts().values())
-    found = values_of({"customer_id": {"7"}}, {"name 2": "Ann", "email 1": "a@b.org"}, columns)
+    found = values_of({"customer_id": {"7"}}, {"name 2": "Ann", "phone 1": "123456789", "email 1": "a@b.org"}, columns)
     assert [(one.label, sorted(one.columns), one.ignores_case) for one in found] == [
         ("customer_id", ["customer_id"], False),
         ("name 2", ["name"], False),
+        ("phone 1", ["phone"], False),
         ("email 1", [], True),
     ]
