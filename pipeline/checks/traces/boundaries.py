@@ -34,6 +34,11 @@ def is_whole(data: bytes, start: int, end: int, needle: Needle, is_address: bool
     return True
 
 
+def is_cell(data: bytes, start: int, length: int) -> bool:
+    """Whether a text of Postgres begins at this place and has this length, by the byte before it."""
+    return length < 127 and start > 0 and data[start - 1] == (length + 1) << 1 | 1
+
+
 def _stands_alone(before: bytes, after: bytes, is_address: bool) -> bool:
     if before and before[-1] in _TOKEN and not (before[-1] in _ESCAPED and before[-2:-1] == b"\\"):
         return False

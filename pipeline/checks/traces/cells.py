@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from pipeline.checks.traces.encodings import Form
 from pipeline.checks.traces.matcher import Found, Matcher
 
-SHORTEST_CUT = 16
-"""Bytes from which a least or greatest value may be cut off."""
+CUT = frozenset((16, 32, 64, 128, 256))
+"""Bytes that writers cut least and greatest values to."""
 JOINED_BYTES = 8 << 20
 """Bytes of cells that are searched at a time."""
 
@@ -68,7 +68,7 @@ class Cells:
 
     def cut(self, bounds: Iterable[bytes]) -> set[Found]:
         """Find the values that a long statistic is the beginning of; its last byte may be the next greater one."""
-        beginnings = {one[:-1] for one in bounds if len(one) >= SHORTEST_CUT}
+        beginnings = {one[:-1] for one in bounds if len(one) in CUT}
         return {
             Found(number, Form.TEXT)
             for number, value in enumerate(self._matcher.values)

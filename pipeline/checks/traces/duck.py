@@ -79,6 +79,9 @@ def _search_table(
         rows += len(batch)
         for column, values in zip(batch.schema.names, batch.columns, strict=True):
             yield from ((f"{shown}, column {column}", one) for one in cells.search((column,), values))
+    if any('"' in part for part in parts):  # pragma_storage_info cannot read such a name
+        yield shown, "deleted rows of a table with a quotation mark in its name cannot be counted; rename it"
+        return
     # every column has a validity segment, whatever its type
     stored: Any = connection.execute(
         f"SELECT COALESCE(SUM(count), 0) FROM pragma_storage_info({literal(name)}) "

@@ -75,7 +75,8 @@ def _search_task(place: Place, task: Task, matcher: Matcher) -> list[Trace]:
         for one in (matcher.in_name(task.key) if task.key else ())
     ]
     try:
-        found += dict.fromkeys(_traces(place, task, matcher))
+        for trace in _traces(place, task, matcher):
+            found.append(trace)  # what comes before an error counts
     except FileNotFoundError:
         pass
     except BaseException as error:  # a damaged object makes libraries raise anything, panics of Rust included

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.checks.traces.boundaries import is_whole
+from pipeline.checks.traces.boundaries import is_cell, is_whole
 from pipeline.checks.traces.encodings import Form, Needle, needles
 from pipeline.checks.traces.escapes import unescaped
 from pipeline.checks.traces.value import SHORTEST, Value, plain
@@ -88,15 +88,18 @@ class Matcher:
         self._around = _LONGEST_ESCAPE * max((len(value.text.encode()) for value in self.values), default=1) + _MARGIN
         self.overlap = max(longest, 2 * self._around) + 2 * _MARGIN
 
-    def search(self, data: bytes, *, is_first: bool = True, is_last: bool = True) -> set[Found]:
+    def search(
+        self, data: bytes, *, is_first: bool = True, is_last: bool = True, has_headers: bool = False
+    ) -> set[Found]:
         """Find the values in bytes.
 
         Args:
+            has_headers: whether a text has its length before it in one byte, as in pages of Postgres.
             is_first, is_last: whether the data begins and ends here. If not, what is too near to the edge to be judged
                 is left to the block before or after, which overlaps by `overlap` bytes.
         """
         low, high = 0 if is_first else _MARGIN, len(data) if is_last else len(data) - _MARGIN
-        found = {Found(*one) for one in self._search(data, low, high)}
+        found = {Found(*one) for one in self._search(data, low, high, has_headers)}
         for text in unescaped(data, self._around):
             found |= {Found(value, form, True) for value, form in self._search(text, 0, len(text))}
         plainly = {(one.value, one.form) for one in found if not one.is_escaped}
@@ -126,7 +129,7 @@ class Matcher:
     def _hashed(heads: np.ndarray) -> np.ndarray:
         return (heads * _HASH) >> _SHIFT
 
-    def _search(self, data: bytes, low: int, high: int) -> Iterator[tuple[int, Form]]:
+    def _search(self, data: bytes, low: int, high: int, has_headers: bool = False) -> Iterator[tuple[int, Form]]:
         """Yield value and form of what begins and ends within the bounds."""
         folded = data.lower()
         yield from self._after_names(folded, low, high)
@@ -138,7 +141,10 @@ class Matcher:
                     for needle in wanted.get(folded[start : start + length], ()):
                         if needle.is_exact and data[start : start + length] != needle.data:
                             continue
-                        if is_whole(data, start, start + length, needle, self.values[needle.value].is_address):
+                        is_address = self.values[needle.value].is_address
+                        if (has_headers and is_cell(data, start, length)) or is_whole(
+                            data, start, start + length, needle, is_address
+                        ):
                             yield needle.value, needle.form
 
     def _beginnings(self, folded: bytes) -> Iterator[tuple[int, np.ndarray]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ingest.schemes import is_remote
-from ingest.settings import Settings
+from ingest.settings import PROJECT, Settings
 from ingest.storage.store import Store
 from pipeline.access.roles import schema_of, store_of
 from pipeline.checks.traces import objects, postgres
@@ -194,6 +194,8 @@ def places_of(options: Settings, lake: Store, published: Releases, *, rewritten:
     found.append(FolderPlace("home", home, without=tuple(own), keeps_deleted=keeps))
     if not Path(options.notifications_path).is_relative_to(home):
         found.append(FolderPlace("notifications", Path(options.notifications_path)))
+    for folder in dict.fromkeys((PROJECT, Path.cwd())):
+        found.append(FolderPlace(f"logs and caches of {folder}", folder, ("logs", ".cache")))
     found.append(FolderPlace("temporary folders", Path(tempfile.gettempdir()), (TEMPORARY,)))
     if options.serving_dsn:
         schemas = (options.serving_schema, *(schema_of(options.serving_schema, role) for role in roles))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pipeline.process.postgres import Session
 
 BLOCK_BYTES = 8 << 20
+_COPIED = re.compile(rb"\\(.)", re.DOTALL)
+_CONTROL = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+_BYTES = re.compile(rb"\\x((?:[0-9a-f]{2})+)")
 _ITEM = re.compile(r'[{},"]+')
 _TABLES = (
     "SELECT classes.oid, classes.reltoastrelid, namespaces.nspname, classes.relname FROM pg_class AS classes "
@@ -95,7 +98,12 @@ class _Rows:
 
     def finish(self) -> None:
         """Search what is complete: COPY writes whole rows."""
-        self.found |= self._matcher.search(b"".join(self._parts))
+        data = b"".join(self._parts)
+        if b"\\" in data:
+            data = _COPIED.sub(lambda match: _CONTROL.get(match[1], match[1]), data)
+            if texts := _BYTES.findall(data):
+                self.found |= self._matcher.search(b"\0".join(bytes.fromhex(text.decode()) for text in texts))
+        self.found |= self._matcher.search(data)
         self._parts, self._size = [b"\n"], 1
 
 
@@ -160,7 +168,7 @@ def _in_pages(cursor: Any, oid: int, matcher: Matcher) -> set[Found]:
             (start, min(start + step, pages) - 1),
         )
         ((data,),) = cursor.fetchall()
-        found |= matcher.search(bytes(data))
+        found |= matcher.search(bytes(data), has_headers=True)
     return found
 
 

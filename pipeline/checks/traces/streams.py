@@ -17,6 +17,8 @@ import pyarrow as pa
 from pipeline.checks.traces.matcher import Found, Matcher
 
 BLOCK_BYTES = 8 << 20
+STEP_BYTES = 256 << 10
+"""Bytes that are read at a time: of a damaged file, what comes before is searched."""
 DEEPEST = 4
 """How deep containers within containers are opened."""
 MOST_UNPACKED = 1 << 40
@@ -30,28 +32,32 @@ class Unread(Exception):  # noqa: N818  it becomes a trace
     """A part cannot be read; the message says why."""
 
 
-def search(file: Any, matcher: Matcher) -> set[Found]:
-    """Find the values in the bytes of a file from where it stands, with constant memory.
+def search(file: Any, matcher: Matcher) -> Iterator[Found]:
+    """Yield the values in the bytes of a file from where it stands, with constant memory.
 
     Raises:
-        OSError, ValueError: it cannot be read.
+        Exception: what reading it raises, after what could be read was searched.
     """
-    found: set[Found] = set()
-    data, is_first = _read(file), True
-    while data:
-        more = _read(file)
-        found |= matcher.search(data, is_first=is_first, is_last=not more)
-        data, is_first = data[-matcher.overlap :] + more if more else b"", False
-    return found
+    data, error = _read(file)
+    is_first = True
+    while data or error:
+        more, failed = _read(file) if error is None else (b"", None)
+        yield from matcher.search(data, is_first=is_first, is_last=not (more or error or failed))
+        if error:
+            raise error
+        data, error, is_first = data[-matcher.overlap :] + more if more or failed else b"", failed, False
 
 
-def _read(file: Any) -> bytes:
-    """Read a whole block; short only at the end."""
-    parts, size = [], 0
-    while size < BLOCK_BYTES and (data := file.read(BLOCK_BYTES - size)):
-        parts.append(data)
-        size += len(data)
-    return b"".join(parts)
+def _read(file: Any) -> tuple[bytes, Exception | None]:
+    """Read a whole block, short only at the end, and return why there is no more if that is not the end."""
+    parts, size, error = [], 0, None
+    try:
+        while size < BLOCK_BYTES and (data := file.read(min(BLOCK_BYTES - size, STEP_BYTES))):
+            parts.append(data)
+            size += len(data)
+    except Exception as failed:
+        error = failed
+    return b"".join(parts), error
 
 
 def unpacker(beginning: bytes) -> Callable[[Any], AbstractContextManager[Any]] | None:
@@ -116,6 +122,9 @@ class Prefixed:
             return data if size >= 0 else data + self._file.read()
         found: bytes = self._file.read(size)
         return found
+
+    def close(self) -> None:
+        self.closed = True
 
     def readable(self) -> bool:
         return True

@@ -22,12 +22,13 @@ from pipeline.cycle.purge import purge
 from pipeline.lake import Lake
 from pipeline.releases.erasures import recorded
 from pipeline.releases.release import Releases
+from pipeline.releases.roles import settings_of
 from pipeline.state.aside import LOST
 from pipeline.state.rewrite import DRAFT
 from tests.engagement import GOLD, cycle, play
-from tests.home import Home, copy_home, switch_rules_off, template
+from tests.home import Home, copy_home, switch_rules_off, template, use_project
 
-pytestmark = pytest.mark.usefixtures("engagement")
+pytestmark = pytest.mark.usefixtures("project")
 
 PERSON = "person-5f0c77aa91"
 MODEL = "models/silver/engagement/activity_events.sql"
@@ -66,19 +67,40 @@ MOMENTS = (
 )
 
 
+ROLES = """
+roles:
+  - {name: analyst, description: Analysts., owner: platform, tables: [gold.*], minimum_group_size: 1}
+"""
+
+
 def user(name: str, country: str = "fr") -> dict[str, Any]:
     return {"user_id": name, "country_code": country}
 
 
 @pytest.fixture(scope="module")
-def erased(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def folder(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models of engagement, and a role that sees their gold."""
+    found = shutil.copytree(engagement_project, tmp_path_factory.mktemp("project") / "engagement")
+    (found / "access").mkdir()
+    (found / "access" / "roles.yaml").write_text(ROLES)
+    return found
+
+
+@pytest.fixture
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use that project for all plans, runs and cycles."""
+    return use_project(folder, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def erased(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Two releases, the second without the person, an environment with tables of its own, and one without."""
-    folder = tmp_path_factory.mktemp("erased")
-    branch = shutil.copytree(engagement_project, folder / "branch")
+    place = tmp_path_factory.mktemp("erased")
+    branch = shutil.copytree(folder, place / "branch")
     switch_rules_off(branch)
     model = branch / MODEL
     model.write_text(model.read_text().replace(COLUMN, f"{COLUMN}\n  events.user_id::TEXT AS player, /* x */", 1))
-    with template(folder, engagement_project) as home:
+    with template(place, folder) as home:
         home.put("activities", "a.json", {"activity_id": "a1", "name": "Song", "type": "audiobook"})
         home.put("users", "u.json", user("u1"), user(PERSON, "it"))
         home.put("events", "1.json", play("e1", "2026-01-05"), play("e2", "2026-02-03"))
@@ -135,8 +157,8 @@ def home(erased: Home, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return home
 
 
-def in_process(engagement: Path, moment: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", IN_PROCESS, str(engagement), moment]
+def in_process(project: Path, moment: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", IN_PROCESS, str(project), moment]
     environment = os.environ | {"STATE_LOCK_SECONDS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH") or str(PROJECT)}
     return subprocess.run(command, env=environment, cwd=PROJECT, text=True, capture_output=True, check=False)
 
@@ -183,7 +205,12 @@ def test_purge_removes_the_person_from_every_place_behind_bronze(home: Home) -> 
     stored = {item.key for item in published.store.list("tables")}
     assert stored == {file.key for table in published.get(WITHOUT).tables.values() for file in table.files}
     assert [(item.request, item.withdrawn) for item in recorded(published.store)] == [("request-1", (1,))]
-    # AND says so, without the person
+    # AND neither has a role
+    role = Releases(settings_of(home.options, "analyst"))
+    assert (role.numbers(), role.pointer()["state"]) == ([WITHOUT], WITHOUT)
+    with role.connect() as reader:
+        assert reader.execute(f"SELECT COUNT(*) > 0 FROM {GOLD}").fetchone() == (True,)
+    # AND it says so, without the person
     said = {place.name: place.removed for place in done.places}
     assert "ended environment dev; `sqlmesh plan dev` builds it again" in said["environments"].done
     assert [line for line in said["environments"].done if "silver.silver__gone__1" in line.replace("sqlmesh__", "")]
@@ -217,17 +244,15 @@ def test_an_environment_over_tables_of_production_stays_and_others_can_be_planne
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_purge_leaves_a_working_lake_and_the_next_call_finishes(
-    home: Home, engagement: Path, moment: str
-) -> None:
+def test_killed_purge_leaves_a_working_lake_and_the_next_call_finishes(home: Home, project: Path, moment: str) -> None:
     same = shown(home)
 
-    killed = in_process(engagement, moment)
+    killed = in_process(project, moment)
 
     # THEN
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert shown(home) == same
-    done = in_process(engagement)
+    done = in_process(project)
     assert done.returncode == 0, done.stderr
     assert places_of(home) == set()
     assert shown(home) == same
@@ -237,12 +262,12 @@ def test_killed_purge_leaves_a_working_lake_and_the_next_call_finishes(
     assert (done_again.outcome, done_again.computed[GOLD].dates) == ("published", {dt.date(2026, 1, 5)})
 
 
-def test_a_killed_purge_withdraws_on_the_next_call_although_a_newer_release_came(home: Home, engagement: Path) -> None:
-    assert in_process(engagement, "before:pipeline.releases.withdraw:record").returncode == -signal.SIGKILL
+def test_a_killed_purge_withdraws_on_the_next_call_although_a_newer_release_came(home: Home, project: Path) -> None:
+    assert in_process(project, "before:pipeline.releases.withdraw:record").returncode == -signal.SIGKILL
     home.put("events", "3.json", play("e9", "2026-02-03"))
     assert cycle(home).state == 3
 
-    done = in_process(engagement)
+    done = in_process(project)
 
     assert done.returncode == 0, done.stderr
     assert Releases(home.options).numbers() == [2, 3]
@@ -276,7 +301,7 @@ def test_readers_that_were_rolled_back_keep_their_release_until_it_is_published_
     assert places_of(home) == set()
 
 
-def test_purge_waits_for_other_processes_and_says_which_file_they_use(home: Home, engagement: Path) -> None:
+def test_purge_waits_for_other_processes_and_says_which_file_they_use(home: Home, project: Path) -> None:
     # GIVEN a reader of the warehouse in another process
     code = "import sys, time, duckdb; c = duckdb.connect(sys.argv[1], read_only=True); print(1, flush=True)"
     command = [sys.executable, "-c", f"{code}; time.sleep(60)", home.options.warehouse_path]
@@ -285,7 +310,7 @@ def test_purge_waits_for_other_processes_and_says_which_file_they_use(home: Home
         assert reader.stdout.readline() == "1\n"
         try:
             # WHEN
-            done = in_process(engagement)
+            done = in_process(project)
         finally:
             reader.kill()
     # THEN what needs it fails, and what does not is done
@@ -295,7 +320,7 @@ def test_purge_waits_for_other_processes_and_says_which_file_they_use(home: Home
     assert "warehouse.duckdb" in places_of(home)
     assert "reports/daily" not in places_of(home)
     # AND the next call finishes
-    assert in_process(engagement).returncode == 0
+    assert in_process(project).returncode == 0
     assert places_of(home) == set()
 
 

@@ -26,10 +26,12 @@ from pipeline.portal.dashboard import load_dashboards
 from pipeline.portal.facts import Facts, complete_to
 from pipeline.portal.guard import Guard
 from pipeline.portal.publication import FOLDER, address, follow, refresh, with_pages
+from pipeline.portal.publication import prune as prune_pages
 from pipeline.portal.script import data_file, digest, read_data_file
 from pipeline.portal.write import Pages, keys_of, write
 from pipeline.releases.export import prune, sweep
 from pipeline.releases.release import Releases
+from pipeline.releases.withdraw import withdraw
 from tests.pipeline.portal.conftest import Site
 from tests.portal_release import HOSTILE, NOW, make_release
 
@@ -238,6 +240,22 @@ def test_pages_are_pruned_with_their_release(own_site: Site) -> None:
     assert not only.exists()
     assert not orphan.exists()
     assert (own_site.folder / _pages(own_site, 2)["money"]["recent"]).exists()
+
+
+def test_pages_of_a_withdrawn_release_go_at_once(own_site: Site) -> None:
+    published = own_site.published
+    make_release(published, 2, CHANGED)
+    refresh(published, own_site.sources)
+    only = own_site.folder / _pages(own_site, 1)["money"]["recent"]
+    kept = {own_site.folder / path for page in _pages(own_site, 2).values() for path in page.values()}
+    current = _small(own_site)
+    assert withdraw(published, 2, "r1", NOW).numbers == (1,)
+    assert prune_pages(published) >= 2
+    assert follow(published)
+    assert _small(own_site) == current
+    assert (with_pages(published), only.exists()) == ({2}, False)
+    assert [path for path in kept if not path.exists()] == []
+    assert prune_pages(published) == 0
 
 
 def test_a_killed_writer_is_repeated(own_site: Site) -> None:
