@@ -7,9 +7,15 @@ from collections import Counter
 import duckdb
 import time_machine
 
+from ingest.contracts.contract import contracts
+from ingest.ledger.tombstones import Request, is_pseudonym, write_tombstones
+from ingest.steps.erase import erase
+from ingest.steps.forget import Named
+from pipeline.cycle.erase import find
 from pipeline.cycle.rebuild import rebuild
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
+from pipeline.warehouse.bronze import bronze_query
 from tests.engagement_world import Engagement
 from tests.home import Home
 from tests.revenue_world import Revenue
@@ -26,6 +32,7 @@ class Domains(Engagement, Revenue, Shop):
     Attributes:
         refused: how many cycles audits blocked since changes of the shop were missing.
         by_key: tables that changed by key, seen after a cycle.
+        forgotten: identifiers of persons who are forgotten, by name.
         is_read_again: whether the shop's tables were read again, which concerns every key.
     """
 
@@ -36,6 +43,7 @@ class Domains(Engagement, Revenue, Shop):
         self.refused = 0
         self.by_key: set[str] = set()
         self.is_read_again = False
+        self.forgotten: set[tuple[str, str]] = set()
 
     def open(self) -> None:
         """Land what was before the histories."""
@@ -63,6 +71,26 @@ class Domains(Engagement, Revenue, Shop):
     def read_again(self) -> None:
         super().read_again()
         self.is_read_again = True
+
+    def erase(self) -> None:
+        """Somebody is forgotten in bronze; the next cycle has to do the rest."""
+        lake = Lake(self.home.options)
+        names = ["user_id", "account_id", "customer_id", "visitor_id"]
+        with lake.connect() as reader:
+            found = []
+            for name, feed in zip(names, ("users", "accounts", "customers", "clickstream"), strict=True):
+                query = bronze_query(contracts()[feed], lake.options.lake_uri, lake.ledger(feed).live_files())
+                rows = reader.execute(f"SELECT DISTINCT {name}::TEXT FROM ({query}) ORDER BY ALL").fetchall()
+                found += [(name, value) for (value,) in rows if value and not is_pseudonym(value)]
+        if not found:
+            return
+        name, value = self.dice.choice(found)
+        subject, _ = find(lake, {name: frozenset({value})})
+        request = Request(f"r{len(self.forgotten)}", self.now, "a letter")
+        write_tombstones(lake.store, lake.options.lake_erasure_key, request, subject.values)
+        for feed, contract in contracts().items():
+            erase(contract, lake.store, lake.ledger(feed), lake.tombstones, self.now, Named(dict(subject.values)))
+        self.forgotten |= {(name, value) for name, own in subject.values.items() for value in own}
 
     def tables(self) -> Tables:
         """The rows of every table of silver and gold."""

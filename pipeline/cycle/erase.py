@@ -26,6 +26,7 @@ from ingest.upkeep.landed import Landed, forget_landed
 from ingest.upkeep.orphans import landed_objects
 from pipeline.access.subjects import Subject, known_identifiers
 from pipeline.checks.subject import SubjectSearch
+from pipeline.checks.traces.collect import identifier_columns, values_of
 from pipeline.checks.traces.find import find_traces
 from pipeline.checks.traces.places import places_of
 from pipeline.checks.traces.value import SHORTEST, Value
@@ -359,27 +360,21 @@ def _prove(lake: Lake, summary: EraseSummary, values: Values) -> None:
     """Look for the values in everything."""
     with contained("the proof", summary.failed):
         places = places_of(lake.options, lake.store, lake.releases, rewritten=not summary.errors)
-        scan = find_traces(places, searched(values))
+        scan = find_traces(places, searched(lake, values))
         summary.traces = [str(trace) for trace in scan.traces]
         summary.traces += [f"{place}: {count:,} more" for place, count in scan.unlisted.items()]
     if summary.traces:
         summary.exit_code = max(summary.exit_code, 1)
 
 
-def searched(values: Values) -> list[Value]:
-    """The values as the proof looks for them: short ones in columns of their identifier alone."""
-    columns: dict[str, set[str]] = {}
-    for contract in contracts().values():
-        for path, column in contract.identifiers().items():
-            name = str(column.identifies)
-            columns.setdefault(name, {name}).add(path.rsplit(".", 1)[-1])
-    identifiers, texts = values
-    found = [
-        Value(f"{name} {number}" if len(own) > 1 else name, value, frozenset(columns.get(name, {name})))
-        for name, own in sorted(identifiers.items())
-        for number, value in enumerate(sorted(own), 1)
-    ]
-    return found + [Value(label, text, ignores_case="@" in text) for label, text in texts.items()]
+def searched(lake: Lake, values: Values) -> list[Value]:
+    """The values as the proof looks for them: short ones in columns that by lineage have their identifier, alone."""
+    from pipeline.warehouse.classes import project_classes
+    from pipeline.warehouse.project import open_project
+
+    with open_project(lake.state) as project:
+        lineage = project_classes(project.context).lineage
+    return values_of(*values, identifier_columns(contracts().values(), lineage))
 
 
 def _report(lake: Lake, summary: EraseSummary) -> None:

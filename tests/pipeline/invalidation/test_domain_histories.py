@@ -2,7 +2,7 @@
 
 Records of engagement, revenue and the shop arrive late, again, or in another order; objects are overwritten and
 dropped; files are compacted and deleted; days pass; loads, plain `sqlmesh run` and cycles alternate; cycles fail, are
-blocked by audits, or are killed. HISTORIES sets how many histories there are, HISTORY the number of the first, ROUNDS
+blocked by audits, or are killed; persons are erased. HISTORIES sets how many histories there are, HISTORY the number of the first, ROUNDS
 their length.
 """
 
@@ -12,8 +12,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from ingest.settings import settings
 from tests.domain_world import Domains
 from tests.home import Home, copy_home, copy_project, keep_domain, switch_rules_off, template, use_project
 
@@ -30,6 +32,16 @@ NEVER_EMPTY = (
 
 REVENUE_BY_KEY = {"invoices", "subscriptions", "fct_invoices", "fct_revenue_recognition", "fct_mrr_monthly"}
 SHOP_BY_KEY = {"orders", "current_orders", "fct_sales", "fct_orders", "fct_customer_monthly"}
+
+
+def identifying_columns(world: Domains) -> Iterator[tuple[str, str, set[str]]]:
+    """(table, column, values) of each column of silver and gold that is called as an identifier."""
+    with duckdb.connect(world.home.options.warehouse_path, read_only=True) as warehouse:
+        query = "SELECT schema || '.' || name, UNNEST(column_names) FROM (SHOW ALL TABLES) WHERE schema IN ('silver', 'gold')"
+        for name, column in warehouse.execute(query).fetchall():
+            if column in ("user_id", "account_id", "customer_id"):
+                rows = warehouse.execute(f"SELECT DISTINCT {column}::TEXT FROM {name}").fetchall()
+                yield name, column, {value for (value,) in rows}
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +74,10 @@ def test_tables_are_those_of_a_rebuild(
     opened: Home, all_domains: Path, home: Home, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAKE_START", START)
+    monkeypatch.setenv("LAKE_ERASURE_KEY", "a secret of many characters")
+    settings.cache_clear()
     use_project(all_domains, monkeypatch)
-    world = Domains(copy_home(opened, home), seed)
+    world = Domains(copy_home(opened, Home()), seed)
     world.resume()
     arrivals = {
         world.day: 4,
@@ -83,6 +97,7 @@ def test_tables_are_those_of_a_rebuild(
         world.read_again: 0.5,
         world.maintain: 1,
         world.load: 2,
+        world.erase: 0.5,
     }
     computations = {world.cycle: 4, world.run: 1, world.fail: 2, world.block: 1}
     killed = world.dice.randrange(max(ROUNDS, 2))
@@ -91,7 +106,9 @@ def test_tables_are_those_of_a_rebuild(
             act()
         (compute,) = world.dice.choices(list(computations), list(computations.values()))
         (world.kill if number == killed else compute)()
-    for act in (world.trade, world.catch_up, world.observations, world.records, world.day, world.cycle):
+    for act in (world.trade, world.catch_up, world.observations, world.records, world.load, world.erase):
+        act()
+    for act in (world.trade, world.catch_up, world.observations, world.day, world.cycle):
         act()
 
     assert world.left_alone, "nothing was left alone, so nothing is shown"
@@ -103,3 +120,7 @@ def test_tables_are_those_of_a_rebuild(
     assert found.keys() == expected.keys()
     for name, rows in found.items():
         assert rows == expected[name], name
+    assert world.forgotten
+    for name, column, values in identifying_columns(world):
+        gone = {value for identifier, value in world.forgotten if identifier == column}
+        assert not gone & values, (name, column)
