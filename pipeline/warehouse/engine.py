@@ -16,6 +16,7 @@ from sqlglot import exp
 from ingest.errors import LostLedger
 from ingest.settings import Settings
 from ingest.storage.store import Store
+from pipeline.process.redact import redact_logs
 from pipeline.process.removed import Removed
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Engine(ABC):
     dialect: ClassVar[str]
 
     def __init__(self, adapter: EngineAdapter) -> None:
+        redact_logs()  # of `sqlmesh`, which has set them up by now; `sqlmesh run` imports nothing of the project before
         self.adapter = adapter
 
     @classmethod

@@ -232,6 +232,18 @@ def test_a_refused_contract_hides_nobody(home: Home, search: SubjectSearch) -> N
         assert keys(later, "clickstream", found) == ["e1", "e2"]
 
 
+def test_persons_are_found_on_s3(s3_home: Home) -> None:
+    s3_home.put("events", "a.json", event("e1", "u1"), event("e2", "u2"), event("e3", "u1", occurred_at="never"))
+    s3_home.ingest("events")
+    lake = Lake(settings())
+    with lake.connect() as connection:
+        search = SubjectSearch(lake.store, contracts(), connection)
+        found = person(search, "user_id=u1")
+        assert search.found("events", found).rows == 1
+        assert keys(search, "events", found) == ["e1"]
+        assert [item.source.line for item in search.rejected_of("events", found)] == [3]
+
+
 def test_an_empty_lake_has_nobody(search: SubjectSearch) -> None:
     found = person(search, "user_id=u1", "customer_id=7")
     assert found.values == {"user_id": {"u1"}, "customer_id": {"7"}}
