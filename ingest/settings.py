@@ -113,6 +113,7 @@ class Settings(BaseSettings):
         serving_schema: the schema there that Lakemesh owns.
         serving_role: the role there that may read that schema and nothing else; empty for none.
         lake_role_keys: the key of each role's hashes, as a JSON object by the name of the role (docs/governance.md).
+        lake_erasure_key: the secret of the tombstones of persons who are forgotten (docs/governance.md).
         full_audit_hours: maximum age of the last audit of whole tables; in between, only changes are audited.
         notify_webhook_url: where alerts of `lake run` are posted as JSON; empty for nowhere.
         slack_webhook_url: an incoming Slack webhook that also receives them; empty for none.
@@ -157,6 +158,7 @@ class Settings(BaseSettings):
     serving_schema: Annotated[str, AfterValidator(_schema)] = "gold"
     serving_role: str = ""
     lake_role_keys: Annotated[str, AfterValidator(_keys)] = Field(default="", repr=False)
+    lake_erasure_key: str = Field(default="", repr=False)
     full_audit_hours: float = Field(default=24, ge=0)
     notify_webhook_url: str = Field(default="", repr=False)
     slack_webhook_url: str = Field(default="", repr=False)

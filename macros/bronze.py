@@ -15,10 +15,14 @@ from sqlmesh.utils.errors import SQLMeshError
 from ingest.errors import LakemeshError
 from ingest.settings import settings
 from ingest.storage.folders import make_folder
+from pipeline.process.redact import redact_logs
 
 # SQLMesh reads the dates of seeds with arguments that pandas deprecates, and its users cannot change that.
 for _category in (FutureWarning, UserWarning):
     warnings.filterwarnings("ignore", category=_category, module=r"sqlmesh\.core\.model\.definition")
+
+# `sqlmesh` has set up its log files by now; its errors quote values of rows.
+redact_logs()
 
 # SQLMesh imports this file before it opens its databases, and DuckDB creates files but not their folders.
 try:

@@ -12,6 +12,7 @@ import duckdb
 
 from ingest.contracts.contract import Contract
 from ingest.ledger.ledger import Ledger
+from ingest.ledger.tombstones import TombstoneStore
 from ingest.settings import Settings
 from ingest.storage.landing import Landing, Landings
 from ingest.storage.lock import host_lock
@@ -69,6 +70,11 @@ class Lake:
     def releases(self) -> Releases:
         """The releases of gold."""
         return Releases(self.options)
+
+    @cached_property
+    def tombstones(self) -> TombstoneStore:
+        """The tombstones of persons who are forgotten."""
+        return TombstoneStore(self.store, self.options.lake_erasure_key)
 
     @property
     def audit_log(self) -> AuditLog:

@@ -30,6 +30,7 @@ LONG = (
         "ingest/steps/test_bad_lines",
         "mutants/",
         "pipeline/alerting/",
+        "pipeline/checks/traces/test_places",
         "pipeline/cycle/",
         "pipeline/portal/test_numbers",
         "pipeline/portal/test_pages",

@@ -24,7 +24,9 @@ def ingest_all(*feeds: str, hinted: bool = False, full: bool = False) -> IngestS
 def verify_feed(contract: Contract, options: Settings, deep: bool = False) -> verify.FeedVerdict:
     lake = Lake(options)
     start = options.lake_start
-    return verify.verify_feed(contract, lake.landing(contract), lake.store, lake.connect, lake.records(), start, deep)
+    return verify.verify_feed(
+        contract, lake.landing(contract), lake.store, lake.connect, lake.records(), start, deep, lake.tombstones
+    )
 
 
 def feed_status(contract: Contract, options: Settings) -> status.FeedStatus:

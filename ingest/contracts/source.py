@@ -151,6 +151,8 @@ class Source(Strict):
         recent_days: number of those days, today (UTC) included.
         full_sweep_hours: maximum time until an object outside those folders, or without a notification, is found.
         retire: the retirement rule; none by default.
+        on_erasure: what an erasure does with an object that has the person: `rewrite` it without the person's records,
+            `delete` it (its other records are in bronze), or `report` it, where Lakemesh may not write.
         ignore: glob patterns of objects that are never loaded; each is matched against the whole key below the prefix
             as it is printed (invalid UTF-8 and control characters as `\\x..`), and `*` matches slashes too: `*.tmp`,
             `_temporary/*`.
@@ -164,6 +166,7 @@ class Source(Strict):
     recent_days: int | None = Field(default=None, ge=1, le=366)
     full_sweep_hours: float = Field(default=24, ge=0, le=LONGEST_SECONDS // 3600)
     retire: Retire | None = None
+    on_erasure: str = Field(default="report", pattern="^(report|rewrite|delete)$")
     ignore: tuple[Annotated[str, AfterValidator(_ignore)], ...] = ()
 
     @model_validator(mode="after")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-I32, BINARY, LIST, SET, MAP, STRUCT = 5, 8, 9, 10, 11, 12
+I32, I64, BINARY, LIST, SET, MAP, STRUCT = 5, 6, 8, 9, 10, 11, 12
 
 
 class Compact:
@@ -45,6 +46,26 @@ class Compact:
         """Return (length, type of the items)."""
         head = self.byte()
         return (self.varint() if head >> 4 == 15 else head >> 4), head & 15
+
+    def value(self, kind: int, in_list: bool = False, depth: int = 0) -> Any:
+        """Return a value: a struct as a mapping by number of field, None for kinds that Parquet has none of."""
+        if depth > 64:
+            raise ValueError("nested too deeply")
+        if kind == BINARY:
+            found = self.take(self.varint())
+            if self.place > len(self.data):
+                raise IndexError(self.place)
+            return found
+        if kind in (4, I32, I64):
+            value = self.varint() & 0xFFFFFFFFFFFFFFFF
+            return (value >> 1) ^ -(value & 1)
+        if kind in (LIST, SET):
+            length, item = self.list_head()
+            return [self.value(item, True, depth + 1) for _ in range(length)]
+        if kind == STRUCT:
+            return {number: self.value(inner, False, depth + 1) for number, inner in self.fields()}
+        self.skip(kind, in_list, depth)
+        return None
 
     def skip(self, kind: int, in_list: bool = False, depth: int = 0) -> None:
         """Skip a value."""

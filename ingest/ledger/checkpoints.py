@@ -24,8 +24,11 @@ from ingest.ledger.files import files_of, files_table
 from ingest.ledger.format import (
     CHECKPOINT_REMEDY,
     CONTRACT_KEY,
+    ERASURE_FORMAT,
+    FORGETS_KEY,
     LEVELS_KEY,
     OFFSETS_KEY,
+    VERSION_KEY,
     check_format,
     readable,
     stamp,
@@ -94,6 +97,8 @@ class Checkpoints:
         if state.next_offsets:
             offsets = [[*place, n] for place, n in sorted(state.next_offsets.items())]
             metadata[OFFSETS_KEY] = json.dumps(offsets).encode()
+        if state.forgets:
+            metadata |= {FORGETS_KEY: json.dumps(sorted(state.forgets)).encode(), VERSION_KEY: b"%d" % ERASURE_FORMAT}
         table = files_table(list(state.files.values()))
         table = table.replace_schema_metadata(table.schema.metadata | metadata)
         sink = io.BytesIO()
@@ -138,7 +143,7 @@ class Checkpoints:
         return self._names.issuperset(_name(level.key) for level in state.objects.levels)
 
     def _write_level(self, position: int, objects: KnownObjects) -> str:
-        with self._store.disk_errors(), tempfile.TemporaryDirectory() as folder:
+        with self._store.disk_errors(), tempfile.TemporaryDirectory(prefix="lakemesh-") as folder:
             path = Path(folder) / "objects.parquet"
             objects.write(str(path))
             content = path.read_bytes()
@@ -162,6 +167,7 @@ class Checkpoints:
                 stamped(metadata),
                 {(cluster, topic, partition): n for cluster, topic, partition, n in offsets},
                 metadata.get(CONTRACT_KEY, b"").decode(),
+                frozenset(json.loads(metadata.get(FORGETS_KEY, b"[]"))),
             )
 
     def _levels(self, name: str) -> list[str]:

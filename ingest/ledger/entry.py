@@ -14,14 +14,27 @@ Each row group contains one action, so that files can be read without the object
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import io
+import json
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.ledger.files import FILE, LakeFile, files_of, files_table
-from ingest.ledger.format import CONTRACT_KEY, METADATA, check_format, readable, stamp, stamped
+from ingest.ledger.format import (
+    CONTRACT_KEY,
+    ERASURE_FORMAT,
+    FORGETS_KEY,
+    KNOWS_KEY,
+    METADATA,
+    VERSION_KEY,
+    check_format,
+    readable,
+    stamp,
+    stamped,
+)
 from ingest.ledger.sources import (
     OBJECT,
     RANGE,
@@ -59,6 +72,9 @@ class Entry:
         ranges: at most one per partition; committing the entry commits their offsets.
         newest_object_at: when the newest of its objects was written; known even if the objects were not read.
         contract: the contract with which its objects were loaded, if not yet in the log (see evolution.py).
+        forgets: the tombstones whose persons this entry takes out of the feed; names of their files.
+        known: the tombstones that its writer knew; of them only `knows` is stored.
+        knows: a digest of their names; empty for none.
         begins: for the first entry of a rebuilt log, its own number: all earlier entries are void. Otherwise 0.
     """
 
@@ -72,11 +88,17 @@ class Entry:
     newest_object_at: dt.datetime | None = field(default=None, compare=False)
     contract: str = ""
     begins: int = 0
+    forgets: frozenset[str] = frozenset()
+    known: frozenset[str] = field(default=frozenset(), compare=False)
+    knows: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         sources: tuple[LoadedObject | OffsetRange, ...] = (*self.objects, *self.ranges)
         if sources:
             object.__setattr__(self, "newest_object_at", max(item.modified_at for item in sources))
+        if self.known:
+            names = "\n".join(sorted(self.known))
+            object.__setattr__(self, "knows", hashlib.sha256(names.encode()).hexdigest()[:16])
 
     @property
     def names_sources(self) -> bool:
@@ -87,7 +109,8 @@ class Entry:
         """Whether `other`, committed first, invalidates this entry.
 
         Concurrent loads with different contracts conflict, so that each is planned again and checked against what the
-        other loaded.
+        other loaded. A load that did not know the tombstones of an erasure could bring the person back, and an erasure
+        has to look at what such a load added.
         """
         mine = {item.source_file for item in self.objects}
         places = {item.place for item in self.ranges}
@@ -96,6 +119,8 @@ class Entry:
             or any(item.source_file in mine for item in other.objects)
             or any(item.place in places for item in other.ranges)
             or (self.contract != other.contract and self.names_sources and other.names_sources)
+            or (self.names_sources and not other.forgets <= self.known)
+            or (bool(self.forgets and other.added) and self.knows != other.knows)
             or not set(self.removed).isdisjoint(other.removed)
         )
 
@@ -106,6 +131,10 @@ class Entry:
         metadata |= stamp(self.newest_object_at) | ({CONTRACT_KEY: self.contract} if self.contract else {})
         if self.begins:
             metadata[_BEGINS_KEY] = str(self.begins)
+        if self.knows:
+            metadata[KNOWS_KEY] = self.knows
+        if self.forgets:
+            metadata |= {FORGETS_KEY: json.dumps(sorted(self.forgets)), VERSION_KEY: str(ERASURE_FORMAT)}
         schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in metadata.items()})
         with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=["action"]) as writer:
             for action, table in (
@@ -150,6 +179,8 @@ class Entry:
                 newest_object_at=stamped(metadata),
                 contract=metadata.get(CONTRACT_KEY, b"").decode(),
                 begins=int(metadata.get(_BEGINS_KEY, b"0")),
+                knows=metadata.get(KNOWS_KEY, b"").decode(),
+                forgets=frozenset(json.loads(metadata.get(FORGETS_KEY, b"[]"))),
             )
 
 

@@ -234,7 +234,8 @@ def _value_fault(path: str, old: Type, new: Type, found: _Range, in_list: bool) 
 
 
 def as_loaded(contract: Contract, state: LedgerState) -> Contract:
-    """Return the contract as recorded in the ledger, for reading; descriptions and classes are the current ones."""
+    """Return the contract as recorded in the ledger, for reading; descriptions, classes and what identifies persons are
+    the current ones."""
     if state.contract:
         record = Record.parse(state.contract)
     else:  # loaded before contracts were recorded: use the columns of the newest file
@@ -253,6 +254,8 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
                 required=kind.required,
                 class_=known[path].class_ if path in known else Class.SENSITIVE,
                 subject=known[path].subject if path in known else _UNKNOWN,
+                identifies=known[path].identifies if path in known else None,
+                shared=path in known and known[path].shared,
                 repeated=kind.repeated,
                 unit=Unit(record.units[path]) if path in record.units else None,
                 fields=below(f"{path}."),
@@ -274,6 +277,7 @@ def as_loaded(contract: Contract, state: LedgerState) -> Contract:
             "constraints": tuple(Constraint.parse(name, text) for name, text in record.constraints.items()),
             "latest_by": tuple(path for path in contract.latest_by if path in recorded),
             "dates": tuple(path for path in contract.dates if path in recorded),
+            "one_person": tuple(path for path in contract.one_person if path in recorded),
             "references": tuple(item for item in contract.references if item.column in recorded),
         }
     )

@@ -11,8 +11,10 @@ import pyarrow as pa
 from ingest.errors import ConfigError
 
 FORMAT_VERSION = 2
-READABLE_VERSIONS = (1, 2)
-"""Format 1 has no ranges, and none of its objects has dropped, erased or skipped records.
+ERASURE_FORMAT = 3
+READABLE_VERSIONS = (1, 2, ERASURE_FORMAT)
+"""Format 1 has no ranges, and none of its objects has dropped, erased or skipped records. Entries that forget
+persons have format 3, so that a program that knows no tombstones never appends after one.
 
 What readers of an older format would misunderstand takes a new number, so that they refuse the file. Checkpoints in
 levels take none: older programs do not look for files of their names, and read the log instead."""
@@ -21,6 +23,7 @@ NEWEST_KEY = b"lakemesh.newest_object_at"
 OFFSETS_KEY = b"lakemesh.next_offsets"
 CONTRACT_KEY = b"lakemesh.contract"
 LEVELS_KEY = b"lakemesh.levels"
+FORGETS_KEY, KNOWS_KEY = b"lakemesh.forgets", b"lakemesh.knows"
 LOG_REMEDY = "restore the ledger from its backup, or run `lake ledger rebuild`"
 CHECKPOINT_REMEDY = "delete it: it is only a cache, the log itself has the same content"
 METADATA = {VERSION_KEY: str(FORMAT_VERSION).encode()}
@@ -62,7 +65,7 @@ def check_format(schema: pa.Schema, name: str) -> None:
     """
     version = format_of(schema)
     if version not in READABLE_VERSIONS:
-        known = " and ".join(map(str, READABLE_VERSIONS))
+        known = f"{READABLE_VERSIONS[0]} to {READABLE_VERSIONS[-1]}"
         raise ConfigError(f"{name} has ledger format {version}, this version reads {known}; install a newer Lakemesh")
 
 

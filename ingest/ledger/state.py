@@ -21,6 +21,7 @@ class LedgerState:
         newest_object_at: when the newest object ever loaded was written; None before the first.
         next_offsets: for each topic partition, the offset at which the next load begins.
         contract: the contract of the newest loads; empty when it was never recorded (see evolution.py).
+        forgets: the tombstones whose persons were taken out of the feed.
     """
 
     position: int = 0
@@ -29,11 +30,13 @@ class LedgerState:
     newest_object_at: dt.datetime | None = None
     next_offsets: dict[Partition, int] = field(default_factory=dict)
     contract: str = ""
+    forgets: frozenset[str] = frozenset()
 
     def apply(self, sequence: int, entry: Entry) -> None:
         """Advance the state by one entry."""
         if entry.begins == sequence:
             self.objects, self.files, self.next_offsets, self.newest_object_at = KnownObjects(), {}, {}, None
+            self.forgets = frozenset()
         else:
             assert sequence == self.position + 1
         self.objects.update(entry.objects)
@@ -44,6 +47,7 @@ class LedgerState:
         times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
         self.newest_object_at = max(times, default=None)
         self.contract = entry.contract or self.contract
+        self.forgets |= entry.forgets
         self.position = sequence
 
     def copy(self) -> LedgerState:

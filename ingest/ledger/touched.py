@@ -51,6 +51,10 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
             for version in (before, item):
                 changed = changed or (version is not None and version.rows > 0)
                 dates.update(day for day, _ in (version.event_dates if version else ()))
+        if entry.forgets:  # rows may have stayed without the person
+            bronze = [file for file in entry.added if file.path.startswith("bronze/")]
+            changed = changed or bool(bronze)
+            dates.update(file.event_date for file in bronze if file.event_date)
         for span in entry.ranges:
             changed = changed or span.rows > 0
             dates.update(day for day, _ in span.event_dates)

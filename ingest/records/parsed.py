@@ -50,7 +50,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The outcome of one chunk: rejects, skips, and rows.
+    """The outcome of one chunk: rejects, skips, rows, and (source, line) of records of persons who are forgotten.
 
     Rows have the columns of `row_schema`, `_source`, `_source_line` and `_rescued_data`.
     """
@@ -58,3 +58,4 @@ class Parsed:
     rows: pa.Table
     rejects: list[Reject]
     skipped: list[Skip] = field(default_factory=list)
+    erased: list[tuple[int, int]] = field(default_factory=list)

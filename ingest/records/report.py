@@ -18,7 +18,7 @@ class FeedReport:
     Attributes:
         objects: committed object versions.
         bytes: their stored size.
-        records: non-blank records in them = rows + quarantined + skipped.
+        records: non-blank records in them = rows + quarantined + erased + skipped.
         dropped: objects whose version was dropped before; their records are not loaded again.
         rescued: rows with fields that the contract does not know.
         replaced: objects that replaced an older version.
@@ -28,6 +28,7 @@ class FeedReport:
         stuck: objects that the store lists but fails to return, or that hit a defect of Lakemesh, each with its error;
             left for the next run.
         reasons: quarantined records by reason.
+        erased: records of persons who are forgotten, which were not loaded.
         skipped: records that never become rows, by kind.
         warnings: rows by constraint with policy warn that they violate; a row may violate several.
         ignored: objects that a rule ignores, by rule.
@@ -56,6 +57,7 @@ class FeedReport:
     reasons: tuple[tuple[str, int], ...] = ()
     skipped: tuple[tuple[str, int], ...] = ()
     warnings: tuple[tuple[str, int], ...] = ()
+    erased: int = 0
     before_start: int = 0
     position: int = 0
     loads: tuple[str, ...] = ()

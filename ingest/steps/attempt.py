@@ -19,11 +19,13 @@ from ingest.ledger.evolution import unrecorded
 from ingest.ledger.files import LakeFile
 from ingest.ledger.sources import LoadedObject
 from ingest.ledger.state import LedgerState
+from ingest.ledger.tombstones import Tombstones
 from ingest.limits import Limits
 from ingest.records.parsed import RESCUED, Parsed, Reject
 from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread, WholeObject
 from ingest.records.report import Progress
 from ingest.records.waiting import Waiting
+from ingest.steps.forget import Forgetter, Hashed
 from ingest.steps.parse import Parser
 from ingest.steps.read import StreamFailed, read_pieces
 from ingest.steps.rewrite import rewrite_without
@@ -59,12 +61,14 @@ class Attempt:
         dropped: Dropped,
         started_at: dt.datetime,
         limits: Limits,
+        tombstones: Tombstones,
     ) -> None:
         self.load_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
         self.contract, self.landing, self.lake, self.state = contract, landing, lake, state
         self.objects, self.corrupt, self.dropped, self.started_at = objects, corrupt, dropped, started_at
         self.before = state.objects.lookup(item.source_file for item in objects if item.replaces)
-        self.limits = limits
+        self.limits, self.tombstones = limits, tombstones
+        self.forgetter = Forgetter(contract, Hashed(tombstones), tombstones.key) if tombstones else None
         self.changed: set[str] = set()
         self.stuck: dict[str, str] = {}
         self.writer = LoadWriter(lake, contract, objects, self.load_id, started_at)
@@ -87,7 +91,7 @@ class Attempt:
             raise
 
     def _run(self, progress: Progress | None) -> Entry | None:
-        parser = Parser(self.contract, [item.version.modified_at for item in self.objects])
+        parser = Parser(self.contract, [item.version.modified_at for item in self.objects], self.forgetter)
         known = self._known_content()
         chunk: list[Piece] = []
         size = lines = 0
@@ -121,7 +125,8 @@ class Attempt:
                     f"{part.size} bytes, expected at most {self.contract.max_line_bytes}; only its beginning is kept"
                 )
                 reject = Reject(number, part.line, "line_too_long", None, detail, part.head)
-                self._write(Parsed(parser.empty(), [reject]))
+                parsed = Parsed(parser.empty(), [reject])
+                self._write(self.forgetter.parsed(parsed) if self.forgetter else parsed)
                 continue
             chunk.append(part if part.source == number else replace(part, source=number))
             size += len(part.data)
@@ -158,6 +163,7 @@ class Attempt:
             (*added, *rewrite.added),
             tuple(rewrite.removed),
             contract=unrecorded(self.contract, self.state),
+            known=self.tombstones.names,
         )
 
     def discard(self) -> None:
@@ -201,8 +207,9 @@ class Attempt:
 
     def _loaded(self, number: int) -> LoadedObject:
         item = self.objects[number]
-        rows, quarantined, skipped = (
-            int(counts[number]) for counts in (self.writer.rows, self.writer.quarantined, self.writer.skipped)
+        writer = self.writer
+        rows, quarantined, erased, skipped = (
+            int(counts[number]) for counts in (writer.rows, writer.quarantined, writer.erased, writer.skipped)
         )
         return LoadedObject(
             item.source_file,
@@ -210,11 +217,12 @@ class Attempt:
             self.hashes[number],
             item.version.size,
             item.version.modified_at,
-            rows + quarantined + skipped,
+            rows + quarantined + erased + skipped,
             rows,
             quarantined,
             tuple(sorted(self.writer.dates_of(number))),
             self.contract.version,
             self.load_id,
+            erased=erased,
             skipped=skipped,
         )

@@ -14,6 +14,7 @@ from ingest.ledger.dropped import read_dropped
 from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger
+from ingest.ledger.tombstones import TombstoneStore
 from ingest.limits import DEFAULT, Limits
 from ingest.records.report import FeedReport, Progress
 from ingest.records.waiting import Waiting
@@ -42,6 +43,7 @@ def ingest_feed(
     full: bool = False,
     hints: Collection[str] | None = None,
     scope: Scope | None = None,
+    tombstones: TombstoneStore | None = None,
 ) -> FeedReport:
     """Load everything that waits. Safe to repeat, to interrupt at any point and to run alongside other ingesters.
 
@@ -51,6 +53,7 @@ def ingest_feed(
         full: list everything, whatever the contract says.
         hints: keys that notifications named; only they are looked up, unless a full sweep is due.
         scope: the scope to use instead of one chosen from contract, ledger and hints.
+        tombstones: of persons whose records are not loaded; by default there may be none.
 
     Raises:
         ConfigError: a setting, permission or bucket is wrong, or the contract cannot read what was loaded before.
@@ -65,8 +68,10 @@ def ingest_feed(
     changed: set[str] = set()
     stuck: dict[str, str] = {}
     splits_left = MAX_SPLITS
-    announced = False
+    announced = replanned = False
+    tombstones = tombstones or TombstoneStore(lake, "")
     while True:
+        forgotten = tombstones.read(again=replanned)
         waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
         report = replace(report, ignored=waiting.ignored, unloadable=waiting.unloadable)
         dropped = read_dropped(lake, contract.feed) if len(waiting) else {}
@@ -81,13 +86,16 @@ def ingest_feed(
         planned = plan_loads(waiting, limits)
         halves: deque[list[Waiting]] = deque()  # largest first, so that every half is split in turn
         while objects := halves.popleft() if halves else next(planned, None):
-            load = Attempt(contract, landing, lake, state, objects, corrupt, dropped, now(), limits)
+            load = Attempt(contract, landing, lake, state, objects, corrupt, dropped, now(), limits, forgotten)
             try:
                 entry = load.run(progress)
                 changed |= load.changed
                 stuck |= load.stuck
                 if entry is None:
                     continue
+                if load.forgetter and load.forgetter.found:  # who is forgotten has further identifiers
+                    tombstones.extend(load.forgetter.found, now())
+                    raise ConflictError(f"{contract.feed}: further identifiers of a person who is forgotten")
                 sequence = ledger.commit(entry, state.position)
             except (ConflictError, CorruptObject, ObjectChanged, StreamFailed) as error:
                 load.discard()
@@ -132,7 +140,7 @@ def ingest_feed(
             if scope.kind == "full" and state.position and report.is_complete:
                 record_sweep(lake, contract, landing, scope.started_at, state.position)
             break
-        state = ledger.state()
+        state, replanned = ledger.state(), True
         check_compatible(contract, lake, state)
     return replace(report, position=state.position, absent=scope.absent)
 
@@ -151,6 +159,7 @@ def _add(report: FeedReport, entry: Entry, load: Attempt, lake_start: dt.date) -
         replaced=report.replaced + sum(item.source_file in load.before for item in fresh),
         unchanged=report.unchanged + len(entry.objects) - len(fresh),
         reasons=_added(report.reasons, load.reasons),
+        erased=report.erased + sum(item.erased for item in fresh),
         skipped=_added(report.skipped, load.skipped),
         warnings=_added(report.warnings, load.warnings),
         before_start=report.before_start

@@ -29,6 +29,7 @@ from ingest.formats.tokens import is_deeper_than
 from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject, Skip
 from ingest.records.parts import Piece
 from ingest.steps.constraints import Constraints
+from ingest.steps.forget import Forgetter
 from ingest.steps.judge import Judge
 from ingest.steps.leaves import above, nested
 from ingest.steps.lines import Lines
@@ -48,10 +49,13 @@ class Parser:
         contract: the feed's contract.
         modified_at: when each object of the load was written; an event must not occur later than that plus the
             contract's clock skew.
+        forgetter: forgets persons in what is parsed.
     """
 
-    def __init__(self, contract: Contract, modified_at: Sequence[dt.datetime]) -> None:
-        self.contract = contract
+    def __init__(
+        self, contract: Contract, modified_at: Sequence[dt.datetime], forgetter: Forgetter | None = None
+    ) -> None:
+        self.contract, self._forgetter = contract, forgetter
         self.schema = record_schema(contract)
         self._reader, self._fields = TypedReader(contract), Fields(contract.columns)
         self._envelopes = Envelopes(contract) if contract.kind is Kind.CHANGE else None
@@ -73,6 +77,10 @@ class Parser:
 
     def parse(self, pieces: Sequence[Piece]) -> Parsed:
         """Parse the lines of `pieces`. Blank lines are not records."""
+        parsed = self._parsed(pieces)
+        return self._forgetter.parsed(parsed) if self._forgetter else parsed
+
+    def _parsed(self, pieces: Sequence[Piece]) -> Parsed:
         original = lines = Lines.of(pieces)
         rejected: dict[int, Verdict] = {}
         opened: Opened | None = None

@@ -76,7 +76,7 @@ def proposal(contract: Contract, fields: list[Field], folder: Path = CONTRACTS) 
     path = folder / contract.domain / f"{contract.feed}.yaml"
     before = path.read_text(encoding="utf-8")
     yaml = YAML()
-    yaml.width, yaml.preserve_quotes = 120, True
+    yaml.width, yaml.preserve_quotes = 1 << 12, True  # lines stay as they are written
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(before)
     places = dict(_places(document["columns"], ""))

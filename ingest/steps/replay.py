@@ -18,10 +18,12 @@ from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import INCOMPLETE, Selection, remove_records, tables
 from ingest.ledger.sources import LoadedObject
+from ingest.ledger.tombstones import TombstoneStore
 from ingest.records.parsed import LINE, SOURCE, Parsed
 from ingest.records.parts import Piece
 from ingest.records.waiting import Waiting
 from ingest.retry import while_preceded
+from ingest.steps.forget import Forgetter, Hashed
 from ingest.steps.parse import Parser
 from ingest.steps.write import LoadWriter
 from ingest.storage.objects import StoredObject
@@ -39,7 +41,14 @@ class Replay:
     replayed: int = 0
 
 
-def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Selection = ALL) -> Replay:
+def replay(
+    contract: Contract,
+    lake: Store,
+    ledger: Ledger,
+    now: dt.datetime,
+    wanted: Selection = ALL,
+    tombstones: TombstoneStore | None = None,
+) -> Replay:
     """Judge quarantined records again, and move those that are valid now to bronze, exactly once.
 
     A record keeps its object, line, etag and modification time, so its place among the versions of a key is unchanged.
@@ -47,17 +56,23 @@ def replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wa
 
     Args:
         wanted: which records to try.
+        tombstones: of persons whose records are not replayed; by default there may be none.
 
     Raises:
         ContractRefused: the contract cannot read what was loaded before.
         RetriableError: other writers kept changing the same objects.
     """
     busy = f"{contract.feed}: other writers keep changing the quarantined objects; run it again"
+    stones = tombstones or TombstoneStore(lake, "")
     with lake.disk_errors():
-        return while_preceded(lambda: _replay(contract, lake, ledger, now, wanted), busy)
+        return while_preceded(lambda: _replay(contract, lake, ledger, now, wanted, stones), busy)
 
 
-def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Selection) -> Replay:
+def _replay(
+    contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Selection, stones: TombstoneStore
+) -> Replay:
+    tombstones = stones.read(again=True)
+    forgetter = Forgetter(contract, Hashed(tombstones), tombstones.key) if tombstones else None
     state = ledger.state()
     unrecorded = check_compatible(contract, lake, state)
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
@@ -78,17 +93,21 @@ def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, w
     lines, raws = records.column("_source_line").to_pylist(), records.column("raw").to_pylist()
     pieces = [Piece(place, line, raw + b"\n") for place, line, raw in zip(places, lines, raws, strict=True)]
     writer = LoadWriter(lake, contract, objects, load_id, now)
-    parser = Parser(contract, [item.version.modified_at for item in objects])
+    parser = Parser(contract, [item.version.modified_at for item in objects], forgetter)
     passed: set[tuple[str, int]] = set()
     rewritten: list[LakeFile] = []
     try:
         for start in range(0, len(pieces), BATCH_RECORDS):
             parsed = parser.parse(pieces[start : start + BATCH_RECORDS])
             rows = parsed.rows
-            writer.add(Parsed(rows, [], parsed.skipped))
+            writer.add(Parsed(rows, [], parsed.skipped, parsed.erased))
             found = zip(rows.column(SOURCE).to_pylist(), rows.column(LINE).to_pylist(), strict=True)
             passed.update((objects[place].source_file, line) for place, line in found)
             passed.update((objects[skip.source].source_file, skip.line) for skip in parsed.skipped)
+            passed.update((objects[place].source_file, line) for place, line in parsed.erased)
+        if forgetter and forgetter.found:
+            stones.extend(forgetter.found, now)
+            raise ConflictError(f"{contract.feed}: further identifiers of a person who is forgotten")
         if not passed:
             writer.discard()
             return Replay(len(pieces))
@@ -105,12 +124,14 @@ def _replay(contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, w
                 known[item.source_file],
                 int(writer.rows[place]),
                 int(writer.skipped[place]),
+                int(writer.erased[place]),
                 dict(writer.dates_of(place)),
             )
             for place, item in enumerate(objects)
-            if writer.rows[place] or writer.skipped[place]
+            if writer.rows[place] or writer.skipped[place] or writer.erased[place]
         ]
-        entry = Entry(load_id, now, tuple(moved), (*added, *rewritten), tuple(removed), contract=unrecorded)
+        files = (*added, *rewritten)
+        entry = Entry(load_id, now, tuple(moved), files, tuple(removed), contract=unrecorded, known=tombstones.names)
     except BaseException:
         _discard(lake, writer, rewritten)
         raise
@@ -147,13 +168,14 @@ def _objects(contract: Contract, records: pa.Table, names: pa.ChunkedArray) -> l
     return list(found.values())
 
 
-def _moved(item: LoadedObject, rows: int, skipped: int, dates: dict[dt.date, int]) -> LoadedObject:
+def _moved(item: LoadedObject, rows: int, skipped: int, erased: int, dates: dict[dt.date, int]) -> LoadedObject:
     for day, count in item.event_dates:
         dates[day] = dates.get(day, 0) + count
     return replace(
         item,
         rows=item.rows + rows,
-        quarantined=item.quarantined - rows - skipped,
+        quarantined=item.quarantined - rows - skipped - erased,
+        erased=item.erased + erased,
         skipped=item.skipped + skipped,
         event_dates=tuple(sorted(dates.items())),
     )

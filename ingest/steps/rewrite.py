@@ -1,10 +1,10 @@
-"""Copy-on-write: rewrites live files without the rows of replaced objects."""
+"""Copy-on-write: rewrites live files with some rows changed or left out."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -63,23 +63,44 @@ def _rewrite(
             parquet = pq.ParquetFile(source, memory_map=False)
             if not any(_holds(parquet, group, wanted) for group in range(parquet.num_row_groups)):
                 continue
-            folder = file.path.rsplit("/", 1)[0]
-            key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
-            path, rows = lake.stage(key), 0
-            with parquet_file(path, parquet.schema_arrow, compression="zstd", compression_level=1) as writer:
-                for group in range(parquet.num_row_groups):
-                    table = parquet.read_row_group(group)
-                    kept = table.filter(pc.invert(pc.is_in(table.column("_source_file").cast(pa.string()), wanted)))
-                    if kept.num_rows:
-                        writer.write_table(kept)
-                        rows += kept.num_rows
-        result.removed.append(file.path)
-        if rows:
-            size = path.stat().st_size
-            staged[key] = path
-            result.added.append(LakeFile(key, rows, size, file.ingest_date, file.event_date, file.loads, file.columns))
-        else:
-            lake.discard([path])
+
+            def kept(table: pa.Table, wanted: pa.Array = wanted) -> pa.Table:
+                return table.filter(pc.invert(pc.is_in(table.column("_source_file").cast(pa.string()), wanted)))
+
+            rewrite_file(lake, file, parquet, kept, load_id, result, staged)
+
+
+def rewrite_file(
+    lake: Store,
+    file: LakeFile,
+    parquet: pq.ParquetFile,
+    change: Callable[[pa.Table], pa.Table],
+    load_id: str,
+    result: Rewrite,
+    staged: dict[str, Path],
+) -> None:
+    """Write what `change` makes of each row group of a live file to a new one, which is staged.
+
+    Args:
+        parquet: the file, open.
+        result: gets what the entry must add and remove.
+        staged: gets the path of the new file by its key.
+    """
+    folder = file.path.rsplit("/", 1)[0]
+    key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
+    path, rows = lake.stage(key), 0
+    staged[key] = path
+    with parquet_file(path, parquet.schema_arrow, compression="zstd", compression_level=1) as writer:
+        for group in range(parquet.num_row_groups):
+            table = change(parquet.read_row_group(group))
+            if table.num_rows:
+                writer.write_table(table)
+                rows += table.num_rows
+    result.removed.append(file.path)
+    if rows:
+        result.added.append(replace(file, path=key, rows=rows, bytes=path.stat().st_size))
+    else:
+        lake.discard([staged.pop(key)])
 
 
 def _holds(parquet: pq.ParquetFile, group: int, wanted: pa.Array) -> bool:

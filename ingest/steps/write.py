@@ -68,6 +68,7 @@ class LoadWriter:
         rows: bronze rows per object of the load.
         quarantined: quarantined records per object of the load.
         skipped: records per object of the load that never become rows.
+        erased: records per object of the load whose persons are forgotten.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class LoadWriter:
         self.rows = np.zeros(len(objects), dtype=np.int64)
         self.quarantined = np.zeros(len(objects), dtype=np.int64)
         self.skipped = np.zeros(len(objects), dtype=np.int64)
+        self.erased = np.zeros(len(objects), dtype=np.int64)
         self._dates: dict[int, dict[dt.date, int]] = defaultdict(dict)
 
     def add(self, parsed: Parsed) -> None:
@@ -110,6 +112,8 @@ class LoadWriter:
         self._add_rejects(parsed.rejects)
         for skip in parsed.skipped:
             self.skipped[skip.source] += 1
+        for source, _ in parsed.erased:
+            self.erased[source] += 1
         table = parsed.rows
         if table.num_rows == 0:
             return

@@ -1,7 +1,7 @@
 """Masking of personal values in rejected records, by the contract.
 
-A value is shown only if the contract knows its column, the column is of class `none` and the value has the expected
-shape.
+A value is shown only if the contract knows its column, the column is of class `none`, and the value is of the column's
+type and does not look like one of a person: in a rejected record values may stand in other columns than they belong to.
 Of all other values at most the type is shown. A record that is not a JSON object is hidden as a whole.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.contracts.column import Column
 from ingest.contracts.constraint import HIDDEN_VALUE, VIOLATED
 from ingest.contracts.contract import Contract, Kind, contracts
+from ingest.contracts.personal import has_email, may_be_personal
 
 if TYPE_CHECKING:
     from ingest.ledger.quarantine import BadRecord
@@ -45,6 +46,15 @@ _DETAILS_WITHOUT_VALUES = re.compile(
     r"|(Integer|Number) (value )?out of range)( - at `\$?[a-z0-9_.\[\]]*`)?"
 )
 """Details from msgspec and Lakemesh that quote no value."""
+_NAME = re.compile(r"[^\W\d][\w $-]{0,63}")
+"""What the name of a field looks like; other names may be values, of an object with a field per person."""
+_TYPED = {
+    "boolean": re.compile(r"(?i:true|false|yes|no|on|off|[01ynt])"),
+    "date": re.compile(r"[\d:.,TZ+/ -]{0,40}"),
+    "timestamp": re.compile(r"[\d:.,TZtz+/ -]{0,40}"),
+}
+"""Texts that columns of a type may have, right or wrong; of numbers all that have no letters."""
+_NUMBER = re.compile(r"[+-]?[\d., ]{0,40}(?:[eE][+-]?\d{1,3})?|(?i:nan|[+-]?inf(?:inity)?)")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _TAIL = re.compile(r"(?<=parse:).*|(?<=lose data: ).*", re.DOTALL)
 
@@ -98,6 +108,8 @@ def masked_detail(contract: Contract, reason: str, column: str | None, detail: s
         return _TAIL.sub(" …", _QUOTED.sub("'…'", detail))
     if reason == VIOLATED and detail.endswith(HIDDEN_VALUE):
         return detail
+    if has_email(detail) or may_be_personal("", [part[1:-1] for part in _QUOTED.findall(detail)]):
+        return _HIDDEN_DETAIL
     read = [column] if column else []
     if reason == VIOLATED:  # the column may be compared with a personal one, and a constraint may be gone
         name = detail.partition(":")[0]
@@ -108,12 +120,18 @@ def masked_detail(contract: Contract, reason: str, column: str | None, detail: s
 def masked_row(row: Mapping[str, Any], names: Collection[str] = ()) -> dict[str, Any]:
     """A row of a model, with values hidden in columns that share the name of a personal column of any contract.
 
+    Texts that look like values of persons are hidden in all columns.
+
     Args:
         names: further names of personal columns, such as those of models.
     """
     personal = {column.name for contract in contracts().values() for column in _personal(contract.columns, False)}
     personal |= set(names)
-    return {name: HIDDEN if name in personal and value is not None else value for name, value in row.items()}
+
+    def is_hidden(name: str, value: Any) -> bool:
+        return name in personal or (isinstance(value, str) and (has_email(value) or may_be_personal("", [value])))
+
+    return {name: HIDDEN if value is not None and is_hidden(name, value) else value for name, value in row.items()}
 
 
 def _personal(columns: Sequence[Column], inherited: bool) -> Iterator[Column]:
@@ -138,7 +156,7 @@ def _is_public(contract: Contract, path: str) -> bool:
 
 def _object(found: _Pairs, columns: Sequence[Column]) -> str:
     known = {column.name: column for column in columns}
-    members = (f"{_json(name)}: {_value(value, known.get(name))}" for name, value in found)
+    members = (f"{_json(_shown_name(name, known))}: {_value(value, known.get(name))}" for name, value in found)
     return f"{{{', '.join(members)}}}"
 
 
@@ -159,9 +177,22 @@ def _item(value: Any, column: Column) -> str:
         return "null"
     if column.fields and isinstance(value, _Pairs):
         return _object(value, column.fields)
-    if column.fields or isinstance(value, list):
+    if column.fields or isinstance(value, list) or not _is_shown(value, column):
         return _json(f"<{_kind(value)}>")
     return _json(value)
+
+
+def _is_shown(value: Any, column: Column) -> bool:
+    """Whether a value can be one of its column, and does not look like one of a person."""
+    if not isinstance(value, str):
+        return column.type != "string" or isinstance(value, bool)
+    if column.type == "string":
+        return not (has_email(value) or may_be_personal("", [value]))
+    return bool(_TYPED.get(column.type, _NUMBER).fullmatch(value)) and not may_be_personal("", [value])
+
+
+def _shown_name(name: str, known: Mapping[str, Column]) -> str:
+    return name if name in known or (_NAME.fullmatch(name) and not may_be_personal("", [name])) else HIDDEN
 
 
 def _kind(value: Any) -> str:

@@ -22,6 +22,7 @@ from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.ledger.sources import OBJECT_SCHEMA
 from ingest.ledger.state import LedgerState
+from ingest.ledger.tombstones import TombstoneStore
 from ingest.records.listed import Listed
 from ingest.sql import identifier
 from ingest.steps.discover import compare
@@ -62,6 +63,7 @@ def compare_content(
     start: dt.date,
     state: LedgerState,
     listed: Listed,
+    tombstones: TombstoneStore | None = None,
 ) -> Content:
     """Reload the versions recorded in the ledger into a scratch lake and compare row by row.
 
@@ -70,6 +72,7 @@ def compare_content(
     Args:
         start: first day of the history that the models cover.
         listed: the landing, compared with `state`.
+        tombstones: of persons who are forgotten, and whom the lake therefore lacks.
     """
     content = Content()
     known = objects(state, "source_file", "dropped")
@@ -78,7 +81,7 @@ def compare_content(
     with tempfile.TemporaryDirectory(prefix="lakemesh-verify-") as folder:
         scratch = Store(folder)
         scope = Scope(dt.datetime.now(dt.UTC), listed=listed.table.filter(wanted))
-        report = ingest_feed(contract, landing, scratch, start, scope=scope)
+        report = ingest_feed(contract, landing, scratch, start, scope=scope, tombstones=tombstones)
         again = Ledger(scratch, contract.feed).state()
         _select_objects(connection, listed.names.filter(wanted), state, again)
         if connection.execute("SELECT 1 FROM chosen WHERE NOT is_same LIMIT 1").fetchone():

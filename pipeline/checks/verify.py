@@ -23,6 +23,7 @@ from ingest.ledger.objects import CHANGED, NEW
 from ingest.ledger.retired import is_retired, read_retired
 from ingest.ledger.sources import SINCE_2
 from ingest.ledger.state import LedgerState
+from ingest.ledger.tombstones import TombstoneStore
 from ingest.records.listed import Listed
 from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
@@ -102,6 +103,7 @@ def verify_feed(
     recorded: LakeRecords,
     start: dt.date,
     deep: bool = False,
+    tombstones: TombstoneStore | None = None,
 ) -> FeedVerdict:
     """Compare landing, ledger and Parquet files of one feed; changes nothing.
 
@@ -111,6 +113,7 @@ def verify_feed(
         start: first day of the history that the models cover.
         deep: read every source object again and compare each row with bronze. The version in the ledger is compared:
             an object overwritten or deleted during the comparison counts as waiting or gone.
+        tombstones: of persons who are forgotten, for `deep`.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
@@ -138,7 +141,7 @@ def verify_feed(
             _compare_objects(connection, readable(contract, lake, state), lake, state, verdict)
             _compare_contract(contract, lake, state, verdict)
             if deep and not verdict.differences:
-                content = compare_content(connection, contract, landing, lake, start, state, listed)
+                content = compare_content(connection, contract, landing, lake, start, state, listed, tombstones)
                 if content.listed:
                     _count(contract, lake, state, content.listed, verdict)
                     verdict.waiting += content.unread

@@ -17,6 +17,7 @@ from ingest.process import collect_rarely
 from pipeline.cli.access import access
 from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
+from pipeline.cli.erase import erase
 from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.look import status, verify, why
@@ -27,6 +28,7 @@ from pipeline.cli.quarantine import quarantine
 from pipeline.cli.report import report
 from pipeline.cli.run import audit, publish, rebuild, run
 from pipeline.cli.sample import sample
+from pipeline.cli.subject import subject
 from pipeline.process.redact import RedactingFormatter
 
 
@@ -52,11 +54,13 @@ for _command in (
     verify,
     quarantine,
     drop,
+    erase,
     contracts,
     metrics,
     impact,
     access,
     pii,
+    subject,
     report,
     maintain,
     rebuild,

@@ -13,16 +13,18 @@ from ingest.text import printable
 from pipeline.cli.common import Output, as_json_text, exits, feed_arguments, json_option, open_lake
 
 _SHOWN = 20
+RECORDS = "docs/records_of_processing.md"
 
 
 @click.group(invoke_without_command=True)
-@click.option("--write", is_flag=True, help="Regenerate external_models/bronze.yaml.")
+@click.option("--write", is_flag=True, help="Regenerate what is generated from them.")
 @click.option("--offline", is_flag=True, help="Do not read the lake: skip the comparison with loaded data.")
 @click.pass_context
 def contracts(context: click.Context, write: bool, offline: bool) -> None:
-    """Check the data contracts, that they can read loaded data, and that external_models/ is generated from them.
+    """Check the data contracts, that they can read loaded data, and that what is generated from them is up to date.
 
-    Loaded data is taken from the ledger, if there is a lake.
+    Loaded data is taken from the ledger, if there is a lake. Generated are external_models/bronze.yaml and, where there
+    is a folder docs, docs/records_of_processing.md.
     """
     if not context.invoked_subcommand:
         _check_contracts(write, offline)
@@ -32,6 +34,7 @@ def contracts(context: click.Context, write: bool, offline: bool) -> None:
 def _check_contracts(write: bool, offline: bool = False) -> int:
     from ingest.contracts.contract import contracts as all_contracts
     from ingest.contracts.schema import external_models
+    from pipeline.access.processing import unexplained
     from pipeline.checks.contract_changes import contract_changes
     from pipeline.checks.personal import by_name
     from pipeline.cli.show_access import unclassed
@@ -40,21 +43,48 @@ def _check_contracts(write: bool, offline: bool = False) -> int:
     suspects = [suspect for contract in known.values() for suspect in by_name(contract)]
     for suspect in suspects:
         click.echo(f"error: {unclassed(suspect)}", err=True)
-    if suspects:
+    silent = unexplained(known.values())
+    for line in silent:
+        click.echo(f"error: {line}", err=True)
+    if suspects or silent:
         return 2
     refused = [] if offline else contract_changes(known.values(), open_lake().store)
     for error in refused:
         click.echo(f"error: {error}", err=True)
     if refused:
         return 2
-    path = PROJECT / "external_models" / "bronze.yaml"
-    generated = external_models(list(known.values()))
-    if write:
-        path.write_text(generated, encoding="utf-8")
-    if not path.exists() or path.read_text(encoding="utf-8") != generated:
-        click.echo(f"error: {path} is out of date; run `lake contracts --write`", err=True)
-        return 1
-    click.echo(f"{len(known)} contracts, external_models/bronze.yaml is up to date")
+    generated = {PROJECT / "external_models" / "bronze.yaml": external_models(list(known.values()))}
+    if (PROJECT / "docs").is_dir():
+        generated[PROJECT / RECORDS] = _records_of_processing()
+    for path, text in generated.items():
+        if write:
+            path.write_text(text, encoding="utf-8")
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            click.echo(f"error: {path} is out of date; run `lake contracts --write`", err=True)
+            return 1
+    names = " and ".join(path.relative_to(PROJECT).as_posix() for path in generated)
+    click.echo(f"{len(known)} contracts, {names} {'are' if len(generated) > 1 else 'is'} up to date")
+    return 0
+
+
+def _records_of_processing() -> str:
+    from ingest.contracts.contract import contracts as all_contracts
+    from pipeline.access.privacy import FOLDER, load_privacy
+    from pipeline.access.processing import records_of_processing
+    from pipeline.access.roles import load_roles
+
+    return records_of_processing(list(all_contracts().values()), load_roles(PROJECT), load_privacy(PROJECT / FOLDER))
+
+
+@contracts.command(name="processing")
+@exits
+def contracts_processing() -> int:
+    """Print the records of processing of personal data (GDPR article 30), as Markdown: docs/records_of_processing.md.
+
+    By feed: purpose, legal basis, persons, columns by class, how long, and what an erasure leaves. Then which
+    identifiers are of one person, and who receives data.
+    """
+    click.echo(_records_of_processing(), nl=False)
     return 0
 
 

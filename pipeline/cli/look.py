@@ -82,7 +82,9 @@ def verify(feeds: tuple[str, ...], deep: bool, output: Output) -> int:
     start = lake.options.lake_start
     verdicts, errors = for_each(
         chosen,
-        lambda contract: verify_feed(contract, lake.landing(contract), lake.store, lake.connect, recorded, start, deep),
+        lambda contract: verify_feed(
+            contract, lake.landing(contract), lake.store, lake.connect, recorded, start, deep, lake.tombstones
+        ),
     )
     output.show([asdict(verdict) for verdict in verdicts], lambda: show_verdicts(verdicts))
     mistakes, notes = judge_absent([item.no_landing for item in verdicts if item.no_landing], len(chosen))

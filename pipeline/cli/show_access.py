@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ingest.text import printable
 from pipeline.cli.layout import table as _table
 from pipeline.cli.layout import text as _text
 
 if TYPE_CHECKING:
     from pipeline.access.audit_log import Event
     from pipeline.checks.personal import Suspect
+    from pipeline.cycle.subject_export import SubjectExport
 
 
 def show_access(rows: Sequence[dict[str, str]]) -> str:
@@ -58,3 +60,30 @@ def show_log(events: Sequence[Event]) -> str:
         about = "; ".join(f"{name} {value}" for name, value in event.about.items() if name != "digests")
         listed.add_row(str(event.number), f"{event.at:%Y-%m-%d %H:%M:%S}", event.by, event.what, about)
     return _text(listed)
+
+
+def show_export(done: SubjectExport) -> str:
+    """Format what was exported about a person: counts, no value."""
+    identifiers = ", ".join(f"{count:,} {name}" for name, count in done.identifiers.items())
+    if done.is_empty:
+        where = "no feed, no quarantine" + (f" and no table of release {done.release}" if done.release else "")
+        return f"nothing is known about the person with {identifiers}: {where} has a record; no folder was made"
+    listed = _table("of", "records", "rejected")
+    for feed in dict.fromkeys([*done.feeds, *done.rejected]):
+        listed.add_row(feed, f"{done.feeds.get(feed, 0):,}", f"{done.rejected.get(feed, 0):,}")
+    for name, count in done.tables.items():
+        listed.add_row(name, f"{count:,}", "")
+    lines = [f"by {identifiers}: {printable(done.folder)}/summary.json and the files beside it"]
+    if done.for_review:
+        lines.append(
+            f"{done.for_review:,} records of others mention the person, or may: for_review.csv lists the places; look "
+            "at them, and take the file out of what you hand over"
+        )
+    for column in done.related:
+        lines.append(
+            f"{column} has a further identifier in rows of the person, see summary.json; if it is the person's, export "
+            "again with it as one more --subject"
+        )
+    if done.release is None:
+        lines.append("nothing is published yet, so no table was searched")
+    return _text(listed, *lines)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ingest.contracts.contract import contracts, select
+from ingest.contracts.contract import Contract, contracts, select
 from ingest.errors import (
     ConfigError,
     LakemeshError,
@@ -17,7 +17,9 @@ from ingest.errors import (
     TooManyBadRecords,
     UnloadableObjects,
 )
+from ingest.ledger.tombstones import tombstone_names
 from ingest.records.report import FeedReport, Progress
+from ingest.steps.erase import erase
 from ingest.steps.load import ingest_feed
 from ingest.steps.notifications import finish, read_spool
 from pipeline.checks.landings import absent, judge_absent
@@ -115,6 +117,7 @@ def ingest_all(
                     limits=options.limits,
                     full=full,
                     hints=spool.keys(contract) if spool else None,
+                    tombstones=lake.tombstones,
                 )
             if loading.error:
                 summary.failed_feeds.append(contract.feed)
@@ -139,6 +142,7 @@ def ingest_all(
                     f"{contract.feed}: {report.before_start} rows are older than LAKE_START {options.lake_start}; "
                     "they are in bronze, but no model covers them"
                 )
+        _erase_pending(lake, [contract for contract in chosen if contract.feed not in lost], summary)
         mistakes, notes = judge_absent(missing, len(chosen))
         summary.notes += notes
         for mistake in mistakes:
@@ -157,3 +161,18 @@ def ingest_all(
         summary.lost = tuple(sorted(lost))
         summary.is_marked = marking.error is None
     return summary
+
+
+def _erase_pending(lake: Lake, feeds: Iterable[Contract], summary: IngestSummary) -> None:
+    """Take persons out of feeds whose erasure was interrupted, or whose further identifiers a load found."""
+    if not tombstone_names(lake.store):
+        return
+    for contract in feeds:
+        with contained(contract.feed, partial(summary.failed, feed=contract.feed)):
+            ledger = lake.ledger(contract.feed)
+            done = erase(contract, lake.store, ledger, lake.tombstones, dt.datetime.now(dt.UTC))
+            if done.lines:
+                summary.notes.append(
+                    f"{contract.feed}: deleted {done.deleted + done.rejected:,} records of forgotten persons, changed "
+                    f"{done.changed:,}; `lake erase --resume` takes them out of everything else"
+                )

@@ -106,6 +106,6 @@ def replay_all(lake: Lake, feeds: tuple[str, ...], wanted: Selection) -> ReplayS
         writable, errors = _writable(lake, feeds)
         for contract in writable:
             ledger = lake.ledger(contract.feed)
-            done[contract.feed] = replay(contract, lake.store, ledger, dt.datetime.now(dt.UTC), wanted)
+            done[contract.feed] = replay(contract, lake.store, ledger, dt.datetime.now(dt.UTC), wanted, lake.tombstones)
         marked = mark(lake)
     return ReplaySummary(done, marked.dates, marked.models, errors)

@@ -1,7 +1,7 @@
 """Redaction of secrets from everything that is displayed, sent, logged or stored; no other module does this.
 
 The secrets are the values of the secret settings (`ingest.settings.secrets`). Passwords in URLs and connection strings
-are always redacted, whether or not they come from a setting.
+are always redacted, whether or not they come from a setting, and so are values that errors of engines quote.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from ingest.settings import secrets
+from pipeline.process.quoted import without_quoted
 from pipeline.process.terminal import PlainFormatter
 
 HIDDEN = "***"
@@ -34,7 +35,8 @@ Value = TypeVar("Value")
 
 
 def redact(text: str) -> str:
-    """Replace every secret in a text by `***`."""
+    """Replace every secret in a text by `***`, and every value that an engine's error quotes."""
+    text = without_quoted(text)
     text = _PARAMETER.sub(rf"\1{HIDDEN}", _URL_PASSWORD.sub(rf"\1{HIDDEN}", text))
     forms = _forms(tuple(sorted(secrets().items())))
     if not forms:
@@ -71,6 +73,25 @@ class RedactingFormatter(PlainFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
         return redact(super().format(record))
+
+
+class _Redacted(logging.Formatter):
+    """Formats as another formatter does, without secrets."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        return redact(self._inner.format(record))
+
+
+def redact_logs() -> None:
+    """Redact what handlers write that another program has set up, as `sqlmesh` does for its files below logs/."""
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler.formatter, _Redacted | RedactingFormatter):
+            handler.setFormatter(_Redacted(handler.formatter or logging.Formatter()))
 
 
 def _head(form: str) -> str:

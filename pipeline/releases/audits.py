@@ -64,11 +64,17 @@ def describe(item: Outcome) -> str:
 
 
 def masked_examples(project: Project, examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Offending rows with values hidden in columns that have the name of a personal column of any table."""
+    """Offending rows with values hidden in columns that have the name of a personal column of any table.
+
+    Texts are hidden too in columns that an audit names by itself, as `user_id || '!' AS label`.
+    """
     if not examples:
         return ()
     try:
-        names = project_classes(project.context).personal_names()
+        classes = project_classes(project.context)
+        known = {name for columns in classes.columns.values() for name in columns}
+        own = {name for row in examples for name, value in row.items() if isinstance(value, str) and name not in known}
+        names = classes.personal_names() | own
     except ConfigError:  # what is personal is not known
         names = frozenset(name for row in examples for name in row)
     return tuple(masked_row(row, names) for row in examples)

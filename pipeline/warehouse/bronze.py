@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sqlmesh.core.engine_adapter import EngineAdapter
 
 LOG = logging.getLogger(__name__)
+FILE = "_file"
+"""Name that no column of a contract has."""
 
 
 def registration(warehouse: EngineAdapter, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
@@ -93,7 +95,7 @@ def registered_positions(warehouse: EngineAdapter) -> dict[str, int]:
     return dict(warehouse.fetchall(f"SELECT feed, position FROM {POSITIONS}"))
 
 
-def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -> str:
+def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile], with_names: bool = False) -> str:
     """SELECT over the given files with the contract's columns, in order and typed.
 
     Columns that files of an older contract lack are read from `_rescued_data`, which kept their values.
@@ -102,26 +104,30 @@ def bronze_query(contract: Contract, lake_uri: str, files: Iterable[LakeFile]) -
     Args:
         contract: one that can read the files, see `readable`.
         files: live bronze files; DuckDB opens only those that pass a filter on the partition columns.
+        with_names: whether there is a last column FILE, the address of the file that a row is in.
     """
     columns = list(sql_columns(contract))
     by_columns = groupby(sorted(files, key=lambda file: (file.columns, file.path)), key=lambda file: file.columns)
-    parts = [_part(contract, lake_uri, shape, list(group)) for shape, group in by_columns]
+    parts = [_part(contract, lake_uri, shape, list(group), with_names) for shape, group in by_columns]
     if not parts:
+        columns += [(FILE, "TEXT", "")] * with_names
         empty = ", ".join(f"CAST(NULL AS {kind}) AS {sql.identifier(name)}" for name, kind, _ in columns)
         return f"SELECT {empty} WHERE FALSE"
     return " UNION ALL ".join(parts)
 
 
-def _part(contract: Contract, lake_uri: str, shape: str, files: list[LakeFile]) -> str:
+def _part(contract: Contract, lake_uri: str, shape: str, files: list[LakeFile], with_names: bool) -> str:
     selected = [
         source if source == _column(name) else f"{source} AS {sql.identifier(name)}"
         for name, _, source in column_queries(contract, shape)
     ]
+    selected += [_column(FILE)] * with_names
     paths = sql.files(lake_uri, (file.path for file in files))
     types = ", ".join(f"'{name}': DATE" for name in partitions(contract))
+    named = f", filename = '{FILE}'" * with_names
     return (
         f"SELECT {', '.join(selected)} FROM READ_PARQUET([{paths}], hive_partitioning = TRUE, "
-        f"hive_types = {{{types}}}) AS bronze"
+        f"hive_types = {{{types}}}{named}) AS bronze"
     )
 
 

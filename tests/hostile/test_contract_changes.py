@@ -341,7 +341,9 @@ def test_version_is_raised_with_each_change(tmp_path: Path) -> None:
 
     # descriptions and classes are no columns, and a version may be raised without a change
     checkout.agree(
-        column("x", "integer", **{"class": "direct", "subject": "account"}) | {"description": "y"}, version=3
+        column("x", "integer", **{"class": "direct", "subject": "account"}) | {"description": "y"},
+        version=3,
+        personal={"purpose": "Tests.", "legal_basis": "consent", "on_erasure": "delete"},
     )
     checkout.lake("contracts", "--write")
     checkout.agree(column("x", "integer"), version=5)

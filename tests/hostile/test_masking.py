@@ -42,7 +42,7 @@ RECORD = {
     "more": {"email": "alice@example.com"},
 }
 SHOWN = (
-    '{"id": "a", "at": "2026-01-02T10:00:00Z", "amount": "x", "email": "***", "phones": "***", "plan": "gold", '
+    '{"id": "a", "at": "2026-01-02T10:00:00Z", "amount": "<string>", "email": "***", "phones": "***", "plan": "gold", '
     '"device": {"id": "***", "os": "iOS", "n": [1, 2], "token": "<string>"}, "owner": "***", '
     '"lines": [{"sku": "s", "buyer": "***"}, null], "password": "<string>", "card": "<number>", "tags": "<list>", '
     '"more": "<object>"}'

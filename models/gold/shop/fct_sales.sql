@@ -200,6 +200,7 @@ WITH priced_items AS (
     ON events.order_id = described_items.order_id
     AND events.line_number = described_items.line_number
 ), left_amounts AS (
+  /* Gross is left only where pieces are, or in the reporting currency by rounding */
   SELECT
     valued_events.order_id AS order_id,
     valued_events.line_number AS line_number,
@@ -257,7 +258,6 @@ WITH priced_items AS (
     NOT described_items.cancelled_at IS NULL
     AND (
       left_amounts.quantity <> 0
-      OR left_amounts.gross_amount <> 0
       OR left_amounts.net_amount <> 0
       OR left_amounts.tax_amount <> 0
       OR left_amounts.shipping_amount <> 0

@@ -33,7 +33,7 @@ WITH superseded_versions AS (
     clicks.event_date BETWEEN @start_date AND @end_date
 ), bot_agents AS (
   /* There are far fewer user agents than clicks, and each is compared with every pattern */
-  SELECT DISTINCT
+  SELECT
     user_agents.user_agent AS user_agent
   FROM user_agents AS user_agents
   INNER JOIN seeds.bot_agents AS patterns

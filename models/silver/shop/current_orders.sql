@@ -43,17 +43,18 @@ WITH states AS (
   INNER JOIN last_other_states AS last_other_states
     ON states.order_id = last_other_states.order_id
   WHERE
-    states.is_cancelled
-    AND (
-      last_other_states.valid_from IS NULL
-      OR states.valid_from > last_other_states.valid_from
-    )
+    last_other_states.valid_from IS NULL
+    OR states.valid_from > last_other_states.valid_from
   GROUP BY
     states.order_id
 ), goods AS (
+  /* Unknown where the quantity or the price of an item is: the others alone may add up to the total by chance */
   SELECT
     order_items.order_id AS order_id,
-    SUM(order_items.quantity * order_items.unit_price)::DECIMAL(18, 4) AS gross_amount
+    CASE
+      WHEN COUNT(order_items.quantity * order_items.unit_price) = COUNT(*)
+      THEN SUM(order_items.quantity * order_items.unit_price)
+    END::DECIMAL(18, 4) AS gross_amount
   FROM silver.order_items AS order_items
   WHERE
     order_items.is_current AND NOT order_items.is_deleted

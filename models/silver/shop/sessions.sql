@@ -67,14 +67,14 @@ WITH superseded_versions AS (
       @end_date + INTERVAL '1' DAY
     )::DATE
 ), bot_agents AS (
-  SELECT DISTINCT
+  SELECT
     user_agents.user_agent AS user_agent
   FROM user_agents AS user_agents
   INNER JOIN seeds.bot_agents AS patterns
     ON CONTAINS(LOWER(user_agents.user_agent), patterns.pattern)
 ), late_visitors AS (
   /* Only their sessions can go on after the last computed date: half the cost of ordering all clicks of the next one */
-  SELECT DISTINCT
+  SELECT
     clicks.visitor_id AS visitor_id
   FROM bronze.clickstream AS clicks
   WHERE

@@ -70,10 +70,10 @@ def test_entry_round_trips() -> None:
 
 def test_entry_of_a_newer_format_is_refused() -> None:
     table = pq.read_table(pa.BufferReader(entry("L1", "b/x").to_bytes()))
-    table = table.replace_schema_metadata({"lakemesh.ledger_format": "3"})
+    table = table.replace_schema_metadata({"lakemesh.ledger_format": "4"})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    with pytest.raises(ConfigError, match="ledger format 3, this version reads 1 and 2"):
+    with pytest.raises(ConfigError, match="ledger format 4, this version reads 1 to 3"):
         Entry.from_bytes(sink.getvalue().to_pybytes(), "entry")
 
 

@@ -219,7 +219,11 @@ def test_a_wrong_count_of_skipped_records_is_found(shop: Any, monkeypatch: pytes
 
     loaded = attempt.LoadedObject
     with monkeypatch.context() as patch:
-        patch.setattr(attempt, "LoadedObject", lambda *values, skipped: replace(loaded(*values), skipped=skipped + 1))
+        patch.setattr(
+            attempt,
+            "LoadedObject",
+            lambda *values, skipped, **counts: replace(loaded(*values, **counts), skipped=skipped + 1),
+        )
         put(shop, "a.json", envelope(), TOMBSTONE)
         shop.ingest("customers")
     assert differences(shop) == {"number of skipped records": 1}

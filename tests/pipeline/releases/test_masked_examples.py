@@ -23,3 +23,9 @@ def test_everything_is_hidden_while_classes_cannot_be_read(tmp_path: Path) -> No
     with classed_project(tmp_path, {}, "columns: [") as context:
         (masked,) = masked_examples(Project(context, RunConsole()), (ROW,))
     assert masked == {"account_name": "***", "account_key": "***", "email": None, "is_current": "***"}
+
+
+def test_texts_in_columns_that_an_audit_names_itself_are_hidden(project: Context) -> None:
+    row = {"label_of_an_audit": "Alice!", "rows_of_an_audit": 3, "plan_id": "gold", "description": "ada@example.com"}
+    (masked,) = masked_examples(Project(project, RunConsole()), (row,))
+    assert masked == row | {"label_of_an_audit": "***", "description": "***"}

@@ -1,0 +1,394 @@
+"""Erasure of persons: `lake erase`. Tombstones, then every feed, then an ordinary cycle, then whatever has old bytes.
+
+Each step is safe to repeat, and nothing that was done is undone: an erasure that was interrupted or failed somewhere
+goes on with `lake erase --resume`, or by itself in the next cycle as far as cycles go.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ingest.contracts.contract import Contract, contracts
+from ingest.contracts.processing import OnErasure
+from ingest.errors import ConfigError, LakemeshError, RetriableError
+from ingest.ledger.holds import Hold, read_holds
+from ingest.ledger.tombstones import Request, checked_key, read_requests, read_tombstones, write_tombstones
+from ingest.steps.erase import Erasure, erase, pending
+from ingest.steps.forget import Matcher, Named
+from ingest.upkeep.clean import clean
+from ingest.upkeep.landed import Landed, forget_landed
+from ingest.upkeep.orphans import landed_objects
+from pipeline.access.subjects import Subject, known_identifiers
+from pipeline.checks.subject import SubjectSearch
+from pipeline.checks.traces.find import find_traces
+from pipeline.checks.traces.places import places_of
+from pipeline.checks.traces.value import SHORTEST, Value
+from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.purge import purge
+from pipeline.invalidation.continuity import require_writable
+from pipeline.lake import Lake
+from pipeline.process.contain import contained
+
+if TYPE_CHECKING:
+    from pipeline.warehouse.project import Progress
+
+REPORTS = "erasure/reports"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an erasure would do in one feed.
+
+    Attributes:
+        policy: delete, pseudonymise or keep.
+        rows: rows of bronze that are the person's, in `files` files.
+        rejected: records of the quarantine, discarded ones included.
+        source: what happens to source objects: report, rewrite or delete.
+    """
+
+    feed: str
+    policy: str
+    rows: int
+    files: int
+    rejected: int
+    source: str
+
+
+@dataclass(slots=True)
+class EraseSummary:
+    """An erasure.
+
+    Attributes:
+        request: its id.
+        identifiers: number of the person's identifiers, by name.
+        feeds: what was found in each feed.
+        landed: what became of source objects.
+        release: the release without the person; None if there is none yet.
+        purged: what else was removed, and what was not, a line each.
+        beyond: what cannot be reached from here, such as back-ups.
+        traces: where values of the person still are, after everything; None if nothing was looked for.
+        kept: feeds whose records stay, with the reason and until when.
+        errors: one line per failed step.
+        exit_code: 0 done and nothing found, 1 something is left or failed, 2 misuse.
+    """
+
+    request: str
+    identifiers: Mapping[str, int] = field(default_factory=dict)
+    feeds: list[Erasure] = field(default_factory=list)
+    landed: list[Landed] = field(default_factory=list)
+    release: int | None = None
+    purged: list[str] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
+    traces: list[str] | None = None
+    kept: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+    def failed(self, error: LakemeshError) -> None:
+        """Add an error without stopping the rest."""
+        if str(error) not in self.errors:
+            self.errors.append(str(error))
+        self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A request, as far as it is carried out.
+
+    Attributes:
+        status: `done`, `done, with traces`, or `open`.
+        is_overdue: whether it is open beyond its deadline.
+    """
+
+    name: str
+    at: dt.datetime
+    because: str
+    deadline: dt.date | None
+    status: str
+    is_overdue: bool
+
+
+def requests_of(lake: Lake) -> list[Requested]:
+    """All requests, oldest first."""
+    today = dt.datetime.now(dt.UTC).date()
+    reports = {item.key: json.loads(lake.store.get(item.key)) for item in lake.store.list(REPORTS)}
+    found: dict[str, Requested] = {}
+    for item in read_requests(lake.store).values():
+        report = reports.get(f"{REPORTS}/{item.name}.json")
+        status = "open" if not report or report["errors"] else "done, with traces" if report["traces"] else "done"
+        is_overdue = status == "open" and item.deadline is not None and item.deadline < today
+        found.setdefault(item.name, Requested(item.name, item.at, item.because, item.deadline, status, is_overdue))
+    return list(found.values())
+
+
+def find(lake: Lake, named: Mapping[str, frozenset[str]]) -> tuple[Subject, list[Preview]]:
+    """Return who is meant, with all identifiers that records relate, and what an erasure would do; changes nothing.
+
+    Raises:
+        ConfigError: an identifier leads to too many others to be a person's.
+        RetriableError: the lake cannot be read.
+    """
+    known = contracts()
+    with lake.connect() as connection:
+        search = SubjectSearch(lake.store, known, connection)
+        subject = search.closure(named)
+        found = []
+        for feed, contract in known.items():
+            if contract.identifiers():
+                rows = search.found(feed, subject)
+                rejected = sum(item.is_sure for item in search.rejected_of(feed, subject))
+                policy, source = str(contract.on_erasure), contract.source.on_erasure
+                found.append(Preview(feed, policy, rows.rows, len(rows.files), rejected, source))
+    return subject, found
+
+
+def read_persons(lines: Iterable[str]) -> list[dict[str, list[str]]]:
+    """Read a file of requests: a JSON object of identifiers per line, as {"user_id": "u1"}.
+
+    Raises:
+        ConfigError: a line is none; the message has its number, not its content.
+    """
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+            items = content.items()
+        except (ValueError, AttributeError):
+            raise ConfigError(f'line {number} is no request; expected a JSON object, as {{"user_id": "u1"}}') from None
+        found.append({name: list(map(str, own if isinstance(own, list) else [own])) for name, own in items})
+    return found
+
+
+def erase_persons(
+    lake: Lake,
+    named: Mapping[str, frozenset[str]],
+    because: str,
+    name: str,
+    deadline: dt.date | None = None,
+    computing: Progress | None = None,
+    wait_seconds: float = 0.0,
+) -> EraseSummary:
+    """Forget the persons who have the named identifiers.
+
+    Args:
+        because: the reason, without personal values; kept with the tombstones and in the audit log.
+        name: the id of the request; the same one goes on with it.
+
+    Raises:
+        ConfigError: the key is missing, the name is none, or a hold covers the person; nothing was changed.
+        RetriableError: the lake cannot be reached.
+    """
+    key = lake.options.lake_erasure_key
+    secret = checked_key(key)
+    if not because.strip():
+        raise ConfigError("no reason given; expected a text after --because, without personal values")
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"'{name}' is no id of a request; expected lower-case letters, digits, dots and dashes")
+    read_tombstones(lake.store, key)  # a wrong key is noticed before anything changes
+    require_writable(lake.landings, lake.store, contracts().values(), lake.records())
+    subject, _ = find(lake, named)
+    held = [item for item in read_holds(lake.store) if item.covers(secret, subject.values)]
+    if held:
+        raise ConfigError(held_by(held[0]))
+    values = personal_values(lake, subject)
+    request = Request(name, dt.datetime.now(dt.UTC), because, deadline)
+    write_tombstones(lake.store, key, request, subject.values)
+    summary = EraseSummary(name, {one: len(found) for one, found in sorted(subject.values.items()) if found})
+    _forget(lake, summary, Named(dict(subject.values)), computing, wait_seconds)
+    _prove(lake, summary, values)
+    _report(lake, summary)
+    return summary
+
+
+def resume(lake: Lake, computing: Progress | None = None, wait_seconds: float = 0.0) -> EraseSummary:
+    """Go on with every erasure that was interrupted, or whose person has further identifiers; by tombstones alone.
+
+    Raises:
+        ConfigError: the key is missing.
+        RetriableError: the lake cannot be reached.
+    """
+    read_tombstones(lake.store, lake.options.lake_erasure_key)
+    require_writable(lake.landings, lake.store, contracts().values(), lake.records())
+    summary = EraseSummary(f"resumed-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}".lower())
+    _forget(lake, summary, None, computing, wait_seconds)
+    return summary
+
+
+def prove(lake: Lake, named: Mapping[str, frozenset[str]], name: str, texts: Sequence[str] = ()) -> EraseSummary:
+    """Look for the values of persons who were forgotten in everything that Lakemesh has.
+
+    Args:
+        named: the identifiers, which are stored nowhere: they have to be given again, and are checked.
+        name: the id of the request.
+        texts: further values to look for, such as e-mail addresses.
+
+    Raises:
+        ConfigError: there is no such request, or it is about other identifiers.
+    """
+    stones = read_tombstones(lake.store, lake.options.lake_erasure_key)
+    if name not in {request.name for request in read_requests(lake.store).values()}:
+        raise ConfigError(f"no request {name}; `lake erase --list` shows all")
+    if any(not stones.has(one, value) for one, found in named.items() for value in found):
+        raise ConfigError(f"request {name} is about other identifiers; expected those that it was made with")
+    summary = EraseSummary(name, {one: len(found) for one, found in named.items()})
+    values = {**{f"value {number}": text for number, text in enumerate(texts, 1)}}
+    _prove(lake, summary, (named, values))
+    return summary
+
+
+def held_by(hold: Hold) -> str:
+    """Why a person may not be erased."""
+    return (
+        f"the person is under the legal hold {hold.name} ({hold.because}); nothing was erased. Once it has ended: "
+        f"`lake erase --release {hold.name}`, then run this again"
+    )
+
+
+Values = tuple[Mapping[str, frozenset[str]], Mapping[str, str]]
+"""Identifiers by name, and other personal values by a label that does not show them."""
+
+
+def personal_values(lake: Lake, subject: Subject) -> Values:
+    """What has to be nowhere afterwards: the identifiers, and directly identifying texts that nobody else has too."""
+    known = contracts()
+    texts: dict[str, set[str]] = {}
+    with lake.connect() as connection:
+        search = SubjectSearch(lake.store, known, connection)
+        for feed, contract in known.items():
+            if contract.on_erasure is OnErasure.KEEP:
+                continue
+            for path, values in search.direct_values(feed, subject).items():
+                texts.setdefault(path.rsplit(".", 1)[-1], set()).update(values)
+    labelled = {
+        f"{name} {number}": text
+        for name, found in sorted(texts.items())
+        for number, text in enumerate(sorted(found), 1)
+        if len(text.strip().encode()) >= SHORTEST
+    }
+    return {name: frozenset(found) for name, found in subject.values.items()}, labelled
+
+
+def _forget(
+    lake: Lake, summary: EraseSummary, matcher: Matcher | None, computing: Progress | None, wait_seconds: float
+) -> None:
+    """All steps but the proof."""
+    feeds = list(contracts().values())
+    with lake.writable():
+        for contract in feeds:
+            with contained(contract.feed, summary.failed):
+                done = erase(
+                    contract, lake.store, lake.ledger(contract.feed), lake.tombstones, dt.datetime.now(dt.UTC), matcher
+                )
+                summary.feeds.append(done)
+                if done.lines:
+                    _keep(summary, contract)
+        for contract in feeds:
+            with contained(f"the landing of {contract.feed}", summary.failed):
+                now = dt.datetime.now(dt.UTC)
+                landing, ledger = lake.landing(contract), lake.ledger(contract.feed)
+                summary.landed.append(forget_landed(contract, landing, lake.store, ledger, now))
+    with contained("the audit log", summary.failed):
+        counts = {item.feed: asdict(item) | {"lines": None} for item in summary.feeds if item.position}
+        about = {"request": summary.request, "identifiers": dict(summary.identifiers), "feeds": counts}
+        lake.audit_log.append("subject_erased", about)
+    if summary.errors:
+        return
+    run = run_cycle(lake, (), lambda _: lambda objects, size: None, computing, wait_seconds)
+    summary.release = run.state
+    for error in run.errors:
+        summary.failed(RetriableError(error))
+    if run.errors or _is_pending(lake, feeds):
+        summary.failed(
+            RetriableError(
+                "the cycle failed, so old data stays where it was: fix its errors, then `lake erase --resume` goes on"
+            )
+        )
+        return
+    _purge(lake, summary, feeds, wait_seconds)
+
+
+def _is_pending(lake: Lake, feeds: Iterable[Contract]) -> bool:
+    stones = lake.tombstones.read(again=True)
+    return any(pending(lake.ledger(item.feed).live(), stones) for item in feeds)
+
+
+def _keep(summary: EraseSummary, contract: Contract) -> None:
+    about = contract.personal
+    if about and contract.on_erasure is not OnErasure.DELETE:
+        until = f", for {about.until_days} days" if about.until_days else ""
+        summary.kept.append(f"{contract.feed}: {about.on_erasure}{until}; {about.basis}")
+
+
+def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_seconds: float) -> None:
+    """Delete what has old bytes: replaced files of the lake, then everything behind bronze."""
+    now = dt.datetime.now(dt.UTC)
+    with lake.writable():
+        for contract in feeds:
+            with contained(contract.feed, summary.failed):
+                landed = partial(landed_objects, contract, lake.landing(contract))
+                done = clean(lake.store, lake.ledger(contract.feed), landed, now, dt.timedelta(0))
+                if done.files:
+                    summary.purged.append(f"{contract.feed}: deleted {done.files:,} files that were replaced")
+                for path, why in done.kept:
+                    summary.failed(RetriableError(f"{path} was not deleted: {why}"))
+    if summary.release is None:
+        summary.failed(
+            RetriableError("nothing was published yet, so no more was removed; `lake erase --resume` goes on")
+        )
+        return
+    with contained("what is behind bronze", summary.failed):
+        for place in purge(lake, summary.request, summary.release, wait_seconds).places:
+            summary.purged += [f"{place.name}: {line}" for line in place.removed.done]
+            summary.beyond += [f"{place.name}: {line}" for line in place.removed.beyond]
+            if place.error:
+                summary.failed(place.error)
+            for line in place.removed.left:
+                summary.failed(RetriableError(f"{place.name}: {line}"))
+
+
+def _prove(lake: Lake, summary: EraseSummary, values: Values) -> None:
+    """Look for the values in everything."""
+    with contained("the proof", summary.failed):
+        places = places_of(lake.options, lake.store, lake.releases, rewritten=not summary.errors)
+        scan = find_traces(places, searched(values))
+        summary.traces = [str(trace) for trace in scan.traces]
+        summary.traces += [f"{place}: {count:,} more" for place, count in scan.unlisted.items()]
+    if summary.traces:
+        summary.exit_code = max(summary.exit_code, 1)
+
+
+def searched(values: Values) -> list[Value]:
+    """The values as the proof looks for them: short ones in columns of their identifier alone."""
+    columns: dict[str, set[str]] = {}
+    for contract in contracts().values():
+        for path, column in contract.identifiers().items():
+            name = str(column.identifies)
+            columns.setdefault(name, {name}).add(path.rsplit(".", 1)[-1])
+    identifiers, texts = values
+    found = [
+        Value(f"{name} {number}" if len(own) > 1 else name, value, frozenset(columns.get(name, {name})))
+        for name, own in sorted(identifiers.items())
+        for number, value in enumerate(sorted(own), 1)
+    ]
+    return found + [Value(label, text, ignores_case="@" in text) for label, text in texts.items()]
+
+
+def _report(lake: Lake, summary: EraseSummary) -> None:
+    """Write what was done, without values, beside the tombstones."""
+    with contained("the report", summary.failed):
+        content: dict[str, Any] = asdict(summary) | {"at": dt.datetime.now(dt.UTC).isoformat()}
+        lake.store.put(f"{REPORTS}/{summary.request}.json", json.dumps(content, indent=1, default=str).encode())
+
+
+def known_names() -> list[str]:
+    """The identifiers that contracts know."""
+    return sorted(known_identifiers(contracts().values()))
