@@ -128,7 +128,7 @@ def _role(lake: Lake, name: str, request: str) -> Removed:
     if numbers is None:
         raise ConfigError("the releases of everything are not withdrawn yet, which is an error of its own")
     own = _own(lake, name)
-    done = withdraw_of_role(own, numbers)
+    done = withdraw_of_role(own, name, numbers)
     removed = _shown(own, done) + _pages(own) + delete_drafts(own)
     if not done.has_current:
         removed += Removed(

@@ -113,7 +113,7 @@ def make(everything: Releases, own: Releases, role: Role, views: Mapping[str, Vi
     pointer = everything.pointer()
     number, is_withheld = int(pointer["state"]), bool(pointer.get("held"))
     rules = {"role": role.name, "rules": _digest(views), "key": next((v.key for v in views.values() if v.key), "")}
-    before = _claim(own, role.name)
+    before = claim(own, role.name)
     wanted = {**rules, "kept": everything.numbers()}
     shown = own.pointer()
     if before == wanted and (shown.get("state"), bool(shown.get("held"))) == (number, is_withheld):
@@ -155,7 +155,7 @@ def empty(own: Releases, name: str) -> bool:
     Raises:
         ConfigError: what is at the role's place was not written for it.
     """
-    _claim(own, name)
+    claim(own, name)
     release = own.current()
     if release is None:
         return False
@@ -170,7 +170,7 @@ def delete(own: Releases, name: str) -> int:
     Raises:
         ConfigError: what is at the role's place was not written for it, so nothing is deleted.
     """
-    _claim(own, name)
+    claim(own, name)
     own.store.delete([CURRENT, CURRENT_CATALOG])
     keys = [item.key for item in own.store.list() if item.key != RULES]
     own.store.delete(keys)
@@ -282,7 +282,7 @@ def _digest(views: Mapping[str, View]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _claim(own: Releases, name: str) -> dict[str, Any]:
+def claim(own: Releases, name: str) -> dict[str, Any]:
     """The rules that a role's releases follow, after an empty store is marked as that of the role.
 
     Raises:

@@ -17,6 +17,7 @@ from pipeline.releases.release import (
     manifest_key,
     suspect_key,
 )
+from pipeline.releases.roles import claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +57,32 @@ def withdraw(published: Releases, number: int, request: str, now: dt.datetime) -
     return _delete(published, noted.withdrawn)
 
 
-def withdraw_of_role(own: Releases, withdrawn: tuple[int, ...]) -> Withdrawn:
+def withdraw_of_role(own: Releases, name: str, withdrawn: tuple[int, ...]) -> Withdrawn:
     """Withdraw a role's releases of these numbers; if readers get one of them, they get none until the next cycle.
 
     Raises:
+        ConfigError: what is at the role's place was not written for it, so nothing is deleted.
         RetriableError: the store cannot be reached.
     """
+    claim(own, name)
     if own.pointer().get("state") in withdrawn:
         own.store.delete([CURRENT, CURRENT_CATALOG])
     return _delete(own, withdrawn)
 
 
 def _require_shown(published: Releases, number: int, request: str) -> None:
-    shown = int(published.pointer().get("state", 0))
+    """Check that readers get a release without the person: one that they were rolled back to may be from before.
+
+    Raises:
+        ConfigError: they may not.
+    """
+    pointer = published.pointer()
+    shown = int(pointer.get("state", 0))
+    if shown == number and pointer.get("held") and published.numbers()[-1] > number:
+        raise ConfigError(
+            f"{published.store.uri}: readers were rolled back to release {shown}, which may be from before erasure "
+            f"{request}; publish the newest release with `lake publish`, then run the erasure again"
+        )
     if shown < number:
         raise ConfigError(
             f"{published.store.uri}: readers get release {shown}, which is from before erasure {request}; publish "

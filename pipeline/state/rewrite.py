@@ -68,7 +68,9 @@ def rewrite(path: str, wait_seconds: float = 0.0) -> Rewritten | None:
     Raises:
         RetriableError: another process has it open, or the disk is full; the file is unchanged.
     """
-    began, file, draft = time.monotonic(), Path(path), Path(path + DRAFT)
+    began, file = time.monotonic(), Path(path)
+    target = file.resolve()  # of a link; DuckDB's log lies beside the link
+    draft = Path(f"{target}{DRAFT}")
     _delete(draft)
     if not file.exists():
         return None
@@ -82,7 +84,7 @@ def rewrite(path: str, wait_seconds: float = 0.0) -> Rewritten | None:
             connection.execute(f"CHECKPOINT {_OLD}")
             if _bytes(Path(f"{path}.wal")):
                 raise RetriableError(f"{path}.wal cannot be emptied; run this again. The file is unchanged")
-            options = _options(connection, file)
+            options = _options(connection, target)
             connection.execute(f"ATTACH {literal(draft)} AS {_NEW} ({options})")
             connection.execute(f"COPY FROM DATABASE {_OLD} TO {_NEW}")
             connection.execute(f"CHECKPOINT {_NEW}")
@@ -93,8 +95,8 @@ def rewrite(path: str, wait_seconds: float = 0.0) -> Rewritten | None:
             _require_equal(connection, path)
             connection.execute(f"DETACH {_NEW}")
             after = _bytes(draft)
-            draft.replace(file)
-            _fsync(file.parent)
+            draft.replace(target)
+            _fsync(target.parent)
     except OSError as error:
         raise RetriableError(f"{path}: {error.strerror}; it is unchanged, run this again") from error
     finally:

@@ -29,6 +29,7 @@ from ingest.steps.load import ingest_feed
 from ingest.storage.landing import Landing
 from ingest.storage.store import Store
 from ingest.upkeep.compact import compact
+from pipeline.cycle.purge import purge
 from pipeline.cycle.rebuild import rebuild
 from pipeline.lake import Lake
 from pipeline.warehouse import operations as on_duckdb
@@ -41,7 +42,7 @@ from tests.engagement import cycle, expected, gold, play, plays, seen
 from tests.envelopes import column as column_of
 from tests.envelopes import customer, customers, envelope, line
 from tests.handle import verify_feed
-from tests.home import Home, copy_project, use_project
+from tests.home import Home, copy_project, switch_rules_off, use_project
 from tests.spark.conftest import spark
 from tests.spark.engines import plain
 
@@ -509,3 +510,50 @@ def test_late_changed_and_vanished_plays_reach_gold(spark_home: Home) -> None:
 
     assert rebuild(Lake(home.options)).outcome == "published"
     assert seen(home) == gold(home) == expected(home)
+
+
+def test_purge_ends_environments_and_drops_their_files(
+    spark_home: Home, engagement_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN an environment with a table of its own, a table of no model, and the text of an error
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    land(spark_home)
+    spark_home.ingest()
+    spark_home.plan()
+    assert cycle(spark_home).state == 1
+    branch = shutil.copytree(engagement_project, tmp_path / "branch")
+    switch_rules_off(branch)
+    model = branch / "models/silver/engagement/activity_events.sql"
+    added = "  events.user_id::TEXT AS user_id,\n  events.user_id::TEXT AS player, /* x */"
+    model.write_text(model.read_text().replace("  events.user_id::TEXT AS user_id,", added, 1))
+    monkeypatch.setattr("tests.home.PROJECT", branch)
+    spark_home.plan("dev")
+    monkeypatch.setattr("tests.home.PROJECT", engagement_project)
+    adapter = warehouse()
+    adapter.execute("CREATE TABLE sqlmesh__silver.silver__gone__1 USING PARQUET AS SELECT 'u1' AS user_id")
+    adapter.execute("INSERT INTO operations.runs (run_id, errors) VALUES ('r0', 'bad value u1')")
+    before, runs = gold(spark_home), spark_home.rows("SELECT COUNT(*) FROM operations.runs")
+    assert len(_folders("silver__activity_events__")) == 2
+
+    done = purge(Lake(settings()), "r1", 1)
+
+    assert done.is_complete, done
+    said = {place.name: place.removed for place in done.places}
+    assert "ended environment dev; `sqlmesh plan dev` builds it again" in said["environments"].done
+    assert "Delta" in said["warehouse"].beyond[0]
+    schemas = {name for (name,) in spark_home.rows("SHOW SCHEMAS")}
+    assert "silver__dev" not in schemas
+    assert len(_folders("silver__activity_events__")) == 1
+    assert _folders("silver__gone__") == []
+    assert gold(spark_home) == before
+    assert spark_home.rows("SELECT COUNT(*) FROM operations.runs") == runs
+    query = "SELECT errors FROM operations.runs WHERE errors <> ''"
+    assert spark_home.rows(query) == [(on_duckdb.ERASED,)]
+    spark_home.put("events", "late.json", play("late", "2026-01-02"))
+    assert cycle(spark_home).outcome == "published"
+
+
+def _folders(name: str) -> list[str]:
+    """Folders of Spark's tables whose names begin so."""
+    root = Path(spark().conf.get("spark.sql.warehouse.dir").removeprefix("file:"))
+    return sorted(path.name for path in root.glob(f"*/{name}*"))

@@ -191,6 +191,14 @@ def test_readers_of_an_older_release_keep_it_until_another_is_published(world: W
     assert erasures.recorded(world.published.store) == []
 
 
+def test_release_that_readers_were_rolled_back_to_is_not_taken_for_one_without_the_person(world: World) -> None:
+    """The cycle of an erasure says which release readers get, and after a rollback that is not the one that it made."""
+    world.published.roll_back(2)
+    with pytest.raises(ConfigError, match=r"rolled back to release 2, which may be from before erasure r1"):
+        withdraw(world.published, 2, "r1", NOW)
+    assert world.published.numbers() == [1, 2, 3, 4]
+
+
 def between(published: Releases, when: str, act: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
     """Let another process act once, right before or after this one writes the pointer or the record."""
     put, left = Store.put, [act]
@@ -255,14 +263,19 @@ def test_rollback_in_the_midst_of_an_erasure(world: World, when: str, monkeypatc
 def test_role_that_is_behind_gets_nothing_rather_than_the_person(world: World, tmp_path: Path) -> None:
     behind = World(tmp_path / "role")
     behind.publish(m01=1)
-    done = withdraw_of_role(behind.published, (1, 2))
+    with pytest.raises(ConfigError, match=r"it has other objects and no role.json of that role"):
+        withdraw_of_role(behind.published, "analyst", (1, 2))
+    assert len(behind.keys()) == 1
+    behind.published.store.put("role.json", b'{"role": "analyst"}')
+    done = withdraw_of_role(behind.published, "analyst", (1, 2))
     assert (done.has_current, behind.published.numbers(), behind.keys()) == (False, [], set())
     with pytest.raises(ConfigError, match="nothing is published yet"):
         behind.published.attach()
     current = World(tmp_path / "other")
     for month in ("m01", "m02", "m03"):
         current.publish(**{month: 1})
-    assert withdraw_of_role(current.published, (1, 2)).has_current
+    current.published.store.put("role.json", b'{"role": "other"}')
+    assert withdraw_of_role(current.published, "other", (1, 2)).has_current
     assert (current.published.numbers(), current.values()) == ([3], [1, 1, 1])
 
 

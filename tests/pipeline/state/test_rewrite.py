@@ -153,6 +153,23 @@ def test_copy_has_everything_in_the_same_format_without_deleted_rows(tmp_path: P
         assert connection.execute(query).fetchall() == [(5005, "nobody")], "sequence and defaults go on"
 
 
+def test_file_behind_a_link_is_replaced_where_it_is(file: Path, tmp_path: Path) -> None:
+    before = content(file)
+    link = tmp_path / "link" / "warehouse.duckdb"
+    link.parent.mkdir()
+    link.symlink_to(file)
+    command = "import duckdb, sys, os; c = duckdb.connect(sys.argv[1]); c.execute(sys.argv[2]); os._exit(0)"
+    statement = "INSERT INTO lakemesh.by_key VALUES ('late', 'x')"
+    subprocess.run([sys.executable, "-c", command, str(link), statement], check=True)
+
+    rewrite(str(link))
+
+    assert (link.is_symlink(), has_secret(file)) == (True, False)
+    assert content(file) == before | {"state": sorted([*before["state"], "('late', 'x')"])}
+    assert [path.name for path in link.parent.iterdir()] == [link.name]
+    assert beside(file) == [file.name]
+
+
 def test_rows_that_are_only_in_the_log_are_kept(file: Path) -> None:
     command = "import duckdb, sys, os; c = duckdb.connect(sys.argv[1]); c.execute(sys.argv[2]); os._exit(0)"
     statement = "INSERT INTO lakemesh.by_key VALUES ('late', 'x')"
