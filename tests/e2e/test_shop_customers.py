@@ -73,8 +73,8 @@ def rows(home: Home, query: str) -> list[Any]:
 
 
 def rounded(found: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Rows with floats to nine digits."""
-    return [[f"{item:.9f}" if isinstance(item, float) else item for item in row] for row in found]
+    """Rows with floats to nine digits, which sums in another order do not change where the tenth is a five."""
+    return [[f"{item + 1e-12:.9f}" if isinstance(item, float) else item for item in row] for row in found]
 
 
 def expected_of(home: Home, shop: LongShop) -> Customers:
