@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -195,21 +195,37 @@ def read_requests(lake: Store) -> dict[str, Request]:
     return dict(sorted(found.items(), key=lambda pair: (pair[1].at, pair[0])))
 
 
-def record_landed(lake: Store, feed: str, load_id: str, lines: Mapping[str, Collection[int]]) -> str:
+@dataclass(frozen=True, slots=True)
+class LandedLines:
+    """Lines of a source object that have a person who is forgotten.
+
+    Attributes:
+        name: bucket/key.
+        load_id: of the load of that version of it: another version has other lines.
+    """
+
+    name: str
+    load_id: str
+    lines: tuple[int, ...]
+
+
+def record_landed(lake: Store, feed: str, load_id: str, found: Iterable[LandedLines]) -> str:
     """Record which lines of source objects have a person, before what knows it is gone; return the key of the record.
 
     Args:
-        lines: lines by bucket/key.
-        load_id: of the erasure that found them.
+        load_id: of the load or erasure that found them.
     """
     key = f"{LANDED}/{feed}/{load_id}.json"
-    lake.put(key, json.dumps({name: sorted(found) for name, found in sorted(lines.items())}).encode())
+    lake.put(key, json.dumps([[item.name, item.load_id, item.lines] for item in found]).encode())
     return key
 
 
-def read_landed(lake: Store, feed: str) -> dict[str, dict[str, list[int]]]:
+def read_landed(lake: Store, feed: str) -> dict[str, list[LandedLines]]:
     """Return the lines of source objects that have a person and may be there still, by the key of their record."""
-    return {item.key: json.loads(lake.get(item.key)) for item in lake.list(f"{LANDED}/{feed}")}
+    return {
+        item.key: [LandedLines(name, load, tuple(lines)) for name, load, lines in json.loads(lake.get(item.key))]
+        for item in lake.list(f"{LANDED}/{feed}")
+    }
 
 
 def tombstone_names(lake: Store) -> frozenset[str]:

@@ -19,7 +19,7 @@ from ingest.ledger.evolution import unrecorded
 from ingest.ledger.files import LakeFile
 from ingest.ledger.sources import LoadedObject
 from ingest.ledger.state import LedgerState
-from ingest.ledger.tombstones import Tombstones
+from ingest.ledger.tombstones import LandedLines, Tombstones, record_landed
 from ingest.limits import Limits
 from ingest.records.parsed import RESCUED, Parsed, Reject
 from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread, WholeObject
@@ -73,6 +73,7 @@ class Attempt:
         self.stuck: dict[str, str] = {}
         self.writer = LoadWriter(lake, contract, objects, self.load_id, started_at)
         self.rewritten: list[LakeFile] = []
+        self.notes: list[str] = []
         self.hashes: dict[int, str] = {}
         self.reasons: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
@@ -154,6 +155,7 @@ class Attempt:
         }
         rewrite = rewrite_without(self.lake, self.state, replaced, self.load_id)
         self.rewritten = rewrite.added
+        self._note_lines()
         objects = [self._loaded(number) for number in sorted(self.hashes)]
         objects += [replace(version, etag=self.objects[number].version.etag) for number, version in known.items()]
         return Entry(
@@ -169,7 +171,16 @@ class Attempt:
     def discard(self) -> None:
         """Delete the files of a load that will not commit."""
         self.writer.discard()
-        self.lake.delete([file.path for file in self.rewritten])
+        self.lake.delete([*self.notes, *(file.path for file in self.rewritten)])
+
+    def _note_lines(self) -> None:
+        """Record which lines of the objects have persons who are forgotten: the lake is about not to have them."""
+        lines: dict[str, set[int]] = {}
+        for number, line in self.forgetter.lines if self.forgetter else ():
+            lines.setdefault(self.objects[number].source_file, set()).add(line)
+        if lines:
+            found = [LandedLines(name, self.load_id, tuple(sorted(own))) for name, own in sorted(lines.items())]
+            self.notes.append(record_landed(self.lake, self.contract.feed, self.load_id, found))
 
     def _write(self, parsed: Parsed) -> None:
         self.reasons.update(reject.reason for reject in parsed.rejects)

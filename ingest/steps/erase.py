@@ -25,7 +25,7 @@ from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.ledger.sources import LoadedObject
 from ingest.ledger.state import LedgerState
-from ingest.ledger.tombstones import Tombstones, TombstoneStore, record_landed, tombstone_names
+from ingest.ledger.tombstones import LandedLines, Tombstones, TombstoneStore, record_landed, tombstone_names
 from ingest.records.parsed import LINE, RESCUED
 from ingest.retry import while_preceded
 from ingest.steps.forget import Forgetter, Hashed, Mask, Matcher
@@ -44,7 +44,7 @@ class Erasure:
         changed: rows that stayed, without the person.
         rejected: records of the quarantine, discarded ones included, that were deleted.
         files, bytes: files that were written instead of others, and their size.
-        lines: lines of source objects, bucket/key, that have the person.
+        lines: lines of source objects that have the person.
         position: of the entry in the ledger; 0 if nothing was to be done.
     """
 
@@ -54,7 +54,7 @@ class Erasure:
     rejected: int = 0
     files: int = 0
     bytes: int = 0
-    lines: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    lines: tuple[LandedLines, ...] = ()
     position: int = 0
 
 
@@ -171,7 +171,11 @@ def _erase(
         lake.delete(staged)
         raise
     objects = _objects(state, search)
-    note = record_landed(lake, contract.feed, load_id, search.lines) if search.lines else ""
+    loaded = state.objects.lookup(search.lines)
+    lines = tuple(
+        LandedLines(name, loaded[name].load_id, tuple(sorted(found))) for name, found in sorted(search.lines.items())
+    )
+    note = record_landed(lake, contract.feed, load_id, lines) if lines else ""
     entry = Entry(
         load_id, now, objects, tuple(rewrite.added), tuple(rewrite.removed), forgets=forgets, known=known | forgets
     )
@@ -187,7 +191,7 @@ def _erase(
         sum(search.rejected.values()),
         len(rewrite.added),
         sum(file.bytes for file in rewrite.added),
-        tuple((name, tuple(sorted(lines))) for name, lines in sorted(search.lines.items())),
+        lines,
         position,
     )
 

@@ -116,11 +116,13 @@ class Forgetter:
 
     Attributes:
         found: further identifiers of these persons, which the matcher does not know; by name.
+        lines: (source, line) of the records that had them, of what was parsed.
     """
 
     def __init__(self, contract: Contract, matcher: Matcher, key: bytes) -> None:
         self.contract, self.matcher, self.key = contract, matcher, key
         self.found: dict[str, set[str]] = {}
+        self.lines: set[tuple[int, int]] = set()
         self._identifiers = contract.identifiers()
         self._keys = {name: name for name in matcher.names}
         self._keys |= {path.rsplit(".", 1)[-1]: str(item.identifies) for path, item in self._identifiers.items()}
@@ -130,6 +132,9 @@ class Forgetter:
         """Forget in what was parsed; deleted records are counted as erased."""
         done = self.rows(parsed.rows)
         erased = list(parsed.erased)
+        if done.touched.any():
+            had = parsed.rows.select([SOURCE, LINE]).filter(pa.array(done.touched))
+            self.lines.update(zip(had.column(0).to_pylist(), had.column(1).to_pylist(), strict=True))
         if done.deleted.any():
             gone = parsed.rows.filter(pa.array(done.deleted))
             erased += zip(gone.column(SOURCE).to_pylist(), gone.column(LINE).to_pylist(), strict=True)
@@ -137,6 +142,7 @@ class Forgetter:
         for reject in parsed.rejects:
             if self.mentions(reject.raw):
                 erased.append((reject.source, reject.line))
+                self.lines.add((reject.source, reject.line))
             else:
                 rejects.append(reject)
         return replace(parsed, rows=done.table, rejects=rejects, erased=erased)

@@ -22,7 +22,7 @@ from ingest.formats.unpack import unpacked
 from ingest.ledger.entry import Entry
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.retired import read_retired, record_retired
-from ingest.ledger.tombstones import read_landed
+from ingest.ledger.tombstones import LandedLines, read_landed
 from ingest.retry import while_preceded
 from ingest.storage.landing import Landing
 from ingest.storage.objects import ObjectChanged, StoredObject
@@ -58,9 +58,10 @@ def forget_landed(contract: Contract, landing: Landing, lake: Store, ledger: Led
     moved = _moved(lake, contract.feed)
     for record, lines in read_landed(lake, contract.feed).items():
         kept = len(left)
-        for name, numbers in lines.items():
+        for item in lines:
+            name = item.name
             try:
-                found = _forget(contract, landing, lake, ledger, name, numbers, now)
+                found = _forget(contract, landing, lake, ledger, item, now)
             except (CorruptObject, ObjectChanged, LakemeshError, OSError) as error:
                 left[name] = str(error) or "it changed meanwhile; run this again"
                 continue
@@ -82,24 +83,26 @@ def _forget(
     landing: Landing,
     lake: Store,
     ledger: Ledger,
-    name: str,
-    lines: Collection[int],
+    item: LandedLines,
     now: dt.datetime,
 ) -> str:
-    """What was done with one object, or why nothing; empty if it is not there any more."""
+    """What was done with one object, or why nothing; empty if that version is not there any more."""
+    name = item.name
     key = name.removeprefix(f"{contract.source.bucket}/")
     version = landing.find(key)
     if version is None:
         return ""
+    known = ledger.state().objects.lookup([name]).get(name)
+    if known and known.load_id != item.load_id:
+        return ""  # another version was loaded since, with lines of its own
     rule = contract.source.on_erasure
     if rule == "report":
         return "source.on_erasure of the contract is report, so its producer has to"
-    known = ledger.state().objects.lookup([name]).get(name)
     data = b"".join(landing.read(version))
     is_known = known and (version.etag == known.etag or hashlib.sha256(data).hexdigest() == known.content_hash)
     if not is_known:
         return "it was overwritten since; the next ingest loads it without the person, then run this again"
-    without = _without(contract, name, data, version, lines) if rule == "rewrite" else None
+    without = _without(contract, name, data, version, item.lines) if rule == "rewrite" else None
     if isinstance(without, str):
         return without
     if not without:

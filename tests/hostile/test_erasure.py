@@ -94,7 +94,7 @@ def test_persons_rows_rejects_and_mentions_go_and_the_rest_stays(keyed: Home) ->
     keyed.ingest("events")
     done = forget(keyed, "events", user_id="u1")
     assert (done.deleted, done.changed, done.rejected) == (1, 1, 2)
-    assert done.lines == (("raw-events/a.json", (1, 3, 4, 6)),)
+    assert [(item.name, item.lines) for item in done.lines] == [("raw-events/a.json", (1, 3, 4, 6))]
     assert [row[0] for row in rows(keyed, "events", "user_id")] == ["u10", "u2"]
     found = [json.loads(text) for (text,) in rows(keyed, "events", "_rescued_data") if text]
     assert [value for item in found for value in item.values()] == [{"user_id": None}, "/u1x"]
