@@ -173,6 +173,22 @@ class TombstoneStore:
             self._read = read_tombstones(self._lake, self._key)
         return self._read
 
+    def knowing(self, forgets: frozenset[str], again: bool = False) -> Tombstones:
+        """Return all tombstones, read again if those that were read before lack some that a log has carried out.
+
+        Raises:
+            ConfigError, RetriableError: see `read_tombstones`; or tombstones of the log are missing.
+        """
+        found = self.read(again)
+        if not forgets <= found.names:
+            found = self.read(again=True)
+        if lost := sorted(forgets - found.names):
+            raise ConfigError(
+                f"{self._lake.uri}/{PREFIX} lacks {', '.join(lost[:3])}, which the ledger has carried out; restore it "
+                "from its back-up, or forgotten persons would return"
+            )
+        return found
+
     def extend(self, found: Identifiers, at: dt.datetime) -> str:
         """Write tombstones of further identifiers, which a load found beside those of a person who is forgotten.
 

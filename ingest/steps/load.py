@@ -71,7 +71,7 @@ def ingest_feed(
     announced = replanned = False
     tombstones = tombstones or TombstoneStore(lake, "")
     while True:
-        forgotten = tombstones.read(again=replanned)
+        forgotten = tombstones.knowing(state.forgets, again=replanned)
         waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
         report = replace(report, ignored=waiting.ignored, unloadable=waiting.unloadable)
         dropped = read_dropped(lake, contract.feed) if len(waiting) else {}

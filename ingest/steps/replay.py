@@ -71,9 +71,9 @@ def replay(
 def _replay(
     contract: Contract, lake: Store, ledger: Ledger, now: dt.datetime, wanted: Selection, stones: TombstoneStore
 ) -> Replay:
-    tombstones = stones.read(again=True)
-    forgetter = Forgetter(contract, Hashed(tombstones), tombstones.key) if tombstones else None
     state = ledger.state()
+    tombstones = stones.knowing(state.forgets, again=True)
+    forgetter = Forgetter(contract, Hashed(tombstones), tombstones.key) if tombstones else None
     unrecorded = check_compatible(contract, lake, state)
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
     chosen = [

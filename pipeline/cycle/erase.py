@@ -30,7 +30,7 @@ from pipeline.checks.traces.collect import identifier_columns, values_of
 from pipeline.checks.traces.find import find_traces
 from pipeline.checks.traces.places import places_of
 from pipeline.checks.traces.value import SHORTEST, Value
-from pipeline.cycle.cycle import run_cycle
+from pipeline.cycle.cycle import exclusive_cycle, run_cycle
 from pipeline.cycle.purge import purge
 from pipeline.invalidation.continuity import require_writable
 from pipeline.lake import Lake
@@ -332,7 +332,7 @@ def _keep(summary: EraseSummary, contract: Contract) -> None:
 def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_seconds: float) -> None:
     """Delete what has old bytes: replaced files of the lake, then everything behind bronze."""
     now = dt.datetime.now(dt.UTC)
-    with lake.writable():
+    with exclusive_cycle(lake, wait_seconds), lake.writable():  # no cycle reads the files that go
         for contract in feeds:
             with contained(contract.feed, summary.failed):
                 landed = partial(landed_objects, contract, lake.landing(contract))

@@ -234,6 +234,24 @@ def test_an_erasure_looks_at_what_an_unknowing_load_added_meanwhile(
     assert accounted(keyed, "events") == (0, 0, 2)
 
 
+def test_a_handle_from_before_an_erasure_knows_it_and_lost_tombstones_stop_the_load(keyed: Home) -> None:
+    keyed.put("events", "a.json", play("e1", "2026-01-01 10:00:00"))
+    keyed.ingest("events")
+    old = Lake(settings())
+    assert not old.tombstones.read()
+    forget(keyed, "events", user_id="u1")
+    keyed.put("events", "b.json", play("e2", "2026-01-02 10:00:00"))
+    contract = contracts()["events"]
+    report = ingest_feed(contract, old.landing(contract), old.store, dt.date(2021, 1, 1), tombstones=old.tombstones)
+    assert (report.rows, report.erased) == (0, 1)
+    old.store.delete([item.key for item in old.store.list("tombstones")])
+    keyed.put("events", "c.json", play("e3", "2026-01-02 10:00:00"))
+    summary = ingest_all("events")
+    assert summary.exit_code == 2
+    assert "which the ledger has carried out; restore it" in summary.errors[0]
+    assert rows(keyed, "events", "user_id") == []
+
+
 def test_what_relates_a_person_to_another_identifier_gets_tombstones_before_it_goes(keyed: Home) -> None:
     keyed.put("accounts", "a.json", {"account_id": "a1", "user_id": "u1", "name": "Ann"} | UPDATED)
     keyed.ingest("accounts")
