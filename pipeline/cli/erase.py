@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING
 
@@ -82,30 +82,34 @@ def erase(
         from pipeline.cycle.erase import resume
 
         return _show(resume(lake, wait_seconds=wait), output)
+    from pipeline.cycle.erase_target import together
+
     persons = _persons(named, requests)
     if held:
-        return _hold(lake, persons, held, because)
+        return _hold(lake, together(persons), held, because)
     if proven:
         from pipeline.cycle.erase import prove
 
-        return _show(prove(lake, persons, proven, texts), output)
+        return _show(prove(lake, together(persons), proven, texts), output)
     return _erase(lake, persons, because, name, deadline, dry_run, yes, wait, output)
 
 
-def _persons(named: Iterable[str], requests: IO[str] | None) -> Identifiers:
+def _persons(named: Sequence[str], requests: IO[str] | None) -> list[Identifiers]:
+    """The persons: one whom options name, and those of a file."""
     from ingest.contracts.contract import contracts
     from pipeline.access.subjects import named_identifiers
-    from pipeline.cycle.erase import read_persons
+    from pipeline.cycle.erase_target import read_persons
 
     listed = [
-        f"{name}={value}" for item in read_persons(requests or ()) for name, found in item.items() for value in found
+        [f"{name}={value}" for name, found in item.items() for value in found] for item in read_persons(requests or ())
     ]
-    return named_identifiers([*named, *listed], contracts().values())
+    given = [list(named)] if named or not listed else []
+    return [named_identifiers(one, contracts().values()) for one in (*given, *listed)]
 
 
 def _erase(
     lake: Lake,
-    persons: Identifiers,
+    persons: list[Identifiers],
     because: str,
     name: str,
     deadline: dt.datetime | None,
@@ -115,17 +119,18 @@ def _erase(
     output: Output,
 ) -> int:
     from pipeline.cli.show_erase import show_preview
-    from pipeline.cycle.erase import erase_persons, find
+    from pipeline.cycle.erase import erase_persons
+    from pipeline.cycle.erase_target import find, together
 
     if dry_run or not yes:
-        subject, preview = find(lake, persons)
+        subject, preview = find(lake, together(persons))
         counts = {one: len(found) for one, found in sorted(subject.values.items()) if found}
         content = {"identifiers": counts, "feeds": [asdict(item) for item in preview]}
         if dry_run:
             output.show(content, lambda: show_preview(counts, preview))
             return 0
         click.echo(show_preview(counts, preview), err=True)
-        click.confirm("Forget this person for good?", abort=True, err=True)
+        click.confirm("Forget them for good?", abort=True, err=True)
     chosen = name or f"{dt.datetime.now(dt.UTC):%Y-%m-%d}-{secrets.token_hex(3)}"
     until = deadline.date() if deadline else None
     return _show(erase_persons(lake, persons, because, chosen, until, wait_seconds=wait), output)
@@ -156,7 +161,7 @@ def _list(lake: Lake, output: Output) -> int:
 
 def _hold(lake: Lake, persons: Identifiers, name: str, because: str) -> int:
     from ingest.ledger.holds import hold
-    from pipeline.cycle.erase import find
+    from pipeline.cycle.erase_target import find
 
     if not because.strip():
         raise ConfigError("no reason given; expected a text after --because, without personal values")

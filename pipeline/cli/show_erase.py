@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ingest.ledger.holds import Hold
 from pipeline.cli.layout import table, text
-from pipeline.cycle.erase import EraseSummary, Preview, Requested
+from pipeline.cycle.erase import EraseSummary, Requested
+from pipeline.cycle.erase_target import Preview
 
 SHOWN = 3
 """Objects that are named; JSON has all."""

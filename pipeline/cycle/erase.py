@@ -24,13 +24,10 @@ from ingest.steps.forget import Matcher, Named
 from ingest.upkeep.clean import clean
 from ingest.upkeep.landed import Landed, forget_landed
 from ingest.upkeep.orphans import landed_objects
-from pipeline.access.subjects import Subject, known_identifiers
-from pipeline.checks.subject import SubjectSearch
-from pipeline.checks.traces.collect import identifier_columns, values_of
 from pipeline.checks.traces.find import find_traces
 from pipeline.checks.traces.places import places_of
-from pipeline.checks.traces.value import SHORTEST, Value
 from pipeline.cycle.cycle import exclusive_cycle, run_cycle
+from pipeline.cycle.erase_target import Person, Values, find, personal_values, searched, together
 from pipeline.cycle.purge import purge
 from pipeline.invalidation.continuity import require_writable
 from pipeline.lake import Lake
@@ -41,25 +38,6 @@ if TYPE_CHECKING:
 
 REPORTS = "erasure/reports"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What an erasure would do in one feed.
-
-    Attributes:
-        policy: delete, pseudonymise or keep.
-        rows: rows of bronze that are the person's, in `files` files.
-        rejected: records of the quarantine, discarded ones included.
-        source: what happens to source objects: report, rewrite or delete.
-    """
-
-    feed: str
-    policy: str
-    rows: int
-    files: int
-    rejected: int
-    source: str
 
 
 @dataclass(slots=True)
@@ -76,6 +54,7 @@ class EraseSummary:
         beyond: what cannot be reached from here, such as back-ups.
         traces: where values of the person still are, after everything; None if nothing was looked for.
         kept: feeds whose records stay, with the reason and until when.
+        is_purged: whether everything behind bronze was purged.
         errors: one line per failed step.
         exit_code: 0 done and nothing found, 1 something is left or failed, 2 misuse.
     """
@@ -89,6 +68,7 @@ class EraseSummary:
     beyond: list[str] = field(default_factory=list)
     traces: list[str] | None = None
     kept: list[str] = field(default_factory=list)
+    is_purged: bool = False
     errors: list[str] = field(default_factory=list)
     exit_code: int = 0
 
@@ -129,63 +109,24 @@ def requests_of(lake: Lake) -> list[Requested]:
     return list(found.values())
 
 
-def find(lake: Lake, named: Mapping[str, frozenset[str]]) -> tuple[Subject, list[Preview]]:
-    """Return who is meant, with all identifiers that records relate, and what an erasure would do; changes nothing.
-
-    Raises:
-        ConfigError: an identifier leads to too many others to be a person's.
-        RetriableError: the lake cannot be read.
-    """
-    known = contracts()
-    with lake.connect() as connection:
-        search = SubjectSearch(lake.store, known, connection)
-        subject = search.closure(named)
-        found = []
-        for feed, contract in known.items():
-            if contract.identifiers():
-                rows = search.found(feed, subject)
-                rejected = sum(item.is_sure for item in search.rejected_of(feed, subject))
-                policy, source = str(contract.on_erasure), contract.source.on_erasure
-                found.append(Preview(feed, policy, rows.rows, len(rows.files), rejected, source))
-    return subject, found
-
-
-def read_persons(lines: Iterable[str]) -> list[dict[str, list[str]]]:
-    """Read a file of requests: a JSON object of identifiers per line, as {"user_id": "u1"}.
-
-    Raises:
-        ConfigError: a line is none; the message has its number, not its content.
-    """
-    found = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            content = json.loads(line)
-            items = content.items()
-        except (ValueError, AttributeError):
-            raise ConfigError(f'line {number} is no request; expected a JSON object, as {{"user_id": "u1"}}') from None
-        found.append({name: list(map(str, own if isinstance(own, list) else [own])) for name, own in items})
-    return found
-
-
 def erase_persons(
     lake: Lake,
-    named: Mapping[str, frozenset[str]],
+    persons: Sequence[Person],
     because: str,
     name: str,
     deadline: dt.date | None = None,
     computing: Progress | None = None,
     wait_seconds: float = 0.0,
 ) -> EraseSummary:
-    """Forget the persons who have the named identifiers.
+    """Forget persons.
 
     Args:
+        persons: the named identifiers of each; one who is under a legal hold does not stop the others.
         because: the reason, without personal values; kept with the tombstones and in the audit log.
         name: the id of the request; the same one goes on with it.
 
     Raises:
-        ConfigError: the key is missing, the name is none, or a hold covers the person; nothing was changed.
+        ConfigError: the key is missing, the name is none, or a hold covers everybody; nothing was changed.
         RetriableError: the lake cannot be reached.
     """
     key = lake.options.lake_erasure_key
@@ -196,14 +137,16 @@ def erase_persons(
         raise ConfigError(f"'{name}' is no id of a request; expected lower-case letters, digits, dots and dashes")
     read_tombstones(lake.store, key)  # a wrong key is noticed before anything changes
     require_writable(lake.landings, lake.store, contracts().values(), lake.records())
-    subject, _ = find(lake, named)
-    held = [item for item in read_holds(lake.store) if item.covers(secret, subject.values)]
-    if held:
-        raise ConfigError(held_by(held[0]))
+    free, held = _without_held(lake, persons, secret)
+    if not free:
+        raise held[0]
+    subject, _ = find(lake, together(free))
     values = personal_values(lake, subject)
     request = Request(name, dt.datetime.now(dt.UTC), because, deadline)
     write_tombstones(lake.store, key, request, subject.values)
     summary = EraseSummary(name, {one: len(found) for one, found in sorted(subject.values.items()) if found})
+    for error in held:
+        summary.failed(error)
     _forget(lake, summary, Named(dict(subject.values)), computing, wait_seconds)
     _prove(lake, summary, values)
     _report(lake, summary)
@@ -246,36 +189,31 @@ def prove(lake: Lake, named: Mapping[str, frozenset[str]], name: str, texts: Seq
     return summary
 
 
-def held_by(hold: Hold) -> str:
-    """Why a person may not be erased."""
-    return (
-        f"the person is under the legal hold {hold.name} ({hold.because}); nothing was erased. Once it has ended: "
-        f"`lake erase --release {hold.name}`, then run this again"
-    )
+def _without_held(lake: Lake, persons: Sequence[Person], secret: bytes) -> tuple[list[Person], list[ConfigError]]:
+    """The persons who are under no legal hold, and why the others are not erased."""
+    holds = read_holds(lake.store)
+    if not holds or not _covering(lake, together(persons), holds, secret):
+        return list(persons), []
+    free, held = [], []
+    for number, person in enumerate(persons, 1):
+        hold = _covering(lake, person, holds, secret)
+        if hold:
+            which = f"person {number} of {len(persons)}" if len(persons) > 1 else "the person"
+            held.append(
+                ConfigError(
+                    f"{which} is under the legal hold {hold.name} ({hold.because}), and was not erased. Once it has "
+                    f"ended: `lake erase --release {hold.name}`, then ask again"
+                )
+            )
+        else:
+            free.append(person)
+    return free, held
 
 
-Values = tuple[Mapping[str, frozenset[str]], Mapping[str, str]]
-"""Identifiers by name, and other personal values by a label that does not show them."""
-
-
-def personal_values(lake: Lake, subject: Subject) -> Values:
-    """What has to be nowhere afterwards: the identifiers, and directly identifying texts that nobody else has too."""
-    known = contracts()
-    texts: dict[str, set[str]] = {}
-    with lake.connect() as connection:
-        search = SubjectSearch(lake.store, known, connection)
-        for feed, contract in known.items():
-            if contract.on_erasure is OnErasure.KEEP:
-                continue
-            for path, values in search.direct_values(feed, subject).items():
-                texts.setdefault(path.rsplit(".", 1)[-1], set()).update(values)
-    labelled = {
-        f"{name} {number}": text
-        for name, found in sorted(texts.items())
-        for number, text in enumerate(sorted(found), 1)
-        if len(text.strip().encode()) >= SHORTEST
-    }
-    return {name: frozenset(found) for name, found in subject.values.items()}, labelled
+def _covering(lake: Lake, person: Person, holds: Iterable[Hold], secret: bytes) -> Hold | None:
+    """The hold that a person is under, by any identifier that records lead to."""
+    subject, _ = find(lake, person)
+    return next((hold for hold in holds if hold.covers(secret, subject.values)), None)
 
 
 def _forget(
@@ -301,7 +239,7 @@ def _forget(
         counts = {item.feed: asdict(item) | {"lines": None} for item in summary.feeds if item.position}
         about = {"request": summary.request, "identifiers": dict(summary.identifiers), "feeds": counts}
         lake.audit_log.append("subject_erased", about)
-    if summary.errors:
+    if any(contract.feed not in {item.feed for item in summary.feeds} for contract in feeds):
         return
     run = run_cycle(lake, (), lambda _: lambda objects, size: None, computing, wait_seconds)
     summary.release = run.state
@@ -347,7 +285,9 @@ def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_se
         )
         return
     with contained("what is behind bronze", summary.failed):
-        for place in purge(lake, summary.request, summary.release, wait_seconds).places:
+        purged = purge(lake, summary.request, summary.release, wait_seconds)
+        summary.is_purged = purged.is_complete
+        for place in purged.places:
             summary.purged += [f"{place.name}: {line}" for line in place.removed.done]
             summary.beyond += [f"{place.name}: {line}" for line in place.removed.beyond]
             if place.error:
@@ -359,7 +299,7 @@ def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_se
 def _prove(lake: Lake, summary: EraseSummary, values: Values) -> None:
     """Look for the values in everything."""
     with contained("the proof", summary.failed):
-        places = places_of(lake.options, lake.store, lake.releases, rewritten=not summary.errors)
+        places = places_of(lake.options, lake.store, lake.releases, rewritten=summary.is_purged)
         scan = find_traces(places, searched(lake, values))
         summary.traces = [str(trace) for trace in scan.traces]
         summary.traces += [f"{place}: {count:,} more" for place, count in scan.unlisted.items()]
@@ -367,23 +307,8 @@ def _prove(lake: Lake, summary: EraseSummary, values: Values) -> None:
         summary.exit_code = max(summary.exit_code, 1)
 
 
-def searched(lake: Lake, values: Values) -> list[Value]:
-    """The values as the proof looks for them: short ones in columns that by lineage have their identifier, alone."""
-    from pipeline.warehouse.classes import project_classes
-    from pipeline.warehouse.project import open_project
-
-    with open_project(lake.state) as project:
-        lineage = project_classes(project.context).lineage
-    return values_of(*values, identifier_columns(contracts().values(), lineage))
-
-
 def _report(lake: Lake, summary: EraseSummary) -> None:
     """Write what was done, without values, beside the tombstones."""
     with contained("the report", summary.failed):
         content: dict[str, Any] = asdict(summary) | {"at": dt.datetime.now(dt.UTC).isoformat()}
         lake.store.put(f"{REPORTS}/{summary.request}.json", json.dumps(content, indent=1, default=str).encode())
-
-
-def known_names() -> list[str]:
-    """The identifiers that contracts know."""
-    return sorted(known_identifiers(contracts().values()))

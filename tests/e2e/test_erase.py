@@ -168,6 +168,11 @@ def test_a_file_of_requests(erasing: Home, tmp_path: Path) -> None:
     summary = json.loads(done.stdout)
     assert summary["identifiers"] == {"account_id": 1, "child_id": 1, "user_id": 1}
     assert sum(feed["deleted"] for feed in summary["feeds"]) == 11  # the other's events are the child's too
+    assert lake("erase", "--subject", f"user_id={OTHER}", "--hold", "court-7", "--because", "a lawsuit").exit_code == 0
+    file.write_text(f'{{"user_id": "{OTHER}"}}\n{{"account_id": "account-9-of-many"}}\n')
+    partly = lake("erase", "--requests", str(file), "--because", "letters", "--yes", "--json")
+    assert (partly.exit_code, json.loads(partly.stdout)["identifiers"]) == (2, {"account_id": 1})
+    assert "person 1 of 2 is under the legal hold court-7 (a lawsuit), and was not erased" in partly.stderr
     file.write_text('{"user_id": "x"}\nno json\n')
     refused = lake("erase", "--requests", str(file), "--because", "letters", "--yes")
     assert (refused.exit_code, "line 2 is no request" in refused.stderr) == (2, True)

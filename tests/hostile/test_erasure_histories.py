@@ -33,7 +33,7 @@ from ingest.storage.store import Store
 from ingest.upkeep import compact
 from ingest.upkeep.clean import clean
 from ingest.upkeep.orphans import landed_objects
-from pipeline.cycle.erase import find
+from pipeline.cycle.erase_target import find
 from pipeline.cycle.recover import rebuild_ledgers
 from pipeline.lake import Lake
 from pipeline.warehouse.bronze import bronze_query
