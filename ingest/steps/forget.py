@@ -46,6 +46,9 @@ class Matcher(Protocol):
     def among(self, name: str, values: pa.Array) -> pa.Array:
         """Which of the distinct texts are."""
 
+    def may_be_in(self, texts: pa.Array) -> pa.Array:
+        """Which texts may mention one; others need not be looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
@@ -68,6 +71,10 @@ class Hashed:
             return pa.array(np.zeros(len(values), dtype=bool))
         return pa.array([value is not None and self.has(name, value) for value in values.to_pylist()], pa.bool_())
 
+    def may_be_in(self, texts: pa.Array) -> pa.Array:
+        """See Matcher."""
+        return pc.is_valid(texts)
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -87,6 +94,12 @@ class Named:
     def among(self, name: str, values: pa.Array) -> pa.Array:
         """See Matcher."""
         return pc.is_in(values, value_set=pa.array(sorted(self.identifiers.get(name, ())), pa.string()))
+
+    def may_be_in(self, texts: pa.Array) -> pa.Array:
+        """See Matcher. JSON may escape any character of a value, but then there is a backslash."""
+        values = sorted({value for found in self.identifiers.values() for value in found})
+        pattern = "|".join([r"\\", *map(re.escape, values)])
+        return pc.fill_null(pc.match_substring_regex(texts, pattern), False)
 
 
 @dataclass(slots=True)
@@ -274,12 +287,14 @@ class Forgetter:
         if rescued.null_count == len(rescued):
             return table, changed
         texts = rescued.to_pylist()
-        for place, text in enumerate(texts):
-            if text is not None and (cleaned := self._cleaned(text)) != text:
+        for place in np.flatnonzero(as_numpy(self.matcher.may_be_in(rescued))).tolist():
+            cleaned = self._cleaned(texts[place])
+            if cleaned != texts[place]:
                 texts[place], changed[place] = cleaned, True
-        return table.set_column(
-            table.column_names.index(RESCUED), table.field(RESCUED), pa.array(texts, rescued.type)
-        ), changed
+        if not changed.any():
+            return table, changed
+        column = table.column_names.index(RESCUED)
+        return table.set_column(column, table.field(RESCUED), pa.array(texts, rescued.type)), changed
 
     def _cleaned(self, text: str) -> str:
         """Rescued fields without those values that name such a person."""
