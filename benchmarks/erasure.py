@@ -111,8 +111,8 @@ def _erase(lake: Lake, users: list[str]) -> int:
     """Take persons out of bronze; return the bytes written."""
     subject, _ = find(lake, {"user_id": frozenset(users)})
     request = Request("benchmark", dt.datetime.now(dt.UTC), "a benchmark")
-    write_tombstones(lake.store, KEY, request, subject.values)
-    matcher = Named(dict(subject.values))
+    tombstones = write_tombstones(lake.store, KEY, request, subject.values)
+    matcher = Named(dict(subject.values), frozenset({tombstones}))
     return sum(
         erase(contract, lake.store, lake.ledger(feed), lake.tombstones, request.at, matcher).bytes
         for feed, contract in contracts().items()

@@ -87,9 +87,10 @@ class Domains(Engagement, Revenue, Shop):
         name, value = self.dice.choice(found)
         subject, _ = find(lake, {name: frozenset({value})})
         request = Request(f"r{len(self.forgotten)}", self.now, "a letter")
-        write_tombstones(lake.store, lake.options.lake_erasure_key, request, subject.values)
+        tombstones = write_tombstones(lake.store, lake.options.lake_erasure_key, request, subject.values)
+        named = Named(dict(subject.values), frozenset({tombstones}))
         for feed, contract in contracts().items():
-            erase(contract, lake.store, lake.ledger(feed), lake.tombstones, self.now, Named(dict(subject.values)))
+            erase(contract, lake.store, lake.ledger(feed), lake.tombstones, self.now, named)
         self.forgotten |= {(name, value) for name, own in subject.values.items() for value in own}
 
     def tables(self) -> Tables:

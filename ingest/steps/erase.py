@@ -28,7 +28,7 @@ from ingest.ledger.state import LedgerState
 from ingest.ledger.tombstones import LandedLines, Tombstones, TombstoneStore, record_landed, tombstone_names
 from ingest.records.parsed import LINE, RESCUED
 from ingest.retry import while_preceded
-from ingest.steps.forget import Forgetter, Hashed, Mask, Matcher
+from ingest.steps.forget import Forgetter, Hashed, Mask, Matcher, Named
 from ingest.steps.rewrite import Rewrite, rewrite_file
 from ingest.storage.store import Store
 
@@ -69,7 +69,7 @@ def erase(
     ledger: Ledger,
     stones: TombstoneStore,
     now: dt.datetime,
-    matcher: Matcher | None = None,
+    named: Named | None = None,
 ) -> Erasure:
     """Take the persons of pending tombstones out of bronze, quarantine and discarded records of a feed, in one commit.
 
@@ -78,7 +78,7 @@ def erase(
     only place that relates them.
 
     Args:
-        matcher: knows the persons of all pending tombstones; by default the tombstones themselves.
+        named: knows persons by name; used if nobody else's tombstones are pending.
 
     Raises:
         RetriableError: other writers kept changing the same files.
@@ -90,13 +90,13 @@ def erase(
         left = pending(ledger.live(), tombstones)
         if not left:
             return Erasure(contract.feed)
-        forgetter = Forgetter(contract, matcher or Hashed(tombstones), tombstones.key)
+        matcher: Matcher = named if named and left <= named.covers else Hashed(tombstones)
+        forgetter = Forgetter(contract, matcher, tombstones.key)
         with lake.disk_errors():
             done = while_preceded(partial(_erase, contract, lake, ledger, forgetter, left, now), busy)
         if done:
             return done
         stones.extend(forgetter.found, now)
-        matcher = None
 
 
 class _Search:

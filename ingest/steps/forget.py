@@ -78,9 +78,14 @@ class Hashed:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Knows them by name, which is faster: while a request is carried out its values are known."""
+    """Knows them by name, which is faster: while a request is carried out its values are known.
+
+    Attributes:
+        covers: the tombstones of these persons, names of their files; others it does not know.
+    """
 
     identifiers: dict[str, frozenset[str]]
+    covers: frozenset[str]
 
     @property
     def names(self) -> Collection[str]:

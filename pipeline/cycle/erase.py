@@ -20,7 +20,7 @@ from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.ledger.holds import Hold, read_holds
 from ingest.ledger.tombstones import Request, checked_key, read_requests, read_tombstones, write_tombstones
 from ingest.steps.erase import Erasure, erase, pending
-from ingest.steps.forget import Matcher, Named
+from ingest.steps.forget import Named
 from ingest.upkeep.clean import clean
 from ingest.upkeep.landed import Landed, forget_landed
 from ingest.upkeep.orphans import landed_objects
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pipeline.warehouse.project import Progress
 
 REPORTS = "erasure/reports"
+OPEN = "open"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -84,7 +85,7 @@ class Requested:
     """A request, as far as it is carried out.
 
     Attributes:
-        status: `done`, `done, with traces`, or `open`.
+        status: `done`, `done, with traces`, `done, not proven` if it was resumed without the identifiers, or `open`.
         is_overdue: whether it is open beyond its deadline.
     """
 
@@ -96,6 +97,14 @@ class Requested:
     is_overdue: bool
 
 
+def _status(report: Mapping[str, Any] | None) -> str:
+    if not report or report["errors"]:
+        return OPEN
+    if report["traces"] is None:
+        return "done, not proven"
+    return "done, with traces" if report["traces"] else "done"
+
+
 def requests_of(lake: Lake) -> list[Requested]:
     """All requests, oldest first."""
     today = dt.datetime.now(dt.UTC).date()
@@ -103,8 +112,8 @@ def requests_of(lake: Lake) -> list[Requested]:
     found: dict[str, Requested] = {}
     for item in read_requests(lake.store).values():
         report = reports.get(f"{REPORTS}/{item.name}.json")
-        status = "open" if not report or report["errors"] else "done, with traces" if report["traces"] else "done"
-        is_overdue = status == "open" and item.deadline is not None and item.deadline < today
+        status = _status(report)
+        is_overdue = status == OPEN and item.deadline is not None and item.deadline < today
         found.setdefault(item.name, Requested(item.name, item.at, item.because, item.deadline, status, is_overdue))
     return list(found.values())
 
@@ -143,11 +152,11 @@ def erase_persons(
     subject, _ = find(lake, together(free))
     values = personal_values(lake, subject)
     request = Request(name, dt.datetime.now(dt.UTC), because, deadline)
-    write_tombstones(lake.store, key, request, subject.values)
+    tombstones = write_tombstones(lake.store, key, request, subject.values)
     summary = EraseSummary(name, {one: len(found) for one, found in sorted(subject.values.items()) if found})
     for error in held:
         summary.failed(error)
-    _forget(lake, summary, Named(dict(subject.values)), computing, wait_seconds)
+    _forget(lake, summary, Named(dict(subject.values), frozenset({tombstones})), computing, wait_seconds)
     _prove(lake, summary, values)
     _report(lake, summary)
     return summary
@@ -164,6 +173,10 @@ def resume(lake: Lake, computing: Progress | None = None, wait_seconds: float = 
     require_writable(lake.landings, lake.store, contracts().values(), lake.records())
     summary = EraseSummary(f"resumed-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}".lower())
     _forget(lake, summary, None, computing, wait_seconds)
+    if not summary.errors:
+        for item in requests_of(lake):
+            if item.status == OPEN:
+                _report(lake, EraseSummary(item.name, release=summary.release))
     return summary
 
 
@@ -217,7 +230,7 @@ def _covering(lake: Lake, person: Person, holds: Iterable[Hold], secret: bytes) 
 
 
 def _forget(
-    lake: Lake, summary: EraseSummary, matcher: Matcher | None, computing: Progress | None, wait_seconds: float
+    lake: Lake, summary: EraseSummary, named: Named | None, computing: Progress | None, wait_seconds: float
 ) -> None:
     """All steps but the proof."""
     feeds = list(contracts().values())
@@ -225,7 +238,7 @@ def _forget(
         for contract in feeds:
             with contained(contract.feed, summary.failed):
                 done = erase(
-                    contract, lake.store, lake.ledger(contract.feed), lake.tombstones, dt.datetime.now(dt.UTC), matcher
+                    contract, lake.store, lake.ledger(contract.feed), lake.tombstones, dt.datetime.now(dt.UTC), named
                 )
                 summary.feeds.append(done)
                 if done.lines:

@@ -49,21 +49,19 @@ def store(home: Home) -> Store:
     return Store(home.options.lake_uri, home.options)
 
 
-def bury(home: Home, identifiers: Identifiers, name: str = "r1") -> None:
-    write_tombstones(store(home), KEY, Request(name, NOW, "asked by letter"), identifiers)
+def bury(home: Home, identifiers: Identifiers, name: str = "r1") -> str:
+    return write_tombstones(store(home), KEY, Request(name, NOW, "asked by letter"), identifiers)
 
 
 def forget(home: Home, feed: str, **identifiers: str) -> Erasure:
     """Erase as a command does, which knows the values."""
     known = {name: frozenset(value.split()) for name, value in identifiers.items()}
-    bury(home, known)
-    return again(home, feed, known)
+    return again(home, feed, Named(known, frozenset({bury(home, known)})))
 
 
-def again(home: Home, feed: str, known: dict[str, frozenset[str]] | None = None) -> Erasure:
+def again(home: Home, feed: str, named: Named | None = None) -> Erasure:
     lake = Lake(settings())
-    matcher = Named(known) if known else None
-    return erase(contracts()[feed], lake.store, lake.ledger(feed), lake.tombstones, NOW, matcher)
+    return erase(contracts()[feed], lake.store, lake.ledger(feed), lake.tombstones, NOW, named)
 
 
 def rows(home: Home, feed: str, columns: str) -> list[tuple[Any, ...]]:
@@ -282,6 +280,15 @@ def test_without_the_key_nothing_is_loaded(keyed: Home, monkeypatch: pytest.Monk
     assert rows(keyed, "events", "user_id") == []
 
 
+def test_an_erasure_by_name_carries_out_what_another_left(keyed: Home) -> None:
+    keyed.put("events", "a.json", *(play(f"e{user}", "2026-01-01 10:00:00", user) for user in ("u1", "u2", "u3")))
+    keyed.ingest("events")
+    bury(keyed, {"user_id": {"u1"}}, "interrupted")
+    known = {"user_id": frozenset({"u2"})}
+    assert again(keyed, "events", Named(known, frozenset({bury(keyed, known, "r2")}))).deleted == 2
+    assert [row[0] for row in rows(keyed, "events", "user_id")] == ["u3"]
+
+
 def test_the_shared_device_of_two_customers(keyed: Home) -> None:
     def click(name: str, customer: int | None) -> dict[str, Any]:
         return {
@@ -337,7 +344,7 @@ def test_hashes_of_a_load_equal_names_of_a_request(tmp_path: Path) -> None:
     names = {"user_id": ["u1", "ü", "17"], "child_id": ["c 1"]}
     write_tombstones(lake, KEY, Request("r", NOW, "x"), names)
     hashed = Hashed(read_tombstones(lake, KEY))
-    named = Named({name: frozenset(values) for name, values in names.items()})
+    named = Named({name: frozenset(values) for name, values in names.items()}, frozenset())
     values = pa.array(["u1", "u", "ü", "17", "c 1", None, "U1", ""])
     for name in ("user_id", "child_id", "visitor_id"):
         assert (

@@ -160,7 +160,8 @@ class World:
         }[kind](self.dice.randrange(6))
         subject, _ = find(lake, {kind: frozenset({value})})
         request = Request(f"r{self.number}", self.now, "a letter")
-        write_tombstones(lake.store, KEY, request, subject.values)
+        tombstones = write_tombstones(lake.store, KEY, request, subject.values)
+        by_name = Named(dict(subject.values), frozenset({tombstones}))
         self.erased |= {(name, value) for name, found in subject.values.items() for value in found}
         left, step = self.dice.choice([10**9, self.dice.randrange(1, 12)]), 0
 
@@ -190,7 +191,7 @@ class World:
                         lake.ledger(feed),
                         lake.tombstones,
                         self.now,
-                        Named(dict(subject.values)),
+                        by_name,
                     )
             except (Interrupted, RetriableError):
                 return
