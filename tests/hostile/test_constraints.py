@@ -18,6 +18,7 @@ COLUMNS = (
 SMALL = {"column": "amount", "range": {"min": 0, "max": 100}}
 MAILS = {"column": "email", "pattern": "[^@ ]+@[^@ ]+", "policy": "warn"}
 SHORT = {"column": "email", "length": {"max": 12}}
+PERSONAL = {"purpose": "Bills.", "legal_basis": "contract", "on_erasure": "delete"}
 BAD = ({"amount": "100.01"}, {"email": "alice@example.com"})
 GOOD = tuple({"amount": number, "email": "secret"} for number in range(18))
 
@@ -79,7 +80,8 @@ def test_a_changed_constraint_is_refused_until_its_version_is_raised_and_replay_
     checkout.agree(*COLUMNS, constraints=[wide, MAILS], max_quarantined_share=1)
     refused = checkout.lake("contracts", code=2).stderr
     assert "'amount_range' was amount at least 0 and at most 100 (quarantine) and is" in " ".join(refused.split())
-    checkout.agree(*COLUMNS, version=2, constraints=[wide, MAILS], max_quarantined_share=1)
+    assert "web/clicks has personal columns (email), but does not say why" in refused
+    checkout.agree(*COLUMNS, version=2, constraints=[wide, MAILS], max_quarantined_share=1, personal=PERSONAL)
     checkout.lake("contracts", "--write")
     (model,) = yaml.safe_load((checkout.folder / "external_models/bronze.yaml").read_text())
     assert model["columns"]["_warnings"] == "TEXT[]"
