@@ -28,7 +28,7 @@ from ingest.contracts.contract import contracts
 from ingest.ledger.tombstones import Request, write_tombstones
 from ingest.settings import read_settings
 from ingest.steps.erase import erase
-from ingest.steps.forget import Named
+from ingest.steps.matchers import Named
 from ingest.storage.parquet import parquet_file
 from pipeline.cycle.erase_target import find
 from pipeline.lake import Lake

@@ -10,7 +10,7 @@ import time_machine
 from ingest.contracts.contract import contracts
 from ingest.ledger.tombstones import Request, is_pseudonym, write_tombstones
 from ingest.steps.erase import erase
-from ingest.steps.forget import Named
+from ingest.steps.matchers import Named
 from pipeline.cycle.erase_target import find
 from pipeline.cycle.rebuild import rebuild
 from pipeline.cycle.summary import RunSummary

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,7 +21,7 @@ from typing import Any
 from ingest.errors import ConfigError
 from ingest.storage.store import Store
 
-PREFIX, LANDED, FORMAT, LEAST_KEY = "tombstones", "erasure/landed", 1, 16
+PREFIX, FORMAT, LEAST_KEY = "tombstones", 1, 16
 _THREADS = 8
 _PSEUDONYM = re.compile(r"erased-[0-9a-f]{32}|-\d{12,19}")
 _PERIOD = 1 << 62
@@ -211,39 +211,6 @@ def read_requests(lake: Store) -> dict[str, Request]:
     return dict(sorted(found.items(), key=lambda pair: (pair[1].at, pair[0])))
 
 
-@dataclass(frozen=True, slots=True)
-class LandedLines:
-    """Lines of a source object that have a person who is forgotten.
-
-    Attributes:
-        name: bucket/key.
-        load_id: of the load of that version of it: another version has other lines.
-    """
-
-    name: str
-    load_id: str
-    lines: tuple[int, ...]
-
-
-def record_landed(lake: Store, feed: str, load_id: str, found: Iterable[LandedLines]) -> str:
-    """Record which lines of source objects have a person, before what knows it is gone; return the key of the record.
-
-    Args:
-        load_id: of the load or erasure that found them.
-    """
-    key = f"{LANDED}/{feed}/{load_id}.json"
-    lake.put(key, json.dumps([[item.name, item.load_id, item.lines] for item in found]).encode())
-    return key
-
-
-def read_landed(lake: Store, feed: str) -> dict[str, list[LandedLines]]:
-    """Return the lines of source objects that have a person and may be there still, by the key of their record."""
-    return {
-        item.key: [LandedLines(name, load, tuple(lines)) for name, load, lines in json.loads(lake.get(item.key))]
-        for item in lake.list(f"{LANDED}/{feed}")
-    }
-
-
 def tombstone_names(lake: Store) -> frozenset[str]:
     """Return the names of the files with tombstones."""
     return frozenset(_file(item.key) for item in lake.list(PREFIX) if item.key.endswith(".json"))
@@ -266,7 +233,7 @@ def _file(key: str) -> str:
 
 @lru_cache(maxsize=4)
 def _check(key: bytes) -> str:
-    """What tells a wrong key, without telling the key."""
+    """A digest by which a wrong key is recognized."""
     return _hash(key, b"key", "", "")[:16]
 
 

@@ -17,15 +17,17 @@ from ingest.ledger.dropped import Dropped
 from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import unrecorded
 from ingest.ledger.files import LakeFile
+from ingest.ledger.landed import LandedLines, record_landed
 from ingest.ledger.sources import LoadedObject
 from ingest.ledger.state import LedgerState
-from ingest.ledger.tombstones import LandedLines, Tombstones, record_landed
+from ingest.ledger.tombstones import Tombstones
 from ingest.limits import Limits
 from ingest.records.parsed import RESCUED, Parsed, Reject
 from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread, WholeObject
 from ingest.records.report import Progress
 from ingest.records.waiting import Waiting
-from ingest.steps.forget import Forgetter, Hashed
+from ingest.steps.forget import Forgetter
+from ingest.steps.matchers import Hashed
 from ingest.steps.parse import Parser
 from ingest.steps.read import StreamFailed, read_pieces
 from ingest.steps.rewrite import rewrite_without

@@ -21,14 +21,17 @@ from ingest.contracts.contract import Contract
 from ingest.errors import ConflictError
 from ingest.ledger.entry import Entry
 from ingest.ledger.files import LakeFile
+from ingest.ledger.landed import LandedLines, record_landed
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.ledger.sources import LoadedObject
 from ingest.ledger.state import LedgerState
-from ingest.ledger.tombstones import LandedLines, Tombstones, TombstoneStore, record_landed, tombstone_names
+from ingest.ledger.tombstones import Tombstones, TombstoneStore, tombstone_names
 from ingest.records.parsed import LINE, RESCUED
 from ingest.retry import while_preceded
-from ingest.steps.forget import Forgetter, Hashed, Mask, Matcher, Named
+from ingest.steps.forget import Forgetter
+from ingest.steps.leaves import Mask
+from ingest.steps.matchers import Hashed, Matcher, Named
 from ingest.steps.rewrite import Rewrite, rewrite_file
 from ingest.storage.store import Store
 

@@ -8,13 +8,11 @@ fields and lists of other records lose the identifier alone.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -22,89 +20,11 @@ import pyarrow.types as pt
 from ingest.contracts.column import Column
 from ingest.contracts.contract import Contract
 from ingest.contracts.processing import OnErasure
-from ingest.ledger.tombstones import Tombstones, integer_pseudonym, is_pseudonym, pseudonym
+from ingest.ledger.tombstones import integer_pseudonym, is_pseudonym, pseudonym
 from ingest.records.parsed import LINE, RESCUED, SOURCE, Parsed
+from ingest.steps.leaves import Mask, with_leaf
+from ingest.steps.matchers import Matcher, named_values, tokens, unescaped
 from ingest.storage.arrays import as_numpy, single_array
-
-Mask = npt.NDArray[np.bool_]
-_TOKENS = (re.compile(r"[\w.@+-]+"), re.compile(r"""[^\s"',;{}\[\]]+"""), re.compile(r'"([^"\\]+)"'))
-"""Words; cells, which may have other signs in them; quoted texts as a whole."""
-_SHORT = 6
-"""A number or word of fewer characters is taken for an identifier only beside the identifier's name."""
-
-
-class Matcher(Protocol):
-    """Knows the persons who are forgotten."""
-
-    @property
-    def names(self) -> Collection[str]:
-        """The identifiers of which there are values."""
-
-    def has(self, name: str, value: str) -> bool:
-        """Whether a value of an identifier is of such a person."""
-
-    def among(self, name: str, values: pa.Array) -> pa.Array:
-        """Which of the distinct texts are."""
-
-    def may_be_in(self, texts: pa.Array) -> pa.Array:
-        """Which texts may mention one; others need not be looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hashed:
-    """Knows them by their tombstones."""
-
-    tombstones: Tombstones
-
-    @property
-    def names(self) -> Collection[str]:
-        """See Matcher."""
-        return self.tombstones.hashes
-
-    def has(self, name: str, value: str) -> bool:
-        """See Matcher."""
-        return self.tombstones.has(name, value)
-
-    def among(self, name: str, values: pa.Array) -> pa.Array:
-        """See Matcher."""
-        if name not in self.tombstones.hashes:
-            return pa.array(np.zeros(len(values), dtype=bool))
-        return pa.array([value is not None and self.has(name, value) for value in values.to_pylist()], pa.bool_())
-
-    def may_be_in(self, texts: pa.Array) -> pa.Array:
-        """See Matcher."""
-        return pc.is_valid(texts)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Knows them by name, which is faster: while a request is carried out its values are known.
-
-    Attributes:
-        covers: the tombstones of these persons, names of their files; others it does not know.
-    """
-
-    identifiers: dict[str, frozenset[str]]
-    covers: frozenset[str]
-
-    @property
-    def names(self) -> Collection[str]:
-        """See Matcher."""
-        return self.identifiers
-
-    def has(self, name: str, value: str) -> bool:
-        """See Matcher."""
-        return value in self.identifiers.get(name, ())
-
-    def among(self, name: str, values: pa.Array) -> pa.Array:
-        """See Matcher."""
-        return pc.is_in(values, value_set=pa.array(sorted(self.identifiers.get(name, ())), pa.string()))
-
-    def may_be_in(self, texts: pa.Array) -> pa.Array:
-        """See Matcher. JSON may escape any character of a value, but then there is a backslash."""
-        values = sorted({value for found in self.identifiers.values() for value in found})
-        pattern = "|".join([r"\\", *map(re.escape, values)])
-        return pc.fill_null(pc.match_substring_regex(texts, pattern), False)
 
 
 @dataclass(slots=True)
@@ -189,16 +109,15 @@ class Forgetter:
         """Whether the text of a rejected record has an identifier of such a person."""
         if self.contract.on_erasure is OnErasure.KEEP:
             return False
-        text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
-        if any(self.matcher.has(name, value) for name, value in _named(text, self._keys)):
+        text = unescaped(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
+        if any(self.matcher.has(name, value) for name, value in named_values(text, self._keys)):
             return True
-        return any(self.matcher.has(name, token) for token in _tokens(text) for name in self.matcher.names)
+        return any(self.matcher.has(name, token) for token in tokens(text) for name in self.matcher.names)
 
     def _own(self, table: pa.Table) -> Mask:
         """Which rows are a person's."""
-        own = np.zeros(len(table), dtype=bool)
-        shared = np.zeros(len(table), dtype=bool)
-        others = np.zeros(len(table), dtype=bool)
+        own, shared, others = (np.zeros(len(table), dtype=bool) for _ in range(3))
+        naming = self.contract.one_person or tuple(self._identifiers)
         for path, column in self._identifiers.items():
             if column.repeated:
                 continue
@@ -210,7 +129,7 @@ class Forgetter:
                 shared |= hits
             else:
                 own |= hits
-                if path in self.contract.one_person:
+                if path in naming:
                     texts = pc.fill_null(pc.utf8_trim_whitespace(values.cast(pa.string())), "")
                     others |= as_numpy(pc.not_equal(texts, ""))
         return own | (shared & ~others)
@@ -252,11 +171,11 @@ class Forgetter:
     def _pseudonymised(self, table: pa.Table, own: Mask) -> pa.Table:
         for path, column in self._identifiers.items():
             if not column.repeated:
-                table = _changed(table, path.split("."), own, self._replacer(column))
+                table = with_leaf(table, path.split("."), own, self._replacer(column))
         for path in self._nulled:
-            table = _changed(table, path.split("."), own, _nothing)
+            table = with_leaf(table, path.split("."), own, _nothing)
         if RESCUED in table.column_names:
-            table = _changed(table, [RESCUED], own, _nothing)
+            table = with_leaf(table, [RESCUED], own, _nothing)
         return table
 
     def _replacer(self, column: Column) -> Callable[[pa.Array, Mask], pa.Array]:
@@ -305,64 +224,20 @@ class Forgetter:
         """Rescued fields without those values that name such a person."""
         if not self.mentions(text):
             return text
-        names = self.matcher.names
 
         def clean(value: Any, key: str) -> Any:
             if isinstance(value, dict):
-                return {name: clean(item, name.rsplit(".", 1)[-1]) for name, item in value.items()}
+                kept = {name: item for name, item in value.items() if not self.mentions(name)}
+                return {name: clean(item, name.rsplit(".", 1)[-1]) for name, item in kept.items()}
             if isinstance(value, list):
                 return [clean(item, key) for item in value]
             if value is None or isinstance(value, bool):
                 return value
-            named = key in self._keys and self.matcher.has(self._keys[key], str(value))
-            mentioned = any(self.matcher.has(name, token) for token in _tokens(str(value)) for name in names)
-            return None if named or mentioned else value
+            is_named = key in self._keys and self.matcher.has(self._keys[key], str(value))
+            return None if is_named or self.mentions(str(value)) else value
 
         return json.dumps(clean(json.loads(text), ""), separators=(",", ":"), ensure_ascii=False)
 
 
 def _nothing(values: pa.Array, where: Mask) -> pa.Array:
     return pc.if_else(pa.array(where), pa.scalar(None, values.type), values)
-
-
-def _changed(
-    table: pa.Table, parts: Sequence[str], where: Mask, change: Callable[[pa.Array, Mask], pa.Array]
-) -> pa.Table:
-    """The table with other values in a column, or a field within structs and lists of structs, of some rows."""
-    if parts[0] not in table.column_names:
-        return table
-    values = _changed_array(single_array(table.column(parts[0])), parts[1:], where, change)
-    return table.set_column(table.column_names.index(parts[0]), table.field(parts[0]), values)
-
-
-def _changed_array(
-    values: pa.Array, parts: Sequence[str], where: Mask, change: Callable[[pa.Array, Mask], pa.Array]
-) -> pa.Array:
-    if not parts:
-        return change(values, where)
-    if pt.is_list(values.type):
-        inner = where[as_numpy(pc.list_parent_indices(values))]
-        items = _changed_array(pc.list_flatten(values), parts, inner, change)
-        sizes = as_numpy(pc.fill_null(pc.list_value_length(values), 0))
-        offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
-        return pa.ListArray.from_arrays(offsets, items, type=values.type, mask=pc.is_null(values))
-    fields = []
-    for number in range(values.type.num_fields):
-        field = pc.struct_field(values, [number])
-        if values.type.field(number).name == parts[0]:
-            field = _changed_array(field, parts[1:], where, change)
-        fields.append(field)
-    kinds = [values.type.field(number) for number in range(values.type.num_fields)]
-    return pa.StructArray.from_arrays(fields, fields=kinds, mask=pc.is_null(values))
-
-
-def _named(text: str, keys: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """(identifier, value) of each value beside the name of its column, whatever is around them."""
-    for key, name in keys.items():
-        for found in re.finditer(rf"\b{re.escape(key)}\b\W{{1,8}}?(?:\"([^\"\\]+)\"|([\w.@+-]+))", text):
-            yield name, found[1] or found[2]
-
-
-def _tokens(text: str) -> Iterable[str]:
-    found: Collection[str] = {token for pattern in _TOKENS for token in pattern.findall(text)}
-    return {token for token in (*found, text.strip()) if len(token) >= _SHORT}

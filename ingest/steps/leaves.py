@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from ingest.storage.arrays import Indices, as_numpy, single_array
+
+Mask = npt.NDArray[np.bool_]
 
 
 def leaf_type(schema: pa.Schema, parts: Sequence[str]) -> pa.DataType:
@@ -69,3 +72,39 @@ def _item(kind: pa.DataType) -> pa.DataType:
 
 def _flat(values: Any) -> Any:
     return pc.list_flatten(values) if pt.is_list(values.type) else values
+
+
+def with_leaf(
+    table: pa.Table, parts: Sequence[str], where: Mask, change: Callable[[pa.Array, Mask], pa.Array]
+) -> pa.Table:
+    """Return the table with other values of a column, or of a field within structs and lists of structs, in some rows.
+
+    Args:
+        where: the rows; of values within lists, those of all their elements.
+        change: makes the new values of the old ones and of where they are to change.
+    """
+    if parts[0] not in table.column_names:
+        return table
+    values = _with_values(single_array(table.column(parts[0])), parts[1:], where, change)
+    return table.set_column(table.column_names.index(parts[0]), table.field(parts[0]), values)
+
+
+def _with_values(
+    values: pa.Array, parts: Sequence[str], where: Mask, change: Callable[[pa.Array, Mask], pa.Array]
+) -> pa.Array:
+    if not parts:
+        return change(values, where)
+    if pt.is_list(values.type):
+        inner = where[as_numpy(pc.list_parent_indices(values))]
+        items = _with_values(pc.list_flatten(values), parts, inner, change)
+        sizes = as_numpy(pc.fill_null(pc.list_value_length(values), 0))
+        offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
+        return pa.ListArray.from_arrays(offsets, items, type=values.type, mask=pc.is_null(values))
+    fields = []
+    for number in range(values.type.num_fields):
+        field = pc.struct_field(values, [number])
+        if values.type.field(number).name == parts[0]:
+            field = _with_values(field, parts[1:], where, change)
+        fields.append(field)
+    kinds = [values.type.field(number) for number in range(values.type.num_fields)]
+    return pa.StructArray.from_arrays(fields, fields=kinds, mask=pc.is_null(values))

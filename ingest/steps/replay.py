@@ -23,7 +23,8 @@ from ingest.records.parsed import LINE, SOURCE, Parsed
 from ingest.records.parts import Piece
 from ingest.records.waiting import Waiting
 from ingest.retry import while_preceded
-from ingest.steps.forget import Forgetter, Hashed
+from ingest.steps.forget import Forgetter
+from ingest.steps.matchers import Hashed
 from ingest.steps.parse import Parser
 from ingest.steps.write import LoadWriter
 from ingest.storage.objects import StoredObject

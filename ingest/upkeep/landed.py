@@ -20,9 +20,9 @@ from ingest.errors import CorruptObject, LakemeshError
 from ingest.formats import PARQUET, reads_as_csv
 from ingest.formats.unpack import unpacked
 from ingest.ledger.entry import Entry
+from ingest.ledger.landed import LandedLines, read_landed
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.retired import read_retired, record_retired
-from ingest.ledger.tombstones import LandedLines, read_landed
 from ingest.retry import while_preceded
 from ingest.storage.landing import Landing
 from ingest.storage.objects import ObjectChanged, StoredObject

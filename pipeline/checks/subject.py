@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -34,85 +33,13 @@ from ingest.storage.store import Store
 from pipeline.access.classes import RESCUED
 from pipeline.access.mentions import Mentions
 from pipeline.access.subjects import Subject, canonical, condition, has, known_identifiers, leads, matches
+from pipeline.checks.subject_records import Found, Record, Rejected, Source
 from pipeline.process.duck import translate_errors
 from pipeline.warehouse.bronze import FILE, bronze_query, readable
 
 BATCH = 1_000
 MOST_VALUES = 100
 """Values of one identifier that a person can have, shared ones apart: more are of a placeholder such as `unknown`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a record comes from.
-
-    Attributes:
-        object: bucket/key.
-        line: counted from 1.
-        modified_at: when that version of the object was written, UTC.
-        load: id of the load that wrote the record into the lake.
-        ingested_at: when that load began, UTC.
-    """
-
-    object: str
-    line: int
-    modified_at: dt.datetime
-    load: str
-    ingested_at: dt.datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A row of bronze.
-
-    Attributes:
-        values: of the contract's columns, and those that parsing adds to a change feed.
-        rescued: fields that the contract does not know, as JSON; None without any.
-        by: why it is the person's: paths of identifying columns; `_rescued_data`; or `feed.column` of a record that it
-            refers to, as items do to their order.
-        is_of_another: whether it is somebody else's and mentions the person in a rescued field.
-    """
-
-    feed: str
-    source: Source
-    values: Mapping[str, Any]
-    rescued: str | None
-    by: tuple[str, ...]
-    is_of_another: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A record of the quarantine.
-
-    Attributes:
-        discarded: the reason for which it was discarded; None while it is open.
-        by: identifiers by which it is the person's.
-        is_sure: whether it is; otherwise a value is in it that may mean something else, or that somebody else's record
-            mentions.
-    """
-
-    feed: str
-    source: Source
-    reason: str
-    column: str | None
-    detail: str | None
-    raw: bytes
-    discarded: str | None
-    by: tuple[str, ...]
-    is_sure: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """How much of a feed's bronze is a person's.
-
-    Attributes:
-        files: live files with such rows.
-    """
-
-    rows: int
-    files: tuple[str, ...]
 
 
 class SubjectSearch:

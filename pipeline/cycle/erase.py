@@ -20,7 +20,7 @@ from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.ledger.holds import Hold, read_holds
 from ingest.ledger.tombstones import Request, checked_key, read_requests, read_tombstones, write_tombstones
 from ingest.steps.erase import Erasure, erase, pending
-from ingest.steps.forget import Named
+from ingest.steps.matchers import Named
 from ingest.upkeep.clean import clean
 from ingest.upkeep.landed import Landed, forget_landed
 from ingest.upkeep.orphans import landed_objects

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from ingest.contracts.contract import contracts
 from ingest.contracts.processing import OnErasure
 from ingest.errors import ConfigError
+from ingest.ledger.quarantine import Selection, bad_records
+from ingest.steps.forget import Forgetter
+from ingest.steps.matchers import Named
 from pipeline.access.subjects import Subject
 from pipeline.checks.subject import SubjectSearch
 from pipeline.checks.traces.collect import identifier_columns, values_of
@@ -17,6 +20,9 @@ from pipeline.lake import Lake
 
 Values = tuple[Mapping[str, frozenset[str]], Mapping[str, str]]
 """Identifiers by name, and other personal values by a label that does not show them."""
+
+
+ALL = Selection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,10 @@ def find(lake: Lake, named: Mapping[str, frozenset[str]]) -> tuple[Subject, list
         for feed, contract in known.items():
             if contract.identifiers():
                 rows = search.found(feed, subject)
-                rejected = sum(item.is_sure for item in search.rejected_of(feed, subject))
+                forgetter = Forgetter(contract, Named(dict(subject.values), frozenset()), b"")
+                state = lake.ledger(feed).live()
+                kept = (item for discarded in (False, True) for item in bad_records(lake.store, state, ALL, discarded))
+                rejected = sum(forgetter.mentions(item.raw) for item in kept)
                 policy, source = str(contract.on_erasure), contract.source.on_erasure
                 found.append(Preview(feed, policy, rows.rows, len(rows.files), rejected, source))
     return subject, found

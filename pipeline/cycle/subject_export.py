@@ -26,7 +26,8 @@ from ingest.ledger.identity import lake_id
 from ingest.settings import PROJECT
 from pipeline.access.masking import HIDDEN
 from pipeline.access.subjects import Subject
-from pipeline.checks.subject import Record, Rejected, Source, SubjectSearch
+from pipeline.checks.subject import SubjectSearch
+from pipeline.checks.subject_records import Record, Rejected, Source
 from pipeline.checks.subject_tables import TableSearch
 from pipeline.cycle.subject_folder import SubjectFolder
 from pipeline.lake import Lake
@@ -246,7 +247,7 @@ def _provenance(item: Record | Rejected) -> dict[str, Any]:
 
 
 def _described(contract: Contract) -> dict[str, Any]:
-    """What a person has to be told of the processing: article 15(1)."""
+    """What article 15(1) says of the processing to a person."""
     found: dict[str, Any] = {
         "feed": contract.feed,
         "description": contract.description,

@@ -5,6 +5,7 @@ KILLS sets how often it is killed at a random moment, besides the known ones.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import random
@@ -21,6 +22,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
+from ingest.ledger.tombstones import Request, write_tombstones
 from ingest.settings import PROJECT, settings
 from pipeline.checks.traces.find import find_traces
 from pipeline.checks.traces.places import places_of
@@ -155,6 +157,11 @@ def test_what_cannot_be_done_is_refused_before_anything_changes(erasing: Home, m
     monkeypatch.setenv("LAKE_ERASURE_KEY", KEY)
     assert tables(erasing) == before
     assert "hold court-7" in lake("erase", "--list").stdout
+    asked = Request("late", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "a letter", dt.date(2026, 1, 31))
+    write_tombstones(Lake(settings()).store, KEY, asked, {"user_id": ["person-3-of-many"]})
+    overdue = lake("erase", "--list", "--json")
+    (request,) = json.loads(overdue.stdout)["requests"]
+    assert (overdue.exit_code, request["status"], request["is_overdue"]) == (1, "open", True)
     assert lake("erase", "--release", "court-7").exit_code == 0
     assert lake(*ASKED).exit_code == 0
     assert lake("erase", "--prove", "r1", "--subject", f"user_id={OTHER}").exit_code == 2

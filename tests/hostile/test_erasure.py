@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from ingest.contracts.contract import contracts
+from ingest.contracts.processing import Processing
 from ingest.errors import ConfigError
 from ingest.ledger import ledger as ledgers
 from ingest.ledger.entry import Entry
@@ -20,8 +21,9 @@ from ingest.ledger.tombstones import Identifiers, Request, Tombstones, Tombstone
 from ingest.settings import settings
 from ingest.steps.discard import discard
 from ingest.steps.erase import Erasure, erase, pending
-from ingest.steps.forget import Forgetter, Hashed, Named
+from ingest.steps.forget import Forgetter
 from ingest.steps.load import ingest_feed
+from ingest.steps.matchers import Hashed, Named
 from ingest.steps.replay import replay
 from ingest.storage.store import Store
 from ingest.upkeep import compact
@@ -307,6 +309,64 @@ def test_the_shared_device_of_two_customers(keyed: Home) -> None:
     done = forget(keyed, "clickstream", customer_id="1", visitor_id="v1")
     assert done.deleted == 2
     assert rows(keyed, "clickstream", "customer_id") == [(2,)]
+
+
+def test_records_that_stay_by_contract_stay_as_they_are(keyed: Home) -> None:
+    kept = Processing.model_validate(
+        {
+            "purpose": "x",
+            "legal_basis": "legal_obligation",
+            "on_erasure": "keep",
+            "basis": "tax law",
+            "until_days": 3650,
+        }
+    )
+    contract = contracts()["users"].model_copy(update={"personal": kept})
+    keyed.put("users", "a.json", {"user_id": "person-1", "x": {"user_id": "person-1"}, **UPDATED}, b"bad person-1")
+    keyed.ingest("users")
+    before = rows(keyed, "users", "*")
+    bury(keyed, {"user_id": {"person-1"}})
+    lake = Lake(settings())
+    done = erase(contract, lake.store, lake.ledger("users"), lake.tombstones, NOW)
+    assert (done.deleted, done.changed, done.rejected, done.lines) == (0, 0, 0, ())
+    assert done.position == 2  # it is carried out all the same
+    assert rows(keyed, "users", "*") == before
+    keyed.put("users", "b.json", {"user_id": "person-1", **UPDATED})
+    report = ingest_feed(contract, lake.landing(contract), lake.store, dt.date(2021, 1, 1), tombstones=lake.tombstones)
+    assert (report.rows, report.erased) == (1, 0)
+
+
+def test_a_shared_identifier_beside_another_without_one_person(keyed: Home) -> None:
+    """A record that names somebody else by any identifier is not that of everybody who shares a device."""
+    contract = contracts()["clickstream"].model_copy(update={"one_person": ()})
+    clicks = pa.table({"visitor_id": ["v1", "v1", "v1"], "customer_id": pa.array([1, 2, None], pa.int64())})
+    named = Named({"visitor_id": frozenset({"v1"}), "customer_id": frozenset({"1"})}, frozenset())
+    assert Forgetter(contract, named, b"").rows(clicks).deleted.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned"),
+    [
+        (r'{"user_id": "m\u00fcller-1"}', True),
+        ('{"user_id": "müller-1"}', True),
+        ('{"by": ["x müller-1 y"]}', True),
+        ('{"müller-1": 1}', True),
+        ('{"user_id": "müller-12"}', False),
+        ("user_id=u7;", True),
+        ("u7", False),
+        ('{"user_id": "u77"}', False),
+    ],
+)
+def test_texts_that_mention_a_person(text: str, mentioned: bool) -> None:
+    named = Named({"user_id": frozenset({"müller-1", "u7"})}, frozenset())
+    forgetter = Forgetter(contracts()["events"], named, b"")
+    assert forgetter.mentions(text) == mentioned
+    table = pa.table(
+        {"user_id": ["other"], "_rescued_data": [text if text.startswith("{") else json.dumps({"x": text})]}
+    )
+    left = forgetter.rows(table).table.column("_rescued_data")[0].as_py()
+    assert not forgetter.mentions(left)
+    assert (left == table.column("_rescued_data")[0].as_py()) == (not mentioned)
 
 
 def test_compaction_and_checkpoints_keep_what_was_erased(keyed: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from ingest.ledger.tombstones import Request, write_tombstones
 from ingest.settings import settings
 from ingest.steps.discard import discard
 from ingest.steps.erase import erase
-from ingest.steps.forget import Named
+from ingest.steps.matchers import Named
 from ingest.steps.replay import replay
 from ingest.storage.store import Store
 from ingest.upkeep import compact

@@ -1,6 +1,6 @@
 """Search of DuckDB files: rows, definitions, bytes, and what deleted rows may have left behind.
 
-A deleted row stays in its compressed segment, where no search of bytes finds it, until its row group is written anew;
+A deleted row stays in its compressed segment, where no search of bytes finds it, until its row group is rewritten;
 what was written before stays in free blocks. So the counts of the storage are compared with the rows, and neither
 deleted rows, nor free blocks, nor a log are accepted: a file that was copied (`COPY FROM DATABASE`) has none.
 """

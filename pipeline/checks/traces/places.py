@@ -54,7 +54,7 @@ class Place(Protocol):
     Attributes:
         name: for reports.
         keeps_deleted: whether what a database keeps of deleted rows is a trace: not if it never had any of persons, or
-            was written anew after the erasure.
+            was rewritten after the erasure.
     """
 
     @property
@@ -172,7 +172,7 @@ def places_of(options: Settings, lake: Store, published: Releases, *, rewritten:
     Args:
         lake: bronze, quarantine and ledger.
         published: the releases of everything, which name the roles that have releases.
-        rewritten: whether warehouse and Postgres were written anew since the values were deleted, so that what they
+        rewritten: whether warehouse and Postgres were rewritten since the values were deleted, so that what they
             keep of rows deleted later is no trace. The state never has rows of persons.
 
     Raises:

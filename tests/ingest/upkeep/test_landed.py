@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from ingest.contracts.contract import Contract, contracts
+from ingest.ledger.landed import read_landed
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.tombstones import Request, read_landed, write_tombstones
+from ingest.ledger.tombstones import Request, write_tombstones
 from ingest.settings import settings
 from ingest.steps.erase import erase
 from ingest.steps.load import ingest_feed

@@ -169,9 +169,9 @@ def test_audit_log_and_output_do_not_say_who(here: Path) -> None:
     assert (entry.what, entry.about["because"]) == (EXPORTED, "request 17")
     assert entry.about["identifiers"] == {"account_id": 1, "customer_id": 1, "user_id": 1, "visitor_id": 1}
     assert entry.about["rows"] == sum(json.loads(result.stdout)["feeds"].values()) > 0
-    told = result.stdout + result.stderr + json.dumps(dict(entry.about)) + export(here / "y", "user_id=ada-1").stdout
+    said = result.stdout + result.stderr + json.dumps(dict(entry.about)) + export(here / "y", "user_id=ada-1").stdout
     for value in ("ada-1", "acc-ada", "dev-1"):
-        assert value not in told
+        assert value not in said
     assert len([event for event in log.events() if event.what == EXPORTED]) == 2
 
 
