@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,24 +17,17 @@ from pipeline.checks.verify import FeedVerdict
 from pipeline.cli import main
 from tests.handle import verify_feed
 from tests.home import Home
+from tests.small_disk import remount, small_disk
 
 MEGABYTE = 1 << 20
 STEP = 24 << 10
 ROWS = 500
-SUDO = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A separate file system of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        subprocess.run([*SUDO, "mount", "-t", "tmpfs", "-o", "size=2m,mode=1777", "tmpfs", folder], check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no right to mount a small disk")
-    yield folder
-    subprocess.run([*SUDO, "umount", "--lazy", folder], check=True)
+    with small_disk(tmp_path / "disk", 2) as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -145,7 +137,7 @@ def test_read_only_disk_is_named_and_ingest_succeeds_once_writable(
         assert CliRunner().invoke(main, ["ingest", "events"]).exit_code == 0
     for name in ("a.json", "b.json"):
         put_events(home, name)
-    subprocess.run([*SUDO, "mount", "-o", "remount,ro", disk], check=True)
+    remount(disk, "ro")
     refused = CliRunner().invoke(main, ["ingest", "events"])
     assert refused.exit_code == 2
     lines = refused.stderr.splitlines()
@@ -154,7 +146,7 @@ def test_read_only_disk_is_named_and_ingest_succeeds_once_writable(
     assert "Read-only file system; expected a folder that this user can read and write" in lines[0]
     assert verdict_of(home).rows == (ROWS if used else 0)
 
-    subprocess.run([*SUDO, "mount", "-o", "remount,rw", disk], check=True)
+    remount(disk, "rw")
     assert CliRunner().invoke(main, ["ingest", "events"]).exit_code == 0
     verdict = verdict_of(home, deep=True)
     assert (verdict.waiting, verdict.rows, verdict.quarantined) == (0, 2 * ROWS, 10)

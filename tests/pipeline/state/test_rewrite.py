@@ -18,9 +18,9 @@ from ingest.settings import PROJECT, Settings
 from pipeline.state.duck import DuckDatabase
 from pipeline.state.rewrite import rewrite
 from pipeline.state.state import TABLES
+from tests.small_disk import small_disk
 
 SECRET = "person-5f0c77aa91"
-SUDO = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 OBJECTS = """
 CREATE SCHEMA gold; CREATE SCHEMA inner_tables; CREATE SCHEMA lakemesh;
 CREATE TYPE inner_tables.mood AS ENUM ('good', 'bad');
@@ -52,6 +52,7 @@ FROM range(5000) AS r(i)
 IN_PROCESS = """
 import sys
 import pipeline.state.rewrite
+from tests.small_disk import small_disk
 from tests.worker import prepare
 if sys.argv[2]:
     prepare(sys.argv[2], sys.argv[3])
@@ -237,26 +238,17 @@ def test_file_that_is_open_is_refused_in_this_process_and_in_another(file: Path)
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 12 megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        subprocess.run([*SUDO, "mount", "-t", "tmpfs", "-o", "size=12m,mode=1777", "tmpfs", folder], check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no right to mount a small disk")
-    yield folder
-    subprocess.run([*SUDO, "umount", "--lazy", folder], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 12) as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("is_foreseen", [True, False])
-def test_full_disk_leaves_the_file_as_it_was(
-    small_disk: Path, is_foreseen: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = small_disk / "home" / "warehouse.duckdb"
+def test_full_disk_leaves_the_file_as_it_was(disk: Path, is_foreseen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = disk / "home" / "warehouse.duckdb"
     create(path)
-    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
-    (small_disk / "filler").write_bytes(b"x" * (free - (300 << 10)))
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    (disk / "filler").write_bytes(b"x" * (free - (300 << 10)))
     if not is_foreseen:  # another process fills the disk after it was looked at
         monkeypatch.setattr("pipeline.state.rewrite._free", lambda _: 1 << 40)
     before = content(path)
@@ -267,7 +259,7 @@ def test_full_disk_leaves_the_file_as_it_was(
     assert ("free disk space" in str(raised.value)) is is_foreseen
     assert content(path) == before
     assert beside(path) == [path.name]
-    (small_disk / "filler").unlink()
+    (disk / "filler").unlink()
     assert rewrite(str(path)) is not None
     assert content(path) == before
 
