@@ -109,7 +109,7 @@ def _persons(home: Path) -> list[str]:
 
 def _erase(lake: Lake, users: list[str]) -> int:
     """Take persons out of bronze; return the bytes written."""
-    subject, _ = find(lake, {"user_id": frozenset(users)})
+    subject, _ = find(lake, [{"user_id": frozenset({user})} for user in users])
     request = Request("benchmark", dt.datetime.now(dt.UTC), "a benchmark")
     tombstones = write_tombstones(lake.store, KEY, request, subject.values)
     matcher = Named(dict(subject.values), frozenset({tombstones}))

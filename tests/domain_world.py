@@ -85,7 +85,7 @@ class Domains(Engagement, Revenue, Shop):
         if not found:
             return
         name, value = self.dice.choice(found)
-        subject, _ = find(lake, {name: frozenset({value})})
+        subject, _ = find(lake, [{name: frozenset({value})}])
         request = Request(f"r{len(self.forgotten)}", self.now, "a letter")
         tombstones = write_tombstones(lake.store, lake.options.lake_erasure_key, request, subject.values)
         named = Named(dict(subject.values), frozenset({tombstones}))

@@ -38,8 +38,9 @@ from pipeline.process.duck import translate_errors
 from pipeline.warehouse.bronze import FILE, bronze_query, readable
 
 BATCH = 1_000
-MOST_VALUES = 100
-"""Values of one identifier that a person can have, shared ones apart: more are of a placeholder such as `unknown`."""
+MOST_VALUES, MOST_OF_OTHERS = 100, 10
+"""Values of one identifier that a person can have, and that each further person adds if several are searched together;
+shared ones apart. More are of a placeholder such as `unknown`."""
 
 
 class SubjectSearch:
@@ -58,11 +59,14 @@ class SubjectSearch:
         self._shapes: dict[str, Contract] = {}
         self.identifiers = known_identifiers(contracts.values())
 
-    def closure(self, named: Mapping[str, frozenset[str]]) -> Subject:
+    def closure(self, named: Mapping[str, frozenset[str]], persons: int = 1) -> Subject:
         """The person who has the named identifiers: with those that records give together with them.
 
         Records of feeds with `one_person` lead from one identifier to the others. A shared one is led to and leads
         nowhere: several persons may have it.
+
+        Args:
+            persons: how many have the named identifiers.
 
         Raises:
             ConfigError: an identifier leads to more values of another than a person can have, as `unknown` would.
@@ -70,6 +74,7 @@ class SubjectSearch:
         """
         values, found_in = {name: set(own) for name, own in named.items()}, dict[tuple[str, str], str]()
         asked: dict[str, dict[str, set[str]]] = {}  # what has been looked for, by feed and path
+        most = MOST_VALUES + MOST_OF_OTHERS * (persons - 1)
         is_growing = True
         while is_growing:
             is_growing = False
@@ -89,10 +94,11 @@ class SubjectSearch:
                         own.add(value)
                         found_in[name, value] = feed
                         is_growing = True
-                    if len(own) > MOST_VALUES and not self.identifiers[name].is_shared:
+                    if len(own) > most and not self.identifiers[name].is_shared:
+                        whom = "one person" if persons == 1 else f"{persons:,} persons"
                         raise ConfigError(
-                            f"records of {feed} lead from one person to more than {MOST_VALUES} of {name}, so one of "
-                            "the identifiers is none, such as a placeholder; expected identifiers of one person"
+                            f"records of {feed} lead from {whom} to more than {most:,} of {name}, so one of the "
+                            f"identifiers is none, such as a placeholder; expected identifiers of {whom}"
                         )
         return Subject({name: frozenset(own) for name, own in values.items()}, found_in)
 

@@ -86,7 +86,7 @@ def erase(
 
     persons = _persons(named, requests)
     if held:
-        return _hold(lake, together(persons), held, because)
+        return _hold(lake, persons, held, because)
     if proven:
         from pipeline.cycle.erase import prove
 
@@ -120,10 +120,10 @@ def _erase(
 ) -> int:
     from pipeline.cli.show_erase import show_preview
     from pipeline.cycle.erase import erase_persons
-    from pipeline.cycle.erase_target import find, together
+    from pipeline.cycle.erase_target import find
 
     if dry_run or not yes:
-        subject, preview = find(lake, together(persons))
+        subject, preview = find(lake, persons)
         counts = {one: len(found) for one, found in sorted(subject.values.items()) if found}
         content = {"identifiers": counts, "feeds": [asdict(item) for item in preview]}
         if dry_run:
@@ -159,7 +159,7 @@ def _list(lake: Lake, output: Output) -> int:
     return int(any(item.is_overdue for item in listed))
 
 
-def _hold(lake: Lake, persons: Identifiers, name: str, because: str) -> int:
+def _hold(lake: Lake, persons: list[Identifiers], name: str, because: str) -> int:
     from ingest.ledger.holds import hold
     from pipeline.cycle.erase_target import find
 

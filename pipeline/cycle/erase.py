@@ -27,7 +27,7 @@ from ingest.upkeep.orphans import landed_objects
 from pipeline.checks.traces.find import find_traces
 from pipeline.checks.traces.places import places_of
 from pipeline.cycle.cycle import exclusive_cycle, run_cycle
-from pipeline.cycle.erase_target import Person, Values, find, personal_values, searched, together
+from pipeline.cycle.erase_target import Person, Values, find, personal_values, searched
 from pipeline.cycle.purge import purge
 from pipeline.invalidation.continuity import require_writable
 from pipeline.lake import Lake
@@ -149,7 +149,7 @@ def erase_persons(
     free, held = _without_held(lake, persons, secret)
     if not free:
         raise held[0]
-    subject, _ = find(lake, together(free))
+    subject, _ = find(lake, free)
     values = personal_values(lake, subject)
     request = Request(name, dt.datetime.now(dt.UTC), because, deadline)
     tombstones = write_tombstones(lake.store, key, request, subject.values)
@@ -205,11 +205,11 @@ def prove(lake: Lake, named: Mapping[str, frozenset[str]], name: str, texts: Seq
 def _without_held(lake: Lake, persons: Sequence[Person], secret: bytes) -> tuple[list[Person], list[ConfigError]]:
     """The persons who are under no legal hold, and why the others are not erased."""
     holds = read_holds(lake.store)
-    if not holds or not _covering(lake, together(persons), holds, secret):
+    if not holds or not _covering(lake, persons, holds, secret):
         return list(persons), []
     free, held = [], []
     for number, person in enumerate(persons, 1):
-        hold = _covering(lake, person, holds, secret)
+        hold = _covering(lake, [person], holds, secret)
         if hold:
             which = f"person {number} of {len(persons)}" if len(persons) > 1 else "the person"
             held.append(
@@ -223,9 +223,9 @@ def _without_held(lake: Lake, persons: Sequence[Person], secret: bytes) -> tuple
     return free, held
 
 
-def _covering(lake: Lake, person: Person, holds: Iterable[Hold], secret: bytes) -> Hold | None:
-    """The hold that a person is under, by any identifier that records lead to."""
-    subject, _ = find(lake, person)
+def _covering(lake: Lake, persons: Sequence[Person], holds: Iterable[Hold], secret: bytes) -> Hold | None:
+    """A hold that one of these persons is under, by any identifier that records lead to."""
+    subject, _ = find(lake, persons)
     return next((hold for hold in holds if hold.covers(secret, subject.values)), None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.contracts.contract import contracts
@@ -76,8 +76,10 @@ def read_persons(lines: Iterable[str]) -> list[dict[str, list[str]]]:
     return found
 
 
-def find(lake: Lake, named: Mapping[str, frozenset[str]]) -> tuple[Subject, list[Preview]]:
+def find(lake: Lake, persons: Sequence[Person]) -> tuple[Subject, list[Preview]]:
     """Return who is meant, with all identifiers that records relate, and what an erasure would do; changes nothing.
+
+    All persons are searched together, as if they were one.
 
     Raises:
         ConfigError: an identifier leads to too many others to be a person's.
@@ -86,7 +88,7 @@ def find(lake: Lake, named: Mapping[str, frozenset[str]]) -> tuple[Subject, list
     known = contracts()
     with lake.connect() as connection:
         search = SubjectSearch(lake.store, known, connection)
-        subject = search.closure(named)
+        subject = search.closure(together(persons), len(persons))
         found = []
         for feed, contract in known.items():
             if contract.identifiers():

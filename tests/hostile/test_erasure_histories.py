@@ -158,7 +158,7 @@ class World:
             "customer_id": lambda n: str(1000 + n),
             "child_id": lambda n: f"child-person-{n}-{self.dice.randrange(2)}",
         }[kind](self.dice.randrange(6))
-        subject, _ = find(lake, {kind: frozenset({value})})
+        subject, _ = find(lake, [{kind: frozenset({value})}])
         request = Request(f"r{self.number}", self.now, "a letter")
         tombstones = write_tombstones(lake.store, KEY, request, subject.values)
         by_name = Named(dict(subject.values), frozenset({tombstones}))

@@ -16,7 +16,7 @@ from ingest.errors import ConfigError
 from ingest.ledger.quarantine import Selection
 from ingest.settings import settings
 from pipeline.access.subjects import Subject, known_identifiers, named_identifiers
-from pipeline.checks.subject import MOST_VALUES, SubjectSearch
+from pipeline.checks.subject import MOST_OF_OTHERS, MOST_VALUES, SubjectSearch
 from pipeline.cycle.quarantine import discard_all
 from pipeline.lake import Lake
 from tests.envelopes import envelope, source
@@ -101,6 +101,23 @@ def test_a_placeholder_is_no_identifier_of_one_person(home: Home, search: Subjec
     home.ingest("accounts")
     with pytest.raises(ConfigError, match=f"more than {MOST_VALUES} of account_id, so one of the identifiers is none"):
         person(search, "account_id=a1")
+
+
+def test_many_persons_are_searched_together(home: Home, search: SubjectSearch) -> None:
+    """What relates them may be more than one person has, and a placeholder among them still is found."""
+    many = range(2 * MOST_VALUES)
+    home.put("accounts", "a.json", *({"account_id": f"a{n}", "user_id": f"u{n}", **TIMES} for n in many))
+    home.ingest("accounts")
+    named = {"user_id": frozenset(f"u{n}" for n in many)}
+    assert search.closure(named, len(many)).values["account_id"] == {f"a{n}" for n in many}
+    with pytest.raises(ConfigError, match=f"from one person to more than {MOST_VALUES} of account_id"):
+        search.closure(named)
+    lots = ({"account_id": f"b{n}", "user_id": "none", **TIMES} for n in range(MOST_VALUES + MOST_OF_OTHERS + 1))
+    home.put("accounts", "b.json", *lots)
+    home.ingest("accounts")
+    again = SubjectSearch(Lake(settings()).store, contracts(), Lake(settings()).connect())
+    with pytest.raises(ConfigError, match=f"from 2 persons to more than {MOST_VALUES + MOST_OF_OTHERS} of account_id"):
+        again.closure({"user_id": frozenset({"none", "u1"})}, 2)
 
 
 def test_rows_have_their_source(home: Home, search: SubjectSearch) -> None:
