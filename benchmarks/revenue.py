@@ -18,9 +18,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,10 +140,10 @@ class _Business:
 def _project_at(revision: str, folder: Path) -> Path:
     """The project as of a revision, in a folder."""
     archive = subprocess.run(
-        ["git", "-C", str(PROJECT), "archive", revision], check=True, stdout=subprocess.PIPE
+        ["git", "-C", str(PROJECT), "archive", "--format=zip", revision], check=True, stdout=subprocess.PIPE
     ).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
     return folder
 
 

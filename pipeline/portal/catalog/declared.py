@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,10 +85,10 @@ def exported(folder: Path, revision: str) -> Iterator[Path]:
         ConfigError: git is missing, or knows no such revision.
     """
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
-    archive = _git_bytes(folder, "archive", "--format=tar", commit.decode())
+    archive = _git_bytes(folder, "archive", "--format=zip", commit.decode())
     with tempfile.TemporaryDirectory(prefix="lakemesh-") as name:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-            files.extractall(name, filter="data")
+        with zipfile.ZipFile(io.BytesIO(archive)) as files:  # tarfile has no safe filter before Python 3.11.4
+            files.extractall(name)
         yield Path(name)
 
 
