@@ -92,6 +92,7 @@ def test_every_module_has_a_docstring() -> None:
         ("requirements-portal.lock", "portal"),
         ("requirements-postgres.lock", "postgres"),
         ("requirements-sources.lock", "sources"),
+        ("requirements-kafka.lock", "kafka"),
         ("requirements-notebook.lock", "notebook"),
     ],
 )
