@@ -27,8 +27,8 @@ from sqlmesh.core.console import NoopConsole, set_console
 from sqlmesh.core.snapshot.definition import missing_intervals
 
 from ingest.settings import Settings
-from pipeline.invalidation.changed_dates import FeedChange
 from pipeline.invalidation.invalidate import remove_intervals
+from pipeline.invalidation.propagation import Dates
 from pipeline.state.opening import state_database
 
 FIRST = dt.date(2020, 1, 1)
@@ -85,7 +85,7 @@ def _measure(
     with state_database(options).open() as state:
         started = time.perf_counter()
         with state.transaction(intervals=True):
-            marked = remove_intervals(state, [FeedChange("events", 1, True, dates)])
+            marked = remove_intervals(state, {"bronze.events": Dates(dates)})
         mark = time.perf_counter() - started
     assert len(marked) == models
     with _context(project, folder, options) as context:

@@ -26,6 +26,7 @@ from ingest.ledger.files import FILE, LakeFile, files_of, files_table
 from ingest.ledger.format import (
     CONTRACT_KEY,
     ERASURE_FORMAT,
+    EXPIRES_KEY,
     FORGETS_KEY,
     KNOWS_KEY,
     METADATA,
@@ -75,6 +76,7 @@ class Entry:
         forgets: the tombstones whose persons this entry takes out of the feed; names of their files.
         known: the tombstones that its writer knew; of them only `knows` is stored.
         knows: a digest of their names; empty for none.
+        expires: for an entry that takes away what has expired, the horizon: see horizons.py.
         begins: for the first entry of a rebuilt log, its own number: all earlier entries are void. Otherwise 0.
     """
 
@@ -91,6 +93,7 @@ class Entry:
     forgets: frozenset[str] = frozenset()
     known: frozenset[str] = field(default=frozenset(), compare=False)
     knows: str = field(default="", compare=False)
+    expires: dt.date | None = None
 
     def __post_init__(self) -> None:
         sources: tuple[LoadedObject | OffsetRange, ...] = (*self.objects, *self.ranges)
@@ -110,7 +113,7 @@ class Entry:
 
         Concurrent loads with different contracts conflict, so that each is planned again and checked against what the
         other loaded. A load that did not know the tombstones of an erasure could bring the person back, and an erasure
-        has to look at what such a load added.
+        has to look at what such a load added. The same holds for a horizon that a load did not know.
         """
         mine = {item.source_file for item in self.objects}
         places = {item.place for item in self.ranges}
@@ -121,6 +124,7 @@ class Entry:
             or (self.contract != other.contract and self.names_sources and other.names_sources)
             or (self.names_sources and not other.forgets <= self.known)
             or (bool(self.forgets and other.added) and self.knows != other.knows)
+            or bool((self.expires and other.names_sources) or (other.expires and self.names_sources))
             or not set(self.removed).isdisjoint(other.removed)
         )
 
@@ -135,6 +139,8 @@ class Entry:
             metadata[KNOWS_KEY] = self.knows
         if self.forgets:
             metadata |= {FORGETS_KEY: json.dumps(sorted(self.forgets)), VERSION_KEY: str(ERASURE_FORMAT)}
+        if self.expires:
+            metadata |= {EXPIRES_KEY: self.expires.isoformat(), VERSION_KEY: str(ERASURE_FORMAT)}
         schema = _SCHEMA.with_metadata(METADATA | {key: value.encode() for key, value in metadata.items()})
         with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=["action"]) as writer:
             for action, table in (
@@ -181,6 +187,7 @@ class Entry:
                 begins=int(metadata.get(_BEGINS_KEY, b"0")),
                 knows=metadata.get(KNOWS_KEY, b"").decode(),
                 forgets=frozenset(json.loads(metadata.get(FORGETS_KEY, b"[]"))),
+                expires=dt.date.fromisoformat(expires.decode()) if (expires := metadata.get(EXPIRES_KEY)) else None,
             )
 
 

@@ -14,7 +14,8 @@ FORMAT_VERSION = 2
 ERASURE_FORMAT = 3
 READABLE_VERSIONS = (1, 2, ERASURE_FORMAT)
 """Format 1 has no ranges, and none of its objects has dropped, erased or skipped records. Entries that forget
-persons have format 3, so that a program that knows no tombstones never appends after one.
+persons or take away what has expired have format 3, so that a program that knows neither tombstones nor horizons never
+appends after one.
 
 What readers of an older format would misunderstand takes a new number, so that they refuse the file. Checkpoints in
 levels take none: older programs do not look for files of their names, and read the log instead."""
@@ -24,6 +25,7 @@ OFFSETS_KEY = b"lakemesh.next_offsets"
 CONTRACT_KEY = b"lakemesh.contract"
 LEVELS_KEY = b"lakemesh.levels"
 FORGETS_KEY, KNOWS_KEY = b"lakemesh.forgets", b"lakemesh.knows"
+EXPIRES_KEY = b"lakemesh.expires"
 LOG_REMEDY = "restore the ledger from its backup, or run `lake ledger rebuild`"
 CHECKPOINT_REMEDY = "delete it: it is only a cache, the log itself has the same content"
 METADATA = {VERSION_KEY: str(FORMAT_VERSION).encode()}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingest.errors import ConfigError
-from ingest.ledger.tombstones import Identifiers, checked_key, digest
+from ingest.ledger.tombstones import Identifiers, checked_key, digest, key_check
 from ingest.storage.store import Store
 
 PREFIX, FORMAT = "holds", 1
@@ -21,15 +21,34 @@ class Hold:
     Attributes:
         because: the reason, without personal values.
         hashes: by name of the identifier.
+        key: what the key of the hashes is checked by.
     """
 
     name: str
     at: dt.datetime
     because: str
     hashes: Mapping[str, frozenset[str]]
+    key: str
+
+    def require_key(self, key: bytes) -> None:
+        """Check a key.
+
+        Raises:
+            ConfigError: it is another one than the hold was written with, so that whom it is about is not known.
+        """
+        if key_check(key) != self.key:
+            raise ConfigError(
+                f"legal hold {self.name} was written with another LAKE_ERASURE_KEY; expected the same one, or it would "
+                "keep nobody"
+            )
 
     def covers(self, key: bytes, identifiers: Identifiers) -> bool:
-        """Whether one of a person's identifiers is under it."""
+        """Whether one of a person's identifiers is under it.
+
+        Raises:
+            ConfigError: the key is another one.
+        """
+        self.require_key(key)
         return any(
             digest(key, name, value) in self.hashes.get(name, ())
             for name, found in identifiers.items()
@@ -49,7 +68,8 @@ def read_holds(lake: Store) -> list[Hold]:
             content = json.loads(lake.get(key))
             hashes = {name: frozenset(values) for name, values in content["identifiers"].items()}
             at = dt.datetime.fromisoformat(content["at"])
-            found.append(Hold(key.removeprefix(f"{PREFIX}/").removesuffix(".json"), at, content["because"], hashes))
+            name = key.removeprefix(f"{PREFIX}/").removesuffix(".json")
+            found.append(Hold(name, at, content["because"], hashes, content["key"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{lake.uri}/{key} is damaged ({error}); restore it from its back-up") from None
     return found
@@ -66,6 +86,7 @@ def hold(lake: Store, key: str, name: str, because: str, identifiers: Identifier
         "format": FORMAT,
         "at": at.isoformat(),
         "because": because,
+        "key": key_check(secret),
         "identifiers": {
             one: sorted(digest(secret, one, value) for value in found) for one, found in identifiers.items()
         },

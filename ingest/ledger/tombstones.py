@@ -118,7 +118,7 @@ def read_tombstones(lake: Store, key: str) -> Tombstones:
         for name, data in zip(names, pool.map(lake.get, names), strict=True):
             where = f"{lake.uri}/{name}"
             content = _content(data, where)
-            if content["key"] != _check(secret):
+            if content["key"] != key_check(secret):
                 raise ConfigError(
                     f"{where} was written with another LAKE_ERASURE_KEY; expected the same one, or forgotten persons "
                     "would return"
@@ -143,7 +143,7 @@ def write_tombstones(lake: Store, key: str, request: Request, identifiers: Ident
         "at": request.at.isoformat(),
         "because": request.because,
         "deadline": request.deadline.isoformat() if request.deadline else None,
-        "key": _check(secret),
+        "key": key_check(secret),
         "identifiers": dict(sorted(hashes.items())),
     }
     same = hashlib.sha256(json.dumps(content["identifiers"]).encode()).hexdigest()[:16]
@@ -232,7 +232,7 @@ def _file(key: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _check(key: bytes) -> str:
+def key_check(key: bytes) -> str:
     """A digest by which a wrong key is recognized."""
     return _hash(key, b"key", "", "")[:16]
 

@@ -15,7 +15,8 @@ class Touched:
     """The rows that entries add or remove.
 
     Attributes:
-        changed: whether any row appeared or disappeared; compaction and objects without rows change nothing.
+        changed: whether any row appeared or disappeared; compaction and objects without rows change nothing. What
+            expired is a change of no date: none is computed without it.
         dates: event dates of those rows; empty for entity feeds.
         begins: whether a rebuilt log begins among the entries, so that rows of any date may have disappeared.
         load_id: load of the last entry; empty when there is none.
@@ -40,6 +41,10 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
     for sequence, entry in entries:
         begins = begins or entry.begins == sequence
         load_id = entry.load_id
+        if entry.expires:
+            changed = changed or any(path.startswith("bronze/") for path in entry.removed)
+            state.apply(sequence, entry)
+            continue
         known = state.objects.lookup(item.source_file for item in entry.objects)
         for item in entry.objects:
             before = known.get(item.source_file)

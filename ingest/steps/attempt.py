@@ -64,12 +64,13 @@ class Attempt:
         started_at: dt.datetime,
         limits: Limits,
         tombstones: Tombstones,
+        horizon: dt.date | None,
     ) -> None:
         self.load_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
         self.contract, self.landing, self.lake, self.state = contract, landing, lake, state
         self.objects, self.corrupt, self.dropped, self.started_at = objects, corrupt, dropped, started_at
         self.before = state.objects.lookup(item.source_file for item in objects if item.replaces)
-        self.limits, self.tombstones = limits, tombstones
+        self.limits, self.tombstones, self.horizon = limits, tombstones, horizon
         self.forgetter = Forgetter(contract, Hashed(tombstones), tombstones.key) if tombstones else None
         self.changed: set[str] = set()
         self.stuck: dict[str, str] = {}
@@ -94,7 +95,8 @@ class Attempt:
             raise
 
     def _run(self, progress: Progress | None) -> Entry | None:
-        parser = Parser(self.contract, [item.version.modified_at for item in self.objects], self.forgetter)
+        modified_at = [item.version.modified_at for item in self.objects]
+        parser = Parser(self.contract, modified_at, self.forgetter, self.horizon)
         known = self._known_content()
         chunk: list[Piece] = []
         size = lines = 0

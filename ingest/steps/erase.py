@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -173,7 +174,7 @@ def _erase(
         lake.discard(staged.values())
         lake.delete(staged)
         raise
-    objects = _objects(state, search)
+    objects = erased_objects(state, search.erased, search.rejected)
     loaded = state.objects.lookup(search.lines)
     lines = tuple(
         LandedLines(name, loaded[name].load_id, tuple(sorted(found))) for name, found in sorted(search.lines.items())
@@ -223,24 +224,31 @@ def _counts(table: pa.Table, where: Mask) -> list[tuple[str, int]]:
     return [(item["values"], item["counts"]) for item in names.value_counts().to_pylist()]
 
 
-def _objects(state: LedgerState, search: _Search) -> tuple[LoadedObject, ...]:
-    """The objects whose counts change."""
+def erased_objects(
+    state: LedgerState, erased: Mapping[tuple[str, dt.date | None], int], rejected: Mapping[str, int]
+) -> tuple[LoadedObject, ...]:
+    """Return the objects some of whose records are erased, with their new counts.
+
+    Args:
+        erased: rows of bronze by source file and event date.
+        rejected: rejected records by source file.
+    """
     dates: dict[str, dict[dt.date, int]] = {}
     rows: Counter[str] = Counter()
-    for (name, day), count in search.erased.items():
+    for (name, day), count in erased.items():
         rows[name] += count
         if day:
             dates.setdefault(name, {})[day] = count
     changed = []
-    for name, item in sorted(state.objects.lookup({*rows, *search.rejected}).items()):
+    for name, item in sorted(state.objects.lookup({*rows, *rejected}).items()):
         gone = dates.get(name, {})
         left = tuple((day, count - gone.get(day, 0)) for day, count in item.event_dates if count > gone.get(day, 0))
         changed.append(
             replace(
                 item,
                 rows=item.rows - rows[name],
-                quarantined=item.quarantined - search.rejected[name],
-                erased=item.erased + rows[name] + search.rejected[name],
+                quarantined=item.quarantined - rejected.get(name, 0),
+                erased=item.erased + rows[name] + rejected.get(name, 0),
                 event_dates=left,
             )
         )

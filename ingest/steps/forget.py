@@ -105,6 +105,19 @@ class Forgetter:
         touched[~deleted] = changed
         return Forgotten(left, deleted, changed, touched)
 
+    def names_nobody_else(self, table: pa.Table) -> Mask:
+        """Which rows have identifiers, all of them of such persons; lists apart."""
+        named, others = (np.zeros(len(table), dtype=bool) for _ in range(2))
+        for path, column in self._identifiers.items():
+            values = None if column.repeated else self._values(table, path)
+            if values is None:
+                continue
+            hits = self._hits(str(column.identifies), values)
+            is_given = as_numpy(pc.not_equal(pc.fill_null(pc.utf8_trim_whitespace(values.cast(pa.string())), ""), ""))
+            named |= hits
+            others |= is_given & ~hits
+        return named & ~others
+
     def mentions(self, raw: bytes | str) -> bool:
         """Whether the text of a rejected record has an identifier of such a person."""
         if self.contract.on_erasure is OnErasure.KEEP:

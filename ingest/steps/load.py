@@ -13,6 +13,7 @@ from ingest.errors import ConflictError, CorruptObject, log_traceback
 from ingest.ledger.dropped import read_dropped
 from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import check_compatible
+from ingest.ledger.horizons import read_horizon
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.tombstones import TombstoneStore
 from ingest.limits import DEFAULT, Limits
@@ -72,6 +73,7 @@ def ingest_feed(
     tombstones = tombstones or TombstoneStore(lake, "")
     while True:
         forgotten = tombstones.knowing(state.forgets, again=replanned)
+        horizon = read_horizon(lake, contract.feed)
         waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
         report = replace(report, ignored=waiting.ignored, unloadable=waiting.unloadable)
         dropped = read_dropped(lake, contract.feed) if len(waiting) else {}
@@ -86,7 +88,7 @@ def ingest_feed(
         planned = plan_loads(waiting, limits)
         halves: deque[list[Waiting]] = deque()  # largest first, so that every half is split in turn
         while objects := halves.popleft() if halves else next(planned, None):
-            load = Attempt(contract, landing, lake, state, objects, corrupt, dropped, now(), limits, forgotten)
+            load = Attempt(contract, landing, lake, state, objects, corrupt, dropped, now(), limits, forgotten, horizon)
             try:
                 entry = load.run(progress)
                 changed |= load.changed

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -50,12 +51,18 @@ class Parser:
         modified_at: when each object of the load was written; an event must not occur later than that plus the
             contract's clock skew.
         forgetter: forgets persons in what is parsed.
+        horizon: events before that date have expired, and are counted as erased.
     """
 
     def __init__(
-        self, contract: Contract, modified_at: Sequence[dt.datetime], forgetter: Forgetter | None = None
+        self,
+        contract: Contract,
+        modified_at: Sequence[dt.datetime],
+        forgetter: Forgetter | None = None,
+        horizon: dt.date | None = None,
     ) -> None:
         self.contract, self._forgetter = contract, forgetter
+        self._horizon = horizon if contract.kind is Kind.EVENT else None
         self.schema = record_schema(contract)
         self._reader, self._fields = TypedReader(contract), Fields(contract.columns)
         self._envelopes = Envelopes(contract) if contract.kind is Kind.CHANGE else None
@@ -78,7 +85,17 @@ class Parser:
     def parse(self, pieces: Sequence[Piece]) -> Parsed:
         """Parse the lines of `pieces`. Blank lines are not records."""
         parsed = self._parsed(pieces)
+        parsed = self._without_expired(parsed) if self._horizon else parsed
         return self._forgetter.parsed(parsed) if self._forgetter else parsed
+
+    def _without_expired(self, parsed: Parsed) -> Parsed:
+        dates = parsed.rows.column(str(self.contract.event_time)).cast(pa.date32())
+        expired = pc.less(dates, pa.scalar(self._horizon, pa.date32()))
+        if not pc.any(expired).as_py():
+            return parsed
+        gone = parsed.rows.select([SOURCE, LINE]).filter(expired)
+        erased = zip(gone.column(0).to_pylist(), gone.column(1).to_pylist(), strict=True)
+        return replace(parsed, rows=parsed.rows.filter(pc.invert(expired)), erased=[*parsed.erased, *erased])
 
     def _parsed(self, pieces: Sequence[Piece]) -> Parsed:
         original = lines = Lines.of(pieces)

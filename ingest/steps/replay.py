@@ -15,6 +15,7 @@ from ingest.errors import ConflictError
 from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import check_compatible
 from ingest.ledger.files import LakeFile
+from ingest.ledger.horizons import read_horizon
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import INCOMPLETE, Selection, remove_records, tables
 from ingest.ledger.sources import LoadedObject
@@ -94,7 +95,8 @@ def _replay(
     lines, raws = records.column("_source_line").to_pylist(), records.column("raw").to_pylist()
     pieces = [Piece(place, line, raw + b"\n") for place, line, raw in zip(places, lines, raws, strict=True)]
     writer = LoadWriter(lake, contract, objects, load_id, now)
-    parser = Parser(contract, [item.version.modified_at for item in objects], forgetter)
+    horizon = read_horizon(lake, contract.feed)
+    parser = Parser(contract, [item.version.modified_at for item in objects], forgetter, horizon)
     passed: set[tuple[str, int]] = set()
     rewritten: list[LakeFile] = []
     try:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from ingest.contracts.contract import Contract
 from ingest.contracts.schema import WARNINGS, extra_columns, row_schema
 from ingest.ledger.column_types import file_types
+from ingest.ledger.horizons import move_horizon, read_horizon
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import SAME
 from ingest.ledger.quarantine import DISCARDED, OPEN
@@ -80,6 +81,9 @@ def compare_content(
     wanted = pc.and_(pa.array(listed.status == SAME), pc.invert(pc.is_in(listed.names, value_set=dropped)))
     with tempfile.TemporaryDirectory(prefix="lakemesh-verify-") as folder:
         scratch = Store(folder)
+        horizon = read_horizon(lake, contract.feed)
+        if horizon:
+            move_horizon(scratch, contract.feed, horizon)
         scope = Scope(dt.datetime.now(dt.UTC), listed=listed.table.filter(wanted))
         report = ingest_feed(contract, landing, scratch, start, scope=scope, tombstones=tombstones)
         again = Ledger(scratch, contract.feed).state()
@@ -114,6 +118,8 @@ def compare_content(
                     f"FROM ({second}) SEMI JOIN chosen USING (_source_file))"
                 )
         content.differences.append(_skips(connection))
+        if horizon:
+            _exclude_expired(connection, state, again)
         content.rejudged = _exclude_rejudged(connection, contract, state, "warning" in kinds)
         for name in kinds:
             kind = "bad record" if name == "bad" else name
@@ -130,6 +136,26 @@ def _skips(connection: duckdb.DuckDBPyConnection) -> tuple[str, list[str], int]:
     """Objects of which the ledger counts another number of skipped records than their content has."""
     names = [name for (name,) in connection.execute("SELECT _source_file FROM chosen WHERE skips_differ").fetchall()]
     return "number of skipped records", sorted(names)[:SHOWN], len(names)
+
+
+def _exclude_expired(connection: duckdb.DuckDBPyConnection, state: LedgerState, again: LedgerState) -> None:
+    """Drop from what only the source has the records that expired: rejected ones, and those of inactive persons.
+
+    What expired of an object is known by its number, so as many as the ledger counts as erased have to be missing.
+    """
+    for name, one in (("expired", state), ("loaded", again)):
+        connection.register(name, objects(one, "source_file", "erased"))
+    missing = "FROM row_in_source UNION ALL FROM bad_in_source"
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE explained AS SELECT missing._source_file FROM "
+        f"(SELECT _source_file, COUNT(*) AS n FROM ({missing}) GROUP BY ALL) AS missing "
+        "JOIN expired ON expired.source_file = missing._source_file "
+        "JOIN loaded ON loaded.source_file = missing._source_file WHERE missing.n = expired.erased - loaded.erased"
+    )
+    for table in ("row_in_source", "bad_in_source"):
+        connection.execute(f"DELETE FROM {table} WHERE _source_file IN (FROM explained)")
+    for name in ("expired", "loaded"):
+        connection.unregister(name)
 
 
 def _exclude_rejudged(

@@ -98,6 +98,8 @@ def _dry_run(feeds: tuple[str, ...], output: Output) -> int:
 def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: Output) -> int:
     """Compact the small files of each day, and delete files that are no longer read.
 
+    Records that are older than a contract's `retention_days` expire: they are deleted from bronze and quarantine.
+
     If a contract has `source.retire`, source objects that are loaded and old enough are deleted, moved or tagged.
 
     A file is deleted if it is not live at any ledger position within the grace time: it was replaced earlier, or left
@@ -119,7 +121,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
                 click.echo(json.dumps(row) if output.as_json else printable(text))
         return 0
     grace = dt.timedelta(hours=grace_hours)
-    done, lost = maintain_all(lake, select(feeds), grace)
+    done, failures, notes = maintain_all(lake, select(feeds), grace)
     swept = None
     if not feeds:
         swept = _sweep_releases(lake)
@@ -130,6 +132,8 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
         click.echo(as_json_text([asdict(feed) for feed in done] + publication + audits))
     else:
         click.echo(show_maintenance(done, swept, audited))
+        for note in notes:
+            click.echo(f"note: {note}")
     for error in audited.errors if audited else ():
         show_error(error)
     for feed in done:
@@ -138,7 +142,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
                 f"error: {path} {reason}; it is kept. `lake ledger rebuild {feed.feed}` recovers its rows", err=True
             )
     failed = audited.exit_code if audited else 0
-    return show_skipped(lost) or failed or int(any(feed.cleaning.kept for feed in done))
+    return show_skipped(failures) or failed or int(any(feed.cleaning.kept for feed in done))
 
 
 def _sweep_releases(lake: Lake) -> Cleaning:

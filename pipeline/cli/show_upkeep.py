@@ -32,6 +32,13 @@ def show_maintenance(
         table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
     items: list[Any] = [table]
     for feed in done:
+        if feed.expiry.before:
+            items.append(
+                f"{feed.feed}: {feed.expiry.rows:,} rows and {feed.expiry.rejected:,} rejected records of before "
+                f"{feed.expiry.before} expired"
+                + (f"; a legal hold keeps {feed.expiry.spared:,}" if feed.expiry.spared else "")
+            )
+    for feed in done:
         if feed.retirement.action:
             action, retired = feed.retirement.action, feed.retirement
             items.append(f"{feed.feed}: {retired.objects:,} source objects, {retired.bytes:,} bytes: {action}")

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ingest.contracts.contract import Contract
-from ingest.errors import LostLedger
+from ingest.errors import LakemeshError, LostLedger
 from ingest.upkeep.clean import Cleaning, clean
 from ingest.upkeep.compact import Compaction, compact
+from ingest.upkeep.expire import Expiry
 from ingest.upkeep.orphans import landed_objects
 from ingest.upkeep.retire import Retirement, moved_to, plan_retirement, retire
+from pipeline.cycle.retention import expire
 from pipeline.invalidation.continuity import LakeRecords, lost_ledgers, require_recorded_lake
 from pipeline.lake import Lake
 
@@ -25,25 +27,36 @@ class Maintenance:
     compaction: Compaction
     cleaning: Cleaning
     retirement: Retirement = field(default_factory=Retirement)
+    expiry: Expiry = field(default_factory=Expiry)
 
 
 def maintain(
     lake: Lake, contracts: Iterable[Contract], grace: dt.timedelta
-) -> tuple[list[Maintenance], list[LostLedger]]:
-    """Maintain one feed after the other; a feed whose ledger lost entries is skipped, and its error returned.
+) -> tuple[list[Maintenance], list[LakemeshError], list[str]]:
+    """Maintain one feed after the other; a feed whose ledger lost entries is skipped.
+
+    Returns:
+        What was done, the errors of feeds that were skipped or whose records did not expire, and notes.
 
     Raises:
         ConfigError, RetriableError: see `maintain_feed`.
     """
     recorded = lake.records()
     require_recorded_lake(lake.store, recorded)
-    done, lost = [], []
-    for contract in contracts:
+    chosen = list(contracts)
+    lost: dict[str, LakemeshError] = dict(lost_ledgers(lake.landings, lake.store, chosen, recorded))
+    failed = list(lost.values())
+    kept = [contract for contract in chosen if contract.feed not in lost]
+    with lake.writable():
+        expired, notes = expire(lake, kept, dt.datetime.now(dt.UTC), failed.append)
+    done = []
+    for contract in kept:
         try:
-            done.append(maintain_feed(lake, contract, grace, recorded))
+            found = maintain_feed(lake, contract, grace, recorded)
+            done.append(replace(found, expiry=expired.get(contract.feed, found.expiry)))
         except LostLedger as error:
-            lost.append(error)
-    return done, lost
+            failed.append(error)
+    return done, failed, notes
 
 
 def maintain_feed(

@@ -10,6 +10,7 @@ from pathlib import Path
 from ingest.contracts.contract import contracts
 from pipeline.access.audit_log import digest_of, note_definitions
 from pipeline.access.roles import FILE
+from pipeline.cycle.frozen import frozen_before
 from pipeline.cycle.marking import behind
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
@@ -20,7 +21,8 @@ from pipeline.warehouse.project import Project
 def gate_of(lake: Lake, project: Project) -> Gate:
     """The gate of a lake."""
     options = lake.options
-    return Gate(project, lake.store, lake.state, lake.releases, lake.connect, options.published_states)
+    frozen = frozen_before(lake, project)
+    return Gate(project, lake.store, lake.state, lake.releases, lake.connect, options.published_states, frozen)
 
 
 def audit_and_publish(

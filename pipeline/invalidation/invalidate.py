@@ -20,6 +20,7 @@ import duckdb
 
 from ingest.contracts.contract import Contract
 from ingest.errors import LakemeshError, RetriableError
+from ingest.ledger.horizons import read_horizons
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.touched import touched
 from ingest.storage.landing import Landings
@@ -111,7 +112,8 @@ def invalidate(
                 changes = _changes(lake, contracts, applied, positions, reader)
             moved = [change for change in changes if applied.get(change.feed) != change.position]
             with state.transaction(intervals=True):
-                models = remove_intervals(state, [change for change in moved if change.changed])
+                changed = {f"bronze.{change.feed}": _dates(change) for change in moved if change.changed}
+                models = remove_intervals(state, changed, read_horizons(lake))
                 _apply_positions(state, {change.feed: change.position for change in moved})
     for change in (item for item in moved if item.position):
         record_applied(lake, change.feed, change.position, change.load_id)
@@ -233,17 +235,24 @@ def _unmarked(database: Database) -> Iterator[None]:
         raise RetriableError(f"{error}. {_UNMARKED}") from error
 
 
-def remove_intervals(state: State, changes: list[FeedChange]) -> set[str]:
-    """Insert one removal row per stale interval of each snapshot downstream of a changed feed.
+def remove_intervals(
+    state: State, changed: Mapping[str, Dates], horizons: Mapping[str, dt.date] | None = None
+) -> set[str]:
+    """Insert one removal row per stale interval of each snapshot downstream of what changed.
+
+    Args:
+        changed: see `stale_versions`.
+        horizons: of feeds that records expired of, see ingest/ledger/horizons.py.
 
     Returns:
         Names of the models with removed intervals.
     """
-    if not changes or not state.has_table("sqlmesh", "_snapshots"):
+    if not changed or not state.has_table("sqlmesh", "_snapshots"):
         return set()
     bodies = state.rows("SELECT name, identifier, version, snapshot FROM sqlmesh._snapshots")
     snapshots = {(name, identifier): (version, json.loads(body)) for name, identifier, version, body in bodies}
-    stale = stale_versions(snapshots, {f"bronze.{change.feed}": _dates(change) for change in changes})
+    before = {f"bronze.{feed}": day for feed, day in (horizons or {}).items()}
+    stale = stale_versions(snapshots, changed, before)
     if not stale:
         return set()
     key = "name, identifier, version, dev_version, is_dev"

@@ -57,6 +57,13 @@ class Dates:
             found |= Dates(frozenset(_moved(day, n) for day in self.days for n in others), onward)
         return found
 
+    def since(self, first: dt.date | None) -> Dates:
+        """Those from a date on; all without one."""
+        if first is None:
+            return self
+        onward = max(self.onward, first) if self.onward else None
+        return Dates(frozenset(day for day in self.days if day >= first), onward)
+
     def ranges(self, end_ms: int) -> list[tuple[int, int]]:
         """Half-open ranges of contiguous dates, in ms since 1970, up to an end.
 
@@ -88,14 +95,19 @@ class Stale:
 
 
 def stale_versions(
-    snapshots: Mapping[Key, tuple[str, Mapping[str, Any]]], changed: Mapping[str, Dates]
+    snapshots: Mapping[Key, tuple[str, Mapping[str, Any]]],
+    changed: Mapping[str, Dates],
+    horizons: Mapping[str, dt.date] | None = None,
 ) -> dict[tuple[str, str], Stale]:
     """The stale versions by (name, version).
 
     Args:
         snapshots: version and body, as in SQLMesh's state, by name and identifier.
-        changed: changed dates by bronze table, `bronze.<feed>`; empty if rows changed that affect no date.
+        changed: changed dates by table, such as `bronze.<feed>`; empty if rows changed that affect no date.
+        horizons: by bronze table, the date before which its records have expired: models that read it keep what they
+            computed of earlier dates.
     """
+    frozen = frozen_before({key: body for key, (_, body) in snapshots.items()}, horizons or {})
     reached: dict[Key, tuple[bool, Dates]] = {}
 
     def reach(key: Key) -> tuple[bool, Dates]:
@@ -120,12 +132,38 @@ def stale_versions(
         if not is_reached or name in _NOT_COMPUTED or kind.get("disable_restatement"):
             continue
         if name in _BY_DATE:
+            dates = dates.since(frozen.get(key))
             # snapshots of several environments share a version, each with its own parents
             before = found.get((key[0], version))
             found[key[0], version] = Stale(dates | before.dates if before and before.dates else dates)
         else:
             found[key[0], version] = Stale(None)
     return found
+
+
+def frozen_before(snapshots: Mapping[Key, Mapping[str, Any]], horizons: Mapping[str, dt.date]) -> dict[Key, dt.date]:
+    """The date before which each snapshot is not computed again: the last horizon of the feeds that it reads, and the
+    days after it whose rows depend on dates before it.
+
+    Args:
+        snapshots: bodies, as in SQLMesh's state, by name and identifier.
+        horizons: by bronze table, `bronze.<feed>`.
+    """
+    found: dict[Key, dt.date | None] = {}
+
+    def of(key: Key) -> dt.date | None:
+        if key not in found:
+            found[key] = None
+            table = ".".join(key[0].replace('"', "").split(".")[-2:])
+            parents = snapshots.get(key, {"parents": []})["parents"]
+            above = [horizons.get(table), *(of((parent["name"], parent["identifier"])) for parent in parents)]
+            last = max((day for day in above if day), default=None)
+            tags = snapshots[key]["node"].get("tags") or () if key in snapshots else ()
+            windows = [int(match[1]) for match in map(AFFECTS.fullmatch, tags) if match and match[1] and not match[2]]
+            found[key] = last + dt.timedelta(days=max(windows, default=0)) if last else None
+        return found[key]
+
+    return {key: day for key in snapshots if (day := of(key))} if horizons else {}
 
 
 def _moved(day: dt.date, days: int) -> dt.date:

@@ -21,7 +21,7 @@ from pipeline.process.contain import contained
 from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.engine import DIALECT, Engine
-from pipeline.warehouse.project import Project
+from pipeline.warehouse.project import Project, plain_name
 
 BY_DATE, WARNING, EVERYTHING = "by_date", "warning", "everything"
 """Scopes of standalone audits, stored in their `defaults` because SQLMesh has no tags for audits. by_date: the result
@@ -87,6 +87,7 @@ def standalone_audits(
     dates: Collection[dt.date] | None,
     failed: Failed,
     computed: Collection[str] = (),
+    frozen: Mapping[str, dt.date] | None = None,
 ) -> list[Outcome]:
     """Run production's standalone audits. One that cannot be run does not prevent the others.
 
@@ -96,6 +97,8 @@ def standalone_audits(
         dates: by_date audits check only these; None for all audits over all dates.
         computed: with dates, the recomputed tables, by SQLMesh's full name: a blocking audit that is not by_date
             checks all dates if it reads one of them.
+        frozen: by table, as `gold.<table>`, the date before which it is not computed again: what it was computed from
+            has expired, so by_date audits check later dates only.
     """
     found = []
     for snapshot in snapshots.values():
@@ -103,14 +106,19 @@ def standalone_audits(
         if snapshot.is_model or audit.skip:
             continue
         scope = scopes.get(audit.name, "")
+        since = None
+        if scope == BY_DATE and frozen:
+            since = max((frozen[name] for name in map(plain_name, audit.depends_on) if name in frozen), default=None)
         narrowed = dates if scope == BY_DATE else None
+        if narrowed is not None and since:
+            narrowed = {day for day in narrowed if day >= since}
         can_wait = scope in (WARNING, EVERYTHING)
-        is_due = bool(dates) if scope == BY_DATE else not (can_wait or audit.depends_on.isdisjoint(computed))
+        is_due = bool(narrowed) if scope == BY_DATE else not (can_wait or audit.depends_on.isdisjoint(computed))
         if dates is not None and not is_due:
             continue
         checked = "all dates" if narrowed is None else "changed dates"
         with contained(f"audit {audit.name}", failed) as step:
-            query = _physical(audit.render_audit_query(), snapshots, narrowed)
+            query = _physical(audit.render_audit_query(), snapshots, narrowed, since)
             rows, examples = offenders(engine, query)
             found.append(Outcome(audit.name, checked, rows, examples, (), bool(rows) and scope != WARNING))
         if step.error:
@@ -170,8 +178,14 @@ def suspects(
     return tuple(sorted(by_key or newer or older)[:SHOWN_OBJECTS])
 
 
-def _physical(query: exp.Query, snapshots: Mapping[str, Snapshot], dates: Collection[dt.date] | None) -> exp.Query:
-    """The query over production's physical tables, with incremental ones narrowed to the given dates."""
+def _physical(
+    query: exp.Query,
+    snapshots: Mapping[str, Snapshot],
+    dates: Collection[dt.date] | None,
+    since: dt.date | None,
+) -> exp.Query:
+    """The query over production's physical tables, with incremental ones narrowed to the given dates, or those since
+    one."""
 
     def narrowed(node: exp.Expression) -> exp.Expression:
         if not isinstance(node, exp.Table):
@@ -182,12 +196,20 @@ def _physical(query: exp.Query, snapshots: Mapping[str, Snapshot], dates: Collec
         table = exp.to_table(snapshot.table_name(), dialect=DIALECT)
         alias = node.alias or node.name
         time = snapshot.model.time_column
-        if dates is None or time is None or not snapshot.model.kind.is_incremental_by_time_range:
+        is_by_date = time is not None and snapshot.model.kind.is_incremental_by_time_range
+        if not is_by_date or (dates is None and since is None):
             return exp.alias_(table, alias, table=True)
-        days = [exp.cast(exp.Literal.string(str(day)), "DATE") for day in sorted(dates)]
-        return exp.select("*").from_(table).where(time.column.isin(*days)).subquery(alias)
+        if dates is None:
+            condition = exp.GTE(this=time.column.copy(), expression=_date(since))
+        else:
+            condition = time.column.isin(*map(_date, sorted(dates)))
+        return exp.select("*").from_(table).where(condition).subquery(alias)
 
     return query.transform(narrowed)
+
+
+def _date(day: dt.date | None) -> exp.Cast:
+    return exp.cast(exp.Literal.string(str(day)), "DATE")
 
 
 def _as_date(value: Any) -> dt.date | None:

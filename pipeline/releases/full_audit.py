@@ -23,7 +23,11 @@ ALL_DATES = "all dates"
 
 
 def audit_everything(
-    project: Project, snapshots: Mapping[str, Snapshot], now: dt.datetime, failed: Failed
+    project: Project,
+    snapshots: Mapping[str, Snapshot],
+    now: dt.datetime,
+    failed: Failed,
+    frozen: Mapping[str, dt.date] | None = None,
 ) -> list[Outcome]:
     """Run production's audits over whole tables: those of models and the standalone ones.
 
@@ -31,18 +35,20 @@ def audit_everything(
 
     Args:
         failed: receives the reason why an audit could not be run.
+        frozen: see `standalone_audits`.
 
     Returns:
         The outcome of each standalone audit, and of each audit of a model that found rows or could not be run.
     """
-    found = standalone_audits(snapshots, project.audit_scopes(), project.engine, None, failed)
+    found = standalone_audits(snapshots, project.audit_scopes(), project.engine, None, failed, (), frozen)
     for snapshot in snapshots.values():
         if not snapshot.is_model or snapshot.is_symbolic or not snapshot.model.audits_with_args:
             continue
         name = plain_name(snapshot.name)
+        start = to_datetime((frozen or {}).get(name, 0))
         with contained(f"audits of {name}", failed) as step:
             for result in project.context.snapshot_evaluator.audit(
-                snapshot=snapshot, snapshots=dict(snapshots), start=to_datetime(0), end=now, execution_time=now
+                snapshot=snapshot, snapshots=dict(snapshots), start=start, end=now, execution_time=now
             ):
                 if result.count:
                     rows, examples = offenders(project.engine, result.query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -91,6 +91,7 @@ class Gate:
         releases: where gold is published.
         connect: opens a connection that can read the lake.
         keep: number of newest releases to keep.
+        frozen: by table, the date before which it is not computed again.
     """
 
     project: Project
@@ -99,6 +100,7 @@ class Gate:
     releases: Releases
     connect: Callable[[], duckdb.DuckDBPyConnection]
     keep: int
+    frozen: Mapping[str, dt.date] = field(default_factory=dict)
 
     def check(self, now: dt.datetime, behind: Sequence[str], failed: Failed) -> Verdict:
         """Audit what changed since the newest release.
@@ -137,7 +139,7 @@ class Gate:
             elif not is_same:
                 dates, computed = self._scope(snapshots, changed, before, state)
                 found = standalone_audits(
-                    snapshots, self.project.audit_scopes(), self.project.engine, dates, failed, computed
+                    snapshots, self.project.audit_scopes(), self.project.engine, dates, failed, computed, self.frozen
                 )
                 audits = self._with_sources(found, before, failed)
                 if before is None and not any(item.blocks for item in audits):
@@ -276,7 +278,9 @@ class Gate:
         failed: Failed,
     ) -> list[Outcome]:
         """Run every audit over whole tables, mark releases that may be wrong, then record whether all passed."""
-        found = self._with_sources(full_audit.audit_everything(self.project, snapshots, now, failed), before, failed)
+        found = self._with_sources(
+            full_audit.audit_everything(self.project, snapshots, now, failed, self.frozen), before, failed
+        )
         if wrong := [item for item in found if item.blocks and item.rows]:
             with contained("the marks of suspect releases", failed):
                 full_audit.mark_suspects(self.releases, audit_pass.passed_at(state), wrong, now)

@@ -9,6 +9,7 @@ are marks of pipeline/invalidation/unchanged.py and no computation.
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from dataclasses import dataclass
 
 from pipeline.state.state import State
@@ -127,6 +128,22 @@ def last_computed(state: State) -> dict[tuple[str, str], LastComputed]:
         "GROUP BY added.name, added.version, added.identifier, reached.end_ts ORDER BY altered_ts"
     )
     return {(name, version): LastComputed(by or "", altered, end) for name, version, by, altered, end in rows}
+
+
+def note(state: State, name: str, version: str, first: dt.date, after: dt.date) -> None:
+    """Note that rows of a table were deleted, so that the next release is written without them.
+
+    Args:
+        name: SQLMesh's full name of the model.
+        first, after: the dates, the last one exclusive.
+    """
+    start, end = ((day - dt.date(1970, 1, 1)).days * 86_400_000 for day in (first, after))
+    with state.transaction():
+        number = newest(state) + 1
+        row = [number, uuid.uuid4().hex, name, version, start, end]
+        state.execute("INSERT INTO lakemesh.recomputed VALUES (?, ?, ?, ?, ?, ?)", row)
+        state.execute("DELETE FROM lakemesh.collected")
+        state.execute("INSERT INTO lakemesh.collected VALUES (?)", [number])
 
 
 def record_release(state: State, before: int, number: int, sequence: int) -> None:

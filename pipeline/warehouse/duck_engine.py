@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from sqlglot import exp
 
 from ingest.errors import LostLedger
 from ingest.settings import Settings
-from ingest.sql import literal
+from ingest.sql import identifier, identifiers, literal
 from ingest.storage.store import Store
 from pipeline.process.removed import Removed
 from pipeline.state import aside
@@ -18,7 +19,7 @@ from pipeline.state.rewrite import rewrite
 from pipeline.warehouse import bronze, operations
 from pipeline.warehouse.by_key import log as changes
 from pipeline.warehouse.by_key.log import Log
-from pipeline.warehouse.duck import lake_statements
+from pipeline.warehouse.duck import lake_statements, parquet
 from pipeline.warehouse.engine import DIALECT, FILE_FORMAT, Engine
 
 
@@ -87,6 +88,17 @@ class DuckEngine(Engine):
     def log(self, table: exp.Table) -> Log:
         """See Engine."""
         return Log(self.adapter.cursor, table)
+
+    def freeze(
+        self, table: exp.Table, column: str, before: dt.date, names: Collection[str], uri: str, paths: Collection[str]
+    ) -> None:
+        """See Engine."""
+        name, old = table.sql(DIALECT, identify=True), f"{identifier(column)} < DATE {literal(before)}"
+        with self.adapter.transaction():
+            self.adapter.cursor.execute(f"DELETE FROM {name} WHERE {old}")
+            if paths:
+                rows = f"SELECT {identifiers(names)} FROM {parquet(uri, paths)} WHERE {old}"
+                self.adapter.cursor.execute(f"INSERT INTO {name} ({identifiers(names)}) {rows}")
 
     def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
         """See Engine."""

@@ -121,6 +121,18 @@ class Engine(ABC):
         DuckDB writes the file on every engine, so the files are identical.
         """
 
+    @abstractmethod
+    def freeze(
+        self, table: exp.Table, column: str, before: dt.date, names: Collection[str], uri: str, paths: Collection[str]
+    ) -> None:
+        """Replace a table's rows before a date by those of published files.
+
+        Args:
+            column: the date.
+            names: columns of the files to take; others of the table become null.
+            uri, paths: of the files; without any the rows are only deleted.
+        """
+
     def insert(
         self, table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]], replace: bool = False
     ) -> None:

@@ -204,7 +204,7 @@ def moved_files(entries: Iterable[tuple[int, Entry]]) -> set[str]:
         if entry.begins == sequence:
             raise UnknownChangesError("the ledger was rebuilt")
         files = {file.path for file in entry.added} | set(entry.removed)
-        if entry.newest_object_at is None and not entry.forgets:
+        if entry.newest_object_at is None and not (entry.forgets or entry.expires):
             compactions.append(files)
         else:
             found |= files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,27 @@ class SparkEngine(Engine):
         """See Engine."""
         frame = self.adapter.spark.sql(query.sql(self.dialect, identify=True))
         return list(frame.columns), [tuple(row) for row in frame.collect()]
+
+    def freeze(
+        self, table: exp.Table, column: str, before: dt.date, names: Collection[str], uri: str, paths: Collection[str]
+    ) -> None:
+        """See Engine. Tables by date are partitioned by it, and each partition is replaced at once."""
+        name, key = table.sql(self.dialect, identify=True), f"{column}="
+        days = [row[0].removeprefix(key) for row in self.adapter.fetchall(f"SHOW PARTITIONS {name}")]
+        for day in days:
+            if day < before.isoformat():
+                self.adapter.cursor.execute(f"ALTER TABLE {name} DROP IF EXISTS PARTITION ({column} = '{day}')")
+        if paths:
+            stored = self.adapter.spark.table(name)
+            found = self.adapter.spark.read.parquet(*(f"{session.spark_uri(uri)}/{path}" for path in paths))
+            found.createOrReplaceTempView("frozen_rows")
+            columns = ", ".join(
+                f"CAST({f'`{field.name}`' if field.name in names else 'NULL'} AS {field.dataType.simpleString()})"
+                for field in stored.schema.fields
+            )
+            self.adapter.cursor.execute(
+                f"INSERT INTO {name} SELECT {columns} FROM frozen_rows WHERE `{column}` < DATE '{before}'"
+            )
 
     def export(self, query: exp.Select, columns: Mapping[str, exp.DataType], path: Path) -> int:
         """See Engine. The rows come through the driver as Arrow."""
