@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from pipeline.invalidation.propagation import DAY_MS, Dates, Stale, stale_versions
+from pipeline.invalidation.propagation import DAY_MS, Dates, Stale, frozen_before, stale_versions
 
 END = (dt.date(2026, 2, 1) - dt.date(1970, 1, 1)).days * DAY_MS
 
@@ -97,3 +97,40 @@ def test_ranges_join_contiguous_dates_and_end_with_the_history() -> None:
         (start + 4 * DAY_MS, END),
     ]
     assert Dates(onward=dt.date(2027, 1, 1)).ranges(END) == []
+
+
+def test_dates_before_the_horizon_of_any_feed_above_are_never_stale() -> None:
+    users = '"warehouse"."bronze"."users"'
+    snapshots = {
+        "silver": snapshot(EVENTS),
+        "people": snapshot(users),
+        "both": snapshot("silver", "people"),
+        "rolling": snapshot("silver", tags=("affects_2_days",)),
+        "below": snapshot("rolling"),
+        "onward": snapshot("silver", tags=("affects_onward",)),
+        "whole": snapshot("both", kind="FULL"),
+    }
+    named = {(name, "1"): item for name, item in snapshots.items()}
+    found = {
+        name: stale
+        for (name, _), stale in stale_versions(
+            named, {"bronze.users": dates(1, 5, 9), "bronze.events": dates(4)}, {"bronze.events": day(5)}
+        ).items()
+    }
+    assert found == {
+        "people": Stale(dates(1, 5, 9)),
+        "silver": Stale(dates()),
+        "both": Stale(dates(5, 9)),
+        "rolling": Stale(Dates()),
+        "below": Stale(Dates()),
+        "onward": Stale(Dates(onward=day(5))),
+        "whole": Stale(None),
+    }
+    assert frozen_before({key: body for key, (_, body) in named.items()}, {"bronze.events": day(5)}) == {
+        ("silver", "1"): day(5),
+        ("both", "1"): day(5),
+        ("rolling", "1"): day(7),
+        ("below", "1"): day(7),
+        ("onward", "1"): day(5),
+        ("whole", "1"): day(5),
+    }
