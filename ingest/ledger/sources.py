@@ -144,6 +144,11 @@ class OffsetRange:
         return source_name(self.topic, self.partition)
 
     @property
+    def etag(self) -> str:
+        """`_source_etag` of its records: cluster and topic id, by which the ledger can be rebuilt."""
+        return source_etag(self.cluster_id, self.topic_id)
+
+    @property
     def next_offset(self) -> int:
         """The offset after it."""
         return self.last_offset + 1
@@ -168,6 +173,11 @@ def source_name(topic: str, partition: int) -> str:
     'kafka:clicks/3'
     """
     return f"{TOPIC_PREFIX}{topic}/{partition}"
+
+
+def source_etag(cluster_id: str, topic_id: str) -> str:
+    """Return `_source_etag` of the messages of a topic."""
+    return f"{cluster_id}/{topic_id}"
 
 
 _ADDED = ("size", "records", "rows", "quarantined", "nulls", "gaps", *SINCE_2)

@@ -47,26 +47,27 @@ class LedgerState:
             del self.files[path]
         self.files.update((file.path, file) for file in entry.added)
         for gap in entry.gaps:
-            self._pass(gap)
+            if gap.resumes_at is not None:
+                self._resume(gap, gap.resumes_at)
         for span in entry.ranges:
             self.ranges[span.place] = joined(self.ranges.get(span.place), span)
             if not span.is_correction:
                 self.next_offsets[span.place] = span.next_offset
+        for gap in entry.gaps:
+            if gap.resumes_at is None:
+                self.next_offsets.pop(gap.place, None)
         times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
         self.newest_object_at = max(times, default=None)
         self.contract = entry.contract or self.contract
         self.forgets |= entry.forgets
         self.position = sequence
 
-    def _pass(self, gap: Gap) -> None:
+    def _resume(self, gap: Gap, offset: int) -> None:
         """Continue after a gap."""
-        if gap.resumes_at is None:
-            self.next_offsets.pop(gap.place, None)
-            return
-        self.next_offsets[gap.place] = gap.resumes_at
+        self.next_offsets[gap.place] = offset
         if before := self.ranges.get(gap.place):
-            gaps = before.gaps + gap.resumes_at - gap.next_offset
-            self.ranges[gap.place] = replace(before, last_offset=gap.resumes_at - 1, gaps=gaps)
+            gaps = before.gaps + offset - gap.next_offset
+            self.ranges[gap.place] = replace(before, last_offset=offset - 1, gaps=gaps)
 
     def copy(self) -> LedgerState:
         """Return a state that can be advanced independently of this one."""
