@@ -29,6 +29,7 @@ from ingest.formats.fields import MAX_NESTING, Fields, Refused, Verdict
 from ingest.formats.tokens import is_deeper_than
 from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject, Skip
 from ingest.records.parts import Piece
+from ingest.records.times import Times, times_of
 from ingest.steps.constraints import Constraints
 from ingest.steps.forget import Forgetter
 from ingest.steps.judge import Judge
@@ -48,8 +49,8 @@ class Parser:
 
     Args:
         contract: the feed's contract.
-        modified_at: when each object of the load was written; an event must not occur later than that plus the
-            contract's clock skew.
+        modified_at: when each object of the load was written, or each of its records; an event must not occur later
+            than that plus the contract's clock skew.
         forgetter: forgets persons in what is parsed.
         horizon: events before that date have expired, and are counted as erased.
     """
@@ -57,7 +58,7 @@ class Parser:
     def __init__(
         self,
         contract: Contract,
-        modified_at: Sequence[dt.datetime],
+        modified_at: Sequence[dt.datetime] | Times,
         forgetter: Forgetter | None = None,
         horizon: dt.date | None = None,
     ) -> None:
@@ -69,8 +70,7 @@ class Parser:
         self._judge = Judge(contract, self._reader, self._fields)
         self._ranges = Ranges(contract)
         self._constraints = Constraints(contract)
-        self._latest = np.array([int(at.timestamp() * 1e6) for at in modified_at], dtype=np.int64)
-        self._latest += contract.clock_skew_seconds * 1_000_000
+        self._times, self._skew = times_of(modified_at), contract.clock_skew_seconds * 1_000_000
         epoch = dt.datetime.combine(contract.epoch, dt.time(), dt.UTC)
         self._earliest = int(epoch.timestamp() * 1e6)
         self._required = [path for path, column in contract.walk() if column.required]
@@ -124,7 +124,7 @@ class Parser:
         bad = np.zeros(len(kept), dtype=bool)
         rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
         self._reader.expects_unknown = rescued.null_count < len(rescued)
-        warnings = self._violations(rows, rescued, kept, lines.sources, rejected, bad, opened)
+        warnings = self._violations(rows, rescued, kept, lines, rejected, bad, opened)
         changes = opened.changes(kept) if opened else _NO_CHANGES
         added = dict(zip(changes.column_names, changes.columns, strict=True))
         added |= {WARNINGS: warnings} if self._constraints.warning_names else {}
@@ -208,7 +208,7 @@ class Parser:
         rows: pa.Table,
         rescued: pa.Array,
         kept: Indices,
-        sources: npt.NDArray[np.int32],
+        lines: Lines,
         rejected: dict[int, Verdict],
         bad: npt.NDArray[np.bool_],
         opened: Opened | None,
@@ -238,7 +238,7 @@ class Parser:
         if self.contract.event_time and len(kept):
             column = rows.column(self.contract.event_time)
             micros = as_numpy(pc.fill_null(column.cast(pa.int64()), self._earliest))
-            latest = self._latest[sources[kept]]
+            latest = self._times.micros(lines.sources[kept], lines.numbers[kept]) + self._skew
             future, early = np.flatnonzero(micros > latest), np.flatnonzero(micros < self._earliest)
             name = self.contract.event_time
             reject(future, "event_time_in_future", name, lambda p: f"{column[p]} is after the object's time plus skew")

@@ -118,7 +118,7 @@ def test_a_load_that_did_not_see_the_horizon_is_planned_again(loaded: Home, monk
 def test_an_expiry_looks_at_what_a_load_added_meanwhile(loaded: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded.put("events", "late.json", play("late", "2026-03-01"))
     commit, loading = Ledger.commit, iter([True])
-    monkeypatch.setattr("ingest.steps.load.read_horizon", lambda *_: None)  # it had been read before it moved
+    monkeypatch.setattr("ingest.steps.loading.read_horizon", lambda *_: None)  # it had been read before it moved
 
     def slow(self: Ledger, entry: Entry, seen: int) -> int:
         if entry.expires and next(loading, False):
