@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -51,6 +51,10 @@ setup-notebook: setup-portal ## add what opens and runs notebooks over releases
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-notebook.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-notebook.lock; fi
 
+setup-serve: setup ## add the server for programs and agents (replaces the uvicorn of SQLMesh's own)
+	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --no-deps --require-hashes -r requirements-serve.lock; \
+	else $(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements-serve.lock; fi
+
 setup-spark: setup ## add Spark for the gateway spark (needs Java 17)
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-spark.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-spark.lock; fi
@@ -68,6 +72,10 @@ lock: ## resolve pyproject.toml into the locks (needs uv)
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done
+	@$(PYTHON) -c "import tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras['serve'], sep='\n')" | \
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --constraint <(awk '/^[a-z0-9]/ { kept = !/^uvicorn==/ } kept' requirements.lock) --override <(echo 'uvicorn>=0.54') \
+	  --output-file requirements-serve.lock -
 
 lint: setup ## ruff, mypy, layers, contracts, metrics, roles, sqlmesh format and lint
 	ruff check .
