@@ -143,8 +143,9 @@ class TopicFeed:
             else:
                 for number, other in self._ledger.entries(state.position, sequence):
                     state.apply(number, other)
+                topic = None  # others may have read what it did not have yet
             if self._ledger.checkpoint(state):
-                state = self._ledger.state()
+                state, topic = self._ledger.state(), None
             LOG.info(
                 "committed feed=%s load=%s entry=%d messages=%d rows=%d quarantined=%d",
                 feed,
