@@ -13,6 +13,7 @@ import datetime as dt
 from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pyarrow.parquet as pq
 
@@ -63,6 +64,15 @@ class Ledger:
         """Return the state at a position, by default the newest one; empty if a rebuilt log begins after it."""
         return self._state(position, with_objects=True)
 
+    def advance(self, state: LedgerState) -> LedgerState:
+        """Advance a state to the newest position: cheaper than reading it for one who has a recent one."""
+        if not state.position or self.store.find(self._key(state.position)) is None:  # the log was rebuilt
+            return self.state()
+        with suppress(FileNotFoundError):
+            while True:
+                state.apply(state.position + 1, self._entry(state.position + 1))
+        return state
+
     def live_files(self, position: int | None = None) -> list[LakeFile]:
         """Return the live bronze files at a position, by default the newest one; cheaper than the whole state."""
         return self.live(position).bronze_files()
@@ -87,6 +97,19 @@ class Ledger:
             LostLedger: the log is shorter than `after` or `until`, for instance after restoring a backup.
         """
         return self._entries(after, until, with_objects=True)
+
+    def entries_with_objects(self, state: LedgerState) -> list[int]:
+        """Return the numbers of the entries up to a state that may have objects: of a topic's thousands not many."""
+        since = state.ranges.since or state.position + 1
+        return [*range(self.first(), since), *state.ranges.object_entries] if state.position else []
+
+    def entry(self, sequence: int) -> Entry:
+        """Return one entry.
+
+        Raises:
+            FileNotFoundError: there is no such entry.
+        """
+        return self._entry(sequence)
 
     def entries_without_objects(self, after: int, until: int | None = None) -> Iterator[tuple[int, Entry]]:
         """Like `entries`, without reading what they say about objects."""
