@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 
 from ingest.contracts.classes import Class, strictest
 from ingest.contracts.contract import Contract
+from ingest.contracts.processing import LegalBasis
 from ingest.contracts.schema import sql_columns
 
 RESCUED = "_rescued_data"
@@ -92,6 +93,7 @@ class Declaration:
         subject: of a source, whose value it is.
         reason: why.
         place: the file.
+        purpose, legal_basis, retention: of a source: why it is processed, and how long it is kept.
     """
 
     class_: Class
@@ -99,6 +101,9 @@ class Declaration:
     subject: str | None
     reason: str
     place: str
+    purpose: str = ""
+    legal_basis: LegalBasis | None = None
+    retention: str = ""
 
 
 def of_contracts(contracts: Iterable[Contract]) -> dict[str, dict[str, Classed]]:

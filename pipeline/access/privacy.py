@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ingest.contracts.classes import Class, subject_name
+from ingest.contracts.processing import LegalBasis
 from ingest.definitions import faults, read_mapping
 from ingest.errors import ConfigError
 from ingest.text import printable
@@ -30,6 +31,9 @@ class _Columns(_Strict):
     class_: Class = Field(alias="class")
     becomes: Class | None = None
     subject: Annotated[str, AfterValidator(subject_name)] | None = None
+    purpose: str = ""
+    legal_basis: LegalBasis | None = None
+    retention: str = ""
     reason: str = ""
 
     @model_validator(mode="after")
@@ -43,6 +47,11 @@ class _Columns(_Strict):
         if bool(self.reason.strip()) == bool(self.subject):
             raise ValueError(
                 f"{self.names[0]}: expected `subject` for a column of a seed, `reason` for one with an inherited class"
+            )
+        if bool(self.subject) != bool(self.purpose.strip() and self.legal_basis and self.retention.strip()):
+            raise ValueError(
+                f"{self.names[0]}: expected `purpose`, `legal_basis` and `retention` for a column of a seed, and only "
+                "for one"
             )
         if self.subject and self.becomes is not None:
             raise ValueError(f"{self.names[0]}: a column of a seed has its class; expected no `becomes`")
@@ -134,7 +143,16 @@ def load_privacy(folder: Path) -> Privacy:
                 if column in own:
                     raise ConfigError(f"{place}: {name} is already declared in {own[column].place}; remove one of them")
                 reason = " ".join(entry.reason.split())
-                own[column] = Declaration(entry.class_, entry.becomes, entry.subject, reason, place)
+                own[column] = Declaration(
+                    entry.class_,
+                    entry.becomes,
+                    entry.subject,
+                    reason,
+                    place,
+                    " ".join(entry.purpose.split()),
+                    entry.legal_basis,
+                    " ".join(entry.retention.split()),
+                )
         for group in found.groups:
             for table in group.tables:
                 if table in groups:

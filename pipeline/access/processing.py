@@ -144,7 +144,14 @@ def _identifiers(contracts: Sequence[Contract]) -> Iterator[str]:
 def _seeds(privacy: Privacy) -> Iterator[str]:
     """Columns of files in the repository, which have no contract."""
     rows = [
-        (f"`{table}.{column}`", declared.class_, declared.subject or "")
+        (
+            f"`{table}.{column}`",
+            declared.class_,
+            declared.subject or "",
+            declared.purpose,
+            (declared.legal_basis or "").replace("_", " "),
+            declared.retention,
+        )
         for table, columns in sorted(privacy.columns.items())
         for column, declared in sorted(columns.items())
         if declared.subject
@@ -154,7 +161,7 @@ def _seeds(privacy: Privacy) -> Iterator[str]:
         return
     yield "Seeds are files in the repository: whoever can read that reads them, and an erasure of them is a commit."
     yield ""
-    yield from _table(("column", "class", "persons"), rows)
+    yield from _table(("column", "class", "persons", "purpose", "legal basis", "kept"), rows)
 
 
 def _recipients(roles: Iterable[Role]) -> Iterator[str]:

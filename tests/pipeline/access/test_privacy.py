@@ -9,12 +9,14 @@ import pytest
 import yaml
 
 from ingest.contracts.classes import Class
+from ingest.contracts.processing import LegalBasis
 from ingest.errors import ConfigError
 from pipeline.access.classes import Declaration
 from pipeline.access.privacy import DEFAULT_GROUP_SIZE, Group, load_privacy, minimum_group_size
 
 KEPT = {"names": ["gold.x.person_id"], "class": "direct", "reason": "Joined by it."}
-OWNED = {"names": ["seeds.people.person_id"], "class": "direct", "subject": "employee"}
+WHY = {"purpose": "Pays them.", "legal_basis": "contract", "retention": "ten years"}
+OWNED = {"names": ["seeds.people.person_id"], "class": "direct", "subject": "employee", **WHY}
 
 
 def write(folder: Path, content: Any, name: str = "hr") -> Path:
@@ -29,7 +31,11 @@ def test_entries_of_all_files_by_table_and_column(tmp_path: Path) -> None:
     write(tmp_path, {"columns": [OWNED], "groups": [{"tables": ["gold.y"], "size": "n"}]}, "a")
     found = load_privacy(write(tmp_path, {"columns": [{**KEPT, "becomes": "quasi", "reason": "Two\n lines."}]}))
     assert found.columns == {
-        "seeds.people": {"person_id": Declaration(Class.DIRECT, None, "employee", "", "privacy/a.yaml")},
+        "seeds.people": {
+            "person_id": Declaration(
+                Class.DIRECT, None, "employee", "", "privacy/a.yaml", "Pays them.", LegalBasis.CONTRACT, "ten years"
+            )
+        },
         "gold.x": {"person_id": Declaration(Class.DIRECT, Class.QUASI, None, "Two lines.", "privacy/hr.yaml")},
     }
     assert found.groups == {"gold.y": Group("n", "", "privacy/a.yaml")}
@@ -51,6 +57,8 @@ def test_project_without_the_folder_declares_nothing(tmp_path: Path) -> None:
         ({"columns": [{**KEPT, "becomes": "direct"}]}, "`becomes` repeats the class"),
         ({"columns": [{**KEPT, "reason": " "}]}, "expected `subject` for a column of a seed, `reason` for one"),
         ({"columns": [{**OWNED, "becomes": "none"}]}, "a column of a seed has its class; expected no `becomes`"),
+        ({"columns": [{**OWNED, "purpose": ""}]}, "expected `purpose`, `legal_basis` and `retention` for a column"),
+        ({"columns": [{**KEPT, **WHY}]}, "for a column of a seed, and only for one"),
         ({"columns": [KEPT, KEPT]}, "gold.x.person_id is already declared in privacy/hr.yaml; remove one of them"),
         ({"groups": [{"tables": ["gold.x"]}]}, "gold.x: expected `size`, the column that counts what a row sums"),
         ({"groups": [{"tables": ["gold.x"] * 2, "size": "n"}]}, "gold.x is already declared in privacy/hr.yaml"),
