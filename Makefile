@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -55,6 +55,10 @@ setup-serve: setup ## add the server for programs and agents (replaces the uvico
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --no-deps --require-hashes -r requirements-serve.lock; \
 	else $(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements-serve.lock; fi
 
+setup-openlineage: setup ## add the client that sends events of cycles with column lineage
+	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-openlineage.lock; \
+	else $(BIN)/python -m pip install -q --require-hashes -r requirements-openlineage.lock; fi
+
 setup-spark: setup ## add Spark for the gateway spark (needs Java 17)
 	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-spark.lock; \
 	else $(BIN)/python -m pip install -q --require-hashes -r requirements-spark.lock; fi
@@ -67,7 +71,7 @@ setup-spark-s3a: setup-spark ## add Hadoop's S3 connector for Spark (needs Maven
 lock: ## resolve pyproject.toml into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev --output-file requirements.lock pyproject.toml
-	@for extra in portal postgres sources kafka notebook spark; do \
+	@for extra in portal postgres sources kafka notebook openlineage spark; do \
 	  $(PYTHON) -c "import sys, tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras[sys.argv[1]], sep='\n')" $$extra | \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \

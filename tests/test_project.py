@@ -95,6 +95,7 @@ def test_every_module_has_a_docstring() -> None:
         ("requirements-kafka.lock", "kafka"),
         ("requirements-notebook.lock", "notebook"),
         ("requirements-serve.lock", "serve"),
+        ("requirements-openlineage.lock", "openlineage"),
     ],
 )
 def test_lock_pins_every_direct_dependency_within_its_range_with_hashes(file: str, extra: str) -> None:
