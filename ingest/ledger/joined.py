@@ -84,6 +84,43 @@ class JoinedRanges(Mapping[Partition, OffsetRange]):
         days = self.days[place]
         return next((day for day in reversed(days) if days[day].first_offset <= offset), next(iter(days)))
 
+    def correction(
+        self,
+        source_file: str,
+        etag: str,
+        offset: int,
+        load_id: str,
+        rows: int = 0,
+        quarantined: int = 0,
+        erased: int = 0,
+        skipped: int = 0,
+        event_dates: Mapping[dt.date, int] | None = None,
+    ) -> OffsetRange:
+        """Return a correction of what was committed on the date of an offset; the counts are changes.
+
+        Raises:
+            KeyError: nothing was read of that partition.
+        """
+        known = self.named(source_file, etag)
+        if known is None:
+            raise KeyError(f"{source_file} of {etag}")
+        return replace(
+            known,
+            first_offset=offset,
+            last_offset=offset - 1,
+            load_id=load_id,
+            size=0,
+            records=0,
+            rows=rows,
+            quarantined=quarantined,
+            nulls=0,
+            gaps=0,
+            dropped=0,
+            erased=erased,
+            skipped=skipped,
+            event_dates=tuple(sorted((event_dates or {}).items())),
+        )
+
     def named(self, source_file: str, etag: str) -> OffsetRange | None:
         """Return the partition that records are of, by their `_source_file` and `_source_etag`; None if unknown."""
         return next((one for one in self._totals.values() if (one.name, one.etag) == (source_file, etag)), None)

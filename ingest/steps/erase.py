@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,11 +23,12 @@ from ingest.ledger.files import LakeFile
 from ingest.ledger.landed import LandedLines, record_landed
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.ledger.sources import LoadedObject
+from ingest.ledger.sources import is_message
 from ingest.ledger.state import LedgerState
 from ingest.ledger.tombstones import Tombstones, TombstoneStore, tombstone_names
 from ingest.records.parsed import LINE, RESCUED
 from ingest.retry import while_preceded
+from ingest.steps.erased import ErasedCounts
 from ingest.steps.forget import Forgetter
 from ingest.steps.leaves import Mask
 from ingest.steps.matchers import Hashed, Matcher, Named
@@ -107,15 +106,12 @@ class _Search:
     """What one pass over a feed finds.
 
     Attributes:
-        erased: deleted rows by source file and event date.
-        rejected: deleted records by source file.
-        lines: lines that have the person, by source file.
+        erased: deleted rows and records.
+        lines: lines that have the person, by source file; of objects.
     """
 
-    def __init__(self, forgetter: Forgetter) -> None:
-        self.forgetter = forgetter
-        self.erased: Counter[tuple[str, dt.date | None]] = Counter()
-        self.rejected: Counter[str] = Counter()
+    def __init__(self, forgetter: Forgetter, state: LedgerState) -> None:
+        self.forgetter, self.erased = forgetter, ErasedCounts(state)
         self.lines: dict[str, set[int]] = {}
         self.changed = 0
 
@@ -124,16 +120,14 @@ class _Search:
         done = self.forgetter.rows(table)
         self.changed += int(done.changed.sum())
         self._note(table, done.touched)
-        for name, count in _counts(table, done.deleted):
-            self.erased[name, file.event_date] += count
+        self.erased.add_rows(table.filter(pa.array(done.deleted)), file.event_date)
         return done.table
 
     def reject_change(self, table: pa.Table) -> pa.Table:
         """The rejected records of a table that stay."""
         gone = np.array([self.forgetter.mentions(raw) for raw in table.column("raw").to_pylist()], dtype=bool)
         self._note(table, gone)
-        for name, count in _counts(table, gone):
-            self.rejected[name] += count
+        self.erased.add_rejected(table.filter(pa.array(gone)))
         return table.filter(pa.array(~gone))
 
     def _note(self, table: pa.Table, where: Mask) -> None:
@@ -141,7 +135,8 @@ class _Search:
             found = table.select([_SOURCE_FILE, LINE]).filter(pa.array(where))
             names = found.column(0).cast(pa.string()).to_pylist()
             for name, line in zip(names, found.column(1).to_pylist(), strict=True):
-                self.lines.setdefault(name, set()).add(line)
+                if not is_message(name):  # a topic forgets by its retention, see docs/governance.md
+                    self.lines.setdefault(name, set()).add(line)
 
 
 def _erase(
@@ -156,7 +151,7 @@ def _erase(
     known = tombstone_names(lake)
     state = ledger.state()
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-    search, rewrite, staged = _Search(forgetter), Rewrite(), dict[str, Path]()
+    search, rewrite, staged = _Search(forgetter, state), Rewrite(), dict[str, Path]()
     try:
         for file in sorted(state.files.values(), key=lambda file: file.path):
             is_rejects = file.path.startswith((OPEN, DISCARDED))
@@ -174,14 +169,20 @@ def _erase(
         lake.discard(staged.values())
         lake.delete(staged)
         raise
-    objects = erased_objects(state, search.erased, search.rejected)
     loaded = state.objects.lookup(search.lines)
     lines = tuple(
         LandedLines(name, loaded[name].load_id, tuple(sorted(found))) for name, found in sorted(search.lines.items())
     )
     note = record_landed(lake, contract.feed, load_id, lines) if lines else ""
     entry = Entry(
-        load_id, now, objects, tuple(rewrite.added), tuple(rewrite.removed), forgets=forgets, known=known | forgets
+        load_id,
+        now,
+        search.erased.objects(),
+        tuple(rewrite.added),
+        tuple(rewrite.removed),
+        ranges=search.erased.corrections(load_id),
+        forgets=forgets,
+        known=known | forgets,
     )
     try:
         position = ledger.commit(entry, state.position)
@@ -190,9 +191,9 @@ def _erase(
         raise
     return Erasure(
         contract.feed,
-        sum(search.erased.values()),
+        search.erased.rows,
         search.changed,
-        sum(search.rejected.values()),
+        search.erased.rejected,
         len(rewrite.added),
         sum(file.bytes for file in rewrite.added),
         lines,
@@ -214,42 +215,3 @@ def _has(forgetter: Forgetter, parquet: pq.ParquetFile, is_rejects: bool) -> boo
         not forgetter.rows(parquet.read_row_group(group, columns=stored)).is_same
         for group in range(parquet.num_row_groups)
     )
-
-
-def _counts(table: pa.Table, where: Mask) -> list[tuple[str, int]]:
-    """Number of marked rows by source file."""
-    if not where.any():
-        return []
-    names = table.column(_SOURCE_FILE).cast(pa.string()).filter(pa.array(where))
-    return [(item["values"], item["counts"]) for item in names.value_counts().to_pylist()]
-
-
-def erased_objects(
-    state: LedgerState, erased: Mapping[tuple[str, dt.date | None], int], rejected: Mapping[str, int]
-) -> tuple[LoadedObject, ...]:
-    """Return the objects some of whose records are erased, with their new counts.
-
-    Args:
-        erased: rows of bronze by source file and event date.
-        rejected: rejected records by source file.
-    """
-    dates: dict[str, dict[dt.date, int]] = {}
-    rows: Counter[str] = Counter()
-    for (name, day), count in erased.items():
-        rows[name] += count
-        if day:
-            dates.setdefault(name, {})[day] = count
-    changed = []
-    for name, item in sorted(state.objects.lookup({*rows, *rejected}).items()):
-        gone = dates.get(name, {})
-        left = tuple((day, count - gone.get(day, 0)) for day, count in item.event_dates if count > gone.get(day, 0))
-        changed.append(
-            replace(
-                item,
-                rows=item.rows - rows[name],
-                quarantined=item.quarantined - rejected.get(name, 0),
-                erased=item.erased + rows[name] + rejected.get(name, 0),
-                event_dates=left,
-            )
-        )
-    return tuple(changed)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,14 +28,12 @@ from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.ledger.state import LedgerState
 from ingest.retry import while_preceded
-from ingest.steps.erase import erased_objects
+from ingest.steps.erased import COLUMNS, ErasedCounts
 from ingest.steps.forget import Forgetter
 from ingest.steps.leaves import Mask
 from ingest.steps.matchers import Matcher
 from ingest.steps.rewrite import Rewrite, rewrite_file
 from ingest.storage.store import Store
-
-_SOURCE_FILE = "_source_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +58,12 @@ class _Pass:
     """What one commit takes away.
 
     Attributes:
-        rows: expired rows by source file and event date.
-        rejected: expired rejected records by source file.
         spared: rows that stay although they are old enough.
     """
 
+    erased: ErasedCounts
     rewrite: Rewrite = field(default_factory=Rewrite)
     staged: dict[str, Path] = field(default_factory=dict)
-    rows: Counter[tuple[str, dt.date | None]] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
     spared: int = 0
 
 
@@ -111,8 +105,8 @@ class Expirer:
                 found = while_preceded(partial(self._expire, until, horizon, now), busy)
             done = replace(
                 done,
-                rows=done.rows + sum(found.rows.values()),
-                rejected=done.rejected + sum(found.rejected.values()),
+                rows=done.rows + found.erased.rows,
+                rejected=done.rejected + found.erased.rejected,
                 spared=done.spared + found.spared,
             )
         return done
@@ -129,13 +123,13 @@ class Expirer:
         """One commit; nothing is committed if nothing has expired."""
         state = self._ledger.state()
         load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-        found = _Pass()
+        found = _Pass(ErasedCounts(state))
         try:
             for file, is_rejects in self._expired(state, until):
                 with self._lake.open(file.path) as source:
                     parquet = pq.ParquetFile(source, memory_map=False)
                     if self._held is None and (is_rejects or self._inactive is None):
-                        self._count(parquet.read(columns=[_SOURCE_FILE]), file, is_rejects, found)
+                        self._count(parquet.read(columns=list(COLUMNS)), file, is_rejects, found)
                         found.rewrite.removed.append(file.path)
                     elif self._has_expired(parquet, is_rejects):
                         change = partial(self._without_expired, file, is_rejects, found)
@@ -150,9 +144,10 @@ class Expirer:
         entry = Entry(
             load_id,
             now,
-            erased_objects(state, found.rows, found.rejected),
+            found.erased.objects(),
             tuple(found.rewrite.added),
             tuple(found.rewrite.removed),
+            ranges=found.erased.corrections(load_id),
             expires=horizon,
         )
         try:
@@ -183,11 +178,10 @@ class Expirer:
         return table.filter(pa.array(kept))
 
     def _count(self, expired: pa.Table, file: LakeFile, is_rejects: bool, found: _Pass) -> None:
-        for item in expired.column(_SOURCE_FILE).cast(pa.string()).value_counts().to_pylist():
-            if is_rejects:
-                found.rejected[item["values"]] += item["counts"]
-            else:
-                found.rows[item["values"], file.event_date] += item["counts"]
+        if is_rejects:
+            found.erased.add_rejected(expired)
+        else:
+            found.erased.add_rows(expired, file.event_date)
 
     def _kept(self, table: pa.Table, is_rejects: bool) -> Mask:
         """Which records stay."""
