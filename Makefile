@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories erasures businesses shops mutants fuzz kills connector spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -138,6 +138,10 @@ histories: setup ## 200 random histories: incremental equals full rebuild (2 hou
 	HISTORIES=$${HISTORIES:-20} ROUNDS=$${ROUNDS:-6} $(LONG_TEST) \
 	  tests/pipeline/invalidation/test_domain_histories.py
 	ORDERS=$${HISTORIES:-200} LOADS=20 $(LONG_TEST) tests/pipeline/warehouse/changes/test_arrivals.py
+
+erasures: setup ## 100 random histories with erasures, and 50 kills of one (half an hour)
+	HISTORIES=$${HISTORIES:-100} $(LONG_TEST) tests/hostile/test_erasure_histories.py
+	KILLS=$${KILLS:-50} $(LONG_TEST) tests/e2e/test_erase.py
 
 mutants: setup ## every small fault in the models, which their unit tests must notice (5 minutes)
 	python -m tests.mutants --faults $${FAULTS:-all} --seed $${SEED:-1}
