@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,10 @@ import duckdb
 
 from ingest.contracts.contract import Contract
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.tombstones import TombstoneStore
+from ingest.ledger.tombstones import TombstoneStore, tombstone_names
 from ingest.settings import Settings
+from ingest.steps.hidden import HiddenNames
+from ingest.steps.matchers import Hashed
 from ingest.storage.landing import Landing, Landings
 from ingest.storage.lock import host_lock
 from ingest.storage.store import Store
@@ -44,7 +46,7 @@ class Lake:
 
     def __init__(self, options: Settings) -> None:
         self.options = options
-        self.landings = Landings(options)
+        self.landings = Landings(options, self._hidden)
 
     @cached_property
     def store(self) -> Store:
@@ -91,6 +93,14 @@ class Lake:
     def alerts(self) -> list[Channel]:
         """The alert channels of the settings."""
         return channels(self.options)
+
+    def _hidden(self, names: Sequence[str]) -> list[str]:
+        """What the lake knows objects by, see Landing. Without the key of the tombstones nobody knows."""
+        if not self.options.lake_erasure_key or not tombstone_names(self.store):
+            return list(names)
+        stones = self.tombstones.read()
+        hidden = HiddenNames(Hashed(stones), stones.key)
+        return [hidden.of(name) for name in names]
 
     def landing(self, contract: Contract) -> Landing:
         """The bucket of a feed."""

@@ -113,6 +113,12 @@ class Checkpoints:
         self.prune()
         return True
 
+    def clear(self) -> None:
+        """Delete all checkpoints: the log says something else now. Those that are older first, levels last."""
+        names = sorted(self._names, key=lambda name: (name.endswith(_LEVEL_SUFFIX), _number(name)))
+        self._store.delete([self._key(name) for name in names])
+        self._names = set()
+
     def prune(self) -> None:
         """Delete checkpoints older than the newest ones, and levels that only those had.
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.ledger.format import check_format, readable
+from ingest.ledger.retired import hide_in_table
 from ingest.ledger.sources import OBJECT_SCHEMA, LoadedObject, objects_of, objects_table
 from ingest.storage.store import Store
 
@@ -90,6 +91,12 @@ def read_dropped(lake: Store, feed: str) -> dict[str, list[DroppedVersion]]:
         for item in (item for items in pool.map(read, keys) for item in items):
             found.setdefault(item.version.source_file, []).append(item)
     return found
+
+
+def hide_dropped(lake: Store, feed: str, hidden: Mapping[str, str]) -> None:
+    """Put what stands for names in place of them."""
+    for item in lake.list(f"dropped/{feed}"):
+        hide_in_table(lake, item.key, hidden)
 
 
 def why_dropped(notes: Dropped, version: LoadedObject) -> DroppedVersion | None:

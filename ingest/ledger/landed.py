@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ingest.storage.store import Store
@@ -34,6 +34,14 @@ def record_landed(lake: Store, feed: str, load_id: str, found: Iterable[LandedLi
     key = f"{PREFIX}/{feed}/{load_id}.json"
     lake.put(key, json.dumps([[item.name, item.load_id, item.lines] for item in found]).encode())
     return key
+
+
+def hide_landed(lake: Store, feed: str, hidden: Mapping[str, str]) -> None:
+    """Put what stands for names in place of them."""
+    for key, lines in read_landed(lake, feed).items():
+        if any(item.name in hidden for item in lines):
+            found = [[hidden.get(item.name, item.name), item.load_id, item.lines] for item in lines]
+            lake.put(key, json.dumps(found).encode())
 
 
 def read_landed(lake: Store, feed: str) -> dict[str, list[LandedLines]]:

@@ -10,8 +10,9 @@ stored next to the log, see checkpoints.py. A checkpoint is only a cache: the lo
 from __future__ import annotations
 
 import datetime as dt
+import io
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -21,7 +22,7 @@ from ingest.errors import ConflictError, LostLedger
 from ingest.ledger.checkpoints import Checkpoints
 from ingest.ledger.entry import Entry
 from ingest.ledger.files import LakeFile
-from ingest.ledger.format import format_of, readable
+from ingest.ledger.format import FORMAT_VERSION, format_of, readable
 from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
@@ -59,6 +60,12 @@ class Ledger:
         keys = (item.key.removeprefix(f"{self.prefix}/") for item in self.store.list(self.prefix))
         names = (key.removeprefix("_checkpoints/").split(".", 1)[0] for key in keys)
         return {int(name) for name in names if len(name) == DIGITS and name.isdigit()}
+
+    def _numbers_of_entries(self) -> set[int]:
+        """The numbers of all stored entries, those before a rebuilt log included."""
+        names = (item.key.removeprefix(f"{self.prefix}/") for item in self.store.list(self.prefix))
+        found = (name.removesuffix(".parquet") for name in names if "/" not in name)
+        return {int(name) for name in found if len(name) == DIGITS and name.isdigit()}
 
     def state(self, position: int | None = None) -> LedgerState:
         """Return the state at a position, by default the newest one; empty if a rebuilt log begins after it."""
@@ -193,6 +200,23 @@ class Ledger:
                 raise ConflictError(f"{self.feed}: entry {sequence} ({other.load_id}) was committed first")
             sequence += 1
         return sequence
+
+    def rewrite(self, change: Callable[[Entry], Entry]) -> None:
+        """Overwrite the entries that a change of names makes others, and replace all checkpoints.
+
+        For an erasure alone; numbers and counts stay. Entries of an older format are written in the current one, since
+        no log has an older format after a newer one.
+        """
+        for number in sorted(self._numbers_of_entries()):
+            key = self._key(number)
+            data = self.store.get(key)
+            entry = Entry.from_bytes(data, f"{self.store.uri}/{key}")
+            changed = change(entry)
+            if changed is not entry or format_of(pq.read_schema(io.BytesIO(data))) < FORMAT_VERSION:
+                self.store.put(key, changed.to_bytes())
+        checkpoints = self._checkpoints()
+        checkpoints.clear()
+        checkpoints.write(self.state())
 
     def checkpoint(self, state: LedgerState) -> bool:
         """Write a checkpoint of the state, if the log has grown enough since the last one.

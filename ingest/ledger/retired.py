@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -50,6 +50,32 @@ def read_retired(lake: Store, feed: str) -> pa.Table:
 
     with ThreadPoolExecutor(8) as pool:
         return pa.concat_tables([SCHEMA.empty_table(), *pool.map(read, keys)]).combine_chunks()
+
+
+def hide_retired(lake: Store, feed: str, hidden: Mapping[str, str]) -> None:
+    """Put what stands for names in place of them."""
+    for item in lake.list(f"retired/{feed}"):
+        hide_in_table(lake, item.key, hidden)
+
+
+def hide_in_table(lake: Store, key: str, hidden: Mapping[str, str]) -> None:
+    """Put what stands for names in place of them, in the column `source_file` of a small file.
+
+    Where such an object was moved to goes too, since that has its name.
+    """
+    table = pq.read_table(io.BytesIO(lake.get(key)))
+    names = table.column("source_file").to_pylist()
+    if hidden.keys().isdisjoint(names):
+        return
+    new = [hidden.get(name, name) for name in names]
+    table = table.set_column(table.column_names.index("source_file"), "source_file", pa.array(new, pa.string()))
+    if "moved_to" in table.column_names:
+        places = table.column("moved_to").to_pylist()
+        kept = [None if name in hidden else place for name, place in zip(names, places, strict=True)]
+        table = table.set_column(table.column_names.index("moved_to"), "moved_to", pa.array(kept, pa.string()))
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    lake.put(key, sink.getvalue())
 
 
 def is_retired(retired: pa.Table, names: pa.Array, etags: pa.Array) -> pa.Array:

@@ -22,6 +22,8 @@ from ingest.errors import ConfigError
 from ingest.storage.store import Store
 
 PREFIX, FORMAT, LEAST_KEY = "tombstones", 1, 16
+HIDDEN = "erased-"
+"""Beginning of what stands for the key of an object."""
 _THREADS = 8
 _PSEUDONYM = re.compile(r"erased-[0-9a-f]{32}|-\d{12,19}")
 _PERIOD = 1 << 62
@@ -76,6 +78,11 @@ def digest(key: bytes, name: str, value: str) -> str:
 def pseudonym(key: bytes, name: str, value: str) -> str:
     """Return what stands for a value of an identifier in records that stay."""
     return f"erased-{_hash(key, b'pseudonym', name, value)[:32]}"
+
+
+def hidden_name(key: bytes, name: str) -> str:
+    """Return what stands for the key of a source object whose name has an identifier."""
+    return f"{HIDDEN}{_hash(key, b'object', '', name)[:32]}"
 
 
 def integer_pseudonym(key: bytes, name: str, value: str) -> int:

@@ -21,7 +21,7 @@ class Waiting:
     """An object version that is not in bronze yet.
 
     Attributes:
-        source_file: bucket/key, independent of the landing's root.
+        source_file: bucket/key, independent of the landing's root, or what stands for it (see steps/hidden.py).
         version: the version as listed.
         replaces: whether the ledger has an older version of the object.
     """
@@ -36,7 +36,7 @@ class Backlog:
     """Waiting objects in key order, as columns: a million objects take about 150 MB.
 
     Attributes:
-        table: key, etag, size, modified_at and replaces.
+        table: key, etag, size, modified_at, replaces, and the name by which the lake knows the object.
         ignored: objects that a rule ignores, by rule; they do not wait.
         unloadable: objects that cannot be loaded, by reason; they do not wait.
     """
@@ -55,8 +55,7 @@ class Backlog:
             times = as_numpy(batch.column("modified_at")).tolist()  # datetimes without a zone, in one call
             columns["modified_at"] = [at.replace(tzinfo=dt.UTC) for at in times]
             versions = map(StoredObject, *(columns[item.name] for item in fields(StoredObject)))
-            names = (f"{self.bucket}/{key}" for key in columns["key"])
-            yield from map(Waiting, names, versions, columns["replaces"])
+            yield from map(Waiting, columns["name"], versions, columns["replaces"])
 
     @property
     def bytes(self) -> int:
@@ -65,9 +64,8 @@ class Backlog:
 
     def without(self, source_files: Collection[str]) -> Backlog:
         """The backlog without the given objects."""
-        keys = [name.removeprefix(f"{self.bucket}/") for name in source_files]
-        mask = pc.invert(pc.is_in(self.table.column("key"), pa.array(keys, pa.string())))
-        return replace(self, table=self.table.filter(mask)) if keys else self
+        mask = pc.invert(pc.is_in(self.table.column("name"), pa.array(list(source_files), pa.string())))
+        return replace(self, table=self.table.filter(mask)) if source_files else self
 
     def filter_replacing(self, replaces: bool) -> Backlog:
         """The objects that replace an older version, or those that do not."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
@@ -30,8 +32,10 @@ from ingest.records.parsed import LINE, RESCUED
 from ingest.retry import while_preceded
 from ingest.steps.erased import ErasedCounts
 from ingest.steps.forget import Forgetter
+from ingest.steps.hidden import HiddenNames
 from ingest.steps.leaves import Mask
 from ingest.steps.matchers import Hashed, Matcher, Named
+from ingest.steps.rename import has_names_to_hide, hide_names, mark_names, names_to_hide, with_names_hidden
 from ingest.steps.rewrite import Rewrite, rewrite_file
 from ingest.storage.store import Store
 
@@ -92,14 +96,22 @@ def erase(
         tombstones = stones.read(again=True)
         left = pending(ledger.live(), tombstones)
         if not left:
+            if has_names_to_hide(lake, contract.feed):
+                _hide_names(lake, ledger, HiddenNames(Hashed(tombstones), tombstones.key))
             return Erasure(contract.feed)
         matcher: Matcher = named if named and left <= named.covers else Hashed(tombstones)
         forgetter = Forgetter(contract, matcher, tombstones.key)
         with lake.disk_errors():
             done = while_preceded(partial(_erase, contract, lake, ledger, forgetter, left, now), busy)
         if done:
+            if has_names_to_hide(lake, contract.feed):
+                _hide_names(lake, ledger, HiddenNames(matcher, tombstones.key))
             return done
         stones.extend(forgetter.found, now)
+
+
+def _hide_names(lake: Store, ledger: Ledger, names: HiddenNames) -> None:
+    hide_names(lake, ledger, names_to_hide(ledger.state(), names))
 
 
 class _Search:
@@ -110,8 +122,8 @@ class _Search:
         lines: lines that have the person, by source file; of objects.
     """
 
-    def __init__(self, forgetter: Forgetter, state: LedgerState) -> None:
-        self.forgetter, self.erased = forgetter, ErasedCounts(state)
+    def __init__(self, forgetter: Forgetter, state: LedgerState, hidden: Mapping[str, str]) -> None:
+        self.forgetter, self.erased, self._hidden = forgetter, ErasedCounts(state), hidden
         self.lines: dict[str, set[int]] = {}
         self.changed = 0
 
@@ -121,14 +133,14 @@ class _Search:
         self.changed += int(done.changed.sum())
         self._note(table, done.touched)
         self.erased.add_rows(table.filter(pa.array(done.deleted)), file.event_date)
-        return done.table
+        return with_names_hidden(done.table, self._hidden)
 
     def reject_change(self, table: pa.Table) -> pa.Table:
         """The rejected records of a table that stay."""
         gone = np.array([self.forgetter.mentions(raw) for raw in table.column("raw").to_pylist()], dtype=bool)
         self._note(table, gone)
         self.erased.add_rejected(table.filter(pa.array(gone)))
-        return table.filter(pa.array(~gone))
+        return with_names_hidden(table.filter(pa.array(~gone)), self._hidden)
 
     def _note(self, table: pa.Table, where: Mask) -> None:
         if where.any():
@@ -151,13 +163,19 @@ def _erase(
     known = tombstone_names(lake)
     state = ledger.state()
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-    search, rewrite, staged = _Search(forgetter, state), Rewrite(), dict[str, Path]()
+    hidden = names_to_hide(state, HiddenNames(forgetter.matcher, forgetter.key))
+    named = {item.load_id for item in state.objects.lookup(hidden).values()}
+    if hidden:
+        mark_names(lake, contract.feed)
+    search, rewrite, staged = _Search(forgetter, state, hidden), Rewrite(), dict[str, Path]()
     try:
         for file in sorted(state.files.values(), key=lambda file: file.path):
             is_rejects = file.path.startswith((OPEN, DISCARDED))
             with lake.open(file.path) as source:
                 parquet = pq.ParquetFile(source, memory_map=False)
-                if not _has(forgetter, parquet, is_rejects):
+                if not _has(forgetter, parquet, is_rejects) and (
+                    named.isdisjoint(file.loads) or not _has_names(parquet, hidden)
+                ):
                     continue
                 change = search.reject_change if is_rejects else partial(search.row_change, file)
                 rewrite_file(lake, file, parquet, change, load_id, rewrite, staged)
@@ -171,7 +189,8 @@ def _erase(
         raise
     loaded = state.objects.lookup(search.lines)
     lines = tuple(
-        LandedLines(name, loaded[name].load_id, tuple(sorted(found))) for name, found in sorted(search.lines.items())
+        LandedLines(hidden.get(name, name), loaded[name].load_id, tuple(sorted(found)))
+        for name, found in sorted(search.lines.items())
     )
     note = record_landed(lake, contract.feed, load_id, lines) if lines else ""
     entry = Entry(
@@ -198,6 +217,14 @@ def _erase(
         sum(file.bytes for file in rewrite.added),
         lines,
         position,
+    )
+
+
+def _has_names(parquet: pq.ParquetFile, names: Mapping[str, str]) -> bool:
+    wanted = pa.array(names, pa.string())
+    return any(
+        pc.any(pc.is_in(batch.column(0).cast(pa.string()), wanted)).as_py()
+        for batch in parquet.iter_batches(1 << 16, columns=[_SOURCE_FILE])
     )
 
 

@@ -102,7 +102,7 @@ def ingest_feed(
                 if isinstance(error, CorruptObject):
                     corrupt[error.source_file] = error.detail
                 elif isinstance(error, ObjectChanged):
-                    changed.add(f"{contract.source.bucket}/{error}")
+                    changed.update(item.source_file for item in objects if item.version.key == str(error))
                 elif isinstance(error, StreamFailed):
                     stuck[error.source_file] = str(error.reason)
                 LOG.info("replan feed=%s load=%s because=%s", contract.feed, load.load_id, type(error).__name__)

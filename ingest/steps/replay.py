@@ -30,6 +30,7 @@ from ingest.retry import while_preceded
 from ingest.steps.forget import Forgetter
 from ingest.steps.matchers import Hashed
 from ingest.steps.parse import Parser
+from ingest.steps.rename import require_names
 from ingest.steps.write import LoadWriter
 from ingest.storage.arrays import Indices, as_numpy
 from ingest.storage.objects import StoredObject
@@ -88,6 +89,7 @@ def _replay(
     stones: TombstoneStore,
     decoder: Decoder | None,
 ) -> Replay:
+    require_names(lake, contract.feed)
     state = ledger.state()
     tombstones = stones.knowing(state.forgets, again=True)
     forgetter = Forgetter(contract, Hashed(tombstones), tombstones.key) if tombstones else None

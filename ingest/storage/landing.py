@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import pyarrow as pa
@@ -13,12 +13,15 @@ from ingest.storage.names import LISTED
 from ingest.storage.objects import StoredObject
 from ingest.storage.store import Store
 
+Hide = Callable[[Sequence[str]], list[str]]
+"""Converts names as bucket/key to those by which the lake knows the objects; most are the same."""
+
 
 class Landings:
     """The buckets that producers write to, each opened once."""
 
-    def __init__(self, options: Settings) -> None:
-        self._options = options
+    def __init__(self, options: Settings, hide: Hide | None = None) -> None:
+        self._options, self._hide = options, hide
         self._open: dict[str, Landing] = {}
 
     def bucket(self, name: str) -> Landing:
@@ -26,6 +29,7 @@ class Landings:
         if name not in self._open:
             uri = self._options.landing(name or "none")
             self._open[name] = Landing(uri, self._options) if name else NoLanding(uri, self._options)
+            self._open[name].hide = self._hide
         return self._open[name]
 
 
@@ -33,7 +37,16 @@ class Landing(Store):
     """A folder or a bucket (with optional prefix) in which nothing is trusted: no name, no link, no file type.
 
     Keys are exactly those of the store, including leading and trailing slashes.
+
+    Attributes:
+        hide: what the lake knows objects by whose names have an identifier of a person who is forgotten.
     """
+
+    hide: Hide | None = None
+
+    def hidden(self, name: str) -> str:
+        """Return what the lake knows an object by."""
+        return self.hide([name])[0] if self.hide else name
 
     def is_there(self) -> bool:
         """Whether the folder exists; where there are no folders, whether a key exists below the address's prefix.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ingest.ledger.entry import Entry
 from ingest.ledger.files import LAYERS
 from ingest.ledger.ledger import Ledger
+from ingest.storage.landing import Hide
 from ingest.storage.store import Store
 from ingest.upkeep.orphans import Landed, sole_copies
 
@@ -33,13 +34,21 @@ class Cleaning:
     kept: tuple[tuple[str, str], ...] = ()
 
 
-def clean(lake: Store, ledger: Ledger, landed: Landed, now: dt.datetime, grace: dt.timedelta = GRACE) -> Cleaning:
+def clean(
+    lake: Store,
+    ledger: Ledger,
+    landed: Landed,
+    now: dt.datetime,
+    grace: dt.timedelta = GRACE,
+    hide: Hide | None = None,
+) -> Cleaning:
     """Delete the files that are older than the grace time and not visible at any position within it.
 
     A load that is still running, however slowly, cannot commit afterwards: its id is abandoned in the ledger first.
 
     Args:
         landed: returns the objects in the landing.
+        hide: see Landing.
 
     Raises:
         LostLedger: entries of the log are missing.
@@ -55,7 +64,7 @@ def clean(lake: Store, ledger: Ledger, landed: Landed, now: dt.datetime, grace: 
     ]
     if not dead:
         return Cleaning()
-    sole = dict(sole_copies(lake, (item.key for item in dead), ledger.state(), landed))
+    sole = dict(sole_copies(lake, (item.key for item in dead), ledger.state(), landed, hide))
     dead = [item for item in dead if item.key not in sole]
     if not dead:
         return Cleaning(kept=tuple(sole.items()))

@@ -23,6 +23,7 @@ from ingest.ledger.entry import Entry
 from ingest.ledger.landed import LandedLines, read_landed
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.retired import read_retired, record_retired
+from ingest.ledger.tombstones import HIDDEN
 from ingest.retry import while_preceded
 from ingest.storage.landing import Landing
 from ingest.storage.objects import ObjectChanged, StoredObject
@@ -36,8 +37,8 @@ class Landed:
     """What became of the source objects of one feed.
 
     Attributes:
-        rewritten, deleted: bucket/key.
-        left: bucket/key of objects that have the person still, each with the reason.
+        rewritten, deleted: bucket/key, or what stands for it.
+        left: the same of objects that have the person still, each with the reason.
     """
 
     feed: str
@@ -56,12 +57,17 @@ def forget_landed(contract: Contract, landing: Landing, lake: Store, ledger: Led
     deleted: list[str] = []
     left: dict[str, str] = {}
     moved = _moved(lake, contract.feed)
+    keys: Mapping[str, str] | None = None
     for record, lines in read_landed(lake, contract.feed).items():
         kept = len(left)
         for item in lines:
             name = item.name
+            key = name.removeprefix(f"{contract.source.bucket}/")
+            if key.startswith(HIDDEN):
+                keys = _hidden(contract, landing) if keys is None else keys
+                key = keys.get(name, key)
             try:
-                found = _forget(contract, landing, lake, ledger, item, now)
+                found = _forget(contract, landing, lake, ledger, item, key, now)
             except (CorruptObject, ObjectChanged, LakemeshError, OSError) as error:
                 left[name] = str(error) or "it changed meanwhile; run this again"
                 continue
@@ -84,11 +90,11 @@ def _forget(
     lake: Store,
     ledger: Ledger,
     item: LandedLines,
+    key: str,
     now: dt.datetime,
 ) -> str:
     """What was done with one object, or why nothing; empty if that version is not there any more."""
     name = item.name
-    key = name.removeprefix(f"{contract.source.bucket}/")
     version = landing.find(key)
     if version is None:
         return ""
@@ -114,6 +120,14 @@ def _forget(
         return "it changed meanwhile; run this again"
     landing.put(key, without)
     return "rewritten"
+
+
+def _hidden(contract: Contract, landing: Landing) -> Mapping[str, str]:
+    """The keys of objects by what the lake knows them by, of those whose names are hidden."""
+    keys = landing.listing(contract.source.folder).column("key").to_pylist()
+    names = [f"{contract.source.bucket}/{key}" for key in keys]
+    hidden = landing.hide(names) if landing.hide else names
+    return {one: key for one, name, key in zip(hidden, names, keys, strict=True) if one != name}
 
 
 def _without(

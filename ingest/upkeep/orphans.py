@@ -19,7 +19,7 @@ from ingest.contracts.contract import Contract
 from ingest.ledger.sources import TOPIC_PREFIX
 from ingest.ledger.state import LedgerState
 from ingest.steps.discover import compare
-from ingest.storage.landing import Landing
+from ingest.storage.landing import Hide, Landing
 from ingest.storage.store import Store
 
 Landed = Callable[[], pa.Array]
@@ -40,7 +40,9 @@ def landed_objects(contract: Contract, landing: Landing) -> pa.Array:
     return compare(contract, landing, LedgerState()).names
 
 
-def sole_copies(lake: Store, paths: Iterable[str], state: LedgerState, landed: Landed) -> Iterator[tuple[str, str]]:
+def sole_copies(
+    lake: Store, paths: Iterable[str], state: LedgerState, landed: Landed, hide: Hide | None
+) -> Iterator[tuple[str, str]]:
     """Yield the files that may hold the only copy of a row, each with the reason.
 
     A file that ends before its footer, as a killed writer leaves it, has no readable rows and is not included. A file
@@ -49,6 +51,7 @@ def sole_copies(lake: Store, paths: Iterable[str], state: LedgerState, landed: L
     Args:
         state: the newest state of the ledger.
         landed: called at most once, and only if an object is not in the ledger.
+        hide: see Landing; files of before an erasure have the names that it hid.
 
     Raises:
         RetriableError: a store cannot be reached.
@@ -58,13 +61,21 @@ def sole_copies(lake: Store, paths: Iterable[str], state: LedgerState, landed: L
         for path, names in pool.map(lambda path: (path, _objects_in(lake, path)), paths):
             if isinstance(names, str):
                 yield path, f"cannot be read, so its rows are unknown: {names}"
-            elif len(unknown := state.objects.unknown(names)):
+            elif len(unknown := _unknown(state, names, hide)):
                 if in_landing is None:
                     in_landing = landed()
                 sole = unknown.filter(pc.invert(pc.is_in(unknown, value_set=in_landing))).sort()
                 if len(sole):
                     shown = ", ".join(sole.slice(0, SHOWN).to_pylist()) + (", …" if len(sole) > SHOWN else "")
                     yield path, f"has rows of {len(sole):,} objects that are in neither ledger nor landing: {shown}"
+
+
+def _unknown(state: LedgerState, names: pa.Array, hide: Hide | None) -> pa.Array:
+    """Those of some objects that the ledger knows by no name."""
+    unknown = state.objects.unknown(names)
+    if hide and len(unknown):
+        unknown = state.objects.unknown(pa.array(hide(unknown.to_pylist()), pa.string()))
+    return unknown
 
 
 def _objects_in(lake: Store, path: str) -> pa.Array | str:

@@ -112,20 +112,20 @@ def object_history(
         prefix = contract.source.prefix.rstrip("/")
         if contract.source.bucket != bucket or not key.startswith(prefix):
             continue
-        ledger = Ledger(lake, contract.feed)
+        ledger, known = Ledger(lake, contract.feed), landings.bucket(bucket).hidden(name)
         steps = tuple(
             Step(position, entry.committed_at, item)
             for position, entry in ledger.entries(0)
             for item in entry.objects
-            if item.source_file == name
+            if item.source_file == known
         )
         listed, excluded = _in_landing(contract, landings.bucket(bucket), key)
         if not steps and listed is None and excluded is None:
             continue
         load_id = steps[-1].version.load_id if steps else ""
         live = [file for file in ledger.state().files.values() if load_id in file.loads]
-        files, bad_lines = _rows_of(connect, lake, live, name)
-        retired = _retirement(lake, contract.feed, name, steps) if listed is None and steps else None
+        files, bad_lines = _rows_of(connect, lake, live, known)
+        retired = _retirement(lake, contract.feed, known, steps) if listed is None and steps else None
         dropped = _drop(lake, contract.feed, steps) if steps else None
         shown = printable(name) if excluded else name
         return ObjectHistory(contract.feed, shown, listed, steps, files, bad_lines, retired, excluded, dropped)

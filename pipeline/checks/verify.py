@@ -27,7 +27,7 @@ from ingest.ledger.state import LedgerState
 from ingest.ledger.tombstones import TombstoneStore
 from ingest.records.listed import Listed
 from ingest.steps.discover import compare
-from ingest.storage.landing import Landing
+from ingest.storage.landing import Hide, Landing
 from ingest.storage.names import NotLoaded
 from ingest.storage.store import Store
 from ingest.topics.connection import Connection
@@ -170,7 +170,7 @@ def verify_feed(
     except duckdb.Error as error:
         reason = _QUOTED.sub("'…'", duck.error_text(error))  # the message may quote a value
         verdict.add_differences("bronze cannot be read", [reason[:300]])
-    _compare_orphans(ledger, orphans, state, listed, verdict)
+    _compare_orphans(ledger, orphans, state, listed, verdict, landing.hide)
     verdict.add_differences("cannot be loaded", [str(reason) for reason in listed.unloadable])
     return verdict
 
@@ -233,14 +233,19 @@ def _compare_files(contract: Contract, lake: Store, state: LedgerState, verdict:
 
 
 def _compare_orphans(
-    ledger: Ledger, orphans: list[str], state: LedgerState, listed: Listed, verdict: FeedVerdict
+    ledger: Ledger,
+    orphans: list[str],
+    state: LedgerState,
+    listed: Listed,
+    verdict: FeedVerdict,
+    hide: Hide | None,
 ) -> None:
     """Check that no orphan has rows of an object that is in neither ledger nor landing."""
-    found = list(sole_copies(ledger.store, orphans, state, lambda: listed.names))
+    found = list(sole_copies(ledger.store, orphans, state, lambda: listed.names, hide))
     if found:  # a concurrent load may have committed it since
         newest = ledger.state()
         left = [path for path, _ in found if path not in newest.files]
-        found = list(sole_copies(ledger.store, left, newest, lambda: listed.names))
+        found = list(sole_copies(ledger.store, left, newest, lambda: listed.names, hide))
     remedy = f"`lake ledger rebuild {ledger.feed}` recovers its rows"
     verdict.add_differences("only copy of rows", [f"{path} {reason}; {remedy}" for path, reason in found])
 

@@ -12,6 +12,7 @@ from ingest.contracts.contract import Contract, contracts
 from ingest.errors import ConfigError, LakemeshError, RetriableError
 from ingest.ledger.ledger import Ledger
 from ingest.steps.drop import Drop, drop
+from ingest.steps.rename import require_names
 from ingest.storage.landing import Landings
 from ingest.storage.store import Store
 from pipeline.cycle.marking import mark
@@ -57,6 +58,13 @@ def drop_all(lake: Lake, names: Iterable[str], because: str) -> DropSummary:
         raise ConfigError("no reason given; expected a text after --because, which `lake why` shows later")
     summary, known = DropSummary(), contracts()
     with lake.writable():
+        for feed in known:
+            require_names(lake.store, feed)
+        buckets = {contract.source.bucket for contract in known.values()} - {""}
+        wanted = [
+            lake.landings.bucket(bucket).hidden(name) if (bucket := name.partition("/")[0]) in buckets else name
+            for name in wanted
+        ]
         found = {feed: lake.ledger(feed).state().objects.lookup(wanted) for feed in known}
         _must_be_loaded(wanted, {name for objects in found.values() for name in objects}, lake.landings)
         for feed, objects in found.items():

@@ -286,8 +286,9 @@ def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_se
     with exclusive_cycle(lake, wait_seconds), lake.writable():  # no cycle reads the files that go
         for contract in feeds:
             with contained(contract.feed, summary.failed):
-                landed = partial(landed_objects, contract, lake.landing(contract))
-                done = clean(lake.store, lake.ledger(contract.feed), landed, now, dt.timedelta(0))
+                landing = lake.landing(contract)
+                landed = partial(landed_objects, contract, landing)
+                done = clean(lake.store, lake.ledger(contract.feed), landed, now, dt.timedelta(0), landing.hide)
                 if done.files:
                     summary.purged.append(f"{contract.feed}: deleted {done.files:,} files that were replaced")
                 for path, why in done.kept:

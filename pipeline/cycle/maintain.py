@@ -79,7 +79,9 @@ def maintain_feed(
         landing, store = lake.landing(contract), lake.store
         landed = partial(landed_objects, contract, landing)
         ledger = lake.ledger(contract.feed)
-        done = Maintenance(contract.feed, compact(store, ledger, now), clean(store, ledger, landed, now, grace))
+        done = Maintenance(
+            contract.feed, compact(store, ledger, now), clean(store, ledger, landed, now, grace, landing.hide)
+        )
         if not ledger.checkpoint(ledger.state()):
             ledger.prune_checkpoints()
         rule = contract.source.retire

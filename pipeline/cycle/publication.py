@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ingest.contracts.contract import contracts
+from ingest.steps.rename import is_release_due, released
 from pipeline.access.audit_log import digest_of, note_definitions
 from pipeline.access.roles import FILE
 from pipeline.cycle.frozen import frozen_before
@@ -22,7 +23,16 @@ def gate_of(lake: Lake, project: Project) -> Gate:
     """The gate of a lake."""
     options = lake.options
     frozen = frozen_before(lake, project)
-    return Gate(project, lake.store, lake.state, lake.releases, lake.connect, options.published_states, frozen)
+    return Gate(
+        project,
+        lake.store,
+        lake.state,
+        lake.releases,
+        lake.connect,
+        options.published_states,
+        frozen,
+        is_release_due(lake.store),
+    )
 
 
 def audit_and_publish(
@@ -48,6 +58,8 @@ def audit_and_publish(
         head = partial(log_head, lake, Path(project.context.path), summary, now)
         done = gate.release(candidate, summary.audits, now, resume, summary.failed, head)
         summary.outcome = done.outcome
+        if gate.is_due and done.dates is not None:
+            released(lake.store)
         summary.published_dates = done.dates or {}
         summary.state = summary.state if done.state is None else done.state
     if publishing.error and not reading.error:

@@ -13,7 +13,7 @@ import datetime as dt
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,8 @@ from ingest.ledger.gaps import Fault, Gap
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.sources import TOPIC_PREFIX, LoadedObject, OffsetRange
 from ingest.sql import files
-from ingest.storage.landing import Landing
+from ingest.steps.rename import with_names_hidden
+from ingest.storage.landing import Hide, Landing
 from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store
 from ingest.upkeep.clean import load_of
@@ -130,7 +131,7 @@ def rebuild_ledger(lake: Lake, contract: Contract, recorded: LakeRecords, force:
             if not force and _is_complete(contract, landing, ledger, records, names):
                 return None
             begins = _first_number(ledger, records)
-            store.put(draft, _entry(contract, store, lake.connect, names, now, begins).to_bytes())
+            store.put(draft, _entry(contract, store, lake.connect, names, now, begins, landing.hide).to_bytes())
         left_out = tuple(path for path in _files(store, contract.feed) if unreadable(store, path, deep=True))
         entry = Entry.from_bytes(store.get(draft), draft)
         if not entry.begins:  # the draft of an older version
@@ -170,7 +171,7 @@ def _is_complete(
         state = ledger.state()
         there = {item.key: item.size for layer in LAYERS for item in lake.list(f"{layer}/{ledger.feed}")}
         orphans = sorted(there.keys() - state.files.keys())
-        sole = next(sole_copies(lake, orphans, state, lambda: names), None)
+        sole = next(sole_copies(lake, orphans, state, lambda: names, landing.hide), None)
     except (ConfigError, OSError, pa.ArrowException, KeyError):
         return False
     return sole is None and all(there.get(path) == file.bytes for path, file in state.files.items())
@@ -197,6 +198,7 @@ def _entry(
     listed: pa.Array,
     now: dt.datetime,
     begins: int,
+    hide: Hide | None,
 ) -> Entry:
     """Create the first entry of the new log: the objects gone from the landing, in new files."""
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
@@ -208,12 +210,13 @@ def _entry(
     gaps: list[Gap] = []
     if paths:
         with connect() as connection:
-            kept = _kept_lines(connection, lake, paths, listed, notes)
+            hidden = _hidden(connection, lake, paths, hide) if hide else {}
+            kept = _kept_lines(connection, lake, paths, listed, notes, hidden)
             gaps, spans = _kept_messages(connection, contract, load_id)
             rows: dict[str, list[int]] = defaultdict(list)
             for path, row in connection.execute("SELECT path, row FROM kept ORDER BY path, row").fetchall():
                 rows[path].append(row)
-            added = [_copy(connection, lake, path, rows[path], load_id) for path in sorted(rows)]
+            added = [_copy(connection, lake, path, rows[path], load_id, hidden) for path in sorted(rows)]
             objects = [_object(contract, load_id, row) for row in kept]
     elsewhere = {item.source_file for item in objects} | set(listed.to_pylist() if notes else ())
     objects += [versions[-1].version for name, versions in sorted(notes.items()) if name not in elsewhere]
@@ -221,10 +224,24 @@ def _entry(
     return Entry(load_id, now, tuple(objects), tuple(added), begins=begins, ranges=ranges, gaps=tuple(gaps))
 
 
+def _hidden(connection: duckdb.DuckDBPyConnection, lake: Store, paths: list[str], hide: Hide) -> dict[str, str]:
+    """What stands for names that an erasure hid, of those that files of before it have."""
+    query = f"SELECT DISTINCT _source_file FROM {parquet(lake.uri, paths)} WHERE _source_file IS NOT NULL"
+    names = [name for (name,) in connection.execute(query).fetchall()]
+    return {name: one for name, one in zip(names, hide(names), strict=True) if name != one}
+
+
 def _kept_lines(
-    connection: duckdb.DuckDBPyConnection, lake: Store, paths: list[str], listed: pa.Array, notes: Dropped
+    connection: duckdb.DuckDBPyConnection,
+    lake: Store,
+    paths: list[str],
+    listed: pa.Array,
+    notes: Dropped,
+    hidden: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Fill table `kept` with (path, row) of each line to keep, and aggregate it by object."""
+    stands = {"own": list(hidden), "stands": list(hidden.values())}
+    connection.register("hidden", pa.table(stands, schema=pa.schema([(name, pa.string()) for name in stands])))
     connection.register("listed", pa.table({"name": listed}))
     dropped = [
         {"name": name, "etag": etag, "modified_at": item.version.modified_at.replace(tzinfo=None)}
@@ -236,14 +253,16 @@ def _kept_lines(
     writers = {path: load_of(path) for path in paths}
     connection.register("writers", pa.table({"path": list(writers), "writer": list(writers.values())}))
     connection.execute(
-        "CREATE TEMP TABLE lines AS SELECT writers.path, writers.writer, file_row_number AS row, _source_file AS name, "
+        "CREATE TEMP TABLE lines AS SELECT writers.path, writers.writer, file_row_number AS row, "
+        "COALESCE(hidden.stands, _source_file) AS name, "
         "_source_etag AS etag, _source_modified_at AS modified_at, _source_line AS line, _load_id AS load, "
         "CASE WHEN STARTS_WITH(writers.path, 'bronze/') THEN COALESCE(TRY_CAST(NULLIF(REGEXP_EXTRACT("
         "writers.path, 'event_date=([^/]+)', 1), '') AS DATE), DATE '1970-01-01') END AS day "
         f"FROM READ_PARQUET([{files(lake.uri, paths)}], union_by_name = TRUE, filename = TRUE, file_row_number = TRUE, "
         "hive_partitioning = FALSE) AS files JOIN writers ON files.filename = ? || '/' || writers.path "
-        "WHERE _source_file NOT IN (SELECT name FROM listed) "
-        "AND NOT EXISTS (SELECT 1 FROM dropped WHERE name = _source_file "
+        "LEFT JOIN hidden ON hidden.own = _source_file "
+        "WHERE COALESCE(hidden.stands, _source_file) NOT IN (SELECT name FROM listed) "
+        "AND NOT EXISTS (SELECT 1 FROM dropped WHERE dropped.name = COALESCE(hidden.stands, _source_file) "
         "AND (etag = _source_etag OR modified_at > _source_modified_at))",  # nor versions replaced by a dropped one
         [lake.uri],
     )
@@ -346,14 +365,21 @@ def _object(contract: Contract, load_id: str, row: dict[str, Any]) -> LoadedObje
     )
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, lake: Store, path: str, rows: list[int], load_id: str) -> LakeFile:
+def _copy(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Store,
+    path: str,
+    rows: list[int],
+    load_id: str,
+    hidden: Mapping[str, str],
+) -> LakeFile:
     """Copy the given rows of a file into a new file of the same partition."""
     folder = path.rsplit("/", 1)[0]
     parts = dict(part.split("=", 1) for part in folder.split("/") if "=" in part)
     key = f"{folder}/{load_id}-{uuid.uuid4().hex[:8]}.parquet"
     staged = lake.stage(key)
     with lake.open(path) as source:
-        table = pq.ParquetFile(source).read().take(pa.array(rows))
+        table = with_names_hidden(pq.ParquetFile(source).read().take(pa.array(rows)), hidden)
     with parquet_file(staged, table.schema, compression="zstd", compression_level=1) as writer:
         writer.write_table(table)
     size = staged.stat().st_size

@@ -294,6 +294,6 @@ def _require_new_feed(contract: Contract, landing: Landing, lake: Store, ledger:
     """
     files = [item.key for layer in LAYERS for item in lake.list(f"{layer}/{contract.feed}")]
     if files:
-        found = sole_copies(lake, files, LedgerState(), partial(landed_objects, contract, landing))
+        found = sole_copies(lake, files, LedgerState(), partial(landed_objects, contract, landing), landing.hide)
         if sole := next(found, None):
             raise ledger.lost(f"has no entries, but {lake.uri}/{sole[0]} {sole[1]}")

@@ -92,6 +92,7 @@ class Gate:
         connect: opens a connection that can read the lake.
         keep: number of newest releases to keep.
         frozen: by table, the date before which it is not computed again.
+        is_due: whether a release is to be made even if nothing of gold changed.
     """
 
     project: Project
@@ -101,6 +102,7 @@ class Gate:
     connect: Callable[[], duckdb.DuckDBPyConnection]
     keep: int
     frozen: Mapping[str, dt.date] = field(default_factory=dict)
+    is_due: bool = False
 
     def check(self, now: dt.datetime, behind: Sequence[str], failed: Failed) -> Verdict:
         """Audit what changed since the newest release.
@@ -133,7 +135,7 @@ class Gate:
             sequence = history.newest(state)
             positions = applied_positions(state)
             (lake_id,) = state.row("SELECT MAX(id) FROM lakemesh.lake") or ("",)
-            is_same = _is_same(before, changed)
+            is_same = _is_same(before, changed) and not self.is_due
             if has_failed:
                 audits = self._audit_everything(snapshots, before, state, now, failed)
             elif not is_same:

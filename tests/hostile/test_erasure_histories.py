@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import os
 import random
+import re
 import shutil
 from collections import Counter
 from functools import partial
@@ -112,7 +113,9 @@ class World:
 
     def arrive(self) -> None:
         feed = self.dice.choice(FEEDS)
-        name = f"{self.dice.randrange(10**9)}.json"
+        number, person = self.dice.randrange(10**9), self.dice.randrange(6)
+        kinds = ("{0}", "{0}", "{0}", "by-user/person-{1}/{0}", "export_payer-{1}_{0}", "customer_id=100{1}/{0}")
+        name = f"{self.dice.choice(kinds).format(number, person)}.json"
         self.names[feed].append(name)
         self.home.put(feed, name, *(self.record(feed) for _ in range(self.dice.randrange(1, 6))))
 
@@ -203,8 +206,9 @@ class World:
         lake = self.lake
         for feed in FEEDS:
             contract = contracts()[feed]
-            landed = partial(landed_objects, contract, lake.landing(contract))
-            clean(lake.store, lake.ledger(feed), landed, dt.datetime.now(dt.UTC) + DAY, dt.timedelta(0))
+            landing = lake.landing(contract)
+            landed, now = partial(landed_objects, contract, landing), dt.datetime.now(dt.UTC) + DAY
+            clean(lake.store, lake.ledger(feed), landed, now, dt.timedelta(0), landing.hide)
 
 
 def bronze(feed: str) -> Counter[tuple[Any, ...]]:
@@ -222,6 +226,12 @@ def rejected(feed: str) -> Counter[tuple[str, int, bytes]]:
     state = lake.ledger(feed).state()
     found = [item for kept in (False, True) for item in bad_records(lake.store, state, Selection(), kept)]
     return Counter((item.source_file, item.line, item.raw) for item in found)
+
+
+def names_in_log(ledger: Ledger) -> list[str]:
+    """The names in all entries, void ones included, and in checkpoints."""
+    found = [item.source_file for _, entry in ledger.entries(0) for item in entry.objects]
+    return [*found, *ledger.state().objects]
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + HISTORIES))
@@ -269,3 +279,10 @@ def test_bronze_is_as_if_persons_had_been_forgotten_before(
     for _, value in world.erased:
         shared = value.startswith("visitor-")  # of others, who were logged in
         assert shared or f"{value}'" not in everything, value
+    names = [name for feed in FEEDS for name in names_in_log(Ledger(Store(str(first)), feed))]
+    names += [row[-4] for feed in FEEDS for row in rows[feed]] + [item[0] for feed in FEEDS for item in bad[feed]]
+    for kind, value in world.erased:
+        if not value.startswith("visitor-"):
+            written = re.compile(rf"(?<![a-z0-9]){kind}={value}(?![0-9])|(?<![a-z0-9=]){value}(?![a-z0-9])")
+            assert [name for name in names if not value.isdigit() and written.search(name)] == [], value
+            assert [name for name in names if f"{kind}={value}/" in name] == []
