@@ -1,6 +1,7 @@
 """A backlog of messages to Parquet: `lake ingest` beside consumers without contract, lineage or ledger.
 
     python -m benchmarks.streams [--messages 2000000] [--rounds 3]
+    python -m benchmarks.streams --latency 120
 
 Needs Java 17 and Maven, which start a broker. `aiokafka` takes part if it is installed (benchmarks/peers.txt).
 """
@@ -8,9 +9,12 @@ Needs Java 17 and Maven, which start a broker. `aiokafka` takes part if it is in
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +22,8 @@ import uuid
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from benchmarks.measure import Cost, compare, measure
 from tests.connect_server import Broker, serve_broker
@@ -70,7 +76,7 @@ def fill(broker: Broker, messages: int) -> float:
                 producer.poll(0.1)
         producer.poll(0)
     producer.flush(120)
-    return size / messages
+    return size / max(messages, 1)
 
 
 def plain(address: str, folder: str, messages: int) -> None:
@@ -124,16 +130,63 @@ def asynchronous(address: str, folder: str, messages: int) -> None:
     asyncio.run(run())
 
 
+def latency(broker: Broker, home: Path, seconds: float) -> list[float]:
+    """Let `lake stream --every 5s` run beside a producer of 100 messages a second.
+
+    Returns:
+        Seconds from each message's time to the commit of its load, in order.
+    """
+    from confluent_kafka import Producer
+
+    from ingest.ledger.ledger import Ledger
+    from ingest.storage.store import Store
+
+    environment = {**os.environ, "LAKE_HOME": str(home), "KAFKA_BOOTSTRAP_SERVERS": broker.address}
+    command = [sys.executable, "-m", "pipeline", "stream", FEED, "--every", "5s"]
+    producer = Producer({"bootstrap.servers": broker.address, "linger.ms": 5})
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as stream:
+        time.sleep(15)
+        end, number = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            producer.produce(TOPIC, click(number), partition=number % 4)
+            producer.poll(0)
+            number += 1
+            time.sleep(0.01)
+        producer.flush(30)
+        time.sleep(12)
+        stream.send_signal(signal.SIGTERM)
+    lake = Store(str(home / "lake"))
+    ledger = Ledger(lake, FEED)
+    commits = {
+        entry.load_id: Path(lake.uri, ledger.prefix, f"{position:020d}.parquet").stat().st_mtime
+        for position, entry in ledger.entries(0)
+    }
+    found = []
+    for file in ledger.live_files():
+        table = pq.ParquetFile(Path(lake.uri, file.path)).read(columns=["_load_id", "_source_modified_at"])
+        for load, at in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            found.append(commits[load] - at.replace(tzinfo=dt.UTC).timestamp())
+    return sorted(found)
+
+
 def main() -> None:
     """Run all contenders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="measure that alone")
     parser.add_argument("--as", dest="role", nargs=2, metavar=("CONTENDER", "ADDRESS"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role:
         {"plain": plain, "aiokafka": asynchronous}[options.role[0]](options.role[1], options.folder, options.messages)
+        return
+    if options.latency:
+        with tempfile.TemporaryDirectory() as scratch, serve_broker(Path(scratch)) as broker:
+            fill(broker, 0)
+            found = latency(broker, Path(scratch, "home"), options.latency)
+        shown = ", ".join(f"p{share} {found[len(found) * share // 100 - 1]:.2f} s" for share in (50, 95, 99))
+        print(f"{len(found):,} messages, written to committed: {shown}, longest {found[-1]:.2f} s")
         return
     with tempfile.TemporaryDirectory() as scratch, serve_broker(Path(scratch)) as broker:
         started = time.perf_counter()
@@ -156,10 +209,10 @@ def main() -> None:
         contenders = {"lake ingest": lake, "confluent-kafka + pyarrow": lambda: peer("plain")}
         if find_spec("aiokafka"):
             contenders["aiokafka + pyarrow"] = lambda: peer("aiokafka")
-        found = compare(contenders, options.rounds)
+        costs = compare(contenders, options.rounds)
     millions = options.messages / 1e6
     print("| contender | CPU s per million | messages/s | peak MB |\n|---|---|---|---|")
-    for name, cost in found.items():
+    for name, cost in costs.items():
         rate = options.messages / cost.wall
         print(f"| {name} | {cost.cpu / millions:.2f} | {rate:,.0f} | {cost.memory / 1e6:.0f} |")
 

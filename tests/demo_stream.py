@@ -22,7 +22,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg2
+import psycopg2.extensions
 from confluent_kafka import Producer
 
 from ingest.contracts.contract import Kind
@@ -116,8 +116,8 @@ def main() -> None:
         server.sql("postgres", "CREATE DATABASE shop")
         of = server.variables
         place = {"hostname": of["PGHOST"], "port": of["PGPORT"], "user": of["PGUSER"], "password": of["PGPASSWORD"]}
-        names = {"hostname": "host", "port": "port", "user": "user", "password": "password"}
-        dsn = " ".join([*(f"{names[name]}={value}" for name, value in place.items()), "dbname=shop"])
+        own = {"host" if name == "hostname" else name: value for name, value in place.items()}
+        dsn = psycopg2.extensions.make_dsn(**own, dbname="shop")
         yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
         options = SampleOptions(end=yesterday, days=7, events=1000, orders=200, sessions_per_order=3.0)
         java = Java(Path(scratch), archives())

@@ -105,6 +105,8 @@ class DatabaseWriter:
         self._feeds = {bucket: item for bucket, item in feeds.items() if item.kind is Kind.CHANGE}
         try:
             self._session = psycopg2.connect(dsn)
+        except psycopg2.ProgrammingError:  # its text quotes what it does not understand, maybe a password
+            raise ConfigError("--dsn is none; expected for instance 'host=127.0.0.1 dbname=shop'") from None
         except psycopg2.Error as error:
             why = " ".join(str(error).split())
             raise RetriableError(f"the database for the sample cannot be reached: {why}") from error

@@ -67,7 +67,8 @@ def test_the_database_has_the_current_rows(home: Home, postgres_server: Postgres
     database = f"shop_{uuid.uuid4().hex}"
     postgres_server.sql("postgres", f"CREATE DATABASE {database}")
     of = postgres_server.variables
-    dsn = f"host={of['PGHOST']} port={of['PGPORT']} user={of['PGUSER']} password={of['PGPASSWORD']} dbname={database}"
+    place = {"host": of["PGHOST"], "port": of["PGPORT"], "user": of["PGUSER"], "password": of["PGPASSWORD"]}
+    dsn = psycopg2.extensions.make_dsn(**place, dbname=database)
     write_sample(OPTIONS, lambda objects, size: None, to="postgres", dsn=dsn)
     with closing(psycopg2.connect(dsn)) as session, session.cursor() as cursor:
         cursor.execute("SELECT order_id, status, total_amount, updated_at FROM orders ORDER BY 1")
