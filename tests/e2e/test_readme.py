@@ -31,7 +31,7 @@ NOT_RUN = {
     "docker compose up -d": "no Docker where tests run; tests/test_compose.py runs its init command",
     "docker compose logs -f init": "likewise",
     "sqlmesh plan dev": "needs a changed model; tests/e2e/test_environments.py changes some",
-    "lake stream --every 5s": "runs until it is stopped, and needs a broker; tests/pipeline/cycle/test_stream.py has one",
+    "lake stream --every 5s": "needs a broker and runs until it is stopped; tests/pipeline/cycle/test_stream.py",
     "source .venv/bin/activate": "the tests run in an environment already",
 }
 """Commands that are not run here, and the reason. Every other command is run."""
