@@ -168,9 +168,9 @@ class Broker:
         if not (folder / "topics").is_dir():
             identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             self.java.run("kafka.tools.StorageTool", "format", f"--cluster-id={identity}", "-c", "server.properties")
-        self._process = self.java.start("broker", "kafka.Kafka", "server.properties", megabytes=160)
-        wait(lambda: _answers(self.port) or self._process.poll() is not None, "the broker")
-        if self._process.poll() is not None:
+        process = self._process = self.java.start("broker", "kafka.Kafka", "server.properties", megabytes=160)
+        wait(lambda: _answers(self.port) or process.poll() is not None, "the broker")
+        if process.poll() is not None:
             raise RuntimeError(f"the broker ended: {(folder / 'broker.log').read_text()[-4000:]}")
 
     def kill(self) -> None:

@@ -177,10 +177,13 @@ def compare_messages(
             return []
         within = " OR ".join(map(_within, spans))
         declared = [identifier(name) for name in row_schema(contract).names]
-        columns = ", ".join([*declared, "_source_file", "_source_line", "_source_modified_at"])
+        columns = ", ".join([*declared, "_source_file", "_source_etag", "_source_line", "_source_modified_at"])
         sides = ((lake.uri, state), (folder, again))
         rows = [f"SELECT {columns} FROM ({bronze_query(contract, uri, one.bronze_files())})" for uri, one in sides]
-        bad = [f"SELECT _source_file, _source_line, reason FROM {quarantine_query(uri, one)}" for uri, one in sides]
+        bad = [
+            f"SELECT _source_file, _source_etag, _source_line, reason FROM {quarantine_query(uri, one)}"
+            for uri, one in sides
+        ]
         older = min((span.contract_version for place in ends for span in state.ranges.days[place].values()), default=0)
         tables: dict[str, str] = {}
         for kind, (kept, loaded) in {"row": rows, "bad": bad}.items():
@@ -212,7 +215,10 @@ def compare_messages(
 
 
 def _within(span: OffsetRange) -> str:
-    return f"(_source_file = {literal(span.name)} AND _source_line BETWEEN {span.first_offset} AND {span.last_offset})"
+    return (
+        f"(_source_file = {literal(span.name)} AND _source_etag = {literal(span.etag)} "
+        f"AND _source_line BETWEEN {span.first_offset} AND {span.last_offset})"
+    )
 
 
 def counted(ranges: Mapping[Partition, OffsetRange], counts: tuple[str, ...]) -> dict[str, list[object]]:

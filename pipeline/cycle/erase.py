@@ -286,6 +286,8 @@ def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_se
     with exclusive_cycle(lake, wait_seconds), lake.writable():  # no cycle reads the files that go
         for contract in feeds:
             with contained(contract.feed, summary.failed):
+                if contract.source.kafka and lake.ledger(contract.feed).live().ranges:
+                    summary.beyond.append(f"{contract.feed}: topic {contract.source.kafka.topic}, until its retention")
                 landing = lake.landing(contract)
                 landed = partial(landed_objects, contract, landing)
                 done = clean(lake.store, lake.ledger(contract.feed), landed, now, dt.timedelta(0), landing.hide)

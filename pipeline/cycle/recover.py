@@ -268,10 +268,13 @@ def _kept_lines(
     )
     connection.execute(
         # offsets below the greatest one at which a load began are committed: it began where the one before ended
-        f"CREATE TEMP TABLE messages AS SELECT * FROM (SELECT * FROM lines WHERE STARTS_WITH(name, '{TOPIC_PREFIX}')) "
-        "QUALIFY line < (SELECT MAX(first) FROM (SELECT name AS one, etag AS other, load, MIN(line) AS first FROM lines "
-        "GROUP BY ALL) WHERE one = name AND other = etag) AND ROW_NUMBER() OVER (PARTITION BY name, etag, line "
-        "ORDER BY LEFT(writer, 15) DESC, "
+        "CREATE TEMP TABLE starts AS SELECT name, etag, MAX(first) AS start FROM ("
+        f"SELECT name, etag, load, MIN(line) AS first FROM lines WHERE STARTS_WITH(name, '{TOPIC_PREFIX}') "
+        "GROUP BY ALL) GROUP BY ALL"
+    )
+    connection.execute(
+        "CREATE TEMP TABLE messages AS SELECT lines.* FROM lines JOIN starts USING (name, etag) WHERE line < start "
+        "QUALIFY ROW_NUMBER() OVER (PARTITION BY name, etag, line ORDER BY LEFT(writer, 15) DESC, "
         "ARRAY_POSITION(['bronze', 'discarded', 'quarantine'], SPLIT_PART(path, '/', 1)), writer DESC, path) = 1"
     )
     connection.execute(f"DELETE FROM lines WHERE STARTS_WITH(name, '{TOPIC_PREFIX}')")
