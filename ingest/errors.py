@@ -11,6 +11,7 @@
     ├── OverwriteRefused   an object has new content, and its contract says refuse: check it            (exit 1)
     ├── UnloadableObjects  objects without a usable name or place, all others are loaded: rename or ignore them (exit 1)
     ├── StuckObjects       some objects could not be read, all others are loaded: run again, check them (exit 1)
+    ├── OffsetsLost        a topic does not continue where the ledger ends: check it, or accept the gap (exit 1)
     ├── DamagedLake        files of the lake are missing or unreadable: restore or reload them          (exit 1)
     ├── PublishBlocked     gold is incomplete, or a blocking audit found rows: readers keep their release   (exit 1)
     ├── ServingRefused     Postgres rejects a release: it keeps the previous one                            (exit 1)
@@ -32,6 +33,9 @@ from ingest.text import printable
 LOG = logging.getLogger(__name__)
 SHOWN_FRAMES = 30
 """Innermost frames of a traceback that are logged. A RecursionError has a thousand."""
+
+
+SHOWN_GAPS = 3
 
 
 class LakemeshError(Exception):
@@ -158,6 +162,21 @@ class StuckObjects(LakemeshError):  # noqa: N818  all else is loaded
         super().__init__(
             f"{feed}: {printable(name)}{more} could not be read, all others are loaded; run it again, and check that "
             f"object if the error persists: {printable(reason)}"
+        )
+
+
+class OffsetsLost(LakemeshError):  # noqa: N818  an outside cause: nothing was read
+    """A topic was replaced, or lost offsets that were not read yet or were read before.
+
+    Args:
+        gaps: each as gaps.Gap prints itself.
+    """
+
+    def __init__(self, feed: str, gaps: Sequence[object]) -> None:
+        shown = [*map(str, gaps[:SHOWN_GAPS])] + [f"{len(gaps) - SHOWN_GAPS:,} more"] * (len(gaps) > SHOWN_GAPS)
+        super().__init__(
+            f"{feed}: {'; '.join(shown)}. Nothing was loaded; check the broker's address and the topic's retention, "
+            f"then `lake ingest {feed} --accept-gap` records the gap and continues after it"
         )
 
 

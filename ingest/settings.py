@@ -10,13 +10,14 @@ import datetime as dt
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import load_dotenv
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest import schemes
@@ -32,6 +33,10 @@ def _project() -> Path:
     return checkout if (checkout / "config.yaml").exists() else Path.cwd()
 
 
+KAFKA = "KAFKA_"
+_OTHERS = re.compile(r"BOOTSTRAP_SERVERS$|SCHEMA_REGISTRY_|HOME$|OPTS$|\w+_OPTS$|(SCALA_)?VERSION$|PORT(_|$)|SERVICE_")
+"""Variables KAFKA_… that are settings of their own, of Kafka's scripts, or of Kubernetes for a service `kafka`."""
+_SECRET = re.compile(rf"{KAFKA}\w*(PASSWORD|SECRET|PEM|USER_INFO|CONFIG)\w*")
 PROJECT = _project()
 """Folder of the SQLMesh project that this process works on."""
 
@@ -92,6 +97,12 @@ def _day(value: dt.date | str) -> dt.date:
         raise ValueError(f"'{value}' is not a date; expected for instance 2021-01-31") from None
 
 
+def _kafka(variables: Mapping[str, str]) -> dict[str, str]:
+    """The properties of librdkafka among some variables, without those that other programs set under such names."""
+    named = {name.removeprefix(KAFKA): value for name, value in variables.items() if name.startswith(KAFKA) and value}
+    return {name.lower().replace("_", "."): value for name, value in named.items() if not _OTHERS.match(name)}
+
+
 class Settings(BaseSettings):
     """Locations, connections and limits. Fields are environment variables in upper case; `repr=False` marks secrets.
 
@@ -123,6 +134,10 @@ class Settings(BaseSettings):
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
         pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the `…postgres_state` gateways.
             Empty values are left to libpq, which reads its other PG variables itself.
+        kafka_bootstrap_servers: brokers of Kafka, `host:port` separated by commas; empty for none. Every other variable
+            KAFKA_… is the property of librdkafka with dots for underscores, see `kafka`.
+        kafka_schema_registry_url, kafka_schema_registry_basic_auth_user_info: the registry of Avro schemas, and
+            `user:password` for it.
         aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
     """
 
@@ -178,6 +193,9 @@ class Settings(BaseSettings):
     pguser: str = ""
     pgpassword: str = Field(default="", repr=False)
     pgdatabase: str = ""
+    kafka_bootstrap_servers: str = ""
+    kafka_schema_registry_url: str = ""
+    kafka_schema_registry_basic_auth_user_info: str = Field(default="", repr=False)
     aws_endpoint_url: str | None = Field(
         default=None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     )
@@ -185,6 +203,8 @@ class Settings(BaseSettings):
     aws_access_key_id: str | None = None
     aws_secret_access_key: str | None = Field(default=None, repr=False)
     aws_session_token: str | None = Field(default=None, repr=False)
+
+    _kafka: dict[str, str] = PrivateAttr(default_factory=lambda: _kafka(os.environ))
 
     @property
     def has_postgres_state(self) -> bool:
@@ -205,6 +225,12 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """The limits of one ingest."""
         return Limits(self.lake_load_bytes, self.lake_load_objects, self.lake_fetch_threads, self.lake_bytes_in_flight)
+
+    @property
+    def kafka(self) -> dict[str, str]:
+        """The properties of librdkafka that KAFKA_… variables set: `sasl.mechanism` of KAFKA_SASL_MECHANISM."""
+        brokers = {"bootstrap.servers": self.kafka_bootstrap_servers} if self.kafka_bootstrap_servers else {}
+        return dict(self._kafka) | brokers
 
     @property
     def role_keys(self) -> dict[str, str]:
@@ -234,8 +260,9 @@ def read_settings() -> Settings:
 
 def secrets() -> dict[str, str]:
     """The current values of secret settings, by variable, even if other settings are invalid."""
-    names = [name.upper() for name, field in Settings.model_fields.items() if not field.repr]
-    found = {name: value for name in names if (value := os.environ.get(name))}
+    names = {name.upper() for name, field in Settings.model_fields.items() if not field.repr}
+    names |= {name for name in os.environ if _SECRET.fullmatch(name)}
+    found = {name: value for name in sorted(names) if (value := os.environ.get(name))}
     with suppress(ValueError):
         keys = Settings.model_construct(lake_role_keys=_keys(found.get("LAKE_ROLE_KEYS", ""))).role_keys
         found |= {f"the key of role {role}": key for role, key in keys.items() if key}

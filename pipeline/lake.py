@@ -17,6 +17,7 @@ from ingest.settings import Settings
 from ingest.storage.landing import Landing, Landings
 from ingest.storage.lock import host_lock
 from ingest.storage.store import Store
+from ingest.topics.connection import Connection
 from pipeline.access.audit_log import AuditLog
 from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels import channels
@@ -75,6 +76,11 @@ class Lake:
     def tombstones(self) -> TombstoneStore:
         """The tombstones of persons who are forgotten."""
         return TombstoneStore(self.store, self.options.lake_erasure_key)
+
+    @cached_property
+    def kafka(self) -> Connection:
+        """The brokers of topics."""
+        return Connection(self.options)
 
     @property
     def audit_log(self) -> AuditLog:

@@ -6,6 +6,7 @@ killed rather than stopped: nothing of them is kept but their topics, which the 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,6 +115,69 @@ class Java:
         (self.folder / "log4j2.xml").write_text(LOG)
         options = [*JAVA, f"-Xmx{megabytes}m", "-Dlog4j2.configurationFile=log4j2.xml"]
         return ["java", *options, "-cp", f"{self._archives}/*", program, *arguments]
+
+
+@dataclass(slots=True)
+class Broker:
+    """A broker of Kafka, which is its own controller. Killed and started again it goes on with the topics it had.
+
+    Attributes:
+        properties: of its configuration beside those that it needs.
+    """
+
+    java: Java
+    properties: Mapping[str, object] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    _controller: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Its `bootstrap.servers`."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the broker and wait until it answers.
+
+        Raises:
+            RuntimeError: it ended.
+        """
+        folder = self.java.folder
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
+            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self._controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": folder / "topics",
+            "num.partitions": PARTITIONS,
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "broker.session.timeout.ms": 1000,
+            "broker.heartbeat.interval.ms": 200,
+            "log.cleaner.dedupe.buffer.size": 4194304,
+            **self.properties,
+        }
+        (folder / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+        if not (folder / "topics").is_dir():
+            identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            self.java.run("kafka.tools.StorageTool", "format", f"--cluster-id={identity}", "-c", "server.properties")
+        self._process = self.java.start("broker", "kafka.Kafka", "server.properties", megabytes=160)
+        wait(lambda: _answers(self.port) or self._process.poll() is not None, "the broker")
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the broker ended: {(folder / 'broker.log').read_text()[-4000:]}")
+
+    def kill(self) -> None:
+        """End the broker with SIGKILL, as a lost machine would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
 
 @dataclass(slots=True)
@@ -233,29 +298,10 @@ def serve_connect(folder: Path, tables: Sequence[str], database: Mapping[str, st
         FileNotFoundError: Java or Maven are not installed.
     """
     java = Java(folder, archives())
-    port, controller = free_port(), free_port()
-    properties = {
-        "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": folder / "topics",
-        "num.partitions": PARTITIONS,
-        "offsets.topic.replication.factor": 1,
-        "offsets.topic.num.partitions": 1,
-        "group.initial.rebalance.delay.ms": 0,
-        "log.cleaner.dedupe.buffer.size": 4194304,
-    }
-    (folder / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+    broker = Broker(java)
     try:
-        java.run("kafka.tools.StorageTool", "format", "-t", "bGFrZW1lc2gtdGVzdHM0MQ", "-c", "server.properties")
-        broker = java.start("broker", "kafka.Kafka", "server.properties", megabytes=160)
-        wait(lambda: _answers(port) or broker.poll() is not None, "the broker")
-        if broker.poll() is not None:
-            raise RuntimeError(f"the broker ended: {(folder / 'broker.log').read_text()[-4000:]}")
+        broker.start()
+        port = broker.port
         for table in tables:
             shown = [
                 item
@@ -266,6 +312,25 @@ def serve_connect(folder: Path, tables: Sequence[str], database: Mapping[str, st
             program = "org.apache.kafka.tools.consumer.ConsoleConsumer"
             java.start(table, program, *topic, "--from-beginning", *shown, megabytes=48)
         yield Connect({table: Topic(table, [], folder / f"{table}.out") for table in tables}, java, port, database)
+    finally:
+        java.end()
+
+
+@contextmanager
+def serve_broker(folder: Path, **properties: object) -> Iterator[Broker]:
+    """Run a broker while the body runs.
+
+    Args:
+        properties: more of its configuration, with `__` for dots.
+
+    Raises:
+        FileNotFoundError: Java or Maven are not installed.
+    """
+    java = Java(folder, archives())
+    broker = Broker(java, {name.replace("__", "."): value for name, value in properties.items()})
+    try:
+        broker.start()
+        yield broker
     finally:
         java.end()
 

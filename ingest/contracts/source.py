@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from enum import StrEnum
 from string import Formatter
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MARKER = "_SUCCESS"
 """Name of an object without records that Hadoop jobs write to a finished folder."""
@@ -139,10 +140,39 @@ class Completeness(Strict):
         return self
 
 
-class Source(Strict):
-    """The location of the feed's objects. Formats are detected from the content, CSV from the name or set here.
+class Values(StrEnum):
+    """What the messages of a topic have: JSON, or Avro by the schemas of a registry."""
+
+    JSON = "json"
+    AVRO = "avro"
+
+
+class Kafka(Strict):
+    """The topic of Kafka that a feed reads; the broker is a setting.
 
     Attributes:
+        values: of its messages. With `avro` each begins with the id of its schema in the registry.
+    """
+
+    topic: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")
+    values: Values = Values.JSON
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        if value not in set(Values):
+            raise ValueError(f"kafka: values are {value}; expected json or avro, to which a connector can convert them")
+        return value
+
+
+class Source(Strict):
+    """The location of the feed's objects, a topic, or both: then the topic continues what the objects began.
+
+    Formats of objects are detected from the content, CSV from the name or set here.
+
+    Attributes:
+        bucket: empty for a feed that only reads a topic.
+        kafka: the topic; None for none.
         format: `auto`, `csv`, or `debezium` for the change events of a database table, as JSON in any container.
         order: of change events, the paths below the envelope's `source` that order them, as `[file, pos, row]` for
             MySQL; by default those of the connector, for PostgreSQL `[lsn]`.
@@ -158,7 +188,8 @@ class Source(Strict):
             `_temporary/*`.
     """
 
-    bucket: str = Field(pattern=rf"^{BUCKET}$")
+    bucket: str = Field(default="", pattern=rf"^{BUCKET}$")
+    kafka: Kafka | None = None
     prefix: str = ""
     format: str = Field(default="auto", pattern="^(auto|csv|debezium)$")
     order: tuple[Annotated[str, AfterValidator(_path)], ...] = ()
@@ -168,6 +199,16 @@ class Source(Strict):
     retire: Retire | None = None
     on_erasure: str = Field(default="report", pattern="^(report|rewrite|delete)$")
     ignore: tuple[Annotated[str, AfterValidator(_ignore)], ...] = ()
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.bucket:
+            return self
+        if self.kafka is None:
+            raise ValueError("source: it names neither a bucket nor a topic; expected `bucket`, `kafka` or both")
+        if of_objects := sorted(self.model_fields_set - {"bucket", "kafka", "format", "order"}):
+            raise ValueError(f"source: {', '.join(of_objects)} describe objects; expected a bucket with them")
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

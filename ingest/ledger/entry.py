@@ -27,6 +27,7 @@ from ingest.ledger.format import (
     CONTRACT_KEY,
     ERASURE_FORMAT,
     FORGETS_KEY,
+    GAPS_KEY,
     KNOWS_KEY,
     METADATA,
     VERSION_KEY,
@@ -35,11 +36,13 @@ from ingest.ledger.format import (
     stamp,
     stamped,
 )
+from ingest.ledger.gaps import Gap, gaps_of, gaps_text
 from ingest.ledger.sources import (
     OBJECT,
     RANGE,
     LoadedObject,
     OffsetRange,
+    Partition,
     objects_of,
     objects_table,
     ranges_of,
@@ -69,7 +72,8 @@ class Entry:
     """The content of one commit.
 
     Attributes:
-        ranges: at most one per partition; committing the entry commits their offsets.
+        ranges: at most one per partition beside corrections; committing the entry commits their offsets.
+        gaps: places at which offsets do not continue, and where they do; before its ranges.
         newest_object_at: when the newest of its objects was written; known even if the objects were not read.
         contract: the contract with which its objects were loaded, if not yet in the log (see evolution.py).
         forgets: the tombstones whose persons this entry takes out of the feed; names of their files.
@@ -85,6 +89,7 @@ class Entry:
     removed: tuple[str, ...] = ()
     abandoned: tuple[str, ...] = ()
     ranges: tuple[OffsetRange, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     newest_object_at: dt.datetime | None = field(default=None, compare=False)
     contract: str = ""
     begins: int = 0
@@ -93,9 +98,10 @@ class Entry:
     knows: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        sources: tuple[LoadedObject | OffsetRange, ...] = (*self.objects, *self.ranges)
-        if sources:
-            object.__setattr__(self, "newest_object_at", max(item.modified_at for item in sources))
+        messages = (item for item in self.ranges if item.records + item.nulls > 0 and not item.is_correction)
+        times = [*(item.modified_at for item in self.objects), *(item.modified_at for item in messages)]
+        if times:
+            object.__setattr__(self, "newest_object_at", max(times))
         if self.known:
             names = "\n".join(sorted(self.known))
             object.__setattr__(self, "knows", hashlib.sha256(names.encode()).hexdigest()[:16])
@@ -105,6 +111,11 @@ class Entry:
         """Whether it contains objects or ranges; compaction and cleaning entries do not."""
         return bool(self.objects or self.ranges)
 
+    @property
+    def _moved(self) -> set[Partition]:
+        """The partitions whose next offset it changes."""
+        return {item.place for item in self.ranges if not item.is_correction} | {gap.place for gap in self.gaps}
+
     def conflicts_with(self, other: Entry) -> bool:
         """Whether `other`, committed first, invalidates this entry.
 
@@ -113,11 +124,10 @@ class Entry:
         has to look at what such a load added.
         """
         mine = {item.source_file for item in self.objects}
-        places = {item.place for item in self.ranges}
         return (
             self.load_id in other.abandoned
             or any(item.source_file in mine for item in other.objects)
-            or any(item.place in places for item in other.ranges)
+            or not self._moved.isdisjoint(other._moved)
             or (self.contract != other.contract and self.names_sources and other.names_sources)
             or (self.names_sources and not other.forgets <= self.known)
             or (bool(self.forgets and other.added) and self.knows != other.knows)
@@ -131,6 +141,8 @@ class Entry:
         metadata |= stamp(self.newest_object_at) | ({CONTRACT_KEY: self.contract} if self.contract else {})
         if self.begins:
             metadata[_BEGINS_KEY] = str(self.begins)
+        if self.gaps:
+            metadata[GAPS_KEY] = gaps_text(self.gaps)
         if self.knows:
             metadata[KNOWS_KEY] = self.knows
         if self.forgets:
@@ -176,6 +188,7 @@ class Entry:
                 removed=tuple(path for table in rows["remove"] for path in table.column("path").to_pylist()),
                 abandoned=tuple(load for table in rows["abandon"] for load in table.column("abandoned").to_pylist()),
                 ranges=tuple(item for table in rows["range"] for item in ranges_of(table)),
+                gaps=gaps_of(metadata.get(GAPS_KEY, b"[]").decode()),
                 newest_object_at=stamped(metadata),
                 contract=metadata.get(CONTRACT_KEY, b"").decode(),
                 begins=int(metadata.get(_BEGINS_KEY, b"0")),

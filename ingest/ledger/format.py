@@ -20,7 +20,7 @@ What readers of an older format would misunderstand takes a new number, so that 
 levels take none: older programs do not look for files of their names, and read the log instead."""
 VERSION_KEY = b"lakemesh.ledger_format"
 NEWEST_KEY = b"lakemesh.newest_object_at"
-OFFSETS_KEY = b"lakemesh.next_offsets"
+OFFSETS_KEY, RANGES_KEY, GAPS_KEY = b"lakemesh.next_offsets", b"lakemesh.ranges", b"lakemesh.gaps"
 CONTRACT_KEY = b"lakemesh.contract"
 LEVELS_KEY = b"lakemesh.levels"
 FORGETS_KEY, KNOWS_KEY = b"lakemesh.forgets", b"lakemesh.knows"

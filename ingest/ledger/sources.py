@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -36,6 +37,8 @@ OBJECT = {
 }
 SINCE_2 = ("dropped", "erased", "skipped")
 """Counts of an object that format 1 lacks, where they are 0."""
+TOPIC_PREFIX = "kafka:"
+"""Beginning of `_source_file` of messages."""
 RANGE = {
     "cluster_id": pa.string(),
     "topic_id": pa.string(),
@@ -95,7 +98,10 @@ Partition = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """Consecutive offsets of one partition, as committed by a load.
+    """Consecutive offsets of one partition, as committed by a load, or all that was read of it, joined.
+
+    A correction has no offsets, `last_offset` is one less than `first_offset`: it changes how records of an earlier
+    range are counted, as when they leave the quarantine, and its counts may be negative.
 
     Attributes:
         topic: the topic's name, for display; the id is the identity.
@@ -133,11 +139,50 @@ class OffsetRange:
         return self.cluster_id, self.topic_id, self.partition
 
     @property
+    def name(self) -> str:
+        """`_source_file` of its records, which equals no bucket/key."""
+        return source_name(self.topic, self.partition)
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after it."""
+        return self.last_offset + 1
+
+    @property
+    def is_correction(self) -> bool:
+        """Whether it has no offsets."""
+        return self.last_offset < self.first_offset
+
+    @property
     def is_conserved(self) -> bool:
         """Whether every offset and every record is accounted for."""
         offsets = self.last_offset - self.first_offset + 1
         counted = self.rows + self.quarantined + self.dropped + self.erased + self.skipped
         return offsets == self.records + self.nulls + self.gaps and self.records == counted
+
+
+def source_name(topic: str, partition: int) -> str:
+    """Return `_source_file` of the messages of a partition: no bucket has a colon in its name.
+
+    >>> source_name("clicks", 3)
+    'kafka:clicks/3'
+    """
+    return f"{TOPIC_PREFIX}{topic}/{partition}"
+
+
+_ADDED = ("size", "records", "rows", "quarantined", "nulls", "gaps", *SINCE_2)
+
+
+def joined(before: OffsetRange | None, span: OffsetRange) -> OffsetRange:
+    """Return what was read of a partition with one more range or correction, without the dates of its rows."""
+    if before is None:
+        return replace(span, event_dates=())
+    counts = {name: getattr(before, name) + getattr(span, name) for name in _ADDED}
+    if span.is_correction:
+        return replace(before, **counts)
+    newest = max(before.modified_at, span.modified_at)
+    first, last = before.first_offset, span.last_offset
+    return replace(span, event_dates=(), first_offset=first, last_offset=last, modified_at=newest, **counts)
 
 
 def objects_table(objects: Sequence[LoadedObject]) -> pa.Table:
@@ -161,6 +206,21 @@ def up_to_date(objects: pa.Table) -> pa.Table:
 def ranges_table(ranges: Sequence[OffsetRange]) -> pa.Table:
     """Convert ranges to columns."""
     return pa.table(_columns(ranges, RANGE), names=list(RANGE))
+
+
+def ranges_text(ranges: Iterable[OffsetRange]) -> str:
+    """Return joined ranges as JSON."""
+    kept = [name for name in RANGE if name != "event_dates"]
+    rows = [{name: getattr(item, name) for name in kept} for item in ranges]
+    return json.dumps([row | {"modified_at": row["modified_at"].isoformat()} for row in rows])
+
+
+def ranges_in(text: str) -> list[OffsetRange]:
+    """Return the joined ranges in a text of `ranges_text`."""
+    return [
+        OffsetRange(**row | {"modified_at": dt.datetime.fromisoformat(row["modified_at"]), "event_dates": ()})
+        for row in json.loads(text)
+    ]
 
 
 def ranges_of(table: pa.Table) -> Iterable[OffsetRange]:

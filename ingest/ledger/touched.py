@@ -56,7 +56,7 @@ def touched(state: LedgerState, entries: Iterable[tuple[int, Entry]]) -> Touched
             changed = changed or bool(bronze)
             dates.update(file.event_date for file in bronze if file.event_date)
         for span in entry.ranges:
-            changed = changed or span.rows > 0
+            changed = changed or span.rows != 0
             dates.update(day for day, _ in span.event_dates)
         state.apply(sequence, entry)
     return Touched(changed or begins, frozenset(dates), begins, load_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest.errors import LakemeshError
+from ingest.storage.arrays import Indices
 from ingest.storage.objects import ObjectChanged
 
 
@@ -23,17 +24,19 @@ class LongRecord:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Consecutive lines of one object.
+    """Lines of one object, or messages of one partition.
 
     Attributes:
-        source: index of the object in its load.
-        first_line: number of the first line, from 1.
+        source: index of the object or partition in its load.
+        first_line: number of the first line, from 1, or offset of the first message.
         data: the lines, each terminated by a newline.
+        numbers: of the lines; None if they are consecutive.
     """
 
     source: int
     first_line: int
     data: bytes
+    numbers: Indices | None = None
 
 
 @dataclass(frozen=True, slots=True)

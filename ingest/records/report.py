@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from ingest.storage.names import NotLoaded
 
@@ -18,7 +19,8 @@ class FeedReport:
     Attributes:
         objects: committed object versions.
         bytes: their stored size.
-        records: non-blank records in them = rows + quarantined + erased + skipped.
+        messages: committed messages of the topic.
+        records: non-blank records in objects and messages = rows + quarantined + erased + skipped.
         dropped: objects whose version was dropped before; their records are not loaded again.
         rescued: rows with fields that the contract does not know.
         replaced: objects that replaced an older version.
@@ -31,6 +33,10 @@ class FeedReport:
         erased: records of persons who are forgotten, which were not loaded.
         skipped: records that never become rows, by kind.
         warnings: rows by constraint with policy warn that they violate; a row may violate several.
+        nulls: messages without a value.
+        gaps: offsets of the topic without a message: control records, aborted transactions, compaction.
+        accepted: gaps that were recorded because the operator accepted them.
+        begins: partitions of which nothing was read before and whose oldest messages had expired.
         ignored: objects that a rule ignores, by rule.
         unloadable: objects that cannot be loaded, by reason.
         before_start: bronze rows dated before LAKE_START, which no model covers.
@@ -64,6 +70,11 @@ class FeedReport:
     scope: str = "full"
     hinted: int = 0
     absent: int = 0
+    messages: int = 0
+    nulls: int = 0
+    gaps: int = 0
+    accepted: tuple[str, ...] = ()
+    begins: tuple[str, ...] = ()
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
 
@@ -71,3 +82,31 @@ class FeedReport:
     def is_complete(self) -> bool:
         """Whether no object in scope is left for the next run or needs an operator's attention."""
         return not (self.changed_meanwhile or self.refused or self.stuck or self.unloadable)
+
+    def with_topic(self, other: FeedReport) -> FeedReport:
+        """The report with that of the feed's topic."""
+        return replace(
+            self,
+            bytes=self.bytes + other.bytes,
+            messages=other.messages,
+            records=self.records + other.records,
+            rows=self.rows + other.rows,
+            quarantined=self.quarantined + other.quarantined,
+            nulls=other.nulls,
+            gaps=other.gaps,
+            accepted=other.accepted,
+            begins=other.begins,
+            rescued=self.rescued + other.rescued,
+            erased=self.erased + other.erased,
+            before_start=self.before_start + other.before_start,
+            reasons=added_counts(self.reasons, dict(other.reasons)),
+            skipped=added_counts(self.skipped, dict(other.skipped)),
+            warnings=added_counts(self.warnings, dict(other.warnings)),
+            loads=(*self.loads, *other.loads),
+            position=other.position,
+        )
+
+
+def added_counts(before: tuple[tuple[str, int], ...], counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return counts by name, with those of one more load."""
+    return tuple(sorted((Counter(dict(before)) + Counter(counts)).items()))

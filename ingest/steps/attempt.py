@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import uuid
-from collections import Counter
 from dataclasses import replace
 
-import pyarrow.compute as pc
-
 from ingest.contracts.contract import Contract
-from ingest.contracts.schema import WARNINGS
 from ingest.errors import LakemeshError, describe, is_defect
 from ingest.ledger.dropped import Dropped
 from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import unrecorded
 from ingest.ledger.files import LakeFile
-from ingest.ledger.landed import LandedLines, record_landed
 from ingest.ledger.sources import LoadedObject
 from ingest.ledger.state import LedgerState
 from ingest.ledger.tombstones import Tombstones
 from ingest.limits import Limits
-from ingest.records.parsed import RESCUED, Parsed, Reject
+from ingest.records.parsed import Reject
 from ingest.records.parts import Broken, LongLine, ObjectEnd, Piece, Unread, WholeObject
 from ingest.records.report import Progress
 from ingest.records.waiting import Waiting
-from ingest.steps.forget import Forgetter
-from ingest.steps.matchers import Hashed
-from ingest.steps.parse import Parser
+from ingest.steps.loading import Loading, new_load_id
 from ingest.steps.read import StreamFailed, read_pieces
 from ingest.steps.rewrite import rewrite_without
-from ingest.steps.write import LoadWriter
 from ingest.storage.landing import Landing
 from ingest.storage.objects import ObjectChanged
 from ingest.storage.store import Store
-
-CHUNK_BYTES, CHUNK_LINES = 4 << 20, 50_000
-"""Lines are parsed together once they reach this many bytes or lines."""
 
 
 class DefectiveLoad(Exception):  # noqa: N818  handled by loading the objects separately
@@ -65,22 +53,16 @@ class Attempt:
         limits: Limits,
         tombstones: Tombstones,
     ) -> None:
-        self.load_id = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+        self.load_id = new_load_id(started_at)
         self.contract, self.landing, self.lake, self.state = contract, landing, lake, state
         self.objects, self.corrupt, self.dropped, self.started_at = objects, corrupt, dropped, started_at
         self.before = state.objects.lookup(item.source_file for item in objects if item.replaces)
         self.limits, self.tombstones = limits, tombstones
-        self.forgetter = Forgetter(contract, Hashed(tombstones), tombstones.key) if tombstones else None
+        self.loading = Loading(contract, lake, objects, self.load_id, started_at, tombstones)
         self.changed: set[str] = set()
         self.stuck: dict[str, str] = {}
-        self.writer = LoadWriter(lake, contract, objects, self.load_id, started_at)
         self.rewritten: list[LakeFile] = []
-        self.notes: list[str] = []
         self.hashes: dict[int, str] = {}
-        self.reasons: Counter[str] = Counter()
-        self.skipped: Counter[str] = Counter()
-        self.warnings: Counter[str] = Counter()
-        self.rescued = 0
 
     def run(self, progress: Progress | None) -> Entry | None:
         """Read and write all objects, or leave nothing behind. The entry is None if no object could be read."""
@@ -94,10 +76,7 @@ class Attempt:
             raise
 
     def _run(self, progress: Progress | None) -> Entry | None:
-        parser = Parser(self.contract, [item.version.modified_at for item in self.objects], self.forgetter)
-        known = self._known_content()
-        chunk: list[Piece] = []
-        size = lines = 0
+        known, loading = self._known_content(), self.loading
         numbers = [
             number for number, item in enumerate(self.objects) if number not in known and not self._is_corrupt(item)
         ]
@@ -121,24 +100,12 @@ class Attempt:
                     progress(1, item.version.size)
                 continue
             if isinstance(part, Broken):
-                self._write(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, part.detail, b"")]))
-                continue
-            if isinstance(part, LongLine):
-                detail = (
-                    f"{part.size} bytes, expected at most {self.contract.max_line_bytes}; only its beginning is kept"
-                )
-                reject = Reject(number, part.line, "line_too_long", None, detail, part.head)
-                parsed = Parsed(parser.empty(), [reject])
-                self._write(self.forgetter.parsed(parsed) if self.forgetter else parsed)
-                continue
-            chunk.append(part if part.source == number else replace(part, source=number))
-            size += len(part.data)
-            lines += part.data.count(b"\n")
-            if size >= CHUNK_BYTES or lines >= CHUNK_LINES:
-                self._write(parser.parse(chunk))
-                chunk, size, lines = [], 0, 0
-        if chunk:
-            self._write(parser.parse(chunk))
+                loading.reject(Reject(number, 0, "corrupt_object", None, part.detail, b""))
+            elif isinstance(part, LongLine):
+                loading.add_long(part, number)
+            else:
+                loading.add(part if part.source == number else replace(part, source=number))
+        loading.flush()
         for number, item in enumerate(self.objects):
             if self._is_corrupt(item) and number not in known:
                 digest = hashlib.sha256()
@@ -146,10 +113,10 @@ class Attempt:
                     digest.update(block)
                 self.hashes[number] = digest.hexdigest()
                 detail = self.corrupt[item.source_file]
-                self._write(Parsed(parser.empty(), [Reject(number, 0, "corrupt_object", None, detail, b"")]))
+                loading.reject(Reject(number, 0, "corrupt_object", None, detail, b""))
         if not self.hashes and not known:
             return None
-        added = self.writer.finish()
+        added = loading.writer.finish()
         replaced = {
             item.source_file: self.before[item.source_file]
             for number, item in enumerate(self.objects)
@@ -157,7 +124,7 @@ class Attempt:
         }
         rewrite = rewrite_without(self.lake, self.state, replaced, self.load_id)
         self.rewritten = rewrite.added
-        self._note_lines()
+        loading.note_lines()
         objects = [self._loaded(number) for number in sorted(self.hashes)]
         objects += [replace(version, etag=self.objects[number].version.etag) for number, version in known.items()]
         return Entry(
@@ -172,25 +139,8 @@ class Attempt:
 
     def discard(self) -> None:
         """Delete the files of a load that will not commit."""
-        self.writer.discard()
-        self.lake.delete([*self.notes, *(file.path for file in self.rewritten)])
-
-    def _note_lines(self) -> None:
-        """Record which lines of the objects have persons who are forgotten: the lake is about not to have them."""
-        lines: dict[str, set[int]] = {}
-        for number, line in self.forgetter.lines if self.forgetter else ():
-            lines.setdefault(self.objects[number].source_file, set()).add(line)
-        if lines:
-            found = [LandedLines(name, self.load_id, tuple(sorted(own))) for name, own in sorted(lines.items())]
-            self.notes.append(record_landed(self.lake, self.contract.feed, self.load_id, found))
-
-    def _write(self, parsed: Parsed) -> None:
-        self.reasons.update(reject.reason for reject in parsed.rejects)
-        self.skipped.update(skip.kind for skip in parsed.skipped)
-        if WARNINGS in parsed.rows.column_names:
-            self.warnings.update(pc.list_flatten(parsed.rows.column(WARNINGS)).to_pylist())
-        self.rescued += len(parsed.rows) - parsed.rows.column(RESCUED).null_count
-        self.writer.add(parsed)
+        self.loading.discard()
+        self.lake.delete(file.path for file in self.rewritten)
 
     def _is_corrupt(self, item: Waiting) -> bool:
         return item.source_file in self.corrupt
@@ -220,22 +170,19 @@ class Attempt:
 
     def _loaded(self, number: int) -> LoadedObject:
         item = self.objects[number]
-        writer = self.writer
-        rows, quarantined, erased, skipped = (
-            int(counts[number]) for counts in (writer.rows, writer.quarantined, writer.erased, writer.skipped)
-        )
+        counts = self.loading.counts(number)
         return LoadedObject(
             item.source_file,
             item.version.etag,
             self.hashes[number],
             item.version.size,
             item.version.modified_at,
-            rows + quarantined + erased + skipped,
-            rows,
-            quarantined,
-            tuple(sorted(self.writer.dates_of(number))),
+            sum(counts.values()),
+            counts["rows"],
+            counts["quarantined"],
+            tuple(sorted(self.loading.writer.dates_of(number))),
             self.contract.version,
             self.load_id,
-            erased=erased,
-            skipped=skipped,
+            erased=counts["erased"],
+            skipped=counts["skipped"],
         )

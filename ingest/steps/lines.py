@@ -23,7 +23,7 @@ class Lines:
         buffer: the lines, each terminated by a newline.
         starts, ends: where each line is in it, its end without line breaks.
         sources: the index of the object of each line.
-        numbers: the number of each line in its object, from 1.
+        numbers: the number of each line in its object, from 1, or the offset of each message.
     """
 
     buffer: bytes
@@ -45,7 +45,11 @@ class Lines:
         piece_of = np.repeat(np.arange(len(pieces)), per_piece)
         first = np.array([piece.first_line for piece in pieces]) - (np.cumsum(per_piece) - per_piece)
         sources = np.array([piece.source for piece in pieces], dtype=np.int32)[piece_of]
-        return Lines(buffer, starts, ends, sources, np.arange(len(newlines)) + first[piece_of])
+        numbers = np.arange(len(newlines)) + first[piece_of]
+        for number, piece in enumerate(pieces):
+            if piece.numbers is not None:
+                numbers[piece_of == number] = piece.numbers
+        return Lines(buffer, starts, ends, sources, numbers)
 
     def __len__(self) -> int:
         return len(self.starts)

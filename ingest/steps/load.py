@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from ingest.contracts.contract import Contract
@@ -16,7 +16,7 @@ from ingest.ledger.evolution import check_compatible
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.tombstones import TombstoneStore
 from ingest.limits import DEFAULT, Limits
-from ingest.records.report import FeedReport, Progress
+from ingest.records.report import FeedReport, Progress, added_counts
 from ingest.records.waiting import Waiting
 from ingest.steps.attempt import Attempt, DefectiveLoad
 from ingest.steps.discover import discover
@@ -93,8 +93,8 @@ def ingest_feed(
                 stuck |= load.stuck
                 if entry is None:
                     continue
-                if load.forgetter and load.forgetter.found:  # who is forgotten has further identifiers
-                    tombstones.extend(load.forgetter.found, now())
+                if load.loading.forgetter and load.loading.forgetter.found:  # who is forgotten has further identifiers
+                    tombstones.extend(load.loading.forgetter.found, now())
                     raise ConflictError(f"{contract.feed}: further identifiers of a person who is forgotten")
                 sequence = ledger.commit(entry, state.position)
             except (ConflictError, CorruptObject, ObjectChanged, StreamFailed) as error:
@@ -133,7 +133,7 @@ def ingest_feed(
                 entry.load_id,
                 sequence,
                 len(entry.objects),
-                "".join(f" skipped_{kind}={count}" for kind, count in sorted(load.skipped.items())),
+                "".join(f" skipped_{kind}={count}" for kind, count in sorted(load.loading.skipped.items())),
             )
         else:
             report = replace(report, changed_meanwhile=len(changed), stuck=tuple(sorted(stuck.items())))
@@ -155,19 +155,14 @@ def _add(report: FeedReport, entry: Entry, load: Attempt, lake_start: dt.date) -
         rows=report.rows + sum(item.rows for item in fresh),
         quarantined=report.quarantined + sum(item.quarantined for item in fresh),
         dropped=report.dropped + sum(item.dropped > 0 for item in entry.objects),
-        rescued=report.rescued + load.rescued,
+        rescued=report.rescued + load.loading.rescued,
         replaced=report.replaced + sum(item.source_file in load.before for item in fresh),
         unchanged=report.unchanged + len(entry.objects) - len(fresh),
-        reasons=_added(report.reasons, load.reasons),
+        reasons=added_counts(report.reasons, load.loading.reasons),
         erased=report.erased + sum(item.erased for item in fresh),
-        skipped=_added(report.skipped, load.skipped),
-        warnings=_added(report.warnings, load.warnings),
+        skipped=added_counts(report.skipped, load.loading.skipped),
+        warnings=added_counts(report.warnings, load.loading.warnings),
         before_start=report.before_start
         + sum(rows for item in fresh for day, rows in item.event_dates if day < lake_start),
         loads=(*report.loads, entry.load_id),
     )
-
-
-def _added(before: tuple[tuple[str, int], ...], counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """Counts by name, with those of one more load."""
-    return tuple(sorted((Counter(dict(before)) + Counter(counts)).items()))

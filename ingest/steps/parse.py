@@ -28,6 +28,7 @@ from ingest.formats.fields import MAX_NESTING, Fields, Refused, Verdict
 from ingest.formats.tokens import is_deeper_than
 from ingest.records.parsed import LINE, MAX_DETAIL, RESCUED, SOURCE, Parsed, Reject, Skip
 from ingest.records.parts import Piece
+from ingest.records.times import Times, times_of
 from ingest.steps.constraints import Constraints
 from ingest.steps.forget import Forgetter
 from ingest.steps.judge import Judge
@@ -47,13 +48,13 @@ class Parser:
 
     Args:
         contract: the feed's contract.
-        modified_at: when each object of the load was written; an event must not occur later than that plus the
-            contract's clock skew.
+        modified_at: when each object of the load was written, or each of its records; an event must not occur later
+            than that plus the contract's clock skew.
         forgetter: forgets persons in what is parsed.
     """
 
     def __init__(
-        self, contract: Contract, modified_at: Sequence[dt.datetime], forgetter: Forgetter | None = None
+        self, contract: Contract, modified_at: Sequence[dt.datetime] | Times, forgetter: Forgetter | None = None
     ) -> None:
         self.contract, self._forgetter = contract, forgetter
         self.schema = record_schema(contract)
@@ -62,8 +63,7 @@ class Parser:
         self._judge = Judge(contract, self._reader, self._fields)
         self._ranges = Ranges(contract)
         self._constraints = Constraints(contract)
-        self._latest = np.array([int(at.timestamp() * 1e6) for at in modified_at], dtype=np.int64)
-        self._latest += contract.clock_skew_seconds * 1_000_000
+        self._times, self._skew = times_of(modified_at), contract.clock_skew_seconds * 1_000_000
         epoch = dt.datetime.combine(contract.epoch, dt.time(), dt.UTC)
         self._earliest = int(epoch.timestamp() * 1e6)
         self._required = [path for path, column in contract.walk() if column.required]
@@ -107,7 +107,7 @@ class Parser:
         bad = np.zeros(len(kept), dtype=bool)
         rescued = self._rescued(line, kept, rejected, bad) if unknown else pa.nulls(len(kept), pa.string())
         self._reader.expects_unknown = rescued.null_count < len(rescued)
-        warnings = self._violations(rows, rescued, kept, lines.sources, rejected, bad, opened)
+        warnings = self._violations(rows, rescued, kept, lines, rejected, bad, opened)
         changes = opened.changes(kept) if opened else _NO_CHANGES
         added = dict(zip(changes.column_names, changes.columns, strict=True))
         added |= {WARNINGS: warnings} if self._constraints.warning_names else {}
@@ -191,7 +191,7 @@ class Parser:
         rows: pa.Table,
         rescued: pa.Array,
         kept: Indices,
-        sources: npt.NDArray[np.int32],
+        lines: Lines,
         rejected: dict[int, Verdict],
         bad: npt.NDArray[np.bool_],
         opened: Opened | None,
@@ -221,7 +221,7 @@ class Parser:
         if self.contract.event_time and len(kept):
             column = rows.column(self.contract.event_time)
             micros = as_numpy(pc.fill_null(column.cast(pa.int64()), self._earliest))
-            latest = self._latest[sources[kept]]
+            latest = self._times.micros(lines.sources[kept], lines.numbers[kept]) + self._skew
             future, early = np.flatnonzero(micros > latest), np.flatnonzero(micros < self._earliest)
             name = self.contract.event_time
             reject(future, "event_time_in_future", name, lambda p: f"{column[p]} is after the object's time plus skew")

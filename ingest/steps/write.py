@@ -28,8 +28,9 @@ from ingest.contracts.schema import (
 )
 from ingest.ledger.files import LakeFile
 from ingest.records.parsed import LINE, RESCUED, SOURCE, Parsed, Reject
+from ingest.records.times import Times, times_of
 from ingest.records.waiting import Waiting
-from ingest.storage.arrays import as_numpy
+from ingest.storage.arrays import Indices, as_numpy
 from ingest.storage.parquet import give_up
 from ingest.storage.store import Store
 
@@ -64,6 +65,9 @@ class _OpenFile:
 class LoadWriter:
     """Writes the files of one load. No file is visible before the ledger names it.
 
+    Args:
+        times: of the records; by default those of their objects.
+
     Attributes:
         rows: bronze rows per object of the load.
         quarantined: quarantined records per object of the load.
@@ -72,7 +76,13 @@ class LoadWriter:
     """
 
     def __init__(
-        self, lake: Store, contract: Contract, objects: Sequence[Waiting], load_id: str, started_at: dt.datetime
+        self,
+        lake: Store,
+        contract: Contract,
+        objects: Sequence[Waiting],
+        load_id: str,
+        started_at: dt.datetime,
+        times: Times | None = None,
     ) -> None:
         self._lake = lake
         self._contract = contract
@@ -81,8 +91,7 @@ class LoadWriter:
         self._ingest_date = self._started_at.date()
         self._files = pa.array([item.source_file for item in objects], pa.string())
         self._etags = pa.array([item.version.etag for item in objects], pa.string())
-        modified = [item.version.modified_at.astimezone(dt.UTC).replace(tzinfo=None) for item in objects]
-        self._modified = pa.array(modified, pa.timestamp("us"))
+        self._times = times or times_of([item.version.modified_at for item in objects])
         self._schema = bronze_schema(contract)
         self._columns = columns_json(contract)
         leaves = parquet_leaves(row_schema(contract))
@@ -211,7 +220,7 @@ class LoadWriter:
         lineage = {
             "_source_file": pa.DictionaryArray.from_arrays(indices, self._files.take(used_indices)),
             "_source_etag": pa.DictionaryArray.from_arrays(indices, self._etags.take(used_indices)),
-            "_source_modified_at": self._modified.take(used_indices).take(indices),
+            "_source_modified_at": self._modified(sources, as_numpy(table.column(LINE))),
             LINE: table.column(LINE),
             "_ingested_at": pa.repeat(pa.scalar(self._started_at, pa.timestamp("us")), rows),
             "_load_id": pa.repeat(pa.scalar(self._load_id), rows),
@@ -221,6 +230,9 @@ class LoadWriter:
         file = self._file(day)
         file.writer.write_table(pa.table(columns, names=self._schema.names), row_group_size=rows)
         file.rows += rows
+
+    def _modified(self, sources: npt.NDArray[np.int32], lines: Indices) -> pa.Array:
+        return pa.array(self._times.micros(sources, lines)).cast(pa.timestamp("us"))
 
     def _file(self, day: int | None) -> _OpenFile:
         if day not in self._open:
@@ -275,11 +287,12 @@ class LoadWriter:
             self._quarantine = _OpenFile(key, path, writer, None)
         sources = pa.array([reject.source for reject in self._rejects], pa.int32())
         count = len(self._rejects)
+        lines = pa.array([reject.line for reject in self._rejects], pa.int64())
         columns = {
             "_source_file": self._files.take(sources),
             "_source_etag": self._etags.take(sources),
-            "_source_modified_at": self._modified.take(sources),
-            LINE: pa.array([reject.line for reject in self._rejects], pa.int64()),
+            "_source_modified_at": self._modified(as_numpy(sources), as_numpy(lines)),
+            LINE: lines,
             "_ingested_at": pa.repeat(pa.scalar(self._started_at, pa.timestamp("us")), count),
             "_load_id": pa.repeat(pa.scalar(self._load_id), count),
             RESCUED: pa.nulls(count, pa.string()),

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 import pyarrow as pa
 
 from ingest.settings import Settings
+from ingest.storage.names import LISTED
 from ingest.storage.objects import StoredObject
 from ingest.storage.store import Store
 
@@ -21,9 +22,10 @@ class Landings:
         self._open: dict[str, Landing] = {}
 
     def bucket(self, name: str) -> Landing:
-        """The bucket of that name, as in a contract's source."""
+        """The bucket of that name, as in a contract's source; without objects for a feed that reads none."""
         if name not in self._open:
-            self._open[name] = Landing(self._options.landing(name), self._options)
+            uri = self._options.landing(name or "none")
+            self._open[name] = Landing(uri, self._options) if name else NoLanding(uri, self._options)
         return self._open[name]
 
 
@@ -112,3 +114,19 @@ class Landing(Store):
             ConfigError, RetriableError: the store fails or has no tags, or there is no permission to tag.
         """
         return self.kind.tag(version, name, value)
+
+
+class NoLanding(Landing):
+    """The landing of a feed that reads a topic alone: there, and always empty."""
+
+    def is_there(self) -> bool:
+        """True: nothing is missing."""
+        return True
+
+    def listing(self, prefix: str = "") -> pa.Table:
+        """No objects."""
+        return LISTED.empty_table()
+
+    def inspect(self, key: str) -> tuple[StoredObject, str | None] | None:
+        """None: there is no object."""
+        return None

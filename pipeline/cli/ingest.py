@@ -35,10 +35,13 @@ if TYPE_CHECKING:
 @feed_arguments
 @click.option("--full", is_flag=True, help="List everything, even if a contract lists only recent folders.")
 @click.option("--hinted", is_flag=True, help="Between full sweeps, check only the objects that notifications name.")
+@click.option(
+    "--accept-gap", is_flag=True, help="Where a topic lost offsets or was replaced, record the gap and continue."
+)
 @click.option("--dry-run", is_flag=True, help="Show what a full sweep would load, and load nothing.")
 @json_option
 @exits
-def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, output: Output) -> int:
+def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, accept_gap: bool, dry_run: bool, output: Output) -> int:
     """Load waiting objects from the landing into bronze, then mark the touched dates for recomputation.
 
     FEED is `events` or `engagement/events`; all feeds if none is named. Safe to repeat: everything is loaded once.
@@ -52,7 +55,7 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, dry_run: bool, outp
     if dry_run:
         return _dry_run(feeds, output)
     with IngestProgress(sys.stderr) as progress:
-        summary = ingest_all(open_lake(), feeds, progress.feed, full=full, hinted=hinted)
+        summary = ingest_all(open_lake(), feeds, progress.feed, full=full, hinted=hinted, accept_gap=accept_gap)
     summary = redacted(summary)
     output.show(asdict(summary), lambda: show_ingest(summary))
     for error in summary.errors:

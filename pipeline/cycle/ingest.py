@@ -22,6 +22,7 @@ from ingest.records.report import FeedReport, Progress
 from ingest.steps.erase import erase
 from ingest.steps.load import ingest_feed
 from ingest.steps.notifications import finish, read_spool
+from ingest.steps.topic import ingest_topic, is_read
 from pipeline.checks.landings import absent, judge_absent
 from pipeline.cycle.marking import mark
 from pipeline.invalidation.continuity import lost_ledgers, require_recorded_lake
@@ -68,6 +69,7 @@ def ingest_all(
     progress: Callable[[str], Progress],
     full: bool = False,
     hinted: bool = False,
+    accept_gap: bool = False,
 ) -> IngestSummary:
     """Load the named feeds, all if none is named, and invalidate the dates that changed.
 
@@ -76,6 +78,7 @@ def ingest_all(
     Args:
         full: list everything, whatever the contracts say.
         hinted: between full sweeps, check only the objects named by notifications.
+        accept_gap: record offsets that topics lack, and continue after them.
 
     Raises:
         ConfigError: a feed is unknown, or the lake cannot be used at all.
@@ -104,8 +107,11 @@ def ingest_all(
                 continue
             with contained(contract.feed, partial(summary.failed, feed=contract.feed)) as loading:
                 landing = lake.landing(contract)
+                has_topic = contract.source.kafka is not None and is_read(
+                    contract, lake.kafka, lake.ledger(contract.feed).live()
+                )
                 if place := absent(contract, landing, lake.store):
-                    missing.append(place)
+                    missing += [] if has_topic and not place.known else [place]
                     if place.known and not place.empties:
                         continue
                 report = ingest_feed(
@@ -119,6 +125,21 @@ def ingest_all(
                     hints=spool.keys(contract) if spool else None,
                     tombstones=lake.tombstones,
                 )
+                if has_topic:
+                    report = report.with_topic(
+                        ingest_topic(
+                            contract,
+                            lake.kafka,
+                            lake.store,
+                            options.lake_start,
+                            progress(contract.feed),
+                            limits=options.limits,
+                            tombstones=lake.tombstones,
+                            accept_gap=accept_gap,
+                        )
+                    )
+                    summary.notes += [f"{contract.feed}: {text}, older messages expired" for text in report.begins]
+                    summary.notes += [f"{contract.feed}: accepted and recorded: {text}" for text in report.accepted]
             if loading.error:
                 summary.failed_feeds.append(contract.feed)
                 continue

@@ -15,7 +15,7 @@ import pytest
 from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError, RetriableError
 from ingest.limits import Limits
-from ingest.steps import attempt, load, write
+from ingest.steps import attempt, load, loading, write
 from ingest.steps.load import ingest_feed
 from ingest.steps.read import MAX_CONSECUTIVE_STUCK
 from ingest.storage.landing import Landing
@@ -46,7 +46,7 @@ def test_buffered_rows_are_written_in_large_row_groups_and_are_bounded(
 ) -> None:
     for name, rows in (("FAIR_GROUP_ROWS", 5), ("SOFT_BUFFER_ROWS", 10), ("BUFFER_ROWS", 40)):
         monkeypatch.setattr(write, name, rows)
-    monkeypatch.setattr(attempt, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(loading, "CHUNK_BYTES", 1)
     add, held = write.LoadWriter.add, []
 
     def watched(self: write.LoadWriter, parsed: Any) -> None:
