@@ -114,9 +114,12 @@ class Board:
     Args:
         sources: the partitions of topics that are read; the watermark follows them.
         restored: what an earlier process has shown.
+        floor: what happened before it is old.
     """
 
-    def __init__(self, settings: Settings, sources: Iterable[str], restored: Restored | None = None) -> None:
+    def __init__(
+        self, settings: Settings, sources: Iterable[str], restored: Restored | None = None, floor: int = 0
+    ) -> None:
         self._settings = settings
         self._watermark = Watermark(sources, settings.lateness)
         self._restored = restored or Restored(0)
@@ -128,7 +131,7 @@ class Board:
             self._shown[shown.size].append(shown)
         self._pending: list[Shown] = []
         self._seen: dict[int, HashSet] = {}
-        self._floor = 0
+        self._floor = floor
         self._days: dict[dt.date, Tally] = {}
         self._closed_days = set(self._restored.days)
         self._sessions = Sessions(settings.timeout, settings.days)
@@ -151,15 +154,16 @@ class Board:
         self._watermark.observe(source, until)
 
     def passed(self, source: str, offset: int, at: int | None = None) -> None:
-        """A record of a source was read.
+        """A record of a source was read; of one that the watermark does not follow, such as an object, it says nothing.
 
         Args:
             offset: of the record.
             at: when what it says happened, but not after it was written; None if it says nothing.
         """
-        self.positions[source] = max(self.positions.get(source, 0), offset + 1)
-        if at is not None:
-            self._watermark.observe(source, at)
+        if self._watermark.follows(source):
+            self.positions[source] = max(self.positions.get(source, 0), offset + 1)
+            if at is not None:
+                self._watermark.observe(source, at)
 
     def add_click(self, click: Click, place: Place) -> None:
         """Count a click unless it is a bot's, was there before, or is of a date that is no longer in memory."""
@@ -244,19 +248,38 @@ class Board:
         opened = [found[start].shown(start, size, MOST_MEMBERS) for start in sorted(found)]
         return [*closed, *opened][-most:]
 
-    def is_closed(self, shown: Shown) -> bool:
+    def is_closed(self, start: int, size: int) -> bool:
         """Whether a window is closed."""
-        return shown.start < self._closed[shown.size]
+        return start < self._closed[size]
 
-    def today(self) -> dt.date:
-        """The business date of the watermark with the allowed lateness; before the first record that of 1970."""
-        return self._settings.days.of(self._watermark.at + self._settings.lateness)
+    def series(self, size: int, most: int) -> list[tuple[int, Counts, bool]]:
+        """The newest windows of a size without their members: start, measures, whether it is closed; oldest first."""
+        found = self._windows[size]
+        opened = sorted(found)[-most:]
+        closed = list(self._shown[size])[-(most - len(opened)) :] if len(opened) < most else []
+        rows = [(shown.start, shown.counts, True) for shown in closed]
+        return [*rows, *((start, found[start].counts, False) for start in opened)]
+
+    def closed_minutes(self, first: int, until: int) -> Counts:
+        """The sum of closed minutes; visitors of several minutes count several times."""
+        found = Counts()
+        for shown in reversed(self._shown[MINUTE]):
+            if shown.start < first:
+                break
+            if shown.start < until:
+                found += shown.counts
+        return found
 
     def day(self, day: dt.date) -> Shown:
         """A business date so far, late records included."""
         start = self._settings.days.start(day)
         found = self._days.get(day)
         return found.shown(start, DAY, MOST_MEMBERS) if found else Shown(start, DAY, Counts())
+
+    def day_counts(self, day: dt.date) -> Counts:
+        """The measures of a business date so far."""
+        found = self._days.get(day)
+        return found.counts if found else Counts()
 
     def sessions(self, day: dt.date) -> DaySessions:
         """The sessions of a business date so far."""
@@ -288,8 +311,12 @@ class Board:
         return found
 
     def _count_late(self, place: Place, size: int, start: int, counts: Counts) -> bool:
-        """Count what came too late, unless an earlier process did or its window had it; seconds have no say."""
-        is_late = size != SECOND and place.offset >= self._restored.positions.get(place.source, 0)
+        """Count what came too late, unless an earlier process did or its window had it; seconds have no say.
+
+        Of an object's records it is unknown when they came: nothing but drift shows them.
+        """
+        is_followed = size != SECOND and self._watermark.follows(place.source)
+        is_late = is_followed and place.offset >= self._restored.positions.get(place.source, 0)
         if is_late:
             self._late[size, start] += counts
         return is_late

@@ -26,6 +26,10 @@ class Watermark:
             before = self._newest[source]
             self._newest[source] = at if before is None else max(before, at)
 
+    def follows(self, source: str) -> bool:
+        """Whether it follows a source."""
+        return source in self._newest
+
     def add(self, source: str) -> None:
         """A partition was added; the watermark waits for it."""
         self._newest.setdefault(source, None)

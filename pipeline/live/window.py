@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -118,7 +119,7 @@ class Tally:
 
 def top(found: Counter[str] | dict[str, int], most: int) -> list[tuple[str, int]]:
     """The largest members, ties by name."""
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:most]
+    return heapq.nsmallest(most, found.items(), key=lambda item: (-item[1], item[0]))
 
 
 def without_members(shown: Shown) -> Shown:
