@@ -1,6 +1,6 @@
 """What closed live windows showed, as files of the lake: their place, their columns, and how SQL reads them.
 
-<lake>/live/shown/<UTC date>/<HHMM>.parquet   what closed at once, by the first of its minutes; never changed
+<lake>/live/shown/<date>/<date>T<HHMM>.parquet   what closed at once, by the first of its minutes; never changed
        live/shown/<UTC date>.parquet          those of a date that is over, joined; they are deleted a day later
 """
 
@@ -56,7 +56,7 @@ def piece_key(first: dt.datetime) -> str:
     Args:
         first: start of the first minute, UTC.
     """
-    return f"{FOLDER}/{first:%Y-%m-%d}/{first:%H%M}.parquet"
+    return f"{FOLDER}/{first:%Y-%m-%d}/{first:%Y-%m-%dT%H%M}.parquet"
 
 
 def joined_key(day: dt.date) -> str:
@@ -100,8 +100,14 @@ def windows_query(lake: Store) -> str:
     files = shown_files(lake)
     if not files:
         return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in COLUMNS.items())} WHERE FALSE"
-    names = ", ".join(f"CAST(shown.{name} AS {kind}) AS {name}" for name, kind in COLUMNS.items())
-    return (
-        f"SELECT {names} FROM READ_PARQUET([{sql.files(lake.uri, files)}], hive_partitioning = FALSE) AS shown "
-        "WHERE shown.dimension = '' AND shown.size_seconds >= 60"
-    )
+    read = f"READ_PARQUET([{sql.files(lake.uri, files)}], hive_partitioning = FALSE)"
+    return f"SELECT {typed()} FROM {read} AS shown WHERE {WITHOUT_MEMBERS}"
+
+
+WITHOUT_MEMBERS = "shown.dimension = '' AND shown.size_seconds >= 60"
+"""SQL of whether a row of a file, with the alias `shown`, is one of `operations.live_windows`."""
+
+
+def typed() -> str:
+    """SQL of the columns of `operations.live_windows` over a file with the alias `shown`."""
+    return ", ".join(f"CAST(shown.{name} AS {kind}) AS {name}" for name, kind in COLUMNS.items())

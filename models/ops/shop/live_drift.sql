@@ -1,0 +1,403 @@
+MODEL (
+  name ops.live_drift,
+  kind VIEW,
+  cron '@daily',
+  owner shop,
+  description 'One row per size of live windows, UTC hour (of a business date its start) and measure of the last 60 audited days: what the windows of that time showed when they closed, and why gold differs.',
+  grain (window_size, started_at, measure),
+  tags (ops, shop, released),
+  audits (
+    not_null(
+      columns := (
+        window_size,
+        started_at,
+        date,
+        measure,
+        shown,
+        audited,
+        drift,
+        late,
+        corrected,
+        definition
+      )
+    ),
+    unique_combination_of_columns(columns := (window_size, started_at, measure)),
+    accepted_values("column" := window_size, is_in := ('minute', 'hour', 'day')),
+    forall(criteria := (drift = late + corrected + definition, drift = audited - shown))
+  )
+);
+
+WITH audited_dates AS (
+  SELECT
+    MAX(rpt_clicks_minutely.date) AS last_date
+  FROM gold.rpt_clicks_minutely AS rpt_clicks_minutely
+), windows AS (
+  SELECT
+    live_windows.kind AS kind,
+    live_windows.size_seconds AS size_seconds,
+    live_windows.started_at AS started_at,
+    live_windows.business_date AS business_date,
+    live_windows.clicks AS clicks,
+    live_windows.views AS views,
+    live_windows.carts AS carts,
+    live_windows.visitors AS visitors,
+    live_windows.orders AS orders,
+    live_windows.net_amount AS net_amount,
+    live_windows.sessions AS sessions,
+    live_windows.purchase_sessions AS purchase_sessions,
+    live_windows.definition AS definition
+  FROM operations.live_windows AS live_windows
+  INNER JOIN audited_dates AS audited_dates
+    ON live_windows.started_at::DATE <= audited_dates.last_date
+    AND live_windows.started_at::DATE > audited_dates.last_date - INTERVAL '60' DAY
+), newest_definitions AS (
+  /* Those of the newest windows are taken for those of gold */
+  SELECT
+    MAX(
+      CASE
+        WHEN live_windows.started_at = newest.started_at
+        THEN live_windows.definition
+      END
+    ) AS definition
+  FROM operations.live_windows AS live_windows
+  CROSS JOIN (
+    SELECT
+      MAX(live_windows.started_at) AS started_at
+    FROM operations.live_windows AS live_windows
+    WHERE
+      live_windows.kind = 'window' AND live_windows.size_seconds = 60
+  ) AS newest
+  WHERE
+    live_windows.kind = 'window' AND live_windows.size_seconds = 60
+), shown_minutes AS (
+  SELECT
+    windows.started_at AS started_at,
+    windows.definition AS definition,
+    windows.clicks AS clicks,
+    windows.views AS views,
+    windows.carts AS carts,
+    windows.visitors AS visitors,
+    windows.orders AS orders,
+    windows.net_amount AS net_amount
+  FROM windows AS windows
+  WHERE
+    windows.kind = 'window' AND windows.size_seconds = 60
+), hour_clicks AS (
+  SELECT
+    DATE_TRUNC('HOUR', rpt_clicks_minutely.started_at)::TIMESTAMP AS started_at,
+    SUM(rpt_clicks_minutely.clicks) AS clicks,
+    SUM(rpt_clicks_minutely.views) AS views,
+    SUM(rpt_clicks_minutely.carts) AS carts,
+    SUM(rpt_clicks_minutely.new_visitors_of_hour) AS visitors
+  FROM gold.rpt_clicks_minutely AS rpt_clicks_minutely
+  GROUP BY
+    DATE_TRUNC('HOUR', rpt_clicks_minutely.started_at)::TIMESTAMP
+), hour_orders AS (
+  SELECT
+    DATE_TRUNC('HOUR', rpt_orders_minutely.started_at)::TIMESTAMP AS started_at,
+    SUM(rpt_orders_minutely.orders) AS orders,
+    SUM(rpt_orders_minutely.net_amount) AS net_amount,
+    SUM(rpt_orders_minutely.stated_net_amount) AS stated_net_amount
+  FROM gold.rpt_orders_minutely AS rpt_orders_minutely
+  GROUP BY
+    DATE_TRUNC('HOUR', rpt_orders_minutely.started_at)::TIMESTAMP
+), compared AS (
+  SELECT
+    'minute' AS window_size,
+    DATE_TRUNC('HOUR', shown_minutes.started_at)::TIMESTAMP AS started_at,
+    shown_minutes.definition AS definition,
+    shown_minutes.clicks AS shown_clicks,
+    shown_minutes.views AS shown_views,
+    shown_minutes.carts AS shown_carts,
+    shown_minutes.visitors AS shown_visitors,
+    shown_minutes.orders AS shown_orders,
+    shown_minutes.net_amount AS shown_net_amount,
+    minute_clicks.clicks AS clicks,
+    minute_clicks.views AS views,
+    minute_clicks.carts AS carts,
+    minute_clicks.visitors AS visitors,
+    minute_orders.orders AS orders,
+    minute_orders.net_amount AS net_amount,
+    minute_orders.stated_net_amount AS stated_net_amount
+  FROM shown_minutes AS shown_minutes
+  LEFT JOIN gold.rpt_clicks_minutely AS minute_clicks
+    ON shown_minutes.started_at = minute_clicks.started_at
+  LEFT JOIN gold.rpt_orders_minutely AS minute_orders
+    ON shown_minutes.started_at = minute_orders.started_at
+  UNION ALL
+  SELECT
+    'hour' AS window_size,
+    windows.started_at AS started_at,
+    windows.definition AS definition,
+    windows.clicks AS shown_clicks,
+    windows.views AS shown_views,
+    windows.carts AS shown_carts,
+    windows.visitors AS shown_visitors,
+    windows.orders AS shown_orders,
+    windows.net_amount AS shown_net_amount,
+    hour_clicks.clicks AS clicks,
+    hour_clicks.views AS views,
+    hour_clicks.carts AS carts,
+    hour_clicks.visitors AS visitors,
+    hour_orders.orders AS orders,
+    hour_orders.net_amount AS net_amount,
+    hour_orders.stated_net_amount AS stated_net_amount
+  FROM windows AS windows
+  LEFT JOIN hour_clicks AS hour_clicks
+    ON windows.started_at = hour_clicks.started_at
+  LEFT JOIN hour_orders AS hour_orders
+    ON windows.started_at = hour_orders.started_at
+  WHERE
+    windows.kind = 'window' AND windows.size_seconds = 3600
+), late_windows AS (
+  SELECT
+    CASE WHEN windows.size_seconds = 60 THEN 'minute' ELSE 'hour' END AS window_size,
+    DATE_TRUNC('HOUR', windows.started_at)::TIMESTAMP AS started_at,
+    SUM(windows.clicks) AS clicks,
+    SUM(windows.views) AS views,
+    SUM(windows.carts) AS carts,
+    SUM(windows.orders) AS orders,
+    SUM(windows.net_amount) AS net_amount
+  FROM windows AS windows
+  WHERE
+    windows.kind = 'late'
+  GROUP BY
+    CASE WHEN windows.size_seconds = 60 THEN 'minute' ELSE 'hour' END,
+    DATE_TRUNC('HOUR', windows.started_at)::TIMESTAMP
+), hours AS (
+  SELECT
+    compared.window_size AS window_size,
+    compared.started_at AS started_at,
+    MAX(CASE WHEN compared.definition <> newest_definitions.definition THEN 1 ELSE 0 END) AS is_outdated,
+    SUM(compared.shown_clicks) AS shown_clicks,
+    SUM(compared.shown_views) AS shown_views,
+    SUM(compared.shown_carts) AS shown_carts,
+    SUM(compared.shown_visitors) AS shown_visitors,
+    SUM(compared.shown_orders) AS shown_orders,
+    SUM(compared.shown_net_amount) AS shown_net_amount,
+    SUM(COALESCE(compared.clicks, 0)) AS clicks,
+    SUM(COALESCE(compared.views, 0)) AS views,
+    SUM(COALESCE(compared.carts, 0)) AS carts,
+    SUM(COALESCE(compared.visitors, 0)) AS visitors,
+    SUM(COALESCE(compared.orders, 0)) AS orders,
+    SUM(COALESCE(compared.net_amount, 0)) AS net_amount,
+    SUM(COALESCE(compared.stated_net_amount, 0)) AS stated_net_amount
+  FROM compared AS compared
+  CROSS JOIN newest_definitions AS newest_definitions
+  GROUP BY
+    compared.window_size,
+    compared.started_at
+), hours_with_late AS (
+  SELECT
+    hours.window_size AS window_size,
+    hours.started_at AS started_at,
+    hours.is_outdated AS is_outdated,
+    hours.shown_clicks AS shown_clicks,
+    hours.shown_views AS shown_views,
+    hours.shown_carts AS shown_carts,
+    hours.shown_visitors AS shown_visitors,
+    hours.shown_orders AS shown_orders,
+    hours.shown_net_amount AS shown_net_amount,
+    hours.clicks AS clicks,
+    hours.views AS views,
+    hours.carts AS carts,
+    hours.visitors AS visitors,
+    hours.orders AS orders,
+    hours.net_amount AS net_amount,
+    hours.stated_net_amount AS stated_net_amount,
+    COALESCE(late_windows.clicks, 0) AS late_clicks,
+    COALESCE(late_windows.views, 0) AS late_views,
+    COALESCE(late_windows.carts, 0) AS late_carts,
+    COALESCE(late_windows.orders, 0) AS late_orders,
+    COALESCE(late_windows.net_amount, 0) AS late_net_amount
+  FROM hours AS hours
+  LEFT JOIN late_windows AS late_windows
+    ON hours.window_size = late_windows.window_size
+    AND hours.started_at = late_windows.started_at
+), late_dates AS (
+  SELECT
+    windows.started_at::DATE AS date,
+    SUM(windows.clicks) AS clicks
+  FROM windows AS windows
+  WHERE
+    windows.kind = 'late' AND windows.size_seconds = 60
+  GROUP BY
+    windows.started_at::DATE
+), days AS (
+  SELECT
+    windows.started_at AS started_at,
+    CASE WHEN windows.definition <> newest_definitions.definition THEN 1 ELSE 0 END AS is_outdated,
+    COALESCE(late_dates.clicks, 0) AS late_clicks,
+    windows.clicks AS shown_clicks,
+    windows.visitors AS shown_visitors,
+    windows.sessions AS shown_sessions,
+    windows.purchase_sessions AS shown_purchase_sessions,
+    rpt_conversion_daily.clicks AS clicks,
+    rpt_conversion_daily.visitors AS visitors,
+    rpt_conversion_daily.sessions AS sessions,
+    rpt_conversion_daily.purchase_sessions AS purchase_sessions
+  FROM windows AS windows
+  CROSS JOIN newest_definitions AS newest_definitions
+  INNER JOIN gold.rpt_conversion_daily AS rpt_conversion_daily
+    ON windows.business_date = rpt_conversion_daily.business_date
+  LEFT JOIN late_dates AS late_dates
+    ON windows.business_date = late_dates.date
+  WHERE
+    windows.kind = 'day'
+), measured AS (
+  SELECT
+    hours_with_late.window_size AS window_size,
+    hours_with_late.started_at AS started_at,
+    hours_with_late.is_outdated AS is_outdated,
+    'clicks' AS measure,
+    hours_with_late.shown_clicks AS shown,
+    hours_with_late.clicks AS audited,
+    hours_with_late.clicks AS audited_as_shown,
+    hours_with_late.late_clicks AS late
+  FROM hours_with_late AS hours_with_late
+  UNION ALL
+  SELECT
+    hours_with_late.window_size AS window_size,
+    hours_with_late.started_at AS started_at,
+    hours_with_late.is_outdated AS is_outdated,
+    'views' AS measure,
+    hours_with_late.shown_views AS shown,
+    hours_with_late.views AS audited,
+    hours_with_late.views AS audited_as_shown,
+    hours_with_late.late_views AS late
+  FROM hours_with_late AS hours_with_late
+  UNION ALL
+  SELECT
+    hours_with_late.window_size AS window_size,
+    hours_with_late.started_at AS started_at,
+    hours_with_late.is_outdated AS is_outdated,
+    'carts' AS measure,
+    hours_with_late.shown_carts AS shown,
+    hours_with_late.carts AS audited,
+    hours_with_late.carts AS audited_as_shown,
+    hours_with_late.late_carts AS late
+  FROM hours_with_late AS hours_with_late
+  UNION ALL
+  SELECT
+    hours_with_late.window_size AS window_size,
+    hours_with_late.started_at AS started_at,
+    hours_with_late.is_outdated AS is_outdated,
+    'visitors' AS measure,
+    hours_with_late.shown_visitors AS shown,
+    hours_with_late.visitors AS audited,
+    hours_with_late.visitors AS audited_as_shown,
+    CASE
+      WHEN hours_with_late.late_clicks > 0
+      THEN hours_with_late.visitors - hours_with_late.shown_visitors
+      ELSE 0
+    END AS late /* Whether a late click is of another visitor is not kept */
+  FROM hours_with_late AS hours_with_late
+  UNION ALL
+  SELECT
+    hours_with_late.window_size AS window_size,
+    hours_with_late.started_at AS started_at,
+    hours_with_late.is_outdated AS is_outdated,
+    'orders' AS measure,
+    hours_with_late.shown_orders AS shown,
+    hours_with_late.orders AS audited,
+    hours_with_late.orders AS audited_as_shown,
+    hours_with_late.late_orders AS late
+  FROM hours_with_late AS hours_with_late
+  UNION ALL
+  SELECT
+    hours_with_late.window_size AS window_size,
+    hours_with_late.started_at AS started_at,
+    hours_with_late.is_outdated AS is_outdated,
+    'net_amount' AS measure,
+    hours_with_late.shown_net_amount AS shown,
+    hours_with_late.net_amount AS audited,
+    hours_with_late.stated_net_amount AS audited_as_shown,
+    hours_with_late.late_net_amount AS late
+  FROM hours_with_late AS hours_with_late
+  UNION ALL
+  SELECT
+    'day' AS window_size,
+    days.started_at AS started_at,
+    days.is_outdated AS is_outdated,
+    'clicks' AS measure,
+    days.shown_clicks AS shown,
+    days.clicks AS audited,
+    days.clicks AS audited_as_shown,
+    CASE WHEN days.late_clicks > 0 THEN days.clicks - days.shown_clicks ELSE 0 END AS late
+  FROM days AS days
+  UNION ALL
+  SELECT
+    'day' AS window_size,
+    days.started_at AS started_at,
+    days.is_outdated AS is_outdated,
+    'visitors' AS measure,
+    days.shown_visitors AS shown,
+    days.visitors AS audited,
+    days.visitors AS audited_as_shown,
+    CASE WHEN days.late_clicks > 0 THEN days.visitors - days.shown_visitors ELSE 0 END AS late
+  FROM days AS days
+  UNION ALL
+  SELECT
+    'day' AS window_size,
+    days.started_at AS started_at,
+    days.is_outdated AS is_outdated,
+    'sessions' AS measure,
+    days.shown_sessions AS shown,
+    days.sessions AS audited,
+    days.sessions AS audited_as_shown,
+    CASE WHEN days.late_clicks > 0 THEN days.sessions - days.shown_sessions ELSE 0 END AS late
+  FROM days AS days
+  UNION ALL
+  SELECT
+    'day' AS window_size,
+    days.started_at AS started_at,
+    days.is_outdated AS is_outdated,
+    'purchase_sessions' AS measure,
+    days.shown_purchase_sessions AS shown,
+    days.purchase_sessions AS audited,
+    days.purchase_sessions AS audited_as_shown,
+    CASE
+      WHEN days.late_clicks > 0
+      THEN days.purchase_sessions - days.shown_purchase_sessions
+      ELSE 0
+    END AS late
+  FROM days AS days
+), rounded AS (
+  /* To the cent: live numbers value an order as a whole, gold each of its items */
+  SELECT
+    measured.window_size AS window_size,
+    measured.started_at AS started_at,
+    measured.measure AS measure,
+    measured.is_outdated AS is_outdated,
+    ROUND(measured.shown::DECIMAL(24, 6), 2)::DECIMAL(18, 2) AS shown,
+    ROUND(measured.audited::DECIMAL(24, 6), 2)::DECIMAL(18, 2) AS audited,
+    ROUND(measured.audited_as_shown::DECIMAL(24, 6), 2)::DECIMAL(18, 2) AS audited_as_shown,
+    ROUND(measured.late::DECIMAL(24, 6), 2)::DECIMAL(18, 2) AS late
+  FROM measured AS measured
+)
+SELECT
+  rounded.window_size::TEXT AS window_size, /* minute, hour or day: of minutes the sum over the hour */
+  rounded.started_at::TIMESTAMP AS started_at, /* Start of the UTC hour, or of the business date, UTC */
+  rounded.started_at::DATE AS date, /* UTC date of that */
+  rounded.measure::TEXT AS measure, /* clicks, views, carts, visitors, orders, net_amount (reporting currency); of days clicks, visitors, sessions, purchase_sessions */
+  rounded.shown::DECIMAL(18, 2) AS shown, /* What the windows showed when they closed */
+  rounded.audited::DECIMAL(18, 2) AS audited, /* What gold has */
+  (
+    rounded.audited - rounded.shown
+  )::DECIMAL(18, 2) AS drift, /* audited less shown: late + corrected + definition */
+  rounded.late::DECIMAL(18, 2) AS late, /* Came after the window had closed */
+  (
+    CASE
+      WHEN rounded.is_outdated = 1
+      THEN 0
+      ELSE rounded.audited_as_shown - rounded.shown - rounded.late
+    END
+  )::DECIMAL(18, 2) AS corrected, /* Changed later, rejected, or came by another way than the topic */
+  (
+    CASE
+      WHEN rounded.is_outdated = 1
+      THEN rounded.audited - rounded.shown - rounded.late
+      ELSE rounded.audited - rounded.audited_as_shown
+    END
+  )::DECIMAL(18, 2) AS definition /* Defined another way: orders that wait for their items, and rules that changed since */
+FROM rounded AS rounded
