@@ -65,7 +65,7 @@ def clean_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """An environment without settings except LAKE_HOME, a folder in `tmp_path` that does not exist yet."""
     paths = {"LANDING_URI", "WAREHOUSE_PATH", "STATE_PATH", "NOTIFICATIONS_PATH"}
     for name in os.environ:
-        if name.startswith(("AWS_", "LAKE_", "PG", "SERVING_", "STATE_LOCK_")) or name in paths:
+        if name.startswith(("AWS_", "KAFKA_", "LAKE_", "PG", "SERVING_", "STATE_LOCK_")) or name in paths:
             monkeypatch.delenv(name)
     (tmp_path / "dotenv").touch()
     monkeypatch.setenv("SQLMESH_DOTENV_PATH", str(tmp_path / "dotenv"))

@@ -125,7 +125,8 @@ class Topic:
         from confluent_kafka import TopicPartition
 
         place = TopicPartition(self.name, partition, offset)
-        self.connection.admin.delete_records([place])[place].result(20)
+        admin = Connection(self.options).admin  # a new one knows the leaders of new partitions
+        admin.delete_records([place])[place].result(20)
 
     def load(self, **options: Any) -> FeedReport:
         return ingest_topic(self.contract, self.connection, self.store, START, **options)

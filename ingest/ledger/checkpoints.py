@@ -35,9 +35,9 @@ from ingest.ledger.format import (
     stamp,
     stamped,
 )
+from ingest.ledger.joined import JoinedRanges
 from ingest.ledger.levels import Level, level_name
 from ingest.ledger.objects import KnownObjects
-from ingest.ledger.sources import ranges_in, ranges_text
 from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
@@ -100,7 +100,7 @@ class Checkpoints:
             offsets = [[*place, n] for place, n in sorted(state.next_offsets.items())]
             metadata[OFFSETS_KEY] = json.dumps(offsets).encode()
         if state.ranges:
-            metadata[RANGES_KEY] = ranges_text(item for _, item in sorted(state.ranges.items())).encode()
+            metadata[RANGES_KEY] = state.ranges.text().encode()
         if state.forgets:
             metadata |= {FORGETS_KEY: json.dumps(sorted(state.forgets)).encode(), VERSION_KEY: b"%d" % ERASURE_FORMAT}
         table = files_table(list(state.files.values()))
@@ -170,7 +170,7 @@ class Checkpoints:
                 {file.path: file for file in files_of(parquet.read())},
                 stamped(metadata),
                 {(cluster, topic, partition): n for cluster, topic, partition, n in offsets},
-                {item.place: item for item in ranges_in(metadata.get(RANGES_KEY, b"[]").decode())},
+                JoinedRanges.parse(metadata.get(RANGES_KEY, b"[]").decode()),
                 metadata.get(CONTRACT_KEY, b"").decode(),
                 frozenset(json.loads(metadata.get(FORGETS_KEY, b"[]"))),
             )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -144,6 +143,11 @@ class OffsetRange:
         return source_name(self.topic, self.partition)
 
     @property
+    def etag(self) -> str:
+        """`_source_etag` of its records: cluster and topic id, by which the ledger can be rebuilt."""
+        return source_etag(self.cluster_id, self.topic_id)
+
+    @property
     def next_offset(self) -> int:
         """The offset after it."""
         return self.last_offset + 1
@@ -170,19 +174,13 @@ def source_name(topic: str, partition: int) -> str:
     return f"{TOPIC_PREFIX}{topic}/{partition}"
 
 
-_ADDED = ("size", "records", "rows", "quarantined", "nulls", "gaps", *SINCE_2)
+def source_etag(cluster_id: str, topic_id: str) -> str:
+    """Return `_source_etag` of the messages of a topic."""
+    return f"{cluster_id}/{topic_id}"
 
 
-def joined(before: OffsetRange | None, span: OffsetRange) -> OffsetRange:
-    """Return what was read of a partition with one more range or correction, without the dates of its rows."""
-    if before is None:
-        return replace(span, event_dates=())
-    counts = {name: getattr(before, name) + getattr(span, name) for name in _ADDED}
-    if span.is_correction:
-        return replace(before, **counts)
-    newest = max(before.modified_at, span.modified_at)
-    first, last = before.first_offset, span.last_offset
-    return replace(span, event_dates=(), first_offset=first, last_offset=last, modified_at=newest, **counts)
+COUNTS = ("size", "records", "rows", "quarantined", "nulls", "gaps", *SINCE_2)
+"""What is counted of a range."""
 
 
 def objects_table(objects: Sequence[LoadedObject]) -> pa.Table:
@@ -206,21 +204,6 @@ def up_to_date(objects: pa.Table) -> pa.Table:
 def ranges_table(ranges: Sequence[OffsetRange]) -> pa.Table:
     """Convert ranges to columns."""
     return pa.table(_columns(ranges, RANGE), names=list(RANGE))
-
-
-def ranges_text(ranges: Iterable[OffsetRange]) -> str:
-    """Return joined ranges as JSON."""
-    kept = [name for name in RANGE if name != "event_dates"]
-    rows = [{name: getattr(item, name) for name in kept} for item in ranges]
-    return json.dumps([row | {"modified_at": row["modified_at"].isoformat()} for row in rows])
-
-
-def ranges_in(text: str) -> list[OffsetRange]:
-    """Return the joined ranges in a text of `ranges_text`."""
-    return [
-        OffsetRange(**row | {"modified_at": dt.datetime.fromisoformat(row["modified_at"]), "event_dates": ()})
-        for row in json.loads(text)
-    ]
 
 
 def ranges_of(table: pa.Table) -> Iterable[OffsetRange]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from ingest.ledger.entry import Entry
 from ingest.ledger.files import LakeFile
-from ingest.ledger.gaps import Gap
+from ingest.ledger.joined import JoinedRanges
 from ingest.ledger.objects import KnownObjects
-from ingest.ledger.sources import OffsetRange, Partition, joined
+from ingest.ledger.sources import Partition
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class LedgerState:
         files: live files by path.
         newest_object_at: when the newest object ever loaded was written; None before the first.
         next_offsets: for each partition of the topic that is read, the offset at which the next load begins.
-        ranges: all that was read of each partition, joined; those of topics that were replaced included.
+        ranges: all that was read of each partition, those of topics that were replaced included.
         contract: the contract of the newest loads; empty when it was never recorded (see evolution.py).
         forgets: the tombstones whose persons were taken out of the feed.
     """
@@ -31,7 +31,7 @@ class LedgerState:
     files: dict[str, LakeFile] = field(default_factory=dict)
     newest_object_at: dt.datetime | None = None
     next_offsets: dict[Partition, int] = field(default_factory=dict)
-    ranges: dict[Partition, OffsetRange] = field(default_factory=dict)
+    ranges: JoinedRanges = field(default_factory=JoinedRanges)
     contract: str = ""
     forgets: frozenset[str] = frozenset()
 
@@ -39,7 +39,7 @@ class LedgerState:
         """Advance the state by one entry."""
         if entry.begins == sequence:
             self.objects, self.files, self.next_offsets, self.newest_object_at = KnownObjects(), {}, {}, None
-            self.forgets, self.ranges = frozenset(), {}
+            self.forgets, self.ranges = frozenset(), JoinedRanges()
         else:
             assert sequence == self.position + 1
         self.objects.update(entry.objects)
@@ -47,31 +47,26 @@ class LedgerState:
             del self.files[path]
         self.files.update((file.path, file) for file in entry.added)
         for gap in entry.gaps:
-            self._pass(gap)
+            if gap.resumes_at is not None:
+                self.next_offsets[gap.place] = gap.resumes_at
+                self.ranges.resume(gap, gap.resumes_at)
         for span in entry.ranges:
-            self.ranges[span.place] = joined(self.ranges.get(span.place), span)
+            self.ranges.add(entry.committed_at.date(), span)
             if not span.is_correction:
                 self.next_offsets[span.place] = span.next_offset
+        for gap in entry.gaps:
+            if gap.resumes_at is None:
+                self.next_offsets.pop(gap.place, None)
         times = [at for at in (self.newest_object_at, entry.newest_object_at) if at]
         self.newest_object_at = max(times, default=None)
         self.contract = entry.contract or self.contract
         self.forgets |= entry.forgets
         self.position = sequence
 
-    def _pass(self, gap: Gap) -> None:
-        """Continue after a gap."""
-        if gap.resumes_at is None:
-            self.next_offsets.pop(gap.place, None)
-            return
-        self.next_offsets[gap.place] = gap.resumes_at
-        if before := self.ranges.get(gap.place):
-            gaps = before.gaps + gap.resumes_at - gap.next_offset
-            self.ranges[gap.place] = replace(before, last_offset=gap.resumes_at - 1, gaps=gaps)
-
     def copy(self) -> LedgerState:
         """Return a state that can be advanced independently of this one."""
         objects, files = self.objects.copy(), dict(self.files)
-        offsets, ranges = dict(self.next_offsets), dict(self.ranges)
+        offsets, ranges = dict(self.next_offsets), self.ranges.copy()
         return replace(self, objects=objects, files=files, next_offsets=offsets, ranges=ranges)
 
     def bronze_files(self) -> list[LakeFile]:

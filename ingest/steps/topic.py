@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -53,105 +53,154 @@ def is_read(contract: Contract, connection: Connection, state: LedgerState) -> b
     return False
 
 
+class TopicFeed:
+    """A feed's topic and its ledger, of which a process that loads again and again remembers what it has read.
+
+    Args:
+        lake_start: rows dated before it are counted in reports.
+        tombstones: of persons whose records are not loaded; by default there may be none.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        connection: Connection,
+        lake: Store,
+        lake_start: dt.date,
+        limits: Limits = DEFAULT,
+        tombstones: TombstoneStore | None = None,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        assert contract.source.kafka is not None
+        self.contract, self.topic = contract, contract.source.kafka.topic
+        self._connection, self._lake, self._lake_start, self._now = connection, lake, lake_start, now
+        self._most_bytes = min(limits.load_bytes, LOAD_BYTES)
+        self._stones = tombstones or TombstoneStore(lake, "")
+        self._ledger, self._decoder = Ledger(lake, contract.feed), Decoder(contract, connection)
+        self._state: LedgerState | None = None
+
+    def load(
+        self,
+        consumer: Any,
+        progress: Progress | None = None,
+        accept_gap: bool = False,
+        partitions: Collection[int] | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> FeedReport:
+        """Load what the topic has now. Safe to repeat, to interrupt at any point and to run beside others.
+
+        Args:
+            consumer: reads, and stays open.
+            progress: called with (messages, bytes) as they are read; first with the negative total that waits.
+            accept_gap: record offsets that the topic lacks, and continue after them.
+            partitions: only these; by default all.
+            is_over: whether to stop after the next commit.
+
+        Raises:
+            OffsetsLost: the topic does not continue where the ledger ends.
+            ConfigError: a setting or a permission is wrong, or the contract cannot read what was loaded before.
+            RetriableError: the broker or the store cannot be reached, or the disk is full.
+        """
+        state = self._ledger.advance(self._state) if self._state else self._ledger.state()
+        self._state = None  # unknown if this fails
+        feed, report = self.contract.feed, FeedReport(self.contract.feed, position=state.position)
+        topic: Topic | None = None
+        ends: dict[tuple[str, str, int], int] = {}
+        replanned = False
+        while True:
+            if topic is None:
+                check_compatible(self.contract, self._lake, state)
+                topic = self._found(state)
+                for one in topic.partitions:  # what others read meanwhile is theirs, what arrives is for the next load
+                    ends.setdefault((*topic.identity, one.number), one.stable)
+                if progress and not replanned:
+                    waiting = continuation(topic, state.next_offsets, state.ranges).spans
+                    progress(-sum(span.end - span.first for span in waiting), 0)
+            plan = self._plan(topic, state, ends, partitions)
+            if plan.gaps and not accept_gap:
+                raise OffsetsLost(feed, plan.gaps)
+            if not plan.spans and not plan.gaps:
+                break
+            forgotten = self._stones.knowing(state.forgets, again=replanned)
+            load = TopicLoad(
+                self.contract, self._connection, self._decoder, self._lake, state, topic, plan, self._now()
+            )
+            try:
+                entry = load.run(consumer, self._most_bytes, forgotten, progress)
+                if load.loading.forgetter and load.loading.forgetter.found:
+                    self._stones.extend(load.loading.forgetter.found, self._now())
+                    raise ConflictError(f"{feed}: further identifiers of a person who is forgotten")
+                sequence = self._ledger.commit(entry, state.position)
+            except ConflictError as error:
+                load.discard()
+                LOG.info("replan feed=%s load=%s because=%s", feed, load.load_id, error)
+                state, topic, replanned = self._ledger.state(), None, True
+                continue
+            # After any other error it is unknown whether the commit succeeded or still will, so the files stay.
+            report = _add(report, entry, load, self._lake_start, plan)
+            if sequence == state.position + 1:
+                state.apply(sequence, entry)
+            else:
+                for number, other in self._ledger.entries(state.position, sequence):
+                    state.apply(number, other)
+                topic = None  # others may have read what it did not have yet
+            if self._ledger.checkpoint(state):
+                state, topic = self._ledger.state(), None
+            LOG.info(
+                "committed feed=%s load=%s entry=%d messages=%d rows=%d quarantined=%d",
+                feed,
+                entry.load_id,
+                sequence,
+                sum(item.records + item.nulls for item in entry.ranges),
+                sum(item.rows for item in entry.ranges),
+                sum(item.quarantined for item in entry.ranges),
+            )
+            if is_over():
+                break
+        self._state = state
+        return replace(report, position=state.position)
+
+    def _found(self, state: LedgerState) -> Topic:
+        """The topic as it is now; if its log seems to be cut it is asked again."""
+        for _ in range(CUT_CHECKS):
+            topic = find_topic(self._connection, self.topic)
+            gaps = continuation(topic, state.next_offsets, state.ranges).gaps
+            if not any(gap.fault is Fault.CUT for gap in gaps):
+                break
+            time.sleep(CUT_SECONDS)
+        return topic
+
+    def _plan(
+        self,
+        topic: Topic,
+        state: LedgerState,
+        ends: Mapping[tuple[str, str, int], int],
+        partitions: Collection[int] | None,
+    ) -> Continuation:
+        """Where a load continues, up to the ends that were there at first."""
+        plan = continuation(topic, state.next_offsets, state.ranges)
+        capped = (
+            replace(span, end=min(span.end, ends[*topic.identity, span.partition]))
+            for span in plan.spans
+            if partitions is None or span.partition in partitions
+        )
+        return replace(plan, spans=tuple(span for span in capped if span.first < span.end))
+
+
 def ingest_topic(
     contract: Contract,
     connection: Connection,
     lake: Store,
     lake_start: dt.date,
     progress: Progress | None = None,
-    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     limits: Limits = DEFAULT,
     tombstones: TombstoneStore | None = None,
     accept_gap: bool = False,
-    partitions: Collection[int] | None = None,
-    consumer: Any = None,
-    is_over: Callable[[], bool] = lambda: False,
 ) -> FeedReport:
-    """Load a feed's topic up to what it has now. Safe to repeat, to interrupt at any point and to run beside others.
-
-    Args:
-        progress: called with (messages, bytes) as they are read; first with the negative total that waits.
-        accept_gap: record offsets that the topic lacks, and continue after them.
-        partitions: only these; by default all.
-        consumer: reads, and stays open; by default one is opened and closed.
-        is_over: whether to stop after the next commit.
-
-    Raises:
-        OffsetsLost: the topic does not continue where the ledger ends.
-        ConfigError: a setting or a permission is wrong, or the contract cannot read what was loaded before.
-        RetriableError: the broker or the store cannot be reached, or the disk is full.
-    """
-    assert contract.source.kafka is not None
-    stones = tombstones or TombstoneStore(lake, "")
-    ledger, decoder = Ledger(lake, contract.feed), Decoder(contract, connection)
-    state = ledger.state()
-    report = FeedReport(contract.feed, position=state.position)
-    topic, replanned = None, False
-    with closing(connection.consumer()) if consumer is None else _left_open(consumer) as reader:
-        while True:
-            if topic is None:
-                check_compatible(contract, lake, state)
-                topic, plan = _plan(contract, connection, state)
-                if plan.gaps and not accept_gap:
-                    raise OffsetsLost(contract.feed, plan.gaps)
-                if progress and not replanned:
-                    progress(-sum(span.end - span.first for span in plan.spans), 0)
-            else:
-                plan = continuation(topic, state.next_offsets, state.ranges)
-            spans = [span for span in plan.spans if partitions is None or span.partition in partitions]
-            if not spans and not plan.gaps:
-                break
-            forgotten = stones.knowing(state.forgets, again=replanned)
-            load = TopicLoad(
-                contract, connection, decoder, lake, state, topic, replace(plan, spans=tuple(spans)), now()
-            )
-            try:
-                entry = load.run(reader, min(limits.load_bytes, LOAD_BYTES), forgotten, progress)
-                if load.loading.forgetter and load.loading.forgetter.found:
-                    stones.extend(load.loading.forgetter.found, now())
-                    raise ConflictError(f"{contract.feed}: further identifiers of a person who is forgotten")
-                sequence = ledger.commit(entry, state.position)
-            except ConflictError as error:
-                load.discard()
-                LOG.info("replan feed=%s load=%s because=%s", contract.feed, load.load_id, error)
-                state, topic, replanned = ledger.state(), None, True
-                continue
-            # After any other error it is unknown whether the commit succeeded or still will, so the files stay.
-            report = _add(report, entry, load, lake_start, plan)
-            if sequence == state.position + 1:
-                state.apply(sequence, entry)
-            else:
-                for number, other in ledger.entries(state.position, sequence):
-                    state.apply(number, other)
-            if ledger.checkpoint(state):
-                state = ledger.state()
-            LOG.info("committed feed=%s load=%s entry=%d ranges=%d", contract.feed, entry.load_id, sequence, len(spans))
-            if is_over():
-                break
-    return replace(report, position=state.position)
-
-
-class _left_open:  # noqa: N801  a context manager
-    def __init__(self, consumer: Any) -> None:
-        self._consumer = consumer
-
-    def __enter__(self) -> Any:
-        return self._consumer
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def _plan(contract: Contract, connection: Connection, state: LedgerState) -> tuple[Topic, Continuation]:
-    """Where the load continues; a log that seems to be cut is asked again."""
-    assert contract.source.kafka is not None
-    for _ in range(CUT_CHECKS):
-        topic = find_topic(connection, contract.source.kafka.topic)
-        plan = continuation(topic, state.next_offsets, state.ranges)
-        if not any(gap.fault is Fault.CUT for gap in plan.gaps):
-            break
-        time.sleep(CUT_SECONDS)
-    return topic, plan
+    """Load what a feed's topic has now; see `TopicFeed.load`."""
+    feed = TopicFeed(contract, connection, lake, lake_start, limits, tombstones)
+    with closing(connection.consumer()) as consumer:
+        return feed.load(consumer, progress, accept_gap)
 
 
 def _add(report: FeedReport, entry: Entry, load: TopicLoad, lake_start: dt.date, plan: Continuation) -> FeedReport:

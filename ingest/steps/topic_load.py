@@ -12,7 +12,7 @@ from ingest.contracts.contract import Contract
 from ingest.errors import RetriableError
 from ingest.ledger.entry import Entry
 from ingest.ledger.evolution import unrecorded
-from ingest.ledger.sources import OffsetRange, source_name
+from ingest.ledger.sources import OffsetRange, source_etag, source_name
 from ingest.ledger.state import LedgerState
 from ingest.ledger.tombstones import Tombstones
 from ingest.records.parsed import Reject
@@ -101,7 +101,7 @@ class TopicLoad:
 
     def _source(self, span: Span) -> Waiting:
         name = source_name(self.topic.name, span.partition)
-        return Waiting(name, StoredObject(name, self.topic.topic_id, 0, EPOCH), False)
+        return Waiting(name, StoredObject(name, source_etag(*self.topic.identity), 0, EPOCH), False)
 
     def _read(self, reading: Reading, progress: Progress | None) -> list[_Read]:
         found = [_Read() for _ in self.plan.spans]

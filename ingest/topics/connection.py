@@ -65,11 +65,12 @@ class Connection:
     """The brokers of the settings, and the registry of the schemas of their messages. Each is opened when it is used.
 
     Attributes:
+        settings: the properties of librdkafka that were set.
         address: `bootstrap.servers`, for messages; empty for none.
     """
 
     def __init__(self, options: Settings) -> None:
-        self._properties = options.kafka
+        self.settings = options.kafka
         self._registry_url = options.kafka_schema_registry_url
         self._registry_user = options.kafka_schema_registry_basic_auth_user_info
         self.address = options.kafka_bootstrap_servers
@@ -83,7 +84,7 @@ class Connection:
         Args:
             own: more of them, with `__` for dots.
         """
-        found = {name: value for name, value in self._properties.items() if name != "group.id"}
+        found = {name: value for name, value in self.settings.items() if name != "group.id"}
         return {"client.id": "lakemesh", "logger": LOG} | found | _dotted(own)
 
     def consumer(self, **own: str) -> Any:
@@ -95,7 +96,7 @@ class Connection:
         Raises:
             ConfigError: a property is unknown or wrong, or the extra `kafka` is not installed.
         """
-        chosen = _DEFAULTS | self._properties | _dotted(own) | _OURS
+        chosen = _DEFAULTS | self.settings | _dotted(own) | _OURS
         with self.errors():
             return client().Consumer(chosen | {"logger": LOG})
 

@@ -148,4 +148,4 @@ class Reading:
         """A partition was read to its end."""
         if partition in self._left:
             self.reached[partition] = self._left.pop(partition)
-            self._consumer.pause([client().TopicPartition(self._topic, partition)])
+            self._consumer.incremental_unassign([client().TopicPartition(self._topic, partition)])

@@ -60,10 +60,11 @@ def find_topic(connection: Connection, name: str) -> Topic:
         kafka, admin = client(), import_module("confluent_kafka.admin")
         places = [kafka.TopicPartition(name, number) for number in numbers]
         offsets = {}
+        # in this order: each may have grown before the next is asked
         for what, spec, isolation in (
             ("first", admin.OffsetSpec.earliest(), kafka.IsolationLevel.READ_UNCOMMITTED),
-            ("end", admin.OffsetSpec.latest(), kafka.IsolationLevel.READ_UNCOMMITTED),
             ("stable", admin.OffsetSpec.latest(), kafka.IsolationLevel.READ_COMMITTED),
+            ("end", admin.OffsetSpec.latest(), kafka.IsolationLevel.READ_UNCOMMITTED),
         ):
             asked = connection.admin.list_offsets(
                 dict.fromkeys(places, spec), isolation_level=isolation, request_timeout=TIMEOUT_SECONDS

@@ -29,6 +29,7 @@ from pipeline.cli.quarantine import quarantine
 from pipeline.cli.report import report
 from pipeline.cli.run import audit, publish, rebuild, run
 from pipeline.cli.sample import sample
+from pipeline.cli.stream import stream
 from pipeline.cli.subject import subject
 from pipeline.process.redact import RedactingFormatter
 
@@ -47,6 +48,7 @@ for _command in (
     sample,
     run,
     ingest,
+    stream,
     publish,
     audit,
     portal,
@@ -85,9 +87,9 @@ def program() -> None:
             raise
         code = int(end.code or 0)
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    for output in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            output.flush()
         except BrokenPipeError:
             pass  # the reader has left
         except OSError as error:

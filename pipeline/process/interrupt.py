@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 GRACE_SECONDS = 5.0
 """Time for a clean shutdown; after it the process is ended. Nothing half done is visible either way."""
@@ -53,6 +54,26 @@ def interruptible(code: int = 1) -> Iterator[None]:
             signal.signal(number, handler)
         if signal.getsignal(signal.SIGTERM) is not _on_signal:
             _received.clear()
+
+
+@contextmanager
+def stoppable() -> Iterator[threading.Event]:
+    """Set an event on SIGTERM and Ctrl-C, so that the body ends where it can; a second signal ends it as usual."""
+    stop = threading.Event()
+    previous: dict[signal.Signals, Any] = {}
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        for other, handler in previous.items():
+            signal.signal(other, handler)
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        previous[one] = signal.signal(one, on_signal)
+    try:
+        yield stop
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
 
 
 def _on_signal(number: int, _: FrameType | None) -> None:

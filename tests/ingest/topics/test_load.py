@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
+from contextlib import closing
 
 import pytest
 
 from ingest.errors import ConflictError
 from ingest.ledger.ledger import Ledger
 from ingest.limits import Limits
+from ingest.steps.topic import TopicFeed
+from tests.ingest.conftest import START
 from tests.kafka import Topic, click
 
 
@@ -35,7 +39,7 @@ def test_each_message_is_a_row_with_its_offset_and_time(topic: Topic) -> None:
     state = topic.ledger.state()
     assert {place[2]: offset for place, offset in state.next_offsets.items()} == {0: 2, 1: 1}
     assert len({row["_source_etag"] for row in rows}) == 1
-    assert {place[1] for place in state.next_offsets} == {rows[0]["_source_etag"]}
+    assert {"/".join(place[:2]) for place in state.next_offsets} == {rows[0]["_source_etag"]}
 
 
 def test_what_is_loaded_is_not_loaded_again_and_nothing_new_commits_nothing(topic: Topic) -> None:
@@ -136,3 +140,15 @@ def test_next_offsets_survive_checkpoints(topic: Topic, monkeypatch: pytest.Monk
     (span,) = topic.ledger.state().ranges.values()
     assert (span.first_offset, span.last_offset, span.records) == (0, 4, 5)
     assert span.is_conserved
+
+
+def test_one_consumer_reads_load_after_load(topic: Topic) -> None:
+    feed = TopicFeed(topic.contract, topic.connection, topic.store, START)
+    with closing(topic.connection.consumer()) as consumer:
+        for number in range(4):
+            topic.send([click(2 * number)], partition=0)
+            topic.transact([click(2 * number + 1)], partition=1)
+            started = time.monotonic()
+            assert feed.load(consumer).rows == 2
+            assert time.monotonic() - started < 5
+    assert sorted(topic.ids()) == sorted(f"c{number}" for number in range(8))

@@ -1,0 +1,54 @@
+"""`lake stream`."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import click
+
+from ingest.errors import LakemeshError
+from pipeline.cli.common import Output, exits, feed_arguments, json_option, open_lake, show_error
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SHOWN = ("feed", "loads", "messages", "rows", "quarantined")
+
+
+def seconds(_: click.Context, __: click.Parameter, value: str) -> float:
+    """Return the seconds of a text such as `5s`, `500ms` or `1m`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", value)
+    if not found or not float(found[1]):
+        raise click.BadParameter(f"'{value}' is no duration; expected for instance 5s, 500ms or 1m")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+@click.command()
+@feed_arguments
+@click.option("--every", default="5s", show_default=True, callback=seconds, help="From one load's start to the next.")
+@json_option
+@exits
+def stream(feeds: tuple[str, ...], every: float, output: Output) -> int:
+    """Load topics of Kafka into bronze, again and again, until SIGTERM or Ctrl-C.
+
+    Only bronze and its ledger are written; `lake run` or `lake ingest` marks and computes what the loads changed. Any
+    number of streams share out the partitions. The load at work ends with its commit.
+    """
+    from ingest.contracts.contract import select
+    from ingest.process import lean_process
+    from ingest.records.report import FeedReport
+    from pipeline.cli.show_stream import show_load, show_streamed
+    from pipeline.cycle.stream import stream as load_again_and_again
+    from pipeline.process.interrupt import stoppable
+
+    def failed(feed: str, error: LakemeshError) -> None:
+        show_error(error if str(error).startswith(feed) else f"{feed}: {error}")
+
+    def loaded(report: FeedReport) -> None:
+        print(show_load(report), file=sys.stderr, flush=True)
+
+    lean_process()
+    lake = open_lake()
+    with stoppable() as stop:
+        done = load_again_and_again(lake, select(feeds), every, stop, failed, loaded)
+    output.show([{name: getattr(own, name) for name in _SHOWN} for own in done], lambda: show_streamed(done))
+    return max((own.exit_code for own in done), default=0)
