@@ -5,7 +5,8 @@
     │   ├── ContractRefused  a contract cannot read what its feed has loaded           (exit 2, only that feed stops)
     │   └── LostLedger     entries of a feed's log are missing: restore or rebuild it  (exit 2, only that feed stops)
     ├── RetriableError     the store or a lock was unavailable: run again              (exit 1)
-    │   └── Busy           another process holds the lock: wait for it                 (exit 1)
+    │   ├── Busy           another process holds the lock: wait for it                 (exit 1)
+    │   └── NoTopic        the broker has no such topic: make it, or check the contract (exit 1)
     ├── Unexpected         a defect: report it                                         (exit 1)
     ├── TooManyBadRecords  more was quarantined than the contract allows: fix the producer or the contract (exit 1)
     ├── OverwriteRefused   an object has new content, and its contract says refuse: check it            (exit 1)
@@ -83,6 +84,10 @@ class RetriableError(LakemeshError):
 
 class Busy(RetriableError):  # noqa: N818  nothing is wrong: another process is at work
     """Another process holds a lock that this one needs. It does the same work, or will finish soon."""
+
+
+class NoTopic(RetriableError):  # noqa: N818  it may come
+    """The broker has no topic of that name."""
 
 
 class Unexpected(LakemeshError):  # noqa: N818  it wraps the error

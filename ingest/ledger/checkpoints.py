@@ -170,7 +170,7 @@ class Checkpoints:
                 {file.path: file for file in files_of(parquet.read())},
                 stamped(metadata),
                 {(cluster, topic, partition): n for cluster, topic, partition, n in offsets},
-                JoinedRanges.parse(metadata.get(RANGES_KEY, b"[]").decode()),
+                JoinedRanges.parse(metadata[RANGES_KEY].decode()) if RANGES_KEY in metadata else JoinedRanges(),
                 metadata.get(CONTRACT_KEY, b"").decode(),
                 frozenset(json.loads(metadata.get(FORGETS_KEY, b"[]"))),
             )

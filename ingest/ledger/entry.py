@@ -79,6 +79,7 @@ class Entry:
         forgets: the tombstones whose persons this entry takes out of the feed; names of their files.
         known: the tombstones that its writer knew; of them only `knows` is stored.
         knows: a digest of their names; empty for none.
+        has_objects: whether it has objects, even if they were not read.
         begins: for the first entry of a rebuilt log, its own number: all earlier entries are void. Otherwise 0.
     """
 
@@ -96,12 +97,15 @@ class Entry:
     forgets: frozenset[str] = frozenset()
     known: frozenset[str] = field(default=frozenset(), compare=False)
     knows: str = field(default="", compare=False)
+    has_objects: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         messages = (item for item in self.ranges if item.records + item.nulls > 0 and not item.is_correction)
         times = [*(item.modified_at for item in self.objects), *(item.modified_at for item in messages)]
         if times:
             object.__setattr__(self, "newest_object_at", max(times))
+        if self.objects:
+            object.__setattr__(self, "has_objects", True)
         if self.known:
             names = "\n".join(sorted(self.known))
             object.__setattr__(self, "knows", hashlib.sha256(names.encode()).hexdigest()[:16])
@@ -176,8 +180,10 @@ class Entry:
             check_format(parquet.schema_arrow, name)
             metadata = parquet.schema_arrow.metadata
             rows: dict[str, list[pa.Table]] = {action: [] for action in _COLUMNS}
+            has_objects = False
             for group in range(parquet.num_row_groups):
                 action = parquet.metadata.row_group(group).column(0).statistics.min
+                has_objects |= action == "object"
                 if action != "object" or with_objects:
                     rows[action].append(parquet.read_row_group(group, columns=_COLUMNS[action]))
             return Entry(
@@ -194,6 +200,7 @@ class Entry:
                 begins=int(metadata.get(_BEGINS_KEY, b"0")),
                 knows=metadata.get(KNOWS_KEY, b"").decode(),
                 forgets=frozenset(json.loads(metadata.get(FORGETS_KEY, b"[]"))),
+                has_objects=has_objects,
             )
 
 

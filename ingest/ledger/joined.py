@@ -24,9 +24,13 @@ class JoinedRanges(Mapping[Partition, OffsetRange]):
 
     Attributes:
         days: the same by the UTC date of the commit, in order, with the dates of the rows.
+        since: the first entry with a range; 0 if there is none.
+        object_entries: the entries after it that have objects: of thousands, those that a reader of objects reads.
     """
 
     def __init__(self) -> None:
+        self.since = 0
+        self.object_entries: list[int] = []
         self.days: dict[Partition, dict[dt.date, OffsetRange]] = {}
         self._totals: dict[Partition, OffsetRange] = {}
 
@@ -42,9 +46,17 @@ class JoinedRanges(Mapping[Partition, OffsetRange]):
     def copy(self) -> JoinedRanges:
         """Return a copy that can be extended independently."""
         twin = JoinedRanges()
+        twin.since, twin.object_entries = self.since, list(self.object_entries)
         twin.days = {place: dict(days) for place, days in self.days.items()}
         twin._totals = dict(self._totals)
         return twin
+
+    def note(self, sequence: int, has_ranges: bool, has_objects: bool) -> None:
+        """Note what an entry has."""
+        if self.since and has_objects:
+            self.object_entries.append(sequence)
+        elif has_ranges and not self.since:
+            self.since = sequence
 
     def add(self, day: dt.date, span: OffsetRange) -> None:
         """Add a range that was committed on a date, or a correction of what was committed before."""
@@ -72,6 +84,43 @@ class JoinedRanges(Mapping[Partition, OffsetRange]):
         days = self.days[place]
         return next((day for day in reversed(days) if days[day].first_offset <= offset), next(iter(days)))
 
+    def correction(
+        self,
+        source_file: str,
+        etag: str,
+        offset: int,
+        load_id: str,
+        rows: int = 0,
+        quarantined: int = 0,
+        erased: int = 0,
+        skipped: int = 0,
+        event_dates: Mapping[dt.date, int] | None = None,
+    ) -> OffsetRange:
+        """Return a correction of what was committed on the date of an offset; the counts are changes.
+
+        Raises:
+            KeyError: nothing was read of that partition.
+        """
+        known = self.named(source_file, etag)
+        if known is None:
+            raise KeyError(f"{source_file} of {etag}")
+        return replace(
+            known,
+            first_offset=offset,
+            last_offset=offset - 1,
+            load_id=load_id,
+            size=0,
+            records=0,
+            rows=rows,
+            quarantined=quarantined,
+            nulls=0,
+            gaps=0,
+            dropped=0,
+            erased=erased,
+            skipped=skipped,
+            event_dates=tuple(sorted((event_dates or {}).items())),
+        )
+
     def named(self, source_file: str, etag: str) -> OffsetRange | None:
         """Return the partition that records are of, by their `_source_file` and `_source_etag`; None if unknown."""
         return next((one for one in self._totals.values() if (one.name, one.etag) == (source_file, etag)), None)
@@ -84,13 +133,15 @@ class JoinedRanges(Mapping[Partition, OffsetRange]):
                 dates = [[date.isoformat(), rows] for date, rows in span.event_dates]
                 values = (getattr(span, name) for name in _NAMES)
                 rows.append([day.isoformat(), dates, span.modified_at.isoformat(), *values])
-        return json.dumps(rows, separators=(",", ":"))
+        content = {"since": self.since, "object_entries": self.object_entries, "days": rows}
+        return json.dumps(content, separators=(",", ":"))
 
     @staticmethod
     def parse(text: str) -> JoinedRanges:
         """Return the ranges in a text."""
-        found = JoinedRanges()
-        for day, dates, modified_at, *values in json.loads(text):
+        found, content = JoinedRanges(), json.loads(text)
+        found.since, found.object_entries = content["since"], content["object_entries"]
+        for day, dates, modified_at, *values in content["days"]:
             events = tuple((dt.date.fromisoformat(date), rows) for date, rows in dates)
             named = dict(zip(_NAMES, values, strict=True))
             span = OffsetRange(**named, modified_at=dt.datetime.fromisoformat(modified_at), event_dates=events)

@@ -98,6 +98,19 @@ class Ledger:
         """
         return self._entries(after, until, with_objects=True)
 
+    def entries_with_objects(self, state: LedgerState) -> list[int]:
+        """Return the numbers of the entries up to a state that may have objects: of a topic's thousands not many."""
+        since = state.ranges.since or state.position + 1
+        return [*range(self.first(), since), *state.ranges.object_entries] if state.position else []
+
+    def entry(self, sequence: int) -> Entry:
+        """Return one entry.
+
+        Raises:
+            FileNotFoundError: there is no such entry.
+        """
+        return self._entry(sequence)
+
     def entries_without_objects(self, after: int, until: int | None = None) -> Iterator[tuple[int, Entry]]:
         """Like `entries`, without reading what they say about objects."""
         return self._entries(after, until, with_objects=False)

@@ -179,6 +179,11 @@ def source_etag(cluster_id: str, topic_id: str) -> str:
     return f"{cluster_id}/{topic_id}"
 
 
+def is_message(source_file: str) -> bool:
+    """Whether `_source_file` is of a topic's message, not of an object."""
+    return source_file.startswith(TOPIC_PREFIX)
+
+
 COUNTS = ("size", "records", "rows", "quarantined", "nulls", "gaps", *SINCE_2)
 """What is counted of a range."""
 

@@ -46,6 +46,7 @@ class LedgerState:
         for path in entry.removed:
             del self.files[path]
         self.files.update((file.path, file) for file in entry.added)
+        self.ranges.note(sequence, bool(entry.ranges), entry.has_objects)
         for gap in entry.gaps:
             if gap.resumes_at is not None:
                 self.next_offsets[gap.place] = gap.resumes_at

@@ -9,9 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +26,7 @@ from ingest.ledger.files import LakeFile
 from ingest.ledger.landed import LandedLines, record_landed
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.ledger.sources import LoadedObject
+from ingest.ledger.sources import LoadedObject, OffsetRange, is_message
 from ingest.ledger.state import LedgerState
 from ingest.ledger.tombstones import Tombstones, TombstoneStore, tombstone_names
 from ingest.records.parsed import LINE, RESCUED
@@ -102,19 +104,31 @@ def erase(
         stones.extend(forgetter.found, now)
 
 
+class _Source(NamedTuple):
+    """What records are of: an object, or what was committed of a partition on one date.
+
+    Attributes:
+        etag, day: of a partition; empty and None for an object.
+    """
+
+    name: str
+    etag: str
+    day: dt.date | None
+
+
 class _Search:
     """What one pass over a feed finds.
 
     Attributes:
-        erased: deleted rows by source file and event date.
-        rejected: deleted records by source file.
-        lines: lines that have the person, by source file.
+        erased: deleted rows by source and event date.
+        rejected: deleted records by source.
+        lines: lines that have the person, by source file; of objects.
     """
 
-    def __init__(self, forgetter: Forgetter) -> None:
-        self.forgetter = forgetter
-        self.erased: Counter[tuple[str, dt.date | None]] = Counter()
-        self.rejected: Counter[str] = Counter()
+    def __init__(self, forgetter: Forgetter, state: LedgerState) -> None:
+        self.forgetter, self._ranges = forgetter, state.ranges
+        self.erased: Counter[tuple[_Source, dt.date | None]] = Counter()
+        self.rejected: Counter[_Source] = Counter()
         self.lines: dict[str, set[int]] = {}
         self.changed = 0
 
@@ -123,16 +137,16 @@ class _Search:
         done = self.forgetter.rows(table)
         self.changed += int(done.changed.sum())
         self._note(table, done.touched)
-        for name, count in _counts(table, done.deleted):
-            self.erased[name, file.event_date] += count
+        for source, count in self._counts(table, done.deleted):
+            self.erased[source, file.event_date] += count
         return done.table
 
     def reject_change(self, table: pa.Table) -> pa.Table:
         """The rejected records of a table that stay."""
         gone = np.array([self.forgetter.mentions(raw) for raw in table.column("raw").to_pylist()], dtype=bool)
         self._note(table, gone)
-        for name, count in _counts(table, gone):
-            self.rejected[name] += count
+        for source, count in self._counts(table, gone):
+            self.rejected[source] += count
         return table.filter(pa.array(~gone))
 
     def _note(self, table: pa.Table, where: Mask) -> None:
@@ -140,7 +154,21 @@ class _Search:
             found = table.select([_SOURCE_FILE, LINE]).filter(pa.array(where))
             names = found.column(0).cast(pa.string()).to_pylist()
             for name, line in zip(names, found.column(1).to_pylist(), strict=True):
-                self.lines.setdefault(name, set()).add(line)
+                if not is_message(name):  # a topic forgets by its retention, see docs/governance.md
+                    self.lines.setdefault(name, set()).add(line)
+
+    def _counts(self, table: pa.Table, where: Mask) -> Iterable[tuple[_Source, int]]:
+        """Number of marked rows by source."""
+        if not where.any():
+            return ()
+        found = table.select([_SOURCE_FILE, "_source_etag", LINE]).filter(pa.array(where))
+        texts = (found.column(place).cast(pa.string()).to_pylist() for place in range(2))
+        counts: Counter[_Source] = Counter()
+        for name, etag, line in zip(*texts, found.column(2).to_pylist(), strict=True):
+            span = self._ranges.named(name, etag) if is_message(name) else None
+            day = self._ranges.day_of(span.place, line) if span else None
+            counts[_Source(name, etag if span else "", day)] += 1
+        return counts.items()
 
 
 def _erase(
@@ -155,7 +183,7 @@ def _erase(
     known = tombstone_names(lake)
     state = ledger.state()
     load_id = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-    search, rewrite, staged = _Search(forgetter), Rewrite(), dict[str, Path]()
+    search, rewrite, staged = _Search(forgetter, state), Rewrite(), dict[str, Path]()
     try:
         for file in sorted(state.files.values(), key=lambda file: file.path):
             is_rejects = file.path.startswith((OPEN, DISCARDED))
@@ -180,7 +208,14 @@ def _erase(
     )
     note = record_landed(lake, contract.feed, load_id, lines) if lines else ""
     entry = Entry(
-        load_id, now, objects, tuple(rewrite.added), tuple(rewrite.removed), forgets=forgets, known=known | forgets
+        load_id,
+        now,
+        objects,
+        tuple(rewrite.added),
+        tuple(rewrite.removed),
+        ranges=_corrections(state, search, load_id),
+        forgets=forgets,
+        known=known | forgets,
     )
     try:
         position = ledger.commit(entry, state.position)
@@ -215,33 +250,59 @@ def _has(forgetter: Forgetter, parquet: pq.ParquetFile, is_rejects: bool) -> boo
     )
 
 
-def _counts(table: pa.Table, where: Mask) -> list[tuple[str, int]]:
-    """Number of marked rows by source file."""
-    if not where.any():
-        return []
-    names = table.column(_SOURCE_FILE).cast(pa.string()).filter(pa.array(where))
-    return [(item["values"], item["counts"]) for item in names.value_counts().to_pylist()]
-
-
 def _objects(state: LedgerState, search: _Search) -> tuple[LoadedObject, ...]:
     """The objects whose counts change."""
-    dates: dict[str, dict[dt.date, int]] = {}
-    rows: Counter[str] = Counter()
-    for (name, day), count in search.erased.items():
-        rows[name] += count
-        if day:
-            dates.setdefault(name, {})[day] = count
+    dates, rows = _by_source(search)
+    rejected = {source.name: count for source, count in search.rejected.items() if source.day is None}
+    dates_of = {source.name: days for source, days in dates.items() if source.day is None}
+    rows_of = Counter({source.name: count for source, count in rows.items() if source.day is None})
     changed = []
-    for name, item in sorted(state.objects.lookup({*rows, *search.rejected}).items()):
-        gone = dates.get(name, {})
+    for name, item in sorted(state.objects.lookup({*rows_of, *rejected}).items()):
+        gone, bad = dates_of.get(name, {}), rejected.get(name, 0)
         left = tuple((day, count - gone.get(day, 0)) for day, count in item.event_dates if count > gone.get(day, 0))
         changed.append(
             replace(
                 item,
-                rows=item.rows - rows[name],
-                quarantined=item.quarantined - search.rejected[name],
-                erased=item.erased + rows[name] + search.rejected[name],
+                rows=item.rows - rows_of[name],
+                quarantined=item.quarantined - bad,
+                erased=item.erased + rows_of[name] + bad,
                 event_dates=left,
             )
         )
     return tuple(changed)
+
+
+def _corrections(state: LedgerState, search: _Search, load_id: str) -> tuple[OffsetRange, ...]:
+    """What changes of the counts of partitions."""
+    dates, rows = _by_source(search)
+    found = []
+    for source in sorted({*rows, *search.rejected} - {one for one in {*rows, *search.rejected} if one.day is None}):
+        span = state.ranges.named(source.name, source.etag)
+        assert span is not None
+        assert source.day is not None
+        offset = state.ranges.days[span.place][source.day].first_offset
+        gone, bad = rows[source], search.rejected[source]
+        found.append(
+            state.ranges.correction(
+                source.name,
+                source.etag,
+                offset,
+                load_id,
+                rows=-gone,
+                quarantined=-bad,
+                erased=gone + bad,
+                event_dates={day: -count for day, count in dates.get(source, {}).items()},
+            )
+        )
+    return tuple(found)
+
+
+def _by_source(search: _Search) -> tuple[dict[_Source, dict[dt.date, int]], Counter[_Source]]:
+    """Erased rows of each source, by event date and together."""
+    dates: dict[_Source, dict[dt.date, int]] = {}
+    rows: Counter[_Source] = Counter()
+    for (source, day), count in search.erased.items():
+        rows[source] += count
+        if day:
+            dates.setdefault(source, {})[day] = count
+    return dates, rows

@@ -22,6 +22,7 @@ from ingest.ledger.gaps import Fault
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.state import LedgerState
 from ingest.ledger.tombstones import TombstoneStore
+from ingest.ledger.topics import record_topic
 from ingest.limits import DEFAULT, Limits
 from ingest.records.report import FeedReport, Progress, added_counts
 from ingest.steps.topic_load import TopicLoad
@@ -32,6 +33,8 @@ from ingest.topics.topic import Topic, find_topic
 from ingest.topics.values import Decoder
 
 LOG = logging.getLogger(__name__)
+RECORD_ENTRIES = 50
+"""After how many entries of a log the lake notes, outside the log, how long it is."""
 LOAD_BYTES = 256 << 20
 """Most bytes of values that one load commits, unless LAKE_LOAD_BYTES is less."""
 CUT_CHECKS, CUT_SECONDS = 3, 1.0
@@ -78,6 +81,7 @@ class TopicFeed:
         self._stones = tombstones or TombstoneStore(lake, "")
         self._ledger, self._decoder = Ledger(lake, contract.feed), Decoder(contract, connection)
         self._state: LedgerState | None = None
+        self._recorded = -1
 
     def load(
         self,
@@ -86,6 +90,7 @@ class TopicFeed:
         accept_gap: bool = False,
         partitions: Collection[int] | None = None,
         is_over: Callable[[], bool] = lambda: False,
+        until: Mapping[tuple[str, str, int], int] | None = None,
     ) -> FeedReport:
         """Load what the topic has now. Safe to repeat, to interrupt at any point and to run beside others.
 
@@ -95,6 +100,7 @@ class TopicFeed:
             accept_gap: record offsets that the topic lacks, and continue after them.
             partitions: only these; by default all.
             is_over: whether to stop after the next commit.
+            until: only these partitions, up to these offsets at most.
 
         Raises:
             OffsetsLost: the topic does not continue where the ledger ends.
@@ -112,7 +118,9 @@ class TopicFeed:
                 check_compatible(self.contract, self._lake, state)
                 topic = self._found(state)
                 for one in topic.partitions:  # what others read meanwhile is theirs, what arrives is for the next load
-                    ends.setdefault((*topic.identity, one.number), one.stable)
+                    place = (*topic.identity, one.number)
+                    most = one.stable if until is None else min(one.stable, until.get(place, 0))
+                    ends.setdefault(place, most)
                 if progress and not replanned:
                     waiting = continuation(topic, state.next_offsets, state.ranges).spans
                     progress(-sum(span.end - span.first for span in waiting), 0)
@@ -155,6 +163,9 @@ class TopicFeed:
                 sum(item.rows for item in entry.ranges),
                 sum(item.quarantined for item in entry.ranges),
             )
+            if self._recorded != state.position // RECORD_ENTRIES:
+                self._recorded = state.position // RECORD_ENTRIES
+                record_topic(self._lake, feed, state.position, entry.load_id if sequence == state.position else "")
             if is_over():
                 break
         self._state = state

@@ -9,7 +9,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from ingest.errors import ConfigError, LakemeshError, RetriableError
+from ingest.errors import ConfigError, LakemeshError, NoTopic, RetriableError
 from ingest.settings import KAFKA, Settings
 
 LOG = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Connection:
         if error.code() == kafka.KafkaError._INVALID_ARG:
             return ConfigError(f"Kafka: {text}; fix the variable {KAFKA}… (see .env.example)")
         if error.code() == kafka.KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return ConfigError(f"{place}: there is no such topic; check the contract's source.kafka.topic")
+            return NoTopic(f"{place}: there is no such topic; make it, or check the contract's source.kafka.topic")
         if error.name() in _FORBIDDEN:
             return ConfigError(f"{place}: {text}; check the variables {KAFKA}…")
         return RetriableError(f"{place}: {text}")

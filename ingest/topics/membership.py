@@ -27,7 +27,8 @@ class Membership:
         self.partitions: dict[str, set[int]] = {}
         own = {} if "group.id" in connection.settings else {"group__id": group}
         self._connection = connection
-        self._consumer = connection.consumer(**own, session__timeout__ms="10000")
+        own |= {"session__timeout__ms": "10000", "topic__metadata__refresh__interval__ms": "10000"}
+        self._consumer = connection.consumer(**own)
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked)
 
     def poll(self, seconds: float = 0.0) -> None:

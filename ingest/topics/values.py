@@ -200,7 +200,7 @@ def _json(value: Any, text: Callable[[bytes], str], *, has_floats: bool) -> Any:
     if isinstance(value, bytes):
         return text(value)
     if has_floats and isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dt.timedelta):
         return str(value)
     return value

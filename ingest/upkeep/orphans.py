@@ -2,7 +2,8 @@
 
 A killed load leaves files of objects that still wait in the landing, and compaction leaves files of objects that are in
 the ledger: both can be deleted. A file with rows of an object that is in neither is the only copy of these rows, for
-example after entries of the ledger were lost.
+example after entries of the ledger were lost. Messages of a topic are in the ledger, or wait in the topic: a log that
+lost what it had of them is known by the record of its topic, see `record_topic`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.contracts.contract import Contract
+from ingest.ledger.sources import TOPIC_PREFIX
 from ingest.ledger.state import LedgerState
 from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
@@ -91,4 +93,5 @@ def _read(lake: Store, path: str) -> pa.Array | None:
             if error.errno is not None:
                 raise
             raise pa.ArrowInvalid(str(error)) from error  # raised by pyarrow about the content
-    return table.column("_source_file").cast(pa.string()).combine_chunks().unique()
+    names = table.column("_source_file").cast(pa.string()).combine_chunks().unique()
+    return names.filter(pc.invert(pc.starts_with(names, TOPIC_PREFIX)))

@@ -226,5 +226,5 @@ def quarantine_query(uri: str, state: LedgerState) -> str:
     """Return a SQL relation of the live quarantined records, discarded ones included."""
     paths = sorted(path for path in state.files if path.startswith((OPEN, DISCARDED)))
     if not paths:
-        return "(SELECT '' AS _source_file, 0 AS _source_line, '' AS reason LIMIT 0)"
+        return "(SELECT '' AS _source_file, '' AS _source_etag, 0 AS _source_line, '' AS reason LIMIT 0)"
     return parquet(uri, paths)

@@ -10,13 +10,16 @@ from ingest.contracts.contract import Contract
 from ingest.ledger.files import LakeFile
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.sources import SINCE_2
+from ingest.ledger.state import LedgerState
 from ingest.records.waiting import Backlog
 from ingest.steps.discover import discover
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded
 from ingest.storage.store import Store
+from ingest.topics.connection import Connection
 from pipeline.checks.landings import Absent, absent
+from pipeline.checks.topics import TopicStatus, topic_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class FeedStatus:
         bytes: their size.
         dropped: records of objects removed by `lake drop`.
         erased, skipped: see LoadedObject.
+        topic: what waits in the feed's topic; None if it reads none.
         last_commit_at: time of the newest ledger entry; None before the first.
         last_sweep_at: start of the last full sweep whose objects are all loaded; None if unknown.
         days: the most recent load dates, newest first.
@@ -72,6 +76,7 @@ class FeedStatus:
     dropped: int = 0
     erased: int = 0
     skipped: int = 0
+    topic: TopicStatus | None = None
 
 
 def waiting_objects(contract: Contract, landing: Landing, lake: Store) -> Backlog:
@@ -84,8 +89,13 @@ def waiting_objects(contract: Contract, landing: Landing, lake: Store) -> Backlo
     return discover(contract, landing, Ledger(lake, contract.feed).state())
 
 
-def feed_status(contract: Contract, landing: Landing, lake: Store, days: int = 7) -> FeedStatus:
-    """Read the status of a feed from landing and ledger; changes nothing.
+def feed_status(
+    contract: Contract, landing: Landing, lake: Store, days: int = 7, kafka: Connection | None = None
+) -> FeedStatus:
+    """Read the status of a feed from landing, topic and ledger; changes nothing.
+
+    Args:
+        kafka: the broker; by default topics are not looked at.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
@@ -115,8 +125,15 @@ def feed_status(contract: Contract, landing: Landing, lake: Store, days: int = 7
         ignored=found.ignored,
         unloadable=found.unloadable,
         no_landing=place,
-        **state.objects.sums(*SINCE_2),
+        topic=topic_status(contract, kafka, state) if kafka is not None else None,
+        **_counts(state),
     )
+
+
+def _counts(state: LedgerState) -> dict[str, int]:
+    """Counts of records that are neither rows nor quarantined, of objects and messages."""
+    found = state.objects.sums(*SINCE_2)
+    return {name: count + sum(getattr(span, name) for span in state.ranges.values()) for name, count in found.items()}
 
 
 def _by_day(bronze: list[LakeFile], quarantine: list[LakeFile]) -> tuple[DayStatus, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -21,7 +22,7 @@ from ingest.ledger.files import LAYERS
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.objects import CHANGED, NEW
 from ingest.ledger.retired import is_retired, read_retired
-from ingest.ledger.sources import SINCE_2
+from ingest.ledger.sources import SINCE_2, TOPIC_PREFIX
 from ingest.ledger.state import LedgerState
 from ingest.ledger.tombstones import TombstoneStore
 from ingest.records.listed import Listed
@@ -29,9 +30,11 @@ from ingest.steps.discover import compare
 from ingest.storage.landing import Landing
 from ingest.storage.names import NotLoaded
 from ingest.storage.store import Store
+from ingest.topics.connection import Connection
 from ingest.upkeep.orphans import sole_copies
 from pipeline.checks.deep import SHOWN, compare_content, objects, quarantine_query
 from pipeline.checks.landings import Absent, absent
+from pipeline.checks.topics import compare_messages, continuity, counted, has_cut
 from pipeline.invalidation.continuity import LakeRecords, require_recorded_entries
 from pipeline.process import duck
 from pipeline.warehouse.bronze import bronze_query, readable
@@ -40,6 +43,8 @@ from pipeline.warehouse.damage import unreadable
 _QUOTED = re.compile(r"'[^']*'")
 MEMORY, THREADS = "1GB", 4
 """Limits of DuckDB for the row comparison; it spills to disk beyond the memory limit."""
+_NAME = f"_source_file || CASE WHEN STARTS_WITH(_source_file, '{TOPIC_PREFIX}') THEN ' of ' || _source_etag ELSE '' END"
+"""SQL of an object's name, and of a partition's with its identity."""
 COUNTS = ("records", "rows", "quarantined", *SINCE_2)
 """Record counts of an object: the first is the sum of the others."""
 
@@ -60,6 +65,8 @@ class FeedVerdict:
         no_landing: the feed's landing location, if it does not exist.
         orphans: files that are not live in the ledger, replaced or left by a crash, and never read. A difference if
             they may hold the only copy of a row.
+        messages: of the topic that were loaded.
+        gaps: places at which offsets do not continue, each accepted by an operator.
         rejudged: records loaded under an older contract that the current one judges differently; their earlier
             judgement stays.
         differences: one line each; empty if the feed is consistent.
@@ -79,6 +86,8 @@ class FeedVerdict:
     gone: int = 0
     orphans: int = 0
     rejudged: int = 0
+    messages: int = 0
+    gaps: tuple[str, ...] = ()
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
     no_landing: Absent | None = None
@@ -104,6 +113,7 @@ def verify_feed(
     start: dt.date,
     deep: bool = False,
     tombstones: TombstoneStore | None = None,
+    kafka: Connection | None = None,
 ) -> FeedVerdict:
     """Compare landing, ledger and Parquet files of one feed; changes nothing.
 
@@ -114,6 +124,7 @@ def verify_feed(
         deep: read every source object again and compare each row with bronze. The version in the ledger is compared:
             an object overwritten or deleted during the comparison counts as waiting or gone.
         tombstones: of persons who are forgotten, for `deep`.
+        kafka: the broker, for `deep`: what it still has of the feed's topic is read again; by default nothing is.
 
     Raises:
         ConfigError: a bucket is missing or access is refused.
@@ -132,13 +143,18 @@ def verify_feed(
     verdict.no_landing = place
     _count(contract, lake, state, listed, verdict)
     orphans = _compare_files(contract, lake, state, verdict, deep)
+    ranges = continuity(ledger, state)
+    verdict.messages = sum(span.records + span.nulls for span in state.ranges.values())
+    verdict.gaps = tuple(str(gap) for gap in ranges.gaps)
+    verdict.add_differences("range", ranges.faults)
     try:
         with connect() as connection, tempfile.TemporaryDirectory(prefix="lakemesh-spill-") as spill:
             connection.execute(f"SET memory_limit = '{MEMORY}'")
             connection.execute(f"SET threads = {min(THREADS, os.cpu_count() or 1)}")
             connection.execute("SET temp_directory = ?", [spill])
             connection.execute("SET preserve_insertion_order = FALSE")
-            _compare_objects(connection, readable(contract, lake, state), lake, state, verdict)
+            read = readable(contract, lake, state)
+            _compare_objects(connection, read, lake, state, verdict, has_cut(ranges))
             _compare_contract(contract, lake, state, verdict)
             if deep and not verdict.differences:
                 content = compare_content(connection, contract, landing, lake, start, state, listed, tombstones)
@@ -146,7 +162,10 @@ def verify_feed(
                     _count(contract, lake, state, content.listed, verdict)
                     verdict.waiting += content.unread
                 verdict.rejudged = content.rejudged
-                for kind, items, count in content.differences:
+                differences = content.differences
+                if contract.source.kafka and kafka:
+                    differences += compare_messages(connection, contract, kafka, lake, start, state, tombstones)
+                for kind, items, count in differences:
                     verdict.add_differences(kind, items, count)
     except duckdb.Error as error:
         reason = _QUOTED.sub("'…'", duck.error_text(error))  # the message may quote a value
@@ -227,23 +246,34 @@ def _compare_orphans(
 
 
 def _compare_objects(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, lake: Store, state: LedgerState, verdict: FeedVerdict
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    lake: Store,
+    state: LedgerState,
+    verdict: FeedVerdict,
+    is_cut: bool,
 ) -> None:
-    """Check that each object has the number of rows in the ledger, each from a distinct line."""
+    """Check that each object and partition has the number of rows in the ledger, each from a line or offset of its own.
+
+    Args:
+        is_cut: whether a broker gave offsets twice.
+    """
     if verdict.differences:
         return  # a missing file would make each of its objects differ
     ledger = objects(state, "source_file", *COUNTS)
+    ledger = pa.concat_tables([ledger, pa.table(counted(state.ranges, COUNTS), schema=ledger.schema)])
     if not len(ledger):
         return
     for name in COUNTS:
         setattr(verdict, name, pc.sum(ledger.column(name)).as_py())
     connection.register("ledger", ledger)
+    lines = "COUNT(*)" if is_cut else "COUNT(DISTINCT _source_line)"
     sources = {
         "bronze": f"({bronze_query(contract, lake.uri, state.bronze_files())})",
         "quarantine": quarantine_query(lake.uri, state),
     }
     counts = " FULL JOIN ".join(
-        f"(SELECT _source_file AS source_file, COUNT(*) AS n, COUNT(DISTINCT _source_line) AS lines FROM {source} "
+        f"(SELECT {_NAME} AS source_file, COUNT(*) AS n, {lines} AS lines FROM {source} AS records "
         f"GROUP BY 1) AS {name} USING (source_file)"
         for name, source in sources.items()
     ).replace(" USING (source_file)", "", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from pipeline.cli.common import (
     show_errors,
 )
 
+if TYPE_CHECKING:
+    from pipeline.checks.status import FeedStatus
+
 
 @click.command()
 @feed_arguments
@@ -28,19 +32,28 @@ from pipeline.cli.common import (
 def status(feeds: tuple[str, ...], days: int, output: Output) -> int:
     """Show backlog, loaded data and last activity of each feed; exit 1 if objects cannot be loaded."""
     from ingest.contracts.contract import select
-    from ingest.errors import UnloadableObjects
+    from ingest.errors import OffsetsLost, UnloadableObjects
     from pipeline.checks.landings import judge_absent
     from pipeline.checks.status import feed_status
     from pipeline.cli.show_look import show_status
 
     chosen, lake = select(feeds), open_lake()
-    found, errors = for_each(chosen, lambda contract: feed_status(contract, lake.landing(contract), lake.store, days))
+    found, errors = for_each(
+        chosen, lambda contract: feed_status(contract, lake.landing(contract), lake.store, days, lake.kafka)
+    )
     output.show([asdict(feed) for feed in found], lambda: show_status(found, dt.datetime.now(dt.UTC)))
-    mistakes, notes = judge_absent([feed.no_landing for feed in found if feed.no_landing], len(chosen))
+    missing = [feed.no_landing for feed in found if feed.no_landing and not _reads_topic(feed)]
+    mistakes, notes = judge_absent(missing, len(chosen))
     for note in notes:
         click.echo(f"note: {note}", err=True)
+    lost = [OffsetsLost(feed.feed, feed.topic.gaps) for feed in found if feed.topic and feed.topic.gaps]
     unloadable = [UnloadableObjects(feed.feed, feed.unloadable) for feed in found if feed.unloadable]
-    return show_errors([*errors, *mistakes, *unloadable])
+    return show_errors([*errors, *mistakes, *unloadable, *lost])
+
+
+def _reads_topic(feed: FeedStatus) -> bool:
+    """Whether a feed that lacks a landing has a topic, and its objects are not missing."""
+    return bool(feed.topic and not feed.topic.note) and not (feed.no_landing and feed.no_landing.known)
 
 
 @click.command()
@@ -51,12 +64,19 @@ def status(feeds: tuple[str, ...], days: int, output: Output) -> int:
 def why(key: str, raw: bool, output: Output) -> int:
     """Show the history of one object: its versions, loads, files, and each bad line with its reason.
 
-    KEY is bucket/key, as in the column _source_file. Bad lines are masked as in `lake quarantine show`.
+    KEY is bucket/key, as in the column _source_file, or TOPIC/PARTITION/OFFSET of a message. Bad lines are masked as in
+    `lake quarantine show`.
     """
+    from pipeline.checks.message import find_message, masked_message, message_history
     from pipeline.checks.trace import masked_history, object_history
-    from pipeline.cli.show_look import show_history
+    from pipeline.cli.show_look import show_history, show_message
 
     lake = open_lake()
+    if found := find_message(key):
+        message = message_history(*found, lake.kafka, lake.store, lake.connect)
+        message = message if raw else masked_message(message)
+        output.show(asdict(message), lambda: show_message(message))
+        return 0
     history = object_history(key, lake.landings, lake.store, lake.connect)
     history = history if raw else masked_history(history)
     output.show({"state": history.state, **asdict(history)}, lambda: show_history(history))
@@ -83,7 +103,15 @@ def verify(feeds: tuple[str, ...], deep: bool, output: Output) -> int:
     verdicts, errors = for_each(
         chosen,
         lambda contract: verify_feed(
-            contract, lake.landing(contract), lake.store, lake.connect, recorded, start, deep, lake.tombstones
+            contract,
+            lake.landing(contract),
+            lake.store,
+            lake.connect,
+            recorded,
+            start,
+            deep,
+            lake.tombstones,
+            lake.kafka,
         ),
     )
     output.show([asdict(verdict) for verdict in verdicts], lambda: show_verdicts(verdicts))

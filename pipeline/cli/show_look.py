@@ -13,6 +13,7 @@ from pipeline.cli.layout import text as _text
 from pipeline.cli.show_ingest import show_dates
 
 if TYPE_CHECKING:  # each command imports its dependencies when it runs: SQLMesh alone takes a second
+    from pipeline.checks.message import MessageHistory
     from pipeline.checks.status import FeedStatus
     from pipeline.checks.trace import ObjectHistory
     from pipeline.checks.verify import FeedVerdict
@@ -36,7 +37,19 @@ def show_status(feeds: Sequence[FeedStatus], now: dt.datetime) -> str:
         )
         for day in feed.days:
             days.add_row(feed.feed, str(day.ingest_date), f"{day.rows:,}", f"{day.quarantined:,}")
-    return _text(table, *(line for feed in feeds for line in ignored(feed.feed, feed.ignored)), "", days)
+    lines = [line for feed in feeds for line in ignored(feed.feed, feed.ignored)]
+    topics = [feed for feed in feeds if feed.topic and not feed.topic.note]
+    waiting = _table("feed", "topic", "partitions", "lag in messages", "lag in seconds", texts=2)
+    for feed in topics:
+        if topic := feed.topic:
+            lag = "-" if topic.seconds is None else f"{topic.seconds:,.1f}"
+            waiting.add_row(feed.feed, topic.topic, f"{topic.partitions:,}", f"{topic.messages:,}", lag)
+    unread: dict[str, list[str]] = {}
+    for feed in feeds:
+        if feed.topic and feed.topic.note:
+            unread.setdefault(feed.topic.note, []).append(feed.feed)
+    lines += [f"topics are not read, {note}: {', '.join(names)}" for note, names in unread.items()]
+    return _text(table, *([waiting] if topics else []), *lines, "", days)
 
 
 def _ago(now: dt.datetime, then: dt.datetime | None) -> str:
@@ -72,16 +85,31 @@ def show_history(history: ObjectHistory) -> str:
     return _text(*items)
 
 
+def show_message(message: MessageHistory) -> str:
+    """Format what became of one message."""
+    items: list[Any] = [printable(f"{message.source_file} offset {message.offset:,} ({message.feed}): {message.state}")]
+    if message.load_id:
+        items.append(f"load {message.load_id}, entry {message.position} of {message.committed_at:%Y-%m-%d %H:%M:%S}")
+    items += [printable(f"file: {path}") for path in message.files]
+    for bad in message.bad_lines:
+        where = f" in {bad.column}" if bad.column else ""
+        items.append(printable(f"{bad.reason}{where}: {bad.detail or ''}"))
+        items.append(printable(f"  {bad.raw[:200]}"))
+    return _text(*items)
+
+
 def show_verdicts(verdicts: Sequence[FeedVerdict]) -> str:
     """Format the result of `lake verify`."""
     records = kept_counts(("records", "rows", "quarantined"), verdicts)
-    counted = ("objects", *records, "files", "waiting", "retired", "gone", "orphans")
+    messages = ("messages",) if any(item.messages for item in verdicts) else ()
+    counted = ("objects", *messages, *records, "files", "waiting", "retired", "gone", "orphans")
     table = _table("feed", *counted, "verdict")
     for item in verdicts:
         numbers = (f"{getattr(item, name):,}" for name in counted)
         table.add_row(item.feed, *numbers, "differs" if item.differences else "agrees")
     lines = [line for item in verdicts for line in ignored(item.feed, item.ignored)]
     lines += [printable(f"{item.feed}: {line}") for item in verdicts for line in item.differences]
+    lines += [printable(f"{item.feed}: accepted gap: {line}") for item in verdicts for line in item.gaps]
     lines += [
         f"{item.feed}: {item.rejudged:,} records loaded under an older contract would be judged differently by the "
         "current one; `lake quarantine replay` loads those that it accepts"

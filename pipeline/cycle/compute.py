@@ -23,6 +23,7 @@ from pipeline.releases.audits import describe
 from pipeline.state import interval_log as history
 from pipeline.state.fingerprint import fingerprint
 from pipeline.warehouse.damage import lake_damage
+from pipeline.warehouse.pins import pinned
 from pipeline.warehouse.project import Computed, Progress, Project, open_project
 
 
@@ -41,7 +42,13 @@ def compute(
     up_to_date.forget(lake.options)
     definitions = up_to_date.definitions(lake.options)
     is_over, left = True, None
-    with summary.stage("load project"), summary.contained("the project"), open_project(lake.state, progress) as project:
+    positions = summary.ingest.positions if summary.ingest and summary.ingest.is_marked else {}
+    with (
+        summary.stage("load project"),
+        summary.contained("the project"),
+        pinned(positions),
+        open_project(lake.state, progress) as project,
+    ):
         channels += sqlmesh_channels(project, lake.options)
         with summary.contained("the run"):
             is_over = _run_and_publish(lake, project, summary, now)

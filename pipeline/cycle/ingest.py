@@ -12,6 +12,7 @@ from ingest.contracts.contract import Contract, contracts, select
 from ingest.errors import (
     ConfigError,
     LakemeshError,
+    NoTopic,
     OverwriteRefused,
     StuckObjects,
     TooManyBadRecords,
@@ -37,6 +38,7 @@ class IngestSummary:
     Attributes:
         feeds: a report per feed.
         dates: changed dates that were invalidated, by feed.
+        positions: applied ledger position by feed; empty if they are unknown.
         models: models that the next run partly recomputes.
         notes: information for the operator.
         lost: feeds whose ledgers lack entries; nothing was written to them.
@@ -49,6 +51,7 @@ class IngestSummary:
     feeds: list[FeedReport] = field(default_factory=list)
     dates: Mapping[str, tuple[dt.date, ...]] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    positions: Mapping[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     lost: tuple[str, ...] = ()
     errors: list[str] = field(default_factory=list)
@@ -126,20 +129,7 @@ def ingest_all(
                     tombstones=lake.tombstones,
                 )
                 if has_topic:
-                    report = report.with_topic(
-                        ingest_topic(
-                            contract,
-                            lake.kafka,
-                            lake.store,
-                            options.lake_start,
-                            progress(contract.feed),
-                            limits=options.limits,
-                            tombstones=lake.tombstones,
-                            accept_gap=accept_gap,
-                        )
-                    )
-                    summary.notes += [f"{contract.feed}: {text}, older messages expired" for text in report.begins]
-                    summary.notes += [f"{contract.feed}: accepted and recorded: {text}" for text in report.accepted]
+                    report = _with_topic(lake, contract, report, progress(contract.feed), accept_gap, summary)
             if loading.error:
                 summary.failed_feeds.append(contract.feed)
                 continue
@@ -175,13 +165,39 @@ def ingest_all(
                 finish(spool, contracts().values(), complete)
         with contained("the marking of dates", summary.failed) as marking:
             done = mark(lake)
-            summary.dates, summary.models = done.dates, done.models
+            summary.dates, summary.models, summary.positions = done.dates, done.models, done.positions
             for feed in done.lost.keys() - lost.keys():
                 summary.failed(done.lost[feed], feed=feed)
             lost |= done.lost
         summary.lost = tuple(sorted(lost))
         summary.is_marked = marking.error is None
     return summary
+
+
+def _with_topic(
+    lake: Lake, contract: Contract, report: FeedReport, progress: Progress, accept_gap: bool, summary: IngestSummary
+) -> FeedReport:
+    """Load a feed's topic too; one that was never read may come later."""
+    options = lake.options
+    try:
+        found = ingest_topic(
+            contract,
+            lake.kafka,
+            lake.store,
+            options.lake_start,
+            progress,
+            limits=options.limits,
+            tombstones=lake.tombstones,
+            accept_gap=accept_gap,
+        )
+    except NoTopic as error:
+        if lake.ledger(contract.feed).live().next_offsets:
+            raise
+        summary.notes.append(f"{contract.feed}: {error}")
+        return report
+    summary.notes += [f"{contract.feed}: {text}, older messages expired" for text in found.begins]
+    summary.notes += [f"{contract.feed}: accepted and recorded: {text}" for text in found.accepted]
+    return report.with_topic(found)
 
 
 def _erase_pending(lake: Lake, feeds: Iterable[Contract], summary: IngestSummary) -> None:

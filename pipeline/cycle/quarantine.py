@@ -106,6 +106,7 @@ def replay_all(lake: Lake, feeds: tuple[str, ...], wanted: Selection) -> ReplayS
         writable, errors = _writable(lake, feeds)
         for contract in writable:
             ledger = lake.ledger(contract.feed)
-            done[contract.feed] = replay(contract, lake.store, ledger, dt.datetime.now(dt.UTC), wanted, lake.tombstones)
+            now = dt.datetime.now(dt.UTC)
+            done[contract.feed] = replay(contract, lake.store, ledger, now, wanted, lake.tombstones, lake.kafka)
         marked = mark(lake)
     return ReplaySummary(done, marked.dates, marked.models, errors)

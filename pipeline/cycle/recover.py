@@ -3,7 +3,8 @@
 The next ingest reloads every object that is still in the landing: always correct, at the cost of an initial ingest. Of
 objects gone from the landing, the lake has the only rows, so they are recovered. Without a ledger it is unknown which
 files are live: replaced files, compacted originals and leftovers of crashes are among them. So the newest version of
-each object counts, and for each line the last one written. Dropped objects stay dropped.
+each object counts, and for each line the last one written. Dropped objects stay dropped. Messages of topics are kept up
+to the offset at which the last load of their partition began, and the next ingest reads on from there.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from ingest.errors import ConfigError
 from ingest.ledger.dropped import Dropped, read_dropped
 from ingest.ledger.entry import Entry
 from ingest.ledger.files import LAYERS, LakeFile
+from ingest.ledger.gaps import Fault, Gap
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.sources import LoadedObject
+from ingest.ledger.sources import TOPIC_PREFIX, LoadedObject, OffsetRange
 from ingest.sql import files
 from ingest.storage.landing import Landing
 from ingest.storage.parquet import parquet_file
@@ -202,9 +204,12 @@ def _entry(
     paths = [path for path in _files(lake, contract.feed) if not unreadable(lake, path, deep=True)]
     objects: list[LoadedObject] = []
     added: list[LakeFile] = []
+    spans: list[OffsetRange] = []
+    gaps: list[Gap] = []
     if paths:
         with connect() as connection:
             kept = _kept_lines(connection, lake, paths, listed, notes)
+            gaps, spans = _kept_messages(connection, contract, load_id)
             rows: dict[str, list[int]] = defaultdict(list)
             for path, row in connection.execute("SELECT path, row FROM kept ORDER BY path, row").fetchall():
                 rows[path].append(row)
@@ -212,7 +217,8 @@ def _entry(
             objects = [_object(contract, load_id, row) for row in kept]
     elsewhere = {item.source_file for item in objects} | set(listed.to_pylist() if notes else ())
     objects += [versions[-1].version for name, versions in sorted(notes.items()) if name not in elsewhere]
-    return Entry(load_id, now, tuple(objects), tuple(added), begins=begins)
+    ranges = tuple(spans)
+    return Entry(load_id, now, tuple(objects), tuple(added), begins=begins, ranges=ranges, gaps=tuple(gaps))
 
 
 def _kept_lines(
@@ -231,7 +237,7 @@ def _kept_lines(
     connection.register("writers", pa.table({"path": list(writers), "writer": list(writers.values())}))
     connection.execute(
         "CREATE TEMP TABLE lines AS SELECT writers.path, writers.writer, file_row_number AS row, _source_file AS name, "
-        "_source_etag AS etag, _source_modified_at AS modified_at, _source_line AS line, "
+        "_source_etag AS etag, _source_modified_at AS modified_at, _source_line AS line, _load_id AS load, "
         "CASE WHEN STARTS_WITH(writers.path, 'bronze/') THEN COALESCE(TRY_CAST(NULLIF(REGEXP_EXTRACT("
         "writers.path, 'event_date=([^/]+)', 1), '') AS DATE), DATE '1970-01-01') END AS day "
         f"FROM READ_PARQUET([{files(lake.uri, paths)}], union_by_name = TRUE, filename = TRUE, file_row_number = TRUE, "
@@ -241,6 +247,18 @@ def _kept_lines(
         "AND (etag = _source_etag OR modified_at > _source_modified_at))",  # nor versions replaced by a dropped one
         [lake.uri],
     )
+    connection.execute(
+        # offsets below the greatest one at which a load began are committed: it began where the one before ended
+        "CREATE TEMP TABLE starts AS SELECT name, etag, MAX(first) AS start FROM ("
+        f"SELECT name, etag, load, MIN(line) AS first FROM lines WHERE STARTS_WITH(name, '{TOPIC_PREFIX}') "
+        "GROUP BY ALL) GROUP BY ALL"
+    )
+    connection.execute(
+        "CREATE TEMP TABLE messages AS SELECT lines.* FROM lines JOIN starts USING (name, etag) WHERE line < start "
+        "QUALIFY ROW_NUMBER() OVER (PARTITION BY name, etag, line ORDER BY LEFT(writer, 15) DESC, "
+        "ARRAY_POSITION(['bronze', 'discarded', 'quarantine'], SPLIT_PART(path, '/', 1)), writer DESC, path) = 1"
+    )
+    connection.execute(f"DELETE FROM lines WHERE STARTS_WITH(name, '{TOPIC_PREFIX}')")
     connection.execute(
         "CREATE TEMP TABLE kept AS SELECT * FROM lines "
         "QUALIFY RANK() OVER (PARTITION BY name ORDER BY modified_at DESC, etag DESC) = 1 "
@@ -258,6 +276,57 @@ def _kept_lines(
         .to_pylist()
     )
     return rows
+
+
+def _kept_messages(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, load_id: str
+) -> tuple[list[Gap], list[OffsetRange]]:
+    """Add the messages to keep to table `kept`, and return what was read of each partition.
+
+    The messages of the last load of a partition are read again: nothing says whether all its files were written. Of
+    topics that were replaced the one that was read last continues.
+    """
+    connection.execute("INSERT INTO kept SELECT * FROM messages")
+    rows = connection.execute(
+        "SELECT name, etag, MIN(line), MAX(line), COUNT(*), COUNT(day), MAX(modified_at), "
+        "LIST({'day': day}) FILTER (WHERE day IS NOT NULL), MAX(load) FROM messages GROUP BY name, etag ORDER BY ALL"
+    ).fetchall()
+    spans = []
+    newest: dict[str, str] = {}
+    for name, etag, first, last, records, good, modified_at, days, load in rows:
+        cluster_id, _, topic_id = etag.rpartition("/")
+        topic, _, partition = name.removeprefix(TOPIC_PREFIX).rpartition("/")
+        dates: dict[dt.date, int] = defaultdict(int)
+        for item in days or () if contract.kind is Kind.EVENT else ():
+            dates[item["day"]] += 1
+        newest[topic] = max(newest.get(topic, ""), f"{load} {etag}")
+        spans.append(
+            OffsetRange(
+                cluster_id,
+                topic_id,
+                topic,
+                int(partition),
+                first,
+                last,
+                0,
+                modified_at.replace(tzinfo=dt.UTC),
+                records,
+                good,
+                records - good,
+                0,
+                last - first + 1 - records,
+                tuple(sorted(dates.items())),
+                contract.version,
+                load_id,
+            )
+        )
+    current = max(newest.values(), default="").partition(" ")[2]
+    gaps = [
+        Gap(Fault.REPLACED, *span.place[:2], span.topic, span.partition, span.next_offset, None, current)
+        for span in spans
+        if span.etag != current
+    ]
+    return gaps, spans
 
 
 def _object(contract: Contract, load_id: str, row: dict[str, Any]) -> LoadedObject:

@@ -44,6 +44,7 @@ class Streamed:
     quarantined: int = 0
     error: LakemeshError | None = None
     again_at: float = field(default=0.0, repr=False)
+    looked_at: float = field(default_factory=time.monotonic, repr=False)
 
     @property
     def exit_code(self) -> int:
@@ -106,9 +107,11 @@ def stream(
 
         while not stop.is_set():
             for feed, topic in topics.items():
-                own, partitions = done[feed], member.partitions.get(topic.topic)
-                if stop.is_set() or not partitions or own.again_at > time.monotonic():
-                    continue
+                own, partitions = done[feed], member.partitions.get(topic.topic, set())
+                now = time.monotonic()
+                if stop.is_set() or now < own.again_at or (not partitions and now < own.looked_at + AGAIN_SECONDS):
+                    continue  # without partitions they are another stream's, or the topic is gone
+                own.looked_at = now
                 with contained(feed, partial(_note, own, failed)):
                     report = topic.load(consumer, partitions=partitions, is_over=is_over)
                     own.add(report)

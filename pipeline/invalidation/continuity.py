@@ -26,6 +26,7 @@ from ingest.ledger.files import LAYERS
 from ingest.ledger.identity import PLACES, lake_id, name_lake
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.state import LedgerState
+from ingest.ledger.topics import recorded_topic
 from ingest.steps.sweep import last_sweep
 from ingest.storage.landing import Landing, Landings
 from ingest.storage.store import Store
@@ -249,6 +250,8 @@ def records_in_lake(lake: Store, feed: str) -> Iterator[Record]:
     """Records of a feed's log that are stored in the lake, outside the log."""
     if sweep := last_sweep(lake, feed):
         yield Record(sweep.position, "the last full sweep")
+    if topic := recorded_topic(lake, feed):
+        yield Record(topic[0], "the loads of its topic", topic[1])
     try:
         applied = json.loads(lake.get(_applied_key(feed)))
         yield Record(int(applied["position"]), f"{lake.uri}/{_applied_key(feed)}", str(applied["load_id"]))

@@ -164,9 +164,16 @@ def suspects(
             by_key |= {name for (name,) in reader.execute(query, [values]).fetchall()}
         if contract.kind is Kind.EVENT and days:
             since = published.get(contract.feed, 0)
-            for position, entry in ledger.entries(0):
-                sources = {item.source_file for item in entry.objects if days & {day for day, _ in item.event_dates}}
+            for position in ledger.entries_with_objects(live):
+                objects = ledger.entry(position).objects
+                sources = {item.source_file for item in objects if days & {day for day, _ in item.event_dates}}
                 (newer if position > since else older).update(sources)
+            older |= {
+                span.name
+                for spans in live.ranges.days.values()
+                for span in spans.values()
+                if days & {day for day, _ in span.event_dates}
+            }
     return tuple(sorted(by_key or newer or older)[:SHOWN_OBJECTS])
 
 

@@ -17,9 +17,9 @@ from ingest.errors import ContractRefused, LostLedger
 from ingest.ledger.column_types import Types, file_types, is_wider, types_of
 from ingest.ledger.evolution import as_loaded, check_compatible
 from ingest.ledger.files import LakeFile
-from ingest.ledger.ledger import Ledger
 from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
+from pipeline.warehouse import pins
 from pipeline.warehouse.rescued import from_json
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ FILE = "_file"
 
 
 def registration(warehouse: EngineAdapter, lake: Store, lost: Mapping[str, LostLedger]) -> list[str]:
-    """Return the statements that register bronze in the warehouse: one view per feed, over the files that are live now.
+    """Return the statements that register bronze in the warehouse: one view per feed, over the files that are live.
+
+    They are live at the position of the cycle, or now, see pins.py.
 
     Args:
         lost: the errors of feeds whose ledgers lack entries. Their views stay unchanged: all rows that they show still
@@ -49,7 +51,7 @@ def registration(warehouse: EngineAdapter, lake: Store, lost: Mapping[str, LostL
             position = retained_position(contract, shown, lost)
             positions.append(f"SELECT '{contract.feed}' AS feed, {position} AS position")
             continue
-        live = Ledger(lake, contract.feed).live()
+        live = pins.live(lake, contract.feed)
         query = bronze_query(readable(contract, lake, live), lake.uri, live.bronze_files())
         statements.append(f"CREATE OR REPLACE VIEW {contract.table} AS {query}")
         positions.append(f"SELECT '{contract.feed}' AS feed, {live.position} AS position")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 from ingest import sql
@@ -14,9 +15,11 @@ from ingest.ledger.evolution import as_loaded
 from ingest.ledger.first_seen import seen_without_objects
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.ledger.sources import SINCE_2
+from ingest.ledger.sources import SINCE_2, TOPIC_PREFIX, OffsetRange
+from ingest.ledger.state import LedgerState
 from ingest.sql import literal
 from ingest.storage.store import Store
+from pipeline.warehouse import pins
 from pipeline.warehouse.live_windows import windows_query
 
 RUNS = {
@@ -110,17 +113,53 @@ def _objects(known: list[Contract], lake: Store) -> str:
     parts = []
     for contract in known:
         ledger = Ledger(lake, contract.feed)
-        position, oldest, first = ledger.position(), ledger.first(), ledger.first_of_format(2)
-        if not position:
+        live, oldest, first = ledger.live(), ledger.first(), ledger.first_of_format(2)
+        if not live.position:
             continue
-        if first == oldest:
+        if live.ranges:
+            parts.append(ranges_query(contract.feed, live))
+        if first == oldest and not live.ranges:
             parts.append(_versions(contract, literal(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet"), SINCE_2))
             continue
-        for sequences, counts in ((range(oldest, first), ()), (range(first, position + 1), SINCE_2)):
+        numbers = ledger.entries_with_objects(live)
+        older, newer = ([n for n in numbers if n < first], [n for n in numbers if n >= first])
+        for sequences, counts in ((older, ()), (newer, SINCE_2)):
             if sequences:
                 entries = sql.files(lake.uri, (f"{ledger.prefix}/{number:020d}.parquet" for number in sequences))
                 parts.append(_versions(contract, f"[{entries}]", counts))
     return " UNION ALL ".join(parts) or empty_query(OBJECTS)
+
+
+def ranges_query(feed: str, state: LedgerState) -> str:
+    """Query of what was read of topics as rows of OBJECTS: one per topic and UTC date of the commits.
+
+    A stream commits thousands of ranges a day; one by one they would be more than the rows of many a feed.
+    """
+    days: dict[tuple[str, str, dt.date], list[OffsetRange]] = {}
+    for spans in state.ranges.days.values():
+        for day, span in spans.items():
+            days.setdefault((span.topic, span.etag, day), []).append(span)
+    rows = []
+    for (topic, etag, day), spans_of_day in sorted(days.items()):
+        events: Counter[dt.date] = Counter()
+        for span in spans_of_day:
+            events.update(dict(span.event_dates))
+        newest = max(span.modified_at for span in spans_of_day)
+        dates = ", ".join(f"{{'event_date': DATE '{date}', 'rows': {count}}}" for date, count in sorted(events.items()))
+        values = {
+            "feed": literal(feed),
+            "position": str(state.position),
+            "load_id": literal(f"{day:%Y%m%d}T000000-joined"),
+            "source_file": literal(f"{TOPIC_PREFIX}{topic} of {day}"),
+            "etag": literal(etag),
+            "modified_at": _time(newest),
+            "event_dates": f"[{dates}]",
+        }
+        values |= {name: str(sum(getattr(span, name) for span in spans_of_day)) for name in OBJECTS.keys() - values}
+        rows.append(
+            "SELECT " + ", ".join(f"CAST({values[name]} AS {kind}) AS {name}" for name, kind in OBJECTS.items())
+        )
+    return " UNION ALL ".join(rows)
 
 
 def _versions(contract: Contract, entries: str, counts: Collection[str]) -> str:
@@ -140,7 +179,7 @@ def _versions(contract: Contract, entries: str, counts: Collection[str]) -> str:
 def _quarantine(known: list[Contract], lake: Store) -> str:
     parts = []
     for contract in known:
-        files = sorted(Ledger(lake, contract.feed).live().files)
+        files = sorted(pins.live(lake, contract.feed).files)
         for layer, is_discarded in ((OPEN, "FALSE"), (DISCARDED, "TRUE")):
             paths = [path for path in files if path.startswith(layer)]
             if paths:
@@ -161,7 +200,7 @@ def warnings_query(known: Collection[Contract], lake: Store) -> str:
     """
     parts = []
     for contract in known:
-        live = Ledger(lake, contract.feed).live()
+        live = pins.live(lake, contract.feed)
         if live.contract and all(WARNED in extra_columns(item) for item in (contract, as_loaded(contract, live))):
             parts.append(
                 f"SELECT '{contract.feed}' AS feed, _source_file AS source_file, _source_line AS source_line, "

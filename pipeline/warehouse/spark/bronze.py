@@ -25,8 +25,8 @@ from ingest.contracts.contract import Contract, contracts
 from ingest.contracts.schema import partitions, sql_columns
 from ingest.errors import ConfigError, DamagedLake, LostLedger
 from ingest.ledger.files import LakeFile
-from ingest.ledger.ledger import Ledger
 from ingest.storage.store import Store
+from pipeline.warehouse import pins
 from pipeline.warehouse.bronze import (
     POSITIONS,
     SPARK,
@@ -71,7 +71,7 @@ def register(warehouse: EngineAdapter, lake: Store, lost: Mapping[str, LostLedge
             row = f"SELECT '{contract.feed}' AS feed, CAST({position} AS BIGINT) AS position"
             positions.append(f"{row}, '{known[contract.feed]}' AS fingerprint")
             continue
-        state = Ledger(lake, contract.feed).live()
+        state = pins.live(lake, contract.feed)
         files = state.bronze_files()
         found = list(lake.list(f"bronze/{contract.feed}"))  # after the ledger was read, so that its loads are complete
         if damaged := list(altered(files, found)):

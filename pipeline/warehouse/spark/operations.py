@@ -16,7 +16,9 @@ from ingest.ledger.first_seen import seen_without_objects
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
 from ingest.ledger.sources import SINCE_2
+from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
+from pipeline.warehouse import pins
 from pipeline.warehouse.live_windows import FOLDER, MEASURES, WITHOUT_MEMBERS, shown_files, typed, windows_query
 from pipeline.warehouse.operations import (
     AUDITS,
@@ -26,6 +28,7 @@ from pipeline.warehouse.operations import (
     RUNS,
     empty_query,
     feeds_query,
+    ranges_query,
     warnings_query,
 )
 from pipeline.warehouse.spark.session import spark_type, spark_uri, text
@@ -96,8 +99,11 @@ def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) 
         ledger = Ledger(lake, contract.feed)
         if contract.feed in lost or not ledger.position():
             continue
-        objects.append(_objects(warehouse, contract.feed, f"{spark_uri(lake.uri)}/{ledger.prefix}"))
-        paths = sorted(ledger.live().files)
+        state = pins.live(lake, contract.feed)
+        newest = ledger.live()
+        objects.append(_objects(warehouse, contract.feed, f"{spark_uri(lake.uri)}/{ledger.prefix}", newest))
+        objects += [_spark(ranges_query(contract.feed, newest))] if newest.ranges else []
+        paths = sorted(state.files)
         for layer, is_discarded in ((OPEN, False), (DISCARDED, True)):
             names = [path for path in paths if path.startswith(layer)]
             if names:
@@ -119,14 +125,20 @@ def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) 
             warehouse.execute(f"DROP VIEW {FILES}.{row[1]}")
 
 
-def _objects(warehouse: EngineAdapter, feed: str, location: str) -> str:
+def _objects(warehouse: EngineAdapter, feed: str, location: str, state: LedgerState) -> str:
+    """Query of the objects in a feed's log; of a log with thousands of ranges only the entries that may have some."""
+    number = "CAST(LEFT(entries._metadata.file_name, 20) AS BIGINT)"
+    listed = f"AND {number} <= {state.ranges.since} " if state.ranges.since else ""
+    if state.ranges.object_entries:
+        named = ", ".join(map(str, state.ranges.object_entries))
+        listed = f"AND ({number} <= {state.ranges.since} OR {number} IN ({named})) "
     table = f"{FILES}.ledger_{feed}"
     _external(warehouse, table, _ENTRIES, location)
     since_2 = ", ".join(f"COALESCE({name}, 0) AS {name}" for name in SINCE_2)  # entries of format 1 lack them
     return (
-        f"SELECT '{feed}' AS feed, CAST(LEFT(entries._metadata.file_name, 20) AS BIGINT) AS position, load_id, "
+        f"SELECT '{feed}' AS feed, {number} AS position, load_id, "
         "source_file, etag, size, CAST(modified_at AS TIMESTAMP_NTZ) AS modified_at, records, rows, quarantined, "
-        f"{since_2}, event_dates FROM {table} AS entries WHERE action = 'object' "
+        f"{since_2}, event_dates FROM {table} AS entries WHERE action = 'object' {listed}"
         "AND entries._metadata.file_name RLIKE '^[0-9]{20}[.]parquet$'"
     )
 

@@ -8,25 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
 
-from ingest.contracts.contract import contracts
 from ingest.settings import PROJECT, settings
-from ingest.topics.connection import Connection
-from pipeline.lake import Lake
-from pipeline.warehouse.bronze import bronze_query
 from tests.connect_server import Broker, wait
 from tests.home import Home
 from tests.kafka import broker_or_skip
-
-FEED, TOPIC = "clickstream", "shop.clicks"
+from tests.shop_stream import FEED, Shop
 
 
 @pytest.fixture(scope="module")
@@ -35,52 +27,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield broker
 
 
-class Shop:
-    """The project's home with a broker, whose topic of clicks is new."""
-
-    def __init__(self, broker: Broker, home: Home) -> None:
-        self.home, self.connection = home, Connection(home.options)
-        self.sent: list[str] = []
-
-    def create(self, partitions: int = 4) -> None:
-        from confluent_kafka.admin import NewTopic
-
-        admin = self.connection.admin
-        if TOPIC in admin.list_topics(timeout=20).topics:
-            admin.delete_topics([TOPIC])[TOPIC].result(20)
-            wait(lambda: TOPIC not in admin.list_topics(timeout=20).topics, "the topic to go", 30)
-        admin.create_topics([NewTopic(TOPIC, partitions, 1)])[TOPIC].result(20)
-
-    def send(self, count: int, **own: str) -> list[str]:
-        """Write clicks to any partition; return their ids."""
-        from confluent_kafka import Producer
-
-        producer = Producer(self.connection.properties(**own))
-        made = [click() for _ in range(count)]
-        for value in made:
-            producer.produce(TOPIC, json.dumps(value).encode())
-        assert producer.flush(30) == 0
-        ids = [value["event_id"] for value in made]
-        self.sent += ids
-        return ids
-
-    def ids(self) -> list[str]:
-        """The ids in bronze, as any reader gets them."""
-        lake = Lake(self.home.options)
-        query = bronze_query(contracts()[FEED], lake.store.uri, lake.ledger(FEED).live_files())
-        return [one for (one,) in duckdb.sql(f"SELECT event_id FROM ({query})").fetchall()]
-
-
-def click() -> dict[str, Any]:
-    now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    return {"event_id": uuid.uuid4().hex, "visitor_id": "v", "event_type": "view", "occurred_at": now}
-
-
 @pytest.fixture
 def shop(broker: Broker, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.address)
     settings.cache_clear()
-    made = Shop(broker, Home())
+    made = Shop(Home())
     made.create()
     yield made
     settings.cache_clear()

@@ -1,0 +1,33 @@
+"""The ledger positions at which this process registers bronze: those of its cycle, whatever a stream commits then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from ingest.ledger.ledger import Ledger
+from ingest.ledger.state import LedgerState
+from ingest.storage.store import Store
+
+_positions: dict[str, int] = {}
+
+
+@contextmanager
+def pinned(positions: Mapping[str, int]) -> Iterator[None]:
+    """Register bronze at these positions while the body runs; feeds without one at their newest."""
+    before = dict(_positions)
+    _positions.update(positions)
+    try:
+        yield
+    finally:
+        _positions.clear()
+        _positions.update(before)
+
+
+def live(lake: Store, feed: str) -> LedgerState:
+    """Return the state of a feed, without its objects, at its position.
+
+    Raises:
+        LostLedger: entries are missing.
+    """
+    return Ledger(lake, feed).live(_positions.get(feed))

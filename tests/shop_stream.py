@@ -1,0 +1,72 @@
+"""The project's home with a broker, whose topic of the shop's clicks is new."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+import duckdb
+
+from ingest.contracts.contract import contracts
+from ingest.topics.connection import Connection
+from pipeline.lake import Lake
+from pipeline.warehouse.bronze import bronze_query
+from tests.connect_server import wait
+from tests.home import Home
+
+FEED, TOPIC = "clickstream", "shop.clicks"
+
+
+class Shop:
+    """A home and the clicks that were sent to its topic.
+
+    Attributes:
+        sent: ids of what was committed to the topic.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home, self.connection = home, Connection(home.options)
+        self.sent: list[str] = []
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.home.options)
+
+    def create(self, partitions: int = 4) -> None:
+        """Make the topic, or make it again."""
+        from confluent_kafka.admin import NewTopic
+
+        admin = self.connection.admin
+        if TOPIC in admin.list_topics(timeout=20).topics:
+            admin.delete_topics([TOPIC])[TOPIC].result(20)
+            wait(lambda: TOPIC not in admin.list_topics(timeout=20).topics, "the topic to go", 30)
+        admin.create_topics([NewTopic(TOPIC, partitions, 1)])[TOPIC].result(20)
+
+    def producer(self, **own: str) -> Any:
+        from confluent_kafka import Producer
+
+        return Producer(self.connection.properties(**own))
+
+    def send(self, count: int, *values: bytes, partition: int = -1) -> list[str]:
+        """Write clicks to any partition, and some values as they are; return the ids of the clicks."""
+        producer = self.producer()
+        made = [click() for _ in range(count)]
+        for value in [*(json.dumps(one).encode() for one in made), *values]:
+            producer.produce(TOPIC, value, partition=partition)
+        assert producer.flush(30) == 0
+        ids = [value["event_id"] for value in made]
+        self.sent += ids
+        return ids
+
+    def ids(self) -> list[str]:
+        """The ids in bronze, as any reader gets them."""
+        lake = self.lake
+        query = bronze_query(contracts()[FEED], lake.store.uri, lake.ledger(FEED).live_files())
+        return [one for (one,) in duckdb.sql(f"SELECT event_id FROM ({query})").fetchall()]
+
+
+def click(**fields: Any) -> dict[str, Any]:
+    now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    return {"event_id": uuid.uuid4().hex, "visitor_id": "v", "event_type": "view", "occurred_at": now} | fields
