@@ -79,9 +79,13 @@ class Sessions:
             visitor: hash of the visitor.
         """
         day, is_purchase = utc_day(click.at), click.kind == "purchase"
+        known = self._open.get(visitor, ())
+        if len(known) == 1 and known[0].first < click.order and click.at < known[0].end + self._timeout:
+            self._continue(known[0], click.at, day, is_purchase)  # as nearly always
+            return
         fresh = _Session(click.order, click.at, Counter({day: 1}), Counter({day: int(is_purchase)}))
         others = []
-        for session in self._open.get(visitor, ()):
+        for session in known:
             if session.first[0] - self._timeout < click.at < session.end + self._timeout:
                 self._count(session, -1)
                 fresh.first, fresh.end = min(fresh.first, session.first), max(fresh.end, session.end)
@@ -121,6 +125,18 @@ class Sessions:
     def days(self) -> Iterator[dt.date]:
         """The business dates with sessions."""
         return iter(sorted(self._days))
+
+    def _continue(self, session: _Session, at: int, day: int, is_purchase: bool) -> None:
+        """Add a click to a session that begins before it."""
+        session.end = max(session.end, at)
+        if day <= utc_day(session.first[0]) + 1:
+            found = self._day(session)
+            found.clicks += 1
+            if is_purchase:
+                found.purchase_sessions += not session.counted(session.purchases)
+        session.clicks[day] += 1
+        if is_purchase:
+            session.purchases[day] += 1
 
     def _day(self, session: _Session) -> _Day:
         return self._days[self._business.of(session.first[0])]
