@@ -230,3 +230,48 @@ def test_alerts_of_live_rates_are_kept_apart_from_those_of_cycles(own_home: Path
     report({}, channels, settings(), NOW, file=ALERTS)
     assert [(item.name, item.event) for item in sent] == [("live/views", "problem"), ("live/views", "recovery")]
     assert (own_home / ALERTS).exists()
+
+
+def test_an_unusual_rate_is_shown_alerted_once_and_its_recovery_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.alerting.alert import Alert, Channel
+    from pipeline.live import process
+    from pipeline.live.overlay import Overlay
+    from pipeline.live.unusual import Usual
+
+    # GIVEN 20 views in each minute of the four weeks before, and far more in some minutes of today
+    week = 7 * 86400 * 1_000_000
+    first = int(at(-60).timestamp()) * 1_000_000
+    minutes = {
+        start - weeks * week: {"views": 20}
+        for weeks in range(1, 5)
+        for start in range(first, first + 120 * MINUTE, MINUTE)
+    }
+    usual = Usual(minutes, min(minutes), max(minutes) + MINUTE, "Europe/Berlin")
+    monkeypatch.setattr(process, "read_overlay", lambda *_: Overlay(7, (), usual))
+    monkeypatch.setattr(process, "SIDE_SECONDS", 0.05)
+    sent: list[Alert] = []
+    shop = Shop(at(40))
+    monkeypatch.setattr(type(shop.lake), "alerts", [Channel("test", sent.append)])
+    with shop.running():
+        shop.end(at(-14))
+        shop.wait(lambda state: state["is_ready"] and state["release"] == 7)
+        number = 0
+        for minute in range(-14, 22):
+            for _ in range(100 if 5 <= minute < 10 else 20):
+                number += 1
+                shop.send(click(number, at(minute) + dt.timedelta(milliseconds=number % 60_000), number % 9))
+            shop.end(at(minute + 1) + dt.timedelta(seconds=10))
+            state = shop.wait(lambda state, n=number: state["counters"]["clicks"] == n)
+            shop.wait(lambda state, m=minute: state["watermark"] == f"{at(m + 1):%Y-%m-%dT%H:%M:%SZ}")
+            if minute == 4:  # at first minutes without clicks were unusual too
+                shop.wait(lambda state: not state["unusual"] and len(sent) in (0, 2))
+                sent.clear()
+            if minute == 9:
+                state = shop.wait(lambda state: state["unusual"])
+                (found,) = state["unusual"]
+                assert (found["measure"], found["usual"]) == ("views", 100.0)
+                usually = "more than the usual 100 of these minutes of the week, since 2026-03-10 14:07 UTC"
+                assert found["text"].endswith(usually)
+                shop.wait(lambda _: sent)
+        shop.wait(lambda state: not state["unusual"] and len(sent) == 2)
+    assert [(item.name, item.event) for item in sent] == [("live/views", "problem"), ("live/views", "recovery")]
