@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from pipeline.cli.common import exits, open_lake
@@ -49,7 +51,7 @@ def live(port: int, lateness: float) -> int:
     server.start()
     click.echo(server.address)
     try:
-        with interruptible(code=0), lake.writable():
+        with interruptible(code=0), closing(lake.store):
             process.run(opened)
     except KeyboardInterrupt:
         click.echo("stopped: the next start rebuilds what is live", err=True)

@@ -120,7 +120,7 @@ class Process:
         self.board = Board(self._settings, source.partitions, restored, floor)
         feeds = {feed for feed, contract in self.decoder.contracts.items() if contract.source.kafka is None}
         missing = [f"{feed} has no topic, so what is live lacks it" for feed in sorted(feeds)]
-        self._snapshots = Snapshots(self.board, self._rules.currency, self._rules.timezone, missing)
+        self._snapshots = Snapshots(self.board, self._rules, missing)
         self._publish(is_ready=False)
 
     def _follow(self, source: Source) -> None:

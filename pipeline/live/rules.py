@@ -31,6 +31,7 @@ class Rules:
         rates: the rates of each currency to the reporting currency, each from a date on, oldest first.
         timezone: whose dates business dates are, an IANA name.
         timeout_minutes: the pause that ends a session.
+        minimum_group_size: fewest clicks of a country that are shown.
     """
 
     bots: tuple[str, ...]
@@ -38,6 +39,7 @@ class Rules:
     currency: str
     timezone: str
     timeout_minutes: int
+    minimum_group_size: int = 0
 
     @classmethod
     def of(cls, project: Path) -> Rules:
@@ -50,6 +52,7 @@ class Rules:
         try:
             currency, timezone = str(variables["reporting_currency"]), str(variables["reporting_timezone"])
             timeout = int(variables["session_timeout_minutes"])
+            least = int(variables["minimum_group_size"])
             rates: defaultdict[str, list[tuple[dt.date, Decimal]]] = defaultdict(list)
             for row in _seed(project, "exchange_rates"):
                 if row["reporting_currency"] == currency:
@@ -59,7 +62,7 @@ class Rules:
             raise ConfigError(
                 f"{project}: seeds and variables of live numbers cannot be read: {type(error).__name__}: {error}"
             ) from None
-        return cls(bots, {name: sorted(found) for name, found in rates.items()}, currency, timezone, timeout)
+        return cls(bots, {name: sorted(found) for name, found in rates.items()}, currency, timezone, timeout, least)
 
     def digest(self) -> str:
         """Changes with every definition."""

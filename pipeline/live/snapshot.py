@@ -13,8 +13,9 @@ from pipeline.live.board import Board
 from pipeline.live.business import BusinessDays, text
 from pipeline.live.event import HOUR, MINUTE, SECOND
 from pipeline.live.overlay import Overlay
+from pipeline.live.rules import Rules
 from pipeline.live.unusual import Finding
-from pipeline.live.window import Counts, top
+from pipeline.live.window import COUNTRY, Counts, top
 
 SECONDS, MINUTES, HOURS, MEMBERS = 60, 60, 24, 10
 _MILLION = 1_000_000
@@ -27,9 +28,9 @@ class Snapshots:
         missing: what is not live, in words.
     """
 
-    def __init__(self, board: Board, currency: str, timezone: str, missing: Sequence[str] = ()) -> None:
-        self._board, self._currency, self._timezone, self._missing = board, currency, timezone, missing
-        self._days = BusinessDays(timezone)
+    def __init__(self, board: Board, rules: Rules, missing: Sequence[str] = ()) -> None:
+        self._board, self._rules, self._missing = board, rules, missing
+        self._days = BusinessDays(rules.timezone)
         self._members: tuple[float, dict[str, list[list[Any]]]] = (float("-inf"), {})
 
     def make(self, now: int, overlay: Overlay, findings: Sequence[Finding], is_ready: bool, lateness: int) -> bytes:
@@ -48,8 +49,8 @@ class Snapshots:
             "is_ready": is_ready,
             "watermark": text(board.watermark) if board.watermark else None,
             "lateness_seconds": lateness // SECOND,
-            "currency": self._currency,
-            "timezone": self._timezone,
+            "currency": self._rules.currency,
+            "timezone": self._rules.timezone,
             "missing": self._missing,
             "release": overlay.release,
             "active_visitors": board.active_visitors,
@@ -79,8 +80,16 @@ class Snapshots:
         now = time.monotonic()
         if now - self._members[0] >= 1:
             shown = self._board.day(day).members
-            self._members = now, {name: [list(item) for item in top(found, MEMBERS)] for name, found in shown.items()}
+            least = {COUNTRY: self._rules.minimum_group_size}
+            self._members = now, {name: _largest(found, least.get(name, 0)) for name, found in shown.items()}
         return self._members[1]
+
+
+def _largest(found: Mapping[str, int], least: int) -> list[list[Any]]:
+    """The largest members; those below the size that may be shown are one, None."""
+    small = sum(count for count in found.values() if count < least)
+    shown = [list(item) for item in top({name: count for name, count in found.items() if count >= least}, MEMBERS)]
+    return [*shown, [None, small]] if small else shown
 
 
 def _series(board: Board, size: int, most: int) -> list[list[Any]]:

@@ -145,7 +145,7 @@
     bars("Views by minute", "What happened in the last hour?", 8, false, (state) => ({ rows: state.minutes.map((row) => [clock(row[AT]), row[VIEWS], row[CLOSED]]), what: "views by minute" })),
     bars("Views by second", "What happens now?", 4, false, (state) => ({ rows: state.seconds.map((row) => [row[AT].slice(14, 19), row[VIEWS], row[CLOSED]]), what: "views by second" })),
     members("Products", "What is looked at today?", "Product", "Views", (state) => ({ rows: state.today.members.product ?? [], whole: state.today.views })),
-    members("Countries", "Where do clicks come from today?", "Country", "Clicks", (state) => ({ rows: state.today.members.country ?? [], whole: state.today.clicks }), (name) => name || "Unknown"),
+    members("Countries", "Where do clicks come from today?", "Country", "Clicks", (state) => ({ rows: state.today.members.country ?? [], whole: state.today.clicks }), (name) => (name === null ? "All others" : name || "Unknown")),
     members("Devices", "On what is clicked today?", "Device", "Clicks", (state) => ({ rows: state.today.members.device ?? [], whole: state.today.clicks })),
     days(),
     unusual(),

@@ -40,7 +40,7 @@ def test_net_revenue_of_an_order_is_at_the_rate_of_its_month_rounded_half_away_f
     assert rules.net_amount(dt.date(2026, 3, 31), "USD", *ten) == 9_000_001  # 9.0000005
     assert rules.net_amount(dt.date(2026, 4, 1), "USD", *ten) == 8_000_000
     assert rules.net_amount(dt.date(2026, 2, 28), "USD", *ten) is None
-    assert rules.net_amount(dt.date(2026, 3, 1), "XXX", *ten) is None
+    assert rules.net_amount(dt.date(2026, 3, 1), "ZZZ", *ten) is None
     assert rules.net_amount(dt.date(2026, 3, 1), "USD", None, *ten[1:]) is None
 
 

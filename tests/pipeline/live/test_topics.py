@@ -88,6 +88,9 @@ def test_what_is_written_shows_within_the_goal_and_again_after_a_kill(
         )
         assert state["counters"]["late"] == late > 10
         assert closed(state)[-1] == closed(after)[-1]
+        again.process.terminate()
+        assert again.process.wait(20) == 0
+        assert again.errors() == "stopped: the next start rebuilds what is live\n"
     assert shown(environment)[: len(kept)] == kept
 
 
