@@ -51,24 +51,16 @@ WITH audited_dates AS (
     ON live_windows.started_at::DATE <= audited_dates.last_date
     AND live_windows.started_at::DATE > audited_dates.last_date - INTERVAL '60' DAY
 ), newest_definitions AS (
-  /* Those of the newest windows are taken for those of gold */
+  /* Those of the newest window are taken for those of gold */
   SELECT
-    MAX(
-      CASE
-        WHEN live_windows.started_at = newest.started_at
-        THEN live_windows.definition
-      END
-    ) AS definition
+    live_windows.definition AS definition
   FROM operations.live_windows AS live_windows
-  CROSS JOIN (
-    SELECT
-      MAX(live_windows.started_at) AS started_at
-    FROM operations.live_windows AS live_windows
-    WHERE
-      live_windows.kind = 'window' AND live_windows.size_seconds = 60
-  ) AS newest
   WHERE
-    live_windows.kind = 'window' AND live_windows.size_seconds = 60
+    live_windows.kind = 'window'
+  QUALIFY
+    ROW_NUMBER() OVER (
+      ORDER BY live_windows.started_at DESC, live_windows.size_seconds, live_windows.definition
+    ) = 1
 ), shown_minutes AS (
   SELECT
     windows.started_at AS started_at,
@@ -168,52 +160,30 @@ WITH audited_dates AS (
   SELECT
     compared.window_size AS window_size,
     compared.started_at AS started_at,
-    MAX(CASE WHEN compared.definition <> newest_definitions.definition THEN 1 ELSE 0 END) AS is_outdated,
+    COUNT(
+      CASE
+        WHEN compared.definition <> newest_definitions.definition
+        THEN compared.started_at
+      END
+    ) > 0 AS is_outdated,
     SUM(compared.shown_clicks) AS shown_clicks,
     SUM(compared.shown_views) AS shown_views,
     SUM(compared.shown_carts) AS shown_carts,
     SUM(compared.shown_visitors) AS shown_visitors,
     SUM(compared.shown_orders) AS shown_orders,
     SUM(compared.shown_net_amount) AS shown_net_amount,
-    SUM(COALESCE(compared.clicks, 0)) AS clicks,
-    SUM(COALESCE(compared.views, 0)) AS views,
-    SUM(COALESCE(compared.carts, 0)) AS carts,
-    SUM(COALESCE(compared.visitors, 0)) AS visitors,
-    SUM(COALESCE(compared.orders, 0)) AS orders,
-    SUM(COALESCE(compared.net_amount, 0)) AS net_amount,
-    SUM(COALESCE(compared.stated_net_amount, 0)) AS stated_net_amount
+    COALESCE(SUM(compared.clicks), 0) AS clicks,
+    COALESCE(SUM(compared.views), 0) AS views,
+    COALESCE(SUM(compared.carts), 0) AS carts,
+    COALESCE(SUM(compared.visitors), 0) AS visitors,
+    COALESCE(SUM(compared.orders), 0) AS orders,
+    COALESCE(SUM(compared.net_amount), 0) AS net_amount,
+    COALESCE(SUM(compared.stated_net_amount), 0) AS stated_net_amount
   FROM compared AS compared
   CROSS JOIN newest_definitions AS newest_definitions
   GROUP BY
     compared.window_size,
     compared.started_at
-), hours_with_late AS (
-  SELECT
-    hours.window_size AS window_size,
-    hours.started_at AS started_at,
-    hours.is_outdated AS is_outdated,
-    hours.shown_clicks AS shown_clicks,
-    hours.shown_views AS shown_views,
-    hours.shown_carts AS shown_carts,
-    hours.shown_visitors AS shown_visitors,
-    hours.shown_orders AS shown_orders,
-    hours.shown_net_amount AS shown_net_amount,
-    hours.clicks AS clicks,
-    hours.views AS views,
-    hours.carts AS carts,
-    hours.visitors AS visitors,
-    hours.orders AS orders,
-    hours.net_amount AS net_amount,
-    hours.stated_net_amount AS stated_net_amount,
-    COALESCE(late_windows.clicks, 0) AS late_clicks,
-    COALESCE(late_windows.views, 0) AS late_views,
-    COALESCE(late_windows.carts, 0) AS late_carts,
-    COALESCE(late_windows.orders, 0) AS late_orders,
-    COALESCE(late_windows.net_amount, 0) AS late_net_amount
-  FROM hours AS hours
-  LEFT JOIN late_windows AS late_windows
-    ON hours.window_size = late_windows.window_size
-    AND hours.started_at = late_windows.started_at
 ), late_dates AS (
   SELECT
     windows.started_at::DATE AS date,
@@ -226,8 +196,8 @@ WITH audited_dates AS (
 ), days AS (
   SELECT
     windows.started_at AS started_at,
-    CASE WHEN windows.definition <> newest_definitions.definition THEN 1 ELSE 0 END AS is_outdated,
-    COALESCE(late_dates.clicks, 0) AS late_clicks,
+    windows.definition <> newest_definitions.definition AS is_outdated,
+    late_dates.clicks AS late_clicks,
     windows.clicks AS shown_clicks,
     windows.visitors AS shown_visitors,
     windows.sessions AS shown_sessions,
@@ -246,158 +216,183 @@ WITH audited_dates AS (
     windows.kind = 'day'
 ), measured AS (
   SELECT
-    hours_with_late.window_size AS window_size,
-    hours_with_late.started_at AS started_at,
-    hours_with_late.is_outdated AS is_outdated,
+    hours.window_size AS window_size,
+    hours.started_at AS started_at,
+    hours.is_outdated AS is_outdated,
+    late_windows.clicks AS late_clicks,
     'clicks' AS measure,
-    hours_with_late.shown_clicks AS shown,
-    hours_with_late.clicks AS audited,
-    hours_with_late.clicks AS audited_as_shown,
-    hours_with_late.late_clicks AS late
-  FROM hours_with_late AS hours_with_late
+    hours.shown_clicks AS shown,
+    hours.clicks AS audited,
+    hours.clicks AS audited_as_shown,
+    COALESCE(late_windows.clicks, 0) AS late
+  FROM hours AS hours
+  LEFT JOIN late_windows AS late_windows
+    ON hours.window_size = late_windows.window_size
+    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
-    hours_with_late.window_size AS window_size,
-    hours_with_late.started_at AS started_at,
-    hours_with_late.is_outdated AS is_outdated,
+    hours.window_size AS window_size,
+    hours.started_at AS started_at,
+    hours.is_outdated AS is_outdated,
+    late_windows.clicks AS late_clicks,
     'views' AS measure,
-    hours_with_late.shown_views AS shown,
-    hours_with_late.views AS audited,
-    hours_with_late.views AS audited_as_shown,
-    hours_with_late.late_views AS late
-  FROM hours_with_late AS hours_with_late
+    hours.shown_views AS shown,
+    hours.views AS audited,
+    hours.views AS audited_as_shown,
+    COALESCE(late_windows.views, 0) AS late
+  FROM hours AS hours
+  LEFT JOIN late_windows AS late_windows
+    ON hours.window_size = late_windows.window_size
+    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
-    hours_with_late.window_size AS window_size,
-    hours_with_late.started_at AS started_at,
-    hours_with_late.is_outdated AS is_outdated,
+    hours.window_size AS window_size,
+    hours.started_at AS started_at,
+    hours.is_outdated AS is_outdated,
+    late_windows.clicks AS late_clicks,
     'carts' AS measure,
-    hours_with_late.shown_carts AS shown,
-    hours_with_late.carts AS audited,
-    hours_with_late.carts AS audited_as_shown,
-    hours_with_late.late_carts AS late
-  FROM hours_with_late AS hours_with_late
+    hours.shown_carts AS shown,
+    hours.carts AS audited,
+    hours.carts AS audited_as_shown,
+    COALESCE(late_windows.carts, 0) AS late
+  FROM hours AS hours
+  LEFT JOIN late_windows AS late_windows
+    ON hours.window_size = late_windows.window_size
+    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
-    hours_with_late.window_size AS window_size,
-    hours_with_late.started_at AS started_at,
-    hours_with_late.is_outdated AS is_outdated,
+    hours.window_size AS window_size,
+    hours.started_at AS started_at,
+    hours.is_outdated AS is_outdated,
+    late_windows.clicks AS late_clicks,
     'visitors' AS measure,
-    hours_with_late.shown_visitors AS shown,
-    hours_with_late.visitors AS audited,
-    hours_with_late.visitors AS audited_as_shown,
-    CASE
-      WHEN hours_with_late.late_clicks > 0
-      THEN hours_with_late.visitors - hours_with_late.shown_visitors
-      ELSE 0
-    END AS late /* Whether a late click is of another visitor is not kept */
-  FROM hours_with_late AS hours_with_late
+    hours.shown_visitors AS shown,
+    hours.visitors AS audited,
+    hours.visitors AS audited_as_shown,
+    NULL::BIGINT AS late /* Whether a late click is of another visitor is not kept */
+  FROM hours AS hours
+  LEFT JOIN late_windows AS late_windows
+    ON hours.window_size = late_windows.window_size
+    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
-    hours_with_late.window_size AS window_size,
-    hours_with_late.started_at AS started_at,
-    hours_with_late.is_outdated AS is_outdated,
+    hours.window_size AS window_size,
+    hours.started_at AS started_at,
+    hours.is_outdated AS is_outdated,
+    late_windows.clicks AS late_clicks,
     'orders' AS measure,
-    hours_with_late.shown_orders AS shown,
-    hours_with_late.orders AS audited,
-    hours_with_late.orders AS audited_as_shown,
-    hours_with_late.late_orders AS late
-  FROM hours_with_late AS hours_with_late
+    hours.shown_orders AS shown,
+    hours.orders AS audited,
+    hours.orders AS audited_as_shown,
+    COALESCE(late_windows.orders, 0) AS late
+  FROM hours AS hours
+  LEFT JOIN late_windows AS late_windows
+    ON hours.window_size = late_windows.window_size
+    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
-    hours_with_late.window_size AS window_size,
-    hours_with_late.started_at AS started_at,
-    hours_with_late.is_outdated AS is_outdated,
+    hours.window_size AS window_size,
+    hours.started_at AS started_at,
+    hours.is_outdated AS is_outdated,
+    late_windows.clicks AS late_clicks,
     'net_amount' AS measure,
-    hours_with_late.shown_net_amount AS shown,
-    hours_with_late.net_amount AS audited,
-    hours_with_late.stated_net_amount AS audited_as_shown,
-    hours_with_late.late_net_amount AS late
-  FROM hours_with_late AS hours_with_late
+    hours.shown_net_amount AS shown,
+    hours.net_amount AS audited,
+    hours.stated_net_amount AS audited_as_shown,
+    COALESCE(late_windows.net_amount, 0) AS late
+  FROM hours AS hours
+  LEFT JOIN late_windows AS late_windows
+    ON hours.window_size = late_windows.window_size
+    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
     'day' AS window_size,
     days.started_at AS started_at,
     days.is_outdated AS is_outdated,
+    days.late_clicks AS late_clicks,
     'clicks' AS measure,
     days.shown_clicks AS shown,
     days.clicks AS audited,
     days.clicks AS audited_as_shown,
-    CASE WHEN days.late_clicks > 0 THEN days.clicks - days.shown_clicks ELSE 0 END AS late
+    NULL::BIGINT AS late
   FROM days AS days
   UNION ALL
   SELECT
     'day' AS window_size,
     days.started_at AS started_at,
     days.is_outdated AS is_outdated,
+    days.late_clicks AS late_clicks,
     'visitors' AS measure,
     days.shown_visitors AS shown,
     days.visitors AS audited,
     days.visitors AS audited_as_shown,
-    CASE WHEN days.late_clicks > 0 THEN days.visitors - days.shown_visitors ELSE 0 END AS late
+    NULL::BIGINT AS late
   FROM days AS days
   UNION ALL
   SELECT
     'day' AS window_size,
     days.started_at AS started_at,
     days.is_outdated AS is_outdated,
+    days.late_clicks AS late_clicks,
     'sessions' AS measure,
     days.shown_sessions AS shown,
     days.sessions AS audited,
     days.sessions AS audited_as_shown,
-    CASE WHEN days.late_clicks > 0 THEN days.sessions - days.shown_sessions ELSE 0 END AS late
+    NULL::BIGINT AS late
   FROM days AS days
   UNION ALL
   SELECT
     'day' AS window_size,
     days.started_at AS started_at,
     days.is_outdated AS is_outdated,
+    days.late_clicks AS late_clicks,
     'purchase_sessions' AS measure,
     days.shown_purchase_sessions AS shown,
     days.purchase_sessions AS audited,
     days.purchase_sessions AS audited_as_shown,
-    CASE
-      WHEN days.late_clicks > 0
-      THEN days.purchase_sessions - days.shown_purchase_sessions
-      ELSE 0
-    END AS late
+    NULL::BIGINT AS late
   FROM days AS days
-), rounded AS (
-  /* To the cent: live numbers value an order as a whole, gold each of its items */
+), judged AS (
   SELECT
     measured.window_size AS window_size,
     measured.started_at AS started_at,
     measured.measure AS measure,
     measured.is_outdated AS is_outdated,
-    ROUND(measured.shown::DECIMAL(24, 6), 2)::DECIMAL(18, 2) AS shown,
-    ROUND(measured.audited::DECIMAL(24, 6), 2)::DECIMAL(18, 2) AS audited,
-    ROUND(measured.audited_as_shown::DECIMAL(24, 6), 2)::DECIMAL(18, 2) AS audited_as_shown,
-    ROUND(measured.late::DECIMAL(24, 6), 2)::DECIMAL(18, 2) AS late
+    measured.shown::DECIMAL(18, 6) AS shown,
+    measured.audited::DECIMAL(18, 6) AS audited,
+    measured.audited_as_shown::DECIMAL(18, 6) AS audited_as_shown,
+    (
+      CASE
+        WHEN measured.late IS NULL AND measured.late_clicks > 0
+        THEN measured.audited_as_shown - measured.shown
+        ELSE COALESCE(measured.late, 0)
+      END
+    )::DECIMAL(18, 6) AS late
   FROM measured AS measured
 )
 SELECT
-  rounded.window_size::TEXT AS window_size, /* minute, hour or day: of minutes the sum over the hour */
-  rounded.started_at::TIMESTAMP AS started_at, /* Start of the UTC hour, or of the business date, UTC */
-  rounded.started_at::DATE AS date, /* UTC date of that */
-  rounded.measure::TEXT AS measure, /* clicks, views, carts, visitors, orders, net_amount (reporting currency); of days clicks, visitors, sessions, purchase_sessions */
-  rounded.shown::DECIMAL(18, 2) AS shown, /* What the windows showed when they closed */
-  rounded.audited::DECIMAL(18, 2) AS audited, /* What gold has */
+  judged.window_size::TEXT AS window_size, /* minute, hour or day: of minutes the sum over the hour */
+  judged.started_at::TIMESTAMP AS started_at, /* Start of the UTC hour, or of the business date, UTC */
+  judged.started_at::DATE AS date, /* UTC date of that */
+  judged.measure::TEXT AS measure, /* clicks, views, carts, visitors, orders, net_amount (reporting currency); of days clicks, visitors, sessions, purchase_sessions */
+  judged.shown::DECIMAL(18, 6) AS shown, /* What the windows showed when they closed */
+  judged.audited::DECIMAL(18, 6) AS audited, /* What gold has */
   (
-    rounded.audited - rounded.shown
-  )::DECIMAL(18, 2) AS drift, /* audited less shown: late + corrected + definition */
-  rounded.late::DECIMAL(18, 2) AS late, /* Came after the window had closed */
+    judged.audited - judged.shown
+  )::DECIMAL(18, 6) AS drift, /* audited less shown: late + corrected + definition */
+  judged.late::DECIMAL(18, 6) AS late, /* Came after the window had closed */
   (
     CASE
-      WHEN rounded.is_outdated = 1
+      WHEN judged.is_outdated
       THEN 0
-      ELSE rounded.audited_as_shown - rounded.shown - rounded.late
+      ELSE judged.audited_as_shown - judged.shown - judged.late
     END
-  )::DECIMAL(18, 2) AS corrected, /* Changed later, rejected, or came by another way than the topic */
+  )::DECIMAL(18, 6) AS corrected, /* Changed later, rejected, or came by another way than the topic */
   (
     CASE
-      WHEN rounded.is_outdated = 1
-      THEN rounded.audited - rounded.shown - rounded.late
-      ELSE rounded.audited - rounded.audited_as_shown
+      WHEN judged.is_outdated
+      THEN judged.audited - judged.shown - judged.late
+      ELSE judged.audited - judged.audited_as_shown
     END
-  )::DECIMAL(18, 2) AS definition /* Defined another way: orders that wait for their items, and rules that changed since */
-FROM rounded AS rounded
+  )::DECIMAL(18, 6) AS definition /* Defined another way: orders that wait for their items, items that are valued one by one, and rules that changed since */
+FROM judged AS judged
