@@ -186,18 +186,17 @@ WITH audited_dates AS (
     compared.started_at
 ), late_dates AS (
   SELECT
-    windows.started_at::DATE AS date,
-    SUM(windows.clicks) AS clicks
+    windows.started_at::DATE AS date
   FROM windows AS windows
   WHERE
-    windows.kind = 'late' AND windows.size_seconds = 60
+    windows.kind = 'late' AND windows.clicks > 0
   GROUP BY
     windows.started_at::DATE
 ), days AS (
   SELECT
     windows.started_at AS started_at,
     windows.definition <> newest_definitions.definition AS is_outdated,
-    late_dates.clicks AS late_clicks,
+    NOT late_dates.date IS NULL AS has_late_clicks,
     windows.clicks AS shown_clicks,
     windows.visitors AS shown_visitors,
     windows.sessions AS shown_sessions,
@@ -212,19 +211,17 @@ WITH audited_dates AS (
     ON windows.business_date = rpt_conversion_daily.business_date
   LEFT JOIN late_dates AS late_dates
     ON windows.business_date = late_dates.date
-  WHERE
-    windows.kind = 'day'
 ), measured AS (
   SELECT
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.clicks AS late_clicks,
+    late_windows.clicks > 0 AS has_late_clicks,
     'clicks' AS measure,
     hours.shown_clicks AS shown,
     hours.clicks AS audited,
     hours.clicks AS audited_as_shown,
-    COALESCE(late_windows.clicks, 0) AS late
+    late_windows.clicks AS late
   FROM hours AS hours
   LEFT JOIN late_windows AS late_windows
     ON hours.window_size = late_windows.window_size
@@ -234,12 +231,12 @@ WITH audited_dates AS (
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.clicks AS late_clicks,
+    late_windows.clicks > 0 AS has_late_clicks,
     'views' AS measure,
     hours.shown_views AS shown,
     hours.views AS audited,
     hours.views AS audited_as_shown,
-    COALESCE(late_windows.views, 0) AS late
+    late_windows.views AS late
   FROM hours AS hours
   LEFT JOIN late_windows AS late_windows
     ON hours.window_size = late_windows.window_size
@@ -249,12 +246,12 @@ WITH audited_dates AS (
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.clicks AS late_clicks,
+    late_windows.clicks > 0 AS has_late_clicks,
     'carts' AS measure,
     hours.shown_carts AS shown,
     hours.carts AS audited,
     hours.carts AS audited_as_shown,
-    COALESCE(late_windows.carts, 0) AS late
+    late_windows.carts AS late
   FROM hours AS hours
   LEFT JOIN late_windows AS late_windows
     ON hours.window_size = late_windows.window_size
@@ -264,7 +261,7 @@ WITH audited_dates AS (
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.clicks AS late_clicks,
+    late_windows.clicks > 0 AS has_late_clicks,
     'visitors' AS measure,
     hours.shown_visitors AS shown,
     hours.visitors AS audited,
@@ -279,12 +276,12 @@ WITH audited_dates AS (
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.clicks AS late_clicks,
+    late_windows.clicks > 0 AS has_late_clicks,
     'orders' AS measure,
     hours.shown_orders AS shown,
     hours.orders AS audited,
     hours.orders AS audited_as_shown,
-    COALESCE(late_windows.orders, 0) AS late
+    late_windows.orders AS late
   FROM hours AS hours
   LEFT JOIN late_windows AS late_windows
     ON hours.window_size = late_windows.window_size
@@ -294,12 +291,12 @@ WITH audited_dates AS (
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.clicks AS late_clicks,
+    late_windows.clicks > 0 AS has_late_clicks,
     'net_amount' AS measure,
     hours.shown_net_amount AS shown,
     hours.net_amount AS audited,
     hours.stated_net_amount AS audited_as_shown,
-    COALESCE(late_windows.net_amount, 0) AS late
+    late_windows.net_amount AS late
   FROM hours AS hours
   LEFT JOIN late_windows AS late_windows
     ON hours.window_size = late_windows.window_size
@@ -309,7 +306,7 @@ WITH audited_dates AS (
     'day' AS window_size,
     days.started_at AS started_at,
     days.is_outdated AS is_outdated,
-    days.late_clicks AS late_clicks,
+    days.has_late_clicks AS has_late_clicks,
     'clicks' AS measure,
     days.shown_clicks AS shown,
     days.clicks AS audited,
@@ -321,7 +318,7 @@ WITH audited_dates AS (
     'day' AS window_size,
     days.started_at AS started_at,
     days.is_outdated AS is_outdated,
-    days.late_clicks AS late_clicks,
+    days.has_late_clicks AS has_late_clicks,
     'visitors' AS measure,
     days.shown_visitors AS shown,
     days.visitors AS audited,
@@ -333,7 +330,7 @@ WITH audited_dates AS (
     'day' AS window_size,
     days.started_at AS started_at,
     days.is_outdated AS is_outdated,
-    days.late_clicks AS late_clicks,
+    days.has_late_clicks AS has_late_clicks,
     'sessions' AS measure,
     days.shown_sessions AS shown,
     days.sessions AS audited,
@@ -345,7 +342,7 @@ WITH audited_dates AS (
     'day' AS window_size,
     days.started_at AS started_at,
     days.is_outdated AS is_outdated,
-    days.late_clicks AS late_clicks,
+    days.has_late_clicks AS has_late_clicks,
     'purchase_sessions' AS measure,
     days.shown_purchase_sessions AS shown,
     days.purchase_sessions AS audited,
@@ -363,7 +360,7 @@ WITH audited_dates AS (
     measured.audited_as_shown::DECIMAL(18, 6) AS audited_as_shown,
     (
       CASE
-        WHEN measured.late IS NULL AND measured.late_clicks > 0
+        WHEN measured.late IS NULL AND measured.has_late_clicks
         THEN measured.audited_as_shown - measured.shown
         ELSE COALESCE(measured.late, 0)
       END
