@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 bench torture histories businesses shops mutants fuzz kills connector spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories businesses shops mutants fuzz kills stream-kills connector spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -94,6 +94,9 @@ demo: setup-portal demo-steps ## sample data, ingest, plan, a first release with
 	@echo "       sqlmesh ui           project, lineage and columns at http://localhost:8000"
 	@echo "       lake sample --seed 2 && lake ingest && sqlmesh run      more data; only its days are recomputed"
 
+demo-stream: setup-portal setup-kafka setup-postgres ## a shop that lives for ten minutes: database, connector, broker, stream, cycles (needs PostgreSQL, Java 17, Maven)
+	python -m tests.demo_stream --minutes $${MINUTES:-10}
+
 pictures: setup-portal ## take the pictures of the README from the current release (needs Chromium)
 	python -m pipeline.dev.pictures
 
@@ -142,6 +145,9 @@ fuzz: setup ## 10,000 random objects compared with an independent count of their
 
 kills: setup ## 200 kills of lake run with a concurrent reader (15 minutes)
 	KILLS=$${KILLS:-200} $(LONG_TEST) -s tests/e2e/test_kills.py
+
+stream-kills: setup-kafka ## 200 kills of lake stream and its broker, with aborted transactions (half an hour; needs Java 17, Maven)
+	KILLS=$${KILLS:-100} $(LONG_TEST) -s tests/e2e/test_stream_kills.py
 
 connector: setup-postgres ## 1,500 transactions captured by the real connector: histories equal the database (minutes; needs Java 17, Maven)
 	TRANSACTIONS=$${TRANSACTIONS:-500} $(LONG_TEST) tests/e2e/test_captured_changes.py

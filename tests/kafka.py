@@ -86,6 +86,11 @@ class Topic:
         self.connection = Connection(self.options)
         self.create(partitions)
 
+    def reconnected(self) -> Topic:
+        """The same topic by new connections."""
+        self.connection = Connection(self.options)
+        return self
+
     def create(self, partitions: int = 2, **options: Any) -> None:
         """Make the topic."""
         from confluent_kafka.admin import NewTopic

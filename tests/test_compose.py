@@ -111,8 +111,14 @@ def test_documented_address_is_that_of_the_postgres_profile(services: dict[str, 
     address = f"postgresql://{user}:{password}@{host}:{port}/{database}"
     for name in (".env.example", "docs/serving.md"):
         assert address in (PROJECT / name).read_text(encoding="utf-8"), name
+    assert [services[name]["profiles"] for name in ("kafka", "stream")] == [["streaming"]] * 2
     assert postgres["profiles"] == ["postgres"], "nobody gets it without asking"
-    assert [name for name, service in services.items() if "profiles" in service] == ["postgres", "spark"]
+    assert [name for name, service in services.items() if "profiles" in service] == [
+        "postgres",
+        "kafka",
+        "stream",
+        "spark",
+    ]
     assert postgres["healthcheck"]["test"][-4:] == ["-U", user, "-d", database]
 
 

@@ -227,6 +227,11 @@ class Source(Strict):
         """The prefix in the form that Store lists: whole path segments, no trailing slash."""
         return self.prefix.rstrip("/")
 
+    @property
+    def name(self) -> str:
+        """The bucket or, of a feed that reads a topic alone, the topic."""
+        return self.bucket or (f"topic {self.kafka.topic}" if self.kafka else "")
+
     def contains(self, key: str) -> bool:
         """Whether a key is below the prefix."""
         return not self.folder or key.startswith(f"{self.folder}/")

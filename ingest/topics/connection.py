@@ -32,8 +32,9 @@ _DEFAULTS = {
     "client.id": "lakemesh",
     "group.id": GROUP,
     "fetch.wait.max.ms": "100",
-    "queued.max.messages.kbytes": "16384",
-    "queued.min.messages": "20000",
+    "queued.max.messages.kbytes": "32768",
+    "queued.min.messages": "50000",
+    "fetch.queue.backoff.ms": "20",
     "log.connection.close": "false",
 }
 

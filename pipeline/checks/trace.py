@@ -129,9 +129,10 @@ def object_history(
         dropped = _drop(lake, contract.feed, steps) if steps else None
         shown = printable(name) if excluded else name
         return ObjectHistory(contract.feed, shown, listed, steps, files, bad_lines, retired, excluded, dropped)
-    buckets = ", ".join(sorted({contract.source.bucket for contract in contracts().values()}))
+    buckets = ", ".join(sorted({contract.source.bucket for contract in contracts().values()} - {""}))
     raise ConfigError(
-        f"{printable(name)}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}"
+        f"{printable(name)}: neither in the landing nor in a ledger; expected bucket/key with a bucket of {buckets}, "
+        "or TOPIC/PARTITION/OFFSET of a feed's topic"
     )
 
 

@@ -65,12 +65,14 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, accept_gap: bool, d
 
 def _dry_run(feeds: tuple[str, ...], output: Output) -> int:
     from ingest.contracts.contract import select
-    from ingest.errors import UnloadableObjects
+    from ingest.errors import OffsetsLost, UnloadableObjects
     from pipeline.checks.landings import absent, judge_absent
     from pipeline.checks.status import waiting_objects
+    from pipeline.checks.topics import topic_status
 
     chosen, lake = select(feeds), open_lake()
     missing, errors = [], []
+    notes: list[str] = []
     for contract in chosen:
         try:
             missing += [place] if (place := absent(contract, lake.landing(contract), lake.store)) else []
@@ -78,14 +80,17 @@ def _dry_run(feeds: tuple[str, ...], output: Output) -> int:
         except LakemeshError as error:
             errors.append(error)
             continue
+        if topic := topic_status(contract, lake.kafka, lake.ledger(contract.feed).live()):
+            notes.append(f"{contract.feed}: topic {topic.topic}: {topic.note or f'{topic.messages:,} messages wait'}")
+            errors += [OffsetsLost(contract.feed, topic.gaps)] if topic.gaps else []
         for item in found:
             row = {"object": item.source_file, "bytes": item.version.size}
             click.echo(
                 json.dumps(row) if output.as_json else f"{item.version.size:>14,}  {printable(item.source_file)}"
             )
         errors += [UnloadableObjects(contract.feed, found.unloadable)] if found.unloadable else []
-    mistakes, notes = judge_absent(missing, len(chosen))
-    for note in notes:
+    mistakes, others = judge_absent(missing, len(chosen))
+    for note in (*notes, *others):
         click.echo(f"note: {note}", err=True)
     return show_errors([*errors, *mistakes])
 

@@ -64,10 +64,21 @@ _RATE = click.FloatRange(0, 1)
     "--resnapshots", default=0.0, type=_RATE, help="Share of days on which the shop's capture restarts from a snapshot."
 )
 @click.option("--reloads", default=0.0, type=_RATE, help="Share of days on which the shop truncates its catalogue.")
+@click.option(
+    "--to",
+    default="landing",
+    show_default=True,
+    type=click.Choice(["landing", "kafka", "postgres"]),
+    help="Where the shop's changes and clicks go: objects, messages of their topics, or (changes) rows of a database.",
+)
+@click.option("--dsn", default="", help="The database of --to postgres, as libpq takes it.  [default: PG variables]")
 @json_option
 @exits
-def sample(output: Output, end: dt.datetime | None, **options: Any) -> int:
-    """Write sample data into the landing, on disk or S3. The same options write the same bytes, and only once."""
+def sample(output: Output, end: dt.datetime | None, to: str, dsn: str, **options: Any) -> int:
+    """Write sample data into the landing, on disk or S3. The same options write the same bytes, and only once.
+
+    With --to kafka or postgres only the shop's part goes there, to topics or tables without content.
+    """
     from pipeline.cli.progress import IngestProgress
     from pipeline.cli.show_ingest import show_sample
     from pipeline.dev.sampling import write_sample
@@ -78,6 +89,6 @@ def sample(output: Output, end: dt.datetime | None, **options: Any) -> int:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     with IngestProgress(sys.stderr) as progress:
-        summary = write_sample(chosen, progress.feed("sample"))
+        summary = write_sample(chosen, progress.feed("sample"), to=to, dsn=dsn)
     output.show(asdict(summary), lambda: show_sample(summary, chosen))
     return 0

@@ -47,6 +47,11 @@ def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmes
             items.append(f"{feed.feed}: only folders of recent days were listed; --full lists everything")
         if feed.scope == "hinted":
             items.append(f"{feed.feed}: {feed.hinted:,} hinted objects were looked up, {feed.absent:,} do not exist")
+        if feed.messages:
+            items.append(
+                f"{feed.feed}: {feed.messages:,} messages, {feed.nulls:,} of them without a value, and {feed.gaps:,} "
+                "offsets without a message"
+            )
         if feed.dropped:
             items.append(f"{feed.feed}: {feed.dropped:,} objects are dropped versions; their records are not loaded")
         if feed.changed_meanwhile:
@@ -67,7 +72,7 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
         items.append(
             f"\n{contract.name} v{contract.version} ({contract.kind}{dated}), owner {contract.owner}, key "
             f"{', '.join(contract.key)}\n"
-            f"from {contract.source.bucket}/{contract.source.prefix}*, late after {contract.freshness_seconds:,} s\n"
+            f"from {_places(contract)}, late after {contract.freshness_seconds:,} s\n"
             f"{contract.description}"
         )
         table = _table("column", "type", "rules", "class", "description")
@@ -84,6 +89,14 @@ def show_contracts(contracts: Sequence[Contract]) -> str:
                 rules.add_row(item.name, item.column, item.expected, item.policy)
             items.append(rules)
     return _text(*items)
+
+
+def _places(contract: Contract) -> str:
+    """What a feed reads: its objects, its topic, or both."""
+    source = contract.source
+    places = [f"{source.bucket}/{source.prefix}*"] * bool(source.bucket)
+    places += [f"topic {source.kafka.topic}"] if source.kafka else []
+    return " and ".join(places)
 
 
 def show_sample(summary: SampleSummary, options: SampleOptions) -> str:

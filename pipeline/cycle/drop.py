@@ -107,7 +107,7 @@ def _must_be_loaded(wanted: Collection[str], known: Collection[str], landings: L
     Raises:
         ConfigError: an object waits in the landing, or is unknown.
     """
-    sources = {contract.source.bucket for contract in contracts().values()}
+    sources = {contract.source.bucket for contract in contracts().values()} - {""}
     for name in wanted:
         if name in known:
             continue

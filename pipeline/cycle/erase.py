@@ -287,6 +287,8 @@ def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_se
         for contract in feeds:
             with contained(contract.feed, summary.failed):
                 landed = partial(landed_objects, contract, lake.landing(contract))
+                if contract.source.kafka and lake.ledger(contract.feed).live().ranges:
+                    summary.beyond.append(f"{contract.feed}: topic {contract.source.kafka.topic}, until its retention")
                 done = clean(lake.store, lake.ledger(contract.feed), landed, now, dt.timedelta(0))
                 if done.files:
                     summary.purged.append(f"{contract.feed}: deleted {done.files:,} files that were replaced")

@@ -196,6 +196,9 @@ def _with_topic(
         summary.notes.append(f"{contract.feed}: {error}")
         return report
     summary.notes += [f"{contract.feed}: {text}, older messages expired" for text in found.begins]
+    if found.accepted:
+        with contained("the audit log", summary.failed):
+            lake.audit_log.append("gap_accepted", {"feed": contract.feed, "gaps": list(found.accepted)})
     summary.notes += [f"{contract.feed}: accepted and recorded: {text}" for text in found.accepted]
     return report.with_topic(found)
 

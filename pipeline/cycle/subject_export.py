@@ -251,7 +251,7 @@ def _described(contract: Contract) -> dict[str, Any]:
     found: dict[str, Any] = {
         "feed": contract.feed,
         "description": contract.description,
-        "source": contract.source.bucket,
+        "source": contract.source.name,
     }
     personal = contract.personal
     found["processing"] = personal.model_dump(mode="json", exclude_defaults=True) if personal else None

@@ -27,7 +27,7 @@ _STARTING = {"429", "500", "502", "503", "504", "SlowDown", "ServiceUnavailable"
 
 def buckets_of(options: Settings) -> list[str]:
     """Return the buckets used by the settings, sorted: those of landing feeds, of `retire` targets, and of the lake."""
-    uris = [options.landing(contract.source.bucket) for contract in contracts().values()]
+    uris = [options.landing(item.source.bucket) for item in contracts().values() if item.source.bucket]
     retired = (contract.source.retire for contract in contracts().values())
     uris += [options.landing(rule.to.split("/", 1)[0]) for rule in retired if rule and rule.to]
     uris.append(options.lake_uri)

@@ -33,7 +33,7 @@ _LISTENING = re.compile(r"Starting s3 server on \[(http://[^/\]]+)")
 
 def project_buckets() -> list[str]:
     """Return the landing buckets of all contracts, and `lake`."""
-    return [*sorted({contract.source.bucket for contract in contracts().values()}), "lake"]
+    return [*sorted({contract.source.bucket for contract in contracts().values()} - {""}), "lake"]
 
 
 def rclone() -> Path:

@@ -12,8 +12,8 @@ from pipeline.portal.catalog.entries import Column, Constraint, Contract, Table
 
 
 def source_of(contract: contracts.Contract) -> str:
-    """Where the objects of a feed are: bucket and prefix."""
-    return "/".join(part for part in (contract.source.bucket, contract.source.folder) if part)
+    """Where the objects of a feed are: bucket and prefix, or the topic."""
+    return "/".join(part for part in (contract.source.name, contract.source.folder) if part)
 
 
 def feed_table(contract: contracts.Contract, classes: Classification) -> Table:

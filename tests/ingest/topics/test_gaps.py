@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import NewPartitions
@@ -14,7 +16,7 @@ from ingest.topics.continuation import Span, continuation
 from ingest.topics.topic import Topic as Found
 from ingest.topics.topic import TopicPartition
 from tests.ingest.conftest import START
-from tests.kafka import Topic, click
+from tests.kafka import Topic, broker_or_skip, click
 
 
 def recorded(topic: Topic) -> list[Gap]:
@@ -162,3 +164,44 @@ def test_a_topic_that_comes_back_continues_where_it_was_read() -> None:
     plan = continuation(found((0, 130, 130)), {after.place: 50}, {PLACE: before, after.place: after})
     assert [gap.topic_id for gap in plan.gaps] == ["second"]
     assert plan.spans == (Span(0, 100, 130),)
+
+
+def test_a_restored_disk_is_a_cut_log_and_another_cluster_is_another_topic(topic: Topic, tmp_path: Path) -> None:
+    # GIVEN a broker of its own, whose disk is restored to a state before the last five messages
+    with broker_or_skip(tmp_path) as other:
+        own = Topic(other, tmp_path, partitions=1)
+        own.send(click(number) for number in range(10))
+        other.kill()
+        shutil.copytree(tmp_path / "topics", tmp_path / "kept")
+        other.start()
+        own.send(click(number) for number in range(10, 15))
+        assert own.load().rows == 15
+        other.kill()
+        shutil.rmtree(tmp_path / "topics")
+        (tmp_path / "kept").rename(tmp_path / "topics")
+        other.start()
+
+        # THEN the load stops, and an accepted gap resumes at the end that the log has now
+        again = own.reconnected()
+        with pytest.raises(OffsetsLost, match="/0 ends at offset 10, but was read up to 15: the broker lost 5 offsets"):
+            again.load()
+        again.load(accept_gap=True)
+        assert [(gap.fault, gap.missing) for gap in recorded(again)] == [(Fault.CUT, 5)]
+        again.send([click(20), click(21)])
+        assert again.load().rows == 2
+        (span,) = again.ledger.state().ranges.values()
+        assert (span.next_offset, span.records, span.is_conserved) == (12, 17, True)
+
+        # AND the same topic of another cluster stops it too
+        topic.name, topic.contract, topic.store = own.name, own.contract, own.store
+        topic.create(1)
+        topic.send([click(30)])
+        (before,) = {place[0] for place in again.ledger.state().next_offsets}
+        with pytest.raises(OffsetsLost) as caught:
+            topic.load()
+        assert f"in cluster {before}" in str(caught.value)
+        assert " now is id " in str(caught.value)
+        topic.load(accept_gap=True)
+        assert topic.ids().count("c30") == 1
+        (now,) = {place[0] for place in topic.ledger.state().next_offsets}
+        assert now != before

@@ -11,10 +11,12 @@ import pytest
 
 from ingest.errors import ConflictError
 from ingest.ledger.ledger import Ledger
+from ingest.ledger.tombstones import Request, TombstoneStore, write_tombstones
 from ingest.limits import Limits
+from ingest.steps.erase import erase
 from ingest.steps.topic import TopicFeed
 from tests.ingest.conftest import START
-from tests.kafka import Topic, click
+from tests.kafka import COLUMNS, Topic, click, contract
 
 
 def test_each_message_is_a_row_with_its_offset_and_time(topic: Topic) -> None:
@@ -152,3 +154,26 @@ def test_one_consumer_reads_load_after_load(topic: Topic) -> None:
             assert feed.load(consumer).rows == 2
             assert time.monotonic() - started < 5
     assert sorted(topic.ids()) == sorted(f"c{number}" for number in range(8))
+
+
+def test_a_person_is_taken_out_of_messages_and_out_of_later_loads(topic: Topic) -> None:
+    personal = {"name": "who", "type": "string", "class": "direct", "subject": "user", "identifies": "user_id"}
+    columns = [*COLUMNS, personal | {"description": "Who it was."}]
+    topic.contract = contract(topic.name, columns=columns)
+    topic.send([click(1, who="anna"), click(2, who="ben"), click(3, who="anna", amount="x"), click(4, who="anna")])
+    topic.load()
+    now, key = dt.datetime.now(dt.UTC), "a secret of the tests"
+    write_tombstones(topic.store, key, Request("r1", now, "asked"), {"user_id": ["anna"]})
+    stones = TombstoneStore(topic.store, key)
+
+    done = erase(topic.contract, topic.store, topic.ledger, stones, now)
+
+    assert (done.deleted, done.rejected, done.lines) == (2, 1, ())
+    assert topic.ids() == ["c2"]
+    (span,) = topic.ledger.state().ranges.values()
+    assert (span.records, span.rows, span.quarantined, span.erased) == (4, 1, 0, 3)
+    assert span.is_conserved
+    topic.send([click(5, who="anna"), click(6, who="ben")])
+    report = topic.load(tombstones=stones)
+    assert (report.rows, report.erased) == (1, 1)
+    assert topic.ids() == ["c2", "c6"]
