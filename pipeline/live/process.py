@@ -97,9 +97,6 @@ class Process:
             self._prepare(source, restored, floor)
             for item in rebuild.events():
                 self._take(item)
-            for name, offset in rebuild.next_offsets.items():
-                if name in source.partitions and offset:
-                    self.board.passed(name, offset - 1)
             side = threading.Thread(target=self._aside, name="live-side", daemon=True)
             side.start()
             self._follow(source)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from ingest.contracts.contract import Kind
-from ingest.ledger.sources import source_name
+from ingest.ledger.sources import Partition
 from ingest.ledger.state import LedgerState
 from ingest.sql import literal
 from pipeline.lake import Lake
@@ -25,21 +25,20 @@ class Rebuild:
     """Reads bronze at one position of each ledger.
 
     Attributes:
-        next_offsets: where the topic continues, by source.
+        next_offsets: where each partition continues.
     """
 
     lake: Lake
     decoder: Decoder
     floor: int
-    next_offsets: dict[str, int] = field(default_factory=dict)
+    next_offsets: dict[Partition, int] = field(default_factory=dict)
     _states: dict[str, LedgerState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for feed in self.decoder.contracts:
             state = self.lake.ledger(feed).live()
             self._states[feed] = state
-            for place, offset in state.next_offsets.items():
-                self.next_offsets[source_name(state.ranges[place].topic, place[2])] = offset
+            self.next_offsets |= state.next_offsets
 
     def events(self) -> Iterator[Decoded]:
         """The events of the last dates, in no order.

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingest.contracts.contract import Contract
 from ingest.errors import ConfigError
-from ingest.ledger.sources import source_name
+from ingest.ledger.sources import Partition, source_name
 from ingest.topics.connection import Connection, client
 from ingest.topics.topic import find_topic
 from ingest.topics.values import Decoder, Undecodable
@@ -25,7 +25,7 @@ class Topics:
     """Reads the topics of some feeds.
 
     Args:
-        starts: the offset at which a partition begins, by source.
+        starts: the offset at which a partition begins, by its identity: a topic that was made anew has another one.
         since: partitions without one begin with their first message of this moment or later, microseconds.
         now: the current moment, microseconds.
 
@@ -38,7 +38,7 @@ class Topics:
         self,
         connection: Connection,
         feeds: Mapping[str, Contract],
-        starts: Mapping[str, int],
+        starts: Mapping[Partition, int],
         since: int,
         now: Callable[[], int],
     ) -> None:
@@ -114,21 +114,20 @@ class Topics:
         else:
             raise self._connection.error(error, source)
 
-    def _places(self, starts: Mapping[str, int], since: int) -> list[Any]:
+    def _places(self, starts: Mapping[Partition, int], since: int) -> list[Any]:
         """Where each partition begins."""
         kafka = client()
         places, unknown = [], []
         for name in self._feeds:
             topic = find_topic(self._connection, name)
             for partition in topic.partitions:
-                source = source_name(name, partition.number)
-                start = starts.get(source)
+                start = starts.get((*topic.identity, partition.number))
                 if start is None:
                     unknown.append(kafka.TopicPartition(name, partition.number, since // 1000))
                 elif partition.first <= start <= partition.end:
                     places.append(kafka.TopicPartition(name, partition.number, start))
                 else:
-                    LOG.warning("event=offsets_lost source=%s from=%d to=%d", source, start, partition.first)
+                    LOG.warning("event=offsets_lost topic=%s partition=%d from=%d", name, partition.number, start)
                     places.append(kafka.TopicPartition(name, partition.number, partition.first))
         with self._connection.errors():
             for place in self._consumer.offsets_for_times(unknown, 20) if unknown else ():
