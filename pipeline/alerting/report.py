@@ -20,6 +20,7 @@ from pipeline.process.redact import redact
 
 AGAIN = dt.timedelta(days=1)
 """A problem that persists is reported again after this time."""
+ALERTS = "alerts.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def report(
     options: Settings,
     now: dt.datetime,
     unseen: Collection[str] = (),
+    file: str = ALERTS,
 ) -> list[str]:
     """Report new and persisting problems, and recoveries.
 
@@ -59,6 +61,7 @@ def report(
     Args:
         problems: message of each current problem, by name of the alert.
         unseen: alerts whose current state is unknown; they are not reported.
+        file: name of the file below LAKE_HOME with what was reported, one per program.
 
     Returns:
         Failures to send, one line each.
@@ -66,7 +69,7 @@ def report(
     by_name = {target.name: target for target in targets}
     if not by_name:
         return []
-    path = _path(options)
+    path = Path(options.lake_home) / file
     known = _read(path)
     reported = dict(known)
     failures: list[str] = []
@@ -99,11 +102,7 @@ def report(
 
 def is_silent(options: Settings) -> bool:
     """Whether no problem lasts, and no channel misses a report."""
-    return not _read(_path(options))
-
-
-def _path(options: Settings) -> Path:
-    return Path(options.lake_home) / "alerts.json"
+    return not _read(Path(options.lake_home) / ALERTS)
 
 
 def _due(before: _Reported | None, event: str, now: dt.datetime) -> tuple[bool, _Reported]:

@@ -20,6 +20,7 @@ from pipeline.cli.drop import drop
 from pipeline.cli.erase import erase
 from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
+from pipeline.cli.live import live
 from pipeline.cli.look import status, verify, why
 from pipeline.cli.metrics import metrics
 from pipeline.cli.pii import pii
@@ -51,6 +52,7 @@ for _command in (
     publish,
     audit,
     portal,
+    live,
     status,
     why,
     verify,

@@ -12,11 +12,11 @@ FOLDER = Path(__file__).parent / "assets"
 CATALOG = ("search", "sql", "draw", "pages", "table", "quality", "lineage")
 SCRIPTS = (
     *("app", "cubes", "charts", "specs", "labels", "series", "views"),
-    *("export", "tiles", "dashboard", "metrics"),
+    *("export", "tiles", "dashboard", "metrics", "live"),
     *(f"catalog-{name}" for name in CATALOG),
 )
 """Scripts of the application, in the order in which they build on each other."""
-STYLES = ("base", "catalog")
+STYLES = ("base", "catalog", "live")
 CHARTS = "vl-convert-python"
 """The package with the library of charts, the extra `portal`; it is loaded only to make that file."""
 
@@ -62,8 +62,15 @@ def writer() -> str:
     return digest(b"".join(path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))))
 
 
-def index() -> bytes:
-    """The page that starts the application."""
+def index(live: bool = False) -> bytes:
+    """The page that starts the application.
+
+    Args:
+        live: whether it comes from the server of live numbers, which it may then read from.
+    """
     files = application()
     text = (FOLDER / "index.html").read_text(encoding="utf-8")
+    if live:
+        text = text.replace("base-uri 'none'", "connect-src 'self'; base-uri 'none'")
+        text = text.replace('<html lang="en"', '<html lang="en" data-live="live/"')
     return text.replace("{boot}", files["boot"][0]).replace("{style}", files["style"][0]).encode()

@@ -20,6 +20,7 @@ from ingest.ledger.state import LedgerState
 from ingest.sql import literal
 from ingest.storage.store import Store
 from pipeline.warehouse import pins
+from pipeline.warehouse.live_windows import windows_query
 
 RUNS = {
     "run_id": "TEXT",
@@ -68,7 +69,7 @@ CONSTRAINT = f"CASE WHEN reason = {literal(VIOLATED)} THEN SPLIT_PART(detail, ':
 
 
 def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
-    """Statements that register feeds, ledger, quarantine, warnings and past cycles in the schema `operations`.
+    """Statements that register feeds, ledger, quarantine, warnings, live windows and past cycles in `operations`.
 
     Bronze must be registered before: warnings are those of its rows.
 
@@ -89,6 +90,7 @@ def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
         f"CREATE OR REPLACE VIEW operations.objects AS {_objects(intact, lake)}",
         f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(intact, lake)}",
         f"CREATE OR REPLACE VIEW operations.warnings AS {warnings_query(intact, lake)}",
+        f"CREATE OR REPLACE VIEW operations.live_windows AS {windows_query(lake)}",
     ]
 
 

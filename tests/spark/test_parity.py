@@ -32,6 +32,7 @@ OF_NOW = {"age_seconds", "freshness"}
 MAY_BE_EMPTY = {
     *("ops.runs", "ops.cycles", "ops.audit_results", "ops.release_lag_daily"),  # no cycle has run
     *("ops.constraint_findings", "ops.share_anomalies", "ops.volume_anomalies"),
+    "ops.live_drift",  # nothing was shown
     "gold.rpt_mrr_trailing",  # fewer than twelve months
 }
 

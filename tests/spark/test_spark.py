@@ -33,6 +33,11 @@ from pipeline.cycle.maintain import maintain
 from pipeline.cycle.purge import purge
 from pipeline.cycle.rebuild import rebuild
 from pipeline.lake import Lake
+from pipeline.live.board import Closed, ClosedDay
+from pipeline.live.event import MINUTE
+from pipeline.live.sessions import DaySessions
+from pipeline.live.shown import ShownStore
+from pipeline.live.window import Counts, Shown
 from pipeline.warehouse import operations as on_duckdb
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
@@ -297,6 +302,34 @@ def test_violations_of_constraints_are_the_same_on_both_engines(
         [("events", "raw-events/new.json", 2, "data_source_accepted_values")],
         [("events", 1, "constraint_violated", "data_duration_range"), ("events", 4, "wrong_type", None)],
     ]
+
+
+def test_live_windows_are_the_same_on_both_engines(spark_home: Home) -> None:
+    lake, now = Store(spark_home.options.lake_uri), dt.datetime(2026, 3, 12, tzinfo=dt.UTC)
+    query = "SELECT * FROM operations.live_windows ORDER BY kind, size_seconds, started_at, business_date"
+
+    def both() -> list[list[tuple[Any, ...]]]:
+        operations.register(warehouse(), lake)
+        with connect(spark_home.options) as duckdb:
+            duckdb.execute("CREATE SCHEMA bronze")
+            for statement in on_duckdb.registration(lake):
+                duckdb.execute(statement)
+            return [[tuple(row) for row in spark().sql(query).collect()], duckdb.execute(query).fetchall()]
+
+    assert both() == [[], []]
+    shown = ShownStore(lake, "d", lambda: now)
+    start = int(dt.datetime(2026, 3, 10, 14, tzinfo=dt.UTC).timestamp()) * 1_000_000
+    for minute in range(3):
+        first = start + minute * MINUTE
+        window = Shown(first, MINUTE, Counts(3, 2, 1, 1, 1, 95_000_001), {"country": {"DE": 3}})
+        late = {(MINUTE, first - MINUTE): Counts(1)}
+        day = ClosedDay(dt.date(2026, 3, 9 - minute), first, DaySessions(5, 2, 4, 50))
+        shown.keep(Closed(first, first + MINUTE, (window,), (day,), late, {}))
+    before = both()
+    assert before[0] == before[1]
+    assert len(before[0]) == 9
+    shown.join(now.date())
+    assert both() == before
 
 
 def test_wider_types_and_new_members_of_lists_are_the_same_on_both_engines(

@@ -1,7 +1,8 @@
 // The application: routes, header, formats, and helpers that all views share.
 //
 //   lakemesh.route(name, render, {label, order})   a view: render(main, path, parameters) for #/name/…; with a label it
-//                                                  stands in the navigation. `path` is the rest, a list of decoded parts
+//                                                  stands in the navigation, before the dashboards if the order is
+//                                                  below 0. `path` is the rest, a list of decoded parts
 //   lakemesh.el(tag, attributes, ...children)      an element; text is always text, never markup
 //   lakemesh.own(object, key)                      the value of a key that may be any text, such as "constructor"
 //   lakemesh.file(name)                            a promise of a data file by its logical name (release.files)
@@ -128,14 +129,20 @@
   // ---- header --------------------------------------------------------------------------------------------------
   const LOGO = "M2 12 8 5l4 5 4-6 6 8M2 18h20";
 
+  /** Where the server of live numbers answers, below these pages; undefined for pages that it does not serve. */
+  const live = document.documentElement.dataset.live;
+  const home = () => lakemesh.release.pages[0]?.name ?? (live ? "live" : undefined);
+
   const header = () => {
     const release = lakemesh.release;
     const { path } = address();
-    const here = path[0] ?? release.pages[0]?.name;
+    const here = path[0] ?? home();
     const views = [...routes].filter(([, view]) => view.label).sort((a, b) => (a[1].order ?? 99) - (b[1].order ?? 99));
+    const named = (part) => part.filter(([, view]) => view.isShown?.() ?? true).map(([name, view]) => [name, view.label]);
     const entries = [
+      ...named(views.filter(([, view]) => view.order < 0)),
       ...release.pages.map((page) => [page.name, page.title]),
-      ...views.filter(([, view]) => view.isShown?.() ?? true).map(([name, view]) => [name, view.label]),
+      ...named(views.filter(([, view]) => !(view.order < 0))),
     ];
     const dark = document.documentElement.dataset.theme === "dark";
     const brand = el("a", { class: "brand", href: "#/" },
@@ -159,12 +166,13 @@
       el("div", { class: "bar" }, el("div", { class: "bar-inner" }, brand, nav, theme)),
       el("div", { class: "status", role: "status" }, el("div", { class: "bar-inner" }, status(release))),
     );
-    document.getElementById("footer").replaceChildren(
+    document.getElementById("footer").replaceChildren(!release.number ? "Nothing is released yet." :
       `Release ${release.number} of ${day.moment(release.published_at)}. Numbers are of this release alone, dates are UTC.`);
   };
 
   /** What a reader has to know of the release: which, when, complete to when, and what waits or is late. */
   const status = (release) => {
+    if (!release.number) return [el("span", { text: "No release has pages yet: lake run or lake publish writes them" })];
     const parts = [
       el("span", {}, "Release ", el("strong", { text: String(release.number) }), `, ${day.moment(release.published_at)}`),
       release.complete_to
@@ -209,7 +217,7 @@
     const turn = ++rendering;
     const { path, parameters } = address();
     const main = document.getElementById("content");
-    const name = path[0] ?? lakemesh.release.pages[0]?.name;
+    const name = path[0] ?? home();
     const page = lakemesh.release.pages.find((item) => item.name === name);
     const view = page ? routes.get("page") : routes.get(name);
     header();
@@ -265,5 +273,5 @@
   document.addEventListener("visibilitychange", look);
   window.addEventListener("focus", look);
 
-  Object.assign(window.lakemesh, { el, color, route, own, file, address, link, go, show, plain, change, day, age, start, render });
+  Object.assign(window.lakemesh, { el, color, route, own, file, address, link, go, show, plain, change, day, age, start, render, live });
 }

@@ -131,5 +131,5 @@
     if (path.length) one(main, definitions, path[0]);
     else list(main, definitions);
   };
-  lakemesh.route("metrics", render, { label: "Metrics", order: 80 });
+  lakemesh.route("metrics", render, { label: "Metrics", order: 80, isShown: () => Boolean(lakemesh.release.files.definitions) });
 }

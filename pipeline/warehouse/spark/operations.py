@@ -19,6 +19,7 @@ from ingest.ledger.sources import SINCE_2
 from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 from pipeline.warehouse import pins
+from pipeline.warehouse.live_windows import FOLDER, MEASURES, WITHOUT_MEMBERS, shown_files, typed, windows_query
 from pipeline.warehouse.operations import (
     AUDITS,
     CONSTRAINT,
@@ -50,6 +51,20 @@ _ENTRIES = {
     **dict.fromkeys(SINCE_2, "BIGINT"),
     "event_dates": "ARRAY<STRUCT<event_date: DATE, rows: BIGINT>>",
 }
+_MOST_NAMES = 500
+_SHOWN = {
+    "kind": "STRING",
+    "size_seconds": "INT",
+    "started_at": "TIMESTAMP_NTZ",
+    "business_date": "DATE",
+    "dimension": "STRING",
+    **dict.fromkeys(MEASURES, "BIGINT"),
+    "net_amount": "DECIMAL(18, 6)",
+    "sessions": "BIGINT",
+    "purchase_sessions": "BIGINT",
+    "definition": "STRING",
+    "closed_at": "TIMESTAMP_NTZ",
+}
 _REJECTS = {
     "_source_file": "STRING",
     "_source_line": "BIGINT",
@@ -61,7 +76,7 @@ _REJECTS = {
 
 
 def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) -> None:
-    """Register feeds, ledger, quarantine, warnings and past cycles in the warehouse, schema `operations`.
+    """Register feeds, ledger, quarantine, warnings, live windows and past cycles in the schema `operations`.
 
     Bronze must be registered before: warnings are those of its rows.
 
@@ -100,6 +115,7 @@ def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) 
         ("objects", objects or [_spark(empty_query(OBJECTS))]),
         ("quarantine", rejects or [_spark(empty_query(QUARANTINE))]),
         ("warnings", [_spark(warnings_query([item for item in known if item.feed not in lost], lake))]),
+        ("live_windows", list(_live_windows(warehouse, lake)) or [_spark(windows_query(lake))]),
     ):
         prefix = f"{FILES}.{name}_part"
         views |= set(part_views(prefix, parts))
@@ -139,6 +155,18 @@ def _rejects(
             f"_ingested_at AS ingested_at, reason, `column` AS column_path, {CONSTRAINT}, "
             f"{str(is_discarded).upper()} AS is_discarded FROM {table} AS rejected WHERE {names}"
         )
+
+
+def _live_windows(warehouse: EngineAdapter, lake: Store) -> Iterator[str]:
+    names = [key.rsplit("/", 1)[1] for key in shown_files(lake)]
+    if not names:
+        return
+    table = f"{FILES}.live_windows"
+    _external(warehouse, table, _SHOWN, f"{spark_uri(lake.uri)}/{FOLDER}")
+    query = _spark(f"SELECT {typed()} FROM {table} AS shown WHERE {WITHOUT_MEMBERS}")
+    for first in range(0, len(names), _MOST_NAMES):
+        listed = ", ".join(map(text, names[first : first + _MOST_NAMES]))
+        yield f"{query} AND shown._metadata.file_name IN ({listed})"
 
 
 def _external(warehouse: EngineAdapter, table: str, columns: dict[str, str], location: str) -> None:

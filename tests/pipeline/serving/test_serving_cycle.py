@@ -95,7 +95,7 @@ def must_have_operations() -> None:
         *("ops.audit_results", "ops.constraint_findings", "ops.cycles", "ops.feed_freshness"),
         *("ops.late_arrivals", "ops.loads"),
         *("ops.quality_daily", "ops.quality_findings", "ops.quarantine_daily", "ops.release_lag_daily"),
-        *("ops.share_anomalies", "ops.volume_anomalies"),
+        *("ops.share_anomalies", "ops.volume_anomalies", "ops.live_drift"),
     }
     assert published("ops.feed_freshness").count("feed").fetchall() == [(len(contracts()),)]
     columns = {name: set(published(name).columns) for name in operations}
