@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from ingest.errors import ConfigError
 from pipeline.cli.common import (
     Output,
     exits,
@@ -23,10 +24,13 @@ from pipeline.cli.common import (
 @click.command()
 @feed_arguments
 @click.option("--days", default=7, show_default=True, type=click.IntRange(min=0), help="Number of load dates to show.")
+@click.option("--prometheus", is_flag=True, help="Print the measures of lake, releases and cycles for Prometheus.")
 @json_option
 @exits
-def status(feeds: tuple[str, ...], days: int, output: Output) -> int:
+def status(feeds: tuple[str, ...], days: int, prometheus: bool, output: Output) -> int:
     """Show backlog, loaded data and last activity of each feed; exit 1 if objects cannot be loaded."""
+    if prometheus:
+        return _measures(feeds, output)
     from ingest.contracts.contract import select
     from ingest.errors import UnloadableObjects
     from pipeline.checks.landings import judge_absent
@@ -41,6 +45,17 @@ def status(feeds: tuple[str, ...], days: int, output: Output) -> int:
         click.echo(f"note: {note}", err=True)
     unloadable = [UnloadableObjects(feed.feed, feed.unloadable) for feed in found if feed.unloadable]
     return show_errors([*errors, *mistakes, *unloadable])
+
+
+def _measures(feeds: tuple[str, ...], output: Output) -> int:
+    """Print the measures in Prometheus's text format, and why others are missing."""
+    from pipeline.monitoring.exposition import Exporter, exposition
+
+    if feeds or output.as_json:
+        raise ConfigError("--prometheus prints the measures of all feeds in Prometheus's own format, without --json")
+    found = Exporter(open_lake()).measure()
+    click.echo(exposition(found.samples), nl=False)
+    return show_errors(found.errors)
 
 
 @click.command()
