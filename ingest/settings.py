@@ -38,7 +38,7 @@ _OTHERS = re.compile(r"BOOTSTRAP_SERVERS$|SCHEMA_REGISTRY_|HOME$|OPTS$|\w+_OPTS$
 """Variables KAFKA_… that are settings of their own, of Kafka's scripts, or of Kubernetes for a service `kafka`."""
 OPENLINEAGE = "OPENLINEAGE_"
 _SECRET = re.compile(
-    rf"{KAFKA}\w*(PASSWORD|SECRET|PEM|USER_INFO|CONFIG)\w*|{OPENLINEAGE}\w*(KEY|TOKEN|PASSWORD|SECRET)"
+    rf"{KAFKA}\w*(PASSWORD|SECRET|PEM|USER_INFO|CONFIG)\w*|{OPENLINEAGE}\w*(KEY|TOKEN|PASSWORD|SECRET|AUTH)"
 )
 _TRANSPORT = re.compile(rf"{OPENLINEAGE}(URL|CONFIG|_TRANSPORT\w*)")
 """Variables that say where OpenLineage's client sends events; it reads them itself."""
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     smtp_recipients: str = ""
     metrics_file: Annotated[str, AfterValidator(_local_file)] = ""
     lake_log: Literal["text", "json"] = "text"
-    openlineage_url: str = ""
+    openlineage_url: str = Field(default="", repr=False)
     openlineage_api_key: str = Field(default="", repr=False)
     openlineage_namespace: str = "lakemesh"
     lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)
@@ -293,6 +293,10 @@ def secrets() -> dict[str, str]:
     names = {name.upper() for name, field in Settings.model_fields.items() if not field.repr}
     names |= {name for name in os.environ if _SECRET.fullmatch(name)}
     found = {name: value for name in sorted(names) if (value := os.environ.get(name))}
+    for name in [name for name in found if name.endswith("_AUTH")]:  # a JSON object
+        with suppress(ValueError, AttributeError):
+            own = json.loads(found[name]).items()
+            found |= {f"{key} of {name}": value for key, value in own if isinstance(value, str) and key != "type"}
     with suppress(ValueError):
         keys = Settings.model_construct(lake_role_keys=_keys(found.get("LAKE_ROLE_KEYS", ""))).role_keys
         found |= {f"the key of role {role}": key for role, key in keys.items() if key}

@@ -35,7 +35,8 @@ def observed(lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) ->
         raise
     if events:
         events.end("FAIL" if summary.exit_code else "COMPLETE")
-    note_event("cycle", outcome=summary.outcome, exit_code=summary.exit_code, release=summary.state, **summary.seconds)
+    seconds = {f"{stage}_seconds": spent for stage, spent in summary.seconds.items()}
+    note_event("cycle", outcome=summary.outcome, exit_code=summary.exit_code, release=summary.state, **seconds)
     with contained("the measures", _warning(summary)), keeping(lake.options, "cycle") as kept:
         note_cycle(kept, _facts(summary, now()))
     if lake.options.metrics_file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import resource
 import sys
 from collections.abc import Mapping
@@ -10,8 +11,6 @@ from dataclasses import dataclass, field
 
 from pipeline.monitoring.kept import Kept
 
-CURRENT = ("published", "unchanged")
-"""Outcomes after which readers have everything."""
 RESULTS = ("passed", "failed", "broken")
 
 
@@ -56,8 +55,9 @@ def note_cycle(kept: Kept, facts: CycleFacts) -> None:
             kept.add(f"lakemesh_cycle_{name}_total", count, feed)
     kept.forget("lakemesh_cycle_last_stage_seconds")
     for stage, seconds in facts.seconds.items():
-        kept.add("lakemesh_cycle_seconds_total", seconds, stage.replace(" ", "_"))
-        kept.set("lakemesh_cycle_last_stage_seconds", seconds, stage.replace(" ", "_"))
+        name = re.sub(r"\W+", "_", stage)
+        kept.add("lakemesh_cycle_seconds_total", seconds, name)
+        kept.set("lakemesh_cycle_last_stage_seconds", seconds, name)
     kept.set("lakemesh_cycle_last_seconds", sum(facts.seconds.values()), outcome)
     kept.set("lakemesh_cycle_last_exit_code", facts.exit_code)
     kept.set("lakemesh_cycle_last_end_timestamp_seconds", end)
@@ -66,7 +66,7 @@ def note_cycle(kept: Kept, facts: CycleFacts) -> None:
     kept.set("lakemesh_cycle_last_dates_computed", facts.dates)
     kept.set("lakemesh_cycle_last_withheld_dates", facts.withheld)
     kept.set("lakemesh_cycle_last_peak_memory_bytes", peak_memory())
-    if facts.outcome in CURRENT and not facts.exit_code:
+    if facts.outcome == "published" or (facts.outcome == "unchanged" and not facts.exit_code):
         kept.set("lakemesh_release_current_timestamp_seconds", end)
 
 

@@ -43,7 +43,7 @@ def located(**names: str) -> Iterator[None]:
 
 def note_event(name: str, **values: object) -> None:
     """Log an event with its fields at level INFO."""
-    fields = {key.replace(" ", "_"): value for key, value in values.items()}
+    fields = {re.sub(r"\W+", "_", key): value for key, value in values.items()}
     LOG.info(" ".join(["event=%s", *(f"{key}=%s" for key in fields)]), name, *fields.values())
 
 
@@ -80,7 +80,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
         }
-        found |= _where | _fields(record)
+        found |= _fields(record) | _where
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
