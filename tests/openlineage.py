@@ -63,4 +63,4 @@ def _output(item: dict[str, Any]) -> OutputDataset:
                 for column, field in lineage["fields"].items()
             }
         )
-    return OutputDataset(item["namespace"], item["name"], facets)
+    return OutputDataset(item["namespace"], item["name"], facets=facets)

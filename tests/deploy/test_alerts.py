@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from ingest.settings import PROJECT
 from pipeline.monitoring.definitions import DEFINITIONS, Sample
@@ -18,6 +17,7 @@ from pipeline.monitoring.exposition import CONTENT_TYPE, exposition
 from tests.monitors import alertmanager, program, prometheus, serving, until
 from tests.receivers import Receiver, serve_receiver
 
+client = pytest.importorskip("prometheus_client", reason="Prometheus: its client is not installed, the extra `serve`")
 RULES = PROJECT / "deploy" / "prometheus" / "alerts.yaml"
 HERE = Path(__file__).parent
 TESTS = sorted(HERE.glob("*_test.yaml"))
@@ -77,13 +77,15 @@ def test_late_feeds_missing_releases_and_slow_answers_reach_a_receiver_and_their
     promise, hours = 3600, 6 * 3600
     short = tmp_path / "alerts.yaml"
     short.write_text(RULES.read_text(encoding="utf-8").replace("[5m]", "[5s]").replace("for: 5m", "for: 2s"))
-    registry = CollectorRegistry()
-    answers = Histogram("lakemesh_api_request_seconds", "Time.", ["route"], registry=registry, buckets=(1, 5, 10))
+    registry = client.CollectorRegistry()
+    answers = client.Histogram(
+        "lakemesh_api_request_seconds", "Time.", ["route"], registry=registry, buckets=(1, 5, 10)
+    )
     seconds = 0.5
 
     def scraped() -> bytes:
         answers.labels("/query").observe(seconds)
-        return page + generate_latest(registry)
+        return page + client.generate_latest(registry)
 
     def measures(moved: float) -> bytes:
         """The measures as they are once the clock has moved on by some seconds."""

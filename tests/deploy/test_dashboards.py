@@ -7,11 +7,9 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Histogram
 
 from ingest.settings import settings
 from pipeline.cycle.cycle import run_cycle
@@ -22,9 +20,10 @@ from pipeline.monitoring.definitions import DEFINITIONS
 from pipeline.monitoring.exposition import CONTENT_TYPE, Exporter
 from pipeline.monitoring.kept import keeping
 from tests.engagement import play
-from tests.home import Home, template
+from tests.home import Home, copy_project, keep_domain, template
 from tests.monitors import Prometheus, program, prometheus, serving, until
 
+client = pytest.importorskip("prometheus_client", reason="Prometheus: its client is not installed, the extra `serve`")
 OF_SERVER = "lakemesh_api_request_seconds"
 DAY = dt.timedelta(days=1)
 
@@ -61,12 +60,14 @@ def test_panels_use_measures_that_exist() -> None:
 
 
 @pytest.fixture(scope="module")
-def scraped(engagement_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that scrapes a sample lake, its cycles, and an API beside it."""
     program("prometheus")
-    registry = CollectorRegistry()
-    answers = Histogram(OF_SERVER, "Time.", ["route"], registry=registry)
-    with template(tmp_path_factory.mktemp("scraped"), engagement_project) as home:
+    project = copy_project(tmp_path_factory.mktemp("project") / "observed")
+    keep_domain(project, "engagement", "pipeline")  # the second has the quality of feeds
+    registry = client.CollectorRegistry()
+    answers = client.Histogram(OF_SERVER, "Time.", ["route"], registry=registry)
+    with template(tmp_path_factory.mktemp("scraped"), project) as home:
         _fill(home)
         lake = Lake(settings())
         assert run_cycle(lake, (), lambda _: lambda objects, size: None).outcome == "published"
@@ -107,3 +108,5 @@ def test_every_panel_shows_something_of_a_sample_lake(scraped: Prometheus) -> No
     numbers = [series["value"][1] for _, query in panels() for series in scraped.query(query)]
     assert "NaN" not in numbers
     assert len(panels()) > 25
+    (quality,) = scraped.query('lakemesh_feed_quality_ratio{feed="events", dimension="uniqueness"}')
+    assert quality["value"][1] == "1"

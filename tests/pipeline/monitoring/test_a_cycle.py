@@ -98,8 +98,7 @@ def test_measures_of_cycles_that_publish_find_nothing_and_fail(lake_home: Callab
     assert found("release_rows") == sum(table.rows for table in release.tables.values())
     assert found("release_published_timestamp_seconds") == pytest.approx(release.published_at.timestamp(), abs=1e-3)
     assert found("release_current_timestamp_seconds") == found("cycle_last_end_timestamp_seconds")
-    assert found("feed_quality_ratio", "events", "uniqueness") == 1
-    assert found("cycle_last_peak_memory_bytes", *()) > 1e8
+    assert found("cycle_last_peak_memory_bytes") > 1e8
 
     # the second finds nothing
     second = cycle(home)
@@ -133,12 +132,13 @@ def events_of(receiver: Receiver) -> list[Any]:
     return [read_event(item) for item in receiver.got]
 
 
-def test_events_have_the_column_lineage_of_each_computed_model_and_the_error_of_a_failed_one(
+def test_events_have_the_lineage_of_computed_models_and_the_errors_of_failed_ones(
     lake_home: Callable[..., Home],
 ) -> None:
     with serve_receiver() as receiver:
         home = lake_home(OPENLINEAGE_URL=receiver.url.removesuffix("/hook"), OPENLINEAGE_NAMESPACE="shop")
         home.put("users", "2.json", {"user_id": "u2", "country_code": "de"})
+        home.put("events", "2.json", play("e2", str((dt.datetime.now(dt.UTC) - DAY).date()), "u2"))
         done = cycle(home)
         assert (done.outcome, done.exit_code, done.warnings) == ("published", 0, [])
         events = events_of(receiver)
@@ -154,7 +154,8 @@ def test_events_have_the_column_lineage_of_each_computed_model_and_the_error_of_
     ends = [(events[0].job.name, events[0].eventType.name), (events[-1].job.name, events[-1].eventType.name)]
     assert ends == [("cycle", "START"), ("cycle", "COMPLETE")]
     last = events[-1]
-    assert [(item.namespace, item.name) for item in last.inputs] == [("file", str(home.landing("users").root))]
+    landings = {("file", str(home.landing(feed).root)) for feed in ("users", "events")}
+    assert {(item.namespace, item.name) for item in last.inputs} == landings
     outputs = {item.name for item in last.outputs if item.namespace == "file"}
     assert f"{home.options.lake_uri}/bronze/users" in outputs
     assert f"{home.options.published_uri}/tables/gold.activity_engagement_metrics" in outputs

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.contracts.contract import contracts
 from ingest.errors import ConfigError
@@ -25,6 +23,8 @@ from pipeline.monitoring.feeds import MOST_REASONS, feed_measures
 from pipeline.monitoring.kept import keeping, kept_samples
 from tests.home import Home
 
+client = pytest.importorskip("prometheus_client", reason="Prometheus: its client is not installed, the extra `serve`")
+parser = pytest.importorskip("prometheus_client.parser")
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 UNITS = ("_seconds", "_bytes", "_ratio")
 THINGS = ("_objects", "_records", "_rows", "_files", "_messages", "_tables", "_models_computed", "_models_skipped")
@@ -41,7 +41,7 @@ def values(page: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
     """What Prometheus's own parser reads from a page, by name and values of labels."""
     return {
         (sample.name, _ordered(sample.name, sample.labels)): sample.value
-        for family in text_string_to_metric_families(page.decode())
+        for family in parser.text_string_to_metric_families(page.decode())
         for sample in family.samples
     }
 
@@ -170,8 +170,8 @@ def test_processes_that_count_at_once_lose_nothing(home: Home) -> None:
 
 
 def test_a_server_lists_landings_once_in_a_while_and_shows_its_own_measures(home: Home) -> None:
-    registry = CollectorRegistry()
-    requests = Counter("lakemesh_api_requests", "Requests.", registry=registry)
+    registry = client.CollectorRegistry()
+    requests = client.Counter("lakemesh_api_requests", "Requests.", registry=registry)
     exporter = Exporter(Lake(home.options), registry, fresh_seconds=60)
     requests.inc()
     before = values(exporter.page())
