@@ -15,9 +15,12 @@ from pipeline.monitoring.datasets import Dataset, landing_of, released, table_of
 from pipeline.monitoring.events import Events
 from pipeline.monitoring.exposition import write_file
 from pipeline.monitoring.kept import keeping
-from pipeline.monitoring.sender import Sender
+from pipeline.monitoring.sender import LAST_SECONDS, Sender
 from pipeline.process.contain import contained
 from pipeline.process.log import note_event
+
+ABORT_SECONDS = 1.0
+"""How long a cycle that is interrupted waits for its last event: it has a few seconds to end."""
 
 
 @contextmanager
@@ -79,7 +82,7 @@ class _Lineage:
         for run in list(summary.model_runs):
             self._sender.send(lambda run=run: events.model(run))  # type: ignore[misc]  # the default binds it now
         self._sender.send(lambda: events.cycle(state, ended, inputs, outputs, errors))
-        if fault := self._sender.close():
+        if fault := self._sender.close(ABORT_SECONDS if state == "ABORT" else LAST_SECONDS):
             summary.warnings.append(f"OpenLineage: {fault}")
 
 

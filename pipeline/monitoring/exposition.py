@@ -15,9 +15,10 @@ from ingest.errors import ConfigError, LakemeshError
 from ingest.storage.folders import make_folder
 from pipeline.lake import Lake
 from pipeline.monitoring.definitions import DEFINITIONS, Measured, Sample
-from pipeline.monitoring.feeds import Reasons, feed_measures
+from pipeline.monitoring.feeds import feed_measures
 from pipeline.monitoring.kept import kept_samples
-from pipeline.monitoring.release import Quality, release_measures, storage_measures
+from pipeline.monitoring.known import Known, keep_known, read_known
+from pipeline.monitoring.release import release_measures, storage_measures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FRESH_SECONDS = 30.0
@@ -34,6 +35,7 @@ class Exporter:
         registry: a CollectorRegistry of prometheus-client with the process's own measures, whose names do not begin as
             those of DEFINITIONS; it is shown after them.
         fresh_seconds: how long measures that cost a listing are kept.
+        known: what was found before; it is brought up to date.
     """
 
     def __init__(
@@ -42,10 +44,10 @@ class Exporter:
         registry: Any = None,
         fresh_seconds: float = FRESH_SECONDS,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        known: Known | None = None,
     ) -> None:
         self._lake, self._registry, self._fresh, self._now = lake, registry, fresh_seconds, now
-        self._reasons: Reasons = {}
-        self._quality: Quality = {}
+        self._known = known or Known()
         self._measured: Measured | None = None
         self._read_at = 0.0
 
@@ -68,8 +70,10 @@ class Exporter:
 
     def _read(self) -> Measured:
         lake = self._lake
-        feeds = feed_measures(contracts().values(), lake.landings, lake.store, lake.kafka, self._now(), self._reasons)
-        release = release_measures(lake.releases, self._quality)
+        feeds = feed_measures(
+            contracts().values(), lake.landings, lake.store, lake.kafka, self._now(), self._known.reasons
+        )
+        release = release_measures(lake.releases, self._known.quality)
         storage = tuple(storage_measures(lake.options, feeds.samples))
         return Measured(feeds.samples + release.samples + storage, feeds.errors + release.errors)
 
@@ -128,7 +132,9 @@ def write_file(lake: Lake, now: dt.datetime) -> tuple[LakemeshError, ...]:
     """
     require_client()
     path = Path(lake.options.metrics_file)
-    found = Exporter(lake, now=lambda: now).measure()
+    known = read_known(lake.options)
+    found = Exporter(lake, now=lambda: now, known=known).measure()
+    keep_known(lake.options, known)
     make_folder(path.parent, FOLDER_MODE)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")  # the exporter reads only *.prom
     draft.write_bytes(exposition(found.samples))

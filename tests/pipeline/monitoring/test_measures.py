@@ -21,6 +21,7 @@ from pipeline.monitoring.definitions import DEFINITIONS, Sample
 from pipeline.monitoring.exposition import Exporter, exposition, write_file
 from pipeline.monitoring.feeds import MOST_REASONS, feed_measures
 from pipeline.monitoring.kept import keeping, kept_samples
+from pipeline.monitoring.known import Known, keep_known, read_known
 from tests.home import Home
 
 client = pytest.importorskip("prometheus_client", reason="Prometheus: its client is not installed, the extra `serve`")
@@ -115,6 +116,33 @@ def test_reasons_of_a_quarantine_stay_few_and_are_read_once(home: Home, monkeypa
     known["users"] = (0, {})
     feed_measures([contract], lake.landings, lake.store, lake.kafka, NOW, known)
     assert sum(known["users"][1].values()) == 1
+
+
+def test_what_did_not_change_is_read_once_over_all_cycles(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "lakemesh.prom"
+    options = home.options.model_copy(update={"metrics_file": str(path)})
+    home.put("users", "1.json", {"user_id": "u1"}, b"{")
+    home.ingest("users")
+    assert write_file(Lake(options), NOW) == ()
+    before = read_known(options)
+    assert sum(before.reasons["users"][1].values()) == 1
+    before.reasons["users"] = (before.reasons["users"][0], {"kept": 7})
+    before.quality[3] = (Sample("lakemesh_feed_quality_ratio", 0.5, ("users", "validity")),)
+    keep_known(options, before)
+    assert read_known(options) == before
+
+    # the same position: what was kept is shown; a later one is read
+    write_file(Lake(options), NOW)
+    assert values(path.read_bytes())["lakemesh_feed_quarantined_records", ("users", "kept")] == 7
+    home.put("users", "2.json", {"user_id": "u2"})
+    home.ingest("users")
+    write_file(Lake(options), NOW)
+    assert ("lakemesh_feed_quarantined_records", ("users", "kept")) not in values(path.read_bytes())
+
+    # of another lake, or damaged, it counts for nothing
+    assert read_known(options.model_copy(update={"lake_uri": "s3://other"})) == Known()
+    (home.options_home / "measures/known").write_text('{"of')
+    assert read_known(options) == Known()
 
 
 def test_counters_continue_and_the_last_cycle_is_replaced(home: Home) -> None:
