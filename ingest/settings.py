@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from dotenv import load_dotenv
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationError
@@ -36,7 +36,12 @@ def _project() -> Path:
 KAFKA = "KAFKA_"
 _OTHERS = re.compile(r"BOOTSTRAP_SERVERS$|SCHEMA_REGISTRY_|HOME$|OPTS$|\w+_OPTS$|(SCALA_)?VERSION$|PORT(_|$)|SERVICE_")
 """Variables KAFKA_… that are settings of their own, of Kafka's scripts, or of Kubernetes for a service `kafka`."""
-_SECRET = re.compile(rf"{KAFKA}\w*(PASSWORD|SECRET|PEM|USER_INFO|CONFIG)\w*")
+OPENLINEAGE = "OPENLINEAGE_"
+_SECRET = re.compile(
+    rf"{KAFKA}\w*(PASSWORD|SECRET|PEM|USER_INFO|CONFIG)\w*|{OPENLINEAGE}\w*(KEY|TOKEN|PASSWORD|SECRET|AUTH)"
+)
+_TRANSPORT = re.compile(rf"{OPENLINEAGE}(URL|CONFIG|_TRANSPORT\w*)")
+"""Variables that say where OpenLineage's client sends events; it reads them itself."""
 PROJECT = _project()
 """Folder of the SQLMesh project that this process works on."""
 
@@ -62,6 +67,10 @@ def _landing(value: str) -> str:
     if "{bucket}" not in value:
         raise ValueError(f"'{value}' lacks the placeholder {{bucket}}; expected for instance s3://{{bucket}}")
     return _absolute(value)
+
+
+def _local_file(value: str) -> str:
+    return _local(value) if value else ""
 
 
 def _schema(value: str) -> str:
@@ -103,6 +112,11 @@ def _kafka(variables: Mapping[str, str]) -> dict[str, str]:
     return {name.lower().replace("_", "."): value for name, value in named.items() if not _OTHERS.match(name)}
 
 
+def _sends_lineage() -> bool:
+    is_off = os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true"
+    return not is_off and any(value and _TRANSPORT.fullmatch(name) for name, value in os.environ.items())
+
+
 class Settings(BaseSettings):
     """Locations, connections and limits. Fields are environment variables in upper case; `repr=False` marks secrets.
 
@@ -130,6 +144,11 @@ class Settings(BaseSettings):
         slack_webhook_url: an incoming Slack webhook that also receives them; empty for none.
         smtp_host, smtp_port, smtp_user, smtp_password, smtp_sender, smtp_recipients: a mail server over TLS that sends
             them; no host for none, recipients separated by commas. `sqlmesh` uses Slack and mail too, see config.yaml.
+        metrics_file: where cycles and maintenance write their measures for Prometheus; empty for nowhere.
+        lake_log: `text` or `json`: the form of what `lake` and `sqlmesh` log.
+        openlineage_url, openlineage_api_key: where events of cycles are sent (docs/monitoring.md); empty for nowhere.
+            OpenLineage's client reads these and its other variables OPENLINEAGE_… itself.
+        openlineage_namespace: of the jobs in those events.
         lake_start: first day (UTC) of the history that the models cover.
         lake_load_bytes, lake_load_objects, lake_fetch_threads, lake_bytes_in_flight: see `Limits`.
         pghost, pgport, pguser, pgpassword, pgdatabase: Postgres with the state, for the `…postgres_state` gateways.
@@ -183,6 +202,11 @@ class Settings(BaseSettings):
     smtp_password: str = Field(default="", repr=False)
     smtp_sender: str = ""
     smtp_recipients: str = ""
+    metrics_file: Annotated[str, AfterValidator(_local_file)] = ""
+    lake_log: Literal["text", "json"] = "text"
+    openlineage_url: str = Field(default="", repr=False)
+    openlineage_api_key: str = Field(default="", repr=False)
+    openlineage_namespace: str = "lakemesh"
     lake_start: Annotated[dt.date, BeforeValidator(_day)] = dt.date(2021, 1, 1)
     lake_load_bytes: int = Field(default=DEFAULT.load_bytes, ge=1)
     lake_load_objects: int = Field(default=DEFAULT.load_objects, ge=1)
@@ -205,6 +229,7 @@ class Settings(BaseSettings):
     aws_session_token: str | None = Field(default=None, repr=False)
 
     _kafka: dict[str, str] = PrivateAttr(default_factory=lambda: _kafka(os.environ))
+    _sends_lineage: bool = PrivateAttr(default_factory=_sends_lineage)
 
     @property
     def has_postgres_state(self) -> bool:
@@ -231,6 +256,11 @@ class Settings(BaseSettings):
         """The properties of librdkafka that KAFKA_… variables set: `sasl.mechanism` of KAFKA_SASL_MECHANISM."""
         brokers = {"bootstrap.servers": self.kafka_bootstrap_servers} if self.kafka_bootstrap_servers else {}
         return dict(self._kafka) | brokers
+
+    @property
+    def sends_lineage(self) -> bool:
+        """Whether a variable of OpenLineage's client says where to send events."""
+        return self._sends_lineage
 
     @property
     def role_keys(self) -> dict[str, str]:
@@ -263,10 +293,20 @@ def secrets() -> dict[str, str]:
     names = {name.upper() for name, field in Settings.model_fields.items() if not field.repr}
     names |= {name for name in os.environ if _SECRET.fullmatch(name)}
     found = {name: value for name in sorted(names) if (value := os.environ.get(name))}
+    for name in [name for name in found if name.endswith("_AUTH")]:  # a JSON object
+        with suppress(ValueError, AttributeError):
+            own = json.loads(found[name]).items()
+            found |= {f"{key} of {name}": value for key, value in own if isinstance(value, str) and key != "type"}
     with suppress(ValueError):
         keys = Settings.model_construct(lake_role_keys=_keys(found.get("LAKE_ROLE_KEYS", ""))).role_keys
         found |= {f"the key of role {role}": key for role, key in keys.items() if key}
     return found
+
+
+def logs_as_json() -> bool:
+    """Whether LAKE_LOG asks for JSON, even if other settings are invalid."""
+    load_dotenv(os.environ.get("SQLMESH_DOTENV_PATH") or PROJECT / ".env", override=True)
+    return os.environ.get("LAKE_LOG") == "json"
 
 
 @cache

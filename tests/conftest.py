@@ -32,6 +32,8 @@ LONG = (
         "pipeline/alerting/",
         *("pipeline/checks/traces/test_places", "pipeline/checks/traces/test_postgres"),
         "pipeline/cycle/",
+        "pipeline/monitoring/test_a_cycle",
+        "deploy/",
         "pipeline/portal/test_numbers",
         "pipeline/portal/test_pages",
         "pipeline/releases/test_full_audit",
@@ -43,6 +45,8 @@ LONG = (
     *(f"pipeline/invalidation/test_{name}" for name in ("completeness", "domain_", "late_", "unchanged")),
 )
 """Files whose tests take many seconds each, by the beginnings of their paths: `make test` skips them."""
+SETTINGS = ("AWS_", "KAFKA_", "LAKE_", "METRICS_", "OPENLINEAGE_", "PG", "SERVING_", "STATE_LOCK_")
+"""Beginnings of variables that a test must not inherit."""
 LONGEST = ("spark/test_parity", "spark/test_spark", "e2e/", "spark/", "pipeline/state/", "hostile/")
 """Those that take minutes."""
 
@@ -65,7 +69,7 @@ def clean_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """An environment without settings except LAKE_HOME, a folder in `tmp_path` that does not exist yet."""
     paths = {"LANDING_URI", "WAREHOUSE_PATH", "STATE_PATH", "NOTIFICATIONS_PATH"}
     for name in os.environ:
-        if name.startswith(("AWS_", "KAFKA_", "LAKE_", "PG", "SERVING_", "STATE_LOCK_")) or name in paths:
+        if name.startswith(SETTINGS) or name in paths:
             monkeypatch.delenv(name)
     (tmp_path / "dotenv").touch()
     monkeypatch.setenv("SQLMESH_DOTENV_PATH", str(tmp_path / "dotenv"))

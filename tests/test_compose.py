@@ -23,7 +23,9 @@ TEXT = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
 DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
 # the part of the compose specification that the file uses: any other key is a mistake or a reason to extend this
 SERVICE = {"image", "build", "environment", "ports", "volumes", "healthcheck", "restart", "depends_on", "command"}
-SERVICE |= {"profiles"}
+SERVICE |= {"profiles", "extra_hosts"}
+MONITORING = {"node-exporter", "prometheus", "alertmanager", "grafana"}
+METRICS = Path("data/metrics/lakemesh.prom")
 HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
 
 
@@ -41,9 +43,15 @@ def test_file_has_the_shape_of_a_compose_file(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert set(service) <= SERVICE, name
         assert ("image" in service) != ("build" in service), name
-        assert all(isinstance(value, str) for value in service["environment"].values()), name
+        assert all(isinstance(value, str) for value in service.get("environment", {}).values()), name
         for volume in service.get("volumes", []):
-            assert volume.split(":")[0] in top["volumes"], name
+            source, target, *mode = volume.split(":")
+            assert target.startswith("/"), name
+            if source.startswith("./"):  # what the container reads of this folder, and must not change
+                assert mode == ["ro"], name
+                assert source == f"./{METRICS.parent}" or (PROJECT / source).is_dir(), name
+            else:
+                assert source in top["volumes"], name
         for needed, condition in service.get("depends_on", {}).items():
             assert needed in services, name
             assert condition == {"condition": "service_healthy"}, name
@@ -113,13 +121,47 @@ def test_documented_address_is_that_of_the_postgres_profile(services: dict[str, 
         assert address in (PROJECT / name).read_text(encoding="utf-8"), name
     assert [services[name]["profiles"] for name in ("kafka", "stream")] == [["streaming"]] * 2
     assert postgres["profiles"] == ["postgres"], "nobody gets it without asking"
-    assert [name for name, service in services.items() if "profiles" in service] == [
-        "postgres",
-        "kafka",
-        "stream",
-        "spark",
-    ]
+    optional = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    expected = {"postgres": ["postgres"], "spark": ["spark"], "kafka": ["streaming"], "stream": ["streaming"]}
+    assert optional == expected | {name: ["monitoring"] for name in MONITORING}
     assert postgres["healthcheck"]["test"][-4:] == ["-U", user, "-d", database]
+
+
+def test_monitoring_reads_the_files_of_the_project(services: dict[str, Any]) -> None:
+    def inside(name: str, path: str) -> Path:
+        """The file of the project that a container sees at a path."""
+        for volume in services[name]["volumes"]:
+            source, target = volume.split(":")[:2]
+            if path.startswith(f"{target}/"):
+                return PROJECT / source / path.removeprefix(f"{target}/")
+        raise AssertionError(path)
+
+    # Prometheus and Alertmanager find their configuration, and the rules beside it
+    for name in ("prometheus", "alertmanager"):
+        (config,) = [item.split("=")[1] for item in services[name]["command"] if item.startswith("--config.file=")]
+        assert inside(name, config).is_file()
+    config = yaml.safe_load((PROJECT / "deploy/prometheus/prometheus.yaml").read_text(encoding="utf-8"))
+    assert all((PROJECT / "deploy/prometheus" / rules).is_file() for rules in config["rule_files"])
+
+    # it scrapes and alerts services that are there
+    jobs = [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
+    targets = {target.split(":")[0] for job in jobs for own in job["static_configs"] for target in own["targets"]}
+    outside = services["prometheus"]["extra_hosts"][0].split(":")[0]
+    assert targets == {"node-exporter", "alertmanager", outside}
+
+    # Grafana finds its dashboards and its Prometheus
+    provisioned = "/etc/grafana/provisioning"
+    boards = yaml.safe_load(inside("grafana", f"{provisioned}/dashboards/lakemesh.yaml").read_text(encoding="utf-8"))
+    assert list(inside("grafana", f"{boards['providers'][0]['options']['path']}/").glob("*.json"))
+    sources = yaml.safe_load(inside("grafana", f"{provisioned}/datasources/prometheus.yaml").read_text("utf-8"))
+    assert sources["datasources"][0]["url"] == "http://prometheus:9090"
+
+    # the node exporter reads the folder of METRICS_FILE, as the documents set it
+    folder = services["node-exporter"]["command"][0].split("=")[1]
+    assert f"./{METRICS.parent}:{folder}:ro" in services["node-exporter"]["volumes"]
+    assert METRICS.suffix == ".prom"
+    for document in (".env.example", "docs/monitoring.md"):
+        assert str(METRICS) in (PROJECT / document).read_text(encoding="utf-8"), document
 
 
 @pytest.fixture

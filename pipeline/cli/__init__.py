@@ -6,7 +6,6 @@ Each command imports its dependencies when it runs, so that `lake --help` is fas
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 from contextlib import suppress
@@ -14,6 +13,7 @@ from contextlib import suppress
 import click
 
 from ingest.process import collect_rarely
+from ingest.settings import logs_as_json
 from pipeline.cli.access import access
 from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
@@ -31,16 +31,14 @@ from pipeline.cli.run import audit, publish, rebuild, run
 from pipeline.cli.sample import sample
 from pipeline.cli.stream import stream
 from pipeline.cli.subject import subject
-from pipeline.process.redact import RedactingFormatter
+from pipeline.process.log import JsonLines, set_up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Log each step to stderr.")
 def main(verbose: bool) -> None:
     """Lakemesh: small raw files in object storage become audited gold tables."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(RedactingFormatter("ts=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+    set_up(verbose, logs_as_json())
     collect_rarely()
 
 
@@ -87,6 +85,8 @@ def program() -> None:
             raise
         code = int(end.code or 0)
     atexit._run_exitfuncs()
+    if isinstance(sys.stderr, JsonLines):
+        sys.stderr.finish()
     for output in (sys.stdout, sys.stderr):
         try:
             output.flush()

@@ -119,6 +119,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
     from pipeline.cli.show_upkeep import show_maintenance
     from pipeline.cycle.maintain import maintain as maintain_all
     from pipeline.cycle.maintain import retirable
+    from pipeline.cycle.observe import measure_maintenance
 
     lake = open_lake()
     if dry_run:
@@ -150,7 +151,11 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
                 f"error: {path} {reason}; it is kept. `lake ledger rebuild {feed.feed}` recovers its rows", err=True
             )
     failed = audited.exit_code if audited else 0
-    return show_skipped(failures) or failed or int(any(feed.cleaning.kept for feed in done))
+    code = show_skipped(failures) or failed or int(any(feed.cleaning.kept for feed in done))
+    measure_maintenance(
+        lake, code, dt.datetime.now(dt.UTC), lambda error: click.echo(f"warning: {redacted(str(error))}", err=True)
+    )
+    return code
 
 
 def _sweep_releases(lake: Lake) -> Cleaning:

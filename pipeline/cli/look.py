@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ingest.errors import ConfigError
 from pipeline.cli.common import (
     Output,
     exits,
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 @click.command()
 @feed_arguments
 @click.option("--days", default=7, show_default=True, type=click.IntRange(min=0), help="Number of load dates to show.")
+@click.option("--prometheus", is_flag=True, help="Print the measures of lake, releases and cycles for Prometheus.")
 @json_option
 @exits
-def status(feeds: tuple[str, ...], days: int, output: Output) -> int:
+def status(feeds: tuple[str, ...], days: int, prometheus: bool, output: Output) -> int:
     """Show backlog, loaded data and last activity of each feed; exit 1 if objects cannot be loaded."""
+    if prometheus:
+        return _measures(feeds, output)
     from ingest.contracts.contract import select
     from ingest.errors import OffsetsLost, UnloadableObjects
     from pipeline.checks.landings import judge_absent
@@ -54,6 +58,17 @@ def status(feeds: tuple[str, ...], days: int, output: Output) -> int:
 def _reads_topic(feed: FeedStatus) -> bool:
     """Whether a feed that lacks a landing has a topic, and its objects are not missing."""
     return bool(feed.topic and not feed.topic.note) and not (feed.no_landing and feed.no_landing.known)
+
+
+def _measures(feeds: tuple[str, ...], output: Output) -> int:
+    """Print the measures in Prometheus's text format, and why others are missing."""
+    from pipeline.monitoring.exposition import Exporter, exposition
+
+    if feeds or output.as_json:
+        raise ConfigError("--prometheus prints the measures of all feeds in Prometheus's own format, without --json")
+    found = Exporter(open_lake()).measure()
+    click.echo(exposition(found.samples), nl=False)
+    return show_errors(found.errors)
 
 
 @click.command()

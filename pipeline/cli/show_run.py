@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # each command imports its dependencies when it runs: SQLMesh
 def run_as_dict(summary: RunSummary) -> dict[str, Any]:
     """Convert the summary of a cycle for `--json`, with sorted dates."""
     found = asdict(summary)
+    del found["model_runs"]  # what events say of them
     for name, done in summary.computed.items():
         found["computed"][name]["dates"] = sorted(map(str, done.dates))
     return found

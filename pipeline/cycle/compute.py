@@ -20,6 +20,7 @@ from pipeline.cycle.roles import write_roles
 from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.unchanged import mark_unchanged
 from pipeline.lake import Lake
+from pipeline.monitoring.model_runs import model_runs
 from pipeline.releases.audits import describe
 from pipeline.state import interval_log as history
 from pipeline.state.fingerprint import fingerprint
@@ -142,6 +143,9 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
             is_complete = project.run(now)
         except RetriableError as error:
             raise _damage(lake, project, now) or error from error
+    if lake.options.sends_lineage:
+        with summary.contained("the lineage of the run"):
+            summary.model_runs += model_runs(project)
     for name, done in project.console.computed.items():
         total = summary.computed.setdefault(name, Computed())
         total.dates |= done.dates

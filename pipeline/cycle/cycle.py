@@ -18,9 +18,11 @@ from pipeline.alerting.report import is_silent
 from pipeline.cycle import up_to_date
 from pipeline.cycle.alerts import Alerts, alerting
 from pipeline.cycle.ingest import IngestSummary, ingest_all
+from pipeline.cycle.observe import observed
 from pipeline.cycle.record import record_later
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
+from pipeline.process.log import located
 from pipeline.state import audit_pass
 
 if TYPE_CHECKING:  # a cycle that finds nothing does not load SQLMesh, which takes a second
@@ -146,7 +148,7 @@ def _cycle(
     Raises:
         Busy: another cycle is in progress.
     """
-    with alerting(lake, summary, now) as alerts:
+    with located(run=summary.run_id), observed(lake, summary, now), alerting(lake, summary, now) as alerts:
         with summary.contained("the cycle", reraise=(Busy,)) as cycle, exclusive_cycle(lake, wait_seconds):
             _read_release(lake, summary)
             work(alerts)

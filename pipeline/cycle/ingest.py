@@ -29,6 +29,7 @@ from pipeline.cycle.marking import mark
 from pipeline.invalidation.continuity import lost_ledgers, require_recorded_lake
 from pipeline.lake import Lake
 from pipeline.process.contain import contained
+from pipeline.process.log import located
 
 
 @dataclass(slots=True)
@@ -108,7 +109,10 @@ def ingest_all(
                 summary.failed(lost[contract.feed], feed=contract.feed)
                 summary.failed_feeds.append(contract.feed)
                 continue
-            with contained(contract.feed, partial(summary.failed, feed=contract.feed)) as loading:
+            with (
+                located(feed=contract.feed),
+                contained(contract.feed, partial(summary.failed, feed=contract.feed)) as loading,
+            ):
                 landing = lake.landing(contract)
                 has_topic = contract.source.kafka is not None and is_read(
                     contract, lake.kafka, lake.ledger(contract.feed).live()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -85,7 +84,7 @@ def _row(summary: RunSummary) -> tuple[Any, ...]:
     """The values of RUNS."""
     feeds = summary.ingest.feeds if summary.ingest else []
     return (
-        f"{summary.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}",
+        summary.run_id,
         summary.started_at.replace(tzinfo=None),
         summary.outcome,
         summary.exit_code,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from ingest.errors import ConfigError, LakemeshError
 from pipeline.process.contain import Step, contained
+from pipeline.process.log import located
 
 if TYPE_CHECKING:  # a cycle that cannot start also has a summary, and must not load SQLMesh for it
     from pipeline.cycle.ingest import IngestSummary
+    from pipeline.monitoring.model_runs import ModelRun
     from pipeline.portal.publication import Written
     from pipeline.releases.audits import Outcome
     from pipeline.releases.release import Releases
@@ -27,6 +30,7 @@ class RunSummary:
     """Summary of one cycle.
 
     Attributes:
+        run_id: identifies the cycle: in the record of cycles, in log lines and in events.
         outcome: `published`, `unchanged` (nothing new to publish), `held` (readers stay on an older release after a
             rollback), `not published`, `audited` if only audits were run, or `failed` if the cycle could not start.
         state: number of the release that readers get, however the cycle ended; None before the first, and if the
@@ -47,6 +51,7 @@ class RunSummary:
         served: what was written to Postgres; None if SERVING_DSN is not set, or serving failed.
         unserved: why Postgres lacks the current release; one of the errors.
         errors: one line each.
+        model_runs: how models ran, for events; empty unless they are sent.
         seconds: wall time per stage.
         exit_code: 0 done, 1 failed, 2 misuse.
     """
@@ -70,8 +75,13 @@ class RunSummary:
     served: Served | None = None
     unserved: str = ""
     errors: list[str] = field(default_factory=list)
+    model_runs: list[ModelRun] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     exit_code: int = 0
+    run_id: str = ""
+
+    def __post_init__(self) -> None:
+        self.run_id = self.run_id or f"{self.started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
 
     def failed(self, error: LakemeshError) -> None:
         """Add an error, without duplicates."""
@@ -103,7 +113,8 @@ class RunSummary:
         """Time a stage, excluding nested stages."""
         start, before = time.monotonic(), sum(self.seconds.values())
         try:
-            yield
+            with located(stage=name):
+                yield
         finally:
             inner = sum(self.seconds.values()) - before
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start - inner, 3)

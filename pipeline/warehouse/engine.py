@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlglot import exp
 
 from ingest.errors import LostLedger
-from ingest.settings import Settings
+from ingest.settings import Settings, logs_as_json
 from ingest.storage.store import Store
-from pipeline.process.redact import redact_logs
+from pipeline.process.log import redact_handlers
 from pipeline.process.removed import Removed
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class Engine(ABC):
     dialect: ClassVar[str]
 
     def __init__(self, adapter: EngineAdapter) -> None:
-        redact_logs()  # of `sqlmesh`, which has set them up by now; `sqlmesh run` imports nothing of the project before
+        # of `sqlmesh`, which has set them up by now; `sqlmesh run` imports nothing of the project before
+        redact_handlers(logs_as_json())
         self.adapter = adapter
 
     @classmethod

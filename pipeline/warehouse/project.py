@@ -58,6 +58,8 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
 
     Attributes:
         computed: by model, in the order of computation.
+        spans: when the first batch of each model began, and the last one ended, by model.
+        failed: why models failed, by model.
         failed_audits: blocking audits that stopped a model.
         errors: messages of failed models and of the run itself.
         warnings: SQLMesh's other warnings, mainly failed non-blocking audits.
@@ -66,6 +68,8 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
     def __init__(self, progress: Progress | None = None) -> None:
         super().__init__()
         self.computed: dict[str, Computed] = defaultdict(Computed)
+        self.spans: dict[str, tuple[dt.datetime, dt.datetime]] = {}
+        self.failed: dict[str, str] = {}
         self.failed_audits: list[AuditError] = []
         self.errors: list[str] = []
         self.warnings: list[str] = []
@@ -76,6 +80,10 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
         self._batches = sum(map(len, batched_intervals.values()))
         if self._progress:
             self._progress("", 0, self._batches)
+
+    def start_snapshot_evaluation_progress(self, snapshot: Snapshot, *_: Any, **__: Any) -> None:
+        now = dt.datetime.now(dt.UTC)
+        self.spans.setdefault(plain_name(snapshot.name), (now, now))
 
     def update_snapshot_evaluation_progress(
         self,
@@ -89,6 +97,8 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
         **__: Any,
     ) -> None:
         name = plain_name(snapshot.name)
+        now = dt.datetime.now(dt.UTC)
+        self.spans[name] = (self.spans.get(name, (now, now))[0], now)
         done = self.computed[name]
         done.dates.update(days_of(interval))
         done.audits += num_audits_passed
@@ -105,7 +115,8 @@ class RunConsole(NoopConsole):  # type: ignore[misc]  # SQLMesh publishes no typ
             if not isinstance(cause, SQLMeshError | LakemeshError | duckdb.Error):
                 kind = f"{type(cause).__name__}: "
                 log_traceback(name, cause)
-            self.errors.append(f"{name}: {kind}{printable(' '.join(str(cause).split())[:1000])}")
+            self.failed[name] = f"{kind}{printable(' '.join(str(cause).split())[:1000])}"
+            self.errors.append(f"{name}: {self.failed[name]}")
             if isinstance(cause, NodeAuditsErrors):
                 self.failed_audits += cause.errors
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -90,6 +91,26 @@ def test_failing_channels_disclose_no_secret(
     assert "users: unexpected Leak: " in kept
     assert HIDDEN in kept
     assert disclosed(kept) == []
+
+
+def test_json_lines_disclose_no_secret(lake: Lake, settings_with_secrets: dict[str, str]) -> None:
+    leak = "tests.worker:Leak"
+    lake.faults = [
+        ("pipeline.warehouse.project:Project.clean_up", leak, ""),
+        ("pipeline.cycle.ingest:ingest_feed", leak, "(Contract(feed='users'"),
+    ]
+    auth = {"type": "api_key", "apiKey": TOKENS["webhook"]}
+    lineage = {
+        "OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": f"http://lineage:{TOKENS['state']}@127.0.0.1:1"}),
+        "OPENLINEAGE__TRANSPORT__AUTH": json.dumps(auth),
+    }
+    done = lake("-v", "run", LAKE_LOG="json", **settings_with_secrets, **lineage)
+    assert done.returncode == 1
+    assert disclosed(done.stdout + done.stderr) == []
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all({"ts", "level", "logger"} <= line.keys() for line in lines)
+    assert any("error: users: unexpected Leak: " in line.get("message", "") for line in lines)
+    assert any("Traceback" in line.get("traceback", "") for line in lines)
 
 
 def test_unreachable_addresses_disclose_no_secret(empty_lake: Lake, settings_with_secrets: dict[str, str]) -> None:

@@ -1,0 +1,1 @@
+"""What a lake tells monitors: measures for Prometheus, and events of its cycles for OpenLineage."""
