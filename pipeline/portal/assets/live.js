@@ -40,13 +40,13 @@
   };
 
   /** Bars over time; `read` gives {rows: [[label, value, is closed]], what}. */
-  const bars = (title, question, width, isLow, read) => {
-    const [wide, tall, left, bottom] = [width > 6 ? 800 : 400, isLow ? 120 : 200, 36, 18];
-    const box = el("svg:svg", {
-      class: isLow ? "bars low" : "bars", viewBox: `0 0 ${wide} ${tall}`, preserveAspectRatio: "none", role: "img",
-    });
+  const bars = (title, question, width, read) => {
+    const [tall, left, bottom] = [200, 36, 18];
+    const box = el("svg:svg", { class: "bars", role: "img" });
     const fill = (state) => {
       const { rows, what } = read(state);
+      const wide = Math.max(160, box.clientWidth); // as it is shown, so that its text has the size of other text
+      box.setAttribute("viewBox", `0 0 ${wide} ${tall}`);
       const most = Math.max(1, ...rows.map((row) => row[1]));
       const step = (wide - left) / Math.max(rows.length, 1);
       const y = (value) => (tall - bottom) * (1 - value / most);
@@ -142,8 +142,8 @@
     number("Orders", (state) => ({ value: state.today.orders, metric: INTEGER, note: "today", trend: trend(state, ORDERS) })),
     number("Net revenue", (state) => ({ value: state.today.net_amount, metric: money(state), note: "today, from orders", trend: trend(state, NET) })),
     number("Conversion", (state) => ({ value: state.today.conversion, metric: PERCENT, note: `${plain(state.today.sessions, 0)} sessions today`, trend: [] })),
-    bars("Views by minute", "What happened in the last hour?", 8, false, (state) => ({ rows: state.minutes.map((row) => [clock(row[AT]), row[VIEWS], row[CLOSED]]), what: "views by minute" })),
-    bars("Views by second", "What happens now?", 4, false, (state) => ({ rows: state.seconds.map((row) => [row[AT].slice(14, 19), row[VIEWS], row[CLOSED]]), what: "views by second" })),
+    bars("Views by minute", "What happened in the last hour?", 8, (state) => ({ rows: state.minutes.map((row) => [clock(row[AT]), row[VIEWS], row[CLOSED]]), what: "views by minute" })),
+    bars("Views by second", "What happens now?", 4, (state) => ({ rows: state.seconds.map((row) => [row[AT].slice(14, 19), row[VIEWS], row[CLOSED]]), what: "views by second" })),
     members("Products", "What is looked at today?", "Product", "Views", (state) => ({ rows: state.today.members.product ?? [], whole: state.today.views })),
     members("Countries", "Where do clicks come from today?", "Country", "Clicks", (state) => ({ rows: state.today.members.country ?? [], whole: state.today.clicks }), (name) => (name === null ? "All others" : name || "Unknown")),
     members("Devices", "On what is clicked today?", "Device", "Clicks", (state) => ({ rows: state.today.members.device ?? [], whole: state.today.clicks })),
