@@ -28,8 +28,10 @@ LONG = (
     *(
         "audits/test_audits_by_what_changed",
         "ingest/steps/test_bad_lines",
+        *("ingest/topics/test_gaps", "ingest/topics/test_load", "ingest/topics/test_values"),
         "mutants/",
         "pipeline/alerting/",
+        *("pipeline/checks/test_topics", "pipeline/dev/test_sample_topics"),
         *("pipeline/checks/traces/test_places", "pipeline/checks/traces/test_postgres"),
         "pipeline/cycle/",
         "pipeline/monitoring/test_a_cycle",

@@ -98,6 +98,12 @@ class Topic:
         made = NewTopic(self.name, partitions, 1, config={k.replace("_", "."): str(v) for k, v in options.items()})
         self.connection.admin.create_topics([made])[self.name].result(20)
 
+    def extend(self, partitions: int) -> None:
+        """Add partitions."""
+        from confluent_kafka.admin import NewPartitions
+
+        self.connection.admin.create_partitions([NewPartitions(self.name, partitions)])[self.name].result(20)
+
     def delete(self) -> None:
         """Delete the topic."""
         self.connection.admin.delete_topics([self.name])[self.name].result(20)

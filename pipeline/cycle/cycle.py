@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # a cycle that finds nothing does not load SQLMesh, which tak
     from pipeline.warehouse.project import Progress
 
 ATTEMPTS = 3
-"""Maximum number of attempts of a cycle; it restarts when a load was committed while it ran."""
+"""Maximum number of attempts of a cycle; it restarts when it read loads whose dates are not marked."""
 
 
 def run_cycle(

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import NewPartitions
 
 from ingest.errors import OffsetsLost, RetriableError
 from ingest.ledger.gaps import Fault, Gap
@@ -87,7 +86,7 @@ def test_a_topic_that_was_made_again_stops_the_load_and_both_ids_are_named(topic
 def test_an_added_partition_is_read_from_its_start(topic: Topic) -> None:
     topic.send([click(1)])
     topic.load()
-    topic.connection.admin.create_partitions([NewPartitions(topic.name, 3)])[topic.name].result(20)
+    topic.extend(3)
     topic.send([click(2), click(3)], partition=2)
     topic.load()
     assert topic.ids() == ["c1", "c2", "c3"]
@@ -96,7 +95,7 @@ def test_an_added_partition_is_read_from_its_start(topic: Topic) -> None:
 def test_an_added_partition_whose_start_expired_stops_the_load(topic: Topic) -> None:
     topic.send([click(1)])
     topic.load()
-    topic.connection.admin.create_partitions([NewPartitions(topic.name, 3)])[topic.name].result(20)
+    topic.extend(3)
     topic.send([click(2), click(3)], partition=2)
     topic.delete_before(2, 1)
     with pytest.raises(OffsetsLost, match="/2 begins at offset 1, but was read up to 0: 1 offsets expired"):

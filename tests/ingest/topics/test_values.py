@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import fastavro
 import pytest
 
 from ingest.contracts.contract import Contract
@@ -24,6 +23,7 @@ from ingest.topics.values import Decoder, Undecodable
 from tests.connect_server import Broker
 from tests.kafka import Topic, contract
 
+fastavro = pytest.importorskip("fastavro", reason="Kafka: the extra kafka is not installed, see make setup-kafka")
 MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}
 CLICK = {
     "type": "record",

@@ -275,8 +275,11 @@ def test_load_committed_during_the_run_is_published_with_all_of_its_dates_or_not
     done = cycle(running)
 
     assert (done.outcome, done.state) == ("published", 2)
+    assert plays(running) == {"2026-01-05": 2, "2026-01-20": 1, "2026-02-03": 1}
+    assert Releases(running.options).get(2).positions["events"] == 2, "a cycle reads what it has marked"
+    assert cycle(running).state == 3
     assert plays(running) == {"2026-01-05": 3, "2026-01-20": 1, "2026-02-03": 2}
-    assert Releases(running.options).get(2).positions["events"] == 3
+    assert Releases(running.options).get(3).positions["events"] == 3
 
 
 def test_crash_between_manifest_and_pointer_is_recovered(running: Home, monkeypatch: pytest.MonkeyPatch) -> None:
