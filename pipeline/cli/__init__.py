@@ -28,6 +28,7 @@ from pipeline.cli.quarantine import quarantine
 from pipeline.cli.report import report
 from pipeline.cli.run import audit, publish, rebuild, run
 from pipeline.cli.sample import sample
+from pipeline.cli.serve import mcp, serve
 from pipeline.cli.subject import subject
 from pipeline.process.redact import RedactingFormatter
 
@@ -49,6 +50,8 @@ for _command in (
     publish,
     audit,
     portal,
+    serve,
+    mcp,
     status,
     why,
     verify,
