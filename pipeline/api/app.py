@@ -59,6 +59,7 @@ def create(core: Core) -> Guard:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        core.start()
         keeping = asyncio.create_task(core.reads.keep())
         try:
             async with server.session_manager.run():

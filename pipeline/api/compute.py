@@ -188,11 +188,11 @@ def _fetch(session: Session, sql: str, rows: int, most_bytes: int, is_cut: bool)
         batches.append(batch)
         count += batch.num_rows
         size += batch.nbytes
+        if count > rows and not is_cut:
+            raise _too_many_rows(rows)
         if size > most_bytes:
             raise _too_many_bytes(most_bytes)
         if count > rows:
-            if not is_cut:
-                raise _too_many_rows(rows)
             return pa.Table.from_batches(batches, reader.schema).slice(0, rows), True
     return pa.Table.from_batches(batches, reader.schema), False
 

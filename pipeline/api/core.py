@@ -56,6 +56,10 @@ class Core:
         self.pool = Pool(self.limits)
         self.reads = Reads(self.lake.audit_log, Path(options.lake_home), options.lake_api_audit_seconds)
 
+    def start(self) -> None:
+        """Start a first worker."""
+        self.pool.start()
+
     async def close(self) -> None:
         """End the workers, and add the last reads to the audit log."""
         await self.pool.close()

@@ -108,7 +108,7 @@ class Keys:
         role, subject = claims.get("role"), claims["sub"]
         if role == EVERYTHING:
             role = ""
-        elif role not in self._roles:
+        elif not isinstance(role, str) or role not in self._roles:
             raise Problem(Kind.FORBIDDEN, "the token's claim `role` is none of this project; ask who issues tokens")
         return Caller(f"token:{str(subject)[:60]}", role)
 

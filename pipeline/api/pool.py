@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -19,6 +19,8 @@ from pipeline.api.tasks import Outcome, Task
 
 GRACE_SECONDS = 1.0
 """Time that a worker has to answer once it is interrupted, and beyond the limit of a request."""
+START_SECONDS = 60.0
+LOG = logging.getLogger(__name__)
 _LENGTH = struct.Struct(">I")
 Left = Callable[[], Awaitable[None]]
 """Returns when the client has left."""
@@ -30,7 +32,7 @@ async def never() -> None:
 
 
 class Pool:
-    """Workers, started when they are first needed, and replaced when they end.
+    """Workers: one is started first, others when all are busy; one that ends is replaced.
 
     Attributes:
         ended: number of workers that were ended because they did not answer, or that ended themselves.
@@ -38,9 +40,10 @@ class Pool:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._idle: deque[Process] = deque()
-        self._slots = asyncio.Semaphore(limits.workers)
+        self._idle: asyncio.Queue[Process] = asyncio.Queue()
         self._statements = asyncio.Semaphore(limits.statements)
+        self._count = 0
+        self._starting: set[asyncio.Task[None]] = set()
         self.ended = 0
 
     async def run(self, task: Task, left: Left = never) -> Outcome:
@@ -49,53 +52,82 @@ class Pool:
         Raises:
             Problem: it exceeds a limit, no worker is free in time, or the client has left.
         """
-        async with self._slot(task):
-            process = await self._take()
+        async with self._slot(task) as process:
             try:
                 found = await self._ask(process, task, left)
             except BaseException:
                 self._end(process)
                 raise
-            self._idle.append(process)
+            self._idle.put_nowait(process)
         if found.problem:
             raise Problem(KINDS[found.problem], found.detail or self._too_slow())
         return found
 
+    def start(self) -> None:
+        """Start a worker, unless there are as many as allowed."""
+        if self._count < self._limits.workers:
+            self._count += 1
+            task = asyncio.create_task(self._start())
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
     async def close(self) -> None:
         """End all workers."""
-        while self._idle:
-            process = self._idle.popleft()
-            assert process.stdin
-            process.stdin.close()
+        for task in list(self._starting):
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        while not self._idle.empty():
+            process = self._idle.get_nowait()
+            if process.stdin:
+                process.stdin.close()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), GRACE_SECONDS)
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await _kill(process)
 
     @asynccontextmanager
-    async def _slot(self, task: Task) -> AsyncIterator[None]:
+    async def _slot(self, task: Task) -> AsyncIterator[Process]:
         """Wait for a free worker; statements of callers never take the last one."""
         async with contextlib.AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(self._limits.seconds):
+                async with asyncio.timeout(self._limits.seconds + START_SECONDS * (self._idle.empty())):
                     if task.kind == "sql":
                         await stack.enter_async_context(self._statements)
-                    await stack.enter_async_context(self._slots)
+                    process = await self._take()
             except TimeoutError:
-                raise Problem(
-                    Kind.BUSY, f"no worker was free for {self._limits.seconds:g} s; try again", {"Retry-After": "5"}
-                ) from None
-            yield
+                raise Problem(Kind.BUSY, "no worker was free in time; try again", {"Retry-After": "5"}) from None
+            yield process
 
     async def _take(self) -> Process:
-        while self._idle:
-            process = self._idle.pop()
+        while True:
+            if self._idle.empty():
+                self.start()
+            process = await self._idle.get()
             if process.returncode is None:
                 return process
-        return await asyncio.create_subprocess_exec(
+            self._replace()
+
+    async def _start(self) -> None:
+        """Start a worker, and wait until it is ready: its start does not count as time of a request."""
+        process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pipeline.api.worker", stdin=PIPE, stdout=PIPE, limit=1 << 20
         )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                is_ready = await _read(process) is not None
+        except (TimeoutError, asyncio.CancelledError):
+            await _kill(process)
+            self._count -= 1
+            raise
+        if is_ready:
+            self._idle.put_nowait(process)
+        else:
+            self._count -= 1
+            LOG.error("event=worker_not_started code=%s", await process.wait())
+
+    def _replace(self) -> None:
+        self.ended += 1
+        self._count -= 1
+        self.start()
 
     async def _ask(self, process: Process, task: Task, left: Left) -> Outcome:
         assert process.stdin
@@ -108,7 +140,6 @@ class Pool:
                 process.stdin.write(_frame(b""))
                 await asyncio.wait({answer}, timeout=GRACE_SECONDS)
                 if not answer.done():
-                    self._end(process)
                     raise self._unanswered(gone.done())
                 if gone.done():
                     raise self._unanswered(has_left=True)
@@ -134,9 +165,16 @@ class Pool:
 
     def _end(self, process: Process) -> None:
         if process.returncode is None:
-            self.ended += 1
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+        self._replace()
+
+
+async def _kill(process: Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 async def _read(process: Process) -> bytes | None:

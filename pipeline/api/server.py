@@ -67,6 +67,7 @@ def serve_agent(options: Settings, project: Path, role: str) -> None:
 
 
 async def _on_streams(core: Core, caller: Caller) -> None:
+    core.start()
     keeping = asyncio.create_task(core.reads.keep())
     try:
         await tools(core, lambda _: caller).run_stdio_async()

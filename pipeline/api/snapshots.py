@@ -132,13 +132,14 @@ class Snapshots:
 
     def _numbered(self, current: Snapshot, number: int) -> Snapshot:
         key = (current.role, number)
+        gone = f"release {number}, to which the cursor belongs, is no longer kept; start without cursor"
+        if current.releases.store.find(manifest_key(number)) is None:
+            raise Problem(Kind.GONE, gone)
         if key not in self._others:
             try:
                 found = self._read(current.releases, current.role, number, current.withheld)
             except ConfigError:
-                raise Problem(
-                    Kind.GONE, f"release {number}, to which the cursor belongs, is no longer kept; start without cursor"
-                ) from None
+                raise Problem(Kind.GONE, gone) from None
             while len(self._others) >= KEPT:
                 self._others.popitem(last=False)
             self._others[key] = found

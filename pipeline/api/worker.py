@@ -111,6 +111,8 @@ def main() -> None:
     _limit_memory(limits.memory)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(worker, tasks), daemon=True).start()
+    out.write(frame(b""))  # ready
+    out.flush()
     while True:
         task = msgspec.msgpack.decode(tasks.get(), type=Task)
         try:

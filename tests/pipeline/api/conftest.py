@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-for _module in ("mcp", "jwt", "uvicorn"):
-    pytest.importorskip(_module, reason=f"serve: {_module} is not installed, the extra `serve`")
-
+from pipeline.cli.serve import EXTRA
 from tests.pipeline.api.serving import SECRET, Server, World, entries, serving, world
+
+
+class Skipped(pytest.Module):
+    """A test file that needs what is not installed."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        pytest.skip("serve: the extra `serve` is not installed", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Skip the files of this folder without the extra, before they import it."""
+    is_missing = any(importlib.util.find_spec(name) is None for name in EXTRA)
+    return Skipped.from_parent(parent, path=module_path) if is_missing else None
 
 
 @pytest.fixture(scope="session")

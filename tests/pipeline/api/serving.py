@@ -74,14 +74,14 @@ class World:
     def releases(self) -> Releases:
         return Releases(self.options)
 
-    def publish(self, number: int, **options: Any) -> Release:
+    def publish(self, number: int, has_roles: bool = True, **options: Any) -> Release:
         """Publish a release, with the declared grains, and those of the roles."""
         made = make_release(self.releases, number, **options)
         tables = {name: dataclasses.replace(item, grain=GRAINS.get(name, ())) for name, item in made.tables.items()}
         release = dataclasses.replace(made, tables=tables)
         releases = self.releases
         releases.store.put(f"states/{number:020d}/manifest.json", release.to_json())
-        for role in load_roles(self.folder / "project"):
+        for role in load_roles(self.folder / "project") if has_roles else ():
             self.publish_role(role, release)
         return release
 
@@ -186,7 +186,7 @@ def environment(made: World, **variables: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(made: World, **variables: str) -> Iterator[Server]:
+def serving(made: World, may_end: bool = False, **variables: str) -> Iterator[Server]:
     """`lake serve` as a process of its own, on a free port."""
     port = free_port()
     command = [sys.executable, "-m", "pipeline", "serve", "--port", str(port)]
@@ -196,7 +196,7 @@ def serving(made: World, **variables: str) -> Iterator[Server]:
     try:
         wait_for(server, process)
         yield server
-        assert process.poll() is None, "the server ended by itself"
+        assert may_end or process.poll() is None, "the server ended by itself"
     finally:
         process.terminate()
         try:
@@ -224,7 +224,7 @@ def tree(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith(("api/", "lake/audit_log/")):
+        if path.is_file() and name != "server.log" and not name.startswith(("home/api/", "home/lake/audit_log/")):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
