@@ -31,7 +31,8 @@ from pipeline.report.health import health
 from pipeline.report.span import Span
 
 BATCH = 2048
-_GONE = (duckdb.IOException, duckdb.HTTPException)
+_GONE = (duckdb.IOException, duckdb.HTTPException, duckdb.PermissionException)
+"""What a file of the release that is gone raises: statements can name no other."""
 
 
 def compute(session: Session, task: Task) -> Outcome:

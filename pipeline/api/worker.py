@@ -27,6 +27,7 @@ import pyarrow as pa
 from ingest.errors import ConfigError, LakemeshError
 from ingest.settings import PROJECT, Settings, settings
 from pipeline.api.compute import compute, too_much_memory
+from pipeline.api.formats import Format, encode
 from pipeline.api.limits import Limits
 from pipeline.api.problems import Kind, problem_of
 from pipeline.api.session import Session
@@ -34,7 +35,7 @@ from pipeline.api.tasks import Outcome, Task
 
 KEPT = 4
 """Sessions that stay open, so that a release that is read again is not opened again."""
-RESERVE = 64 << 20
+RESERVE = 192 << 20
 """Bytes that a worker may use beside its limit, for encoding and for Python."""
 _LENGTH = struct.Struct(">I")
 
@@ -108,6 +109,7 @@ def main() -> None:
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     worker = Worker(settings(), limits, PROJECT / "metrics")
+    _warm()
     _limit_memory(limits.memory)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(worker, tasks), daemon=True).start()
@@ -133,6 +135,14 @@ def _listen(worker: Worker, tasks: queue.SimpleQueue[bytes]) -> None:
             tasks.put(data)
         else:
             worker.interrupt()
+
+
+def _warm() -> None:
+    """Load what is loaded when it is first used: libraries cannot be loaded when memory is short."""
+    with duckdb.connect(":memory:") as connection:
+        table = connection.execute("SELECT json_serialize_sql('SELECT 1') AS x, 1.5 AS y").to_arrow_table()
+    for format in Format:
+        encode(format, table, {})
 
 
 def _limit_memory(limit: int) -> None:

@@ -18,7 +18,7 @@ from pipeline.api.rates import Rates
 from tests.pipeline.api.serving import Client, Server, World, entries, serving
 
 FEES = "/v1/tables/gold.fees/rows"
-ENDLESS = "SELECT COUNT(*) FROM range(10000000) a, range(10000000) b, range(10000000) c"
+ENDLESS = "SELECT COUNT(*) FROM range(1000000) a, range(1000000) b, range(1000000) c"
 
 
 @pytest.fixture(scope="module")
