@@ -50,7 +50,14 @@ def compute(session: Session, task: Task) -> Outcome:
     except _GONE:
         return Outcome(problem=Kind.UNAVAILABLE.slug, detail="a file of the release cannot be read; try again")
     except (pa.ArrowException, duckdb.Error, UnicodeError) as error:
-        return Outcome(problem=Kind.FAILED.slug, detail=f"{printable(error_text(error))[:500]}; correct the statement")
+        return Outcome(problem=Kind.FAILED.slug, detail=_fault(error))
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a statement, with the names that DuckDB proposes."""
+    proposed = [line.strip() for line in str(error).splitlines()[1:] if line.startswith(("Candidate", "Did you mean"))]
+    said = [printable(error_text(error))[:500], *(printable(line)[:500] for line in proposed[:1])]
+    return f"{'; '.join(said)}; correct the statement"
 
 
 def too_much_memory() -> str:
@@ -165,12 +172,12 @@ def _sql(session: Session, task: Task) -> Outcome:
 
 def _health(session: Session, task: Task) -> Outcome:
     now = dt.datetime.fromisoformat(task.arguments["now"])
-    tables = [name for name in session.release.tables if name.startswith("gold.")]
-    day = session.complete_to(tables)
+    daily = {item.domain: item.table for item in session.definitions.values() if item.grains[0] == Grain.DAY}
+    complete = {domain: session.complete_to([table]) for domain, table in daily.items()}
     span = Span(now.date() - dt.timedelta(days=1), Grain.DAY)
-    facts = health(session.release, session.connection, span, {"gold": day}, now, task.arguments["withheld"])
+    facts = health(session.release, session.connection, span, complete, now, task.arguments["withheld"])
     found = [{"what": fact.name, "state": fact.state.value, "text": fact.text} for fact in facts]
-    return Outcome(body=as_json(found), rows=len(found), complete_to=day)
+    return Outcome(body=as_json(found), rows=len(found))
 
 
 def _fetch(session: Session, sql: str, rows: int, most_bytes: int, is_cut: bool) -> tuple[pa.Table, bool]:

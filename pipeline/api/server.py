@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -21,8 +22,11 @@ from pipeline.api.tools import tools
 GRACE_SECONDS = 5
 
 
-def serve(options: Settings, project: Path, host: str, port: int) -> None:
+def serve(options: Settings, project: Path, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Answer HTTP until the process is asked to end.
+
+    Args:
+        announce: is given the address, once all that can be wrong is checked.
 
     Raises:
         ConfigError: a setting is invalid, the address is taken, or others could reach a server without keys.
@@ -35,6 +39,7 @@ def serve(options: Settings, project: Path, host: str, port: int) -> None:
             "(`lake serve --new-key`) or LAKE_JWT_KEY, or use 127.0.0.1"
         )
     _check_free(host, port)
+    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     uvicorn.run(
         create(core),
         host=host,

@@ -34,8 +34,7 @@ def serve(host: str, port: int, new_key: bool) -> int:
         key, digest = made()
         click.echo(f'key     {key}\nentry   "NAME": {{"sha256": "{digest}", "role": "ROLE"}}')
         return 0
-    click.echo(f"http://{host}:{port}", err=True)
-    run(settings(), PROJECT, host, port)
+    run(settings(), PROJECT, host, port, lambda address: click.echo(address, err=True))
     return 0
 
 

@@ -157,14 +157,9 @@ def test_a_role_uses_tools_over_its_own_release(keyed: Server) -> None:
 
 
 def test_standard_input_and_output_offer_the_same(shared: World) -> None:
-    async def body(call: Called) -> None:
-        _, found = await call("query_sql", sql="SELECT COUNT(*) AS rows FROM gold.fees")
-        assert found["rows"] == [{"rows": 72}]
-
     async def of_a_role(call: Called) -> None:
         assert (await call("query_sql", sql="FROM gold.themes"))[0]
         _, found = await call("query_sql", sql="SELECT DISTINCT country_code FROM gold.plays_daily")
         assert found["rows"] == [{"country_code": "de"}]
 
-    with_tools(on_streams(shared), body)
     with_tools(on_streams(shared, "--role", "analyst"), of_a_role)
