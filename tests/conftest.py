@@ -30,6 +30,7 @@ LONG = (
         "ingest/steps/test_bad_lines",
         "mutants/",
         "pipeline/alerting/",
+        "pipeline/api/",
         *("pipeline/checks/traces/test_places", "pipeline/checks/traces/test_postgres"),
         "pipeline/cycle/",
         "pipeline/portal/test_numbers",

@@ -83,13 +83,16 @@ async def _churn(log: Transcript) -> str:
 
 
 async def _refused_sum(log: Transcript) -> str:
-    refused = await log.call("query_metric", metrics=["weekly_active_accounts"])
-    description = await log.call("describe", name="weekly_active_accounts")
-    grain = description["grains"][0]
-    rows = (await log.call("query_metric", metrics=["weekly_active_accounts"], by=[grain], limit=100))["rows"]
-    last = rows[-1]
-    reason = str(refused).partition("weekly_active_accounts ")[2]
-    return f"{last['weekly_active_accounts']:,} on {last['period']}. A sum over all dates was refused: it {reason}."
+    refused = await log.call("query_metric", metrics=["activity_accounts"])
+    by = ["day", "activity_id"]
+    last = (await log.call("query_metric", metrics=["plays"], by=["day"], limit=100))["complete_to"]
+    found = await log.call("query_metric", metrics=["activity_accounts"], by=by, since=last, limit=100)
+    best = max(found["rows"], key=lambda row: row["activity_accounts"])
+    reason = str(refused).partition("activity_accounts ")[2]
+    return (
+        f"{best['activity_accounts']} accounts played `{best['activity_id']}` on {last}. One number over all days is "
+        f"refused: the metric {reason}."
+    )
 
 
 async def _products(log: Transcript) -> str:
@@ -144,7 +147,7 @@ QUESTIONS: tuple[tuple[str, Answered], ...] = (
     ("In which country are most plays completed?", _countries),
     ("Where does MRR stand, and what moved it?", _mrr),
     ("Which month of the last twelve lost most customers?", _churn),
-    ("How many accounts were active in a week?", _refused_sum),
+    ("How many accounts played the most popular activity of the last day, and over all days?", _refused_sum),
     ("Which products bring most net revenue, and with which margin?", _products),
     ("On which weekday and system is most played?", _sql),
     ("Where does the completion rate come from?", _where_from),

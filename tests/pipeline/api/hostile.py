@@ -75,7 +75,7 @@ PATHS = (
 PIECES = (
     *("..", "../..", "..%2f..%2fcurrent.json", "%00", "\u202e", "%ff%fe", "states", "gold.fees;DROP", "' OR 1=1 --"),
     *("%2e%2e/%2e%2e", "....//....//", "C:\\x", "a" * 300, "%0d%0aSet-Cookie:x", "{{7*7}}", "<script>", "~root", "*"),
-    *(".env", "role.json", "tables/gold.fees", "gold.fees/rows/..", "null", "%c0%ae%c0%ae", "\u0000"),
+    *(".env", "role.json", "gold.fees/rows/..", "null", "%c0%ae%c0%ae", "\u0000"),
 )
 
 
