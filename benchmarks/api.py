@@ -5,17 +5,20 @@
 Both serve the current release of the settings. The plain one is what a morning's work gives: FastAPI, one DuckDB
 connection with a cursor per request, rows fetched and encoded by FastAPI, in one process; no keys, limits, releases,
 audit log or pages. Each client is a thread with a connection of its own that asks one question after the other: a page
-of a table, a week's plays by country, and the same in SQL. Requests that fail end the run.
+of a table, plays by week and country, and a sum in SQL. With `--different` no two clients ask for the same page and
+range; otherwise all do, as those of a dashboard. Requests that fail end the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import http.client
 import json
 import multiprocessing
 import os
+import random
 import socket
 import statistics
 import subprocess
@@ -35,13 +38,13 @@ JSON = {"Content-Type": "application/json"}
 Asked = tuple[str, str, bytes, Mapping[str, str]]
 QUESTIONS: dict[str, tuple[Asked, ...]] = {
     "lake serve": (
-        ("GET", f"/v1/tables/{TABLE}/rows?limit=100&order=-date", b"", {}),
-        ("GET", "/v1/metrics/plays/values?by=week,country_code", b"", {}),
+        ("GET", f"/v1/tables/{TABLE}/rows?limit={{limit}}&order=-date", b"", {}),
+        ("GET", "/v1/metrics/plays/values?by=week,country_code&since={since}", b"", {}),
         ("POST", "/v1/query", json.dumps({"sql": SQL}).encode(), JSON),
     ),
     "plain FastAPI": (
-        ("GET", "/rows", b"", {}),
-        ("GET", "/weeks", b"", {}),
+        ("GET", "/rows?limit={limit}", b"", {}),
+        ("GET", "/weeks?since={since}", b"", {}),
         ("POST", "/query", json.dumps({"sql": SQL}).encode(), JSON),
     ),
 }
@@ -50,19 +53,19 @@ import duckdb, sys, uvicorn
 from fastapi import Body, FastAPI
 app, lake = FastAPI(), duckdb.connect(sys.argv[1], read_only=True)
 
-def fetched(sql):
-    found = lake.cursor().execute(sql)
+def fetched(sql, *values):
+    found = lake.cursor().execute(sql, values)
     names = [item[0] for item in found.description]
     return [dict(zip(names, row)) for row in found.fetchall()]
 
 @app.get("/rows")
-def rows():
-    return fetched("FROM {TABLE} ORDER BY date DESC LIMIT 100")
+def rows(limit: int):
+    return fetched("FROM {TABLE} ORDER BY date DESC LIMIT ?", limit)
 
 @app.get("/weeks")
-def weeks():
+def weeks(since: str):
     return fetched("SELECT DATE_TRUNC('week', date) AS week, country_code, SUM(activities_played)::BIGINT AS plays "
-                   "FROM {TABLE} GROUP BY ALL ORDER BY ALL")
+                   "FROM {TABLE} WHERE date >= ?::DATE GROUP BY ALL ORDER BY ALL", since)
 
 @app.post("/query")
 def query(sql: str = Body(embed=True)):
@@ -102,13 +105,17 @@ def serving(command: Sequence[str], port: int) -> Iterator[int]:
             process.terminate()
 
 
-def ask(port: int, questions: Sequence[Asked], until: float, seconds: list[float]) -> None:
+def ask(port: int, questions: Sequence[Asked], until: float, seconds: list[float], is_different: bool) -> None:
     """One client."""
+    dice = random.Random(threading.get_ident())
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     place = threading.get_ident()
     while time.monotonic() < until:
         method, path, body, headers = questions[place % len(questions)]
         place += 1
+        number = dice.randrange(5000) if is_different else 0
+        since = dt.date(2010, 1, 1) + dt.timedelta(number)
+        path = path.format(limit=100 + number % 100, since=since)
         start = time.monotonic()
         connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()
@@ -119,13 +126,18 @@ def ask(port: int, questions: Sequence[Asked], until: float, seconds: list[float
 
 
 def clients(
-    port: int, questions: Sequence[Asked], count: int, duration: float, out: multiprocessing.SimpleQueue
+    port: int,
+    questions: Sequence[Asked],
+    count: int,
+    duration: float,
+    is_different: bool,
+    out: multiprocessing.SimpleQueue,
 ) -> None:  # type: ignore[type-arg]
     """All clients of a run, in a process of their own."""
-    ask(port, questions, time.monotonic() + 3, [])  # warm
+    ask(port, questions, time.monotonic() + 3, [], is_different)  # warm
     seconds: list[float] = []
     until = time.monotonic() + duration
-    threads = [threading.Thread(target=ask, args=(port, questions, until, seconds)) for _ in range(count)]
+    threads = [threading.Thread(target=ask, args=(port, questions, until, seconds, is_different)) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -144,11 +156,11 @@ def memory(pid: int) -> int:
     return sum(int(line.split()[1]) << 10 for text in rolled for line in text.splitlines() if line.startswith("Pss:"))
 
 
-def run(name: str, command: Sequence[str], port: int, count: int, duration: float) -> Result:
+def run(name: str, command: Sequence[str], port: int, count: int, duration: float, is_different: bool) -> Result:
     """Measure one server."""
     out: multiprocessing.SimpleQueue[list[float]] = multiprocessing.SimpleQueue()
     with serving(command, port) as pid:
-        asked = (port, QUESTIONS[name], count, duration, out)
+        asked = (port, QUESTIONS[name], count, duration, is_different, out)
         process = multiprocessing.Process(target=clients, args=asked)
         start = time.monotonic()
         process.start()
@@ -162,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--different", action="store_true")
     options = parser.parse_args()
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
         script.write(PLAIN)
@@ -174,7 +187,7 @@ def main() -> None:
         print("| | requests/s | p50 ms | p95 ms | p99 ms | memory MB |\n|---|---|---|---|---|---|")
         for name, command in commands.items():
             port = int(command[-1])
-            found = run(name, command, port, options.clients, options.seconds)
+            found = run(name, command, port, options.clients, options.seconds, options.different)
             cut = statistics.quantiles(found.seconds, n=100)
             rate = len(found.seconds) / found.wall
             shown = " | ".join(f"{cut[place - 1] * 1000:,.0f}" for place in (50, 95, 99))

@@ -13,6 +13,7 @@ from ingest.errors import ConfigError
 from ingest.settings import Settings
 from ingest.text import printable
 from pipeline.access.roles import load_roles
+from pipeline.api.answers import Answers
 from pipeline.api.keys import Caller, Keys
 from pipeline.api.limits import Limits
 from pipeline.api.pool import Left, Pool, never
@@ -54,6 +55,7 @@ class Core:
         self.rates = Rates(self.limits.per_minute)
         self.snapshots = Snapshots(options, project)
         self.pool = Pool(self.limits)
+        self.answers = Answers()
         self.reads = Reads(self.lake.audit_log, Path(options.lake_home), options.lake_api_audit_seconds)
 
     def start(self) -> None:
@@ -138,7 +140,7 @@ class Core:
 
     async def _run(self, caller: Caller, snapshot: Snapshot, task: Task, left: Left) -> Answer:
         try:
-            outcome = await self.pool.run(task, left)
+            outcome = await self.answers.get(task, lambda: self.pool.run(task, left))
         except Problem as problem:
             if problem.kind in (Kind.GONE, Kind.UNAVAILABLE):
                 self.snapshots.forget(snapshot.role)

@@ -120,22 +120,19 @@ def select(table: ReleaseTable, page: Page) -> str:
     """The SQL of a page, with one row more than it may have, which says whether there is another page."""
     order = ordering(table, page)
     names = page.columns or tuple(name for name, _, _ in table.columns)
-    query = exp.select(*(exp.column(name, quoted=True) for name in names)).from_(exp.to_table(table.name))
+    shown = [exp.column(name, quoted=True) for name in names]
     if table.grain:
         for place, (name, _) in enumerate(order):
             value = exp.cast(exp.column(name, quoted=True), "VARCHAR")
-            query = query.select(exp.alias_(value, f"{NEXT}{place}", quoted=True))
-    for item in page.where:
-        query = query.where(item.sql())
+            shown.append(exp.alias_(value, f"{NEXT}{place}", quoted=True))
+    where = [item.sql() for item in page.where]
     if page.after is not None and page.after.keys:
-        query = query.where(_from(table, order, page.after.keys))
-    for name, is_descending in order:
-        query = query.order_by(
-            exp.Ordered(this=exp.column(name, quoted=True), desc=is_descending, nulls_first=False), append=True
-        )
-    query = query.limit(page.limit + 1)
+        where.append(_from(table, order, page.after.keys))
+    sorting = [exp.Ordered(this=exp.column(name, quoted=True), desc=down, nulls_first=False) for name, down in order]
+    query = exp.select(*shown, copy=False).from_(exp.to_table(table.name), copy=False)
+    query = query.where(*where, copy=False).order_by(*sorting, copy=False).limit(page.limit + 1, copy=False)
     if page.after is not None:
-        query = query.offset(page.after.skip)
+        query = query.offset(page.after.skip, copy=False)
     return str(query.sql(DIALECT))
 
 

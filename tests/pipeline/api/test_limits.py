@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.api.problems import Problem
+from pipeline.api.answers import Answers
+from pipeline.api.problems import Kind, Problem
 from pipeline.api.rates import Rates
+from pipeline.api.tasks import Outcome, Task
 from tests.pipeline.api.serving import Client, Server, World, entries, serving
 
 FEES = "/v1/tables/gold.fees/rows"
@@ -140,3 +143,34 @@ def test_many_at_once_are_all_answered(limited: Server) -> None:
         replies = list(pool.map(lambda place: limited.get(FEES, limit=1 + place % 20), range(60)))
     assert {reply.status for reply in replies} == {200}
     assert threading.active_count() < 40
+
+
+def test_the_same_question_is_computed_once_and_failures_are_not_kept() -> None:
+    calls: list[str] = []
+
+    def task(kind: str = "table", release: int = 1) -> Task:
+        return Task(kind=kind, role="", release=release, digest="x", rows=1, bytes=1)
+
+    async def compute(fails: bool = False) -> Outcome:
+        calls.append("x")
+        await asyncio.sleep(0.05)
+        if fails:
+            raise Problem(Kind.SECONDS, "slow")
+        return Outcome(body=b"12345678")
+
+    async def run() -> None:
+        answers = Answers(150)
+        found = await asyncio.gather(*(answers.get(task(), compute) for _ in range(5)))
+        assert len(calls) == 1
+        assert {item.body for item in found} == {b"12345678"}
+        await answers.get(task("sql"), compute)
+        await answers.get(task("sql"), compute)
+        assert len(calls) == 3
+        with pytest.raises(Problem):
+            await answers.get(task(release=2), lambda: compute(fails=True))
+        await answers.get(task(release=2), compute)
+        assert len(calls) == 5
+        await answers.get(task(), compute)  # the older one made place
+        assert len(calls) == 6
+
+    asyncio.run(run())
