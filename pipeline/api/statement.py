@@ -39,7 +39,7 @@ _OTHER_REFERENCES = {
     "BOUND_TABLE_REF": "it reads data that is no table",
     "CTE": "it reads data that is no table",
 }
-_EXAMPLE = "expected for instance SELECT date, SUM(plays) FROM gold.plays_daily GROUP BY date"
+_EXAMPLE = "expected for instance SELECT COUNT(*) FROM gold.activity_engagement_metrics"
 
 
 def checked(connection: duckdb.DuckDBPyConnection, sql: str, tables: Collection[str]) -> frozenset[str]:

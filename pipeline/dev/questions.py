@@ -40,7 +40,7 @@ class Transcript:
         """Call a tool and note it; an error is a text."""
         result = await self.client.call_tool(tool, arguments)
         text = "".join(getattr(item, "text", "") for item in result.content)
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN].rpartition(',')[0]}, …"
         asked = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
         self.lines += [f"{tool}({asked})", f"  → {'error: ' * bool(result.is_error)}{shown}"]
         return text if result.is_error else json.loads(text)
