@@ -17,6 +17,7 @@ import datetime as dt
 import http.client
 import json
 import multiprocessing
+import multiprocessing.queues
 import os
 import random
 import socket
@@ -135,8 +136,8 @@ def clients(
     count: int,
     duration: float,
     is_different: bool,
-    out: multiprocessing.SimpleQueue,
-) -> None:  # type: ignore[type-arg]
+    out: multiprocessing.queues.SimpleQueue[list[float]],
+) -> None:
     """All clients of a run, in a process of their own."""
     for span in (WARM_SECONDS, duration):
         seconds: list[float] = []
@@ -173,7 +174,7 @@ def memory(pids: Sequence[int]) -> int:
 
 def run(name: str, command: Sequence[str], port: int, count: int, duration: float, is_different: bool) -> Result:
     """Measure one server."""
-    out: multiprocessing.SimpleQueue[list[float]] = multiprocessing.SimpleQueue()
+    out: multiprocessing.queues.SimpleQueue[list[float]] = multiprocessing.SimpleQueue()
     with serving(command, port) as pid:
         asked = (port, QUESTIONS[name], count, duration, is_different, out)
         process = multiprocessing.Process(target=clients, args=asked)
