@@ -27,9 +27,7 @@ def lake(made: World, *arguments: str, **variables: str) -> subprocess.Completed
     ("arguments", "variables", "said"),
     [
         (("serve", "--host", "0.0.0.0"), {}, "without keys the server is for this machine alone"),
-        (("serve",), {"LAKE_API_KEYS": '{"a": 1}'}, "LAKE_API_KEYS"),
         (("serve",), {"LIVE_URL": "file:///etc/passwd"}, "LIVE_URL"),
-        (("serve",), {"LAKE_API_ROWS": "0"}, "LAKE_API_ROWS"),
         (("mcp", "--role", "root"), {}, "its roles are analyst, finance"),
     ],
 )

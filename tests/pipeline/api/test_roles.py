@@ -100,6 +100,7 @@ def test_a_token_has_the_role_that_it_claims(keyed: Server) -> None:
     assert len(Client(keyed.address, token(role="*")).get("/v1/tables").json["tables"]) > 2
 
 
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_tokens_are_verified(keyed: Server) -> None:
     past = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
     head, body, signature = token().split(".")
