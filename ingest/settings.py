@@ -157,6 +157,17 @@ class Settings(BaseSettings):
             KAFKA_… is the property of librdkafka with dots for underscores, see `kafka`.
         kafka_schema_registry_url, kafka_schema_registry_basic_auth_user_info: the registry of Avro schemas, and
             `user:password` for it.
+        lake_api_keys: who may read from `lake serve`: a JSON object of the SHA-256 of each key and its role, by name;
+            empty for everybody on this machine (docs/serve.md).
+        lake_jwt_key: the secret (HS256) or the public key in PEM (RS256) of tokens that are accepted too; empty for
+            none.
+        lake_jwt_algorithm, lake_jwt_audience, lake_jwt_issuer: what tokens must say; an empty one is not checked.
+        lake_api_rows, lake_api_bytes, lake_api_seconds, lake_api_memory: what one request may take, see `Limits` of the
+            server; memory in bytes.
+        lake_api_rate: requests per minute of one caller.
+        lake_api_workers: processes that compute answers.
+        lake_api_audit_seconds: how long reads wait for others of their entry in the audit log.
+        live_url: the address of live numbers, which `lake serve` passes through; empty for none.
         aws_endpoint_url: address of an S3-compatible store; unset means AWS itself.
     """
 
@@ -220,6 +231,19 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = ""
     kafka_schema_registry_url: str = ""
     kafka_schema_registry_basic_auth_user_info: str = Field(default="", repr=False)
+    lake_api_keys: str = Field(default="", repr=False)
+    lake_jwt_key: str = Field(default="", repr=False)
+    lake_jwt_algorithm: Literal["HS256", "RS256"] = "HS256"
+    lake_jwt_audience: str = ""
+    lake_jwt_issuer: str = ""
+    lake_api_rows: int = Field(default=100_000, ge=1)
+    lake_api_bytes: int = Field(default=32 << 20, ge=1 << 10)
+    lake_api_seconds: float = Field(default=30, gt=0)
+    lake_api_memory: int = Field(default=512 << 20, ge=64 << 20)
+    lake_api_rate: int = Field(default=600, ge=1)
+    lake_api_workers: int = Field(default=4, ge=1, le=64)
+    lake_api_audit_seconds: float = Field(default=900, gt=0)
+    live_url: str = ""
     aws_endpoint_url: str | None = Field(
         default=None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     )

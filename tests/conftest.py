@@ -32,6 +32,7 @@ LONG = (
         "mutants/",
         "pipeline/alerting/",
         *("pipeline/checks/test_topics", "pipeline/dev/test_sample_topics"),
+        "pipeline/api/",
         *("pipeline/checks/traces/test_places", "pipeline/checks/traces/test_postgres"),
         "pipeline/cycle/",
         "pipeline/monitoring/test_a_cycle",

@@ -98,11 +98,11 @@ class AuditLog:
 
     def last(self, what: str) -> Event | None:
         """The newest entry of a kind."""
-        for number in reversed(self._numbers()):
-            event = self._read(number)
-            if event.what == what:
-                return event
-        return None
+        return next((event for event in self.recent() if event.what == what), None)
+
+    def recent(self) -> Iterator[Event]:
+        """All entries, newest first."""
+        return (self._read(number) for number in reversed(self._numbers()))
 
     @property
     def head(self) -> str:

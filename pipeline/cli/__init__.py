@@ -29,6 +29,7 @@ from pipeline.cli.quarantine import quarantine
 from pipeline.cli.report import report
 from pipeline.cli.run import audit, publish, rebuild, run
 from pipeline.cli.sample import sample
+from pipeline.cli.serve import mcp, serve
 from pipeline.cli.stream import stream
 from pipeline.cli.subject import subject
 from pipeline.process.log import JsonLines, set_up
@@ -51,6 +52,8 @@ for _command in (
     audit,
     portal,
     live,
+    serve,
+    mcp,
     status,
     why,
     verify,

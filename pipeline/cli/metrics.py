@@ -12,9 +12,9 @@ from pipeline.cli.common import Output, exits, json_option, open_lake, show_erro
 
 if TYPE_CHECKING:
     from pipeline.metrics.definition import Metric
+    from pipeline.metrics.period import Grain
 
 _DATE = click.DateTime(["%Y-%m-%d"])
-_GRAINS = ("day", "week", "month", "quarter", "year")
 
 
 @click.group()
@@ -65,13 +65,14 @@ def _day(_: click.Context, __: click.Parameter, value: dt.datetime | None) -> dt
     return value.date() if value else None
 
 
-def _by(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """Split `week,country_code` into a grain and dimensions."""
-    names = [name.strip() for name in (value or "").split(",") if name.strip()]
-    grains = [name for name in names if name in _GRAINS]
-    if len(grains) > 1:
-        raise click.BadParameter(f"{' and '.join(grains)} are two grains; expected at most one")
-    return (grains[0] if grains else None), tuple(dict.fromkeys(name for name in names if name not in _GRAINS))
+def _by(_: click.Context, __: click.Parameter, value: str | None) -> tuple[Grain | None, tuple[str, ...]]:
+    from ingest.errors import ConfigError
+    from pipeline.metrics.request import split_by
+
+    try:
+        return split_by(value or "")
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @metrics.command()
@@ -88,7 +89,7 @@ def _by(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str |
 @exits
 def query(
     names: tuple[str, ...],
-    by: tuple[str | None, tuple[str, ...]],
+    by: tuple[Grain | None, tuple[str, ...]],
     where: tuple[str, ...],
     since: dt.date | None,
     until: dt.date | None,
@@ -105,10 +106,11 @@ def query(
     """
     if csv_wanted + sql_wanted + output.as_json > 1:
         raise click.UsageError("expected at most one of --csv, --sql and --json")
-    from pipeline.cli.show_metrics import as_csv, as_dict, show_answer
+    from pipeline.cli.show_metrics import show_answer
     from pipeline.metrics.filters import parse_filter
-    from pipeline.metrics.period import Compare, Grain
+    from pipeline.metrics.period import Compare
     from pipeline.metrics.query import Query, answer, compile_query, within
+    from pipeline.metrics.result import as_csv, as_dict
     from pipeline.metrics.standing import standing
     from pipeline.warehouse.engine import DIALECT
 
@@ -116,7 +118,7 @@ def query(
     grain, dimensions = by
     filters = tuple(map(parse_filter, where))
     compared = Compare(compare) if compare else None
-    wanted = Query(names, dimensions, Grain(grain) if grain else None, filters, since, until, compared)
+    wanted = Query(names, dimensions, grain, filters, since, until, compared)
     published = open_lake().releases
     chosen = published.current() if release is None else published.get(release)
     with published.connect(chosen.number if chosen else None) as connection:

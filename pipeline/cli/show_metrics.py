@@ -1,12 +1,9 @@
-"""Human-readable output of `lake metrics`, and its CSV."""
+"""Human-readable output of `lake metrics`."""
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from io import StringIO
+from collections.abc import Iterable
 from typing import Any
 
 from ingest.text import printable
@@ -112,40 +109,3 @@ def cell(value: Any, column: Column) -> str:
         return value.isoformat() if isinstance(value, dt.date) else printable(str(value))
     is_difference = column.role == "difference"
     return shown(value, column.format, is_difference or column.role == "change", is_points=is_difference)
-
-
-def as_csv(answer: Answer) -> str:
-    """The rows as CSV with a header, values exact, unknown ones empty; totals are left out."""
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(column.name for column in answer.columns)
-    writer.writerows([_exact(value) for value in row] for row in answer.rows)
-    return out.getvalue()
-
-
-def _exact(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return printable(value) if isinstance(value, str) else value
-
-
-def as_dict(answer: Answer, standing: Standing) -> dict[str, Any]:
-    """The result of a query for `--json`: rows by column name, amounts as exact text."""
-    names = [column.name for column in answer.columns]
-    return {
-        "release": standing.release,
-        "published_at": standing.published_at,
-        "positions": standing.positions,
-        "complete_to": standing.complete_to,
-        "audits": standing.audits,
-        "columns": [_without_empty(column) for column in answer.columns],
-        "rows": [dict(zip(names, row, strict=True)) for row in answer.rows],
-        "totals": answer.totals,
-        "refused_totals": answer.refused,
-        "sql": answer.sql,
-    }
-
-
-def _without_empty(column: Column) -> Mapping[str, Any]:
-    fields: Sequence[str] = ("name", "label", "role", "metric", "format", "unit")
-    return {name: getattr(column, name) for name in fields if getattr(column, name)}

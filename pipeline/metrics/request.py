@@ -41,6 +41,19 @@ class Query:
     totals: bool = True
 
 
+def split_by(text: str) -> tuple[Grain | None, tuple[str, ...]]:
+    """Split `week,country_code` into a grain and dimensions.
+
+    Raises:
+        ConfigError: it has two grains.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    grains = [name for name in names if name in tuple(Grain)]
+    if len(grains) > 1:
+        raise ConfigError(f"{' and '.join(grains)} are two grains; expected at most one")
+    return (Grain(grains[0]) if grains else None), tuple(dict.fromkeys(name for name in names if name not in grains))
+
+
 def check(definitions: Mapping[str, Metric], query: Query) -> None:
     """Check that a query has one correct answer.
 
