@@ -18,7 +18,7 @@ from pipeline.alerting.report import is_silent
 from pipeline.cycle import up_to_date
 from pipeline.cycle.alerts import Alerts, alerting
 from pipeline.cycle.ingest import IngestSummary, ingest_all
-from pipeline.cycle.observe import observed
+from pipeline.cycle.observe import note_start, observed
 from pipeline.cycle.record import record_later
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
@@ -150,6 +150,7 @@ def _cycle(
     """
     with located(run=summary.run_id), observed(lake, summary, now), alerting(lake, summary, now) as alerts:
         with summary.contained("the cycle", reraise=(Busy,)) as cycle, exclusive_cycle(lake, wait_seconds):
+            note_start(lake, summary)
             _read_release(lake, summary)
             work(alerts)
             serve_release(lake, summary, wait_seconds)

@@ -10,7 +10,8 @@ from ingest.contracts.contract import contracts
 from ingest.errors import LakemeshError
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
-from pipeline.monitoring.cycles import CycleFacts, note_cycle, note_maintenance
+from pipeline.monitoring import running
+from pipeline.monitoring.cycles import CycleFacts, note_cycle, note_killed, note_maintenance
 from pipeline.monitoring.datasets import Dataset, landing_of, released, table_of
 from pipeline.monitoring.events import Events
 from pipeline.monitoring.exposition import write_file
@@ -33,6 +34,7 @@ def observed(lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) ->
     try:
         yield
     except BaseException:
+        running.end(lake.options)
         if events:
             events.end("ABORT")
         raise
@@ -42,9 +44,18 @@ def observed(lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) ->
     note_event("cycle", outcome=summary.outcome, exit_code=summary.exit_code, release=summary.state, **seconds)
     with contained("the measures", _warning(summary)), keeping(lake.options, "cycle") as kept:
         note_cycle(kept, _facts(summary, now()))
+        running.end(lake.options)
     if lake.options.metrics_file:
         with contained("METRICS_FILE", _warning(summary)):
             write_file(lake, now())
+
+
+def note_start(lake: Lake, summary: RunSummary) -> None:
+    """Note that this process runs a cycle, and count the one before if it was killed; the cycle has its lock by now."""
+    with contained("the measures", _warning(summary)):
+        if running.begin(lake.options):
+            with keeping(lake.options, "cycle") as kept:
+                note_killed(kept)
 
 
 def measure_maintenance(lake: Lake, exit_code: int, now: dt.datetime, failed: Callable[[LakemeshError], None]) -> None:

@@ -179,7 +179,7 @@ SERVER = Board(
         (
             "Live numbers",
             [
-                Panel("Latency", [("lakemesh_live_latency_seconds", "{{feed}} {{quantile}}")], "s", width=12),
+                Panel("Latency", [("lakemesh_live_latency_seconds", "{{feed}} {{percentile}}")], "s", width=12),
                 Panel("Messages not read", [("lakemesh_live_lag_messages", "{{feed}}")], width=12),
             ],
         ),

@@ -70,6 +70,12 @@ def note_cycle(kept: Kept, facts: CycleFacts) -> None:
         kept.set("lakemesh_release_current_timestamp_seconds", end)
 
 
+def note_killed(kept: Kept) -> None:
+    """Count a cycle that was killed."""
+    kept.add("lakemesh_cycles_total", 1, "killed")
+    kept.add("lakemesh_cycle_failures_total", 1)
+
+
 def note_maintenance(kept: Kept, exit_code: int, now: dt.datetime) -> None:
     """Count a maintenance."""
     kept.add("lakemesh_maintenance_total", 1)

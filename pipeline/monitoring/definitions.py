@@ -129,7 +129,7 @@ MAINTENANCE: Mapping[str, Definition] = {
 }
 LIVE: Mapping[str, Definition] = {
     "lakemesh_live_latency_seconds": Definition(
-        "gauge", "From an event's time to the live number that counts it.", ("feed", "quantile")
+        "gauge", "From an event's time to the live number that counts it.", ("feed", "percentile")
     ),
     "lakemesh_live_lag_messages": Definition("gauge", "Messages that the live numbers have not read.", _FEED),
 }

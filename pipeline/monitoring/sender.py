@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from ingest.errors import ConfigError, describe
@@ -29,13 +30,11 @@ class Sender:
     """
 
     def __init__(self) -> None:
-        try:
-            self._client = import_module("openlineage.client").OpenLineageClient
-        except ModuleNotFoundError:
+        if not _has_client():
             raise ConfigError(
                 "OPENLINEAGE_… is set, but its client is not installed: install the extra `openlineage`, as with "
                 "`pip install 'lakemesh[openlineage]'` or `make setup-openlineage`"
-            ) from None
+            )
         self._waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._fault = ""
         self._is_over = threading.Event()
@@ -62,7 +61,7 @@ class Sender:
 
     def _work(self) -> None:
         try:
-            client = self._client()
+            client = import_module("openlineage.client").OpenLineageClient()  # takes half a second
             while (make := self._waiting.get()) is not _END and not self._is_over.is_set():
                 made = make()
                 for event in made if isinstance(made, list) else [made]:
@@ -72,3 +71,10 @@ class Sender:
             client.close(timeout=LAST_SECONDS)
         except Exception as error:  # the client's transports may raise anything; the cycle goes on
             self._fault = f"events were not sent: {shortened(redact(describe(error)), 300)}"
+
+
+def _has_client() -> bool:
+    try:
+        return find_spec("openlineage.client") is not None
+    except ModuleNotFoundError:
+        return False

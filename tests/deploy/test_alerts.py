@@ -65,6 +65,12 @@ def test_configuration_of_the_compose_profile_is_valid(tool: str, arguments: tup
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_prometheus_itself_finds_no_fault_with_the_measures() -> None:
+    samples = [Sample(name, 1.0, ("x",) * len(definition.labels)) for name, definition in DEFINITIONS.items()]
+    done = subprocess.run([program("promtool"), "check", "metrics"], input=exposition(samples), capture_output=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
 def sent(receiver: Receiver, status: str) -> set[str]:
     """The alerts that the receiver got with a status."""
     alerts = [alert for group in receiver.got for alert in group["alerts"]]

@@ -73,7 +73,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         assert run_cycle(lake, (), lambda _: lambda objects, size: None).outcome == "published"
         measure_maintenance(lake, 0, dt.datetime.now(dt.UTC), lambda error: pytest.fail(str(error)))
         with keeping(lake.options, "live") as kept:
-            kept.set("lakemesh_live_latency_seconds", 0.4, "events", "0.95")
+            kept.set("lakemesh_live_latency_seconds", 0.4, "events", "95")
             kept.set("lakemesh_live_lag_messages", 3, "events")
         home.put("users", "9.json", {"user_id": "u9"})  # it waits
         exporter = Exporter(lake, registry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -116,6 +117,20 @@ def test_measures_of_cycles_that_publish_find_nothing_and_fail(lake_home: Callab
     assert found("cycle_last_exit_code") == 1
     assert found("release_number") == 1
     assert found("release_current_timestamp_seconds") < found("cycle_last_end_timestamp_seconds")
+
+    # one that is killed is counted by the next
+    program = (
+        "import os\n"
+        "from ingest.settings import settings\n"
+        "from pipeline.cycle import cycle\n"
+        "from pipeline.lake import Lake\n"
+        "cycle.ingest_all = lambda *_: os._exit(9)\n"
+        "cycle.run_cycle(Lake(settings()), (), lambda _: lambda objects, size: None)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 9
+    assert cycle(home).outcome == "published"
+    assert (found("cycles_total", "killed"), found("cycle_failures_total")) == (1, 3)
+    assert not (home.options_home / "measures/running").exists()
 
     # one that finds another in progress is none
     before = path.read_bytes()

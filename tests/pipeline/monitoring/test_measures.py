@@ -29,7 +29,7 @@ parser = pytest.importorskip("prometheus_client.parser")
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 UNITS = ("_seconds", "_bytes", "_ratio")
 THINGS = ("_objects", "_records", "_rows", "_files", "_messages", "_tables", "_models_computed", "_models_skipped")
-BOUNDED = {"feed", "reason", "dimension", "place", "outcome", "stage", "result", "quantile"}
+BOUNDED = {"feed", "reason", "dimension", "place", "outcome", "stage", "result", "percentile"}
 BARE = {
     *("lakemesh_feed_readable", "lakemesh_feed_position", "lakemesh_release_number", "lakemesh_release_is_held"),
     *("lakemesh_release_is_suspect", "lakemesh_releases_kept", "lakemesh_cycle_last_exit_code"),
@@ -205,13 +205,13 @@ def test_a_server_lists_landings_once_in_a_while_and_shows_its_own_measures(home
     before = values(exporter.page())
     home.put("users", "1.json", {"user_id": "u1"})
     with keeping(home.options, "live") as kept:
-        kept.set("lakemesh_live_latency_seconds", 0.25, "users", "0.95")
+        kept.set("lakemesh_live_latency_seconds", 0.25, "users", "95")
     after = values(exporter.page())
     assert before["lakemesh_api_requests_total", ()] == 1
     assert (
         after["lakemesh_feed_waiting_objects", ("users",)] == before["lakemesh_feed_waiting_objects", ("users",)] == 0
     )
-    assert after["lakemesh_live_latency_seconds", ("users", "0.95")] == 0.25
+    assert after["lakemesh_live_latency_seconds", ("users", "95")] == 0.25
     assert measured(home)["lakemesh_feed_waiting_objects", ("users",)] == 1
 
 
