@@ -25,6 +25,7 @@ from pipeline.api.problems import MEDIA_TYPE, Kind, Problem, problem_of
 from pipeline.api.snapshots import Snapshot
 from pipeline.api.statement import LONGEST
 from pipeline.api.tools import tools
+from pipeline.monitoring.exposition import CONTENT_TYPE
 
 FormatName = Literal["json", "csv", "arrow", "parquet"]
 _FORMAT = Query(description="Instead of the header Accept.")
@@ -102,6 +103,14 @@ def _router(core: Core) -> APIRouter:
         """Whether there is a release to read; 503 otherwise."""
         snapshot = await core.snapshots.current("")
         return {"status": "ok", "release": snapshot.release.number}
+
+    @router.get("/metrics", tags=["health"], response_class=Response)
+    async def measures(request: Request) -> Response:
+        """Measures of the lake and of the server, for Prometheus; they name every feed, so no role gets them."""
+        if _caller(request).role:
+            raise Problem(Kind.FORBIDDEN, "measures are of the whole lake; use a key without a role")
+        page = await asyncio.to_thread(core.measures.page)
+        return Response(page, headers={"Cache-Control": "no-store"}, media_type=CONTENT_TYPE)
 
     @router.get("/v1/release", tags=["release"])
     async def release(request: Request) -> Response:

@@ -16,6 +16,7 @@ from pipeline.access.roles import load_roles
 from pipeline.api.answers import Answers
 from pipeline.api.keys import Caller, Keys
 from pipeline.api.limits import Limits
+from pipeline.api.measures import Measures
 from pipeline.api.pool import Left, Pool, never
 from pipeline.api.problems import Kind, Problem
 from pipeline.api.rates import Rates
@@ -56,6 +57,7 @@ class Core:
         self.snapshots = Snapshots(options, project)
         self.pool = Pool(self.limits)
         self.answers = Answers()
+        self.measures = Measures(self.lake)
         self.reads = Reads(self.lake.audit_log, Path(options.lake_home), options.lake_api_audit_seconds)
 
     def start(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -44,12 +45,12 @@ class Guard:
         if scope["type"] != "http":
             await (self._app(scope, receive, send) if scope["type"] == "lifespan" else _refuse_socket(receive, send))
             return
-        is_started = False
+        is_started, status, began = False, Kind.LEFT.status, time.monotonic()
 
         async def answer(message: MutableMapping[str, Any]) -> None:
-            nonlocal is_started
+            nonlocal is_started, status
             if message["type"] == "http.response.start":
-                is_started = True
+                is_started, status = True, message["status"]
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
@@ -65,6 +66,8 @@ class Guard:
             log_traceback(f"{scope['method']} {scope['path']!a}", error)
             if not is_started:
                 await send_problem(answer, Problem(Kind.UNEXPECTED, "a defect; the server's log has its traceback"))
+        finally:
+            self._core.measures.note(scope.get("route"), status, time.monotonic() - began)
 
     def _admit(self, scope: Scope, headers: dict[bytes, str]) -> Caller:
         names = [value for name, value in scope["headers"] if name == b"host"]
