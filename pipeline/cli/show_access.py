@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ingest.text import printable
 from pipeline.cli.layout import table as _table
@@ -57,9 +57,21 @@ def show_log(events: Sequence[Event]) -> str:
         return "the audit log is empty"
     listed = _table("entry", "at, UTC", "by", "what", "about", texts=5)
     for event in events:
-        about = "; ".join(f"{name} {value}" for name, value in event.about.items() if name != "digests")
+        about = "; ".join(f"{name} {_shown(value)}" for name, value in event.about.items() if name != "digests")
         listed.add_row(str(event.number), f"{event.at:%Y-%m-%d %H:%M:%S}", event.by, event.what, about)
     return _text(listed)
+
+
+def _shown(value: Any) -> str:
+    """Details of an entry; of many reads, who read what how often."""
+    if not (isinstance(value, list) and value and isinstance(value[0], dict) and "reads" in value[0]):
+        return str(value)
+    reads = (
+        f"{item['by']} as {item['role'] or 'no role'}: {item['how']} of {', '.join(item['of']) or 'no table'}, "
+        f"{item['reads']:,} times, {item['rows']:,} rows"
+        for item in value
+    )
+    return "; ".join(reads)
 
 
 def show_export(done: SubjectExport) -> str:

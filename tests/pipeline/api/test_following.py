@@ -16,6 +16,7 @@ from ingest.storage.store import Store
 from pipeline.access.audit_log import AuditLog
 from pipeline.api.keys import Caller
 from pipeline.api.reads import WHAT, Reads
+from pipeline.cli.show_access import show_log
 from pipeline.releases.export import prune
 from tests.pipeline.api.serving import Server, World, entries, serving, tree
 
@@ -140,6 +141,9 @@ def test_reads_are_added_to_the_audit_log_in_batches_and_nothing_else_is_written
         counts[item["by"], item["role"], item["how"], *item["of"]][1] += item["rows"]
     assert counts == {("ada", "analyst", "table", "gold.fees"): [3, 12], ("boss", "", "sql", "gold.fees"): [1, 1]}
     assert "somebody" not in json.dumps(found)
+    log = AuditLog(Store(own_world.options.lake_uri, own_world.options))
+    shown = " ".join(show_log(list(log.events())).split())
+    assert "ada as analyst: table of gold.fees" in shown
     assert tree(own_world.folder) == before
     assert list((own_world.home / "api").iterdir()) == []
 
