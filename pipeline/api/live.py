@@ -40,7 +40,7 @@ def check_address(address: str) -> None:
         ConfigError: it is not.
     """
     if address and (urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname):
-        raise ConfigError(f"LIVE_URL: '{address}' is no address; expected for instance http://127.0.0.1:8322")
+        raise ConfigError(f"LIVE_URL: '{address}' is no address; expected for instance http://127.0.0.1:8010")
 
 
 async def passed(core: Core, caller: Caller, path: str, query: str) -> Response:
