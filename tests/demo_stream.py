@@ -1,7 +1,7 @@
 """`make demo-stream`: a shop that lives for some minutes on this machine, from its database and its clicks to gold.
 
-A PostgreSQL with the shop's tables, Debezium's connector, a broker and `lake stream` run until the time is over, while
-cycles publish. It needs PostgreSQL, Java 17 and Maven.
+A PostgreSQL with the shop's tables, Debezium's connector, a broker, `lake stream` and `lake live`, whose page shows it,
+run until the time is over, while cycles publish. It needs PostgreSQL, Java 17 and Maven.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args().minutes
-    home = Path(os.environ.get("LAKE_HOME") or PROJECT / "data" / "demo-stream")
+    home = PROJECT / "data" / "demo-stream"  # its own, whatever LAKE_HOME is: it begins empty
     shutil.rmtree(home, ignore_errors=True)
     os.environ["LAKE_HOME"] = str(home)
     with serve_postgres(wal_level="logical") as server, tempfile.TemporaryDirectory() as scratch:
@@ -141,13 +141,13 @@ def main() -> None:
             lake("ingest")
             lake("sqlmesh", "plan", "--auto-apply", "--no-prompts", "--skip-tests")
             lake("publish")
-            print(f"== lake stream --every 5s, and a cycle a minute, for {minutes:g} minutes", flush=True)
-            stream = subprocess.Popen(["lake", "stream", "--every", "5s"], cwd=PROJECT)
-            cycles = subprocess.Popen(["lake", "run", "--every", "1m"], cwd=PROJECT)
+            print(f"== lake stream --every 5s, lake live, and a cycle a minute, for {minutes:g} minutes", flush=True)
+            commands = (["stream", "--every", "5s"], ["live", "--port", "0"], ["run", "--every", "1m"])
+            processes = [subprocess.Popen(["lake", *command], cwd=PROJECT) for command in commands]
             try:
                 done = live(dsn, minutes, Producer(connection.properties()), random.Random(1))
             finally:
-                for process in (stream, cycles):
+                for process in processes:
                     process.send_signal(signal.SIGTERM)
                     process.wait(60)
             print(f"== {done[0]:,} orders and {done[1]:,} clicks later", flush=True)
