@@ -29,7 +29,8 @@ SEED = """MODEL (
 """
 FROM_SEED = "SELECT people.person_id AS person_id FROM seeds.people AS people"
 KEPT = {"names": ["gold.x.person_id"], "class": "direct", "reason": "Joined by it."}
-OWNED = {"names": ["seeds.people.person_id"], "class": "direct", "subject": "employee"}
+WHY = {"purpose": "Pays them.", "legal_basis": "contract", "retention": "ten years"}
+OWNED = {"names": ["seeds.people.person_id"], "class": "direct", "subject": "employee", **WHY}
 NEEDED = "class: direct` and why it is needed as `reason`"
 
 
@@ -117,7 +118,7 @@ def test_class_that_ends_without_aggregate_or_reason_does_not_end(tmp_path: Path
         ),
         (
             {},
-            {"columns": [{"names": ["silver.people.person_id"], "class": "direct", "subject": "employee"}]},
+            {"columns": [{"names": ["silver.people.person_id"], "class": "direct", "subject": "employee", **WHY}]},
             "gives it a subject, but it inherits its class; give a `reason` instead",
         ),
         (
