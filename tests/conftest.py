@@ -8,13 +8,17 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole, set_console
 
+from ingest.errors import ConfigError
 from ingest.process import collect_rarely
 from ingest.settings import PROJECT, settings
+from pipeline.dev.browser import FLAGS
+from pipeline.dev.browser import program as chromium
 from pipeline.dev.local_s3 import project_buckets, serve
 from tests.home import Home, PostgresHome, copy_project, keep_domain, use_project
 from tests.postgres_server import Postgres, serve_postgres
@@ -236,3 +240,17 @@ def mail(tmp_path: Path) -> Iterator[MailServer]:
     """A mail server over TLS that records what it gets."""
     with serve_mail(tmp_path) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, one for the whole session: two drivers of it do not share a thread."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Chromium: playwright is not installed")
+    try:
+        path = chromium()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield opened
+        opened.close()

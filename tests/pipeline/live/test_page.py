@@ -13,7 +13,7 @@ from pipeline.live.hub import Hub
 from pipeline.live.pages import Pages
 from pipeline.live.server import LiveServer
 from tests.pipeline.live.clicks import Shop, click, order, own_home  # noqa: F401  a fixture
-from tests.pipeline.portal.conftest import Site, browser, site  # noqa: F401  fixtures
+from tests.pipeline.portal.conftest import Site, site  # noqa: F401  a fixture
 from tests.pipeline.portal.reading import Reader, reading
 
 NOW = dt.datetime(2026, 11, 1, 14, 0, tzinfo=dt.UTC)
@@ -39,7 +39,7 @@ def served(shop: Shop, pages: Pages, opened: Any, width: int = 1280) -> Iterator
 
 
 @pytest.fixture
-def reader(shop: Shop, browser: Any) -> Iterator[Reader]:  # noqa: F811
+def reader(shop: Shop, browser: Any) -> Iterator[Reader]:
     yield from served(shop, Pages(shop.lake.releases), browser)
 
 
@@ -91,7 +91,7 @@ def test_pages_that_no_live_server_serves_have_no_live_numbers(site: Site, brows
         reader.tab.get_by_text("Live numbers are served by lake live").wait_for()
 
 
-def test_a_lost_server_is_said_and_its_return_is_noticed(shop: Shop, browser: Any) -> None:  # noqa: F811
+def test_a_lost_server_is_said_and_its_return_is_noticed(shop: Shop, browser: Any) -> None:
     pages, hubs = Pages(shop.lake.releases), (Hub(), Hub())
     shop.wait(lambda state: state["is_ready"])
     for hub in hubs:
@@ -113,7 +113,7 @@ def test_a_lost_server_is_said_and_its_return_is_noticed(shop: Shop, browser: An
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_can_be_read_by_everybody(shop: Shop, browser: Any, scheme: str) -> None:  # noqa: F811
+def test_it_can_be_read_by_everybody(shop: Shop, browser: Any, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python", reason="Chromium: axe-playwright-python is not installed")
     source = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     shop.send(click(1, NOW))

@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-from ingest.errors import ConfigError
 from ingest.settings import settings
-from pipeline.dev.browser import FLAGS, program
 from pipeline.portal.facts import Facts
 from pipeline.portal.publication import FOLDER, Sources, refresh
 from pipeline.releases.release import Releases
@@ -83,17 +81,3 @@ def address(site: Site) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Chromium: playwright is not installed")
-    try:
-        path = program()
-    except ConfigError as error:
-        pytest.skip(str(error))
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield opened
-        opened.close()
