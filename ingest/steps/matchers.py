@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -86,13 +87,22 @@ class Named:
 
     def among(self, name: str, values: pa.Array) -> pa.Array:
         """See Matcher."""
-        return pc.is_in(values, value_set=pa.array(sorted(self.identifiers.get(name, ())), pa.string()))
+        return pc.is_in(values, value_set=_array(self.identifiers.get(name, frozenset())))
 
     def may_be_in(self, texts: pa.Array) -> pa.Array:
         """See Matcher. JSON may escape any character of a value, but then there is a backslash."""
-        values = sorted({value for found in self.identifiers.values() for value in found})
-        pattern = "|".join([r"\\", *map(re.escape, values)])
-        return pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+        values = frozenset[str]().union(*self.identifiers.values())
+        return pc.fill_null(pc.match_substring_regex(texts, _pattern(values)), False)
+
+
+@lru_cache(maxsize=64)
+def _array(values: frozenset[str]) -> pa.Array:
+    return pa.array(sorted(values), pa.string())
+
+
+@lru_cache(maxsize=8)
+def _pattern(values: frozenset[str]) -> str:
+    return "|".join([r"\\", *map(re.escape, sorted(values))])
 
 
 def unescaped(text: str) -> str:
