@@ -9,6 +9,7 @@ import atexit
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -35,7 +36,30 @@ from pipeline.cli.subject import subject
 from pipeline.process.log import JsonLines, set_up
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Sections(click.Group):
+    """A group whose help lists its commands by section, in their order.
+
+    Attributes:
+        sections: names of commands by title.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.sections: dict[str, list[str]] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order of the help."""
+        return [name for names in self.sections.values() for name in names]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in names])
+
+
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Log each step to stderr.")
 def main(verbose: bool) -> None:
     """Lakemesh: small raw files in object storage become audited gold tables."""
@@ -43,35 +67,17 @@ def main(verbose: bool) -> None:
     collect_rarely()
 
 
-for _command in (
-    sample,
-    run,
-    ingest,
-    stream,
-    publish,
-    audit,
-    portal,
-    live,
-    serve,
-    mcp,
-    status,
-    why,
-    verify,
-    quarantine,
-    drop,
-    erase,
-    contracts,
-    metrics,
-    impact,
-    access,
-    pii,
-    subject,
-    report,
-    maintain,
-    rebuild,
-    ledger,
-):
-    main.add_command(_command)
+_SECTIONS = {
+    "Every day": (run, status, why, quarantine, verify, publish, portal, maintain),
+    "Loading": (sample, ingest, stream, drop, ledger),
+    "Reading": (metrics, report, live, serve, mcp),
+    "Contracts and models": (contracts, impact, audit, rebuild),
+    "Personal data": (access, pii, subject, erase),
+}
+for _section, _commands in _SECTIONS.items():
+    main.sections[_section] = [str(_command.name) for _command in _commands]
+    for _command in _commands:
+        main.add_command(_command)
 
 
 def program() -> None:

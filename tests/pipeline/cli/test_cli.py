@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -163,6 +164,10 @@ def test_outdated_external_models_are_exit_1_until_written(
 def test_module_and_help_work_as_a_process() -> None:
     shown = subprocess.run([sys.executable, "-m", "pipeline", "--help"], capture_output=True, text=True, check=True)
     assert all(command in shown.stdout for command in ("contracts", "ingest", "sample"))
+    every_day = shown.stdout.split("Every day:\n")[1].split("\n\n")[0].splitlines()
+    verbs = ["run", "status", "why", "quarantine", "verify", "publish", "portal", "maintain"]
+    assert [line.split()[0] for line in every_day] == verbs
+    assert set(main.list_commands(click.Context(main))) == set(main.commands)
     wrong = subprocess.run([sys.executable, "-m", "pipeline", "nonsense"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
 
