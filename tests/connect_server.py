@@ -213,11 +213,12 @@ class Connect:
 
     Attributes:
         topics: by table.
+        broker: that has them.
     """
 
     topics: dict[str, Topic]
     _java: Java
-    _broker: int
+    broker: Broker
     _database: Mapping[str, str]
     _process: subprocess.Popen[bytes] | None = None
 
@@ -235,7 +236,7 @@ class Connect:
         """
         own = {name.replace("__", "."): value for name, value in options.items()}
         worker = {
-            "bootstrap.servers": f"127.0.0.1:{self._broker}",
+            "bootstrap.servers": self.broker.address,
             "key.converter": "org.apache.kafka.connect.json.JsonConverter",
             "value.converter": "org.apache.kafka.connect.json.JsonConverter",
             "offset.storage.file.filename": self.offsets,
@@ -311,7 +312,7 @@ def serve_connect(folder: Path, tables: Sequence[str], database: Mapping[str, st
             topic = ["--bootstrap-server", f"127.0.0.1:{port}", "--topic", f"{PREFIX}.public.{table}"]
             program = "org.apache.kafka.tools.consumer.ConsoleConsumer"
             java.start(table, program, *topic, "--from-beginning", *shown, megabytes=48)
-        yield Connect({table: Topic(table, [], folder / f"{table}.out") for table in tables}, java, port, database)
+        yield Connect({table: Topic(table, [], folder / f"{table}.out") for table in tables}, java, broker, database)
     finally:
         java.end()
 

@@ -132,7 +132,7 @@ def main() -> None:
             for table in tables:
                 server.sql("shop", f"ALTER TABLE {table} REPLICA IDENTITY FULL")
             topics = {table: Topic(table, [], Path(scratch, table)) for table in tables}
-            Connect(topics, java, broker.port, place | {"dbname": "shop"}).start(decimal__handling__mode="string")
+            Connect(topics, java, broker, place | {"dbname": "shop"}).start(decimal__handling__mode="string")
             connection = Connection(settings())
             wait(lambda: {f"{PREFIX}.public.{name}" for name in tables} <= connection.admin.list_topics().topics.keys(),
                  "the snapshot of the tables")  # fmt: skip

@@ -1,8 +1,9 @@
 """Histories equal those of a real PostgreSQL, captured by the real connector through a real broker.
 
 Sessions work at random and wait for each other's rows while the connector is killed and loses its offsets. What it
-writes arrives in random order, some of it twice, with a cycle in between and an ingest that dies. TRANSACTIONS sets how
-many transactions each session makes at least while the connector runs for the first time, SEED what they do.
+writes arrives as objects, in random order, some of it twice, with a cycle in between and an ingest that dies; and
+through `lake stream`, which is killed again and again, as the broker is once. TRANSACTIONS sets how many transactions
+each session makes at least while the connector runs for the first time, SEED what they do.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import datetime as dt
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import pytest
 
@@ -138,8 +142,71 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC).replace(tzinfo=None)
 
 
+class Streaming:
+    """`lake stream` of the tables' topics, killed at a random moment of a commit, or after a while, and started again.
+
+    Attributes:
+        home: with the lake.
+        kills: how often it ended before it was asked to.
+    """
+
+    def __init__(self, home: Path, address: str) -> None:
+        self.home, self.kills = home, 0
+        self._environment = os.environ | {"LAKE_HOME": str(home), "KAFKA_BOOTSTRAP_SERVERS": address}
+        self._dice, self._is_over = random.Random(SEED), threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def finish(self) -> None:
+        """Load what is left of the topics."""
+        self._is_over.set()
+        self._thread.join()
+        done = self._command("-m", "pipeline", "ingest", *KEYS)
+        out, err = done.communicate()
+        assert done.returncode == 0, out + err
+
+    def _run(self) -> None:
+        while not self._is_over.is_set():
+            moment = self._dice.choice(["write", "commit", "answer", "never"])
+            passed = str(self._dice.randrange(1, 4))
+            stream = self._command("-m", "tests.stream_worker", moment, passed, "stream", *KEYS, "--every", "200ms")
+            end = time.monotonic() + self._dice.uniform(3, 8)
+            while stream.poll() is None and time.monotonic() < end and not self._is_over.is_set():
+                time.sleep(0.05)
+            self.kills += 1
+            stream.kill()
+            stream.communicate()
+
+    def _command(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=PROJECT, env=self._environment, stdout=pipe, stderr=pipe, text=True)
+
+
+class Capture(NamedTuple):
+    """What was captured.
+
+    Attributes:
+        records: that the connector wrote, by table.
+        gaps: when the database was not captured.
+        streamed: the home whose lake has what came through `lake stream`.
+    """
+
+    shop: Shop
+    records: dict[str, list[Record]]
+    gaps: list[Gap]
+    streamed: Path
+
+
 @pytest.fixture(scope="module")
-def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, dict[str, list[Record]], list[Gap]]]:
+def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Capture]:
     """The database, what the connector wrote of it, and when it was not captured."""
     folder = tmp_path_factory.mktemp("connect")
     try:
@@ -155,8 +222,11 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, d
         names = {"hostname": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
         database = {name: server.variables[variable] for name, variable in names.items()} | {"dbname": "shop"}
         with serve_connect(folder, tuple(KEYS), database) as connect:
-            records, gaps = capture(shop, connect)
-        yield shop, records, gaps
+            with Streaming(folder / "streamed", connect.broker.address) as stream:
+                records, gaps = capture(shop, connect)
+                stream.finish()
+            assert stream.kills > 3
+        yield Capture(shop, records, gaps, stream.home)
 
 
 def capture(shop: Shop, connect: Connect) -> tuple[dict[str, list[Record]], list[Gap]]:
@@ -174,7 +244,8 @@ def capture(shop: Shop, connect: Connect) -> tuple[dict[str, list[Record]], list
         with shop.held(3):
             run.start(decimal__handling__mode="string", **PLAIN)
         with shop.at_work(SESSIONS, TRANSACTIONS // 2):
-            pass
+            connect.broker.kill()
+            connect.broker.start()
     run.catch_up()
     connect.kill()
     return {table: list(records) for table, records in connect.read().items()}, run.gaps
@@ -202,11 +273,29 @@ def silver(home: Home, table: str) -> dict[tuple[Any, ...], list[Version]]:
     return found
 
 
-def test_histories_equal_those_of_the_database(
-    captured: tuple[Shop, dict[str, list[Record]], list[Gap]], project: Path, home: Home
-) -> None:
+def equals_the_database(home: Home, captured: Capture) -> None:
+    """Current rows are those of the database, and histories those that its triggers wrote."""
+    for table, contract in ((table, contracts()[table]) for table in KEYS):
+        found = silver(home, table)
+        names = [column.name for column in contract.columns]
+        rows = {key: hashable(row[name] for name in names) for key, row in captured.shop.rows(table).items()}
+        current = {key: hashable(versions[-1].values) for key, versions in found.items() if not versions[-1].is_deleted}
+        assert current.items() - rows.items() == set()
+        assert rows.items() - current.items() == set()
+        assert len(rows) > 50
+
+        before = history(contract, captured.shop.history(table))
+        expected, actual, unseen = compared(contract, before, found, captured.gaps)
+        assert list(map(short, sorted(actual - expected, key=str))) == list(
+            map(short, sorted(expected - actual, key=str))
+        )
+        assert len(expected) > 100, f"of {table}; {unseen} keys came and went unseen"
+        assert any(version.is_deleted for _, version in expected)
+
+
+def test_histories_equal_those_of_the_database(captured: Capture, project: Path, home: Home) -> None:
     # GIVEN what the connector wrote, in objects that arrive in random order, some twice
-    shop, records, gaps = captured
+    shop, records = captured.shop, captured.records
     dice = random.Random(SEED)
     waiting = [(table, body) for table in KEYS for body in objects(records[table], dice)]
     dice.shuffle(waiting)
@@ -227,26 +316,11 @@ def test_histories_equal_those_of_the_database(
     summary = cycle(home)
     assert summary.errors == []
 
-    # THEN current rows are those of the database, and histories those that its triggers wrote
-    happened = Counter[str]()
-    for table, contract in ((table, contracts()[table]) for table in KEYS):
-        found = silver(home, table)
-        names = [column.name for column in contract.columns]
-        rows = {key: hashable(row[name] for name in names) for key, row in shop.rows(table).items()}
-        current = {key: hashable(versions[-1].values) for key, versions in found.items() if not versions[-1].is_deleted}
-        assert current.items() - rows.items() == set()
-        assert rows.items() - current.items() == set()
-        assert len(rows) > 50
-
-        expected, actual, unseen = compared(contract, history(contract, shop.history(table)), found, gaps)
-        assert list(map(short, sorted(actual - expected, key=str))) == list(
-            map(short, sorted(expected - actual, key=str))
-        )
-        assert len(expected) > 100, f"of {table}; {unseen} keys came and went unseen"
-        assert any(version.is_deleted for _, version in expected)
-        happened += kinds(records[table])
+    # THEN everything is as in the database
+    equals_the_database(home, captured)
 
     # AND everything that this is about has happened
+    happened = sum((kinds(records[table]) for table in KEYS), Counter[str]())
     lacking = [kind for kind in EXPECTED if not happened[kind]]
     assert lacking == [], happened
     assert all(shop.done[kind] for kind in ("rollback", "savepoint rolled back", "came back")), shop.done
@@ -257,4 +331,13 @@ def test_histories_equal_those_of_the_database(
         "SELECT COUNT(*) > 0 FROM bronze.orders WHERE _rescued_data LIKE '%channel%'"
     )
     assert (wide, rescued) == ((True,), (True,))
+    assert home.rows("SELECT COUNT(*) FROM operations.quarantine") == [(0,)]
+
+
+def test_what_came_through_a_killed_stream_equals_the_database_too(
+    captured: Capture, project: Path, home: Home
+) -> None:
+    shutil.copytree(captured.streamed / "lake", home.options.lake_uri)
+    home.plan()
+    equals_the_database(home, captured)
     assert home.rows("SELECT COUNT(*) FROM operations.quarantine") == [(0,)]
