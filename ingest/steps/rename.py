@@ -68,16 +68,16 @@ def require_names(lake: Store, feed: str) -> None:
 
 
 def hide_names(lake: Store, ledger: Ledger, hidden: Mapping[str, str]) -> None:
-    """Put what stands for names in place of them: in the log, its checkpoints, and records about objects.
+    """Put what stands for names in place of them: in records about objects, in the log and its checkpoints.
 
-    Safe to repeat and to interrupt; the mark goes last.
+    Safe to repeat and to interrupt: the log, by which the names are known, goes last, and then the mark.
     """
     if hidden:
-        ledger.rewrite(lambda entry: _renamed(entry, hidden))
         hide_dropped(lake, ledger.feed, hidden)
         hide_retired(lake, ledger.feed, hidden)
         hide_landed(lake, ledger.feed, hidden)
         lake.put(RELEASE, b"")
+        ledger.rewrite(lambda entry: _renamed(entry, hidden))
     lake.delete([f"{PREFIX}/{ledger.feed}"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ingest.contracts.contract import contracts
 from ingest.contracts.processing import Processing
 from ingest.errors import ConfigError
 from ingest.ledger import ledger as ledgers
+from ingest.ledger.dropped import read_dropped
 from ingest.ledger.entry import Entry
 from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import Selection, bad_records
@@ -24,9 +26,11 @@ from ingest.steps.erase import Erasure, erase, pending
 from ingest.steps.forget import Forgetter
 from ingest.steps.load import ingest_feed
 from ingest.steps.matchers import Hashed, Named
+from ingest.steps.rename import has_names_to_hide, is_release_due
 from ingest.steps.replay import replay
 from ingest.storage.store import Store
 from ingest.upkeep import compact
+from pipeline.cycle.drop import drop_all
 from pipeline.cycle.recover import rebuild_ledgers
 from pipeline.lake import Lake
 from pipeline.warehouse.bronze import bronze_query
@@ -413,3 +417,35 @@ def test_hashes_of_a_load_equal_names_of_a_request(tmp_path: Path) -> None:
         )
     assert Forgetter(contracts()["events"], hashed, KEY.encode()).mentions('{"child_id": "c 1"}')
     assert not Tombstones()
+
+
+@pytest.mark.parametrize("step", range(1, 9))
+def test_records_of_dropped_objects_lose_their_names_wherever_that_is_interrupted(
+    step: int, keyed: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = "person-1-of-many"
+    keyed.put("events", f"{person}.json", play("e1", "2026-01-01 10:00:00", person))
+    keyed.put("events", "other.json", play("e2", "2026-01-01 10:00:00", "person-2-of-many"))
+    keyed.ingest("events")
+    assert drop_all(Lake(settings()), [f"raw-events/{person}.json"], "a mistake").exit_code == 0
+    put, count = Store.put, iter(range(1, 100))
+
+    def interrupted(self: Store, key: str, data: bytes) -> None:
+        if has_names_to_hide(store(keyed), "events") and next(count) == step:
+            raise KeyboardInterrupt
+        put(self, key, data)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Store, "put", interrupted)
+        forget(keyed, "events", user_id=person)
+    again(keyed, "events")
+    lake = store(keyed)
+    assert not has_names_to_hide(lake, "events")
+    assert is_release_due(lake)
+    (dropped,) = read_dropped(lake, "events")
+    assert dropped.startswith("raw-events/erased-")
+    names = [item.source_file for _, entry in Ledger(lake, "events").entries(0) for item in entry.objects]
+    assert set(names) == {dropped, "raw-events/other.json"}
+    assert drop_all(Lake(settings()), [f"raw-events/{person}.json"], "once more").exit_code == 0
+    keyed.ingest("events")
+    assert rows(keyed, "events", "user_id") == [("person-2-of-many",)]
