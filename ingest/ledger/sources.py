@@ -175,8 +175,18 @@ def source_name(topic: str, partition: int) -> str:
 
 
 def source_etag(cluster_id: str, topic_id: str) -> str:
-    """Return `_source_etag` of the messages of a topic."""
+    """Return `_source_etag` of the messages of a topic: neither id has a slash."""
     return f"{cluster_id}/{topic_id}"
+
+
+def topic_of(source_etag: str) -> tuple[str, str]:
+    """Return the ids of cluster and topic in a `_source_etag`.
+
+    >>> topic_of(source_etag("c-1", "t_1"))
+    ('c-1', 't_1')
+    """
+    cluster_id, _, topic_id = source_etag.partition("/")
+    return cluster_id, topic_id
 
 
 def is_message(source_file: str) -> bool:

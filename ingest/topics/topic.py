@@ -10,6 +10,8 @@ from ingest.errors import ConfigError
 from ingest.topics.connection import TIMEOUT_SECONDS, Connection, client
 
 _NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+_URL_SAFE = str.maketrans("+/", "-_")
+"""The client writes an id in another alphabet of base64 than Kafka's own tools, one that has slashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def _identity(connection: Connection, name: str) -> tuple[str, str, list[int]]:
         cluster = connection.admin.describe_cluster(request_timeout=TIMEOUT_SECONDS)
         found = asked[name].result(TIMEOUT_SECONDS)
         cluster_id = cluster.result(TIMEOUT_SECONDS).cluster_id
-    topic_id = str(found.topic_id)
+    topic_id = str(found.topic_id).translate(_URL_SAFE)
     if topic_id == _NO_ID or not cluster_id:
         raise ConfigError(
             f"{connection.address}: the broker gives topic {name} no id, which tells it from one that is made again; "

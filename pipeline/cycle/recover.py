@@ -26,9 +26,9 @@ from ingest.errors import ConfigError
 from ingest.ledger.dropped import Dropped, read_dropped
 from ingest.ledger.entry import Entry
 from ingest.ledger.files import LAYERS, LakeFile
-from ingest.ledger.gaps import Fault, Gap
+from ingest.ledger.gaps import Gap
 from ingest.ledger.ledger import Ledger
-from ingest.ledger.sources import TOPIC_PREFIX, LoadedObject, OffsetRange
+from ingest.ledger.sources import LoadedObject, OffsetRange
 from ingest.sql import files
 from ingest.steps.rename import with_names_hidden
 from ingest.storage.landing import Hide, Landing
@@ -36,6 +36,7 @@ from ingest.storage.parquet import parquet_file
 from ingest.storage.store import Store
 from ingest.upkeep.clean import load_of
 from ingest.upkeep.orphans import landed_objects, sole_copies
+from pipeline.cycle.recover_messages import kept_messages, set_messages_aside
 from pipeline.invalidation.continuity import (
     LakeRecords,
     Record,
@@ -212,7 +213,7 @@ def _entry(
         with connect() as connection:
             hidden = _hidden(connection, lake, paths, hide) if hide else {}
             kept = _kept_lines(connection, lake, paths, listed, notes, hidden)
-            gaps, spans = _kept_messages(connection, contract, load_id)
+            gaps, spans = kept_messages(connection, contract, load_id)
             rows: dict[str, list[int]] = defaultdict(list)
             for path, row in connection.execute("SELECT path, row FROM kept ORDER BY path, row").fetchall():
                 rows[path].append(row)
@@ -266,18 +267,7 @@ def _kept_lines(
         "AND (etag = _source_etag OR modified_at > _source_modified_at))",  # nor versions replaced by a dropped one
         [lake.uri],
     )
-    connection.execute(
-        # offsets below the greatest one at which a load began are committed: it began where the one before ended
-        "CREATE TEMP TABLE starts AS SELECT name, etag, MAX(first) AS start FROM ("
-        f"SELECT name, etag, load, MIN(line) AS first FROM lines WHERE STARTS_WITH(name, '{TOPIC_PREFIX}') "
-        "GROUP BY ALL) GROUP BY ALL"
-    )
-    connection.execute(
-        "CREATE TEMP TABLE messages AS SELECT lines.* FROM lines JOIN starts USING (name, etag) WHERE line < start "
-        "QUALIFY ROW_NUMBER() OVER (PARTITION BY name, etag, line ORDER BY LEFT(writer, 15) DESC, "
-        "ARRAY_POSITION(['bronze', 'discarded', 'quarantine'], SPLIT_PART(path, '/', 1)), writer DESC, path) = 1"
-    )
-    connection.execute(f"DELETE FROM lines WHERE STARTS_WITH(name, '{TOPIC_PREFIX}')")
+    set_messages_aside(connection)
     connection.execute(
         "CREATE TEMP TABLE kept AS SELECT * FROM lines "
         "QUALIFY RANK() OVER (PARTITION BY name ORDER BY modified_at DESC, etag DESC) = 1 "
@@ -295,57 +285,6 @@ def _kept_lines(
         .to_pylist()
     )
     return rows
-
-
-def _kept_messages(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, load_id: str
-) -> tuple[list[Gap], list[OffsetRange]]:
-    """Add the messages to keep to table `kept`, and return what was read of each partition.
-
-    The messages of the last load of a partition are read again: nothing says whether all its files were written. Of
-    topics that were replaced the one that was read last continues.
-    """
-    connection.execute("INSERT INTO kept SELECT * FROM messages")
-    rows = connection.execute(
-        "SELECT name, etag, MIN(line), MAX(line), COUNT(*), COUNT(day), MAX(modified_at), "
-        "LIST({'day': day}) FILTER (WHERE day IS NOT NULL), MAX(load) FROM messages GROUP BY name, etag ORDER BY ALL"
-    ).fetchall()
-    spans = []
-    newest: dict[str, str] = {}
-    for name, etag, first, last, records, good, modified_at, days, load in rows:
-        cluster_id, _, topic_id = etag.rpartition("/")
-        topic, _, partition = name.removeprefix(TOPIC_PREFIX).rpartition("/")
-        dates: dict[dt.date, int] = defaultdict(int)
-        for item in days or () if contract.kind is Kind.EVENT else ():
-            dates[item["day"]] += 1
-        newest[topic] = max(newest.get(topic, ""), f"{load} {etag}")
-        spans.append(
-            OffsetRange(
-                cluster_id,
-                topic_id,
-                topic,
-                int(partition),
-                first,
-                last,
-                0,
-                modified_at.replace(tzinfo=dt.UTC),
-                records,
-                good,
-                records - good,
-                0,
-                last - first + 1 - records,
-                tuple(sorted(dates.items())),
-                contract.version,
-                load_id,
-            )
-        )
-    current = max(newest.values(), default="").partition(" ")[2]
-    gaps = [
-        Gap(Fault.REPLACED, *span.place[:2], span.topic, span.partition, span.next_offset, None, current)
-        for span in spans
-        if span.etag != current
-    ]
-    return gaps, spans
 
 
 def _object(contract: Contract, load_id: str, row: dict[str, Any]) -> LoadedObject:

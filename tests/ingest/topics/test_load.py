@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from ingest.ledger.tombstones import Request, TombstoneStore, write_tombstones
 from ingest.limits import Limits
 from ingest.steps.erase import erase
 from ingest.steps.topic import TopicFeed
+from ingest.topics.topic import identity
+from tests.connect_server import Broker
 from tests.ingest.conftest import START
 from tests.kafka import COLUMNS, Topic, click, contract
 
@@ -42,6 +46,13 @@ def test_each_message_is_a_row_with_its_offset_and_time(topic: Topic) -> None:
     assert {place[2]: offset for place, offset in state.next_offsets.items()} == {0: 2, 1: 1}
     assert len({row["_source_etag"] for row in rows}) == 1
     assert {"/".join(place[:2]) for place in state.next_offsets} == {rows[0]["_source_etag"]}
+
+
+def test_ids_of_topics_are_those_of_kafkas_own_tools(broker: Broker, tmp_path: Path) -> None:
+    """Of a dozen ids, some have characters that differ between the alphabets of base64."""
+    ids = [identity(topic.connection, topic.name)[1] for topic in (Topic(broker, tmp_path) for _ in range(12))]
+    assert [found for found in ids if not re.fullmatch(r"[A-Za-z0-9_-]{22}", found)] == []
+    assert len(set(ids)) == 12
 
 
 def test_what_is_loaded_is_not_loaded_again_and_nothing_new_commits_nothing(topic: Topic) -> None:
