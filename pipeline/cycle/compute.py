@@ -11,7 +11,7 @@ from ingest.settings import Settings
 from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
 from pipeline.cycle import up_to_date
-from pipeline.cycle.frozen import expire_rows, mark_children, restore
+from pipeline.cycle.frozen import keep_frozen
 from pipeline.cycle.marking import behind
 from pipeline.cycle.pages import write_pages
 from pipeline.cycle.publication import audit_and_publish, gate_of
@@ -164,7 +164,7 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
             if not (running.error or project.console.failed_audits) and (damage := _damage(lake, project, now)):
                 summary.failed(damage)
         return True
-    if not _keep_frozen(lake, project, summary, now):
+    if not keep_frozen(lake, project, summary, now):
         return True
     # dates of lost ledgers cannot be marked: do not wait for them, the publication names what it lacks
     lost = set(summary.ingest.lost) if summary.ingest else set()
@@ -180,22 +180,6 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
         with lake.state.open() as state:
             history.collect(state)
     return True
-
-
-def _keep_frozen(lake: Lake, project: Project, summary: RunSummary, now: dt.datetime) -> bool:
-    """Let go of rows that have expired, and keep what was computed of dates whose records have; whether that worked."""
-    is_complete = True
-    with summary.contained("what has expired") as keeping:
-        expire_rows(lake, project)
-        if restored := restore(lake, project):
-            summary.warnings.append(
-                f"{', '.join(restored)}: dates whose records have expired were computed again, and have the rows of "
-                "the newest release instead; new columns are empty there"
-            )
-            mark_children(lake, restored)
-            is_complete = project.run(now)
-            summary.errors += [] if is_complete else project.console.errors
-    return is_complete and keeping.error is None
 
 
 def _damage(lake: Lake, project: Project, now: dt.datetime) -> DamagedLake | None:

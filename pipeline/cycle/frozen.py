@@ -8,7 +8,7 @@ files of the newest release.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from sqlglot import exp
 from sqlmesh.core.snapshot import Snapshot
@@ -18,12 +18,13 @@ from ingest.contracts.contract import Kind, contracts
 from ingest.ledger.horizons import read_horizons
 from ingest.sql import identifier, literal
 from pipeline.access.classes import Classification
+from pipeline.cycle.summary import RunSummary
 from pipeline.invalidation.invalidate import remove_intervals
 from pipeline.invalidation.propagation import Dates
 from pipeline.invalidation.propagation import frozen_before as before_horizons
 from pipeline.lake import Lake
 from pipeline.releases.changes import Change, changes
-from pipeline.releases.release import Release, ReleaseTable
+from pipeline.releases.release import ReleaseTable
 from pipeline.state import interval_log as history
 from pipeline.warehouse.classes import project_classes
 from pipeline.warehouse.engine import DIALECT
@@ -46,20 +47,42 @@ def frozen_before(lake: Lake, project: Project) -> dict[str, dt.date]:
     return {plain_name(name): day for (name, _), day in found.items()}
 
 
-def expire_rows(lake: Lake, project: Project) -> dict[str, int]:
+def keep_frozen(lake: Lake, project: Project, summary: RunSummary, now: dt.datetime) -> bool:
+    """Let go of rows of persons that have expired, and keep what was computed of frozen dates, after a run.
+
+    What reads restored tables as a whole is computed again.
+
+    Args:
+        summary: receives a warning that names restored tables, and errors.
+
+    Returns:
+        Whether it worked.
+    """
+    is_complete = True
+    with summary.contained("what has expired") as keeping:
+        horizons = read_horizons(lake.store)
+        if horizons:
+            columns = project_classes(project.context).columns
+            of_events = {feed: day for feed, day in horizons.items() if _is_of_events(feed)}
+            _expire_rows(lake, project, columns, of_events)
+            if restored := _restored(lake, project, columns, of_events):
+                summary.warnings.append(
+                    f"{', '.join(restored)}: dates whose records have expired have the rows of the newest release; "
+                    "columns that it lacks are empty there"
+                )
+                with lake.state.open() as state, state.transaction(intervals=True):
+                    remove_intervals(state, dict.fromkeys(restored, Dates()))
+                is_complete = project.run(now)
+                summary.errors += [] if is_complete else project.console.errors
+    return is_complete and keeping.error is None
+
+
+def _expire_rows(lake: Lake, project: Project, columns: Classification, horizons: Mapping[str, dt.date]) -> None:
     """Delete rows of persons from tables by date of every environment, of dates whose events have expired.
 
     The next release is written without them.
-
-    Returns:
-        The number of deleted rows by table, as `gold.<table>`.
     """
-    horizons = {feed: day for feed, day in read_horizons(lake.store).items() if _is_of_events(feed)}
-    if not horizons:
-        return {}
-    columns = project_classes(project.context).columns
     existing = project.engine.tables()
-    done: dict[str, int] = {}
     for snapshot in _all_snapshots(project):
         before = _expired_before(plain_name(snapshot.name), columns, horizons)
         if before is None or not snapshot.is_model or snapshot.model.time_column is None:
@@ -67,46 +90,26 @@ def expire_rows(lake: Lake, project: Project) -> dict[str, int]:
         for is_deployable in (True, False):
             table = exp.to_table(snapshot.table_name(is_deployable=is_deployable), dialect=DIALECT)
             if f"{table.db}.{table.name}" in existing:
-                rows = _delete(lake, project, snapshot, table, before)
-                name = plain_name(snapshot.name)
-                done[name] = done.get(name, 0) + rows
-    return {name: rows for name, rows in done.items() if rows}
+                _delete(lake, project, snapshot, table, before)
 
 
-def restore(lake: Lake, project: Project) -> list[str]:
-    """Take the rows of frozen dates that were computed again, from what is left of bronze, from the newest release.
-
-    Returns:
-        The tables, as `gold.<table>`: what reads them has to be computed again.
-    """
-    before = frozen_before(lake, project)
-    release = lake.releases.newest()
-    if not before or release is None:
+def _restored(lake: Lake, project: Project, columns: Classification, horizons: Mapping[str, dt.date]) -> list[str]:
+    """Take the rows of frozen dates that were computed again from the newest release; return the tables."""
+    before, release = frozen_before(lake, project), lake.releases.newest()
+    if release is None:
         return []
-    columns = project_classes(project.context).columns
-    horizons = {feed: day for feed, day in read_horizons(lake.store).items() if _is_of_events(feed)}
     with lake.state.open() as state:
-        if not history.is_source_of(state, release.number, release.sequence):
-            known: Release | None = None
-        else:
-            known = release
-        changed = changes(project.snapshots(), known, state)
+        is_source = history.is_source_of(state, release.number, release.sequence)
+        changed = changes(project.snapshots(), release if is_source else None, state)
     done = []
     for name, change in changed.items():
         old, day = release.tables.get(name), before.get(name)
         if old is None or day is None or not _is_by_date(change) or not _has_frozen(change, day):
             continue
-        if _expired_before(name, columns, horizons) is not None:
-            continue  # rows of persons, which have expired with the events
-        _restore(lake, project, change, old, day)
-        done.append(name)
+        if _expired_before(name, columns, horizons) is None:  # other rows have expired with the events
+            _restore(lake, project, change, old, day)
+            done.append(name)
     return done
-
-
-def mark_children(lake: Lake, restored: Collection[str]) -> None:
-    """Mark what is computed as a whole from restored tables; tables by date were restored themselves."""
-    with lake.state.open() as state, state.transaction(intervals=True):
-        remove_intervals(state, dict.fromkeys(restored, Dates()))
 
 
 def _restore(lake: Lake, project: Project, change: Change, old: ReleaseTable, day: dt.date) -> None:
@@ -152,14 +155,13 @@ def _all_snapshots(project: Project) -> Iterator[Snapshot]:
     yield from reader.get_snapshots(ids.values()).values()
 
 
-def _delete(lake: Lake, project: Project, snapshot: Snapshot, table: exp.Table, before: dt.date) -> int:
-    """Delete a table's rows of before a date; returns how many there were."""
+def _delete(lake: Lake, project: Project, snapshot: Snapshot, table: exp.Table, before: dt.date) -> None:
+    """Delete a table's rows of before a date."""
     column = snapshot.model.time_column.column.name
-    count, first = f"COUNT(*) AS n, MIN({identifier(column)}) AS first", table.sql(DIALECT, identify=True)
-    query = f"SELECT {count} FROM {first} WHERE {identifier(column)} < CAST({literal(before)} AS DATE)"
-    _, ((rows, since),) = project.engine.select(exp.maybe_parse(query, dialect=DIALECT))
-    if rows:
+    name, old = table.sql(DIALECT, identify=True), f"{identifier(column)} < CAST({literal(before)} AS DATE)"
+    query = f"SELECT MIN({identifier(column)}) AS first FROM {name} WHERE {old}"
+    _, ((since,),) = project.engine.select(exp.maybe_parse(query, dialect=DIALECT))
+    if since:
         project.engine.freeze(table, column, before, (), "", ())
         with lake.state.open() as state:
             history.note(state, snapshot.name, str(snapshot.version), since, before)
-    return int(rows)

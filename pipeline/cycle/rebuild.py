@@ -9,7 +9,7 @@ from sqlmesh.utils.errors import SQLMeshError
 from ingest.contracts.contract import contracts
 from ingest.errors import RetriableError
 from pipeline.cycle.cycle import exclusive_cycle, serve_release
-from pipeline.cycle.frozen import expire_rows, mark_children, restore
+from pipeline.cycle.frozen import keep_frozen
 from pipeline.cycle.marking import mark
 from pipeline.cycle.publication import audit_and_publish
 from pipeline.cycle.summary import RunSummary
@@ -47,18 +47,12 @@ def rebuild(lake: Lake, computing: Progress | None = None, wait_seconds: float =
                     raise RetriableError(
                         f"the rebuild failed: {reason}. Fix it and run this again; the old files are kept as *{LOST}"
                     ) from error
-            with summary.contained("what has expired"):
-                expire_rows(lake, project)
-                if restored := restore(lake, project):
-                    summary.warnings.append(
-                        f"{', '.join(restored)}: dates whose records have expired have the rows of the newest release"
-                    )
-                    mark_children(lake, restored)
-                    project.run(now)
+            is_kept = keep_frozen(lake, project, summary, now)
             for name, done in project.console.computed.items():
                 summary.computed[name] = Computed(set(done.dates), done.audits, done.failed_audits, done.seconds)
             summary.warnings += project.console.warnings
-            audit_and_publish(lake, project, summary, now)
+            if is_kept:
+                audit_and_publish(lake, project, summary, now)
         if not summary.errors:
             lake.engine.drop_aside(lake.options)
             lake.state.drop_aside()
