@@ -20,7 +20,9 @@ from ingest.settings import PROJECT, settings
 from pipeline.dev.browser import FLAGS
 from pipeline.dev.browser import program as chromium
 from pipeline.dev.local_s3 import project_buckets, serve
+from tests.connect_server import Broker
 from tests.home import Home, PostgresHome, copy_project, keep_domain, use_project
+from tests.kafka import broker_or_skip
 from tests.postgres_server import Postgres, serve_postgres
 from tests.receivers import MailServer, Receiver, serve_mail, serve_receiver
 from tests.s3_servers import SERVERS, serve_program
@@ -254,3 +256,10 @@ def browser() -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=path, args=list(FLAGS))
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real broker for the tests of a module."""
+    with broker_or_skip(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker

@@ -5,18 +5,33 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
+import pytest
 
 from ingest.contracts.contract import contracts
+from ingest.settings import settings
 from ingest.topics.connection import Connection
 from pipeline.lake import Lake
 from pipeline.warehouse.bronze import bronze_query
-from tests.connect_server import wait
+from tests.connect_server import Broker, wait
 from tests.home import Home
 
 FEED, TOPIC = "clickstream", "shop.clicks"
+
+
+@contextmanager
+def shop_of(broker: Broker, patch: pytest.MonkeyPatch, partitions: int = 4) -> Iterator[Shop]:
+    """A home of the settings, which name a broker, and a new topic there."""
+    patch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.address)
+    settings.cache_clear()
+    made = Shop(Home())
+    made.create(partitions)
+    yield made
+    settings.cache_clear()
 
 
 class Shop:

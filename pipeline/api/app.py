@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -20,6 +19,7 @@ from pipeline.api.core import Answer, Core, metric_of, table_of
 from pipeline.api.formats import Format, as_json, chosen
 from pipeline.api.guard import Guard
 from pipeline.api.keys import Caller
+from pipeline.api.openapi import contents, described_api, problems
 from pipeline.api.pool import Left
 from pipeline.api.problems import MEDIA_TYPE, Kind, Problem, problem_of
 from pipeline.api.snapshots import Snapshot
@@ -29,20 +29,6 @@ from pipeline.monitoring.exposition import CONTENT_TYPE
 
 FormatName = Literal["json", "csv", "arrow", "parquet"]
 _FORMAT = Query(description="Instead of the header Accept.")
-_TEXTS: Mapping[int, str] = {
-    400: "The request or statement is wrong; `detail` says how to correct it.",
-    401: "No key, or an unknown one.",
-    403: "The caller may not do that.",
-    404: "No such thing in this release.",
-    406: "None of the accepted formats is offered.",
-    410: "The release to which a cursor belongs is no longer kept.",
-    413: "The body is too large.",
-    415: "The body is no JSON.",
-    421: "Without keys only names of this machine are answered.",
-    422: "The answer exceeds a limit: rows, bytes, seconds or memory.",
-    429: "Too many requests; see Retry-After.",
-    503: "Nothing is published, or all workers are busy; see Retry-After.",
-}
 
 
 class Statement(BaseModel):
@@ -77,12 +63,12 @@ def create(core: Core) -> Guard:
         docs_url=None,  # both load scripts of others
         redoc_url=None,
         lifespan=lifespan,
-        responses={status: {"description": text, "content": {MEDIA_TYPE: {}}} for status, text in _TEXTS.items()},
+        responses=problems(),
     )
     app.include_router(_router(core))
     app.router.routes.extend(agents.routes)
     _handle_errors(app)
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI documents this way
+    app.openapi = lambda: described_api(app)  # type: ignore[method-assign]  # FastAPI documents this way
     return Guard(app, core)
 
 
@@ -139,7 +125,7 @@ def _router(core: Core) -> APIRouter:
         core.note(caller, "catalog", [found.name], snapshot)
         return _json(request, snapshot, {**_release(snapshot), **described(found)})
 
-    @router.get("/v1/tables/{name}/rows", tags=["tables"], responses=_contents())
+    @router.get("/v1/tables/{name}/rows", tags=["tables"], responses=contents())
     async def rows(
         request: Request,
         name: str,
@@ -179,7 +165,7 @@ def _router(core: Core) -> APIRouter:
         core.note(caller, "catalog", [found.name], snapshot)
         return _json(request, snapshot, {**_release(snapshot), "metric": found.model_dump(mode="json")})
 
-    @router.get("/v1/metrics/{names}/values", tags=["metrics"], responses=_contents())
+    @router.get("/v1/metrics/{names}/values", tags=["metrics"], responses=contents())
     async def values(
         request: Request,
         names: str,
@@ -206,7 +192,7 @@ def _router(core: Core) -> APIRouter:
             request, await core.metrics(_caller(request), snapshot, asked, shape.value[0], _left(request)), shape
         )
 
-    @router.post("/v1/query", tags=["query"], responses=_contents())
+    @router.post("/v1/query", tags=["query"], responses=contents())
     async def query(
         request: Request, statement: Statement, format: Annotated[FormatName | None, _FORMAT] = None
     ) -> Response:
@@ -304,10 +290,6 @@ def _answer(request: Request, found: Answer, shape: Format, has_tag: bool = True
     return Response(outcome.body, headers=headers, media_type=shape.media_type)
 
 
-def _contents() -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {item.value[1]: {} for item in Format}}}
-
-
 def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(LakemeshError)
     async def known_error(_: Request, error: LakemeshError) -> Response:
@@ -329,32 +311,3 @@ def _handle_errors(app: FastAPI) -> None:
 def _problem(problem: Problem) -> Response:
     headers = {"Cache-Control": "no-store", **problem.headers}
     return Response(as_json(problem.document()), problem.kind.status, headers, MEDIA_TYPE)
-
-
-def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: bad parameters are answered with 400, not with FastAPI's own 422."""
-    if app.openapi_schema is None:
-        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schemas = found["components"]["schemas"]
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        schemas["Problem"] = {
-            "type": "object",
-            "required": ["type", "title", "status", "detail"],
-            "properties": {
-                "type": {"type": "string"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string"},
-            },
-        }
-        for operations in found["paths"].values():
-            for operation in operations.values():
-                for status, answer in operation["responses"].items():
-                    if status[0] in "45":
-                        answer["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-                operation["responses"]["422"]["description"] = _TEXTS[422]
-        found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        found["security"] = [{"key": []}, {}]
-        app.openapi_schema = found
-    return app.openapi_schema

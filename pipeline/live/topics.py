@@ -25,7 +25,7 @@ class Topics:
     """Reads the topics of some feeds.
 
     Args:
-        starts: the offset at which a partition begins, by its identity: a topic that was made anew has another one.
+        starts: the offset at which a partition begins, by its identity: a topic that is made again has another one.
         since: partitions without one begin with their first message of this moment or later, microseconds.
         now: the current moment, microseconds.
 

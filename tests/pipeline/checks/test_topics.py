@@ -13,7 +13,6 @@ import pytest
 
 from ingest.contracts.contract import contracts
 from ingest.ledger.quarantine import Selection
-from ingest.settings import settings
 from pipeline.checks.message import find_message, message_history
 from pipeline.checks.status import feed_status
 from pipeline.checks.verify import FeedVerdict, verify_feed
@@ -23,24 +22,13 @@ from pipeline.cycle.quarantine import discard_all, replay_all
 from pipeline.cycle.recover import rebuild_ledgers
 from tests.connect_server import Broker
 from tests.home import Home
-from tests.kafka import broker_or_skip
-from tests.shop_stream import FEED, TOPIC, Shop, click
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker_or_skip(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
+from tests.shop_stream import FEED, TOPIC, Shop, click, shop_of
 
 
 @pytest.fixture
 def shop(broker: Broker, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.address)
-    settings.cache_clear()
-    made = Shop(Home())
-    made.create(2)
-    yield made
-    settings.cache_clear()
+    with shop_of(broker, monkeypatch, 2) as made:
+        yield made
 
 
 def verify(shop: Shop, deep: bool = False) -> FeedVerdict:

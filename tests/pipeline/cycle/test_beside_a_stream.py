@@ -23,17 +23,10 @@ from pipeline.lake import Lake
 from pipeline.releases.release import Releases
 from tests.connect_server import Broker
 from tests.home import Home
-from tests.kafka import broker_or_skip
 from tests.pipeline.cycle.test_cycle import event
 
 pytestmark = pytest.mark.usefixtures("engagement")
 DAY = "2026-01-01"
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker_or_skip(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
 
 
 @pytest.fixture

@@ -14,27 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from ingest.settings import PROJECT, settings
+from ingest.settings import PROJECT
 from tests.connect_server import Broker, wait
 from tests.home import Home
-from tests.kafka import broker_or_skip
-from tests.shop_stream import FEED, Shop
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker_or_skip(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
+from tests.shop_stream import FEED, Shop, shop_of
 
 
 @pytest.fixture
 def shop(broker: Broker, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.address)
-    settings.cache_clear()
-    made = Shop(Home())
-    made.create()
-    yield made
-    settings.cache_clear()
+    with shop_of(broker, monkeypatch) as made:
+        yield made
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,17 +18,10 @@ from pipeline.warehouse.bronze import bronze_query
 from sample.options import SampleOptions
 from tests.connect_server import Broker
 from tests.home import Home
-from tests.kafka import broker_or_skip
 from tests.postgres_server import Postgres
 
 OPTIONS = SampleOptions(end=dt.date(2026, 1, 31), days=2, events=1, orders=12, sessions_per_order=2.0)
 FEEDS = ("orders", "customers", "clickstream")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker_or_skip(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
 
 
 def rows(options: Settings, feed: str) -> list[tuple[object, ...]]:

@@ -19,7 +19,6 @@ from benchmarks.live import CLICKS, ORDERS, Live, Producer, Watch, click, create
 from ingest.storage.store import Store
 from pipeline.warehouse.live_windows import windows_query
 from tests.connect_server import Broker
-from tests.kafka import broker_or_skip
 
 pytestmark = pytest.mark.long
 MOST_SECONDS = 5.0
@@ -27,10 +26,10 @@ MOST_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker_or_skip(tmp_path_factory.mktemp("broker")) as broker:
-        create_topics(broker.address)
-        yield broker
+def broker(broker: Broker) -> Broker:
+    """The broker, with the topics."""
+    create_topics(broker.address)
+    return broker
 
 
 @pytest.fixture
