@@ -50,7 +50,10 @@ def test_each_message_is_a_row_with_its_offset_and_time(topic: Topic) -> None:
 
 def test_ids_of_topics_are_those_of_kafkas_own_tools(broker: Broker, tmp_path: Path) -> None:
     """Of a dozen ids, some have characters that differ between the alphabets of base64."""
-    ids = [identity(topic.connection, topic.name)[1] for topic in (Topic(broker, tmp_path) for _ in range(12))]
+    topics = [Topic(broker, tmp_path) for _ in range(12)]
+    for topic in topics:
+        topic.send([click(1)])  # which waits until the broker knows the topic
+    ids = [identity(topic.connection, topic.name)[1] for topic in topics]
     assert [found for found in ids if not re.fullmatch(r"[A-Za-z0-9_-]{22}", found)] == []
     assert len(set(ids)) == 12
 
