@@ -27,16 +27,34 @@ FORKS = {"MAX_FORK_WORKERS": "2"}
 
 
 def children(process: int) -> list[int]:
-    """The processes that a process forked."""
+    """The processes that a process forked, without the programs that it started, which end by themselves."""
     found = []
+    program = command_of(process)
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue  # it has just ended
-        if int(fields[1]) == process:
-            found.append(int(path.parent.name))
+        child = int(path.parent.name)
+        if int(fields[1]) == process and command_of(child) == program:
+            found.append(child)
     return found
+
+
+def first_children(parent: subprocess.Popen[str]) -> list[int]:
+    """Wait until a process has forked, and return what it forked."""
+    while not (found := children(parent.pid)):
+        assert parent.poll() is None, f"it ended without a child: {parent.communicate()}"
+        time.sleep(0.02)
+    return found
+
+
+def command_of(process: int) -> bytes:
+    """The command line of a process; empty once it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 60.0) -> None:
@@ -61,9 +79,7 @@ def test_a_cycle_that_is_killed_while_it_forks_blocks_no_later_one(lake: Lake) -
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         shutil.rmtree(cache, ignore_errors=True)
         with lake.start("run", **FORKS) as cycle:
-            wait_until(lambda process=cycle: children(process.pid) or process.poll() is not None)
-            forked = children(cycle.pid)
-            assert forked, "it ended without a child"
+            forked = first_children(cycle)
             cycle.send_signal(number)
             cycle.communicate(timeout=30)
             assert cycle.returncode in (-number, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_every_secret_setting_is_redacted(name: str, monkeypatch: pytest.MonkeyP
     assert name in secrets()
     for text in ("it's s3cret", "a (it's s3cret)", 'x "it\'s s3cret" y', "it%27s%20s3cret", "it''s s3cret"):
         assert "s3cret" not in redact(text)
-    summary = RunSummary(None, errors=["x it's s3cret"], held={"a": ["it's s3cret"]})  # type: ignore[arg-type]
+    summary = RunSummary(dt.datetime.now(dt.UTC), errors=["x it's s3cret"], held={"a": ["it's s3cret"]})
     assert "s3cret" not in repr(redacted(summary))
     record = logging.LogRecord("a", logging.ERROR, "f", 1, "of %s", ("it's s3cret",), None)
     assert RedactingFormatter("%(message)s").format(record) == f"of {HIDDEN}"
