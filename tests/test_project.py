@@ -145,6 +145,17 @@ def test_readme_tree_matches_the_repository() -> None:
     assert sorted(named) == sorted(name for name in folders if not name.startswith("."))
 
 
+def test_the_index_has_every_page_and_decision() -> None:
+    index = (PROJECT / "docs" / "README.md").read_text()
+    pages = [*(PROJECT / "docs").glob("*.md"), *(PROJECT / "docs" / "how-to").glob("*.md")]
+    named = {path.as_posix() for path in map(Path, LINK.findall(index))}
+    assert {path.relative_to(PROJECT / "docs").as_posix() for path in pages} - named == {"README.md"}
+    decisions = {path.name[:4]: path for path in (PROJECT / "docs" / "decisions").glob("*.md")}
+    listed = re.findall(r"^- \[(\d+)\]\(decisions/(\d{4})-", index, re.MULTILINE)
+    assert [f"{int(number):04d}" for number, _ in listed] == sorted(decisions)
+    assert [name for _, name in listed] == sorted(decisions)
+
+
 def test_decisions_are_numbered_without_gaps_and_have_all_sections() -> None:
     files = sorted((PROJECT / "docs" / "decisions").glob("*.md"))
     assert [path.name[:4] for path in files] == [f"{number:04d}" for number in range(1, len(files) + 1)]
