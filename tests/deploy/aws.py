@@ -166,13 +166,14 @@ class Account:
 
     def replay(self, call: Call) -> bool:
         """Send a request again; whether it is allowed now."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._server.port)
-        connection.putrequest(call.method, call.target, skip_host=True, skip_accept_encoding=True)
-        for name, value in call.headers:
-            connection.putheader(name, value)
-        connection.endheaders(call.body or None)
-        connection.getresponse().read()
-        connection.close()
+        with self.enforced():
+            connection = http.client.HTTPConnection("127.0.0.1", self._server.port)
+            connection.putrequest(call.method, call.target, skip_host=True, skip_accept_encoding=True)
+            for name, value in call.headers:
+                connection.putheader(name, value)
+            connection.endheaders(call.body or None)
+            connection.getresponse().read()
+            connection.close()
         return self.calls.pop().allowed
 
     def close(self) -> None:
