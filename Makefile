@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -80,6 +80,8 @@ lock: ## resolve pyproject.toml into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --constraint <(awk '/^[a-z0-9]/ { kept = !/^uvicorn==/ } kept' requirements.lock) --override <(echo 'uvicorn>=0.54') \
 	  --output-file requirements-serve.lock -
+	@echo 'checkov>=3.3' | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --output-file requirements-deploy.lock -
 
 lint: setup ## ruff, mypy, layers, contracts, metrics, roles, sqlmesh format and lint
 	ruff check .
@@ -177,5 +179,16 @@ spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quart
 models-spark: setup-spark ## all model unit tests on Spark (minutes; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark/test_models.py
 
+terraform: setup ## deploy/terraform: checkov, tflint, the provider's arguments, roles under enforcement of IAM (minutes; needs tflint)
+	@test -x .venv-deploy/bin/checkov || { $(PYTHON) -m venv .venv-deploy && \
+	  .venv-deploy/bin/python -m pip install -q --require-hashes -r requirements-deploy.lock; }
+	@for environment in dev staging prod; do \
+	  .venv-deploy/bin/checkov --skip-download --framework terraform --quiet --compact --directory deploy/terraform \
+	    --var-file deploy/terraform/environments/$$environment.tfvars || exit 1; \
+	done
+	tflint --chdir deploy/terraform --recursive --config $(CURDIR)/deploy/terraform/.tflint.hcl
+	.venv-deploy/bin/python -m tests.deploy.arguments
+	$(LONG_TEST) -m slow tests/deploy/test_roles.py
+
 clean: ## remove .venv, data and caches
-	rm -rf .venv data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-deploy data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

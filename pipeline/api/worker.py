@@ -32,6 +32,7 @@ from pipeline.api.limits import Limits
 from pipeline.api.problems import Kind, problem_of
 from pipeline.api.session import Session
 from pipeline.api.tasks import Outcome, Task
+from pipeline.warehouse.duck import lake_statements
 
 KEPT = 4
 """Sessions that stay open, so that a release that is read again is not opened again."""
@@ -45,7 +46,7 @@ class Worker:
 
     def __init__(self, options: Settings, limits: Limits, metrics: Path) -> None:
         self._options, self._limits, self._metrics = options, limits, metrics
-        self._sessions: OrderedDict[tuple[str, int, str], Session] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, int, str, tuple[str, ...]], Session] = OrderedDict()
         self._running: duckdb.DuckDBPyConnection | None = None
 
     def interrupt(self) -> None:
@@ -72,7 +73,9 @@ class Worker:
         return found
 
     def _session(self, task: Task) -> Session:
-        key = (task.role, task.release, task.digest)
+        # credentials of a task or pod expire: with new ones the release is opened again
+        access = tuple(lake_statements(self._options, self._options.published_uri))
+        key = (task.role, task.release, task.digest, access)
         if key not in self._sessions:
             while len(self._sessions) >= KEPT:
                 self._sessions.popitem(last=False)[1].close()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
@@ -27,14 +28,12 @@ def httpfs_path() -> Path:
 
 
 def secret(options: Settings) -> dict[str, str]:
-    """The S3 settings as parameters of DuckDB's `CREATE SECRET`."""
-    values = {
-        "type": "s3",
-        "region": options.aws_region,
-        "key_id": options.aws_access_key_id,
-        "secret": options.aws_secret_access_key,
-        "session_token": options.aws_session_token,
-    }
+    """The S3 settings as parameters of DuckDB's `CREATE SECRET`.
+
+    Without a key in the settings it is the current one of the task, pod or machine that this process runs on, as for
+    obstore and boto3; DuckDB's own extension for that is not a Python package of this project.
+    """
+    values = {"type": "s3", "region": options.aws_region} | _key(options)
     if options.aws_endpoint_url:
         address = urlsplit(options.aws_endpoint_url)
         values |= {
@@ -43,6 +42,24 @@ def secret(options: Settings) -> dict[str, str]:
             "use_ssl": str(address.scheme == "https").lower(),
         }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _key(options: Settings) -> dict[str, str | None]:
+    found: tuple[str | None, ...] = (None, None, None)
+    if options.aws_access_key_id:
+        found = (options.aws_access_key_id, options.aws_secret_access_key, options.aws_session_token)
+    elif provider := _provider():
+        current = provider.get_frozen_credentials()
+        found = (current.access_key, current.secret_key, current.token)
+    return dict(zip(("key_id", "secret", "session_token"), found, strict=True))
+
+
+@cache
+def _provider() -> Any:
+    """Botocore's credentials of the environment, which renew themselves; None without any."""
+    import botocore.session  # takes 0.2 s, and is needed without a key in the settings alone
+
+    return botocore.session.Session().get_credentials()
 
 
 def lake_statements(options: Settings, uri: str = "") -> list[str]:

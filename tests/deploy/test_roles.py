@@ -1,0 +1,201 @@
+"""The policies of deploy/terraform under moto's enforcement of IAM: the product's own commands, as tasks on Fargate run
+them, are allowed everything, and each action on each resource is needed by a request that the product sent.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ingest.settings import PROJECT
+from pipeline.api.keys import new_key
+from tests.deploy.aws import Account, Grant, document, grants, render
+from tests.home import copy_project, keep_domain, switch_rules_off
+from tests.task_keys import serve_keys
+
+LANDING, LAKE, PUBLISHED, ANALYST = "t-landing", "t-lake", "t-published", "t-published-analyst"
+BUCKETS: dict[str, Any] = {
+    "landing": LANDING,
+    "lake": LAKE,
+    "published": [f"arn:aws:s3:::{name}" for name in (PUBLISHED, ANALYST)],
+    "published_objects": [f"arn:aws:s3:::{name}/*" for name in (PUBLISHED, ANALYST)],
+}
+ROLES = {
+    "ingester": ("ingester", BUCKETS),
+    "cycle": ("cycle", BUCKETS),
+    "maintenance": ("maintenance", BUCKETS),
+    "serve": ("serve", BUCKETS),
+    "reader": ("reader", {"published": PUBLISHED}),
+    "analyst": ("reader", {"published": ANALYST}),
+}
+RULES = {
+    "users": {"retire": {"after_days": 1, "action": "delete"}},
+    "activities": {"retire": {"after_days": 1, "action": "move", "to": "raw-archive"}},
+    "events": {"retire": {"after_days": 1, "action": "tag"}, "on_erasure": "rewrite"},
+}
+READ = "from pipeline.releases.release import published; print(published('gold.rpt_active_users').fetchall())"
+
+
+class Fargate:
+    """Runs commands of the image as tasks with a role."""
+
+    def __init__(self, account: Account, folder: Path) -> None:
+        self.account, self.folder = account, folder
+        self.project = _project(folder / "project")
+        self.key, self.digest = new_key()
+        for name in ("tmp", "home"):
+            (folder / name).mkdir()
+        (folder / "dotenv").touch()
+        self.variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAKE_"))}
+        self.variables |= {
+            "PYTHONPATH": str(PROJECT),
+            "SQLMESH_DOTENV_PATH": str(folder / "dotenv"),
+            "TMPDIR": str(folder / "tmp"),
+            "LAKE_PROJECT": str(self.project),
+            "LAKE_HOME": str(folder / "home"),
+            "LANDING_URI": f"s3://{LANDING}/{{bucket}}",
+            "LAKE_URI": f"s3://{LAKE}",
+            "PUBLISHED_URI": f"s3://{PUBLISHED}",
+            "PUBLISHED_STATES": "2",
+            "LAKE_ROLE_KEYS": json.dumps({"analyst": "a key of at least 16 characters"}),
+            "LAKE_ERASURE_KEY": "another key of at least 16 characters",
+            "LAKE_API_KEYS": json.dumps({"bi": {"sha256": self.digest, "role": "*"}}),
+            "LAKE_API_AUDIT_SECONDS": "1",
+        }
+        self.tasks = {
+            role: account.task(role, document(grants(render(policy, values))))
+            for role, (policy, values) in ROLES.items()
+        }
+
+    def run(self, role: str, *command: str, **settings: str) -> str:
+        """Run a command as a role to its end."""
+        done = self._start(role, command, settings)
+        out, log = done.communicate(timeout=500)
+        denied = [(call.method, call.target, call.needs) for call in self.account.calls if not call.allowed]
+        assert done.returncode == 0, f"{role} {command}: {denied}\n{out}\n{log}"
+        return out
+
+    def sample(self, *options: str) -> None:
+        """Let producers write, as the owner of the account: they are none of the product's roles."""
+        owner = {"AWS_ENDPOINT_URL": self.account.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        end = (dt.datetime.now(dt.UTC) - dt.timedelta(days=5)).strftime("%Y-%m-%d")
+        size = ("--end", end, "--days", "3", "--accounts", "0", "--events", "150")
+        command = (*LAKE_COMMAND, "sample", *size, *options)
+        subprocess.run(command, check=True, env=self.variables | owner, cwd=self.project, capture_output=True)
+        self.account.age(LANDING, 3)
+
+    def serve(self) -> None:
+        """Run the server, read a table and the measures, and end it."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        server = self._start("serve", (*LAKE_COMMAND, "serve", "--port", str(port)), {})
+        try:
+            for path in ("v1/release", "v1/tables/gold.rpt_active_users/rows?limit=5", "metrics"):
+                assert self._get(f"http://127.0.0.1:{port}/{path}", server) == 200
+        finally:
+            server.send_signal(signal.SIGTERM)
+            _, log = server.communicate(timeout=60)
+        assert "Access" not in log, log
+
+    def _get(self, url: str, server: subprocess.Popen[str]) -> int:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.key}"})
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return int(answer.status)
+            except urllib.error.HTTPError as error:
+                pytest.fail(f"{url}: {error.read()!r}")
+            except OSError:
+                assert server.poll() is None, server.communicate()[1]
+                time.sleep(0.2)
+        pytest.fail(f"{url}: no answer")
+
+    def _start(self, role: str, command: tuple[str, ...], settings: dict[str, str]) -> subprocess.Popen[str]:
+        environment = self.variables | self.tasks[role] | settings
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, env=environment, cwd=self.project, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+LAKE_COMMAND = (sys.executable, "-m", "pipeline")
+SQLMESH = (str(Path(sys.executable).with_name("sqlmesh")),)
+
+
+def _project(folder: Path) -> Path:
+    """The domain engagement, with a role, and rules for old objects that use all three actions."""
+    copy_project(folder)
+    keep_domain(folder, "engagement")
+    switch_rules_off(folder)
+    shutil.copytree(PROJECT / "ingest/contracts/engagement", folder / "ingest/contracts/engagement")
+    for feed, rules in RULES.items():
+        file = folder / f"ingest/contracts/engagement/{feed}.yaml"
+        contract = yaml.safe_load(file.read_text())
+        contract["source"] |= rules
+        file.write_text(yaml.safe_dump(contract, sort_keys=False))
+    (folder / "access").mkdir()
+    role = {"name": "analyst", "description": "Analysts.", "owner": "platform", "tables": ["gold.*"]}
+    (folder / "access/roles.yaml").write_text(yaml.safe_dump({"roles": [role | {"classes": {"direct": "hash"}}]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """An account in which every command of every role has run once, under enforcement."""
+    folder = tmp_path_factory.mktemp("account")
+    keys: dict[str, dict[str, str]] = {}
+    with pytest.MonkeyPatch.context() as patch, serve_keys(keys, folder) as variables:
+        account = Account(keys, variables, patch)
+        try:
+            account.create_buckets([LANDING, LAKE, PUBLISHED, ANALYST])
+            fargate = Fargate(account, folder)
+            fargate.sample()
+            with account.enforced():
+                fargate.run("ingester", *LAKE_COMMAND, "ingest")
+                fargate.run("cycle", *SQLMESH, "plan", "--auto-apply", "--no-prompts", "--skip-tests")
+                fargate.run("cycle", *LAKE_COMMAND, "run")
+            for seed in ("2", "3"):
+                fargate.sample("--seed", seed, "--malformed", "0.02")
+                with account.enforced():
+                    fargate.run("cycle", *LAKE_COMMAND, "run")
+            with account.enforced():
+                fargate.serve()
+                for role, uri in (("reader", PUBLISHED), ("analyst", ANALYST)):
+                    fargate.run(role, sys.executable, "-c", READ, PUBLISHED_URI=f"s3://{uri}")
+                fargate.run("maintenance", *LAKE_COMMAND, "maintain", "--grace-hours", "0")
+                person = ("--subject", "user_id=u1", "--because", "request", "--request", "1", "--yes")
+                fargate.run("maintenance", *LAKE_COMMAND, "erase", *person)
+            yield account
+        finally:
+            account.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_do_what_the_product_calls_and_nothing_else(account: Account, role: str) -> None:
+    policy, values = ROLES[role]
+    allowed = grants(render(policy, values))
+    calls = [call for call in account.calls if call.role == role]
+    assert calls
+    assert [(call.method, call.target, call.needs) for call in calls if not call.allowed] == []
+    needless: list[Grant] = []
+    for grant in allowed:
+        used = [call for call in calls if call.uses(grant)]
+        account.allow(role, document([item for item in allowed if item != grant]))
+        if not used or account.replay(used[0]):
+            needless.append(grant)
+    account.allow(role, document(allowed))
+    assert all(account.replay(call) for call in calls[:20])
+    assert needless == []
