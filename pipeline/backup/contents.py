@@ -108,29 +108,26 @@ class Writer:
             data = source.get(item.key)
             return self._put(place, item.key, item.etag, hashlib.sha256(data).hexdigest(), data)
         sha256, size = _digest(source, item.key)
-        with self._lock:
-            there = self._there.get((sha256, size))
-        if there is None:
-            there = object_key(self._number, sha256)
-            copied = transfer(source, item.key, self._store, there)
-            if copied != (sha256, size):
-                raise RetriableError(f"{source.uri}/{item.key} was changed while it was copied; run this again")
-            self._note(sha256, size, there)
+        there, is_new = self._taken(sha256, size)
+        if is_new and transfer(source, item.key, self._store, there) != (sha256, size):
+            raise RetriableError(f"{source.uri}/{item.key} was changed while it was copied; run this again")
         return Copied(place, item.key, size, item.etag, sha256, there)
 
     def _put(self, place: str, key: str, etag: str, sha256: str, data: bytes) -> Copied:
-        with self._lock:
-            there = self._there.get((sha256, len(data)))
-        if there is None:
-            there = object_key(self._number, sha256)
+        there, is_new = self._taken(sha256, len(data))
+        if is_new:
             self._store.put(there, data)
-            self._note(sha256, len(data), there)
         return Copied(place, key, len(data), etag, sha256, there)
 
-    def _note(self, sha256: str, size: int, there: str) -> None:
+    def _taken(self, sha256: str, size: int) -> tuple[str, bool]:
+        """The key of a content, and whether the caller has to put it; others then rely on that before it is done."""
         with self._lock:
-            self._there[sha256, size] = there
+            there = self._there.get((sha256, size))
+            if there is not None:
+                return there, False
+            self._there[sha256, size] = there = object_key(self._number, sha256)
             self.objects, self.bytes = self.objects + 1, self.bytes + size
+            return there, True
 
 
 def upload(writer: Writer, place: str, key: str, path: Path) -> Copied:

@@ -9,7 +9,7 @@ before the entries that rely on them (tombstones, horizons, reasons of drops), a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from ingest.errors import RetriableError
@@ -24,7 +24,7 @@ from pipeline.backup.manifest import LAKE, Copied
 
 ATTEMPTS = 5
 _SETTLED, _TOPICS, _LEDGER, _SWEEP = "settled/", "topics/", "ledger/", "/_sweep"
-_NEVER = (*(f"{layer}/" for layer in LAYERS), "_probe/", f"{known.FOLDER}/")
+_SKIPPED = (*LAYERS, "_probe", known.FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,41 @@ class FeedCopy:
     objects: tuple[Copied, ...]
 
 
-def early_records(lake: Store) -> list[StoredObject]:
-    """Records that must not be newer than the logs."""
-    return [item for item in lake.list() if _is_early(item.key)]
+def early_records(lake: Store, others: Collection[str] = ()) -> list[StoredObject]:
+    """Records that must not be newer than the logs.
+
+    Args:
+        others: beginnings of keys that are not the lake's, see `others_within`.
+    """
+    return [item for item in _records(lake, others) if _is_early(item.key)]
 
 
-def late_records(lake: Store) -> list[StoredObject]:
-    """All other records outside of logs and files, the identity of the lake excepted."""
-    return [
-        item
-        for item in lake.list()
-        if not (_is_early(item.key) or _is_of_log(item.key) or item.key.startswith(_NEVER) or item.key in PLACES)
-    ]
+def late_records(lake: Store, others: Collection[str] = ()) -> list[StoredObject]:
+    """All other records outside of logs and files, the identity of the lake excepted; arguments as before."""
+    found = (item for item in _records(lake, others) if not (_is_early(item.key) or _is_of_log(item.key)))
+    return [item for item in found if item.key not in PLACES]
+
+
+def others_within(lake_uri: str, published_uri: str, landing_uri: str) -> tuple[str, ...]:
+    """Beginnings of keys below a lake that are of releases, also of roles, or of the landing."""
+    places = (published_uri, landing_uri.partition("{bucket}")[0])
+    return tuple(place.removeprefix(f"{lake_uri}/") for place in places if place.startswith(f"{lake_uri}/"))
+
+
+def _records(lake: Store, others: Collection[str]) -> Iterator[StoredObject]:
+    """All objects but files, of which there may be millions: a listing in order passes over them."""
+    after: str | None = None
+    while True:
+        for item in lake.list(after=after):
+            folder = item.key.partition("/")[0]
+            if folder in _SKIPPED:
+                if lake.root is None:
+                    after = f"{folder}0"  # the character after the slash
+                    break
+            elif not item.key.startswith(tuple(others)):
+                yield item
+        else:
+            return
 
 
 def feeds(lake: Store) -> list[str]:

@@ -16,6 +16,7 @@ from ingest.ledger.ledger import DIGITS, Ledger
 from ingest.settings import Settings
 from ingest.storage.store import Store
 from pipeline.backup.contents import fetch, restore_all
+from pipeline.backup.lake_objects import others_within
 from pipeline.backup.manifest import LAKE, RELEASES, STATE, WAREHOUSE, About, Backup, Copied
 from pipeline.backup.place import Backups, bring_tombstones, tombstones_at
 from pipeline.releases.catalog import write_catalog
@@ -115,22 +116,25 @@ def require_empty(target: Target, backup: Backup, name: str) -> None:
             f"{target.lake.uri}: the restore of {unfinished} was interrupted; run that one again, or delete what it "
             "wrote first"
         )
-    places = [(target.lake, "LAKE_URI")] + ([(target.releases.store, "PUBLISHED_URI")] if backup.about.newest else [])
-    for store, setting in places:
-        found = next((item.key for item in store.list() if not item.key.startswith(_PROBES)), None)
+    options = target.options
+    others = others_within(options.lake_uri, options.published_uri, options.landing_uri)
+    places = [(target.lake, "LAKE_URI", (_PROBES, *others))]
+    places += [(target.releases.store, "PUBLISHED_URI", (_PROBES,))] if backup.about.newest else []
+    for store, setting, ignored in places:
+        found = next((item.key for item in store.list() if not item.key.startswith(ignored)), None)
         if found is not None:
             raise ConfigError(
                 f"{store.uri} is not empty ({found}); expected an empty place for what is restored: set {setting}, or "
                 "move away what is there"
             )
-    warehouse = Path(target.options.warehouse_path)
-    if not target.options.has_spark and warehouse.exists():
+    warehouse = Path(options.warehouse_path)
+    if not options.has_spark and warehouse.exists():
         raise ConfigError(
             f"{warehouse} exists, and is the warehouse of another lake or of another time; move it away, or set "
             "WAREHOUSE_PATH"
         )
-    if not target.options.has_postgres_state and Path(target.options.state_path).exists():
-        raise ConfigError(f"{target.options.state_path} exists; move it away, or set STATE_PATH")
+    if not options.has_postgres_state and Path(options.state_path).exists():
+        raise ConfigError(f"{options.state_path} exists; move it away, or set STATE_PATH")
 
 
 def restore_lake(backups: Backups, backup: Backup, lake: Store, until: Mapping[str, int] | None = None) -> int:

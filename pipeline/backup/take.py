@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -87,6 +87,8 @@ def take(
 
 def _take(source: Source, backups: Backups, now: Callable[[], dt.datetime], wait_seconds: float, full: bool) -> Taken:
     began = now()
+    options = source.options
+    others = lake_objects.others_within(options.lake_uri, options.published_uri, options.landing_uri)
     erased = tuple(source.erased())  # of what is done by now nothing is copied
     before = backups.newest()
     number = before.number + 1 if before else 1
@@ -97,7 +99,7 @@ def _take(source: Source, backups: Backups, now: Callable[[], dt.datetime], wait
     objects = list(released.objects)
     kind, databases = _databases(source, writer, wait_seconds)
     objects += databases
-    objects += writer.copy_all(LAKE, source.lake, lake_objects.early_records(source.lake))
+    objects += writer.copy_all(LAKE, source.lake, lake_objects.early_records(source.lake, others))
     positions = released.newest.positions if released.newest else {}
     copies = [
         copy
@@ -105,7 +107,7 @@ def _take(source: Source, backups: Backups, now: Callable[[], dt.datetime], wait
         if (copy := lake_objects.copy_feed(source.lake, writer, feed, positions.get(feed, 0)))
     ]
     objects += (item for copy in copies for item in copy.objects)
-    objects += _late(source.lake, writer)
+    objects += _late(source.lake, writer, others)
     about = About(
         number=number,
         began_at=began.isoformat(),
@@ -147,11 +149,11 @@ def prune(backups: Backups, keep: int) -> Swept:
     return backups.remove(backups.numbers()[:-keep])
 
 
-def _late(lake: Store, writer: Writer) -> Iterator[Copied]:
+def _late(lake: Store, writer: Writer, others: Collection[str]) -> Iterator[Copied]:
     """Copy what follows the logs; records that are replaced by others meanwhile are listed again."""
     for attempt in range(lake_objects.ATTEMPTS):
         try:
-            yield from list(writer.copy_all(LAKE, lake, lake_objects.late_records(lake)))
+            yield from list(writer.copy_all(LAKE, lake, lake_objects.late_records(lake, others)))
             return
         except FileNotFoundError:
             if attempt == lake_objects.ATTEMPTS - 1:
