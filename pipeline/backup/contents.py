@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -108,26 +109,37 @@ class Writer:
             data = source.get(item.key)
             return self._put(place, item.key, item.etag, hashlib.sha256(data).hexdigest(), data)
         sha256, size = _digest(source, item.key)
-        there, is_new = self._taken(sha256, size)
-        if is_new and transfer(source, item.key, self._store, there) != (sha256, size):
-            raise RetriableError(f"{source.uri}/{item.key} was changed while it was copied; run this again")
+        with self._once(sha256, size) as (there, is_new):
+            if is_new and transfer(source, item.key, self._store, there) != (sha256, size):
+                raise RetriableError(f"{source.uri}/{item.key} was changed while it was copied; run this again")
         return Copied(place, item.key, size, item.etag, sha256, there)
 
     def _put(self, place: str, key: str, etag: str, sha256: str, data: bytes) -> Copied:
-        there, is_new = self._taken(sha256, len(data))
-        if is_new:
-            self._store.put(there, data)
+        with self._once(sha256, len(data)) as (there, is_new):
+            if is_new:
+                self._store.put(there, data)
         return Copied(place, key, len(data), etag, sha256, there)
 
-    def _taken(self, sha256: str, size: int) -> tuple[str, bool]:
-        """The key of a content, and whether the caller has to put it; others then rely on that before it is done."""
+    @contextmanager
+    def _once(self, sha256: str, size: int) -> Iterator[tuple[str, bool]]:
+        """The key of a content, and whether the body has to put it.
+
+        Others rely on that before it is done. If it fails, `copy_all` does, and what they have is not used.
+        """
         with self._lock:
             there = self._there.get((sha256, size))
-            if there is not None:
-                return there, False
-            self._there[sha256, size] = there = object_key(self._number, sha256)
-            self.objects, self.bytes = self.objects + 1, self.bytes + size
-            return there, True
+            is_new = there is None
+            if there is None:
+                self._there[sha256, size] = there = object_key(self._number, sha256)
+        try:
+            yield there, is_new
+        except BaseException:
+            with self._lock:
+                self._there.pop((sha256, size), None)
+            raise
+        if is_new:
+            with self._lock:
+                self.objects, self.bytes = self.objects + 1, self.bytes + size
 
 
 def upload(writer: Writer, place: str, key: str, path: Path) -> Copied:

@@ -51,7 +51,10 @@ def bring_to_backups(lake: Store, options: Settings) -> list[str]:
     for place in known_places(lake):
         then = f"`lake backup --to {place.uri}` deletes those of before the erasure"
         try:
-            bring_tombstones(lake, Backups(place.uri, options).store)
+            backups = Backups(place.uri, options)
+            if not backups.numbers():
+                continue
+            bring_tombstones(lake, backups.store)
         except LakemeshError as error:
             then = f"they do not know of the erasure ({error}), so a restore would bring the person back; {then}"
         lines.append(f"back-ups at {place.uri}: {then}")

@@ -155,11 +155,12 @@ def _as_far_as_there(
 
 
 def _same_rows(ledger: Ledger, position: int, newest: int) -> int:
-    """The last position with the rows of a position: compaction and clean-up change files alone."""
+    """The last position with the rows and rejected records of a position: compaction and clean-up change neither."""
     if position < ledger.first() or position > newest:
         return position
     for number, entry in ledger.entries_without_objects(position, newest):
-        if entry.has_objects or entry.ranges or entry.forgets or entry.expires or entry.begins:
+        is_of_records = entry.has_objects or entry.ranges or entry.forgets or entry.expires or entry.begins
+        if is_of_records or any(not file.path.startswith("bronze/") for file in entry.added):
             return number - 1
     return newest
 

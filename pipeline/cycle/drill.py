@@ -138,7 +138,7 @@ def drill(
     notes = (
         [f"{len(later)} erasures are newer than this back-up; `lake backup --to {uri}` replaces it"] if later else []
     )
-    point = dt.datetime.fromisoformat(about.committed_at)
+    point = dt.datetime.fromisoformat(about.committed_at or about.created_at)
     return Drilled(
         about.number,
         about.created_at,
