@@ -1,10 +1,10 @@
 """`lake backup` and `lake restore`, killed at each of their writes.
 
-    python -m tests.backup_kills backup|restore FOLDER PLACE
+    python -m tests.backup_kills backup|restore FOLDER PLACE [all]
 
 The lake of the settings is backed up to a new place below FOLDER for each kill; or PLACE is restored to a new home
 there. Everything happens in children of this process, which has opened no store before: a runtime of threads does not
-survive a fork. Prints the number of kills.
+survive a fork. Prints the number of writes; without `all` only the first, some within and the last are kills.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def kill_at(number: int, after: bool) -> None:
-    """Kill this process before or after its write of that number."""
+def count_writes(number: int, after: bool) -> list[int]:
+    """Kill this process before or after its write of that number; return what counts down from it."""
     lock, left = threading.Lock(), [number]
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,6 +65,7 @@ def kill_at(number: int, after: bool) -> None:
 
     for name in ("put", "put_new", "publish"):
         setattr(Store, name, around(getattr(Store, name)))
+    return left
 
 
 def finish_backup(place: str) -> None:
@@ -114,30 +115,33 @@ def finish_restore(folder: Path, place: str) -> None:
 
 
 def main() -> None:
-    """Kill it at each write until one call survives."""
-    verb, folder, place = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-    for kills in range(10_000):
-        number, after = kills // 2 + 1, bool(kills % 2)
-        target = folder / str(kills)
+    """Count the writes of a call that is not killed, then kill calls before and after all or some of them."""
+    verb, folder, place, is_thorough = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4:] == ["all"]
 
-        def killed(number: int = number, after: bool = after, target: Path = target) -> None:
-            lake = Lake(settings()) if verb == "backup" else use_home(target)
-            kill_at(number, after)
-            if verb == "backup":
-                back_up(lake, str(target))
-            else:
-                restore_backup(lake, place, None)
+    def work(target: Path, kill: tuple[int, bool] | None) -> None:
+        lake = Lake(settings()) if verb == "backup" else use_home(target)
+        counted = count_writes(*kill) if kill else count_writes(0, False)
+        if verb == "backup":
+            back_up(lake, str(target))
+        else:
+            restore_backup(lake, place, None)
+        (folder / "writes").write_text(str(-counted[0]))
 
-        def finished(target: Path = target) -> None:
-            finish_backup(str(target)) if verb == "backup" else finish_restore(target, place)
+    def finish(target: Path) -> None:
+        finish_backup(str(target)) if verb == "backup" else finish_restore(target, place)
 
-        code = in_child(killed)
-        if code == 0:
-            print(kills)
-            return
-        assert code == -signal.SIGKILL, code
-        assert in_child(finished) == 0, f"after a kill {'after' if after else 'before'} write {number}"
-    raise AssertionError("it never ended")
+    folder.mkdir()
+    assert in_child(lambda: work(folder / "whole", None)) == 0
+    writes = int((folder / "writes").read_text())
+    numbers = {1, 2, writes // 3, writes // 2, *range(writes - 3, writes + 1)}
+    kills = [(number, after) for number in range(1, writes + 1) for after in (False, True)]
+    for number, after in kills if is_thorough else [kill for kill in kills if kill[0] in numbers]:
+        target = folder / f"{number}-{after}"
+        code = in_child(lambda at=(number, after), target=target: work(target, at))  # type: ignore[misc]
+        assert code == -signal.SIGKILL, (code, number, writes)
+        code = in_child(lambda target=target: finish(target))  # type: ignore[misc]
+        assert code == 0, f"after a kill {'after' if after else 'before'} write {number} of {writes}"
+    print(writes)
 
 
 if __name__ == "__main__":

@@ -220,12 +220,15 @@ def _bronze(place: str) -> list[Any]:
     return [item for item in Backups(place, settings()).get().of("lake") if item.key.startswith("bronze/")]
 
 
+@pytest.mark.parametrize("which", ["some", pytest.param("all", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", ["backup", "restore"])
-def test_a_kill_at_any_write_leaves_no_half_of_it(verb: str, source: Home, place: str, tmp_path: Path) -> None:
+def test_a_kill_at_any_write_leaves_no_half_of_it(
+    verb: str, which: str, source: Home, place: str, tmp_path: Path
+) -> None:
     if verb == "restore":
         done("backup", "--to", place)
-    command = [sys.executable, "-m", "tests.backup_kills", verb, str(tmp_path / "kills"), place]
-    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=500, check=False)
+    command = [sys.executable, "-m", "tests.backup_kills", verb, str(tmp_path / "kills"), place, which]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=550, check=False)
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) > 40
 
