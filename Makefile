@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -110,6 +110,9 @@ demo: setup-portal demo-steps ## sample data, ingest, plan, a first release with
 
 demo-stream: setup-portal setup-kafka setup-postgres ## a shop that lives for ten minutes: database, connector, broker, stream, cycles (needs PostgreSQL, Java 17, Maven)
 	python -m tests.demo_stream --minutes $${MINUTES:-10}
+
+drill: setup ## back up the lake of the settings to a temporary folder, and rebuild it elsewhere from there
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && lake backup --to "$$folder" && lake drill --from "$$folder"
 
 pictures: setup-portal ## take the pictures of the README from the current release (needs Chromium)
 	python -m pipeline.dev.pictures

@@ -24,6 +24,7 @@ from ingest.steps.matchers import Named
 from ingest.upkeep.clean import clean
 from ingest.upkeep.landed import Landed, forget_landed
 from ingest.upkeep.orphans import landed_objects
+from pipeline.backup.known import bring_to_backups
 from pipeline.checks.traces.find import find_traces
 from pipeline.checks.traces.places import places_of
 from pipeline.cycle.cycle import exclusive_cycle, run_cycle
@@ -153,6 +154,7 @@ def erase_persons(
     values = personal_values(lake, subject)
     request = Request(name, dt.datetime.now(dt.UTC), because, deadline)
     tombstones = write_tombstones(lake.store, key, request, subject.values)
+    bring_to_backups(lake.store, lake.options)  # before anything that could be interrupted
     summary = EraseSummary(name, {one: len(found) for one, found in sorted(subject.values.items()) if found})
     for error in held:
         summary.failed(error)
@@ -282,6 +284,7 @@ def _keep(summary: EraseSummary, contract: Contract) -> None:
 
 def _purge(lake: Lake, summary: EraseSummary, feeds: Sequence[Contract], wait_seconds: float) -> None:
     """Delete what has old bytes: replaced files of the lake, then everything behind bronze."""
+    summary.beyond += bring_to_backups(lake.store, lake.options)
     now = dt.datetime.now(dt.UTC)
     with exclusive_cycle(lake, wait_seconds), lake.writable():  # no cycle reads the files that go
         for contract in feeds:

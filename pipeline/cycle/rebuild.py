@@ -19,17 +19,22 @@ from pipeline.state.aside import LOST
 from pipeline.warehouse.project import PROD, Computed, Progress, open_project
 
 
-def rebuild(lake: Lake, computing: Progress | None = None, wait_seconds: float = 0.0) -> RunSummary:
+def rebuild(
+    lake: Lake, computing: Progress | None = None, wait_seconds: float = 0.0, now: dt.datetime | None = None
+) -> RunSummary:
     """Compute everything from bronze with the models of the project folder, and publish it.
 
     The old files (schemas, for a state in Postgres) are kept under another name until the rebuild has succeeded; Spark
     tables are dropped first. Readers keep their release meanwhile. After a crash the same command starts over.
 
+    Args:
+        now: the time of its clock, which decides up to which date it computes; the real time by default.
+
     Raises:
         LostLedger: the ledger of a feed lacks entries, so bronze is incomplete.
         RetriableError: another cycle is in progress, or a model failed; the old files are kept.
     """
-    now = dt.datetime.now(dt.UTC)
+    now = now or dt.datetime.now(dt.UTC)
     summary = RunSummary(now)
     with exclusive_cycle(lake, wait_seconds), lake.state.compute_lock():
         require_writable(lake.landings, lake.store, contracts().values(), lake.records())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from ingest.settings import Settings
@@ -88,6 +89,37 @@ class Database(ABC):
     @abstractmethod
     def drop_aside(self) -> None:
         """Drop the state that `set_aside` kept."""
+
+    @abstractmethod
+    def copied(self, copy: Path, wait_seconds: float) -> AbstractContextManager[str]:
+        """Copy the state to a local file, and keep others from computing on it while the body runs, if it can.
+
+        Args:
+            copy: the file to write; it does not exist.
+            wait_seconds: how long to wait for a process that computes.
+
+        Returns:
+            The kind of the copy, `duckdb` or `postgres`; empty if there is no state.
+
+        Raises:
+            RetriableError: another process computes for longer, or the state cannot be reached.
+        """
+
+    @abstractmethod
+    def restore(self, kind: str, copy: Path, lake_id: str) -> bool:
+        """Restore a copied state where there is none; all of it or nothing, also when killed.
+
+        Args:
+            kind: of the copy.
+            lake_id: of the lake that it describes; a state that describes it already is left as it is.
+
+        Returns:
+            False if the copy is of another kind of state.
+
+        Raises:
+            ConfigError: there is another state.
+            RetriableError: it cannot be reached.
+        """
 
     @abstractmethod
     def rewrite(self) -> Removed:

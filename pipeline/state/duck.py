@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -17,14 +18,18 @@ import pyarrow as pa
 from ingest.errors import ConfigError, RetriableError
 from ingest.retry import while_busy
 from ingest.settings import Settings
+from ingest.storage.errors import local_error
 from ingest.storage.folders import make_folder
 from pipeline.process import duck
+from pipeline.process.duck_copy import copied
 from pipeline.process.removed import Removed
 from pipeline.state import aside
 from pipeline.state.clock import reconcile_clock_skew
 from pipeline.state.database import Database
 from pipeline.state.rewrite import rewrite
 from pipeline.state.state import TABLES, Row, State
+
+KIND = "duckdb"
 
 
 class DuckDatabase(Database):
@@ -62,6 +67,35 @@ class DuckDatabase(Database):
     def drop_aside(self) -> None:
         """See Database."""
         aside.drop_aside(self.options.state_path)
+
+    @contextmanager
+    def copied(self, copy: Path, wait_seconds: float) -> Iterator[str]:
+        """See Database."""
+        with copied(Path(self.options.state_path), copy, wait_seconds) as exists:
+            yield KIND if exists else ""
+
+    def restore(self, kind: str, copy: Path, lake_id: str) -> bool:
+        """See Database."""
+        path = Path(self.options.state_path)
+        if kind != KIND:
+            return False
+        if path.exists():
+            with self.open(read_only=True) as state:
+                found = state.row("SELECT id FROM lakemesh.lake")
+            if found != (lake_id,):
+                raise ConfigError(f"{path} exists, and is the state of another lake; move it away, or set STATE_PATH")
+            return True
+        try:
+            make_folder(path.parent)
+            draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+            try:
+                shutil.copyfile(copy, draft)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+        except OSError as error:
+            raise local_error(error, path) from error
+        return True
 
     def rewrite(self) -> Removed:
         """See Database."""

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -37,6 +38,7 @@ from pipeline.process.vacuum import vacuum_full
 from pipeline.state import interval_log as history
 from pipeline.state.clock import reconcile_clock_skew
 from pipeline.state.database import Database
+from pipeline.state.dump import KIND, dump, load
 from pipeline.state.postgres import SCHEMAS, PostgresState
 from pipeline.state.state import State, applied_positions
 
@@ -135,6 +137,39 @@ class PostgresDatabase(Database):
         with self.open() as state:
             for schema in SCHEMAS:
                 state.execute(f"DROP SCHEMA IF EXISTS {schema}{ASIDE} CASCADE")
+
+    @contextmanager
+    def copied(self, copy: Path, wait_seconds: float) -> Iterator[str]:
+        """See Database. What is copied is of one moment, so whoever computes meanwhile is not kept from it."""
+        session = connect(self.options)
+        try:
+            with driver_errors(address(self.options), "; run this again"):
+                exists = dump(session, SCHEMAS, copy)
+            yield KIND if exists else ""
+        finally:
+            session.close()
+
+    def restore(self, kind: str, copy: Path, lake_id: str) -> bool:
+        """See Database."""
+        if kind != KIND:
+            return False
+        with self.open() as state:
+            found = state.row("SELECT id FROM lakemesh.lake")
+            is_used = found is not None or state.has_table("sqlmesh", "_environments")
+        if found == (lake_id,):
+            return True
+        if is_used:
+            raise ConfigError(
+                f"{address(self.options)} has a state already, of another lake; expected a database without one "
+                "(PGDATABASE)"
+            )
+        session = connect(self.options)
+        try:
+            with driver_errors(address(self.options), "; nothing of the state is restored, run this again"):
+                load(session, SCHEMAS, copy)
+        finally:
+            session.close()
+        return True
 
     def rewrite(self) -> Removed:
         """See Database. Statements of other processes wait while a table is written again."""

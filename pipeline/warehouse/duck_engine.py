@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ingest.errors import LostLedger
 from ingest.settings import Settings
 from ingest.sql import identifier, identifiers, literal
 from ingest.storage.store import Store
+from pipeline.process.duck_copy import copied
 from pipeline.process.removed import Removed
 from pipeline.state import aside
 from pipeline.state.rewrite import rewrite
@@ -47,6 +49,11 @@ class DuckEngine(Engine):
         """See Engine."""
         done = rewrite(options.warehouse_path, options.state_lock_seconds)
         return Removed((str(done),) if done else ())
+
+    @classmethod
+    def copied(cls, options: Settings, copy: Path, wait_seconds: float) -> AbstractContextManager[bool]:
+        """See Engine."""
+        return copied(Path(options.warehouse_path), copy, wait_seconds)
 
     def forget(self, tables: Collection[exp.Table]) -> Removed:
         """See Engine."""

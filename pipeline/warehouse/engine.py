@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -66,6 +67,19 @@ class Engine(ABC):
 
         Raises:
             RetriableError: another process uses it, or the disk is full; it is unchanged.
+        """
+
+    @classmethod
+    @abstractmethod
+    def copied(cls, options: Settings, copy: Path, wait_seconds: float) -> AbstractContextManager[bool]:
+        """Copy the warehouse to a local file, and keep other processes out of it while the body runs.
+
+        Returns:
+            Whether there is one.
+
+        Raises:
+            ConfigError: the engine cannot copy it.
+            RetriableError: another process uses it for longer than `wait_seconds`.
         """
 
     @abstractmethod

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
 
-from ingest.errors import LostLedger
+from ingest.errors import ConfigError, LostLedger
 from ingest.settings import Settings
 from ingest.sql import identifier, literal
 from ingest.storage.store import Store
@@ -48,6 +49,14 @@ class SparkEngine(Engine):
                 "catalog or file system keep of them (versions of Delta and Iceberg, the trash of HDFS, noncurrent "
                 "versions of a bucket) is theirs to expire",
             )
+        )
+
+    @classmethod
+    def copied(cls, options: Settings, copy: Path, wait_seconds: float) -> AbstractContextManager[bool]:
+        """See Engine."""
+        raise ConfigError(
+            f"{options.warehouse_name}: its tables are files of their own; copy them by the means of their store, or "
+            "leave out --warehouse: `lake rebuild` computes them again from what is restored"
         )
 
     def forget(self, tables: Collection[exp.Table]) -> Removed:
