@@ -17,6 +17,7 @@ from ingest.process import collect_rarely
 from ingest.settings import logs_as_json
 from pipeline.cli.access import access
 from pipeline.cli.contracts import contracts
+from pipeline.cli.doctor import doctor
 from pipeline.cli.drop import drop
 from pipeline.cli.erase import erase
 from pipeline.cli.impact import impact
@@ -73,6 +74,7 @@ _SECTIONS = {
     "Reading": (metrics, report, live, serve, mcp),
     "Contracts and models": (contracts, impact, audit, rebuild),
     "Personal data": (access, pii, subject, erase),
+    "Surroundings": (doctor,),
 }
 for _section, _commands in _SECTIONS.items():
     main.sections[_section] = [str(_command.name) for _command in _commands]
