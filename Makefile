@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark clean
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector airflow dagster spark models-spark clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -80,6 +80,10 @@ lock: ## resolve pyproject.toml into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --constraint <(awk '/^[a-z0-9]/ { kept = !/^uvicorn==/ } kept' requirements.lock) --override <(echo 'uvicorn>=0.54') \
 	  --output-file requirements-serve.lock -
+	@for scheduler in airflow dagster; do \
+	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --output-file deploy/$$scheduler/requirements.lock deploy/$$scheduler/requirements.in || exit 1; \
+	done
 
 lint: setup ## ruff, mypy, layers, contracts, metrics, roles, sqlmesh format and lint
 	ruff check .
@@ -171,6 +175,21 @@ stream-kills: setup-kafka ## 200 kills of lake stream and its broker, with abort
 connector: setup-postgres ## 1,500 transactions captured by the real connector: histories equal the database (minutes; needs Java 17, Maven)
 	TRANSACTIONS=$${TRANSACTIONS:-500} $(LONG_TEST) tests/e2e/test_captured_changes.py
 
+airflow: setup .venv-airflow/.ready ## the DAGs on Airflow in an environment of its own, to a release (minutes)
+	$(LONG_TEST) -m slow tests/deploy/test_airflow.py
+
+dagster: setup .venv-dagster/.ready ## the jobs on Dagster in an environment of its own, to a release (minutes)
+	$(LONG_TEST) -m slow tests/deploy/test_dagster.py
+
+.venv-%/.ready: deploy/%/requirements.lock
+	@if command -v uv >/dev/null; then \
+	  uv venv -q --allow-existing --python '>=3.11' .venv-$* && \
+	  VIRTUAL_ENV=.venv-$* uv pip install -q --require-hashes -r $<; \
+	else \
+	  $(PYTHON) -m venv .venv-$* && .venv-$*/bin/python -m pip install -q --require-hashes -r $<; \
+	fi
+	@touch $@
+
 spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quarter of an hour; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark
 
@@ -178,4 +197,4 @@ models-spark: setup-spark ## all model unit tests on Spark (minutes; needs Java 
 	pytest -q -m 'slow or not slow' tests/spark/test_models.py
 
 clean: ## remove .venv, data and caches
-	rm -rf .venv data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-airflow .venv-dagster data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
