@@ -66,7 +66,7 @@ def _extras(report: Reporter, options: Settings) -> Iterator[Finding]:
         (bool(options.serving_dsn), "SERVING_DSN", "postgres", "psycopg2"),
         (bool(options.kafka_bootstrap_servers and reads_topics), "KAFKA_BOOTSTRAP_SERVERS", "kafka", "confluent_kafka"),
         (bool(options.metrics_file), "METRICS_FILE", "serve", "prometheus_client"),
-        (bool(options.lake_api_keys or options.lake_jwt_key), "LAKE_API_KEYS", "serve", "uvicorn"),
+        (bool(options.lake_api_keys or options.lake_jwt_key), "LAKE_API_KEYS", "serve", "mcp"),
         (options.sends_lineage, "OPENLINEAGE_URL", "openlineage", "openlineage"),
         (options.has_spark, "LAKE_GATEWAY", "spark", "pyspark"),
     ):
