@@ -4,6 +4,7 @@
 location say where: LAKEMESH_PROJECT, the project's folder, and LAKEMESH_COMMAND, by default `.venv/bin/lake` in it.
 """
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -19,6 +20,8 @@ COMMAND = os.environ.get("LAKEMESH_COMMAND", f"{PROJECT}/.venv/bin/lake")
 RETRIES = dg.RetryPolicy(max_retries=1, delay=float(os.environ.get("LAKEMESH_RETRY_SECONDS", "60")))
 CYCLE_SECONDS, MAINTENANCE_SECONDS = 3600, 5 * 3600
 """How long a command may take; then it is ended in order, and the next one continues."""
+LONGEST_SECONDS = 2 * CYCLE_SECONDS + 600
+"""After this a run that is not marked as ended has lost its process: with its retry, none takes longer."""
 MISUSE = 2
 RUNNING = [
     *(dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING),
@@ -100,8 +103,11 @@ lakemesh_cycle = dg.define_asset_job("lakemesh_cycle", selection=[gold_release],
 @dg.schedule(job=lakemesh_cycle, cron_schedule="*/10 * * * *", execution_timezone="UTC")
 def every_ten_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Start a cycle unless one is running: the next one loads whatever waits."""
-    running = context.instance.get_run_records(dg.RunsFilter(job_name="lakemesh_cycle", statuses=RUNNING), limit=1)
-    return dg.SkipReason("the cycle before is still running") if running else dg.RunRequest()
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=LONGEST_SECONDS)
+    running = dg.RunsFilter(job_name=lakemesh_cycle.name, statuses=RUNNING, created_after=since)
+    if context.instance.get_run_records(running, limit=1):
+        return dg.SkipReason("the cycle before is still running")
+    return dg.RunRequest()
 
 
 defs = dg.Definitions(
