@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -82,6 +82,10 @@ lock: ## resolve pyproject.toml into the locks (needs uv)
 	  --output-file requirements-serve.lock -
 	@echo 'checkov>=3.3' | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --output-file requirements-deploy.lock -
+	@for scheduler in airflow dagster; do \
+	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --output-file deploy/$$scheduler/requirements.lock deploy/$$scheduler/requirements.in || exit 1; \
+	done
 
 lint: setup ## ruff, mypy, layers, contracts, metrics, roles, sqlmesh format and lint
 	ruff check .
@@ -176,6 +180,21 @@ stream-kills: setup-kafka ## 200 kills of lake stream and its broker, with abort
 connector: setup-postgres ## 1,500 transactions captured by the real connector: histories equal the database (minutes; needs Java 17, Maven)
 	TRANSACTIONS=$${TRANSACTIONS:-500} $(LONG_TEST) tests/e2e/test_captured_changes.py
 
+airflow: setup .venv-airflow/.ready ## the DAGs on Airflow in an environment of its own, to a release (minutes)
+	$(LONG_TEST) -m slow tests/deploy/test_airflow.py
+
+dagster: setup .venv-dagster/.ready ## the jobs on Dagster in an environment of its own, to a release (minutes)
+	$(LONG_TEST) -m slow tests/deploy/test_dagster.py
+
+.venv-%/.ready: deploy/%/requirements.lock
+	@if command -v uv >/dev/null; then \
+	  uv venv -q --allow-existing --python '>=3.11' .venv-$* && \
+	  VIRTUAL_ENV=.venv-$* uv pip install -q --require-hashes -r $<; \
+	else \
+	  $(PYTHON) -m venv .venv-$* && .venv-$*/bin/python -m pip install -q --require-hashes -r $<; \
+	fi
+	@touch $@
+
 spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quarter of an hour; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark
 
@@ -194,4 +213,4 @@ terraform: setup ## deploy/terraform: checkov, tflint, the provider's arguments,
 	$(LONG_TEST) -m slow tests/deploy/test_roles.py
 
 clean: ## remove .venv, data and caches
-	rm -rf .venv .venv-deploy data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-* data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

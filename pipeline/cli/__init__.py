@@ -18,6 +18,7 @@ from ingest.settings import logs_as_json
 from pipeline.cli.access import access
 from pipeline.cli.backup import backup, drill, restore
 from pipeline.cli.contracts import contracts
+from pipeline.cli.doctor import doctor
 from pipeline.cli.drop import drop
 from pipeline.cli.erase import erase
 from pipeline.cli.impact import impact
@@ -74,7 +75,7 @@ _SECTIONS = {
     "Reading": (metrics, report, live, serve, mcp),
     "Contracts and models": (contracts, impact, audit, rebuild),
     "Personal data": (access, pii, subject, erase),
-    "Back-ups": (backup, restore, drill),
+    "Care of the lake": (doctor, backup, restore, drill),
 }
 for _section, _commands in _SECTIONS.items():
     main.sections[_section] = [str(_command.name) for _command in _commands]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingest.errors import ConfigError, LakemeshError, RetriableError
+from ingest.errors import Busy, ConfigError, LakemeshError, RetriableError
 from pipeline.cli.common import (
     Output,
     as_json_line,
@@ -112,6 +112,7 @@ def _cycle(feeds: tuple[str, ...], wait: float, output: Output) -> int:
         raise_if_interrupted(error)
         failed = as_lakemesh_error("lake run", error)
         began.failed(failed)
+        began.outcome = "busy" if isinstance(error, Busy) else began.outcome
         _print_line(began, output)
         return show_error(failed)
     return _print_summary(summary, output)

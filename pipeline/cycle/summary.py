@@ -32,7 +32,8 @@ class RunSummary:
     Attributes:
         run_id: identifies the cycle: in the record of cycles, in log lines and in events.
         outcome: `published`, `unchanged` (nothing new to publish), `held` (readers stay on an older release after a
-            rollback), `not published`, `audited` if only audits were run, or `failed` if the cycle could not start.
+            rollback), `not published`, `audited` if only audits were run, `busy` if another cycle is in progress, or
+            `failed` if the cycle could not start.
         state: number of the release that readers get, however the cycle ended; None before the first, and if the
             releases cannot be read.
         is_state_known: whether the releases could be read.

@@ -255,6 +255,11 @@ def release(session: Session, lock: Lock) -> bool:
 
 def holder(session: Session, lock: int) -> str:
     """The holder of a lock, and since when if known: `sqlmesh run of ana@host, pid 12, since 10:03:12 UTC`."""
+    return holder_if_any(session, lock) or "another process, which has just ended"
+
+
+def holder_if_any(session: Session, lock: int) -> str:
+    """The same; empty if no session holds the lock."""
     with session.cursor() as cursor:
         cursor.execute(
             "SELECT activity.application_name, activity.backend_start FROM pg_locks AS locks "
@@ -265,5 +270,5 @@ def holder(session: Session, lock: int) -> str:
         )
         found = cursor.fetchone()
     if found is None:
-        return "another process, which has just ended"
+        return ""
     return f"{found[0]}, since {found[1]:%H:%M:%S} UTC" if found[1] else str(found[0])
