@@ -17,9 +17,9 @@ def main() -> None:
     name, sys.argv = sys.argv[2], sys.argv[2:]
     with time_machine.travel(moment):
         if name == "lake":
-            from pipeline.cli import main as lake
+            from pipeline.cli import program
 
-            lake()
+            program()  # as the command does, so that what it used before the command counts too
         elif name == "sqlmesh":
             from sqlmesh.cli.main import cli
 
