@@ -24,7 +24,7 @@ READS = {
     "seeds": set(),
     "silver": {"bronze", "seeds", "silver"},
     "gold": {"seeds", "silver", "gold"},
-    "ops": {"operations", "bronze", "gold", "ops"},
+    "ops": {"operations", "bronze", "gold", "ops", "seeds"},
 }
 """The layers that each layer may read."""
 PREFIXES = ("dim_", "fct_", "rpt_")

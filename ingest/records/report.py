@@ -45,6 +45,7 @@ class FeedReport:
         scope: what was considered: `full`, `recent` folders, `hinted` objects or `listed` versions.
         hinted: objects that hints named.
         absent: hinted objects that do not exist.
+        landing_bytes: stored size of what the feed has in the landing; None unless everything was listed.
     """
 
     feed: str
@@ -77,6 +78,7 @@ class FeedReport:
     begins: tuple[str, ...] = ()
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
+    landing_bytes: int | None = None
 
     @property
     def is_complete(self) -> bool:

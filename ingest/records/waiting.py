@@ -39,12 +39,14 @@ class Backlog:
         table: key, etag, size, modified_at, replaces, and the name by which the lake knows the object.
         ignored: objects that a rule ignores, by rule; they do not wait.
         unloadable: objects that cannot be loaded, by reason; they do not wait.
+        listed_bytes: stored size of all that was listed.
     """
 
     bucket: str
     table: pa.Table
     ignored: tuple[NotLoaded, ...] = ()
     unloadable: tuple[NotLoaded, ...] = ()
+    listed_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest.contracts.contract import Contract
 from ingest.ledger.objects import CHANGED, SAME
@@ -32,7 +33,8 @@ def discover(contract: Contract, landing: Landing, state: LedgerState, scope: Sc
     replaces = pa.array(listed.status[places] == CHANGED)
     waiting = listed.table.append_column("name", listed.names).take(pa.array(places))
     waiting = waiting.append_column("replaces", replaces)
-    return Backlog(contract.source.bucket, waiting.sort_by("key"), listed.ignored, listed.unloadable)
+    size = int(pc.sum(table.column("size")).as_py() or 0)
+    return Backlog(contract.source.bucket, waiting.sort_by("key"), listed.ignored, listed.unloadable, size)
 
 
 def compare(contract: Contract, landing: Landing, state: LedgerState) -> Listed:

@@ -73,7 +73,8 @@ def ingest_feed(
     while True:
         forgotten = tombstones.knowing(state.forgets, again=replanned)
         waiting = discover(contract, landing, state, scope).without(changed | stuck.keys())
-        report = replace(report, ignored=waiting.ignored, unloadable=waiting.unloadable)
+        size = waiting.listed_bytes if scope.kind == "full" else None
+        report = replace(report, ignored=waiting.ignored, unloadable=waiting.unloadable, landing_bytes=size)
         dropped = read_dropped(lake, contract.feed) if len(waiting) else {}
         if contract.overwritten == "refuse":  # if the old version was dropped, nothing is overwritten
             free = [name for name, item in state.objects.lookup(dropped).items() if item.dropped]

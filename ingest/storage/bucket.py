@@ -20,6 +20,7 @@ from ingest.retry import while_throttled
 from ingest.settings import Settings
 from ingest.storage.errors import boto3_errors, code_of
 from ingest.storage.page import Page, parse_page
+from ingest.storage.traffic import count
 from ingest.text import printable
 
 LISTING_ATTEMPTS = 3
@@ -121,6 +122,7 @@ class Bucket:
     def _page(self, prefix: str, wanted: dict[str, Any]) -> Page:
         """Fetch one page of a listing; retry if it cannot be read, for instance because it is truncated."""
         for attempt in range(LISTING_ATTEMPTS):
+            count(self._uri, "list")
             with self._convert_errors(prefix or "/"):
                 response = self._with_backoff(lambda: _listing_client(self._options).list_objects_v2(**wanted))
             try:
@@ -162,6 +164,7 @@ class Bucket:
         from botocore.exceptions import ClientError
 
         place = {"Bucket": self.name, "Key": self.path(key)}
+        count(self._uri, "get")
         with self._convert_errors(key):
             try:
                 response = self._with_backoff(lambda: self._client.get_object(**place, IfMatch=f'"{etag}"'))
@@ -173,7 +176,9 @@ class Bucket:
 
     def _blocks(self, key: str, body: Any, block_bytes: int) -> Iterator[bytes]:
         with self._convert_errors(key):
-            yield from body.iter_chunks(block_bytes)
+            for block in body.iter_chunks(block_bytes):
+                count(self._uri, "read", len(block))
+                yield block
 
     def _with_backoff(self, request: Callable[[], _Result]) -> _Result:
         """Send a request and retry while the store throttles, after the time that it asks for (Retry-After)."""
@@ -186,6 +191,7 @@ class Bucket:
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
+        count(self._uri, "get")
         try:
             s3_client(self._options, attempts=1).head_object(Bucket=self.name, Key=self.path(key))
         except ClientError as error:
@@ -203,6 +209,7 @@ class Bucket:
         place = {"Bucket": self.name, "Key": self.path(key)}
 
         def conditional() -> None:
+            count(self._uri, "delete")
             try:
                 self._client.delete_object(**place, IfMatch=f'"{etag}"')
             except self._client.exceptions.ClientError as error:
@@ -231,6 +238,7 @@ class Bucket:
         place = {"Bucket": target.name, "Key": target.path(target_key)}
         source = {"CopySource": {"Bucket": self.name, "Key": self.path(key)}}
         condition = {"CopySourceIfMatch": f'"{etag}"'}
+        count(target._uri, "put")
         if size <= COPY_BYTES:
             return self._unless_changed(key, lambda: self._client.copy_object(**place, **source, **condition))
         return self._unless_changed(key, lambda: self._client.copy(**place, **source, ExtraArgs=condition))
@@ -244,13 +252,16 @@ class Bucket:
         place = {"Bucket": self.name, "Key": self.path(key)}
 
         def current() -> bool:
+            count(self._uri, "get")
             return bool(self._client.head_object(**place)["ETag"].strip('"') == etag)
 
         def tags() -> list[dict[str, str]]:
+            count(self._uri, "get")
             found = self._client.get_object_tagging(**place)["TagSet"]
             return [item for item in found if item["Key"] != name]
 
         def put(found: list[dict[str, str]]) -> None:
+            count(self._uri, "put")
             self._client.put_object_tagging(**place, Tagging={"TagSet": found})
 
         def add() -> bool:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from ingest.storage.traffic import count
+
 
 class RemoteFile(io.RawIOBase):
-    """An object as a Python file; obstore's own reader lacks methods that pyarrow requires."""
+    """An object as a Python file; obstore's own reader lacks methods that pyarrow requires.
 
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
+    Args:
+        uri: of the store, for the count of requests; a read that obstore answers from its buffer counts as one too.
+    """
+
+    def __init__(self, reader: Any, uri: str) -> None:
+        self._reader, self._uri = reader, uri
 
     def readable(self) -> bool:
         return True
@@ -27,4 +33,6 @@ class RemoteFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self._reader.read(len(buffer))
         buffer[: len(data)] = bytes(data)
+        count(self._uri, "get")
+        count(self._uri, "read", len(data))
         return len(data)

@@ -36,6 +36,7 @@ from pipeline.cli.serve import mcp, serve
 from pipeline.cli.stream import stream
 from pipeline.cli.subject import subject
 from pipeline.process.log import JsonLines, set_up
+from pipeline.process.spent import begin_command
 
 
 class Sections(click.Group):
@@ -90,6 +91,7 @@ def program() -> None:
     an active exception") after all is done: 2 of 40 `lake status` on a busy machine.
     """
     code = 0
+    begin_command()
     try:
         main()
     except SystemExit as end:

@@ -23,6 +23,7 @@ from pipeline.cli.common import (
     show_errors,
     show_skipped,
 )
+from pipeline.process.contain import contained
 from pipeline.process.redact import redacted
 
 if TYPE_CHECKING:
@@ -50,12 +51,14 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, accept_gap: bool, d
     from pipeline.cli.progress import IngestProgress
     from pipeline.cli.show_ingest import show_ingest
     from pipeline.cycle.ingest import ingest_all
+    from pipeline.cycle.usage import metered
 
     lean_process()
     if dry_run:
         return _dry_run(feeds, output)
-    with IngestProgress(sys.stderr) as progress:
-        summary = ingest_all(open_lake(), feeds, progress.feed, full=full, hinted=hinted, accept_gap=accept_gap)
+    lake = open_lake()
+    with IngestProgress(sys.stderr) as progress, metered(lake, "lake ingest", _warn):
+        summary = ingest_all(lake, feeds, progress.feed, full=full, hinted=hinted, accept_gap=accept_gap)
     summary = redacted(summary)
     output.show(asdict(summary), lambda: show_ingest(summary))
     for error in summary.errors:
@@ -120,6 +123,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
     from pipeline.cycle.maintain import maintain as maintain_all
     from pipeline.cycle.maintain import retirable
     from pipeline.cycle.observe import measure_maintenance
+    from pipeline.cycle.usage import keep_usage, lake_stored, metered
 
     lake = open_lake()
     if dry_run:
@@ -130,10 +134,13 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
                 click.echo(json.dumps(row) if output.as_json else printable(text))
         return 0
     grace = dt.timedelta(hours=grace_hours)
-    done, failures, notes = maintain_all(lake, select(feeds), grace)
     swept = None
-    if not feeds:
-        swept = _sweep_releases(lake)
+    with metered(lake, "lake maintain", _warn):
+        done, failures, notes = maintain_all(lake, select(feeds), grace)
+        if not feeds:
+            swept = _sweep_releases(lake)
+            with contained("the record of what is stored", _warn):
+                keep_usage(lake, lake_stored(lake))
     audited = _audit_when_due(lake) if not feeds else None
     if output.as_json:
         publication = [{"publication": asdict(swept)}] if swept else []
@@ -152,10 +159,12 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
             )
     failed = audited.exit_code if audited else 0
     code = show_skipped(failures) or failed or int(any(feed.cleaning.kept for feed in done))
-    measure_maintenance(
-        lake, code, dt.datetime.now(dt.UTC), lambda error: click.echo(f"warning: {redacted(str(error))}", err=True)
-    )
+    measure_maintenance(lake, code, dt.datetime.now(dt.UTC), _warn)
     return code
+
+
+def _warn(error: LakemeshError) -> None:
+    click.echo(f"warning: {redacted(str(error))}", err=True)
 
 
 def _sweep_releases(lake: Lake) -> Cleaning:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 
 import click
 
@@ -11,6 +12,8 @@ from ingest.errors import LakemeshError
 from pipeline.cli.common import Output, exits, feed_arguments, json_option, open_lake, show_error
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+NOTE_SECONDS = 3600.0
+"""How often a stream keeps what it used."""
 _SHOWN = ("feed", "loads", "messages", "rows", "quarantined")
 
 
@@ -38,17 +41,24 @@ def stream(feeds: tuple[str, ...], every: float, output: Output) -> int:
     from ingest.records.report import FeedReport
     from pipeline.cli.show_stream import show_load, show_streamed
     from pipeline.cycle.stream import stream as load_again_and_again
+    from pipeline.cycle.usage import metered
     from pipeline.process.interrupt import stoppable
+
+    lean_process()
+    noted_at = time.monotonic()
 
     def failed(feed: str, error: LakemeshError) -> None:
         show_error(error if str(error).startswith(feed) else f"{feed}: {error}")
 
     def loaded(report: FeedReport) -> None:
+        nonlocal noted_at
         print(show_load(report), file=sys.stderr, flush=True)
+        if time.monotonic() > noted_at + NOTE_SECONDS:
+            noted_at = time.monotonic()
+            note()
 
-    lean_process()
     lake = open_lake()
-    with stoppable() as stop:
+    with stoppable() as stop, metered(lake, "lake stream", lambda error: failed("usage", error)) as note:
         done = load_again_and_again(lake, select(feeds), every, stop, failed, loaded)
     output.show([{name: getattr(own, name) for name in _SHOWN} for own in done], lambda: show_streamed(done))
     return max((own.exit_code for own in done), default=0)

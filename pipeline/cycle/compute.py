@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from ingest.contracts.contract import contracts
 from ingest.errors import DamagedLake, PublishBlocked, RetriableError
@@ -18,9 +19,11 @@ from pipeline.cycle.publication import audit_and_publish, gate_of
 from pipeline.cycle.record import insert_waiting, record
 from pipeline.cycle.roles import write_roles
 from pipeline.cycle.summary import RunSummary
+from pipeline.cycle.usage_record import insert_kept
 from pipeline.invalidation.unchanged import mark_unchanged
 from pipeline.lake import Lake
 from pipeline.monitoring.model_runs import model_runs
+from pipeline.process.contain import Step, contained
 from pipeline.releases.audits import describe
 from pipeline.state import interval_log as history
 from pipeline.state.fingerprint import fingerprint
@@ -52,8 +55,13 @@ def compute(
         open_project(lake.state, progress) as project,
     ):
         channels += sqlmesh_channels(project, lake.options)
+        with _warned("the requests of the engine", summary):
+            project.engine.note_requests(lake.options)
         with summary.contained("the run"):
             is_over = _run_and_publish(lake, project, summary, now)
+        with _warned("the requests of the engine", summary):
+            for name, number in project.engine.requests(lake.options).items():
+                summary.engine_requests[name] = summary.engine_requests.get(name, 0) + number
         if is_over:
             record_cycle(project, summary)
             with summary.contained("what is due next"):
@@ -113,6 +121,11 @@ def record_cycle(project: Project, summary: RunSummary) -> None:
         record(project.engine, summary)
 
 
+def _warned(place: str, summary: RunSummary) -> AbstractContextManager[Step]:
+    """Run the body as a step whose failure is only a warning."""
+    return contained(place, lambda error: summary.warnings.append(str(error)))
+
+
 def _is_done(summary: RunSummary) -> bool:
     """Whether a cycle left nothing to the next one: no failure or warning, no withheld date, and readers have it."""
     is_clean = not (summary.exit_code or summary.errors or summary.warnings or summary.held)
@@ -134,6 +147,8 @@ def _run_and_publish(lake: Lake, project: Project, summary: RunSummary, now: dt.
     project.require_tables()
     with summary.contained("the record of cycles that found nothing"):
         insert_waiting(project.engine, lake.options)
+    with summary.contained("the record of what was used"):
+        insert_kept(project.engine, lake.options)
     summary.outcome = "not published"
     with summary.stage("compare"), summary.contained("the marking of unchanged models"):
         summary.unchanged += mark_unchanged(project, lake.state, contracts().keys(), now)

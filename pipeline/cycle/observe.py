@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from ingest.contracts.contract import contracts
 from ingest.errors import LakemeshError
 from pipeline.cycle.summary import RunSummary
+from pipeline.cycle.usage import Meter, cycle_usage, keep_usage
 from pipeline.lake import Lake
 from pipeline.monitoring import running
 from pipeline.monitoring.cycles import CycleFacts, note_cycle, note_killed, note_maintenance
@@ -26,10 +27,11 @@ ABORT_SECONDS = 1.0
 
 @contextmanager
 def observed(lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) -> Iterator[None]:
-    """Send the events of the cycle that the body is, and leave its measures.
+    """Send the events of the cycle that the body is, and leave its measures and what it used.
 
     What fails here is a warning of the summary. If the body raises, there was no cycle: nothing is measured.
     """
+    meter = Meter()
     events = _Lineage(lake, summary, now) if lake.options.sends_lineage else None
     try:
         yield
@@ -48,6 +50,8 @@ def observed(lake: Lake, summary: RunSummary, now: Callable[[], dt.datetime]) ->
     if lake.options.metrics_file:
         with contained("METRICS_FILE", _warning(summary)):
             write_file(lake, now())
+    with contained("the record of what was used", _warning(summary)):
+        keep_usage(lake, cycle_usage(lake, meter, summary), summary.run_id)
 
 
 def note_start(lake: Lake, summary: RunSummary) -> None:

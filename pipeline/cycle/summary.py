@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ingest.errors import ConfigError, LakemeshError
 from pipeline.process.contain import Step, contained
 from pipeline.process.log import located
+from pipeline.process.spent import cpu_seconds
 
 if TYPE_CHECKING:  # a cycle that cannot start also has a summary, and must not load SQLMesh for it
     from pipeline.cycle.ingest import IngestSummary
@@ -54,6 +55,8 @@ class RunSummary:
         errors: one line each.
         model_runs: how models ran, for events; empty unless they are sent.
         seconds: wall time per stage.
+        cpu_seconds: CPU time per stage, of all threads and ended child processes.
+        engine_requests: requests of the engine to the store of the lake by operation, and bytes `read`.
         exit_code: 0 done, 1 failed, 2 misuse.
     """
 
@@ -78,6 +81,8 @@ class RunSummary:
     errors: list[str] = field(default_factory=list)
     model_runs: list[ModelRun] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    engine_requests: dict[str, int] = field(default_factory=dict)
     exit_code: int = 0
     run_id: str = ""
 
@@ -113,9 +118,12 @@ class RunSummary:
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage, excluding nested stages."""
         start, before = time.monotonic(), sum(self.seconds.values())
+        cpu, cpu_before = cpu_seconds(), sum(self.cpu_seconds.values())
         try:
             with located(stage=name):
                 yield
         finally:
             inner = sum(self.seconds.values()) - before
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start - inner, 3)
+            inner = sum(self.cpu_seconds.values()) - cpu_before
+            self.cpu_seconds[name] = round(self.cpu_seconds.get(name, 0.0) + cpu_seconds() - cpu - inner, 6)

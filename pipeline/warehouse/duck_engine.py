@@ -11,6 +11,7 @@ from typing import Any
 from sqlglot import exp
 
 from ingest.errors import LostLedger
+from ingest.schemes import is_remote
 from ingest.settings import Settings
 from ingest.sql import identifier, identifiers, literal
 from ingest.storage.store import Store
@@ -18,7 +19,7 @@ from pipeline.process.duck_copy import copied
 from pipeline.process.removed import Removed
 from pipeline.state import aside
 from pipeline.state.rewrite import rewrite
-from pipeline.warehouse import bronze, operations
+from pipeline.warehouse import bronze, operations, requests
 from pipeline.warehouse.by_key import log as changes
 from pipeline.warehouse.by_key.log import Log
 from pipeline.warehouse.duck import lake_statements, parquet
@@ -91,6 +92,15 @@ class DuckEngine(Engine):
         cursor = self.adapter.cursor
         cursor.execute(query.sql(DIALECT))
         return [item[0] for item in cursor.description], cursor.fetchall()
+
+    def note_requests(self, options: Settings) -> None:
+        """See Engine."""
+        if is_remote(options.lake_uri):
+            requests.note(self.adapter.cursor)
+
+    def requests(self, options: Settings) -> Mapping[str, int]:
+        """See Engine."""
+        return requests.noted(self.adapter.cursor) if is_remote(options.lake_uri) else {}
 
     def log(self, table: exp.Table) -> Log:
         """See Engine."""

@@ -125,6 +125,13 @@ class Engine(ABC):
     def select(self, query: exp.Query) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run a query and return its column names and rows."""
 
+    def note_requests(self, options: Settings) -> None:  # noqa: B027  # an engine need not know them
+        """Begin to count the requests that the engine sends to the store of the lake, if it can."""
+
+    def requests(self, options: Settings) -> Mapping[str, int]:
+        """Requests by operation since `note_requests` or the last call, and bytes `read` by them; empty if unknown."""
+        return {}
+
     def log(self, table: exp.Table) -> Log | None:
         """What is recorded about a table that is computed by key; None on an engine that computes it as a whole."""
         return None

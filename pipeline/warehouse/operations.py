@@ -35,6 +35,14 @@ RUNS = {
     "errors": "TEXT",
 }
 AUDITS = {"run_id": "TEXT", "audit": "TEXT", "scope": "TEXT", "rows": "BIGINT", "is_blocking": "BOOLEAN"}
+USAGE = {
+    "run_id": "TEXT",
+    "ended_at": "TIMESTAMP",
+    "kind": "TEXT",
+    "item": "TEXT",
+    "price": "TEXT",
+    "quantity": "DOUBLE",
+}
 OBJECTS = {
     "feed": "TEXT",
     "position": "BIGINT",
@@ -86,6 +94,7 @@ def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
         "CREATE SCHEMA IF NOT EXISTS operations",
         f"CREATE TABLE IF NOT EXISTS operations.runs ({_typed(RUNS)})",
         f"CREATE TABLE IF NOT EXISTS operations.audits ({_typed(AUDITS)})",
+        f"CREATE TABLE IF NOT EXISTS operations.usage ({_typed(USAGE)})",
         f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known, seen)}",
         f"CREATE OR REPLACE VIEW operations.objects AS {_objects(intact, lake)}",
         f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(intact, lake)}",

@@ -30,7 +30,7 @@ NOW = "2025-12-02 00:10:00"
 OF_NOW = {"age_seconds", "freshness"}
 """Columns that measure the time until now, which differs between two plans."""
 MAY_BE_EMPTY = {
-    *("ops.runs", "ops.cycles", "ops.audit_results", "ops.release_lag_daily"),  # no cycle has run
+    *("ops.runs", "ops.cycles", "ops.audit_results", "ops.release_lag_daily", "ops.cost_daily"),  # no cycle has run
     *("ops.constraint_findings", "ops.share_anomalies", "ops.volume_anomalies"),
     "ops.live_drift",  # nothing was shown
     "gold.rpt_mrr_trailing",  # fewer than twelve months

@@ -33,6 +33,7 @@ from ingest.storage.listing import list_columns
 from ingest.storage.names import NOT_UTF8, key_problem
 from ingest.storage.objects import BLOCK_BYTES, ObjectChanged, StoredObject, version_of
 from ingest.storage.remote_file import RemoteFile
+from ingest.storage.traffic import count, pages, uploads
 from ingest.text import printable
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class S3(Kind):
         """See Kind."""
         with obstore_errors(self._uri, key):
             try:
+                count(self._uri, "get")
                 return version_of(self._with_backoff(key, lambda: obstore.head(self._store, key)))
             except FileNotFoundError:
                 return None
@@ -80,31 +82,38 @@ class S3(Kind):
     def get(self, key: str) -> bytes:
         """See Kind."""
         with obstore_errors(self._uri, key):
-            return self._read_whole(key, lambda: bytes(obstore.get(self._store, key).bytes()))
+            count(self._uri, "get")
+            data = self._read_whole(key, lambda: bytes(obstore.get(self._store, key).bytes()))
+            count(self._uri, "read", len(data))
+            return data
 
     @contextmanager
     def open(self, key: str) -> Iterator[Any]:
         """See Kind."""
         with obstore_errors(self._uri, key):
+            count(self._uri, "get")
             size = self._with_backoff(key, lambda: obstore.head(self._store, key)["size"])
             if size <= WHOLE_BYTES:  # one request; rclone's S3 server rejects a range of the whole object
                 yield io.BytesIO(self.get(key))
             else:
-                yield io.BufferedReader(RemoteFile(obstore.open_reader(self._store, key)))
+                yield io.BufferedReader(RemoteFile(obstore.open_reader(self._store, key), self._uri))
 
     def put(self, key: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
         """See Kind."""
         attributes: Any = dict(headers or {})
         with obstore_errors(self._uri, key):
+            self._count_upload(len(data))
             self._with_backoff(key, lambda: obstore.put(self._store, key, data, attributes=attributes))
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See Kind; by `If-None-Match: *`."""
         with obstore_errors(self._uri, key):
+            count(self._uri, "put")
             try:
                 self._with_backoff(key, lambda: obstore.put(self._store, key, data, mode="create", use_multipart=False))
             except AlreadyExistsError:
                 return False
+            count(self._uri, "written", len(data))
             return True
 
     def stage(self, key: str) -> Path:
@@ -116,6 +125,7 @@ class S3(Kind):
         """See Kind."""
         for key, path in staged.items():
             with obstore_errors(self._uri, key):
+                self._count_upload(path.stat().st_size)
                 self._with_backoff(key, partial(self._upload, key, path))
             path.unlink()
 
@@ -123,6 +133,7 @@ class S3(Kind):
         """See Kind."""
         for key in keys:
             with obstore_errors(self._uri, key):
+                count(self._uri, "delete")
                 obstore.delete(self._store, key)
 
     def honours_put_if_absent(self) -> bool:
@@ -194,10 +205,12 @@ class S3(Kind):
             return obstore.get(self._store, version.key, options={"if_match": f'"{version.etag}"'})
 
         with obstore_errors(self._uri, version.key):
+            count(self._uri, "get")
             try:
                 result = self._read_whole(version.key, get)
                 if (result.meta["e_tag"] or "").strip('"') != version.etag:  # some stores ignore If-Match
                     raise self._absence(version)
+                count(self._uri, "read", version.size)
                 if version.size <= BLOCK_BYTES:
                     yield bytes(result.bytes())
                 else:
@@ -223,15 +236,21 @@ class S3(Kind):
         with path.open("rb") as file:
             obstore.put(self._store, key, file)
 
+    def _count_upload(self, size: int) -> None:
+        count(self._uri, "put", uploads(size))
+        count(self._uri, "written", size)
+
     def _batches(self, prefix: str | None, offset: str | None) -> Iterator[Sequence[ObjectMeta]]:
         """Yield a listing in batches; one that was cut off resumes after the last received key."""
-        cut = 0
+        cut = listed = 0
         while True:
             try:
                 for batch in obstore.list(self._store, prefix=prefix, offset=offset, chunk_size=5000):
+                    listed += len(batch)
                     yield batch
                     if batch:
                         offset, cut = batch[-1]["path"], 0
+                count(self._uri, "list", pages(listed))
                 return
             except BaseError as error:
                 cut += 1

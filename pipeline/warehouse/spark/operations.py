@@ -26,6 +26,7 @@ from pipeline.warehouse.operations import (
     OBJECTS,
     QUARANTINE,
     RUNS,
+    USAGE,
     empty_query,
     feeds_query,
     ranges_query,
@@ -89,7 +90,7 @@ def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) 
     known = list(contracts().values())
     for schema in ("operations", FILES):
         warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    for name, columns in (("runs", RUNS), ("audits", AUDITS)):
+    for name, columns in (("runs", RUNS), ("audits", AUDITS), ("usage", USAGE)):
         shown = ", ".join(f"`{column}` {spark_type(kind)}" for column, kind in columns.items())
         warehouse.execute(f"CREATE TABLE IF NOT EXISTS operations.{name} ({shown}) USING PARQUET")
     objects: list[str] = []

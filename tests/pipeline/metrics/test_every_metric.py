@@ -54,6 +54,7 @@ TIMES = {
     "ops.quality_daily": "date",
     "ops.quarantine_daily": "ingest_date",
     "ops.release_lag_daily": "release_date",
+    "ops.cost_daily": "date",
 }
 TEXTS = {
     "user_kind": ["account", "child"],
@@ -61,6 +62,7 @@ TEXTS = {
     "use_band": ["none", "regular"],
     "movement_type": ["new", "churn", "fx"],
     "risk": ["out", "idle", "low", "ok"],
+    "kind": ["cpu", "model", "request", "moved", "stored"],
     "segment": ["none", "prospect", "new", "loyal"],
 }
 ODD = ["fr", "it's", 'a "b"', None]
@@ -192,6 +194,12 @@ PIPELINE: dict[str, Value] = {
     "written_records": total("record_count"),
     "good_records": total("good_count"),
     "validity": ratio(total("good_count"), total("record_count")),
+    "running_cost": total("cost_usd"),
+    "cpu_time": only(total("quantity"), kind="cpu"),
+    "model_time": only(total("quantity"), kind="model"),
+    "store_requests": only(total("quantity"), kind="request"),
+    "moved_gb": only(total("quantity"), kind="moved"),
+    "stored_gb_months": only(total("quantity"), kind="stored"),
 }
 SHOP: dict[str, Value] = {
     "net_revenue": total("net_amount"),
@@ -430,5 +438,6 @@ def _counts(metric: Metric, row: Row) -> bool:
         "user_kind = 'child'": row.get("user_kind") == "child",
         "segment <> 'none'": row.get("segment") != "none",
         "segment = 'prospect'": row.get("segment") == "prospect",
+        **{f"kind = '{kind}'": row.get("kind") == kind for kind in TEXTS["kind"]},
     }
     return any(conditions[DEFINITIONS[name].where] for name in base_names(DEFINITIONS, metric.name))

@@ -71,6 +71,7 @@ def test_the_projects_pages_fit_its_tables_and_show_nothing_personal(
         "customers",
         "analytics_questions",
         "pipeline",
+        "cost",
     ]
     release = Release(1, dt.datetime(2026, 10, 1, tzinfo=dt.UTC), "", {}, 1, {})
     guard = Guard.of(project_classes(project, cache=tmp_path))

@@ -93,7 +93,7 @@ def must_have_operations() -> None:
     operations = release.tables.keys() - release.of_layer("gold").tables.keys()
     assert operations == {
         *("ops.audit_results", "ops.constraint_findings", "ops.cycles", "ops.feed_freshness"),
-        *("ops.late_arrivals", "ops.loads"),
+        *("ops.cost_daily", "ops.late_arrivals", "ops.loads"),
         *("ops.quality_daily", "ops.quality_findings", "ops.quarantine_daily", "ops.release_lag_daily"),
         *("ops.share_anomalies", "ops.volume_anomalies", "ops.live_drift"),
     }
