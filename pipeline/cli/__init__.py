@@ -21,6 +21,7 @@ from pipeline.cli.contracts import contracts
 from pipeline.cli.doctor import doctor
 from pipeline.cli.drop import drop
 from pipeline.cli.erase import erase
+from pipeline.cli.features import features
 from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.live import live
@@ -73,7 +74,7 @@ def main(verbose: bool) -> None:
 _SECTIONS = {
     "Every day": (run, status, why, quarantine, verify, publish, portal, maintain),
     "Loading": (sample, ingest, stream, drop, ledger),
-    "Reading": (metrics, report, live, serve, mcp),
+    "Reading": (metrics, features, report, live, serve, mcp),
     "Contracts and models": (contracts, impact, audit, rebuild),
     "Personal data": (access, pii, subject, erase),
     "Care of the lake": (doctor, backup, restore, drill),

@@ -21,8 +21,9 @@ LAST_READ = "_snapshot IN ('last', 'last_in_data_collection')"
 """SQL of whether a change is the last row that a snapshot reads of the table."""
 _ENDS = "('delete', 'end')"
 _ORDER = ("_place", "_rank", "_position", "_transaction_order")
-_CHANGE = ("_operation", "_committed_at", *_ORDER)
+_CHANGE = ("_operation", "_committed_at", "_source_modified_at", *_ORDER)
 _RECEIVED = (
+    "_source_modified_at",
     "_operation",
     "_position",
     "_transaction_order",
@@ -46,7 +47,7 @@ def change_feeds() -> dict[str, Contract]:
 
 
 def marks_query(feeds: Sequence[str]) -> str:
-    """SELECT of truncates and complete snapshots of feeds: feed, mark, position, place, marked_at.
+    """SELECT of truncates and complete snapshots of feeds: feed, mark, position, place, marked_at, known_at.
 
     A snapshot is complete once its last row is there.
     """
@@ -54,31 +55,39 @@ def marks_query(feeds: Sequence[str]) -> str:
     for feed in feeds:
         table = f"bronze.{identifier(feed)}"
         snapshots = (
-            "SELECT changes._position AS position, MIN(changes._committed_at) AS marked_at "
+            "SELECT changes._position AS position, MIN(changes._committed_at) AS marked_at, "
+            "MIN(changes._source_modified_at) AS known_at "
             f"FROM {table} AS changes WHERE changes.{LAST_READ} GROUP BY changes._position"
         )
         found.append(
             f"SELECT {literal(feed)} AS feed, 'snapshot' AS mark, snapshots.position AS position, "
-            f"snapshots.position AS place, snapshots.marked_at AS marked_at FROM ({snapshots}) AS snapshots"
+            f"snapshots.position AS place, snapshots.marked_at AS marked_at, "
+            f"snapshots.known_at AS known_at FROM ({snapshots}) AS snapshots"
         )
         truncates = (
             "SELECT changes._position AS position, MIN(changes._previous_commit) AS previous_commit, "
-            "MIN(changes._committed_at) AS marked_at "
+            "MIN(changes._committed_at) AS marked_at, MIN(changes._source_modified_at) AS known_at "
             f"FROM {table} AS changes WHERE changes._operation = 'truncate' GROUP BY changes._position"
         )
         found.append(
             f"SELECT {literal(feed)} AS feed, 'truncate' AS mark, truncates.position AS position, "
             f"{_place('truncates.position', 'truncates.previous_commit', 'MAX(snapshots.position)')} AS place, "
-            f"truncates.marked_at AS marked_at FROM ({truncates}) AS truncates LEFT JOIN ({snapshots}) AS snapshots "
+            "truncates.marked_at AS marked_at, truncates.known_at AS known_at "
+            f"FROM ({truncates}) AS truncates LEFT JOIN ({snapshots}) AS snapshots "
             "ON truncates.previous_commit IS NULL AND truncates.position < snapshots.position "
             "AND truncates.marked_at >= snapshots.marked_at "
-            "GROUP BY truncates.position, truncates.previous_commit, truncates.marked_at"
+            "GROUP BY truncates.position, truncates.previous_commit, truncates.marked_at, truncates.known_at"
         )
     return " UNION ALL ".join(found)
 
 
 def versions_query(contract: Contract, marks: str) -> str:
-    """SELECT of the versions of every key: the contract's columns, valid_from, valid_to and is_deleted.
+    """SELECT of the versions of every key: the contract's columns, and columns that say when they held.
+
+    These are valid_from, valid_to, is_deleted, changed_at and known_at.
+    A version is valid from when its row was created, if the source says so, but changed when that was committed, unless
+    a snapshot is the first to tell of it. It is known since the first object was written that has it or a later version
+    of its key. Both ascend with valid_from.
 
     Args:
         marks: name of a table with the result of `marks_query` for at least this feed.
@@ -88,7 +97,7 @@ def versions_query(contract: Contract, marks: str) -> str:
     ctes = {
         "marks_of_feed": (  # these alone, so that a mark of another feed changes nothing here
             "SELECT marks.mark AS mark, marks.position AS position, marks.place AS place, "
-            f"marks.marked_at AS marked_at FROM {marks} AS marks WHERE marks.feed = {feed}"
+            f"marks.marked_at AS marked_at, marks.known_at AS known_at FROM {marks} AS marks WHERE marks.feed = {feed}"
         ),
         "received": (
             f"SELECT {names.all('changes')}, {names.of('changes', _RECEIVED)} "
@@ -102,7 +111,8 @@ def versions_query(contract: Contract, marks: str) -> str:
         ),
         "placed": (
             f"SELECT {names.all('received')}, received._operation AS _operation, "
-            "received._committed_at AS _committed_at, received._unavailable AS _unavailable, "
+            "received._committed_at AS _committed_at, received._source_modified_at AS _source_modified_at, "
+            "received._unavailable AS _unavailable, "
             + _place("received._position", "received._previous_commit", "opened._place")
             + " AS _place, "
             "CASE WHEN received._operation <> 'read' THEN 1 WHEN received._snapshot = 'incremental' THEN 2 ELSE 0 END "
@@ -113,7 +123,8 @@ def versions_query(contract: Contract, marks: str) -> str:
         "known": f"SELECT {names.of('placed', names.key)}, MIN(placed._place) AS first_place "
         f"FROM placed AS placed GROUP BY {names.keys('placed')}",
         "ended": (  # keys that a truncate ended, or that a complete snapshot lacks
-            f"SELECT {names.of('known', names.key)}, marks.marked_at AS _committed_at, marks.place AS _place, "
+            f"SELECT {names.of('known', names.key)}, marks.marked_at AS _committed_at, "
+            "marks.known_at AS _source_modified_at, marks.place AS _place, "
             "CASE WHEN marks.mark = 'snapshot' THEN 0 ELSE 1 END AS _rank, marks.position AS _position "
             "FROM known AS known INNER JOIN marks_of_feed AS marks ON known.first_place <= marks.place "
             f"LEFT JOIN placed AS reads ON {names.same('known', 'reads')} AND reads._operation = 'read' "
@@ -123,7 +134,8 @@ def versions_query(contract: Contract, marks: str) -> str:
         "changes": (
             f"SELECT {names.all('placed')}, {names.of('placed', (*_CHANGE, '_unavailable'))} "
             f"FROM placed AS placed UNION ALL SELECT {names.typed('ended')}, 'end' AS _operation, "
-            "ended._committed_at AS _committed_at, ended._place AS _place, ended._rank AS _rank, "
+            "ended._committed_at AS _committed_at, ended._source_modified_at AS _source_modified_at, "
+            "ended._place AS _place, ended._rank AS _rank, "
             "ended._position AS _position, 0 AS _transaction_order, CAST(NULL AS TEXT[]) AS _unavailable "
             "FROM ended AS ended"
         ),
@@ -147,6 +159,8 @@ def versions_query(contract: Contract, marks: str) -> str:
             )
             + f"{names.of('filled', _CHANGE)}, LAG(filled._operation) OVER ({names.window('filled')}) AS _before, "
             f"LAG(filled._position) OVER ({names.window('filled')}) AS _position_before, "
+            f"MIN(filled._source_modified_at) OVER ({names.window('filled')} "
+            "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS _known_at, "
             + " AND ".join(
                 [
                     "TRUE",  # a table may consist of its key
@@ -162,7 +176,8 @@ def versions_query(contract: Contract, marks: str) -> str:
             f"SELECT {names.all('compared')}, compared._operation AS _operation, MAX(compared._committed_at) OVER "
             f"({names.window('compared')} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS valid_from, "
             f"LEAD(compared._committed_at) OVER ({names.window('compared')}) AS next_at, "
-            f"FIRST_VALUE(compared._operation) OVER ({names.window('compared')}) AS _first FROM compared AS compared "
+            f"FIRST_VALUE(compared._operation) OVER ({names.window('compared')}) AS _first, "
+            "compared._known_at AS _known_at FROM compared AS compared "
             f"WHERE CASE WHEN compared._before IS NULL THEN compared._operation <> 'end' "
             f"WHEN compared._operation IN {_ENDS} THEN NOT compared._before IN {_ENDS} "
             f"WHEN compared._operation = 'read' THEN compared._before IN {_ENDS} OR NOT compared._is_same "
@@ -176,6 +191,7 @@ def versions_query(contract: Contract, marks: str) -> str:
             f"({names.periods('timed')} ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) "
             f"ELSE LEAD(timed.valid_from) OVER ({names.periods('timed')}) END AS valid_to, "
             f"LAG(timed._operation) OVER ({names.periods('timed')}) AS _before, timed._first AS _first, "
+            "timed._known_at AS _known_at, "
             f"MIN(CASE WHEN NOT timed._operation IN {_ENDS} THEN timed.valid_from END) OVER "
             f"({names.periods('timed')} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS _seen_at "
             "FROM timed AS timed WHERE timed.next_at IS NULL OR timed.next_at > timed.valid_from"
@@ -188,13 +204,15 @@ def versions_query(contract: Contract, marks: str) -> str:
             f"CASE WHEN {created} IS NULL THEN {since} WHEN {created} < numbered.valid_from THEN {created} "
             "ELSE numbered.valid_from END"
         )
+    is_first = f"numbered._seen_at IS NULL AND NOT numbered._operation IN {_ENDS}"
     with_clause = ", ".join(f"{name} AS ({query})" for name, query in ctes.items())
     return (
         f"WITH {with_clause} SELECT {names.all('numbered')}, "
-        f"CASE WHEN numbered._seen_at IS NULL AND NOT numbered._operation IN {_ENDS} "
-        f"AND (numbered._before IS NULL OR numbered._first = 'create') THEN {since} "
+        f"CASE WHEN {is_first} AND (numbered._before IS NULL OR numbered._first = 'create') THEN {since} "
         "ELSE numbered.valid_from END AS valid_from, numbered.valid_to AS valid_to, "
-        f"numbered._operation IN {_ENDS} AS is_deleted "
+        f"numbered._operation IN {_ENDS} AS is_deleted, "
+        f"CASE WHEN {is_first} AND numbered._before IS NULL AND numbered._first = 'read' THEN {since} "
+        "ELSE numbered.valid_from END AS changed_at, numbered._known_at AS known_at "
         f"FROM numbered AS numbered WHERE NOT numbered._operation IN {_ENDS} OR NOT numbered._before IN {_ENDS} "
         "OR (numbered._before IS NULL AND numbered._first <> 'create')"
     )

@@ -21,5 +21,6 @@ SELECT
   marks.mark::TEXT AS mark, /* truncate or snapshot */
   marks.position::TEXT AS position, /* Position in the log of the source */
   marks.place::TEXT AS place, /* Position from which it counts: that of the commit before, if that is later */
-  marks.marked_at::TIMESTAMP AS marked_at /* When it was committed or taken, UTC */
+  marks.marked_at::TIMESTAMP AS marked_at, /* When it was committed or taken, UTC */
+  marks.known_at::TIMESTAMP AS known_at /* When the first object was written that has it, UTC */
 FROM marks AS marks

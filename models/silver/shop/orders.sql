@@ -6,7 +6,7 @@ MODEL (
   ), /* A change may arrive late, and moves the periods of its key alone */
   cron '@daily',
   owner shop,
-  description 'One row per validity period of an order, deleted ones included; equal for every order in which changes arrive.',
+  description 'One row per validity period of an order, deleted ones included; but for known_at equal for every order in which changes arrive.',
   grain (order_id, valid_from),
   tags (silver, shop),
   audits (
@@ -37,5 +37,7 @@ SELECT
   (
     versions.valid_to IS NULL
   )::BOOLEAN AS is_current, /* Whether this is the newest version */
-  versions.is_deleted::BOOLEAN AS is_deleted /* Whether the row was deleted in this period; its columns are the last ones before */
+  versions.is_deleted::BOOLEAN AS is_deleted, /* Whether the row was deleted in this period; its columns are the last ones before */
+  versions.changed_at::TIMESTAMP AS changed_at, /* When the change that began the version was committed, UTC; valid_from where a snapshot is the first to tell of it */
+  versions.known_at::TIMESTAMP AS known_at /* When the first object was written that has this version or a later one, UTC */
 FROM versions AS versions
