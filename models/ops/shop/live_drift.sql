@@ -157,7 +157,7 @@ WITH audited_dates AS (
   GROUP BY
     CASE WHEN windows.size_seconds = 60 THEN 'minute' ELSE 'hour' END,
     DATE_TRUNC('HOUR', windows.started_at)::TIMESTAMP
-), hours AS (
+), compared_hours AS (
   SELECT
     compared.window_size AS window_size,
     compared.started_at AS started_at,
@@ -185,6 +185,34 @@ WITH audited_dates AS (
   GROUP BY
     compared.window_size,
     compared.started_at
+), hours AS (
+  SELECT
+    compared_hours.window_size AS window_size,
+    compared_hours.started_at AS started_at,
+    compared_hours.is_outdated AS is_outdated,
+    late_windows.has_late_clicks AS has_late_clicks,
+    compared_hours.shown_clicks AS shown_clicks,
+    compared_hours.shown_views AS shown_views,
+    compared_hours.shown_carts AS shown_carts,
+    compared_hours.shown_visitors AS shown_visitors,
+    compared_hours.shown_orders AS shown_orders,
+    compared_hours.shown_net_amount AS shown_net_amount,
+    compared_hours.clicks AS clicks,
+    compared_hours.views AS views,
+    compared_hours.carts AS carts,
+    compared_hours.visitors AS visitors,
+    compared_hours.orders AS orders,
+    compared_hours.net_amount AS net_amount,
+    compared_hours.stated_net_amount AS stated_net_amount,
+    late_windows.clicks AS late_clicks,
+    late_windows.views AS late_views,
+    late_windows.carts AS late_carts,
+    late_windows.orders AS late_orders,
+    late_windows.net_amount AS late_net_amount
+  FROM compared_hours AS compared_hours
+  LEFT JOIN late_windows AS late_windows
+    ON compared_hours.window_size = late_windows.window_size
+    AND compared_hours.started_at = late_windows.started_at
 ), late_dates AS (
   SELECT
     windows.started_at::DATE AS date
@@ -217,91 +245,73 @@ WITH audited_dates AS (
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.has_late_clicks AS has_late_clicks,
+    hours.has_late_clicks AS has_late_clicks,
     'clicks' AS measure,
     hours.shown_clicks AS shown,
     hours.clicks AS audited,
     hours.clicks AS audited_as_shown,
-    late_windows.clicks AS late
+    hours.late_clicks AS late
   FROM hours AS hours
-  LEFT JOIN late_windows AS late_windows
-    ON hours.window_size = late_windows.window_size
-    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.has_late_clicks AS has_late_clicks,
+    hours.has_late_clicks AS has_late_clicks,
     'views' AS measure,
     hours.shown_views AS shown,
     hours.views AS audited,
     hours.views AS audited_as_shown,
-    late_windows.views AS late
+    hours.late_views AS late
   FROM hours AS hours
-  LEFT JOIN late_windows AS late_windows
-    ON hours.window_size = late_windows.window_size
-    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.has_late_clicks AS has_late_clicks,
+    hours.has_late_clicks AS has_late_clicks,
     'carts' AS measure,
     hours.shown_carts AS shown,
     hours.carts AS audited,
     hours.carts AS audited_as_shown,
-    late_windows.carts AS late
+    hours.late_carts AS late
   FROM hours AS hours
-  LEFT JOIN late_windows AS late_windows
-    ON hours.window_size = late_windows.window_size
-    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.has_late_clicks AS has_late_clicks,
+    hours.has_late_clicks AS has_late_clicks,
     'visitors' AS measure,
     hours.shown_visitors AS shown,
     hours.visitors AS audited,
     hours.visitors AS audited_as_shown,
     NULL::BIGINT AS late /* Whether a late click is of another visitor is not kept */
   FROM hours AS hours
-  LEFT JOIN late_windows AS late_windows
-    ON hours.window_size = late_windows.window_size
-    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.has_late_clicks AS has_late_clicks,
+    hours.has_late_clicks AS has_late_clicks,
     'orders' AS measure,
     hours.shown_orders AS shown,
     hours.orders AS audited,
     hours.orders AS audited_as_shown,
-    late_windows.orders AS late
+    hours.late_orders AS late
   FROM hours AS hours
-  LEFT JOIN late_windows AS late_windows
-    ON hours.window_size = late_windows.window_size
-    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
     hours.window_size AS window_size,
     hours.started_at AS started_at,
     hours.is_outdated AS is_outdated,
-    late_windows.has_late_clicks AS has_late_clicks,
+    hours.has_late_clicks AS has_late_clicks,
     'net_amount' AS measure,
     hours.shown_net_amount AS shown,
     hours.net_amount AS audited,
     hours.stated_net_amount AS audited_as_shown,
-    late_windows.net_amount AS late
+    hours.late_net_amount AS late
   FROM hours AS hours
-  LEFT JOIN late_windows AS late_windows
-    ON hours.window_size = late_windows.window_size
-    AND hours.started_at = late_windows.started_at
   UNION ALL
   SELECT
     'day' AS window_size,
