@@ -15,7 +15,7 @@ from pipeline.access.roles import store_of
 from pipeline.api.limits import Limits
 from pipeline.metrics.definition import Metric, base_names, load_metrics
 from pipeline.metrics.query import covered
-from pipeline.process.duck import translate_errors
+from pipeline.process.duck import DISABLED_OPTIMIZERS, translate_errors
 from pipeline.releases.release import Release, Releases
 from pipeline.warehouse.duck import lake_statements
 
@@ -107,7 +107,7 @@ def _paths(releases: Releases, release: Release) -> list[str]:
 
 
 def _open(options: Settings, attach: str, paths: list[str], limits: Limits) -> duckdb.DuckDBPyConnection:
-    config: dict[str, Any] = {
+    config: dict[str, Any] = DISABLED_OPTIMIZERS | {
         "memory_limit": f"{limits.memory}B",
         "threads": THREADS,
         "temp_directory": "",

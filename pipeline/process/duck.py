@@ -1,9 +1,10 @@
-"""Errors of DuckDB as Lakemesh's errors, on one line."""
+"""DuckDB: the settings that every connection needs, and its errors as Lakemesh's errors, on one line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import duckdb
 
@@ -11,6 +12,8 @@ from ingest.errors import RetriableError
 
 UNAVAILABLE = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 """Errors of files, disks and networks, not of a statement."""
+DISABLED_OPTIMIZERS: dict[str, Any] = {"disabled_optimizers": "top_n_window_elimination"}
+"""Settings of a connection: with this optimizer, DuckDB 1.5.6 fails on QUALIFY. config.yaml has it too."""
 _SHOWN_CHARACTERS = 300
 
 

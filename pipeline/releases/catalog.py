@@ -13,11 +13,14 @@ from pipeline.releases.release import Release, Releases, ReleaseTable
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.engine import DIALECT
 
+STORAGE_VERSION = "v1.0.0"
+"""The format of catalogs, whichever DuckDB writes them: version 2 would write one that no 1.x opens."""
+
 
 def write_catalog(published: Releases, path: Path, release: Release) -> None:
     """Write a catalog with one view per table, with comments and absolute paths."""
     with connect(published.options, published.options.published_uri) as reader:
-        reader.execute(f"ATTACH '{path}' AS lake")
+        reader.execute(f"ATTACH {literal(path)} AS lake (STORAGE_VERSION {literal(STORAGE_VERSION)})")
         reader.execute("USE lake")
         reader.execute("BEGIN")  # a transaction for each comment takes twice the time
         create_views(reader, published, release.tables.values())

@@ -15,6 +15,7 @@ import duckdb_extension_httpfs
 from ingest.schemes import FOLDER, scheme_of
 from ingest.settings import Settings
 from ingest.sql import files, literal
+from pipeline.process.duck import DISABLED_OPTIMIZERS
 
 
 def httpfs_path() -> Path:
@@ -81,7 +82,7 @@ def in_memory() -> duckdb.DuckDBPyConnection:
 
     DuckDB's default is `.tmp` in the working directory, readable by every user and shared with other processes.
     """
-    connection = duckdb.connect(":memory:", config={"temp_directory": _temporary_folder().name})
+    connection = duckdb.connect(":memory:", config=DISABLED_OPTIMIZERS | {"temp_directory": _temporary_folder().name})
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
