@@ -23,7 +23,7 @@ import boto3
 import pytest
 from moto import settings as moto_settings
 from moto.core import DEFAULT_ACCOUNT_ID
-from moto.iam.access_control import S3IAMRequest
+from moto.iam.access_control import IAMPolicy, PermissionResult, S3IAMRequest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import s3_backends
@@ -86,6 +86,12 @@ class Call:
     needs: tuple[tuple[str, str], ...]
     allowed: bool
 
+    @property
+    def names(self) -> list[str]:
+        """What it needs, as in calls.yaml: the action, and the bucket with the first part of the key."""
+        places = [(action, resource.removeprefix("arn:aws:s3:::").split("/")) for action, resource in self.needs]
+        return [f"{action} {'/'.join(parts[:2])}" for action, parts in places]
+
     def uses(self, grant: Grant) -> bool:
         """Whether the request needs something that this grant allows."""
         start = grant.resource.removesuffix("*")
@@ -94,6 +100,12 @@ class Call:
             and (resource == grant.resource or (start != grant.resource and resource.startswith(start)))
             for action, resource in self.needs
         )
+
+
+def permits(kept: Sequence[Grant], action: str, resource: str) -> bool:
+    """Whether moto's IAM permits an action by these grants."""
+    found = IAMPolicy({"policy_document": document(kept)}).is_action_permitted(action, resource)
+    return bool(found is PermissionResult.PERMITTED)
 
 
 class Account:
