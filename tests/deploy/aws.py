@@ -12,10 +12,12 @@ import http.client
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from string import Template
 from typing import Any
 
@@ -89,17 +91,16 @@ class Call:
     @property
     def names(self) -> list[str]:
         """What it needs, as in calls.yaml: the action, and the bucket with the first part of the key."""
-        places = [(action, resource.removeprefix("arn:aws:s3:::").split("/")) for action, resource in self.needs]
-        return [f"{action} {'/'.join(parts[:2])}" for action, parts in places]
+        return [f"{action} {_short(resource.removeprefix('arn:aws:s3:::'))}" for action, resource in self.needs]
 
     def uses(self, grant: Grant) -> bool:
         """Whether the request needs something that this grant allows."""
-        start = grant.resource.removesuffix("*")
-        return any(
-            action == grant.action
-            and (resource == grant.resource or (start != grant.resource and resource.startswith(start)))
-            for action, resource in self.needs
-        )
+        return any(action == grant.action and fnmatchcase(resource, grant.resource) for action, resource in self.needs)
+
+
+def _short(place: str) -> str:
+    kind = re.search(r"\.(checkpoint|objects)\.parquet$", place)
+    return "/".join([*place.split("/")[:2], *([f"*{kind[0]}"] if kind else [])])
 
 
 def permits(kept: Sequence[Grant], action: str, resource: str) -> bool:
@@ -128,6 +129,7 @@ class Account:
     ) -> None:
         self.calls: list[Call] = []
         self._keys, self._variables = keys, variables
+        self._rival: tuple[str, Callable[[], object]] | None = None
         self._seen = threading.local()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         check = S3IAMRequest.check_action_permitted
@@ -176,6 +178,10 @@ class Account:
         finally:
             moto_settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")
 
+    def interpose(self, start: str, rival: Callable[[], object]) -> None:
+        """Let the account's owner do something before the next object whose path begins so is written."""
+        self._rival = (start, rival)
+
     def replay(self, call: Call) -> bool:
         """Send a request again; whether it is allowed now."""
         with self.enforced():
@@ -208,6 +214,12 @@ class Account:
 
     def _record(self, application: Any) -> Any:
         def recording(environ: dict[str, Any], start: Any) -> Any:
+            rival = self._rival
+            if rival and environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].startswith(rival[0]):
+                self._rival = None
+                moto_settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")
+                rival[1]()
+                moto_settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
             seen = self._seen
             seen.role, seen.needs, seen.allowed = "", [], True
             size = int(environ.get("CONTENT_LENGTH") or 0)

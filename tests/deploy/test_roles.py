@@ -5,6 +5,7 @@ them, are allowed everything, and each action on each resource is needed by a re
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ import yaml
 
 from ingest.settings import PROJECT
 from pipeline.api.keys import new_key
-from tests.deploy.aws import Account, Grant, document, grants, permits, render
+from tests.deploy.aws import REGION, Account, Grant, document, grants, permits, render
 from tests.home import copy_project, keep_domain, switch_rules_off
 from tests.task_keys import serve_keys
 
@@ -58,6 +59,8 @@ class Fargate:
         self.account, self.folder = account, folder
         self.project = _project(folder / "project")
         self.keys = {role: new_key() for role in ("*", "analyst")}
+        self.owner = {"AWS_ENDPOINT_URL": account.url, "AWS_REGION": REGION}
+        self.owner |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "NO_PROXY": "127.0.0.1"}
         for name in ("tmp", "home"):
             (folder / name).mkdir()
         (folder / "dotenv").touch()
@@ -75,7 +78,7 @@ class Fargate:
             "LAKE_ROLE_KEYS": json.dumps({"analyst": "a key of at least 16 characters"}),
             "LAKE_ERASURE_KEY": "another key of at least 16 characters",
             "LAKE_API_KEYS": json.dumps(
-                {f"caller {role}": {"sha256": digest, "role": role} for role, (_, digest) in self.keys.items()}
+                {f"caller{n}": {"sha256": key[1], "role": role} for n, (role, key) in enumerate(self.keys.items())}
             ),
             "LAKE_API_AUDIT_SECONDS": "1",
         }
@@ -94,11 +97,10 @@ class Fargate:
 
     def sample(self, *options: str) -> None:
         """Let producers write, as the owner of the account: they are none of the product's roles."""
-        owner = {"AWS_ENDPOINT_URL": self.account.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         end = (dt.datetime.now(dt.UTC) - dt.timedelta(days=5)).strftime("%Y-%m-%d")
         size = ("--end", end, "--days", "3", "--accounts", "0", "--events", "150")
         command = (*LAKE_COMMAND, "sample", *size, *options)
-        subprocess.run(command, check=True, env=self.variables | owner, cwd=self.project, capture_output=True)
+        subprocess.run(command, check=True, env=self.variables | self.owner, cwd=self.project, capture_output=True)
         self.account.age(LANDING, 3)
 
     def age_releases(self) -> None:
@@ -119,6 +121,20 @@ class Fargate:
         key = store.list_objects_v2(Bucket=LANDING, Prefix="raw-users/")["Contents"][0]["Key"]
         lines = store.get_object(Bucket=LANDING, Key=key)["Body"].read().splitlines()
         return str(json.loads(lines[0])["user_id"])
+
+    def lose(self, role: str, command: str, person: str) -> None:
+        """Let a role load a forgotten person, others and a broken line, while another writer is quicker."""
+        lines = [json.dumps({"user_id": user}) for user in (person, *(f"{role}{number}" for number in range(60)))]
+        body = "\n".join([*lines, "{broken"]).encode()
+        self.account.client("s3").put_object(Bucket=LANDING, Key=f"raw-users/{role}.json", Body=body)
+        home = {"LAKE_HOME": str(self.folder / f"rival-{role}")}
+        environment = self.variables | self.owner | home
+        rival = functools.partial(
+            subprocess.run, (*LAKE_COMMAND, "ingest", "users"), env=environment, cwd=self.project, capture_output=True
+        )
+        self.account.interpose(f"/{LAKE}/ledger/users/", rival)
+        with self.account.enforced():
+            self.run(role, *LAKE_COMMAND, command)
 
     def serve(self) -> None:
         """Run the server, read a table as each caller and the measures, and end it."""
@@ -154,6 +170,12 @@ class Fargate:
 
 
 CALLS = yaml.safe_load(Path(__file__).with_name("calls.yaml").read_text())
+OFTEN = (
+    sys.executable,
+    "-c",
+    "from ingest.ledger import ledger; ledger.CHECKPOINT_ENTRIES = 1; from pipeline.cli import program; program()",
+)
+"""`lake`, with a checkpoint after each entry instead of each 64, so that old ones are deleted."""
 LAKE_COMMAND = (sys.executable, "-m", "pipeline")
 SQLMESH = (str(Path(sys.executable).with_name("sqlmesh")),)
 
@@ -187,14 +209,14 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
             fargate = Fargate(account, folder)
             fargate.sample()
             with account.enforced():
-                fargate.run("ingester", *LAKE_COMMAND, "ingest")
+                fargate.run("ingester", *OFTEN, "ingest", LAKE_LOAD_OBJECTS="3")
                 fargate.run("cycle", *SQLMESH, "plan", "--auto-apply", "--no-prompts", "--skip-tests")
                 fargate.run("cycle", *LAKE_COMMAND, "run")
             for seed in ("2", "3"):
                 fargate.sample("--seed", seed, "--malformed", "0.02")
                 fargate.age_releases()
                 with account.enforced():
-                    fargate.run("cycle", *LAKE_COMMAND, "run")
+                    fargate.run("cycle", *OFTEN, "run", LAKE_LOAD_OBJECTS="3")
             someone = fargate.person()
             with account.enforced():
                 fargate.serve()
@@ -203,6 +225,8 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
                 person = ("--subject", f"user_id={someone}", "--because", "request", "--request", "1", "--yes")
                 fargate.run("maintenance", *LAKE_COMMAND, "maintain", "--grace-hours", "0")
                 fargate.run("maintenance", *LAKE_COMMAND, "erase", *person)
+            for role, command in (("ingester", "ingest"), ("cycle", "run")):
+                fargate.lose(role, command, someone)
             yield account
         finally:
             account.close()
@@ -223,7 +247,7 @@ def test_a_policy_allows_the_recorded_calls_and_nothing_that_none_of_them_needs(
 def _needed(call: str) -> tuple[str, str]:
     """The action and resource of a line of calls.yaml."""
     action, place = call.split(" ")
-    return action, f"arn:aws:s3:::{place}/x" if "/" in place else f"arn:aws:s3:::{place}"
+    return action, f"arn:aws:s3:::{place.replace('*', 'x')}{'/x' if place.count('/') == 1 else ''}"
 
 
 @pytest.mark.slow
