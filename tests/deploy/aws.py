@@ -66,9 +66,10 @@ def grants(policy: Mapping[str, Any]) -> list[Grant]:
 
 
 def document(kept: Sequence[Grant]) -> str:
-    """A policy of these grants alone."""
+    """A policy of these grants alone; one without any is none to IAM, so it forbids instead."""
     found = [{"Effect": "Allow", "Action": item.action, "Resource": item.resource} for item in kept]
-    return json.dumps({"Version": "2012-10-17", "Statement": found})
+    nothing = [{"Effect": "Deny", "Action": "*", "Resource": "*"}]
+    return json.dumps({"Version": "2012-10-17", "Statement": found or nothing})
 
 
 @dataclass(frozen=True, slots=True)
