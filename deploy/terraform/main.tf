@@ -162,7 +162,7 @@ module "serve" {
 
   name            = local.name
   region          = var.region
-  image           = var.serve_image == "" ? var.image : var.serve_image
+  image           = var.image
   environment     = local.settings
   secrets         = { for name in local.secrets["serve"] : name => module.secrets.arns[name] }
   task_role_arn   = module.roles.tasks["serve"]

@@ -53,12 +53,6 @@ variable "image" {
   }
 }
 
-variable "serve_image" {
-  description = "Image with the extra `serve`; empty for the same one."
-  type        = string
-  default     = ""
-}
-
 variable "repository_arns" {
   description = "ECR repositories of the images."
   type        = list(string)

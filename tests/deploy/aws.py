@@ -12,10 +12,12 @@ import http.client
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from string import Template
 from typing import Any
 
@@ -23,7 +25,7 @@ import boto3
 import pytest
 from moto import settings as moto_settings
 from moto.core import DEFAULT_ACCOUNT_ID
-from moto.iam.access_control import S3IAMRequest
+from moto.iam.access_control import IAMPolicy, PermissionResult, S3IAMRequest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import s3_backends
@@ -64,9 +66,10 @@ def grants(policy: Mapping[str, Any]) -> list[Grant]:
 
 
 def document(kept: Sequence[Grant]) -> str:
-    """A policy of these grants alone."""
+    """A policy of these grants alone; one without any is none to IAM, so it forbids instead."""
     found = [{"Effect": "Allow", "Action": item.action, "Resource": item.resource} for item in kept]
-    return json.dumps({"Version": "2012-10-17", "Statement": found})
+    nothing = [{"Effect": "Deny", "Action": "*", "Resource": "*"}]
+    return json.dumps({"Version": "2012-10-17", "Statement": found or nothing})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,25 @@ class Call:
     needs: tuple[tuple[str, str], ...]
     allowed: bool
 
+    @property
+    def names(self) -> list[str]:
+        """What it needs, as in calls.yaml: the action, and the bucket with the first part of the key."""
+        return [f"{action} {_short(resource.removeprefix('arn:aws:s3:::'))}" for action, resource in self.needs]
+
     def uses(self, grant: Grant) -> bool:
         """Whether the request needs something that this grant allows."""
-        start = grant.resource.removesuffix("*")
-        return any(
-            action == grant.action
-            and (resource == grant.resource or (start != grant.resource and resource.startswith(start)))
-            for action, resource in self.needs
-        )
+        return any(action == grant.action and fnmatchcase(resource, grant.resource) for action, resource in self.needs)
+
+
+def _short(place: str) -> str:
+    kind = re.search(r"\.(checkpoint|objects)\.parquet$", place)
+    return "/".join([*place.split("/")[:2], *([f"*{kind[0]}"] if kind else [])])
+
+
+def permits(kept: Sequence[Grant], action: str, resource: str) -> bool:
+    """Whether moto's IAM permits an action by these grants."""
+    found = IAMPolicy({"policy_document": document(kept)}).is_action_permitted(action, resource)
+    return bool(found is PermissionResult.PERMITTED)
 
 
 class Account:
@@ -116,6 +130,7 @@ class Account:
     ) -> None:
         self.calls: list[Call] = []
         self._keys, self._variables = keys, variables
+        self._rival: tuple[str, Callable[[], object]] | None = None
         self._seen = threading.local()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         check = S3IAMRequest.check_action_permitted
@@ -164,6 +179,10 @@ class Account:
         finally:
             moto_settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")
 
+    def interpose(self, start: str, rival: Callable[[], object]) -> None:
+        """Let the account's owner do something before the next object whose path begins so is written."""
+        self._rival = (start, rival)
+
     def replay(self, call: Call) -> bool:
         """Send a request again; whether it is allowed now."""
         with self.enforced():
@@ -196,6 +215,12 @@ class Account:
 
     def _record(self, application: Any) -> Any:
         def recording(environ: dict[str, Any], start: Any) -> Any:
+            rival = self._rival
+            if rival and environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].startswith(rival[0]):
+                self._rival = None
+                moto_settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")
+                rival[1]()
+                moto_settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
             seen = self._seen
             seen.role, seen.needs, seen.allowed = "", [], True
             size = int(environ.get("CONTENT_LENGTH") or 0)

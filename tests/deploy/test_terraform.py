@@ -68,6 +68,18 @@ def test_a_module_gets_what_it_declares_and_gives_what_is_used(module: Path) -> 
     assert set(re.findall(rf"module\.{module.name}(?:\[\*\])?\.(\w+)", root)) == outputs
 
 
+@pytest.mark.parametrize("folder", [FOLDER, *MODULES], ids=lambda path: path.name)
+def test_what_is_named_is_declared_and_what_is_declared_is_named(folder: Path) -> None:
+    code = re.sub(r"^\s*#.*$", "", text(folder), flags=re.MULTILINE)
+    variables = {name for name, _ in VARIABLE.findall(code)}
+    assert set(re.findall(r"\bvar\.(\w+)", code)) == variables
+    blocks = re.findall(r"^locals \{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL)
+    values = {name for block in blocks for name in re.findall(r"^  (\w+) +=", block, re.MULTILINE)}
+    assert set(re.findall(r"\blocal\.(\w+)", code)) == values
+    resources = set(re.findall(r'^resource "(\w+)" "(\w+)"', code, re.MULTILINE))
+    assert set(re.findall(r"(?<![\w.\"])(aws_\w+)\.(\w+)", code)) <= resources
+
+
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
 def test_an_environment_sets_what_has_no_default(path: Path) -> None:
     declared = dict(VARIABLE.findall((FOLDER / "variables.tf").read_text()))

@@ -6,7 +6,8 @@ locals {
   buckets = {
     landing = var.buckets.landing
     lake    = var.buckets.lake
-    # one resource for each bucket of releases
+    # the release of everything, and one resource for each bucket of releases
+    everything        = var.buckets.published["everything"]
     published         = join("\", \"", [for bucket in values(var.buckets.published) : "arn:aws:s3:::${bucket}"])
     published_objects = join("\", \"", [for bucket in values(var.buckets.published) : "arn:aws:s3:::${bucket}/*"])
   }

@@ -85,6 +85,17 @@ resource "aws_lb_listener" "this" {
   }
 }
 
+locals {
+  log = {
+    logDriver = "awslogs"
+    options = {
+      "awslogs-group"         = var.log_group
+      "awslogs-region"        = var.region
+      "awslogs-stream-prefix" = "serve"
+    }
+  }
+}
+
 resource "aws_ecs_task_definition" "this" {
   family                   = "${var.name}-serve"
   requires_compatibilities = ["FARGATE"]
@@ -117,31 +128,39 @@ resource "aws_ecs_task_definition" "this" {
     name = "tmp"
   }
 
-  container_definitions = jsonencode([{
-    name                   = "lake"
-    image                  = var.image
-    command                = ["lake", "serve", "--host", "0.0.0.0"]
-    essential              = true
-    user                   = "10001"
-    readonlyRootFilesystem = true
-    stopTimeout            = 60
-    linuxParameters        = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
-    portMappings           = [{ containerPort = 8321, protocol = "tcp" }]
-    environment            = [for name, value in var.environment : { name = name, value = value }]
-    secrets                = [for name, arn in var.secrets : { name = name, valueFrom = arn }]
-    mountPoints = [
-      { sourceVolume = "data", containerPath = "/data", readOnly = false },
-      { sourceVolume = "tmp", containerPath = "/tmp", readOnly = false },
-    ]
-    logConfiguration = {
-      logDriver = "awslogs"
-      options = {
-        "awslogs-group"         = var.log_group
-        "awslogs-region"        = var.region
-        "awslogs-stream-prefix" = "serve"
-      }
-    }
-  }])
+  # An empty volume belongs to root: the first container opens /tmp to the user of the second one.
+  container_definitions = jsonencode([
+    {
+      name                   = "scratch"
+      image                  = var.image
+      command                = ["chmod", "1777", "/tmp"]
+      essential              = false
+      user                   = "0"
+      readonlyRootFilesystem = true
+      linuxParameters        = { capabilities = { drop = ["ALL"] } }
+      mountPoints            = [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
+      logConfiguration       = local.log
+    },
+    {
+      name                   = "lake"
+      image                  = var.image
+      command                = ["lake", "serve", "--host", "0.0.0.0"]
+      essential              = true
+      dependsOn              = [{ containerName = "scratch", condition = "SUCCESS" }]
+      user                   = "10001"
+      readonlyRootFilesystem = true
+      stopTimeout            = 60
+      linuxParameters        = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
+      portMappings           = [{ containerPort = 8321, protocol = "tcp" }]
+      environment            = [for name, value in var.environment : { name = name, value = value }]
+      secrets                = [for name, arn in var.secrets : { name = name, valueFrom = arn }]
+      mountPoints = [
+        { sourceVolume = "data", containerPath = "/data", readOnly = false },
+        { sourceVolume = "tmp", containerPath = "/tmp", readOnly = false },
+      ]
+      logConfiguration = local.log
+    },
+  ])
 }
 
 resource "aws_ecs_service" "this" {

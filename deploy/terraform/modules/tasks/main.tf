@@ -11,6 +11,16 @@ locals {
     maintenance = var.size
     stream      = { cpu = 512, memory = 2048, scratch = 21 }
   }
+  log = {
+    for kind, group in aws_cloudwatch_log_group.this : kind => {
+      logDriver = "awslogs"
+      options = {
+        "awslogs-group"         = group.name
+        "awslogs-region"        = var.region
+        "awslogs-stream-prefix" = kind
+      }
+    }
+  }
 }
 
 resource "aws_ecs_cluster" "this" {
@@ -68,33 +78,41 @@ resource "aws_ecs_task_definition" "this" {
     name = "tmp"
   }
 
-  container_definitions = jsonencode([{
-    name                   = "lake"
-    image                  = var.image
-    command                = local.commands[each.key]
-    essential              = true
-    user                   = "10001"
-    readonlyRootFilesystem = true
-    stopTimeout            = 120
-    linuxParameters        = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
-    environment            = [for name, value in var.environment : { name = name, value = value }]
-    secrets = concat(
-      [{ name = "PGPASSWORD", valueFrom = "${var.state_secret}:password::" }],
-      [for name, arn in var.secrets[each.key] : { name = name, valueFrom = arn }],
-    )
-    mountPoints = [
-      { sourceVolume = "data", containerPath = "/data", readOnly = false },
-      { sourceVolume = "tmp", containerPath = "/tmp", readOnly = false },
-    ]
-    logConfiguration = {
-      logDriver = "awslogs"
-      options = {
-        "awslogs-group"         = aws_cloudwatch_log_group.this[each.key].name
-        "awslogs-region"        = var.region
-        "awslogs-stream-prefix" = each.key
-      }
-    }
-  }])
+  # An empty volume belongs to root: the first container opens /tmp to the user of the second one.
+  container_definitions = jsonencode([
+    {
+      name                   = "scratch"
+      image                  = var.image
+      command                = ["chmod", "1777", "/tmp"]
+      essential              = false
+      user                   = "0"
+      readonlyRootFilesystem = true
+      linuxParameters        = { capabilities = { drop = ["ALL"] } }
+      mountPoints            = [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
+      logConfiguration       = local.log[each.key]
+    },
+    {
+      name                   = "lake"
+      image                  = var.image
+      command                = local.commands[each.key]
+      essential              = true
+      dependsOn              = [{ containerName = "scratch", condition = "SUCCESS" }]
+      user                   = "10001"
+      readonlyRootFilesystem = true
+      stopTimeout            = 120
+      linuxParameters        = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
+      environment            = [for name, value in var.environment : { name = name, value = value }]
+      secrets = concat(
+        [{ name = "PGPASSWORD", valueFrom = "${var.state_secret}:password::" }],
+        [for name, arn in var.secrets[each.key] : { name = name, valueFrom = arn }],
+      )
+      mountPoints = [
+        { sourceVolume = "data", containerPath = "/data", readOnly = false },
+        { sourceVolume = "tmp", containerPath = "/tmp", readOnly = false },
+      ]
+      logConfiguration = local.log[each.key]
+    },
+  ])
 }
 
 resource "aws_sqs_queue" "not_started" {
