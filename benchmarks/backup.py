@@ -24,9 +24,7 @@ def main() -> None:
     """Measure all in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument(
-        "--home", type=Path, help="an existing LAKE_HOME; by default sample data is loaded into a new one"
-    )
+    parser.add_argument("--home", type=Path, help="an existing LAKE_HOME instead of sample data in a new one")
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -52,14 +50,13 @@ def _contenders(
     lake: list[str], home: Path, sources: list[str], folder: Path, environment: dict[str, str]
 ) -> Iterator[tuple[str, Callable[[], Cost]]]:
     """Each copies to a new place, and then once more to the same one, where the program can."""
-    commands = {
+    names = {Path(source).name: "/**" * Path(source).is_dir() for source in sources}
+    kept = [word for name, below in names.items() for word in ("--include", f"/{name}{below}")]
+    commands: dict[str, Callable[[str], list[str]]] = {
         "`lake backup`": lambda place: [*lake, "backup", "--to", place],
         "rclone copy": lambda place: ["rclone", "copy", *kept, str(home), place],
         "cp -r": lambda place: ["cp", "-r", *sources, place],
     }
-    kept = [
-        word for source in sources for word in ("--include", f"/{Path(source).name}{'/**' * Path(source).is_dir()}")
-    ]
     last: dict[str, str] = {}
     numbers = count(1)
 
