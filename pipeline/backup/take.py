@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.errors import ConflictError
 from ingest.ledger.identity import lake_id
@@ -23,7 +24,9 @@ from pipeline.backup.place import Backups, Swept, bring_tombstones
 from pipeline.backup.release_objects import copy_releases
 from pipeline.releases.release import Releases
 from pipeline.state.database import Database
-from pipeline.warehouse.engine import Engine
+
+if TYPE_CHECKING:  # SQLGlot takes a fifth of the time of a back-up with nothing new
+    from pipeline.warehouse.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def drill(uri: str, number: int | None, into: str | None, keep: bool, output: Ou
     """
     from ingest.settings import settings
     from pipeline.cli.progress import CycleProgress
-    from pipeline.cli.show_backup import drill_as_dict, show_drill
+    from pipeline.cli.show_drill import drill_as_dict, show_drill
     from pipeline.cycle.drill import drill as drill_all
 
     if keep and into is None:

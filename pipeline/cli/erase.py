@@ -148,7 +148,7 @@ def _show(summary: EraseSummary, output: Output) -> int:
 def _list(lake: Lake, output: Output) -> int:
     from ingest.ledger.holds import read_holds
     from pipeline.cli.show_erase import show_requests
-    from pipeline.cycle.erase import requests_of
+    from pipeline.cycle.erase_requests import requests_of
 
     listed, holds = requests_of(lake), read_holds(lake.store)
     content = {

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ingest.ledger.holds import Hold
 from pipeline.cli.layout import table, text
-from pipeline.cycle.erase import EraseSummary, Requested
+from pipeline.cycle.erase import EraseSummary
+from pipeline.cycle.erase_requests import Requested
 from pipeline.cycle.erase_target import Preview
 
 SHOWN = 3

@@ -17,7 +17,7 @@ from ingest.storage.store import Store
 from pipeline.backup.place import Backups
 from pipeline.backup.restore import Restored, Target, restore
 from pipeline.backup.take import Source, Taken, prune, take, withdraw
-from pipeline.cycle.erase import OPEN, requests_of
+from pipeline.cycle.erase_requests import OPEN, requests_of
 from pipeline.lake import Lake
 
 

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlglot import exp
+from sqlmesh.core.model import Model, SqlModel
+
 from ingest.errors import ConfigError, RetriableError
 from ingest.ledger.identity import end_restoring
 from ingest.settings import Settings, settings
@@ -27,6 +30,7 @@ from pipeline.warehouse.project import Progress, open_project, plain_name
 
 _OF_CYCLES = ("operations.runs", "operations.audits")
 """What the warehouse records of past cycles, which bronze does not have."""
+_CLOCKS = (exp.CurrentDate, exp.CurrentDatetime, exp.CurrentTime, exp.CurrentTimestamp)
 _ELSEWHERE = {
     "LAKE_GATEWAY": "local",
     "LANDING_URI": "{folder}/landing/{{bucket}}",
@@ -132,7 +136,7 @@ def drill(
         if after is None or after.number == before.number:
             raise RetriableError("the rebuild published nothing; expected a release to compare")
         with _timed(stages, "compare"):
-            left_out = _of_cycles(other, before)
+            left_out = _left_out(other, before)
             tables = tuple(_compared(other.releases, before, after, set(left_out)))
     later = backups.tombstones() - backup.tombstones
     notes = (
@@ -172,17 +176,25 @@ def _compared(published: Releases, before: Release, after: Release, left_out: se
             yield Compared(name, *sides)
 
 
-def _of_cycles(lake: Lake, release: Release) -> dict[str, str]:
-    """The tables that are made of records of past cycles, which only a warehouse has."""
+def _left_out(lake: Lake, release: Release) -> dict[str, str]:
+    """Tables that do not follow from bronze: of records of past cycles, or of the clock, and what reads them."""
     with open_project(lake.state) as project:
-        parents = {
-            plain_name(name): {plain_name(parent.name) for parent in snapshot.parents}
-            for name, snapshot in project.snapshots().items()
-        }
-    found = set(_OF_CYCLES)
-    while more := {name for name, read in parents.items() if read & found} - found:
-        found |= more
-    return dict.fromkeys(sorted(release.tables.keys() & found), "of records of past cycles")
+        models = {plain_name(name): item for name, item in project.snapshots().items() if item.is_model}
+        parents = {name: {plain_name(parent.name) for parent in item.parents} for name, item in models.items()}
+        of_clock = {name for name, item in models.items() if _asks_the_clock(item.model)}
+    reasons = [("of records of past cycles", set(_OF_CYCLES)), ("of the time at which it was computed", of_clock)]
+    left_out: dict[str, str] = {}
+    for reason, found in reasons:
+        while more := {name for name, read in parents.items() if read & found} - found:
+            found |= more
+        left_out |= dict.fromkeys(found & release.tables.keys(), reason)
+    return dict(sorted(left_out.items()))
+
+
+def _asks_the_clock(model: Model) -> bool:
+    """Whether a model's query asks the wall clock instead of the time for which it is computed."""
+    query = model.render_query() if isinstance(model, SqlModel) else None
+    return query is not None and any(query.find_all(*_CLOCKS))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from pipeline.backup.known import bring_to_backups
 from pipeline.checks.traces.find import find_traces
 from pipeline.checks.traces.places import places_of
 from pipeline.cycle.cycle import exclusive_cycle, run_cycle
+from pipeline.cycle.erase_requests import OPEN, REPORTS, requests_of
 from pipeline.cycle.erase_target import Person, Values, find, personal_values, searched
 from pipeline.cycle.purge import purge
 from pipeline.invalidation.continuity import require_writable
@@ -37,8 +38,6 @@ from pipeline.process.contain import contained
 if TYPE_CHECKING:
     from pipeline.warehouse.project import Progress
 
-REPORTS = "erasure/reports"
-OPEN = "open"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -79,44 +78,6 @@ class EraseSummary:
         if str(error) not in self.errors:
             self.errors.append(str(error))
         self.exit_code = max(self.exit_code, 2 if isinstance(error, ConfigError) else 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """A request, as far as it is carried out.
-
-    Attributes:
-        status: `done`, `done, with traces`, `done, not proven` if it was resumed without the identifiers, or `open`.
-        is_overdue: whether it is open beyond its deadline.
-    """
-
-    name: str
-    at: dt.datetime
-    because: str
-    deadline: dt.date | None
-    status: str
-    is_overdue: bool
-
-
-def _status(report: Mapping[str, Any] | None) -> str:
-    if not report or report["errors"]:
-        return OPEN
-    if report["traces"] is None:
-        return "done, not proven"
-    return "done, with traces" if report["traces"] else "done"
-
-
-def requests_of(lake: Lake) -> list[Requested]:
-    """All requests, oldest first."""
-    today = dt.datetime.now(dt.UTC).date()
-    reports = {item.key: json.loads(lake.store.get(item.key)) for item in lake.store.list(REPORTS)}
-    found: dict[str, Requested] = {}
-    for item in read_requests(lake.store).values():
-        report = reports.get(f"{REPORTS}/{item.name}.json")
-        status = _status(report)
-        is_overdue = status == OPEN and item.deadline is not None and item.deadline < today
-        found.setdefault(item.name, Requested(item.name, item.at, item.because, item.deadline, status, is_overdue))
-    return list(found.values())
 
 
 def erase_persons(
