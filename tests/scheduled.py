@@ -22,7 +22,7 @@ SECONDS = 900
 
 
 class Scheduled:
-    """A lake with a sample of engagement, planned and without a release.
+    """A lake with a sample of engagement, planned and without a release; more data waits in the landing.
 
     Attributes:
         project: the project that it is computed by.
@@ -54,6 +54,7 @@ class Scheduled:
             [self.command, "sample", "--events", "300", "--days", "3", "--accounts", "0"],
             [self.command, "ingest"],
             sqlmesh,
+            [self.command, "sample", "--events", "100", "--days", "3", "--accounts", "0", "--seed", "2"],
         ):
             done = subprocess.run(
                 command, cwd=self.project, env=environment, capture_output=True, text=True, check=False

@@ -29,7 +29,7 @@ CHECKS: dict[str, Check] = {
 }
 SECONDS = 30.0
 """How long one check may take."""
-_LATEST_STEP = "run `lake doctor` again; if it persists, that address does not answer and does not refuse either"
+_LATE_STEP = "run `lake doctor` again; if it persists, that address does not answer and does not refuse either"
 
 
 def examine(options: Settings, checks: dict[str, Check] | None = None, seconds: float = SECONDS) -> list[Finding]:
@@ -84,7 +84,7 @@ class _Running:
         found = list(self._found)
         if self._thread.is_alive():
             name = self._report.check
-            found.append(self._report.fail(name, f"no end after {seconds:g} s", "an answer by then", _LATEST_STEP))
+            found.append(self._report.fail(name, f"no end after {seconds:g} s", "an answer by then", _LATE_STEP))
         return found
 
     def _work(self) -> None:

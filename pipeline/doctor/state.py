@@ -34,38 +34,45 @@ def check(lake: Lake) -> Iterator[Finding]:
         step = "`lake ingest`, then `sqlmesh plan`; if there was one, `lake rebuild`"
         yield report.warn(str(path), "not there yet", "the state of SQLMesh", step)
         return
-    by = holders(path)
+    by, current = holders(path), _current_version()
     try:
         with lake.state.open(read_only=True) as state:
-            yield from _of_sqlmesh(report, state)
+            found = list(_of_sqlmesh(report, state, current))  # the file is free again before anybody looks at them
     except RetriableError as error:
-        found = f"held by {', '.join(by)}, so not read" if by else str(error)
-        yield report.warn(str(path), found, "a file that is free", "wait for that process, or end it")
+        why = f"held by {', '.join(by)}, so not read" if by else str(error)
+        yield report.warn(str(path), why, "a file that is free", "wait for that process, or end it")
+    else:
+        yield from found
 
 
-def _of_sqlmesh(report: Reporter, state: State) -> Iterator[Finding]:
+def _of_sqlmesh(report: Reporter, state: State, current: int) -> Iterator[Finding]:
+    """What is in the state, whose schema this SQLMesh expects to have the version `current`."""
     if not state.has_table("sqlmesh", "_environments"):
         yield report.warn(state.name, "no tables of SQLMesh", "production", _PLAN)
         return
-    from sqlmesh.core.state_sync.base import SCHEMA_VERSION  # takes a second
-
-    has_production = state.row(PRODUCTION) is not None
-    if has_production:
+    if state.row(PRODUCTION) is not None:
         yield report.ok(state.name, "readable, with production")
     else:
         step = f"{_PLAN}; if there was production, `lake rebuild`"
         yield report.warn(state.name, "readable, without production", "an environment prod", step)
     found = state.row("SELECT schema_version FROM sqlmesh._versions")
     version, about = found[0] if found else 0, f"{state.name}, schema of SQLMesh"
-    if version == SCHEMA_VERSION:
+    if version == current:
         yield report.ok(about, f"version {version}, as this SQLMesh writes it")
-    elif version < SCHEMA_VERSION:
+    elif version < current:
         step = "back the state up, then run `sqlmesh migrate` once"
-        yield report.fail(about, f"version {version}", f"version {SCHEMA_VERSION}", step)
+        yield report.fail(about, f"version {version}", f"version {current}", step)
     else:
         step = "install the SQLMesh of whoever migrated it; an older one must not write there"
-        yield report.fail(about, f"version {version}", f"version {SCHEMA_VERSION}", step)
+        yield report.fail(about, f"version {version}", f"version {current}", step)
     yield from _newest_row(report, state)
+
+
+def _current_version() -> int:
+    """The version of the schema that this SQLMesh writes; it is imported before the state is opened."""
+    from sqlmesh.core.state_sync.base import SCHEMA_VERSION  # takes a second
+
+    return int(SCHEMA_VERSION)
 
 
 def _newest_row(report: Reporter, state: State) -> Iterator[Finding]:
@@ -111,4 +118,4 @@ def _of_postgres(report: Reporter, lake: Lake) -> Iterator[Finding]:
         yield report.warn(place, "no tables of SQLMesh", "production", _PLAN)
         return
     with lake.state.open() as state:
-        yield from _of_sqlmesh(report, state)
+        yield from _of_sqlmesh(report, state, _current_version())

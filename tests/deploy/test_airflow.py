@@ -71,6 +71,7 @@ def test_cycles_run_to_a_release_and_end_as_lake_does(airflow: Airflow) -> None:
     ((result,),) = airflow.rows("SELECT value FROM xcom WHERE key = 'return_value' ORDER BY timestamp DESC LIMIT 1")
     facts = json.loads(json.loads(result)) if result.startswith('"') else json.loads(result)
     assert (facts["outcome"], facts["release"]) == ("published", 1)
+    assert facts["rows"] > 0
     assert "gold.activity_engagement_metrics" in facts["models"]
     events = "SELECT extra FROM asset_event"
     assert [json.loads(extra) for (extra,) in airflow.rows(events)] == [{"release": 1}]
