@@ -5,9 +5,10 @@
 A lab of scale 1 has 10,000 plays, 10,000 clicks and 200 orders a day and 200 new customers a year, its landing, lake
 and releases on a real S3 server (rclone), warehouse and state in files. On each lab: all but the last day are loaded,
 planned and released; then, as `lake` keeps it in `usage.jsonl`, is read what was used by `lake run` with an hour's
-objects of the last day, with the last hour of it in the next morning, when all models of the day are due, and with
-nothing new, and by `lake maintain`. A month is 30 mornings, 30 maintenances and 690 other hours. The prices are those
-of seeds/prices.csv. Stored is what lies there after the days that were loaded, per day, for a year.
+objects of the last day, with the rest of it in the next morning, when all models of the day are due, and with nothing
+new, and by `lake maintain` with all audits. A month is 30 mornings, 30 maintenances and 690 other hours, all of which
+bring something. The prices are those of seeds/prices.csv. Stored is what lies there after the days that were loaded,
+per day, for a year.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import csv
 import datetime as dt
 import json
 import os
-import shutil
+import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ from pathlib import Path
 
 from benchmarks.measure import measure, this_machine
 from benchmarks.shop import FIRST, PLAN
+from ingest.settings import Settings
+from ingest.storage.store import Store
 from pipeline.dev.local_s3 import project_buckets, serve
 from sample.generate import batches
 from sample.options import SampleOptions
@@ -87,9 +90,7 @@ class _Lab:
         self._at(before, "lake", "run")
         self._arrive(hours[0])
         found = {"an hour": self._at(before.replace(hour=12), "lake", "run")}
-        self._arrive([path for hour in hours[1:-1] for path in hour])
-        self._at(before.replace(hour=23), "lake", "run")
-        self._arrive(hours[-1])
+        self._arrive([path for hour in hours[1:] for path in hour])
         found["the morning"] = self._at(morning, "lake", "run")
         found["nothing new"] = self._at(morning.replace(hour=2), "lake", "run")
         found["lake maintain"] = self._at(morning.replace(hour=3), "lake", "maintain")
@@ -109,7 +110,7 @@ class _Lab:
         }
         path, used = home / "usage.jsonl", Counter[tuple[str, str, str]]()
         known = _entries(path)
-        measure([["python", "-P", "-m", "benchmarks.at", f"{moment:%Y-%m-%dT%H:%M}", *command]], environment)
+        measure([[sys.executable, "-P", "-m", "benchmarks.at", f"{moment:%Y-%m-%dT%H:%M}", *command]], environment)
         for run_id, rows in _entries(path).items():
             if run_id not in known:
                 used.update({(kind, item, price): quantity for kind, item, price, quantity in rows})
@@ -142,10 +143,11 @@ class _Lab:
         return hours
 
     def _arrive(self, paths: list[Path]) -> None:
+        """Write withheld objects through the server, which does not look at its folder each time."""
+        options = Settings.model_validate(dict(self.server))
         for path in paths:
-            target = self.buckets / path.relative_to(self.folder / "late")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, target)
+            bucket, key = str(path.relative_to(self.folder / "late")).split("/", 1)
+            Store(f"s3://{bucket}", options).put(key, path.read_bytes())
 
 
 def _entries(path: Path) -> dict[str, list[tuple[str, str, str, float]]]:

@@ -21,7 +21,8 @@ YOUNG_SECONDS = 60.0
 def clean_home(options: Settings, folders: Iterable[Path], cache: Path | None) -> Removed:
     """Delete reports, logs, caches, drafts and temporary folders, and the texts of errors that wait to be recorded.
 
-    `alerts.json`, `up_to_date.json` and the audit log have names, times and digests, and no values.
+    `alerts.json`, `usage.jsonl`, `up_to_date.json` and the audit log have names, times and digests, and no values of
+    records.
 
     Args:
         folders: in whose `logs` SQLMesh writes its logs.
