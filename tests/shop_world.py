@@ -65,6 +65,7 @@ class Shop(World):
         *("orders", "customers", "clickstream", "sessions", "business_dates", "inventory_levels", "current_orders"),
         *("fct_sales", "fct_orders", "fct_sessions", "fct_inventory_daily", "fct_customer_monthly", "dim_product"),
         *("rpt_sales_hourly", "rpt_funnel_daily", "fct_acquisitions", "dim_customer_360"),
+        *("fct_customer_features", "fct_customer_features_known"),
     )
 
     def __init__(self, home: Home, seed: int) -> None:

@@ -37,13 +37,14 @@ SHOP = (
 )
 SALES = ("silver.order_items", "silver.current_orders", "silver.first_orders", "gold.fct_sales", "gold.fct_orders")
 BUYERS = "gold.fct_customer_monthly"
+FEATURES = ("silver.customer_order_changes", "gold.fct_customer_features", "gold.fct_customer_features_known")
 KEYED = ("silver.users", "silver.activities", "silver.accounts", "silver.subscription_changes", "silver.subscriptions")
 INVOICES = ("silver.invoices", "silver.invoice_lines", "silver.invoice_refunds", "gold.fct_invoices")
 BALANCES = ("gold.dim_account", "gold.fct_subscription_lifecycle", "gold.fct_mrr_monthly", "gold.fct_mrr_movements")
 # model, audit, a fault in the rows of a key
 FAULTS = [
     *((model, "grain_is_unique", DOUBLED) for model in (*KEYED, *INVOICES, "gold.fct_revenue_recognition", *BALANCES)),
-    *((model, "grain_is_unique", DOUBLED) for model in (*SHOP, *SALES, BUYERS)),
+    *((model, "grain_is_unique", DOUBLED) for model in (*SHOP, *SALES, BUYERS, *FEATURES)),
     *(
         (
             model,

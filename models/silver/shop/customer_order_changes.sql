@@ -209,10 +209,9 @@ WITH bases AS (
       COALESCE(payments_back.refunded_amount, 0)::DECIMAL(19, 6) * order_versions.rate,
       6
     )::DECIMAL(18, 6) AS refunded_amount,
-    COALESCE(
+    (
       goods.gross_amount = order_versions.expected_amount
-      AND NOT order_versions.rate IS NULL,
-      FALSE
+      AND NOT order_versions.rate IS NULL
     ) AS is_reconciled
   FROM moments AS moments
   INNER JOIN order_versions AS order_versions

@@ -26,6 +26,7 @@ from tests.customer_features import CHANGED, FEATURES, KNOWN, CustomerFeatures, 
 from tests.e2e.test_shop_sales import DIGITS, RATES, ZONE
 from tests.random_customers import LongShop
 from tests.random_shop import ACTIONS
+from tests.shop_sales import Sales
 
 OPENED = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -48,10 +49,17 @@ class BusyShop(LongShop):
 
 
 @cache
+def shop_of(seed: int) -> BusyShop:
+    """A shop that has closed, and whose connector has read everything again."""
+    shop = BusyShop(seed, RATES, DIGITS, ZONE, 260)
+    shop.database.connect(shop.last + 2 * HOUR)
+    return shop
+
+
+@cache
 def landed(seed: int) -> tuple[Landed, ...]:
     """What a shop's connector wrote, in an object per table and transaction, some of them late and some twice."""
-    shop, dice = BusyShop(seed, RATES, DIGITS, ZONE, 260), random.Random(seed)
-    shop.database.connect(shop.last + 2 * HOUR)  # reads everything again
+    shop, dice = shop_of(seed), random.Random(seed)
     times: dict[tuple[str, int], list[dt.datetime]] = {}
     found = []
     for record in shop.database.records:
@@ -161,6 +169,26 @@ def test_features_at_past_moments_equal_pandas(warehouse: Warehouse, axis: str) 
         assert comparable(warehouse.as_of(axis, moment)) == wanted, moment
         seen |= {name for row in wanted.values() for name in FEATURES if row[name]}
     assert seen == set(FEATURES)
+
+
+def test_once_everything_is_known_features_are_those_of_sales(warehouse: Warehouse) -> None:
+    records, shop = landed(6), shop_of(6)
+    warehouse.compute(records)
+    wanted: dict[int, list[Any]] = defaultdict(lambda: [0, Decimal(0), Decimal(0)])
+    sales = Sales(shop.database, RATES, DIGITS, ZONE)
+    grosses = [(sale.order_id, sale.gross_reporting) for sale in sales.sales if sale.event_type == "sale"]
+    for order in sales.orders:
+        if (customer := shop.database.rows["orders"][order.order_id,]["customer_id"]) is not None:
+            count, net, gross = wanted[customer]
+            own = sum((amount for number, amount in grosses if number == order.order_id), Decimal(0))
+            wanted[customer] = [count + 1, net + order.remaining_net_reporting, gross + own]
+    for axis in (CHANGED, KNOWN):
+        for number, row in warehouse.as_of(axis, dt.datetime(9999, 1, 1)).items():
+            count, net, gross = wanted[number]
+            assert row["order_count"] == count
+            assert abs(row["net_amount"] - net) < Decimal("0.0001")
+            assert abs(row["gross_amount"] - gross) < Decimal("0.0001")
+    assert sum(net for _, net, _ in wanted.values()) > 100
 
 
 def test_later_events_change_no_row_that_was_there(warehouse: Warehouse) -> None:
