@@ -31,6 +31,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def over_http(port: int, questions: Sequence[Asked]) -> Callable[[], Ask]:
             answer = connection.getresponse()
             data = answer.read()
             if answer.status != 200:
-                raise SystemExit(f"{path}: {answer.status} {data[:300]!r}")
+                raise RuntimeError(f"{path}: {answer.status} {data[:300]!r}")
 
         return ask
 
@@ -210,8 +211,9 @@ def clients(
     out: multiprocessing.queues.SimpleQueue[list[float]],
 ) -> None:
     """All clients of a round, in a process of their own; of each span the seconds of all answers are put out."""
-    asks = [server.client() for _ in range(count)]
+    threading.excepthook = _end
     for span in spans:
+        asks = [server.client() for _ in range(count)]  # servers close connections that were idle
         seconds: list[float] = []
         until = time.monotonic() + span
         threads = [threading.Thread(target=ask_on, args=(ask, until, seconds, is_different)) for ask in asks]
@@ -220,6 +222,21 @@ def clients(
         for thread in threads:
             thread.join()
         out.put(seconds)
+
+
+def _end(failure: threading.ExceptHookArgs) -> None:
+    """End the clients of a round at the first failure."""
+    print(f"{failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _next(out: multiprocessing.queues.SimpleQueue[list[float]], process: BaseProcess) -> list[float]:
+    """What the clients put out."""
+    while out.empty():
+        if not process.is_alive():
+            raise SystemExit("a request failed")
+        time.sleep(0.01)
+    return out.get()
 
 
 def family(pid: int) -> list[int]:
@@ -232,16 +249,24 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def cpu(pids: Sequence[int]) -> float:
-    """User and system time of processes, seconds."""
-    fields = [Path(f"/proc/{item}/stat").read_text().rpartition(")")[2].split() for item in pids]
-    return sum(int(item[11]) + int(item[12]) for item in fields) / os.sysconf("SC_CLK_TCK")
+def times(pid: int) -> dict[int, float]:
+    """User and system time of a process and of its children, seconds."""
+    found = {}
+    for item in family(pid):
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = Path(f"/proc/{item}/stat").read_text().rpartition(")")[2].split()
+            found[item] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 def memory(pids: Sequence[int]) -> int:
-    """Proportional set size of processes."""
-    rolled = [Path(f"/proc/{item}/smaps_rollup").read_text() for item in pids]
-    return sum(int(line.split()[1]) << 10 for text in rolled for line in text.splitlines() if line.startswith("Pss:"))
+    """Proportional set size of processes, without those that have just ended, bytes."""
+    size = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            rolled = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            size += sum(int(line.split()[1]) << 10 for line in rolled if line.startswith("Pss:"))
+    return size
 
 
 def measured(server: Server, count: int, duration: float, is_different: bool) -> Result:
@@ -250,11 +275,12 @@ def measured(server: Server, count: int, duration: float, is_different: bool) ->
     asked = (server, count, (WARM_SECONDS, duration), is_different, out)
     process = multiprocessing.get_context("fork").Process(target=clients, args=asked)
     process.start()
-    out.get()
-    pids, start = family(server.pid), time.monotonic()
-    before = cpu(pids)
-    seconds = out.get()
-    wall, used, size = time.monotonic() - start, cpu(pids) - before, memory(pids)
+    _next(out, process)
+    before, start = times(server.pid), time.monotonic()
+    seconds = _next(out, process)
+    wall, after = time.monotonic() - start, times(server.pid)
+    used = sum(after[pid] - before.get(pid, 0.0) for pid in after)
+    size = memory(list(after))
     process.join()
     return Result(len(seconds) / wall, statistics.quantiles(seconds, n=100), size, used / len(seconds))
 

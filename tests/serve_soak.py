@@ -123,11 +123,8 @@ def soak(folder: Path, clients: int, seconds: float, every: float, pause: float,
 
 def sample(pid: int) -> Sample:
     """The memory of a server now."""
-    try:
-        pids = family(pid)
-        return Sample(memory([pid]), memory(pids), len(pids) - 1)
-    except (FileNotFoundError, ProcessLookupError):  # a worker has just ended
-        return sample(pid)
+    pids = family(pid)
+    return Sample(memory([pid]), memory(pids), len(pids) - 1)
 
 
 def last_release(made: World, server: Server) -> list[str]:

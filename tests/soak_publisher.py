@@ -108,7 +108,8 @@ class Publisher(threading.Thread):
 
     def run(self) -> None:
         """Publish until `stop`."""
-        self.began = due = time.monotonic()
+        self.began = time.monotonic()
+        due = self.began + 2 * self._every
         while not self._stopped.wait(0.5):
             now = time.monotonic()
             self._look()

@@ -91,7 +91,7 @@ def _router(core: Core) -> APIRouter:
     @router.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, Any]:
         """Whether the process answers."""
-        return {"status": "ok", "workers_ended": core.pool.ended}
+        return {"status": "ok", "workers": core.pool.ready, "workers_ended": core.pool.ended}
 
     @router.get("/readyz", tags=["health"])
     async def readyz() -> dict[str, Any]:

@@ -92,13 +92,23 @@ class Pool:
         """Wait for a free worker; statements of callers never take the last one."""
         async with contextlib.AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(self._limits.seconds + START_SECONDS * (self._idle.empty())):
+                async with asyncio.timeout(self._limits.seconds + START_SECONDS * self._is_starting):
                     if task.kind == "sql":
                         await stack.enter_async_context(self._statements)
                     process = await self._take()
             except TimeoutError:
                 raise Problem(Kind.BUSY, "no worker was free in time; try again", {"Retry-After": "5"}) from None
             yield process
+
+    @property
+    def ready(self) -> int:
+        """Number of workers that have started."""
+        return self._count - len(self._starting)
+
+    @property
+    def _is_starting(self) -> bool:
+        """Whether a worker is being started, or is when all others are busy."""
+        return bool(self._starting) or self._count < self._limits.workers
 
     async def _take(self) -> Process:
         while True:
