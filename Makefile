@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster serve-soak
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -170,6 +170,9 @@ fuzz: setup ## 10,000 random objects compared with an independent count of their
 
 hostile: setup-serve ## 10,000 hostile requests to the server: 4xx, no file changed, still up (20 minutes)
 	HOSTILE=$${HOSTILE:-10000} $(LONG_TEST) -s tests/pipeline/api/test_hostile.py
+
+serve-soak: setup-portal setup-serve ## 100 clients of lake serve for 5 minutes while the release moves and cycles are killed (10 minutes)
+	python -m tests.serve_soak --clients $${CLIENTS:-100} --minutes $${MINUTES:-5} --every $${EVERY:-5}
 
 kills: setup ## 200 kills of lake run with a concurrent reader (15 minutes)
 	KILLS=$${KILLS:-200} $(LONG_TEST) -s tests/e2e/test_kills.py

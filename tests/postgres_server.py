@@ -30,9 +30,11 @@ class Postgres:
 
     Attributes:
         variables: the connection variables of a client, except the database.
+        pid: of its first process.
     """
 
     variables: dict[str, str]
+    pid: int = 0
 
     def run(self, name: str, *arguments: str) -> str:
         """Run one of the client programs and return its output.
@@ -84,7 +86,7 @@ def serve_postgres(**parameters: str) -> Iterator[Postgres]:
             )
         try:
             variables = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": USER, "PGPASSWORD": PASSWORD}
-            postgres = Postgres(variables)
+            postgres = Postgres(variables, process.pid)
             ready = [program("pg_isready") or "pg_isready", "--quiet", "--timeout=1"]
             for _ in range(60):
                 if subprocess.run(ready, env=os.environ | variables, check=False).returncode == 0:

@@ -75,6 +75,15 @@ def create(core: Core) -> Guard:
 def _router(core: Core) -> APIRouter:
     router = APIRouter()
 
+    def catalog(request: Request, snapshot: Snapshot, of: str, about: dict[str, Any]) -> Response:
+        """An answer of the catalog; one that the client has already is no new read."""
+        chosen(None, request.headers.get("accept"), (Format.JSON,))
+        if same := _unchanged(request, snapshot, Format.JSON):
+            return same
+        core.note(_caller(request), "catalog", [of], snapshot)
+        body, headers = as_json({**_release(snapshot), **about}), _headers(snapshot, snapshot.etag("json"))
+        return Response(body, headers=headers, media_type="application/json")
+
     @router.get("/", include_in_schema=False)
     async def root() -> Response:
         return RedirectResponse("/portal/index.html")
@@ -82,7 +91,7 @@ def _router(core: Core) -> APIRouter:
     @router.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, Any]:
         """Whether the process answers."""
-        return {"status": "ok", "workers_ended": core.pool.ended}
+        return {"status": "ok", "workers": core.pool.ready, "workers_ended": core.pool.ended}
 
     @router.get("/readyz", tags=["health"])
     async def readyz() -> dict[str, Any]:
@@ -101,29 +110,26 @@ def _router(core: Core) -> APIRouter:
     @router.get("/v1/release", tags=["release"])
     async def release(request: Request) -> Response:
         """The current release: number, positions, audits, tables."""
-        caller, snapshot = _caller(request), await core.snapshot(_caller(request))
-        core.note(caller, "catalog", ["release"], snapshot)
+        snapshot = await core.snapshot(_caller(request))
         found = snapshot.release
-        return _json(request, snapshot, {**_release(snapshot), "audits": found.audits, "tables": sorted(found.tables)})
+        return catalog(request, snapshot, "release", {"audits": found.audits, "tables": sorted(found.tables)})
 
     @router.get("/v1/tables", tags=["tables"])
     async def tables_of(request: Request) -> Response:
         """The published tables."""
-        caller, snapshot = _caller(request), await core.snapshot(_caller(request))
-        core.note(caller, "catalog", ["tables"], snapshot)
+        snapshot = await core.snapshot(_caller(request))
         found = [
             {"name": table.name, "description": table.description, "rows": table.rows, "columns": len(table.columns)}
             for _, table in sorted(snapshot.release.tables.items())
         ]
-        return _json(request, snapshot, {**_release(snapshot), "tables": found})
+        return catalog(request, snapshot, "tables", {"tables": found})
 
     @router.get("/v1/tables/{name}", tags=["tables"])
     async def table(request: Request, name: str) -> Response:
         """Columns, grain and description of a table."""
-        caller, snapshot = _caller(request), await core.snapshot(_caller(request))
+        snapshot = await core.snapshot(_caller(request))
         found = table_of(snapshot, name)
-        core.note(caller, "catalog", [found.name], snapshot)
-        return _json(request, snapshot, {**_release(snapshot), **described(found)})
+        return catalog(request, snapshot, found.name, described(found))
 
     @router.get("/v1/tables/{name}/rows", tags=["tables"], responses=contents())
     async def rows(
@@ -152,18 +158,16 @@ def _router(core: Core) -> APIRouter:
     @router.get("/v1/metrics", tags=["metrics"])
     async def metrics(request: Request) -> Response:
         """The metrics that this release can compute."""
-        caller, snapshot = _caller(request), await core.snapshot(_caller(request))
-        core.note(caller, "catalog", ["metrics"], snapshot)
+        snapshot = await core.snapshot(_caller(request))
         found = [metric.model_dump(mode="json") for metric in snapshot.definitions.values()]
-        return _json(request, snapshot, {**_release(snapshot), "metrics": found})
+        return catalog(request, snapshot, "metrics", {"metrics": found})
 
     @router.get("/v1/metrics/{name}", tags=["metrics"])
     async def metric(request: Request, name: str) -> Response:
         """The definition of a metric."""
-        caller, snapshot = _caller(request), await core.snapshot(_caller(request))
+        snapshot = await core.snapshot(_caller(request))
         found = metric_of(snapshot, name)
-        core.note(caller, "catalog", [found.name], snapshot)
-        return _json(request, snapshot, {**_release(snapshot), "metric": found.model_dump(mode="json")})
+        return catalog(request, snapshot, found.name, {"metric": found.model_dump(mode="json")})
 
     @router.get("/v1/metrics/{names}/values", tags=["metrics"], responses=contents())
     async def values(
@@ -213,7 +217,8 @@ def _router(core: Core) -> APIRouter:
         """A file of the pages of the release."""
         caller, snapshot = _caller(request), await core.snapshot(_caller(request))
         found = await pages.page(snapshot, path, request.headers.get("if-none-match"))
-        core.note(caller, "portal", ["pages"], snapshot)
+        if found.status_code != 304:
+            core.note(caller, "portal", ["pages"], snapshot)
         return found
 
     @router.get("/live/{path:path}", tags=["live"], response_class=Response)
@@ -269,13 +274,6 @@ def _unchanged(request: Request, snapshot: Snapshot, shape: Format) -> Response 
 def _headers(snapshot: Snapshot, tag: str | None) -> dict[str, str]:
     tags = {"ETag": tag, "Cache-Control": "private, no-cache"} if tag else {"Cache-Control": "no-store"}
     return {**snapshot.headers, **tags, "Vary": "Authorization, Accept"}
-
-
-def _json(request: Request, snapshot: Snapshot, value: Any) -> Response:
-    chosen(None, request.headers.get("accept"), (Format.JSON,))
-    if same := _unchanged(request, snapshot, Format.JSON):
-        return same
-    return Response(as_json(value), headers=_headers(snapshot, snapshot.etag("json")), media_type="application/json")
 
 
 def _answer(request: Request, found: Answer, shape: Format, has_tag: bool = True) -> Response:

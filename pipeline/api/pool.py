@@ -19,7 +19,10 @@ from pipeline.api.tasks import Outcome, Task
 
 GRACE_SECONDS = 1.0
 """Time that a worker has to answer once it is interrupted, and beyond the limit of a request."""
+LEFT_GRACE_SECONDS = 5.0
+"""The same once the client has left: nobody waits for it, and another worker costs more."""
 START_SECONDS = 60.0
+LEFT = "the client has left"
 LOG = logging.getLogger(__name__)
 _LENGTH = struct.Struct(">I")
 Left = Callable[[], Awaitable[None]]
@@ -89,13 +92,23 @@ class Pool:
         """Wait for a free worker; statements of callers never take the last one."""
         async with contextlib.AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(self._limits.seconds + START_SECONDS * (self._idle.empty())):
+                async with asyncio.timeout(self._limits.seconds + START_SECONDS * self._is_starting):
                     if task.kind == "sql":
                         await stack.enter_async_context(self._statements)
                     process = await self._take()
             except TimeoutError:
                 raise Problem(Kind.BUSY, "no worker was free in time; try again", {"Retry-After": "5"}) from None
             yield process
+
+    @property
+    def ready(self) -> int:
+        """Number of workers that have started."""
+        return self._count - len(self._starting)
+
+    @property
+    def _is_starting(self) -> bool:
+        """Whether a worker is being started, or is when all others are busy."""
+        return bool(self._starting) or self._count < self._limits.workers
 
     async def _take(self) -> Process:
         while True:
@@ -138,12 +151,11 @@ class Pool:
             await asyncio.wait({answer, gone}, timeout=self._limits.seconds, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 process.stdin.write(_frame(b""))
-                await asyncio.wait({answer}, timeout=GRACE_SECONDS)
+                await asyncio.wait({answer}, timeout=LEFT_GRACE_SECONDS if gone.done() else GRACE_SECONDS)
                 if not answer.done():
                     raise self._unanswered(gone.done())
-                if gone.done():
-                    raise self._unanswered(has_left=True)
             data = answer.result()
+            has_left = gone.done()
         finally:
             for future in (answer, gone):
                 future.cancel()
@@ -155,10 +167,12 @@ class Pool:
                 f"the worker ended (code {process.returncode}), most likely for want of memory; filter earlier, "
                 "aggregate, or select fewer columns",
             )
+        if has_left:  # the worker answered its interrupt, so it stays
+            return Outcome(problem=Kind.LEFT.slug, detail=LEFT)
         return msgspec.msgpack.decode(data, type=Outcome)
 
     def _unanswered(self, has_left: bool) -> Problem:
-        return Problem(Kind.LEFT, "the client has left") if has_left else Problem(Kind.SECONDS, self._too_slow())
+        return Problem(Kind.LEFT, LEFT) if has_left else Problem(Kind.SECONDS, self._too_slow())
 
     def _too_slow(self) -> str:
         return f"it took more than {self._limits.seconds:g} s (LAKE_API_SECONDS); filter by date, or aggregate first"

@@ -48,15 +48,22 @@ class Worker:
         self._options, self._limits, self._metrics = options, limits, metrics
         self._sessions: OrderedDict[tuple[str, int, str, tuple[str, ...]], Session] = OrderedDict()
         self._running: duckdb.DuckDBPyConnection | None = None
+        self._received = self._begun = self._interrupted = 0
+
+    def receive(self) -> None:
+        """Count a task that came in."""
+        self._received += 1
 
     def interrupt(self) -> None:
-        """Interrupt the task at work."""
+        """Interrupt the task that came in last, also if it has not begun, or opens its release."""
+        self._interrupted = self._received
         running = self._running
         if running is not None:
             running.interrupt()
 
     def answer(self, task: Task) -> Outcome:
-        """The answer to a task."""
+        """The answer to the next task that came in."""
+        self._begun += 1
         try:
             session = self._session(task)
         except ConfigError as error:
@@ -65,6 +72,8 @@ class Worker:
             return Outcome(problem=problem_of(error).kind.slug, detail=str(error))
         self._running = session.connection
         try:
+            if self._interrupted == self._begun:
+                return Outcome(problem=Kind.SECONDS.slug)
             found = compute(session, task)
         finally:
             self._running = None
@@ -135,6 +144,7 @@ def _listen(worker: Worker, tasks: queue.SimpleQueue[bytes]) -> None:
         if data is None:
             os._exit(0)  # the server has ended
         if data:
+            worker.receive()
             tasks.put(data)
         else:
             worker.interrupt()

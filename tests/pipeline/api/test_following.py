@@ -17,6 +17,8 @@ from pipeline.access.audit_log import AuditLog
 from pipeline.api.keys import Caller
 from pipeline.api.reads import WHAT, Reads
 from pipeline.cli.show_access import show_log
+from pipeline.portal.publication import Sources, refresh
+from pipeline.portal.script import read_data_file
 from pipeline.releases.export import prune
 from tests.pipeline.api.serving import Server, World, entries, serving, tree
 
@@ -90,6 +92,31 @@ def test_pages_that_follow_a_cursor_stay_with_their_release(own_world: World) ->
         own_world.releases.roll_back(3)
         time.sleep(1.5)
         assert server.get("/readyz").json["release"] == 3
+
+
+def test_pages_name_their_own_release_and_304_is_no_read(own_world: World) -> None:
+    # GIVEN the pages of release 1, and release 2, whose pages are not written yet
+    sources = Sources(own_world.folder / "project" / "metrics", own_world.folder / "project" / "dashboards", "EUR")
+    refresh(own_world.releases, sources)
+    own_world.publish(2, has_roles=False, changed=changed(2))
+    with serving(own_world, LAKE_API_AUDIT_SECONDS="1") as server:
+        for path in ("/portal/current.js", "/portal/releases/1.js"):
+            page = server.get(path)
+            assert (page.headers["lake-release"], read_data_file(page.body)["number"]) == ("1", 1)
+            assert "lake-positions" not in page.headers
+        index = server.get("/portal/index.html")
+        assert "lake-release" not in index.headers
+        assert server.get("/portal/index.html", {"If-None-Match": index.headers["etag"]}).status == 304
+        tables = server.get("/v1/tables")
+        assert tables.headers["lake-release"] == "2"
+        assert server.get("/v1/tables", {"If-None-Match": tables.headers["etag"]}).status == 304
+        # WHEN they are written THEN they name release 2, with all that its answers say
+        refresh(own_world.releases, sources)
+        page = server.get("/portal/current.js")
+        assert (page.headers["lake-release"], read_data_file(page.body)["number"]) == ("2", 2)
+        assert page.headers["lake-positions"] == tables.headers["lake-positions"]
+    found = [item for event in entries_of(own_world) for item in event.about["reads"]]
+    assert sum((Counter({item["how"]: item["reads"]}) for item in found), Counter()) == {"portal": 4, "catalog": 1}
 
 
 def test_a_role_that_is_removed_or_gets_other_rules_is_followed(own_world: World) -> None:

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_a_statement_over_a_limit_is_refused_beside_others_unharmed(
         waits = []
         while True:
             start = time.monotonic()
-            beside = limited.get(FEES, limit=10)
+            beside = limited.get(FEES, limit=10 + len(waits) % 400)  # others each time, which are computed
             waits.append(time.monotonic() - start)
             assert beside.status == 200, beside.body
             if heavy.done():
@@ -73,7 +74,10 @@ def test_a_page_is_never_longer_than_the_limit(limited: Server) -> None:
 
 
 def test_a_large_body_is_refused(limited: Server) -> None:
-    assert limited.sql("SELECT '" + "x" * 100_000 + "'").kind == "body-too-large"
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(limited.sql, "SELECT '" + "x" * 100_000 + "'")
+        assert limited.sql("SELECT '" + "x" * 10_000 + "' AS x").status == 200
+    assert (large.result().status, large.result().kind) == (413, "body-too-large")
 
 
 def busy(pid: int) -> float:
@@ -109,6 +113,45 @@ def test_a_client_that_leaves_ends_its_statement(shared: World) -> None:
         before = busy(server.pid)
         time.sleep(1)
         assert busy(server.pid) - before < 0.5
+
+
+def test_clients_that_leave_cost_no_worker(shared: World) -> None:
+    # GIVEN two workers, one of them for statements, which are asked for more than they can do
+    with serving(shared, LAKE_API_SECONDS="60") as server:
+        server.get(FEES)
+        host, port = server.address.removeprefix("http://").split(":")
+        body = json.dumps({"sql": ENDLESS}).encode()
+        head = f"POST /v1/query HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        # WHEN clients leave while they wait for a worker, before it has begun, and while it is at work
+        for seconds in (0.0, 0.0, 0.0, 0.02, 0.05, 0.5):
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                time.sleep(seconds)
+        # THEN the worker that is interrupted answers the next one; a busy machine may need another
+        assert server.sql("SELECT 1 AS one").json["rows"] == [{"one": 1}]
+        assert server.get("/healthz").json["workers_ended"] <= 2
+
+
+def test_statements_wait_for_each_other_and_not_for_long_beside_tables_unharmed(shared: World) -> None:
+    # GIVEN two workers, of which statements may take one
+    with serving(shared, LAKE_API_SECONDS="3") as server, ThreadPoolExecutor(8) as pool:
+        while server.get("/healthz").json["workers"] < 2:  # the second one is started when the first is busy
+            list(pool.map(lambda place: server.get(FEES, limit=1 + place), range(8)))
+            server.sql("SELECT COUNT(*) FROM range(30000000)")
+        # WHEN more of them are sent than can be computed in time
+        heavy = [pool.submit(server.sql, ENDLESS) for _ in range(4)]
+        waits = []
+        while not all(item.done() for item in heavy):
+            start = time.monotonic()
+            beside = server.get(FEES, limit=100 + len(waits) % 400)
+            waits.append(time.monotonic() - start)
+            assert beside.status == 200, beside.body
+        # THEN one is ended, those that found no worker in time may come back, and tables were answered at once
+        replies = [item.result() for item in heavy]
+        found = Counter((reply.status, reply.kind) for reply in replies)
+        assert found.keys() == {(422, "too-slow"), (503, "busy")}
+        assert all(int(reply.headers["retry-after"]) > 0 for reply in replies if reply.status == 503)
+        assert sorted(waits)[len(waits) // 2] < 3
 
 
 def test_one_caller_calls_so_often_and_no_more(shared: World) -> None:
@@ -155,8 +198,13 @@ def test_the_same_question_is_computed_once_and_failures_are_not_kept() -> None:
         calls.append("x")
         await asyncio.sleep(0.05)
         if fails:
-            raise Problem(Kind.SECONDS, "slow")
+            raise Problem(Kind.SECONDS, "slow", {"Retry-After": "5"})
         return Outcome(body=b"12345678")
+
+    async def leaves() -> Outcome:
+        calls.append("x")
+        await asyncio.sleep(0.05)
+        raise Problem(Kind.LEFT, "the client has left")
 
     async def run() -> None:
         answers = Answers(150)
@@ -172,5 +220,23 @@ def test_the_same_question_is_computed_once_and_failures_are_not_kept() -> None:
         assert len(calls) == 5
         await answers.get(task(), compute)  # the older one made place
         assert len(calls) == 6
+        # a failure is that of all who wait for it
+        failing = (answers.get(task(release=3), lambda: compute(fails=True)) for _ in range(5))
+        problems = await asyncio.gather(*failing, return_exceptions=True)
+        kinds = {(type(item), item.kind, str(item), item.headers["Retry-After"]) for item in problems}
+        assert kinds == {(Problem, Kind.SECONDS, "slow", "5")}
+        assert len(calls) == 7
+        # a client that leaves is not: one of the others computes
+        left = asyncio.create_task(answers.get(task(release=4), leaves))
+        await asyncio.sleep(0)
+        found = await asyncio.gather(*(answers.get(task(release=4), compute) for _ in range(5)))
+        assert {item.body for item in found} == {b"12345678"}
+        assert len(calls) == 9
+        with pytest.raises(Problem, match="left"):
+            await left
+        # what is too large to be kept is not computed by each of those who wait
+        small = Answers(1)
+        await asyncio.gather(*(small.get(task(), compute) for _ in range(5)))
+        assert len(calls) == 10
 
     asyncio.run(run())
