@@ -29,7 +29,7 @@ from pipeline.warehouse.duck import in_memory
 from pipeline.warehouse.project import plain_name
 from tests.engagement import cycle
 from tests.handle import verify_feed
-from tests.home import Home
+from tests.home import Home, copy_project, use_project
 from tests.make_older_lake import COMMITS, PLACE
 
 NOW = dt.datetime(2026, 11, 23, 7, tzinfo=dt.UTC)
@@ -41,8 +41,14 @@ UNTOUCHED = {"gold.dim_plan", "silver.exchange_rates", "ops.audit_results", "ops
 
 
 @pytest.fixture(params=list(COMMITS))
-def older(request: pytest.FixtureRequest, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """The lake of an older version, at the time of its upgrade."""
+def older(
+    request: pytest.FixtureRequest, home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Home]:
+    """The lake of an older version, at the time of its upgrade.
+
+    The project is a copy: SQLMesh caches snapshots in its folder, and takes those of another lake for this one's.
+    """
+    use_project(copy_project(tmp_path / "project"), monkeypatch)
     monkeypatch.setenv("LAKE_START", "2026-01-01")
     settings.cache_clear()
     with zipfile.ZipFile(PROJECT / f"tests/data/upgrade_{request.param.replace('.', '_')}.zip") as kept:
