@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster serve-soak
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster serve-soak setup-release upgrades newest release-check
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -68,10 +68,14 @@ setup-spark-s3a: setup-spark ## add Hadoop's S3 connector for Spark (needs Maven
 	  mvn -q -B dependency:copy -Dartifact=$$artifact -DoutputDirectory=$(CURDIR)/.venv/jars || exit 1; \
 	done
 
+setup-release: setup ## add what writes the SBOM of a release
+	@if command -v uv >/dev/null; then VIRTUAL_ENV=.venv uv pip install -q --require-hashes -r requirements-release.lock; \
+	else $(BIN)/python -m pip install -q --require-hashes -r requirements-release.lock; fi
+
 lock: ## resolve pyproject.toml into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev --output-file requirements.lock pyproject.toml
-	@for extra in portal postgres sources kafka notebook openlineage spark; do \
+	@for extra in portal postgres sources kafka notebook openlineage spark release; do \
 	  $(PYTHON) -c "import sys, tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras[sys.argv[1]], sep='\n')" $$extra | \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
@@ -214,6 +218,15 @@ terraform: setup ## deploy/terraform: checkov, tflint, the provider's arguments,
 	tflint --chdir deploy/terraform --recursive --config $(CURDIR)/deploy/terraform/.tflint.hcl
 	.venv-deploy/bin/python -m tests.deploy.arguments
 	$(LONG_TEST) -m slow tests/deploy/test_roles.py
+upgrades: setup ## lakes of every older version, upgraded: same gold, and a rebuild equals it (minutes)
+	$(LONG_TEST) -s -m 'slow or not slow' tests/e2e/test_upgrades.py
+
+newest: setup ## the newest SQLMesh, DuckDB and pyspark in an environment of their own: unit tests, demo (minutes)
+	python -m tests.newest
+
+release-check: setup-release ## build wheel, source archive and SBOM into dist twice, compare, install (minutes)
+	python -m pipeline.dev.version
+	python -m pipeline.dev.release dist --check
 
 clean: ## remove .venv, data and caches
 	rm -rf .venv .venv-* data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

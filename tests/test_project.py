@@ -96,6 +96,7 @@ def test_every_module_has_a_docstring() -> None:
         ("requirements-notebook.lock", "notebook"),
         ("requirements-serve.lock", "serve"),
         ("requirements-openlineage.lock", "openlineage"),
+        ("requirements-release.lock", "release"),
     ],
 )
 def test_lock_pins_every_direct_dependency_within_its_range_with_hashes(file: str, extra: str) -> None:

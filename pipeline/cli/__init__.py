@@ -63,7 +63,20 @@ class Sections(click.Group):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in names])
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"lake {version('lakemesh')}")
+    except PackageNotFoundError:
+        raise click.UsageError("lakemesh is not installed, so it has no version; run `make setup`") from None
+    context.exit()
+
+
 @click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
 @click.option("-v", "--verbose", is_flag=True, help="Log each step to stderr.")
 def main(verbose: bool) -> None:
     """Lakemesh: small raw files in object storage become audited gold tables."""
