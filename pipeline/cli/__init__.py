@@ -19,6 +19,7 @@ from pipeline.cli.access import access
 from pipeline.cli.contracts import contracts
 from pipeline.cli.drop import drop
 from pipeline.cli.erase import erase
+from pipeline.cli.health import health
 from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.live import live
@@ -70,7 +71,7 @@ def main(verbose: bool) -> None:
 _SECTIONS = {
     "Every day": (run, status, why, quarantine, verify, publish, portal, maintain),
     "Loading": (sample, ingest, stream, drop, ledger),
-    "Reading": (metrics, report, live, serve, mcp),
+    "Reading": (metrics, report, live, serve, mcp, health),
     "Contracts and models": (contracts, impact, audit, rebuild),
     "Personal data": (access, pii, subject, erase),
 }

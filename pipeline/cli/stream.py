@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+import time
+from contextlib import suppress
 
 import click
 
@@ -11,6 +13,8 @@ from ingest.errors import LakemeshError
 from pipeline.cli.common import Output, exits, feed_arguments, json_option, open_lake, show_error
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_STUCK_SECONDS = 600.0
+"""Without a pass over all feeds for so long, `lake health` counts a stream as stuck: a load is bounded."""
 _SHOWN = ("feed", "loads", "messages", "rows", "quarantined")
 
 
@@ -38,6 +42,7 @@ def stream(feeds: tuple[str, ...], every: float, output: Output) -> int:
     from ingest.records.report import FeedReport
     from pipeline.cli.show_stream import show_load, show_streamed
     from pipeline.cycle.stream import stream as load_again_and_again
+    from pipeline.process.heartbeat import beat
     from pipeline.process.interrupt import stoppable
 
     def failed(feed: str, error: LakemeshError) -> None:
@@ -46,9 +51,18 @@ def stream(feeds: tuple[str, ...], every: float, output: Output) -> int:
     def loaded(report: FeedReport) -> None:
         print(show_load(report), file=sys.stderr, flush=True)
 
+    heard = float("-inf")
+
+    def at_work() -> None:
+        nonlocal heard
+        if time.monotonic() - heard > every:
+            heard = time.monotonic()
+            with suppress(OSError):  # the loads themselves do not need this disk
+                beat(lake.options, "stream", every + _STUCK_SECONDS)
+
     lean_process()
     lake = open_lake()
     with stoppable() as stop:
-        done = load_again_and_again(lake, select(feeds), every, stop, failed, loaded)
+        done = load_again_and_again(lake, select(feeds), every, stop, failed, loaded, at_work)
     output.show([{name: getattr(own, name) for name in _SHOWN} for own in done], lambda: show_streamed(done))
     return max((own.exit_code for own in done), default=0)
