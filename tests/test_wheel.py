@@ -68,7 +68,7 @@ def test_a_cycle_runs_without_rights_where_only_the_home_can_be_written(installe
     image, data = Image(installed, folder), {"/data": tmp_path / "data"}
     kept = {path: path.stat().st_mtime_ns for path in [*installed.rglob("*"), *folder.rglob("*")]}
     rights = "grep -E '^(CapEff|NoNewPrivs)' /proc/self/status"
-    probe = f"id -u; touch /lakemesh/x /site/x /usr/x /x 2>&1; touch /data/x /tmp/x; {rights}"
+    probe = f"id -u; touch /lakemesh/x /site/x /usr/x /x 2>&1; touch /data/x $HOME/x; {rights}"
     shown = image.done(["sh", "-c", probe], writable=data)
     assert shown.split()[0] == "10001"
     assert shown.count("Read-only file system") == 4
