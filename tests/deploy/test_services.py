@@ -224,7 +224,8 @@ def test_stream_and_live_read_topics(published: World, tmp_path_factory: pytest.
             until(lambda: published.is_healthy("stream"), 150)
             until(lambda: answers(f"{live_address}/live/state.json"), 150)
             assert published.is_healthy("live")
-            until(lambda: list((published.folder / "objects" / "lake" / "bronze" / "orders").rglob("*.parquet")), 150)
+            assert stream.stdout is not None
+            assert next(line for line in stream.stdout if re.match(r"orders: [\d,]+ messages", line))
             address = f"http://{published.places['127.0.0.1:8321']}"
             with published.start("serve", "--port", address.split(":")[-1]):
                 until(lambda: answers(f"{address}/live/state.json"), 150)
