@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster serve-soak setup-release upgrades newest release-check
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster serve-soak setup-release upgrades newest release-check images charts
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -75,6 +75,8 @@ setup-release: setup ## add what writes the SBOM of a release
 lock: ## resolve pyproject.toml into the locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra dev --output-file requirements.lock pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --constraint requirements.lock --output-file requirements-core.lock pyproject.toml
 	@for extra in portal postgres sources kafka notebook openlineage spark release; do \
 	  $(PYTHON) -c "import sys, tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras[sys.argv[1]], sep='\n')" $$extra | \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -201,6 +203,14 @@ dagster: setup .venv-dagster/.ready ## the jobs on Dagster in an environment of 
 	  $(PYTHON) -m venv .venv-$* && .venv-$*/bin/python -m pip install -q --require-hashes -r $<; \
 	fi
 	@touch $@
+
+images: setup ## the image's build steps in order, without a container, and its Dockerfile linted (minutes)
+	@if command -v hadolint >/dev/null; then hadolint deploy/Dockerfile; else echo "hadolint is not installed: not linted"; fi
+	$(LONG_TEST) -m slow tests/deploy/test_image.py
+
+charts: setup ## the Helm chart: lint, render, validate, policies (needs helm, kubernetes-validate, checkov: docs/deploy.md)
+	@for name in helm kubernetes-validate checkov; do command -v $$name >/dev/null || { echo "$$name is not installed, see docs/deploy.md"; exit 1; }; done
+	$(LONG_TEST) -m 'slow or not slow' tests/deploy/test_chart.py
 
 spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quarter of an hour; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark

@@ -30,7 +30,7 @@ from tests.s3_servers import SERVERS, serve_program
 collect_rarely()
 REFERENCE = PROJECT.parent / "shared" / "reference"
 LONG = (
-    *("e2e/", "fuzz/", "hostile/", "spark/", "test_compose", "test_wheel", "sample/test_sample_cli"),
+    *("e2e/", "fuzz/", "hostile/", "spark/", "test_wheel", "sample/test_sample_cli"),
     *(
         "audits/test_audits_by_what_changed",
         "ingest/steps/test_bad_lines",

@@ -1,12 +1,12 @@
-"""docker-compose.yml as Docker reads it: the store, the buckets and the settings fit the project, and init works."""
+"""docker-compose.yml and the image as Docker reads them; tests/deploy/test_services.py runs what they say."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import json
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
+import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,19 @@ import pytest
 import yaml
 
 from ingest.contracts.contract import contracts
-from ingest.settings import PROJECT, Settings, read_settings
-from ingest.storage.store import Store
+from ingest.settings import PROJECT, Settings
 from pipeline.dev.init_s3 import buckets_of
-from pipeline.dev.local_s3 import serve
+from tests.container import USER, context, instructions, variables
+from tests.home import FOLDERS
 
 TEXT = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
 DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
 # the part of the compose specification that the file uses: any other key is a mistake or a reason to extend this
 SERVICE = {"image", "build", "environment", "ports", "volumes", "healthcheck", "restart", "depends_on", "command"}
-SERVICE |= {"profiles", "extra_hosts"}
+SERVICE |= {"profiles", "network_mode", "user", "read_only", "cap_drop", "security_opt", "tmpfs"}
 MONITORING = {"node-exporter", "prometheus", "alertmanager", "grafana"}
-METRICS = Path("data/metrics/lakemesh.prom")
+STREAMING = {"kafka", "topics", "stream", "live"}
+CONDITIONS = {"service_healthy", "service_completed_successfully"}
 HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
 
 
@@ -39,34 +40,45 @@ def services() -> dict[str, Any]:
 
 def test_file_has_the_shape_of_a_compose_file(services: dict[str, Any]) -> None:
     top = yaml.safe_load(TEXT)
-    assert set(top) == {"services", "volumes"}
+    assert {name for name in top if not name.startswith("x-")} == {"services", "volumes"}
     for name, service in services.items():
         assert set(service) <= SERVICE, name
-        assert ("image" in service) != ("build" in service), name
+        assert ("build" in service) == service["image"].startswith("lakemesh"), name
         assert all(isinstance(value, str) for value in service.get("environment", {}).values()), name
         for volume in service.get("volumes", []):
             source, target, *mode = volume.split(":")
             assert target.startswith("/"), name
             if source.startswith("./"):  # what the container reads of this folder, and must not change
                 assert mode == ["ro"], name
-                assert source == f"./{METRICS.parent}" or (PROJECT / source).is_dir(), name
+                assert (PROJECT / source).is_dir(), name
             else:
                 assert source in top["volumes"], name
         for needed, condition in service.get("depends_on", {}).items():
             assert needed in services, name
-            assert condition == {"condition": "service_healthy"}, name
-            assert "healthcheck" in services[needed], name
+            assert condition["condition"] in CONDITIONS, name
+            assert ("healthcheck" in services[needed]) == (condition["condition"] == "service_healthy"), name
         if check := service.get("healthcheck"):
             assert set(check) <= HEALTHCHECK, name
             assert check["test"][0] in {"CMD", "CMD-SHELL"}, name
             assert all(re.fullmatch(r"\d+s", check[key]) for key in ("interval", "timeout")), name
+        if service.get("restart") != "no":
+            assert "healthcheck" in service or name in MONITORING, name
         if build := service.get("build"):
             assert (PROJECT / build["context"] / build["dockerfile"]).is_file(), name
 
 
+def test_services_have_no_rights_that_they_do_not_need(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"] is (name != "kafka"), name
+        assert service.get("user") not in {"root", "0"}, name
+    assert {name for name, service in services.items() if "user" not in service} == {"s3", "kafka"}, "see the comments"
+
+
 def test_images_are_pinned_and_ports_stay_on_this_machine(services: dict[str, Any]) -> None:
     for service in services.values():
-        assert re.fullmatch(r"[\w./-]+:v?\d[\w.]*", service.get("image", "local:1"))
+        assert re.fullmatch(r"[\w./-]+:v?\d[\w.]*|lakemesh(-spark)?:local", service["image"])
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
@@ -82,7 +94,9 @@ def test_every_variable_is_explained_in_the_env_example() -> None:
 def test_init_creates_the_buckets_of_the_contracts(services: dict[str, Any]) -> None:
     environment = services["init"]["environment"]
     options = Settings.model_validate(environment)
-    assert buckets_of(options) == sorted({contract.source.bucket for contract in contracts().values()} | {"lake"})
+    assert buckets_of(options) == sorted(
+        {contract.source.bucket for contract in contracts().values()} | {"lake", "published"}
+    )
 
 
 def test_init_uses_the_address_and_keys_of_the_store(services: dict[str, Any]) -> None:
@@ -110,7 +124,7 @@ def test_console_and_example_name_the_published_address(services: dict[str, Any]
     assert all(console in text for text in (TEXT, page))
 
 
-def test_documented_address_is_that_of_the_postgres_profile(services: dict[str, Any]) -> None:
+def test_documented_address_is_that_of_the_postgres_service(services: dict[str, Any]) -> None:
     postgres = services["postgres"]
     given = postgres["environment"]
     host, port, inside = postgres["ports"][0].split(":")
@@ -119,11 +133,13 @@ def test_documented_address_is_that_of_the_postgres_profile(services: dict[str, 
     address = f"postgresql://{user}:{password}@{host}:{port}/{database}"
     for name in (".env.example", "docs/serving.md"):
         assert address in (PROJECT / name).read_text(encoding="utf-8"), name
-    assert [services[name]["profiles"] for name in ("kafka", "stream")] == [["streaming"]] * 2
-    assert postgres["profiles"] == ["postgres"], "nobody gets it without asking"
     optional = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
-    expected = {"postgres": ["postgres"], "spark": ["spark"], "kafka": ["streaming"], "stream": ["streaming"]}
+    expected = {"spark": ["spark"]} | {name: ["streaming"] for name in STREAMING}
     assert optional == expected | {name: ["monitoring"] for name in MONITORING}
+    assert (
+        services["cycle"]["environment"]["SERVING_DSN"]
+        == f"postgresql://{user}:{password}@postgres:{inside}/{database}"
+    )
     assert postgres["healthcheck"]["test"][-4:] == ["-U", user, "-d", database]
 
 
@@ -146,8 +162,10 @@ def test_monitoring_reads_the_files_of_the_project(services: dict[str, Any]) -> 
     # it scrapes and alerts services that are there
     jobs = [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
     targets = {target.split(":")[0] for job in jobs for own in job["static_configs"] for target in own["targets"]}
-    outside = services["prometheus"]["extra_hosts"][0].split(":")[0]
-    assert targets == {"node-exporter", "alertmanager", outside}
+    assert targets == {"node-exporter", "alertmanager", "serve"}
+    (credentials,) = [job["authorization"]["credentials"] for job in jobs if "authorization" in job]
+    keys = json.loads(services["serve"]["environment"]["LAKE_API_KEYS"])
+    assert keys["local"]["sha256"] == hashlib.sha256(credentials.encode()).hexdigest()
 
     # Grafana finds its dashboards and its Prometheus
     provisioned = "/etc/grafana/provisioning"
@@ -156,63 +174,48 @@ def test_monitoring_reads_the_files_of_the_project(services: dict[str, Any]) -> 
     sources = yaml.safe_load(inside("grafana", f"{provisioned}/datasources/prometheus.yaml").read_text("utf-8"))
     assert sources["datasources"][0]["url"] == "http://prometheus:9090"
 
-    # the node exporter reads the folder of METRICS_FILE, as the documents set it
+    # the node exporter reads the folder of METRICS_FILE, which the others write
     folder = services["node-exporter"]["command"][0].split("=")[1]
-    assert f"./{METRICS.parent}:{folder}:ro" in services["node-exporter"]["volumes"]
-    assert METRICS.suffix == ".prom"
-    for document in (".env.example", "docs/monitoring.md"):
-        assert str(METRICS) in (PROJECT / document).read_text(encoding="utf-8"), document
+    assert services["node-exporter"]["volumes"] == [f"metrics:{folder}:ro"]
+    for name in ("cycle", "maintain"):
+        path = Path(services[name]["environment"]["METRICS_FILE"])
+        assert path.suffix == ".prom"
+        assert f"metrics:{path.parent}" in services[name]["volumes"]
 
 
-@pytest.fixture
-def empty_s3(clean_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """A store without a bucket; the environment points to it."""
-    with serve(tmp_path / "s3", []) as variables:
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        yield variables
+def test_each_way_to_start_it_is_one_command(services: dict[str, Any]) -> None:
+    # the file's head, the documentation and the profiles name the same commands
+    page = (PROJECT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    head = TEXT[: TEXT.index("x-hardened")]
+    for profile in {profile for service in services.values() for profile in service.get("profiles", [])}:
+        (line,) = [line for line in head.splitlines() if f"--profile {profile} " in line]
+        command = re.split(r" {2,}", line.removeprefix("#").strip())[0]
+        assert command in page, command
+    assert "\ndocker compose up -d" in page
 
 
-@pytest.mark.s3
-def test_init_command_fills_the_landing_of_a_real_store_once(
-    services: dict[str, Any], empty_s3: dict[str, str]
-) -> None:
-    # GIVEN the variables of compose, with the address and keys of the server that replaces the store
-    init = services["init"]
-    assert {name: empty_s3[name] for name in ("LANDING_URI", "LAKE_URI")}.items() <= init["environment"].items()
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-
-    def run() -> list[str]:
-        done = subprocess.run(
-            init["command"], cwd=PROJECT, env=os.environ | {"PATH": path}, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.splitlines()
-
-    # WHEN init runs twice, as after another `docker compose up`
-    first, second = run(), run()
-
-    # THEN only the first run created buckets and objects
-    assert {line.split("\t")[1] for line in first if line.startswith("s3://")} == {"created"}
-    assert {line.split("\t")[1] for line in second if line.startswith("s3://")} == {"exists"}
-    assert "already exists" in second[-1]
-    options = read_settings()
-    for contract in contracts().values():
-        assert list(Store(options.landing(contract.source.bucket), options).list())
+def test_image_is_built_from_locks_and_runs_as_a_user_without_rights() -> None:
+    steps = instructions()
+    installs = [rest for name, rest in steps if name == "RUN" and "pip install" in rest and "wheels" not in rest]
+    assert installs
+    assert all("--require-hashes" in rest for rest in installs)
+    defaults = dict(rest.split("=", 1) for name, rest in steps if name == "ARG" and "=" in rest)
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in shlex.split(defaults["EXTRAS"])[0].split():
+        assert extra in project["optional-dependencies"]
+        assert (PROJECT / f"requirements-{extra}.lock").is_file()
+    names = [name for name, _ in steps]
+    last = names[len(names) - names[::-1].index("FROM") :]
+    assert ("USER", f"{USER}:{USER}") == steps[-3]
+    assert last[-3:] == ["USER", "HEALTHCHECK", "CMD"]
+    assert f">={defaults['PYTHON'].split('-')[0]}" in project["requires-python"]
+    assert variables()["SQLMESH__CACHE_DIR"].startswith(variables()["LAKE_HOME"] + "/")
 
 
-def test_project_image_is_built_from_the_lock_and_does_not_run_as_root() -> None:
-    dockerfile = (PROJECT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-    assert "--require-hashes -r requirements.lock" in dockerfile
-    users = re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)
-    assert users
-    assert users[-1] not in {"root", "0"}
-    assert dockerfile.startswith("#")
-    base = re.search(r"^FROM python:(3\.\d+)-slim$", dockerfile, re.MULTILINE)
-    assert base is not None
-    assert f">={base[1]}" in (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
-
-
-def test_image_contains_no_secret_and_no_output_of_the_project() -> None:
+def test_image_gets_the_project_and_nothing_else() -> None:
+    folders = {name.split("/")[0] for name in context()}
+    assert not {".env.example", ".git", "tests", "docs", "benchmarks", "deploy"} & folders
+    assert {*FOLDERS, "config.yaml", "metrics", "dashboards", "reports"} <= folders
     ignored = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert {".env", ".git", "data", "logs"} <= set(ignored)
+    assert next(line for line in ignored if not line.startswith("#")) == "*", "what is not named stays outside"
+    assert "**/.env" in ignored

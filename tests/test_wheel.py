@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from ingest.settings import PROJECT
+from tests.container import Image, needs_root, project, wheel
+from tests.home import keep_domain, switch_rules_off
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The content of a wheel built from a copy of the sources."""
-    folder = tmp_path_factory.mktemp("wheel")
-    tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    for name in tracked.splitlines():
-        if name.startswith(("ingest/", "pipeline/", "sample/", "pyproject.toml", "README.md", "LICENSE")):
-            target = folder / "source" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((PROJECT / name).read_bytes())
-    build = [sys.executable, "-c", "import sys, setuptools.build_meta as b; print(b.build_wheel(sys.argv[1]))", folder]
-    subprocess.run(build, cwd=folder / "source", capture_output=True, check=True)
-    (wheel,) = folder.glob("lakemesh-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+    return wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def lake(installed: Path, folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -67,3 +57,33 @@ def test_project_is_the_one_that_lake_project_names(installed: Path, tmp_path: P
     assert f"error: {tmp_path} has no config.yaml; expected a SQLMesh project: run this in its folder" in alone.stderr
     agrees = lake(installed, tmp_path, "contracts", LAKE_PROJECT=str(PROJECT))
     assert (agrees.returncode, agrees.stderr) == (0, "")
+
+
+def test_a_cycle_runs_without_rights_where_only_the_home_can_be_written(installed: Path, tmp_path: Path) -> None:
+    needs_root()
+    # GIVEN the image's files, with the models of one domain, as its user sees them
+    folder = project(tmp_path / "project")
+    keep_domain(folder, "engagement")
+    switch_rules_off(folder)
+    image, data = Image(installed, folder), {"/data": tmp_path / "data"}
+    kept = {path: path.stat().st_mtime_ns for path in [*installed.rglob("*"), *folder.rglob("*")]}
+    rights = "grep -E '^(CapEff|NoNewPrivs)' /proc/self/status"
+    probe = f"id -u; touch /lakemesh/x /site/x /usr/x /x 2>&1; touch /data/x $HOME/x; {rights}"
+    shown = image.done(["sh", "-c", probe], writable=data)
+    assert shown.split()[0] == "10001"
+    assert shown.count("Read-only file system") == 4
+    assert shown.split()[-4:] == ["CapEff:", "0000000000000000", "NoNewPrivs:", "1"]
+
+    # WHEN it samples, ingests, plans and runs a cycle
+    image.done(["lake", "sample", "--days", "2", "--accounts", "2"], writable=data)
+    image.done(["lake", "ingest"], writable=data)
+    plan = ["sqlmesh", "-p", "/lakemesh", "plan", "--auto-apply", "--no-prompts", "--skip-tests"]
+    image.done(plan, writable=data)
+    cycle = json.loads(image.done(["lake", "run", "--json"], writable=data).splitlines()[-1])
+
+    # THEN there is a release, caches and logs lie in the home, and nothing else changed
+    assert (cycle["outcome"], cycle["errors"]) == ("published", [])
+    assert (tmp_path / "data" / "published" / "current.duckdb").exists()
+    assert list((tmp_path / "data" / ".cache").iterdir())
+    assert list((tmp_path / "data" / "logs").glob("sqlmesh_*.log"))
+    assert {path: path.stat().st_mtime_ns for path in [*installed.rglob("*"), *folder.rglob("*")]} == kept

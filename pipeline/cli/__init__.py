@@ -22,6 +22,7 @@ from pipeline.cli.doctor import doctor
 from pipeline.cli.drop import drop
 from pipeline.cli.erase import erase
 from pipeline.cli.features import features
+from pipeline.cli.health import health
 from pipeline.cli.impact import impact
 from pipeline.cli.ingest import ingest, ledger, maintain
 from pipeline.cli.live import live
@@ -90,7 +91,7 @@ _SECTIONS = {
     "Reading": (metrics, features, report, live, serve, mcp),
     "Contracts and models": (contracts, impact, audit, rebuild),
     "Personal data": (access, pii, subject, erase),
-    "Care of the lake": (doctor, backup, restore, drill),
+    "Care of the lake": (doctor, health, backup, restore, drill),
 }
 for _section, _commands in _SECTIONS.items():
     main.sections[_section] = [str(_command.name) for _command in _commands]

@@ -23,6 +23,7 @@ from pipeline.cli.common import (
     show_errors,
     show_skipped,
 )
+from pipeline.cli.every import forever, interval, repeat
 from pipeline.process.contain import contained
 from pipeline.process.redact import redacted
 
@@ -104,9 +105,19 @@ def _dry_run(feeds: tuple[str, ...], output: Output) -> int:
     "--grace-hours", default=24.0, show_default=True, type=click.FloatRange(min=0), help="Keep files for this long."
 )
 @click.option("--dry-run", is_flag=True, help="Show which source objects would be retired, and do nothing.")
+@click.option("--every", callback=interval, help="Run forever, once every 30m, 24h …")
+@click.option(
+    "--wait",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds that audits wait for a cycle in progress.",
+)
 @json_option
 @exits
-def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: Output) -> int:
+def maintain(
+    feeds: tuple[str, ...], grace_hours: float, dry_run: bool, every: float | None, wait: float, output: Output
+) -> int:
     """Compact the small files of each day, and delete files that are no longer read.
 
     Records that are older than a contract's `retention_days` expire: they are deleted from bronze and quarantine.
@@ -118,6 +129,20 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
     grace time lose their files. If no feed is named, leftovers of killed publications are deleted too, and every audit
     is run over whole tables if the last such pass is older than FULL_AUDIT_HOURS.
     """
+    if every is None:
+        return _maintain(feeds, grace_hours, dry_run, wait, output)
+
+    def failed(error: LakemeshError) -> None:
+        show_error(error)
+
+    def contain(_: int) -> None:
+        with contained("lake maintain", failed):
+            _maintain(feeds, grace_hours, dry_run, wait, output)
+
+    return forever(lambda: repeat("maintain", every, contain))
+
+
+def _maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, wait: float, output: Output) -> int:
     from ingest.contracts.contract import select
     from pipeline.cli.show_upkeep import show_maintenance
     from pipeline.cycle.maintain import maintain as maintain_all
@@ -141,7 +166,7 @@ def maintain(feeds: tuple[str, ...], grace_hours: float, dry_run: bool, output: 
             swept = _sweep_releases(lake)
             with contained("the record of what is stored", _warn):
                 keep_usage(lake, lake_stored(lake))
-    audited = _audit_when_due(lake) if not feeds else None
+    audited = _audit_when_due(lake, wait) if not feeds else None
     if output.as_json:
         publication = [{"publication": asdict(swept)}] if swept else []
         audits = [{"audits": [asdict(item) for item in audited.audits], "errors": audited.errors}] if audited else []
@@ -179,13 +204,13 @@ def _sweep_releases(lake: Lake) -> Cleaning:
     return Cleaning(sum(item.files for item in done), sum(item.bytes for item in done))
 
 
-def _audit_when_due(lake: Lake) -> RunSummary | None:
+def _audit_when_due(lake: Lake, wait: float) -> RunSummary | None:
     """Run all audits over whole tables, once a day by default; None if they are not due or the state is in use."""
     from pipeline.cycle.cycle import audit_only, is_audit_due
 
     now = dt.datetime.now(dt.UTC)
     try:
-        return audit_only(lake, now) if is_audit_due(lake, now) else None
+        return audit_only(lake, now, wait) if is_audit_due(lake, now) else None
     except RetriableError as error:
         click.echo(f"note: audits over whole tables wait for the next `lake maintain`: {error}", err=True)
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,26 +19,16 @@ from pipeline.cli.common import (
     open_lake,
     show_error,
 )
+from pipeline.cli.every import forever, interval, repeat
 from pipeline.cycle.summary import RunSummary
 from pipeline.process.contain import as_lakemesh_error, contained
-from pipeline.process.interrupt import interruptible, raise_if_interrupted
+from pipeline.process.interrupt import raise_if_interrupted
 from pipeline.process.redact import redacted
 
 if TYPE_CHECKING:
     from pipeline.lake import Lake
 
 POSTGRES = "postgres"
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """Parse `30s`, `5m` or `1h` into seconds."""
-    if value is None:
-        return None
-    number, unit = value[:-1], value[-1:]
-    if unit not in _UNITS or not number.isdigit() or not int(number):
-        raise click.BadParameter("expected a number and s, m or h, for instance 5m")
-    return int(number) * _UNITS[unit]
 
 
 def _target(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
@@ -62,7 +51,7 @@ _wait = click.option(
 
 @click.command()
 @feed_arguments
-@click.option("--every", callback=_seconds, help="Run forever, one cycle every 30s, 5m, 1h …")
+@click.option("--every", callback=interval, help="Run forever, one cycle every 30s, 5m, 1h …")
 @_wait
 @json_option
 @exits
@@ -73,12 +62,7 @@ def run(feeds: tuple[str, ...], every: float | None, wait: float, output: Output
     """
     if every is None:
         return _cycle(feeds, wait, output)
-    try:
-        with interruptible(code=0):
-            _loop(feeds, every, wait, output)
-    except KeyboardInterrupt:
-        click.echo("stopped: nothing half done is visible, the next start continues", err=True)
-    return 0
+    return forever(lambda: _loop(feeds, every, wait, output))
 
 
 def _loop(feeds: tuple[str, ...], every: float, wait: float, output: Output) -> None:
@@ -89,10 +73,7 @@ def _loop(feeds: tuple[str, ...], every: float, wait: float, output: Output) -> 
     settings()
     if feeds:
         select(feeds)
-    while True:
-        _cycle(feeds, wait, output)
-        wait = max(wait, every)
-        time.sleep(every - time.time() % every)
+    repeat("run", every, lambda number: _cycle(feeds, max(wait, every) if number else wait, output))
 
 
 def _cycle(feeds: tuple[str, ...], wait: float, output: Output) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from contextlib import suppress
 
 import click
 
@@ -14,6 +15,8 @@ from pipeline.cli.common import Output, exits, feed_arguments, json_option, open
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 NOTE_SECONDS = 3600.0
 """How often a stream keeps what it used."""
+_STUCK_SECONDS = 600.0
+"""Without a pass over all feeds for so long, `lake health` counts a stream as stuck: a load is bounded."""
 _SHOWN = ("feed", "loads", "messages", "rows", "quarantined")
 
 
@@ -42,6 +45,7 @@ def stream(feeds: tuple[str, ...], every: float, output: Output) -> int:
     from pipeline.cli.show_stream import show_load, show_streamed
     from pipeline.cycle.stream import stream as load_again_and_again
     from pipeline.cycle.usage import metered
+    from pipeline.process.heartbeat import beat
     from pipeline.process.interrupt import stoppable
 
     lean_process()
@@ -57,8 +61,17 @@ def stream(feeds: tuple[str, ...], every: float, output: Output) -> int:
             noted_at = time.monotonic()
             note()
 
+    heard = float("-inf")
+
+    def at_work() -> None:
+        nonlocal heard
+        if time.monotonic() - heard > every:
+            heard = time.monotonic()
+            with suppress(OSError):  # the loads themselves do not need this disk
+                beat(lake.options, "stream", every + _STUCK_SECONDS)
+
     lake = open_lake()
     with stoppable() as stop, metered(lake, "lake stream", lambda error: failed("usage", error)) as note:
-        done = load_again_and_again(lake, select(feeds), every, stop, failed, loaded)
+        done = load_again_and_again(lake, select(feeds), every, stop, failed, loaded, at_work)
     output.show([{name: getattr(own, name) for name in _SHOWN} for own in done], lambda: show_streamed(done))
     return max((own.exit_code for own in done), default=0)

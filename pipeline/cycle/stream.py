@@ -67,6 +67,7 @@ def stream(
     stop: threading.Event,
     failed: Callable[[str, LakemeshError], None],
     loaded: Callable[[FeedReport], None] = lambda report: None,
+    at_work: Callable[[], None] = lambda: None,
 ) -> list[Streamed]:
     """Load the topics of some feeds until a stop is asked for; the load at work ends with its commit.
 
@@ -78,6 +79,7 @@ def stream(
         every_seconds: from one load's start to the next one's.
         failed: called with a feed and its error, once as long as it stays the same.
         loaded: called with the report of each call that committed something.
+        at_work: called at each pass over the feeds.
 
     Raises:
         ConfigError: no feed has a topic, there is no broker, or the lake cannot be used.
@@ -106,6 +108,7 @@ def stream(
             return stop.is_set()
 
         while not stop.is_set():
+            at_work()
             for feed, topic in topics.items():
                 own, partitions = done[feed], member.partitions.get(topic.topic, set())
                 now = time.monotonic()

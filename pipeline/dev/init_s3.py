@@ -26,11 +26,11 @@ _STARTING = {"429", "500", "502", "503", "504", "SlowDown", "ServiceUnavailable"
 
 
 def buckets_of(options: Settings) -> list[str]:
-    """Return the buckets used by the settings, sorted: those of landing feeds, of `retire` targets, and of the lake."""
+    """Return the buckets used by the settings, sorted: of feeds, `retire` targets, the lake and its releases."""
     uris = [options.landing(item.source.bucket) for item in contracts().values() if item.source.bucket]
     retired = (contract.source.retire for contract in contracts().values())
     uris += [options.landing(rule.to.split("/", 1)[0]) for rule in retired if rule and rule.to]
-    uris.append(options.lake_uri)
+    uris += [options.lake_uri, options.published_uri]
     return sorted({uri.removeprefix("s3://").split("/", 1)[0] for uri in uris if uri.startswith("s3://")})
 
 

@@ -24,15 +24,15 @@ def begin(options: Settings) -> bool:
     """
     path = _path(options)
     make_folder(path.parent, options.lake_folder_mode)
-    before = _process(path)
-    path.write_text(str(os.getpid()), encoding="utf-8")
-    return before is not None and before != os.getpid() and not _is_alive(before)
+    before, own = _noted(path), (os.getpid(), _started(os.getpid()))
+    path.write_text(" ".join(map(str, own)), encoding="utf-8")
+    return before is not None and before != own and not _is_alive(*before)
 
 
 def end(options: Settings) -> None:
     """Forget this process."""
     path = _path(options)
-    if _process(path) == os.getpid():
+    if _noted(path) == (os.getpid(), _started(os.getpid())):
         path.unlink(missing_ok=True)
 
 
@@ -40,13 +40,22 @@ def _path(options: Settings) -> Path:
     return Path(options.lake_home) / "measures" / "running"
 
 
-def _process(path: Path) -> int | None:
+def _noted(path: Path) -> tuple[int, str] | None:
+    """The process that is noted, and when it started; empty if that was not to be known."""
     with suppress(FileNotFoundError, ValueError):
-        return int(path.read_text(encoding="utf-8"))
+        number, _, started = path.read_text(encoding="utf-8").partition(" ")
+        return int(number), started
     return None
 
 
-def _is_alive(process: int) -> bool:
+def _started(process: int) -> str:
+    """When a process started, in ticks since the host did: in containers every process has the same number."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    return ""
+
+
+def _is_alive(process: int, started: str) -> bool:
     """Whether a process exists; one that still ends, after it has let go of the lock, does."""
     try:
         os.kill(process, 0)
@@ -54,4 +63,4 @@ def _is_alive(process: int) -> bool:
         return False
     except PermissionError:
         pass
-    return True
+    return not started or _started(process) == started

@@ -28,7 +28,7 @@ NOT_RUN = {
     "make demo": "CI runs it twice; its steps are run below",
     "make test": "is this",
     "make demo-s3": "the demo again; CI's tests run the same server",
-    "docker compose up -d": "no Docker where tests run; tests/test_compose.py runs its init command",
+    "docker compose up -d s3 init": "no Docker where tests run; tests/deploy/test_services.py runs its services",
     "docker compose logs -f init": "likewise",
     "sqlmesh plan dev": "needs a changed model; tests/e2e/test_environments.py changes some",
     "lake stream --every 5s": "needs a broker and runs until it is stopped; tests/pipeline/cycle/test_stream.py",
