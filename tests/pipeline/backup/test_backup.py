@@ -286,3 +286,29 @@ def test_the_lake_knows_where_it_was_backed_up(loaded: Home, place: str) -> None
     back_up(Lake(loaded.options), place)
     (noted,) = Path(loaded.options.lake_uri, "backed_up").iterdir()
     assert json.loads(noted.read_text())["uri"] == place
+
+
+@pytest.mark.parametrize(
+    ("published", "landing", "expected"),
+    [
+        ("s3://published", "s3://{bucket}", ()),
+        ("s3://lake/published", "s3://{bucket}", ("published",)),
+        ("s3://lake/published", "s3://lake/landing/{bucket}", ("published", "landing/")),
+        ("s3://lake-published", "s3://lake-{bucket}", ()),
+    ],
+)
+def test_releases_and_landing_within_the_lake_are_no_records(
+    published: str, landing: str, expected: tuple[str, ...]
+) -> None:
+    assert lake_objects.others_within("s3://lake", published, landing) == expected
+
+
+def test_every_object_of_a_lake_is_a_file_of_the_ledger_a_record_or_made_again(loaded: Home) -> None:
+    """A record of a new kind is copied without being listed anywhere."""
+    lake = Lake(loaded.options)
+    lake.store.put("of_a_new_kind/x.json", b"{}")
+    records = {item.key for item in (*lake_objects.early_records(lake.store), *lake_objects.late_records(lake.store))}
+    assert "of_a_new_kind/x.json" in records
+    assert {"settled/events", "settled/users"} <= records
+    others = set(contents(loaded.options.lake_uri)) - records
+    assert {key.split("/")[0] for key in others} == {"bronze", "quarantine", "ledger", "_lake_id"}
