@@ -88,7 +88,7 @@ def gold_release(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeRe
 @dg.op(retry_policy=RETRIES)
 def maintain(context: dg.OpExecutionContext) -> None:
     """Compact and clean the lake, and audit everything."""
-    lake(context.log, MAINTENANCE_SECONDS, "maintain", "--json")
+    lake(context.log, MAINTENANCE_SECONDS, "maintain", "--json", "--wait", "3600")
 
 
 @dg.job(executor_def=dg.in_process_executor)

@@ -3,7 +3,7 @@
 locals {
   commands = {
     cycle       = ["lake", "run", "--json", "--wait", "60"]
-    maintenance = ["lake", "maintain"]
+    maintenance = ["lake", "maintain", "--wait", "3600"]
     stream      = ["lake", "stream", "--every", "10s"]
   }
   sizes = {
