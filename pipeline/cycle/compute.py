@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from ingest.contracts.contract import contracts
-from ingest.errors import DamagedLake, PublishBlocked, RetriableError
+from ingest.errors import DamagedLake, LakemeshError, PublishBlocked, RetriableError
 from ingest.settings import Settings
 from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
@@ -23,7 +23,7 @@ from pipeline.cycle.usage_record import insert_kept
 from pipeline.invalidation.unchanged import mark_unchanged
 from pipeline.lake import Lake
 from pipeline.monitoring.model_runs import model_runs
-from pipeline.process.contain import Step, contained
+from pipeline.process.contain import contained
 from pipeline.releases.audits import describe
 from pipeline.state import interval_log as history
 from pipeline.state.fingerprint import fingerprint
@@ -55,13 +55,8 @@ def compute(
         open_project(lake.state, progress) as project,
     ):
         channels += sqlmesh_channels(project, lake.options)
-        with _warned("the requests of the engine", summary):
-            project.engine.note_requests(lake.options)
-        with summary.contained("the run"):
+        with _counting(lake, project, summary), summary.contained("the run"):
             is_over = _run_and_publish(lake, project, summary, now)
-        with _warned("the requests of the engine", summary):
-            for name, number in project.engine.requests(lake.options).items():
-                summary.engine_requests[name] = summary.engine_requests.get(name, 0) + number
         if is_over:
             record_cycle(project, summary)
             with summary.contained("what is due next"):
@@ -75,7 +70,7 @@ def publish_now(lake: Lake, summary: RunSummary, channels: list[Channel], now: d
     """Audit and publish current gold, and resume publishing after a rollback."""
     with summary.contained("the project"), open_project(lake.state) as project:
         channels += sqlmesh_channels(project, lake.options)
-        with summary.contained("the publication"):
+        with _counting(lake, project, summary), summary.contained("the publication"):
             project.require_tables()
             summary.outcome = "not published"
             audit_and_publish(lake, project, summary, now, resume=True)
@@ -89,7 +84,7 @@ def audit_now(lake: Lake, summary: RunSummary, channels: list[Channel], now: dt.
     with summary.contained("the project"), open_project(lake.state) as project:
         channels += sqlmesh_channels(project, lake.options)
         project.require_tables()
-        with summary.stage("audit"), summary.contained("the audits"):
+        with summary.stage("audit"), _counting(lake, project, summary), summary.contained("the audits"):
             found = gate_of(lake, project).audit_everything(now, summary.failed)
             summary.audits += found
             summary.outcome = "audited"
@@ -121,9 +116,19 @@ def record_cycle(project: Project, summary: RunSummary) -> None:
         record(project.engine, summary)
 
 
-def _warned(place: str, summary: RunSummary) -> AbstractContextManager[Step]:
-    """Run the body as a step whose failure is only a warning."""
-    return contained(place, lambda error: summary.warnings.append(str(error)))
+@contextmanager
+def _counting(lake: Lake, project: Project, summary: RunSummary) -> Iterator[None]:
+    """Count the requests that the engine sends while the body runs; that it cannot is a warning."""
+
+    def failed(error: LakemeshError) -> None:
+        summary.warnings.append(str(error))
+
+    with contained("the requests of the engine", failed):
+        project.engine.note_requests(lake.options)
+    yield
+    with contained("the requests of the engine", failed):
+        for name, number in project.engine.requests(lake.options).items():
+            summary.engine_requests[name] = summary.engine_requests.get(name, 0) + number
 
 
 def _is_done(summary: RunSummary) -> bool:
