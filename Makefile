@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster serve-soak setup-release upgrades newest release-check images charts
+.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster serve-soak setup-release upgrades newest release-check images charts feast
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -82,6 +82,8 @@ lock: ## resolve pyproject.toml into the locks (needs uv)
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --constraint requirements.lock --output-file requirements-$$extra.lock - || exit 1; \
 	done
+	@echo 'feast[duckdb]==0.67.*' | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --output-file requirements-feast.lock -
 	@$(PYTHON) -c "import tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras['serve'], sep='\n')" | \
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --constraint <(awk '/^[a-z0-9]/ { kept = !/^uvicorn==/ } kept' requirements.lock) --override <(echo 'uvicorn>=0.54') \
@@ -211,6 +213,9 @@ images: setup ## the image's build steps in order, without a container, and its 
 charts: setup ## the Helm chart: lint, render, validate, policies (needs helm, kubernetes-validate, checkov: docs/deploy.md)
 	@for name in helm kubernetes-validate checkov; do command -v $$name >/dev/null || { echo "$$name is not installed, see docs/deploy.md"; exit 1; }; done
 	$(LONG_TEST) -m 'slow or not slow' tests/deploy/test_chart.py
+feast: setup ## Feast over a release equals `lake features get` (a minute; an environment of its own in .venv-feast)
+	$(PYTHON) -m venv .venv-feast && .venv-feast/bin/python -m pip install -q --require-hashes -r requirements-feast.lock
+	FEAST_PYTHON=$(CURDIR)/.venv-feast/bin/python pytest -q -m slow tests/feast
 
 spark: setup-spark ## every test on Spark: a cluster, kills, S3, parity (a quarter of an hour; needs Java 17)
 	pytest -q -m 'slow or not slow' tests/spark
@@ -240,3 +245,4 @@ release-check: setup-release ## build wheel, source archive and SBOM into dist t
 
 clean: ## remove .venv, data and caches
 	rm -rf .venv .venv-* data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-feast data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
