@@ -32,6 +32,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -209,8 +210,12 @@ def clients(
     spans: Sequence[float],
     is_different: bool,
     out: multiprocessing.queues.SimpleQueue[list[float]],
+    is_measured: Event,
 ) -> None:
-    """All clients of a round, in a process of their own; of each span the seconds of all answers are put out."""
+    """All clients of a round, in a process of their own; of each span the seconds of all answers are put out.
+
+    Connections stay until the server is measured, since a process of Postgres ends with its connection.
+    """
     threading.excepthook = _end
     for span in spans:
         asks = [server.client() for _ in range(count)]  # servers close connections that were idle
@@ -222,6 +227,7 @@ def clients(
         for thread in threads:
             thread.join()
         out.put(seconds)
+    is_measured.wait()
 
 
 def _end(failure: threading.ExceptHookArgs) -> None:
@@ -272,8 +278,10 @@ def memory(pids: Sequence[int]) -> int:
 def measured(server: Server, count: int, duration: float, is_different: bool) -> Result:
     """One round of one server; before it is measured, its workers start and its files are read."""
     out: multiprocessing.queues.SimpleQueue[list[float]] = multiprocessing.SimpleQueue()
-    asked = (server, count, (WARM_SECONDS, duration), is_different, out)
-    process = multiprocessing.get_context("fork").Process(target=clients, args=asked)
+    context = multiprocessing.get_context("fork")  # what makes clients cannot be sent to a process
+    is_measured = context.Event()
+    asked = (server, count, (WARM_SECONDS, duration), is_different, out, is_measured)
+    process = context.Process(target=clients, args=asked)
     process.start()
     _next(out, process)
     before, start = times(server.pid), time.monotonic()
@@ -281,6 +289,7 @@ def measured(server: Server, count: int, duration: float, is_different: bool) ->
     wall, after = time.monotonic() - start, times(server.pid)
     used = sum(after[pid] - before.get(pid, 0.0) for pid in after)
     size = memory(list(after))
+    is_measured.set()
     process.join()
     return Result(len(seconds) / wall, statistics.quantiles(seconds, n=100), size, used / len(seconds))
 

@@ -271,7 +271,7 @@ class Client:
             [
                 ("FROM gold.nothing", "statement-refused"),
                 ("SELECT no_such_column FROM gold.rpt_retention", "statement-failed"),
-                ("COPY (SELECT 1) TO '/tmp/x'", "statement-refused"),
+                ("COPY (SELECT 1) TO 'rows.csv'", "statement-refused"),
                 ("FROM range(200000)", "too-many-rows"),
             ]
         )

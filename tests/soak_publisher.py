@@ -109,7 +109,7 @@ class Publisher(threading.Thread):
     def run(self) -> None:
         """Publish until `stop`."""
         self.began = time.monotonic()
-        due = self.began + 2 * self._every
+        due = self.began + 4 * self._every
         while not self._stopped.wait(0.5):
             now = time.monotonic()
             self._look()
