@@ -33,7 +33,7 @@ LOCKS = ("requirements.lock", "requirements-portal.lock", "requirements-kafka.lo
 """What deploy/Dockerfile installs."""
 PACKAGES = ("ingest", "pipeline", "sample")
 SBOM, LOCK = "lakemesh.cdx.json", "lakemesh.lock"
-_BUILD = "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1]); b.build_sdist(sys.argv[1])"
+_BUILD = "import sys, setuptools.build_meta as b; to = sys.argv[1]; b.build_wheel(to); b.build_sdist(to)"
 
 
 def build(folder: Path) -> list[Path]:
@@ -54,8 +54,8 @@ def build(folder: Path) -> list[Path]:
                 shutil.copyfile(PROJECT / tracked, target)
                 os.utime(target, (stamp, stamp))
         _run([sys.executable, "-c", _BUILD, str(folder.resolve())], source, SOURCE_DATE_EPOCH=str(stamp))
-    for archive in folder.glob("*.tar.gz"):
-        archive.write_bytes(_without_surroundings(archive.read_bytes(), stamp))
+    (archive,) = folder.glob("*.tar.gz")
+    archive.write_bytes(_without_surroundings(archive.read_bytes(), stamp))
     (folder / LOCK).write_text(merged_lock(PROJECT), encoding="utf-8")
     command = ["requirements", "--pyproject", str(PROJECT / "pyproject.toml"), "--output-reproducible", "--of", "JSON"]
     tool = shutil.which("cyclonedx-py") or str(Path(sys.executable).with_name("cyclonedx-py"))
