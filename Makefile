@@ -11,7 +11,7 @@ GOLD := SELECT date, activity_type, SUM(activities_played)::INT AS plays, \
 	ROUND(SUM(capped_time_spent) / 3600, 1) AS hours \
 	FROM gold.activity_engagement_metrics GROUP BY ALL ORDER BY date DESC, plays DESC LIMIT 8
 
-.PHONY: help setup setup-portal setup-postgres setup-sources setup-kafka setup-notebook setup-serve setup-openlineage setup-spark setup-spark-s3a lock lint test test-all pictures demo demo-steps demo-s3 demo-stream bench torture histories erasures businesses shops mutants fuzz hostile kills stream-kills connector spark models-spark terraform clean drill airflow dagster serve-soak setup-release upgrades newest release-check images charts feast
+.PHONY: demo-steps $(shell sed -nE 's/^([a-z0-9-]+):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -179,6 +179,9 @@ fuzz: setup ## 10,000 random objects compared with an independent count of their
 hostile: setup-serve ## 10,000 hostile requests to the server: 4xx, no file changed, still up (20 minutes)
 	HOSTILE=$${HOSTILE:-10000} $(LONG_TEST) -s tests/pipeline/api/test_hostile.py
 
+soak: setup ## 24 simulated days: arrivals, faults, kills, erasures, an upgrade; nothing lost, cost flat (an hour)
+	python -m tests.soak --days $${DAYS:-24} --seed $${SEED:-1}
+
 serve-soak: setup-portal setup-serve ## 100 clients of lake serve for 5 minutes while the release moves and cycles are killed (10 minutes)
 	python -m tests.serve_soak --clients $${CLIENTS:-100} --minutes $${MINUTES:-5} --every $${EVERY:-5}
 
@@ -213,6 +216,7 @@ images: setup ## the image's build steps in order, without a container, and its 
 charts: setup ## the Helm chart: lint, render, validate, policies (needs helm, kubernetes-validate, checkov: docs/deploy.md)
 	@for name in helm kubernetes-validate checkov; do command -v $$name >/dev/null || { echo "$$name is not installed, see docs/deploy.md"; exit 1; }; done
 	$(LONG_TEST) -m 'slow or not slow' tests/deploy/test_chart.py
+
 feast: setup ## Feast over a release equals `lake features get` (a minute; an environment of its own in .venv-feast)
 	$(PYTHON) -m venv .venv-feast && .venv-feast/bin/python -m pip install -q --require-hashes -r requirements-feast.lock
 	FEAST_PYTHON=$(CURDIR)/.venv-feast/bin/python pytest -q -m slow tests/feast
@@ -233,6 +237,7 @@ terraform: setup ## deploy/terraform: checkov, tflint, the provider's arguments,
 	tflint --chdir deploy/terraform --recursive --config $(CURDIR)/deploy/terraform/.tflint.hcl
 	.venv-deploy/bin/python -m tests.deploy.arguments
 	$(LONG_TEST) -m slow tests/deploy/test_roles.py
+
 upgrades: setup ## lakes of every older version, upgraded: same gold, and a rebuild equals it (minutes)
 	$(LONG_TEST) -s -m 'slow or not slow' tests/e2e/test_upgrades.py
 
@@ -245,4 +250,3 @@ release-check: setup-release ## build wheel, source archive and SBOM into dist t
 
 clean: ## remove .venv, data and caches
 	rm -rf .venv .venv-* data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
-	rm -rf .venv .venv-feast data .cache logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
