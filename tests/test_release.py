@@ -115,5 +115,7 @@ def test_release_waits_for_the_gate_and_only_its_last_job_writes_to_the_reposito
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     for target in (command.removeprefix("make ") for command in commands if command.startswith("make ")):
         assert f"\n{target}:" in makefile
+    dockerfile = (PROJECT / "deploy/Dockerfile").read_text(encoding="utf-8")
     for item in jobs["images"]["strategy"]["matrix"]["include"]:
-        assert (PROJECT / item["file"]).is_file()
+        assert f" AS {item['runtime']}\n" in dockerfile
+        assert all((PROJECT / f"requirements-{extra}.lock").is_file() for extra in item["extras"].split())

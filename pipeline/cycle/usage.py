@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,8 +122,11 @@ def metered(lake: Lake, command: str, failed: Callable[[LakemeshError], None]) -
 
     try:
         yield note
-    finally:
-        note()
+    except BaseException:
+        with suppress(LakemeshError):  # the body's own error says what is wrong
+            keep_usage(lake, meter.read(lake.options, {}, command))
+        raise
+    note()
 
 
 def keep_usage(lake: Lake, found: Iterable[Used], run_id: str = "") -> None:
@@ -133,7 +136,7 @@ def keep_usage(lake: Lake, found: Iterable[Used], run_id: str = "") -> None:
         run_id: of the cycle.
 
     Raises:
-        Busy, OSError: it cannot be written.
+        Busy, RetriableError: it cannot be written.
     """
     keep(lake.options, [_row(item) for item in found], run_id)
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ingest.errors import RetriableError
 from ingest.settings import Settings
 from ingest.storage.folders import make_folder
 from ingest.storage.lock import file_lock
@@ -36,17 +37,23 @@ def keep(options: Settings, rows: Sequence[_Row], run_id: str = "") -> None:
 
     Raises:
         Busy: another process moves the record for longer than WAIT_SECONDS.
-        OSError: it cannot be written.
+        RetriableError: it cannot be written.
     """
     if not rows:
         return
     now = dt.datetime.now(dt.UTC)
     entry = [run_id or f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}", now.replace(tzinfo=None).isoformat(), rows]
     path = _path(options)
-    make_folder(path.parent, options.lake_folder_mode)
-    with _locked(options), path.open("a", encoding="utf-8") as file:
-        # on a line of its own, even after one that a crash cut
-        file.write("\n" + json.dumps(entry) + "\n")
+    with suppress(OSError):  # a home that cannot be made is what the command itself reports
+        make_folder(path.parent, options.lake_folder_mode)
+    if not path.parent.is_dir():
+        return
+    try:
+        with _locked(options), path.open("a", encoding="utf-8") as file:
+            # on a line of its own, even after one that a crash cut
+            file.write("\n" + json.dumps(entry) + "\n")
+    except OSError as error:
+        raise RetriableError(f"{path}: {error.strerror or error}; what this process used is not recorded") from error
 
 
 def insert_kept(engine: Engine, options: Settings) -> None:
