@@ -33,6 +33,7 @@ from typing import Any
 import duckdb
 
 from ingest.contracts.contract import contracts
+from tests.make_older_lake import COMMITS
 from tests.receivers import Receiver, serve_receiver
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -225,7 +226,7 @@ class Soak:
                     yield record
 
     def _at(self, project: Path) -> list[str]:
-        return [sys.executable, "-P", str(PROJECT / "benchmarks" / "at.py"), f"{self.now:%Y-%m-%dT%H:%M}"]
+        return [sys.executable, "-P", str(project / "benchmarks" / "at.py"), f"{self.now:%Y-%m-%dT%H:%M}"]
 
     def _environment(self, project: Path, home: Path | None = None) -> dict[str, str]:
         own = {"PYTHONPATH": str(project), "LAKE_PROJECT": str(project), "LAKE_HOME": str(home or self.home)}
@@ -382,7 +383,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=24)
     parser.add_argument("--cycles", type=int, default=4, help="per day")
-    parser.add_argument("--before", default="", help="the revision that the first half of the days runs")
+    older = list(COMMITS.values())[-1]
+    parser.add_argument(
+        "--before", default=older, help="the revision that the first half of the days runs; '' for none"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where to keep the lake; by default it is removed")
     options = parser.parse_args(arguments)

@@ -17,19 +17,18 @@ from pipeline.cli import main
 from pipeline.cli.every import repeat
 from pipeline.process.heartbeat import beat, overdue
 
-NOW = dt.datetime.now(dt.UTC)
-
 
 def test_a_process_is_overdue_once_its_time_has_passed(clean_settings: Path) -> None:
     options = read_settings()
-    assert list(overdue(options, (), NOW)) == [], "nothing runs, so nothing is late"
+    now = dt.datetime.now(dt.UTC)
+    assert list(overdue(options, (), now)) == [], "nothing runs, so nothing is late"
     beat(options, "stream", 600)
     beat(options, "run", 60)
-    assert list(overdue(options, (), NOW)) == []
-    (late,) = overdue(options, (), NOW + dt.timedelta(seconds=300))
+    assert list(overdue(options, (), now)) == []
+    (late,) = overdue(options, (), now + dt.timedelta(seconds=300))
     assert late.startswith("run: was due at ")
-    assert len(list(overdue(options, (), NOW + dt.timedelta(seconds=900)))) == 2
-    assert list(overdue(options, ("stream",), NOW + dt.timedelta(seconds=300))) == [], "only those that are named"
+    assert len(list(overdue(options, (), now + dt.timedelta(seconds=900)))) == 2
+    assert list(overdue(options, ("stream",), now + dt.timedelta(seconds=300))) == [], "only those that are named"
     assert (clean_settings / "alive").stat().st_mode & 0o777 == 0o700
 
 
