@@ -54,9 +54,11 @@ def serve_receiver() -> Iterator[Receiver]:
         found = Receiver(f"http://127.0.0.1:{server.server_address[1]}/hook")
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield found
-        server.shutdown()
-        thread.join()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @dataclass
