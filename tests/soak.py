@@ -72,8 +72,9 @@ def prove(soak: Soak) -> None:
     for name in sorted(found.keys() | expected.keys()):
         same = found.get(name) == expected.get(name)
         soak.check(same, f"{name}: {found.get(name)}, by a rebuild {expected.get(name)}")
-    soak.check(sum(rows for rows, _ in found.values()) > 0, "there are no rows")
-    print(f"{sum(landed.values()):,} lines accounted for, {len(found)} tables equal those of a rebuild")
+    rows = sum(item.rows for item in found.values())
+    soak.check(rows > 0, "there are no rows")
+    print(f"{sum(landed.values()):,} lines landed; {len(found)} tables with {rows:,} rows compared with a rebuild")
 
 
 def summary(soak: Soak) -> str:

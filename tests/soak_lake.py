@@ -22,6 +22,7 @@ from typing import Any
 import duckdb
 
 from ingest.contracts.contract import contracts
+from pipeline.backup.compare import Fingerprint, fingerprint
 from tests.receivers import Receiver
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -186,16 +187,14 @@ class Soak:
         self.check(done.succeeded, f"lake verify: {done.output[-2000:]}")
         return {item["feed"]: item["records"] for item in json.loads(done.output)}
 
-    def tables(self, home: Path) -> dict[str, tuple[int, int]]:
-        """Rows and hash of every table of silver and gold."""
+    def tables(self, home: Path) -> dict[str, Fingerprint]:
+        """The content of every table of silver and gold."""
         with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as warehouse:
             query = "SELECT schema, name FROM (SHOW ALL TABLES) WHERE schema IN ('silver', 'gold') ORDER BY ALL"
             names = [f"{schema}.{name}" for schema, name in warehouse.execute(query).fetchall()]
-            summed = "SELECT COUNT(*), COALESCE(SUM(HASH(t)::HUGEINT), 0) FROM {} AS t"
-            rows = {name: warehouse.execute(summed.format(name)).fetchone() for name in names}
-        return {name: (int(row[0]), int(row[1])) for name, row in rows.items() if row}
+            return {name: fingerprint(warehouse, name) for name in names}
 
-    def rebuilt(self) -> dict[str, tuple[int, int]]:
+    def rebuilt(self) -> dict[str, Fingerprint]:
         """The same in a copy of the lake whose tables were computed again from bronze."""
         copy = self.folder / "rebuilt"
         shutil.copytree(self.home, copy)

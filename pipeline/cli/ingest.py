@@ -58,12 +58,16 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, accept_gap: bool, d
     if dry_run:
         return _dry_run(feeds, output)
     lake = open_lake()
-    with IngestProgress(sys.stderr) as progress, metered(lake, "lake ingest", _warn):
+    unrecorded: list[LakemeshError] = []
+    with IngestProgress(sys.stderr) as progress, metered(lake, "lake ingest", unrecorded.append):
         summary = ingest_all(lake, feeds, progress.feed, full=full, hinted=hinted, accept_gap=accept_gap)
     summary = redacted(summary)
     output.show(asdict(summary), lambda: show_ingest(summary))
     for error in summary.errors:
         show_error(error)
+    if not summary.errors:  # else they say why
+        for error in unrecorded:
+            _warn(error)
     return summary.exit_code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from sqlmesh.core.snapshot.cache import SnapshotCache
 from sqlmesh.utils.errors import SQLMeshError
 
 from ingest.contracts.contract import contracts
@@ -43,6 +44,8 @@ def rebuild(
         with summary.stage("invalidate"):
             mark(lake)
         with summary.stage("load project"), open_project(lake.state, computing) as project:
+            # snapshots of the state that was set aside, whose versions its tables are named by
+            SnapshotCache(project.context.cache_dir).clear()
             project.engine.drop_models(project.context)
             with summary.stage("run"):
                 try:

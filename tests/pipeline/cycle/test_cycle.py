@@ -439,3 +439,20 @@ def test_interrupted_rebuild_keeps_the_previous_data_until_the_next_one_succeeds
     assert CliRunner().invoke(main, ["rebuild", "--yes"]).exit_code == 0
     assert not list(running.options_home.glob("*.before-rebuild"))
     assert plays(running) == before
+
+
+def test_rebuild_begins_without_what_sqlmesh_kept_of_the_old_state(running: Home, branch: Path) -> None:
+    """Rule: cached snapshots name tables by versions of the old state, which the new one does not have."""
+    running.plan()
+    before = plays(running)
+    kept = branch / ".cache/snapshot"
+    some = next(kept.iterdir())
+    older = some.with_name(f"{some.name}_of_an_older_state")
+    older.touch()
+
+    result = CliRunner().invoke(main, ["rebuild", "--yes", "--json"])
+
+    assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (0, "published"), result.stderr
+    assert not older.exists()
+    assert list(kept.iterdir())
+    assert plays(running) == before
