@@ -63,7 +63,7 @@ def test_a_stream_commits_what_arrives_and_ends_after_its_commit(shop: Shop) -> 
     home = Path(shop.home.options.lake_home)
     assert not Path(shop.home.options.state_path).exists(), "the state is not touched"
     assert not Path(shop.home.options.warehouse_path).exists()
-    assert sorted(path.name for path in home.iterdir()) == ["lake"]
+    assert sorted(path.name for path in home.iterdir()) == ["alive", "lake", "locks", "usage.jsonl"]
 
 
 def test_streams_share_out_the_partitions(shop: Shop, tmp_path: Path) -> None:
