@@ -111,4 +111,6 @@ with DAG("lakemesh_cycle", schedule="*/10 * * * *", dagrun_timeout=dt.timedelta(
     )
 
 with DAG("lakemesh_maintain", schedule="30 3 * * *", dagrun_timeout=dt.timedelta(hours=12), **OPTIONS) as maintenance:
-    LakeOperator(task_id="maintain", arguments=["maintain", "--json", "--wait", "3600"], execution_timeout=dt.timedelta(hours=5))
+    LakeOperator(
+        task_id="maintain", arguments=["maintain", "--json", "--wait", "3600"], execution_timeout=dt.timedelta(hours=5)
+    )
