@@ -66,8 +66,8 @@ def ingest(feeds: tuple[str, ...], full: bool, hinted: bool, accept_gap: bool, d
     for error in summary.errors:
         show_error(error)
     if not summary.errors:  # else they say why
-        for error in unrecorded:
-            _warn(error)
+        for failure in unrecorded:
+            _warn(failure)
     return summary.exit_code
 
 
