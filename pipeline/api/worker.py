@@ -16,6 +16,7 @@ import resource
 import struct
 import sys
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +39,8 @@ KEPT = 4
 """Sessions that stay open, so that a release that is read again is not opened again."""
 RESERVE = 192 << 20
 """Bytes that a worker may use beside its limit, for encoding and for Python."""
+INTERRUPT_SECONDS = 5.0
+"""How long a task is interrupted again and again; what does not heed it is ended from outside."""
 _LENGTH = struct.Struct(">I")
 
 
@@ -57,9 +60,11 @@ class Worker:
     def interrupt(self) -> None:
         """Interrupt the task that came in last, also if it has not begun, or opens its release."""
         self._interrupted = self._received
-        running = self._running
-        if running is not None:
+        until = time.monotonic() + INTERRUPT_SECONDS
+        # DuckDB forgets an interrupt when the next statement of the task begins
+        while (running := self._running) is not None and self._begun == self._interrupted and time.monotonic() < until:
             running.interrupt()
+            time.sleep(0.02)
 
     def answer(self, task: Task) -> Outcome:
         """The answer to the next task that came in."""
