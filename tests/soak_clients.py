@@ -31,7 +31,7 @@ HUNGRY = "SELECT LENGTH(repeat('a', 2000000000))"
 DOCUMENTED = {kind.slug: kind.status for kind in Kind if kind not in (Kind.UNEXPECTED, Kind.LEFT)}
 """What docs/serve.md names, without the defect."""
 PASSING = {Kind.RATE, Kind.BUSY, Kind.UNAVAILABLE, Kind.GONE, Kind.SECONDS}
-"""Problems that are nobody's fault on a busy machine: the client tries again, when it is told to."""
+"""Problems that are nobody's fault on a busy machine: the client tries again, after `Retry-After`."""
 PAGE = 200
 
 
@@ -309,4 +309,4 @@ MIX = {"sql": 20, "metrics": 20, "pages": 12, "catalog": 12, "revalidate": 20, "
 ROUGH = {"heavy": 1, "leave": 3, "sql": 12}
 """Of those that ask for too much, or leave."""
 GREEDY = {"catalog": 1}
-"""Of one that asks without a pause, and is told to come back."""
+"""Of one that asks without a pause, and has to come back."""
