@@ -26,10 +26,9 @@ from pipeline.backup.restore import restore_lake, restore_releases
 from pipeline.cycle.rebuild import rebuild
 from pipeline.lake import Lake
 from pipeline.releases.release import Release, Releases
+from pipeline.warehouse.operations import RECORDED
 from pipeline.warehouse.project import Progress, open_project, plain_name
 
-_OF_CYCLES = ("operations.runs", "operations.audits")
-"""What the warehouse records of past cycles, which bronze does not have."""
 _CLOCKS = (exp.CurrentDate, exp.CurrentDatetime, exp.CurrentTime, exp.CurrentTimestamp)
 _ELSEWHERE = {
     "LAKE_GATEWAY": "local",
@@ -182,7 +181,7 @@ def _left_out(lake: Lake, release: Release) -> dict[str, str]:
         models = {plain_name(name): item for name, item in project.snapshots().items() if item.is_model}
         parents = {name: {plain_name(parent.name) for parent in item.parents} for name, item in models.items()}
         of_clock = {name for name, item in models.items() if _asks_the_clock(item.model)}
-    reasons = [("of records of past cycles", set(_OF_CYCLES)), ("of the time at which it was computed", of_clock)]
+    reasons = [("of records of past cycles", set(RECORDED)), ("of the time at which it was computed", of_clock)]
     left_out: dict[str, str] = {}
     for reason, found in reasons:
         while more := {name for name, read in parents.items() if read & found} - found:

@@ -43,6 +43,8 @@ USAGE = {
     "price": "TEXT",
     "quantity": "DOUBLE",
 }
+RECORDED = {"operations.runs": RUNS, "operations.audits": AUDITS, "operations.usage": USAGE}
+"""What the warehouse records of past cycles: the lake does not have it, so a rebuild does not bring it back."""
 OBJECTS = {
     "feed": "TEXT",
     "position": "BIGINT",
@@ -92,9 +94,7 @@ def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
     seen = seen_without_objects(lake, (contract.feed for contract in intact), dt.datetime.now(dt.UTC))
     return [
         "CREATE SCHEMA IF NOT EXISTS operations",
-        f"CREATE TABLE IF NOT EXISTS operations.runs ({_typed(RUNS)})",
-        f"CREATE TABLE IF NOT EXISTS operations.audits ({_typed(AUDITS)})",
-        f"CREATE TABLE IF NOT EXISTS operations.usage ({_typed(USAGE)})",
+        *(f"CREATE TABLE IF NOT EXISTS {name} ({_typed(columns)})" for name, columns in RECORDED.items()),
         f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known, seen)}",
         f"CREATE OR REPLACE VIEW operations.objects AS {_objects(intact, lake)}",
         f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(intact, lake)}",
