@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,18 +12,18 @@ import click
 from pipeline.process.heartbeat import beat
 from pipeline.process.interrupt import interruptible
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LEAST_SECONDS = 3600.0
 
 
 def interval(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """Parse `30s`, `5m` or `1h` into seconds."""
+    """Parse `500ms`, `30s`, `5m` or `1h` into seconds."""
     if value is None:
         return None
-    number, unit = value[:-1], value[-1:]
-    if unit not in _UNITS or not number.isdigit() or not int(number):
-        raise click.BadParameter("expected a number and s, m or h, for instance 5m")
-    return int(number) * _UNITS[unit]
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value)
+    if not found or not float(found[1]):
+        raise click.BadParameter(f"'{value}' is no duration; expected a number with ms, s, m or h, for instance 5m")
+    return float(found[1]) * _UNITS[found[2]]
 
 
 def forever(loop: Callable[[], None]) -> int:

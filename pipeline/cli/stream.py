@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from contextlib import suppress
@@ -11,8 +10,8 @@ import click
 
 from ingest.errors import LakemeshError
 from pipeline.cli.common import Output, exits, feed_arguments, json_option, open_lake, show_error
+from pipeline.cli.every import interval
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 NOTE_SECONDS = 3600.0
 """How often a stream keeps what it used."""
 _STUCK_SECONDS = 600.0
@@ -20,17 +19,9 @@ _STUCK_SECONDS = 600.0
 _SHOWN = ("feed", "loads", "messages", "rows", "quarantined")
 
 
-def seconds(_: click.Context, __: click.Parameter, value: str) -> float:
-    """Return the seconds of a text such as `5s`, `500ms` or `1m`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", value)
-    if not found or not float(found[1]):
-        raise click.BadParameter(f"'{value}' is no duration; expected for instance 5s, 500ms or 1m")
-    return float(found[1]) * _UNITS[found[2] or "s"]
-
-
 @click.command()
 @feed_arguments
-@click.option("--every", default="5s", show_default=True, callback=seconds, help="From one load's start to the next.")
+@click.option("--every", default="5s", show_default=True, callback=interval, help="From one load's start to the next.")
 @json_option
 @exits
 def stream(feeds: tuple[str, ...], every: float, output: Output) -> int:
