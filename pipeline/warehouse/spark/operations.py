@@ -21,12 +21,10 @@ from ingest.storage.store import Store
 from pipeline.warehouse import pins
 from pipeline.warehouse.live_windows import FOLDER, MEASURES, WITHOUT_MEMBERS, shown_files, typed, windows_query
 from pipeline.warehouse.operations import (
-    AUDITS,
     CONSTRAINT,
     OBJECTS,
     QUARANTINE,
-    RUNS,
-    USAGE,
+    RECORDED,
     empty_query,
     feeds_query,
     ranges_query,
@@ -90,9 +88,9 @@ def register(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) 
     known = list(contracts().values())
     for schema in ("operations", FILES):
         warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    for name, columns in (("runs", RUNS), ("audits", AUDITS), ("usage", USAGE)):
+    for name, columns in RECORDED.items():
         shown = ", ".join(f"`{column}` {spark_type(kind)}" for column, kind in columns.items())
-        warehouse.execute(f"CREATE TABLE IF NOT EXISTS operations.{name} ({shown}) USING PARQUET")
+        warehouse.execute(f"CREATE TABLE IF NOT EXISTS {name} ({shown}) USING PARQUET")
     objects: list[str] = []
     rejects: list[str] = []
     views: set[str] = set()
