@@ -23,7 +23,6 @@ import pytest
 import yaml
 
 from ingest.settings import PROJECT
-from pipeline.api.keys import new_key
 from tests.deploy.aws import REGION, Account, Grant, document, grants, permits, render
 from tests.home import copy_project, keep_domain, switch_rules_off
 from tests.task_keys import serve_keys
@@ -56,6 +55,9 @@ class Fargate:
     """Runs commands of the image as tasks with a role."""
 
     def __init__(self, account: Account, folder: Path) -> None:
+        pytest.importorskip("jwt", reason="serve: the extra is not installed, see make setup-serve")
+        from pipeline.api.keys import new_key
+
         self.account, self.folder = account, folder
         self.project = _project(folder / "project")
         self.keys = {role: new_key() for role in ("*", "analyst")}
