@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -105,10 +105,17 @@ class Ledger:
         """
         return self._entries(after, until, with_objects=True)
 
-    def entries_with_objects(self, state: LedgerState) -> list[int]:
-        """Return the numbers of the entries up to a state that may have objects: of a topic's thousands not many."""
+    def entries_with_objects(self, state: LedgerState, after: int = 0) -> list[int]:
+        """Return the numbers of the entries up to a state that may have objects: of a topic's thousands not many.
+
+        Args:
+            after: a position of this log; only entries after it are returned.
+        """
+        if state.position <= after:
+            return []
         since = state.ranges.since or state.position + 1
-        return [*range(self.first(), since), *state.ranges.object_entries] if state.position else []
+        first = after + 1 if after else self.first()
+        return [*range(first, since), *(number for number in state.ranges.object_entries if number > after)]
 
     def entry(self, sequence: int) -> Entry:
         """Return one entry.
@@ -126,17 +133,19 @@ class Ledger:
         """Return when an entry was committed, by its writer's clock."""
         return self._entry(position, with_objects=False).committed_at
 
-    def first_of_format(self, version: int) -> int:
-        """Return the first entry of this format or a newer one; one more than the newest entry when there is none.
+    def first_of_format(self, version: int, numbers: Sequence[int]) -> int:
+        """Return the place of the first of these entries that has this format or a newer one; their count if none has.
 
         A writer of an older format cannot read a newer one and so never appends to it: a binary search is enough.
+
+        Args:
+            numbers: of existing entries, in order.
         """
-        first = self.first()
-        older, newer = max(first, 1) - 1, self.position() + 1
+        older, newer = -1, len(numbers)
         while newer - older > 1:
             # check the first entry first: most logs never changed their format
-            middle = first if older < first and newer > first + 1 else (older + newer) // 2
-            key = self._key(middle)
+            middle = 0 if older < 0 and newer == len(numbers) else (older + newer) // 2
+            key = self._key(numbers[middle])
             with self.store.open(key) as source, readable(f"{self.store.uri}/{key}"):
                 is_older = format_of(pq.read_schema(source)) < version
             older, newer = (middle, newer) if is_older else (older, middle)

@@ -7,7 +7,9 @@ them up by name.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import pyarrow as pa
@@ -23,7 +25,7 @@ from ingest.steps.hidden import HiddenNames
 from ingest.storage.store import Store
 
 _COLUMN = "_source_file"
-PREFIX, RELEASE = "erasure/names", "erasure/release"
+PREFIX, RELEASE, REWRITTEN = "erasure/names", "erasure/release", "erasure/rewritten"
 
 
 def names_to_hide(state: LedgerState, names: HiddenNames) -> dict[str, str]:
@@ -77,8 +79,21 @@ def hide_names(lake: Store, ledger: Ledger, hidden: Mapping[str, str]) -> None:
         hide_retired(lake, ledger.feed, hidden)
         hide_landed(lake, ledger.feed, hidden)
         lake.put(RELEASE, b"")
+        _mark_rewritten(lake)
         ledger.rewrite(lambda entry: _renamed(entry, hidden))
+        _mark_rewritten(lake)  # again: what was read of the log meanwhile has names of before
     lake.delete([f"{PREFIX}/{ledger.feed}"])
+
+
+def rewriting(lake: Store) -> str:
+    """Return a value that is another one after names were hidden in a log: what was read of entries before has them."""
+    with suppress(FileNotFoundError):
+        return lake.get(REWRITTEN).decode()
+    return ""
+
+
+def _mark_rewritten(lake: Store) -> None:
+    lake.put(REWRITTEN, uuid.uuid4().hex.encode())
 
 
 def is_release_due(lake: Store) -> bool:

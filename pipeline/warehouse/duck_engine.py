@@ -77,7 +77,10 @@ class DuckEngine(Engine):
     def register(self, options: Settings, lake: Store, lost: Mapping[str, LostLedger]) -> None:
         """See Engine."""
         self.allow_lake(options)
-        statements = [*bronze.registration(self.adapter, lake, lost), *operations.registration(lake, lost)]
+        statements = [
+            *bronze.registration(self.adapter, lake, lost),
+            *operations.registration(self.adapter, lake, lost),
+        ]
         with self.adapter.transaction():
             for statement in statements:
                 self.adapter.cursor.execute(statement)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from ingest import sql
 from ingest.contracts.constraint import VIOLATED
@@ -13,14 +14,17 @@ from ingest.contracts.schema import WARNINGS as WARNED
 from ingest.contracts.schema import extra_columns
 from ingest.ledger.evolution import as_loaded
 from ingest.ledger.first_seen import seen_without_objects
-from ingest.ledger.ledger import Ledger
 from ingest.ledger.quarantine import DISCARDED, OPEN
-from ingest.ledger.sources import SINCE_2, TOPIC_PREFIX, OffsetRange
+from ingest.ledger.sources import TOPIC_PREFIX, OffsetRange
 from ingest.ledger.state import LedgerState
 from ingest.sql import literal
 from ingest.storage.store import Store
-from pipeline.warehouse import pins
+from pipeline.warehouse import logged_objects, pins
 from pipeline.warehouse.live_windows import windows_query
+from pipeline.warehouse.logged_objects import OBJECTS
+
+if TYPE_CHECKING:
+    from sqlmesh.core.engine_adapter import EngineAdapter
 
 RUNS = {
     "run_id": "TEXT",
@@ -45,22 +49,6 @@ USAGE = {
 }
 RECORDED = {"operations.runs": RUNS, "operations.audits": AUDITS, "operations.usage": USAGE}
 """What the warehouse records of past cycles: the lake does not have it, so a rebuild does not bring it back."""
-OBJECTS = {
-    "feed": "TEXT",
-    "position": "BIGINT",
-    "load_id": "TEXT",
-    "source_file": "TEXT",
-    "etag": "TEXT",
-    "size": "BIGINT",
-    "modified_at": "TIMESTAMP",
-    "records": "BIGINT",
-    "rows": "BIGINT",
-    "quarantined": "BIGINT",
-    "dropped": "BIGINT",
-    "erased": "BIGINT",
-    "skipped": "BIGINT",
-    "event_dates": "STRUCT(event_date DATE, rows BIGINT)[]",
-}
 QUARANTINE = {
     "feed": "TEXT",
     "source_file": "TEXT",
@@ -78,7 +66,7 @@ CONSTRAINT = f"CASE WHEN reason = {literal(VIOLATED)} THEN SPLIT_PART(detail, ':
 """SQL of the constraint that rejected a record, over the quarantine's files."""
 
 
-def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
+def registration(warehouse: EngineAdapter, lake: Store, lost: Collection[str] = ()) -> list[str]:
     """Statements that register feeds, ledger, quarantine, warnings, live windows and past cycles in `operations`.
 
     Bronze must be registered before: warnings are those of its rows.
@@ -91,12 +79,16 @@ def registration(lake: Store, lost: Collection[str] = ()) -> list[str]:
     """
     known = list(contracts().values())
     intact = [contract for contract in known if contract.feed not in lost]
-    seen = seen_without_objects(lake, (contract.feed for contract in intact), dt.datetime.now(dt.UTC))
+    states = {contract.feed: pins.live(lake, contract.feed) for contract in intact}
+    empty = [feed for feed, state in states.items() if not state.position]
+    seen = seen_without_objects(lake, empty, dt.datetime.now(dt.UTC))
+    ranges = [ranges_query(feed, state) for feed, state in states.items() if state.ranges]
     return [
         "CREATE SCHEMA IF NOT EXISTS operations",
         *(f"CREATE TABLE IF NOT EXISTS {name} ({_typed(columns)})" for name, columns in RECORDED.items()),
         f"CREATE OR REPLACE VIEW operations.feeds AS {feeds_query(known, seen)}",
-        f"CREATE OR REPLACE VIEW operations.objects AS {_objects(intact, lake)}",
+        *logged_objects.registration(warehouse, lake, states),
+        f"CREATE OR REPLACE VIEW operations.objects AS {' UNION ALL '.join([logged_objects.query(states), *ranges])}",
         f"CREATE OR REPLACE VIEW operations.quarantine AS {_quarantine(intact, lake)}",
         f"CREATE OR REPLACE VIEW operations.warnings AS {warnings_query(intact, lake)}",
         f"CREATE OR REPLACE VIEW operations.live_windows AS {windows_query(lake)}",
@@ -116,27 +108,6 @@ def feeds_query(known: list[Contract], seen: Mapping[str, dt.datetime]) -> str:
     )
     names = "feed, domain, kind, owner, freshness_seconds, max_quarantined_share, first_seen_at"
     return f"SELECT * FROM (VALUES {', '.join(rows)}) AS feeds({names})"
-
-
-def _objects(known: list[Contract], lake: Store) -> str:
-    parts = []
-    for contract in known:
-        ledger = Ledger(lake, contract.feed)
-        live, oldest, first = ledger.live(), ledger.first(), ledger.first_of_format(2)
-        if not live.position:
-            continue
-        if live.ranges:
-            parts.append(ranges_query(contract.feed, live))
-        if first == oldest and not live.ranges:
-            parts.append(_versions(contract, literal(f"{lake.uri}/{ledger.prefix}/[0-9]*.parquet"), SINCE_2))
-            continue
-        numbers = ledger.entries_with_objects(live)
-        older, newer = ([n for n in numbers if n < first], [n for n in numbers if n >= first])
-        for sequences, counts in ((older, ()), (newer, SINCE_2)):
-            if sequences:
-                entries = sql.files(lake.uri, (f"{ledger.prefix}/{number:020d}.parquet" for number in sequences))
-                parts.append(_versions(contract, f"[{entries}]", counts))
-    return " UNION ALL ".join(parts) or empty_query(OBJECTS)
 
 
 def ranges_query(feed: str, state: LedgerState) -> str:
@@ -169,20 +140,6 @@ def ranges_query(feed: str, state: LedgerState) -> str:
             "SELECT " + ", ".join(f"CAST({values[name]} AS {kind}) AS {name}" for name, kind in OBJECTS.items())
         )
     return " UNION ALL ".join(rows)
-
-
-def _versions(contract: Contract, entries: str, counts: Collection[str]) -> str:
-    """Query of the objects in entries of one ledger format.
-
-    Args:
-        counts: the columns of SINCE_2 that the format has.
-    """
-    since_2 = ", ".join(name if name in counts else f"0::BIGINT AS {name}" for name in SINCE_2)
-    return (
-        f"SELECT '{contract.feed}' AS feed, LEFT(PARSE_FILENAME(filename), 20)::BIGINT AS position, load_id, "
-        "source_file, etag, size, modified_at AT TIME ZONE 'UTC' AS modified_at, records, rows, quarantined, "
-        f"{since_2}, event_dates FROM READ_PARQUET({entries}, filename = TRUE) AS entries WHERE action = 'object'"
-    )
 
 
 def _quarantine(known: list[Contract], lake: Store) -> str:

@@ -10,6 +10,8 @@ from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
 _positions: dict[str, int] = {}
+_states: dict[tuple[str, str, int], LedgerState] = {}
+"""What was read at these positions, by lake, feed and position: several relations follow from it."""
 
 
 @contextmanager
@@ -22,6 +24,7 @@ def pinned(positions: Mapping[str, int]) -> Iterator[None]:
     finally:
         _positions.clear()
         _positions.update(before)
+        _states.clear()
 
 
 def live(lake: Store, feed: str) -> LedgerState:
@@ -30,4 +33,10 @@ def live(lake: Store, feed: str) -> LedgerState:
     Raises:
         LostLedger: entries are missing.
     """
-    return Ledger(lake, feed).live(_positions.get(feed))
+    position = _positions.get(feed)
+    if position is None:
+        return Ledger(lake, feed).live()
+    place = (lake.uri, feed, position)
+    if place not in _states:
+        _states[place] = Ledger(lake, feed).live(position)
+    return _states[place]

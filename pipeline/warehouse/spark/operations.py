@@ -20,9 +20,9 @@ from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 from pipeline.warehouse import pins
 from pipeline.warehouse.live_windows import FOLDER, MEASURES, WITHOUT_MEMBERS, shown_files, typed, windows_query
+from pipeline.warehouse.logged_objects import OBJECTS
 from pipeline.warehouse.operations import (
     CONSTRAINT,
-    OBJECTS,
     QUARANTINE,
     RECORDED,
     empty_query,
