@@ -107,7 +107,7 @@ def main() -> int:
         }
         for title, command in {
             "unit tests of all models": ["sqlmesh", "test"],
-            "connections and catalogs": ["pytest", "-q", "-s", "-m", "not spark", *TESTS],
+            "connections and catalogs": ["pytest", "-q", "-s", *TESTS],
             "the demo": ["make", f"BIN={folder.name}/bin", "demo-steps"],
             "its release, read by the newest DuckDB": [
                 str(reader),
