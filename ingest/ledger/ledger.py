@@ -23,12 +23,14 @@ from ingest.ledger.checkpoints import Checkpoints
 from ingest.ledger.entry import Entry
 from ingest.ledger.files import LakeFile
 from ingest.ledger.format import FORMAT_VERSION, format_of, readable
+from ingest.ledger.read_entries import ReadEntries
 from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
 CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000
 DIGITS = 20
 """Digits of the number in an entry's name."""
+_READ = ReadEntries()
 
 
 class Ledger:
@@ -41,6 +43,7 @@ class Ledger:
         self.store = store
         self.feed = feed
         self.prefix = f"ledger/{feed}"
+        self._etags: dict[str, str] = {}  # of the last listing
 
     def position(self) -> int:
         """Return the number of the newest entry; 0 when there is none.
@@ -185,7 +188,7 @@ class Ledger:
         self.require_position(until or 0, max(sequences, default=after), "the requested position")
         wanted = [n for n in sequences if until is None or n <= until]
         with ThreadPoolExecutor(8) as pool:
-            yield from zip(wanted, pool.map(lambda n: self._entry(n, with_objects), wanted), strict=True)
+            yield from zip(wanted, pool.map(lambda n: self._listed(n, with_objects), wanted), strict=True)
 
     def commit(self, entry: Entry, seen: int) -> int:
         """Append an entry after all entries committed meanwhile.
@@ -255,7 +258,10 @@ class Ledger:
         Raises:
             LostLedger: an entry is missing.
         """
-        keys = [item.key for item in self.store.list(self.prefix, after=self._key(after - 1) if after else None)]
+        self._etags = {
+            item.key: item.etag for item in self.store.list(self.prefix, after=self._key(after - 1) if after else None)
+        }
+        keys = list(self._etags)
         if f"{self.prefix}/{self.DRAFT}" in keys:
             raise self.lost("is incomplete: a rebuild was interrupted")
         names = (key.rsplit("/", 1)[1] for key in keys)
@@ -276,6 +282,18 @@ class Ledger:
 
     def _key(self, sequence: int) -> str:
         return f"{self.prefix}/{sequence:020d}.parquet"
+
+    def _listed(self, sequence: int, with_objects: bool) -> Entry:
+        """An entry of the last listing, which may have been read before."""
+        key = self._key(sequence)
+        etag = self._etags.get(key)
+        version = (self.store.uri, key, etag or "", with_objects)
+        found = _READ.get(version) if etag else None
+        if found is None:
+            found = self._entry(sequence, with_objects)
+            if etag:
+                _READ.add(version, found)
+        return found
 
     def _entry(self, sequence: int, with_objects: bool = True) -> Entry:
         key = self._key(sequence)
