@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlmesh.core.config.connection import DuckDBConnectionConfig
 
 from ingest.contracts.contract import contracts
 from ingest.contracts.source import Retire
@@ -45,6 +44,7 @@ from pipeline.lake import Lake
 from pipeline.warehouse.bronze import bronze_query
 from pipeline.warehouse.duck import connect
 from pipeline.warehouse.operations import registration
+from tests.duck_adapter import adapter_of
 from tests.engagement import cycle, expected, play, seen
 from tests.handle import feed_status, ingest_all, object_history, verify_feed
 from tests.home import Home, copy_home, template
@@ -444,16 +444,13 @@ def test_operations_read_entries_of_both_formats(home: Home, entries_of_format_2
         gone = replace(item, rows=0, quarantined=0, dropped=item.records, event_dates=(), etag=str(number))
         log.commit(Entry(f"2026010{number}T000000-{number:012}", item.modified_at, (gone,)), log.position())
     assert log.first_of_format(2, range(1, log.position() + 1)) == 3
-    warehouse = DuckDBConnectionConfig().create_engine_adapter()
-    try:
-        for statement in registration(warehouse, Lake(home.options).store):
+    with connect(home.options) as warehouse:
+        for statement in registration(adapter_of(warehouse), Lake(home.options).store):
             warehouse.execute(statement)
-        found = warehouse.fetchall(
+        found = warehouse.execute(
             "SELECT position, records, rows + quarantined, dropped, erased + skipped FROM operations.objects "
             "WHERE feed = 'events' ORDER BY ALL"
-        )
-    finally:
-        warehouse.close()
+        ).fetchall()
     assert found == [
         *((position, 2, 2, 0, 0) for position in (1, 2, 3)),
         *((4 + number, 2, 0, 2, 0) for number in range(entries_of_format_2)),

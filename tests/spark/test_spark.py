@@ -44,6 +44,7 @@ from pipeline.warehouse.duck import connect
 from pipeline.warehouse.spark import operations
 from pipeline.warehouse.spark.bronze import register, register_files
 from pipeline.warehouse.spark.session import configure, install
+from tests.duck_adapter import adapter_of
 from tests.engagement import cycle, expected, gold, play, plays, seen
 from tests.envelopes import column as column_of
 from tests.envelopes import customer, customers, envelope, line
@@ -292,7 +293,7 @@ def test_violations_of_constraints_are_the_same_on_both_engines(
         query = bronze_query(known, lake.uri, Ledger(lake, "events").live_files())
         duckdb.execute("CREATE SCHEMA bronze")
         duckdb.execute(f"CREATE VIEW bronze.events AS {query}")
-        for statement in on_duckdb.registration(lake):
+        for statement in on_duckdb.registration(adapter_of(duckdb), lake):
             duckdb.execute(statement)
         both = [
             ([tuple(row) for row in spark().sql(query).collect()], duckdb.execute(query).fetchall()) for query in asked
@@ -312,7 +313,7 @@ def test_live_windows_are_the_same_on_both_engines(spark_home: Home) -> None:
         operations.register(warehouse(), lake)
         with connect(spark_home.options) as duckdb:
             duckdb.execute("CREATE SCHEMA bronze")
-            for statement in on_duckdb.registration(lake):
+            for statement in on_duckdb.registration(adapter_of(duckdb), lake):
                 duckdb.execute(statement)
             return [[tuple(row) for row in spark().sql(query).collect()], duckdb.execute(query).fetchall()]
 

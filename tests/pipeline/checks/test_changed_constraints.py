@@ -27,6 +27,7 @@ from pipeline.invalidation.continuity import LakeRecords
 from pipeline.warehouse import operations
 from pipeline.warehouse.bronze import bronze_query, readable
 from pipeline.warehouse.spark.bronze import parts_of
+from tests.duck_adapter import adapter_of
 
 START, NOW = dt.date(2021, 1, 1), dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 SMALL = {"column": "amount", "range": {"min": 0, "max": 100}}
@@ -234,7 +235,7 @@ def test_operations_list_violations_by_constraint(orders: Orders, monkeypatch: p
         query = bronze_query(agreed, orders.store.uri, orders.ledger.state().bronze_files())
         warehouse.execute("CREATE SCHEMA bronze")
         warehouse.execute(f"CREATE VIEW bronze.orders AS {query}")
-        for statement in operations.registration(orders.store):
+        for statement in operations.registration(adapter_of(warehouse), orders.store):
             warehouse.execute(statement)
         rejected = "SELECT source_line, reason, constraint_name FROM operations.quarantine ORDER BY ALL"
         assert warehouse.execute(rejected).fetchall() == [
@@ -248,6 +249,6 @@ def test_operations_list_violations_by_constraint(orders: Orders, monkeypatch: p
         # WHEN a contract is new, or gone, and bronze may lack the column, THEN there is none
         for changed in (contract(2), contract(2, SMALL)):
             monkeypatch.setattr(operations, "contracts", lambda changed=changed: {"orders": changed})
-            for statement in operations.registration(orders.store):
+            for statement in operations.registration(adapter_of(warehouse), orders.store):
                 warehouse.execute(statement)
             assert warehouse.execute("FROM operations.warnings").fetchall() == []
