@@ -100,9 +100,14 @@ def report(
     return failures
 
 
-def is_silent(options: Settings) -> bool:
-    """Whether no problem lasts, and no channel misses a report."""
-    return not _read(Path(options.lake_home) / ALERTS)
+def is_silent(options: Settings, problems: Collection[str], now: dt.datetime) -> bool:
+    """Whether nothing has to be reported while these problems last that were reported before, if there are channels.
+
+    Args:
+        problems: names of the alerts.
+    """
+    known = _read(Path(options.lake_home) / ALERTS)
+    return all(name in problems and not item.owed and not _due(item, "problem", now)[0] for name, item in known.items())
 
 
 def _due(before: _Reported | None, event: str, now: dt.datetime) -> tuple[bool, _Reported]:

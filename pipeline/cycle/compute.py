@@ -12,6 +12,7 @@ from ingest.settings import Settings
 from pipeline.alerting.alert import Channel
 from pipeline.alerting.channels.sqlmesh import sqlmesh_channel
 from pipeline.cycle import up_to_date
+from pipeline.cycle.alerts import Alerts
 from pipeline.cycle.frozen import keep_frozen
 from pipeline.cycle.marking import behind
 from pipeline.cycle.pages import write_pages
@@ -33,13 +34,13 @@ from pipeline.warehouse.project import Computed, Progress, Project, open_project
 
 
 def compute(
-    lake: Lake, summary: RunSummary, channels: list[Channel], now: dt.datetime, progress: Progress | None = None
+    lake: Lake, summary: RunSummary, alerts: Alerts, now: dt.datetime, progress: Progress | None = None
 ) -> bool:
     """Compute, audit and publish.
 
     Args:
         summary: with what was ingested; receives the rest.
-        channels: receives the alert channels of SQLMesh's configuration.
+        alerts: receives the channels of SQLMesh's configuration.
 
     Returns:
         Whether the cycle is over; False if a load was committed during it, so that it must restart.
@@ -54,15 +55,17 @@ def compute(
         pinned(positions),
         open_project(lake.state, progress) as project,
     ):
-        channels += sqlmesh_channels(project, lake.options)
+        alerts.channels += sqlmesh_channels(project, lake.options)
         with _counting(lake, project, summary), summary.contained("the run"):
             is_over = _run_and_publish(lake, project, summary, now)
         if is_over:
             record_cycle(project, summary)
             with summary.contained("what is due next"):
                 left = _left(lake, project, definitions, now) if _is_done(summary) else None
-    if left and _is_done(summary):  # after the databases are closed, which writes them
-        up_to_date.leave(lake, left, now)
+    if left:  # after the databases are closed, which writes them
+        violations, unseen = alerts.violations()
+        if _is_done(summary) and not unseen:
+            up_to_date.leave(lake, left, now, violations)
     return is_over
 
 

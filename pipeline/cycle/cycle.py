@@ -65,7 +65,7 @@ def run_cycle(
                     return
             from pipeline.cycle.compute import compute
 
-            if compute(lake, summary, alerts.channels, now(), computing):
+            if compute(lake, summary, alerts, now(), computing):
                 return
         summary.failed(RetriableError("loads keep being committed while models are computed; the next cycle retries"))
 
@@ -177,7 +177,8 @@ def _is_up_to_date(lake: Lake, summary: RunSummary, alerts: Alerts, now: dt.date
     before = up_to_date.read(lake.options)
     if before is None or summary.ingest is None or not up_to_date.found_nothing(summary.ingest):
         return False
-    if not is_silent(lake.options) or any(alerts.violations()):
+    violations, unseen = alerts.violations()
+    if unseen or violations.keys() != before.violations or not is_silent(lake.options, violations, now):
         return False
     with summary.stage("compare"), suppress(LakemeshError):  # a full cycle names what cannot be read
         if before.holds(lake, now):

@@ -57,11 +57,13 @@ class UpToDate:
     Attributes:
         since: when it started.
         due_at: see `Left`.
+        violations: names of the alerts about contracts that it reported.
         seen: a digest by what was seen: `project`, `settings`, `state`, `warehouse`, `releases`, `pages`.
     """
 
     since: dt.datetime
     due_at: dt.datetime
+    violations: frozenset[str]
     seen: Mapping[str, str]
 
     def holds(self, lake: Lake, now: dt.datetime) -> bool:
@@ -79,11 +81,12 @@ class UpToDate:
             return self.seen.get("state") == _digest(fingerprint(state))
 
 
-def leave(lake: Lake, left: Left, now: dt.datetime) -> None:
+def leave(lake: Lake, left: Left, now: dt.datetime, violations: Iterable[str]) -> None:
     """Record that nothing is left undone.
 
     Args:
         now: when the cycle started.
+        violations: see `UpToDate`.
     """
     path = _path(lake.options)
     make_folder(path.parent, lake.options.lake_folder_mode)
@@ -91,6 +94,7 @@ def leave(lake: Lake, left: Left, now: dt.datetime) -> None:
         "format": _FORMAT,
         "since": now.isoformat(),
         "due_at": left.due_at.isoformat(),
+        "violations": sorted(violations),
         "seen": {"state": _digest(left.state), **left.definitions, **_outside(lake)},
     }
     draft = path.with_suffix(".draft")
@@ -105,7 +109,7 @@ def read(options: Settings) -> UpToDate | None:
         if content["format"] != _FORMAT:
             return None
         since, due_at = (dt.datetime.fromisoformat(content[key]) for key in ("since", "due_at"))
-        return UpToDate(since, due_at, dict(content["seen"]))
+        return UpToDate(since, due_at, frozenset(content["violations"]), dict(content["seen"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

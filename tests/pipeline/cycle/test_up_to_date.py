@@ -7,14 +7,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingest.contracts.contract import contracts
 from ingest.settings import read_settings
-from pipeline.cycle import up_to_date
+from pipeline.cycle import alerts, up_to_date
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
 from pipeline.lake import Lake
@@ -23,6 +24,7 @@ from pipeline.releases.release import Releases
 from pipeline.state.fingerprint import fingerprint
 from tests.engagement import play
 from tests.home import Home, copy_home, template
+from tests.receivers import Receiver, serve_receiver
 
 pytestmark = pytest.mark.usefixtures("engagement")
 DAY = dt.timedelta(days=1)
@@ -70,8 +72,14 @@ def idle(settled: Home, home: Home) -> Home:
     home.ingest()  # the state names the lake's address
     with lake.state.open() as state:
         left = up_to_date.Left(before.due_at, fingerprint(state), up_to_date.definitions(home.options))
-        up_to_date.leave(lake, left, before.since)
+        up_to_date.leave(lake, left, before.since, before.violations)
     return home
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with serve_receiver() as found:
+        yield found
 
 
 def test_a_cycle_that_finds_nothing_does_not_load_sqlmesh(idle: Home, engagement: Path) -> None:
@@ -190,6 +198,47 @@ def test_a_late_feed_voids_it_and_is_reported(idle: Home) -> None:
     done = cycle(idle, now=lambda: later)
     assert done.due_at is None
     assert any(name.startswith("freshness/") for name in done.broken_promises)
+
+
+def promise(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """Let the contract of users promise another freshness when feeds are judged; the project's own stays."""
+    known = contracts()
+    changed = {**known, "users": known["users"].model_copy(update={"freshness_seconds": seconds})}
+    monkeypatch.setattr(alerts, "contracts", lambda: changed)
+
+
+@pytest.mark.parametrize("has_channel", [True, False])
+def test_sqlmesh_is_loaded_once_for_a_feed_that_stays_late(
+    idle: Home, monkeypatch: pytest.MonkeyPatch, receiver: Receiver, has_channel: bool
+) -> None:
+    if has_channel:
+        monkeypatch.setenv("NOTIFY_WEBHOOK_URL", receiver.url)
+        idle.options = read_settings()
+    promise(monkeypatch, 0)
+    first, second = cycle(idle), cycle(idle)
+    assert (first.due_at, second.outcome) == (None, "unchanged")
+    assert second.due_at is not None
+    assert list(first.broken_promises) == list(second.broken_promises) == ["freshness/users"]
+    promise(monkeypatch, 10**9)
+    recovered, after = cycle(idle), cycle(idle)
+    assert (recovered.due_at, recovered.broken_promises) == (None, {})
+    assert after.due_at is not None
+    events = [(alert["event"], alert["name"]) for alert in receiver.got]
+    assert events == [("problem", "freshness/users"), ("recovery", "freshness/users")] * has_channel
+
+
+def test_it_is_loaded_to_report_again_after_a_day(
+    idle: Home, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    monkeypatch.setenv("NOTIFY_WEBHOOK_URL", receiver.url)
+    idle.options = read_settings()
+    promise(monkeypatch, 0)
+    cycle(idle)
+    assert cycle(idle).due_at is not None
+    path = idle.options_home / "alerts.json"
+    path.write_text(path.read_text().replace(str(dt.datetime.now(dt.UTC).year), "2020"))
+    assert cycle(idle).due_at is None
+    assert [alert["event"] for alert in receiver.got] == ["problem", "problem"]
 
 
 def test_a_cycle_that_fails_leaves_nothing(idle: Home) -> None:

@@ -225,7 +225,7 @@ def test_alerts_of_live_rates_are_kept_apart_from_those_of_cycles(own_home: Path
     sent: list[Alert] = []
     channels = [Channel("test", sent.append)]
     report({"live/views": "7 views"}, channels, settings(), NOW, file=ALERTS)
-    assert is_silent(settings())
+    assert is_silent(settings(), (), dt.datetime.now(dt.UTC))
     report({}, channels, settings(), NOW)
     report({}, channels, settings(), NOW, file=ALERTS)
     assert [(item.name, item.event) for item in sent] == [("live/views", "problem"), ("live/views", "recovery")]
