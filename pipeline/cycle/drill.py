@@ -24,8 +24,10 @@ from pipeline.backup.manifest import STATE, WAREHOUSE, Backup
 from pipeline.backup.place import Backups
 from pipeline.backup.restore import restore_lake, restore_releases
 from pipeline.cycle.rebuild import rebuild
+from pipeline.invalidation.completeness import as_released
 from pipeline.lake import Lake
 from pipeline.releases.release import Release, Releases
+from pipeline.releases.released_days import released_days
 from pipeline.warehouse.operations import RECORDED
 from pipeline.warehouse.project import Progress, open_project, plain_name
 
@@ -127,7 +129,7 @@ def drill(
             written += restore_releases(backups, backup, other.releases, show=True)
             written += _check_others(backups, backup, folder)
         before = other.releases.get(about.newest)
-        with _timed(stages, "rebuild"):
+        with _timed(stages, "rebuild"), as_released(before.published_at, _released_days(other, before)):
             summary = rebuild(other, computing, now=before.published_at)
         if summary.errors:
             raise RetriableError(f"the rebuild failed: {'; '.join(summary.errors)}")
@@ -173,6 +175,11 @@ def _compared(published: Releases, before: Release, after: Release, left_out: se
             for release, reader in ((before, old), (after, new)):
                 sides.append(fingerprint(reader, name) if name in release.tables else None)
             yield Compared(name, *sides)
+
+
+def _released_days(lake: Lake, release: Release) -> dict[str, set[dt.date]]:
+    with open_project(lake.state) as project, lake.releases.connect(release.number) as reader:
+        return released_days(project.context.models, release.tables.keys(), reader)
 
 
 def _left_out(lake: Lake, release: Release) -> dict[str, str]:

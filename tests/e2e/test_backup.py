@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import time_machine
 from click.testing import CliRunner, Result
 
 import tests.home
@@ -115,6 +117,31 @@ def test_a_drill_rebuilds_every_table_elsewhere_and_leaves_nothing(source: Home,
     assert tree(source.options.lake_home) | tree(place) == before
     assert not [path for path in Path(tempfile.gettempdir()).iterdir() if "drill" in path.name]
     assert os.environ["LAKE_HOME"] == source.options.lake_home
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_drill_has_the_days_of_the_release_whatever_is_complete_later(
+    source: Home, place: str, is_complete: bool
+) -> None:
+    """A day is complete once an object was written after its end; deadlines pass between a release and its drill."""
+    today = dt.datetime.now(dt.UTC).date()
+    midnight = dt.datetime.combine(today + dt.timedelta(days=1), dt.time(), dt.UTC)
+    source.put("events", "late.json", play("late", "2026-01-02", OTHER), play("new", str(today), OTHER))
+    if is_complete:
+        source.put("events", "next.json", play("next", "2026-01-03", OTHER))
+        written = midnight.timestamp() + 1
+        os.utime(Path(source.options.lake_home, "landing/raw-events/next.json"), (written, written))
+    with time_machine.travel(midnight + dt.timedelta(minutes=1)):
+        assert cycle(source).outcome == "published"
+    with Lake(source.options).releases.connect() as reader:
+        newest = reader.execute("SELECT MAX(date) FROM gold.rpt_active_users").fetchone()
+    assert newest == (today if is_complete else today - dt.timedelta(days=1),)
+    done("backup", "--to", place)
+    with time_machine.travel(midnight + dt.timedelta(days=3)):
+        found = done("drill", "--from", place)
+    assert found["differences"] == []
+    rows = {item["name"]: item["before"]["rows"] for item in found["tables"]}
+    assert rows["gold.activity_engagement_metrics"] == 5 + is_complete
 
 
 def test_a_drill_names_the_table_that_cannot_be_rebuilt(source: Home, place: str, tmp_path: Path) -> None:
