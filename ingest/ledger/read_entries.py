@@ -12,7 +12,7 @@ from threading import Lock
 from ingest.ledger.entry import Entry
 
 MOST_ITEMS = 20_000
-"""Objects and files of entries that are kept in memory, some 0.7 KB each."""
+"""Objects and files of entries that are kept in memory."""
 Version = tuple[str, str, str, bool]
 """Address of the store, key and etag of an entry, and whether it was read with its objects."""
 
