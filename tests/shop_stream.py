@@ -39,11 +39,13 @@ class Shop:
 
     Attributes:
         sent: ids of what was committed to the topic.
+        partitions: how many the topic has.
     """
 
     def __init__(self, home: Home) -> None:
         self.home, self.connection = home, Connection(home.options)
         self.sent: list[str] = []
+        self.partitions = 0
 
     @property
     def lake(self) -> Lake:
@@ -51,6 +53,7 @@ class Shop:
 
     def create(self, partitions: int = 4) -> None:
         """Make the topic, or make it again."""
+        self.partitions = partitions
         from confluent_kafka.admin import NewTopic
 
         admin = self.connection.admin
@@ -64,12 +67,12 @@ class Shop:
 
         return Producer(self.connection.properties(**own))
 
-    def send(self, count: int, *values: bytes, partition: int = -1) -> list[str]:
-        """Write clicks to any partition, and some values as they are; return the ids of the clicks."""
+    def send(self, count: int, *values: bytes, partition: int | None = None) -> list[str]:
+        """Write clicks, and some values as they are, to a partition or to all in turn; return the ids of the clicks."""
         producer = self.producer()
         made = [click() for _ in range(count)]
-        for value in [*(json.dumps(one).encode() for one in made), *values]:
-            producer.produce(TOPIC, value, partition=partition)
+        for number, value in enumerate([*(json.dumps(one).encode() for one in made), *values]):
+            producer.produce(TOPIC, value, partition=number % self.partitions if partition is None else partition)
         assert producer.flush(30) == 0
         ids = [value["event_id"] for value in made]
         self.sent += ids
