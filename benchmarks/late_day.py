@@ -1,11 +1,12 @@
 """One day's cycle as history grows: its cost must depend on what changed, not on the history.
 
-    python -m benchmarks.late_day --per-day 6700 --days 30 365 --rounds 3
+    python -m benchmarks.late_day --per-day 6700 --days 30 365 --rounds 3 --domains engagement revenue --before REVISION
 
 For each length of history a lake of that many days is planned and published, as of some days ago. Then, in turn: the
 next day's cycle with that day's events, the same in a project whose models recompute the last three days each
 time (SQLMesh's `lookback 3`, which is how pipelines without invalidation handle late data, and which misses older
-data), a cycle with 100 events that are a month late, one with nothing new, and `lake rebuild`.
+data), a cycle with 100 events that are a month late, one with nothing new, and `lake rebuild`. With a revision, the
+next day and nothing new of the project as it was then too; with domains, the project without the others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from pathlib import Path
 
 from benchmarks.measure import Cost, compare, measure, report, this_machine
 from benchmarks.plays import write_plays
+from benchmarks.revision import project_at
+from tests.home import keep_domain
 
 PROJECT = Path(__file__).resolve().parents[1]
 LATE_EVENTS = 100
@@ -36,10 +39,13 @@ def main() -> None:
     arguments.add_argument("--per-day", type=int, default=6_700, help="events per day")
     arguments.add_argument("--days", type=int, nargs="+", default=[30, 365])
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--domains", nargs="+", help="remove the models of others; all by default")
+    arguments.add_argument("--before", metavar="REVISION", help="a revision of this repository to compare with")
     options = arguments.parse_args()
     for days in options.days:
         with tempfile.TemporaryDirectory() as folder:
-            results = _costs(Path(folder), options.per_day, days, options.rounds)
+            projects = _projects(Path(folder), options.domains, options.before)
+            results = _costs(Path(folder), projects, options.per_day, days, options.rounds)
         print(report(f"{options.per_day * days:,} events on {days} days ({this_machine()})", results))
         print()
 
@@ -79,16 +85,17 @@ class _Lake:
         return [sys.executable, "-P", "-m", "benchmarks.at", f"{self.today}T06:00", name, *paths, *arguments]
 
 
-def _costs(folder: Path, per_day: int, days: int, rounds: int) -> dict[str, Cost]:
+def _costs(folder: Path, projects: dict[str, Path], per_day: int, days: int, rounds: int) -> dict[str, Cost]:
     today = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=rounds)
     environment = {"SQLMESH_DOTENV_PATH": "", "LAKE_START": str(today - dt.timedelta(days + 1))}
-    lakemesh = _Lake(folder / "lakemesh", PROJECT, today, environment)
-    peer = _Lake(folder / "peer", _with_lookback(folder / "project"), today, environment)
+    lakes = {name: _Lake(folder / "homes" / name, path, today, environment) for name, path in projects.items()}
+    lakemesh, peer, before = lakes["lakemesh"], lakes["lookback"], lakes.get("before")
     lakemesh.at("lake", "sample", "--events", str(per_day * days), "--days", str(days), *SAMPLE)
-    for part in ("landing", "lake"):
-        if part == "lake":
-            lakemesh.plan()
-        shutil.copytree(lakemesh.home / part, peer.home / part, copy_function=os.link)
+    for other in lakes.values():
+        if other is not lakemesh:
+            shutil.copytree(lakemesh.home / "landing", other.home / "landing", copy_function=os.link)
+    lakemesh.plan()
+    shutil.copytree(lakemesh.home / "lake", peer.home / "lake", copy_function=os.link)
     peer.plan()
     late = today - dt.timedelta(days=min(days - 1, 29))
     numbers = itertools.count()
@@ -103,13 +110,35 @@ def _costs(folder: Path, per_day: int, days: int, rounds: int) -> dict[str, Cost
         f"lake run, {LATE_EVENTS} events a month late": a_month_late,
         "lake run, nothing new": lambda: lakemesh.at("lake", "run"),
         "lake rebuild": lambda: lakemesh.at("lake", "rebuild", "--yes"),
+        "import sqlmesh": lambda: measure([[sys.executable, "-c", "import sqlmesh"]], environment),
     }
+    if before:
+        before.plan()
+        contenders["lake run, the next day, before"] = lambda: before.next_day(per_day)
+        contenders["lake run, nothing new, before"] = lambda: before.at("lake", "run")
     return compare(contenders, rounds)
 
 
-def _with_lookback(target: Path) -> Path:
+def _projects(folder: Path, domains: list[str] | None, before: str | None) -> dict[str, Path]:
+    """The project, one with a lookback, and one as of a revision, by name."""
+    project = PROJECT
+    if domains:
+        project = _copy(PROJECT, folder / "projects" / "lakemesh")
+        keep_domain(project, "pipeline", *domains)
+    found = {"lakemesh": project, "lookback": _with_lookback(project, folder / "projects" / "lookback")}
+    if before:
+        found["before"] = project_at(before, folder / "projects" / "before")
+    return found
+
+
+def _copy(project: Path, target: Path) -> Path:
+    ignored = shutil.ignore_patterns(".*", "data", "logs", "build", "*.egg-info")
+    return Path(shutil.copytree(project, target, ignore=ignored))
+
+
+def _with_lookback(project: Path, target: Path) -> Path:
     """Copy the project, with incremental models that recompute some days before each new one."""
-    shutil.copytree(PROJECT, target, ignore=shutil.ignore_patterns(".*", "data", "logs", "build", "*.egg-info"))
+    _copy(project, target)
     changed = 0
     for path in sorted((target / "models").rglob("*.sql")):
         text, found = re.subn(r"(INCREMENTAL_BY_TIME_RANGE \()", rf"\1 lookback {LOOKBACK_DAYS},", path.read_text())

@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Cost, compare, measure, report, this_machine
+from benchmarks.revision import project_at
 from benchmarks.subscribers import write_subscribers
 from sample.days import months_after
 from sample.objects import REVENUE
@@ -55,7 +53,7 @@ def main() -> None:
         print(title, file=sys.stderr)
         projects = {"": PROJECT}
         if options.before:
-            projects[f", {options.before}"] = _project_at(options.before, Path(folder) / "before")
+            projects[f", {options.before}"] = project_at(options.before, Path(folder) / "before")
         steps = []
         for number, (suffix, project) in enumerate(projects.items()):
             business = _Business(Path(folder) / f"home-{number}", landing, project, first, last)
@@ -135,16 +133,6 @@ class _Business:
         }
         (folder / f"changed-{self._changes}.json").write_text(json.dumps(record) + "\n")
         return self._at(day, "lake", "run")
-
-
-def _project_at(revision: str, folder: Path) -> Path:
-    """The project as of a revision, in a folder."""
-    archive = subprocess.run(
-        ["git", "-C", str(PROJECT), "archive", "--format=zip", revision], check=True, stdout=subprocess.PIPE
-    ).stdout
-    with zipfile.ZipFile(io.BytesIO(archive)) as files:
-        files.extractall(folder)
-    return folder
 
 
 def _move(source: Path, target: Path, day: dt.date) -> None:
