@@ -187,6 +187,9 @@ class Ledger:
         sequences = self._sequences(after)
         self.require_position(until or 0, max(sequences, default=after), "the requested position")
         wanted = [n for n in sequences if until is None or n <= until]
+        if len(wanted) == 1:  # as most often, which is not worth threads
+            yield wanted[0], self._listed(wanted[0], with_objects)
+            return
         with ThreadPoolExecutor(8) as pool:
             yield from zip(wanted, pool.map(lambda n: self._listed(n, with_objects), wanted), strict=True)
 

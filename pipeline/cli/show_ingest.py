@@ -25,13 +25,20 @@ def show_dates(dates: Sequence[dt.date], most: int = 3) -> str:
     return f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
 
 
-def show_ingest(summary: IngestSummary, marked: str = "to recompute with `sqlmesh run`") -> str:
-    """Format the summary of `lake ingest`; `marked` labels the models whose dates are marked."""
+def show_ingest(
+    summary: IngestSummary, marked: str = "to recompute with `sqlmesh run`", with_feeds: bool = True
+) -> str:
+    """Format the summary of `lake ingest`.
+
+    Args:
+        marked: labels the models whose dates are marked.
+        with_feeds: with a row of numbers for each feed.
+    """
     table = _table("feed", "objects", "bytes", "records", "rows", "quarantined", "replaced", "position")
     for feed in summary.feeds:
         numbers = (feed.objects, feed.bytes, feed.records, feed.rows, feed.quarantined, feed.replaced, feed.position)
         table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
-    items: list[Any] = [table]
+    items: list[Any] = [table] if with_feeds else []
     for feed in summary.feeds:
         if feed.reasons:
             items.append(

@@ -32,7 +32,7 @@ def show_run(summary: RunSummary) -> str:
     """Format the summary of `lake run` and `lake publish`."""
     items: list[Any] = []
     if summary.ingest:
-        items.append(show_ingest(summary.ingest, "marked for recomputation"))
+        items.append(show_ingest(summary.ingest, "marked for recomputation", with_feeds=summary.due_at is None))
     for name, done in summary.computed.items():
         failed = f", {done.failed_audits} audits found rows" if done.failed_audits else ""
         items.append(f"computed {name}: {show_dates(sorted(done.dates))}{failed}")

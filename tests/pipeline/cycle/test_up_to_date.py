@@ -15,6 +15,7 @@ import pytest
 
 from ingest.contracts.contract import contracts
 from ingest.settings import read_settings
+from pipeline.cli.show_run import show_run
 from pipeline.cycle import alerts, up_to_date
 from pipeline.cycle.cycle import run_cycle
 from pipeline.cycle.summary import RunSummary
@@ -97,6 +98,14 @@ def test_a_cycle_that_finds_nothing_does_not_load_sqlmesh(idle: Home, engagement
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["unchanged 0 1 True", "[]"]
+
+
+def test_a_cycle_that_finds_nothing_says_so_without_a_row_for_each_feed(idle: Home) -> None:
+    shown = show_run(cycle(idle))
+    assert "nothing is new, and nothing is due before " in shown
+    assert "quarantined" not in shown
+    up_to_date.forget(idle.options)
+    assert "quarantined" in show_run(cycle(idle)), "of a full cycle each feed is shown"
 
 
 def test_it_is_recorded_by_the_next_cycle_that_computes_and_once(idle: Home) -> None:
