@@ -16,8 +16,10 @@ from operator import itemgetter
 from typing import Any
 
 import duckdb
+from sqlglot import exp
 
 from ingest.errors import ConfigError
+from ingest.sql import identifier
 from ingest.text import printable
 from pipeline.metrics.definition import Metric, base_names
 from pipeline.metrics.measure import Kind
@@ -94,43 +96,53 @@ def read_cubes(
     cubes = []
     for names, grain, dimension, most in wanted(definitions, page):
         query = parts(definitions, names, grain, dimension)
+        additive = not any(definitions[name].kind == Kind.STORED for name in names)
         try:
-            rows = connection.execute(query.sql(DIALECT)).fetchall()
             small = guard.too_small(connection, definitions[names[0]], dimension) if dimension else set()
+            rows = _rows(connection, query, most, additive, small)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise ConfigError(
                 f"dashboard {page.name}: {names[0]} cannot be computed from this release: "
                 f"{printable(str(error).splitlines()[0])}"
             ) from error
-        while rows and rows[-1][0] is None:  # rows without a date come last
-            rows.pop()
-        additive = not any(definitions[name].kind == Kind.STORED for name in names)
-        cubes.append(
-            Cube(names, grain, dimension, additive, _folded(rows, most, additive, small) if dimension else rows)
-        )
+        cubes.append(Cube(names, grain, dimension, additive, rows))
     return cubes
 
 
-def _folded(rows: Sequence[Row], most: int, is_additive: bool, small: Collection[Any] = ()) -> Sequence[Row]:
-    """Fold all but the largest values of a dimension into one; what cannot be added is left out."""
-    sizes: dict[Any, Any] = defaultdict(int)
-    for row in rows:
-        sizes[row[1]] += abs(row[2] or 0)
+def _rows(
+    connection: duckdb.DuckDBPyConnection, query: exp.Select, most: int, is_additive: bool, small: Collection[Any]
+) -> list[Row]:
+    """Read parts by period and value; rows without a date are left out.
+
+    All but the largest values are folded into one, before rows leave the database: there may be thousands of values,
+    each with a row for every period. What cannot be added is left out.
+
+    Args:
+        query: see `parts`.
+        most: number of values to keep.
+        small: values that are not kept.
+    """
+    query.set("order", None)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE parts AS {query.sql(DIALECT)}")
+    names = [identifier(name) for name, *_ in connection.execute("SELECT * FROM parts LIMIT 0").description[2:]]
+    size = f"COALESCE(SUM(ABS({names[0]})), 0)"
+    sizes = dict(
+        connection.execute(f"SELECT value, {size} FROM parts WHERE period IS NOT NULL GROUP BY value").fetchall()
+    )
     large = [value for value in sizes if value not in small]
-    kept = set(sorted(large, key=lambda value: (-sizes[value], str(value)))[:most])
-    if len(kept) == len(sizes):
+    kept = sorted(large, key=lambda value: (-sizes[value], str(value)))[:most]
+    is_kept = "(COALESCE(value IN (SELECT UNNEST($kept::TEXT[])), FALSE) OR (value IS NULL AND $unknown))"
+    values = {"kept": [value for value in kept if value is not None], "unknown": None in kept}
+    rows = connection.execute(
+        f"FROM parts WHERE period IS NOT NULL AND {is_kept} ORDER BY period, value NULLS LAST", values
+    ).fetchall()
+    if len(kept) == len(sizes) or not is_additive:
         return rows
-    found = [row for row in rows if row[1] in kept]
-    if not is_additive:
-        return found
-    rest: dict[dt.date, list[Any]] = {}
-    for row in rows:
-        if row[1] not in kept:
-            total = rest.setdefault(row[0], [row[0], REST, *[None] * (len(row) - 2)])
-            for place, number in enumerate(row[2:], 2):
-                if number is not None:
-                    total[place] = number if total[place] is None else total[place] + number
-    return sorted([*found, *map(tuple, rest.values())], key=itemgetter(0))
+    sums = ", ".join(f"SUM({name})" for name in names)
+    rest = connection.execute(
+        f"SELECT period, {REST}, {sums} FROM parts WHERE period IS NOT NULL AND NOT {is_kept} GROUP BY period", values
+    ).fetchall()
+    return sorted([*rows, *rest], key=itemgetter(0))
 
 
 def span(cubes: Iterable[Cube], today: dt.date) -> tuple[dt.date, dt.date] | None:

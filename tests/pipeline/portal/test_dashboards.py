@@ -181,3 +181,32 @@ def test_many_values_of_a_dimension_are_the_largest_and_the_rest(shop: dict[str,
         rest = [row[2] for row in divided.rows if row[1] == REST]
         assert rest == [sum(range(1, 77))]
         assert sum(row[2] for row in divided.rows) == whole.rows[0][2]
+
+
+@pytest.mark.parametrize("unknown", [1, 1_000])
+def test_the_rest_is_summed_by_period_with_unknown_values_and_without_undated_rows(
+    shop: dict[str, Metric], tmp_path: Path, unknown: int
+) -> None:
+    """GIVEN 30 values, one of them unknown, on two days and on none, THEN 24 are kept and the rest adds up by day."""
+    page = _page(tmp_path, f"{ABOUT}tiles: [{{kind: bar, metrics: [plays, time_spent], by: country_code}}]\n", shop)
+    plays = {f"c{n}": n + 10 for n in range(1, 30)} | {None: unknown}
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE SCHEMA gold; CREATE TABLE gold.plays_daily "
+            "(date DATE, country_code TEXT, device TEXT, plays BIGINT, finished BIGINT, seconds DOUBLE)"
+        )
+        days = [dt.date(2026, 1, 1), dt.date(2026, 1, 2)]
+        rows = [
+            (day, value, "phone", n, 1, n / 4 if n > 13 else None)
+            for day in (*days, None)
+            for value, n in plays.items()
+        ]
+        connection.executemany("INSERT INTO gold.plays_daily VALUES (?, ?, ?, ?, ?, ?)", rows)
+        _, divided = read_cubes(connection, shop, page, NOTHING)
+    kept = sorted(plays, key=lambda value: (-plays[value], str(value)))[:24]
+    assert (None in kept) is (unknown == 1_000)
+    rest = [n for value, n in plays.items() if value not in kept]
+    values = sorted(value for value in kept if value is not None) + [None] * (None in kept)
+    of_a_day = [*((value, plays[value], plays[value] / 4) for value in values)]
+    of_a_day += [(REST, sum(rest), sum(n / 4 for n in rest if n > 13))]
+    assert divided.rows == [(day, *row) for day in days for row in of_a_day]
