@@ -27,7 +27,8 @@ from ingest.ledger.read_entries import ReadEntries
 from ingest.ledger.state import LedgerState
 from ingest.storage.store import Store
 
-CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 100_000
+CHECKPOINT_ENTRIES, CHECKPOINT_OBJECTS = 64, 5_000
+"""Every command reads the objects that are newer than a checkpoint one by one, which takes fifty times as long."""
 DIGITS = 20
 """Digits of the number in an entry's name."""
 _READ = ReadEntries()

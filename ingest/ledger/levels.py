@@ -22,7 +22,7 @@ from ingest.storage.store import Store
 RATIO = 2
 """A level that is at most this many times larger than what follows it is merged with it: more means fewer files to read
 and more bytes to write. At 2, 18 million names that arrive 640 at a time are in 5 files, 9 at most, and each name is
-written 13 times in all; 100,000 at a time in 3, and 5 times."""
+written 13 times in all; 5,000 at a time in 4, 8 at most, and 8 times; 100,000 at a time in 3, and 5 times."""
 SMALL_ROWS = 8_192
 """Levels up to this size are always merged: another file would cost readers more than these rows cost a writer."""
 
