@@ -321,7 +321,7 @@ def secrets() -> dict[str, str]:
         with suppress(ValueError, AttributeError):
             own = json.loads(found[name]).items()
             found |= {f"{key} of {name}": value for key, value in own if isinstance(value, str) and key != "type"}
-    if role_keys := found.get("LAKE_ROLE_KEYS"):  # each line of a log asks, and a model takes half a millisecond
+    if role_keys := found.get("LAKE_ROLE_KEYS"):  # each line of a log asks
         with suppress(ValueError):
             keys = Settings.model_construct(lake_role_keys=_keys(role_keys)).role_keys
             found |= {f"the key of role {role}": key for role, key in keys.items() if key}
