@@ -34,11 +34,7 @@ def show_ingest(
         marked: labels the models whose dates are marked.
         with_feeds: with a row of numbers for each feed.
     """
-    table = _table("feed", "objects", "bytes", "records", "rows", "quarantined", "replaced", "position")
-    for feed in summary.feeds:
-        numbers = (feed.objects, feed.bytes, feed.records, feed.rows, feed.quarantined, feed.replaced, feed.position)
-        table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
-    items: list[Any] = [table] if with_feeds else []
+    items: list[Any] = [_feeds(summary)] if with_feeds else []
     for feed in summary.feeds:
         if feed.reasons:
             items.append(
@@ -68,6 +64,15 @@ def show_ingest(
         items.append(f"{marked}: " + ", ".join(summary.models))
     items += [f"note: {note}" for note in summary.notes]
     return _text(*items)
+
+
+def _feeds(summary: IngestSummary) -> Any:
+    """The numbers of each feed."""
+    table = _table("feed", "objects", "bytes", "records", "rows", "quarantined", "replaced", "position")
+    for feed in summary.feeds:
+        numbers = (feed.objects, feed.bytes, feed.records, feed.rows, feed.quarantined, feed.replaced, feed.position)
+        table.add_row(feed.feed, *(f"{number:,}" for number in numbers))
+    return table
 
 
 def show_contracts(contracts: Sequence[Contract]) -> str:

@@ -21,7 +21,7 @@ from pipeline.releases.release import Release, ReleaseFile, ReleaseTable
 from pipeline.warehouse.classes import Classes
 
 PROFILED_ROWS = 250_000
-"""More would cost each day's cycle more than computing what changed, for values of months ago."""
+"""Bounds what one new day costs in a table with a long history."""
 COUNTED_VALUES = 10_000
 """Fewer distinct values than that are counted exactly."""
 MOST_VALUES = 1_000
